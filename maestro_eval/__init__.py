@@ -1,0 +1,30 @@
+"""maestro-eval: the evaluation harness for orchestrated multimodal agents.
+
+``evaluate(...)`` runs an orchestrator on benchmarks, ``open_run(path)`` opens a finished (or running) run folder.
+Names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maestro_eval.runtime import Run, RunRequest, evaluate, open_run
+    from maestro_eval.types import UserError
+
+_HOMES = {
+    "Run": "maestro_eval.runtime",
+    "RunRequest": "maestro_eval.runtime",
+    "UserError": "maestro_eval.types",
+    "evaluate": "maestro_eval.runtime",
+    "open_run": "maestro_eval.runtime",
+}
+
+__all__ = ["Run", "RunRequest", "UserError", "evaluate", "open_run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

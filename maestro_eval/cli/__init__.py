@@ -1,0 +1,1 @@
+"""What does the user want? One module a command; each parses, calls a room and prints."""

@@ -1,0 +1,92 @@
+"""The entry point: find the command, run it, turn failures into one line and an exit code.
+
+Exit codes: 0 done, 3 done with failed rollouts, 4 interrupted (resumable), 2 bad input, 1 a defect of ours.
+A command's module is imported only when it is the one asked for, so that ``--help`` stays instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+COMMANDS = {
+    "run": "run rollouts of a policy on tasks, score them and print the table",
+    "resume": "go on with a run folder that was interrupted or has failed rollouts",
+    "score": "score a run folder again, from its journal alone",
+    "compare": "compare run folders: accuracies, means, paired differences",
+    "serve": "serve the embedded experts as an OpenAI-compatible endpoint",
+    "registry": "list, check or show registries",
+    "tasks": "list or show tasks, or make the mini benchmarks",
+    "doctor": "say what this machine has and lacks",
+}
+DONE, DEFECT, BAD_INPUT, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(given)
+    chosen = parser.parse_args(given)
+    # Imported after parsing: ``--help`` and a typo need neither.
+    from maestro_eval.types import MaestroError, RolloutFailure
+
+    try:
+        code: int = chosen.run(chosen)
+        # Here, where a reader that went away can still be handled, and not at the interpreter's exit.
+        sys.stdout.flush()
+        return code
+    except RolloutFailure as failure:
+        return _fail(f"{failure.cause}: {failure.detail}", DEFECT)
+    except MaestroError as error:
+        return _fail(str(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was done is kept", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return DONE
+    except Exception as defect:  # whatever it is, the user gets a line that says it is not their fault
+        traceback.print_exc()
+        return _fail(f"this is a defect of maestro-eval: {type(defect).__name__}: {defect}", DEFECT)
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="maestro-eval",
+        description="Evaluate orchestrated multimodal agents: rollouts against registries of experts, with error bars.",
+        epilog="maestro-eval COMMAND --help says more. First steps: maestro-eval run --preset quickstart --out DIR",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    named = next((word for word in given if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == named:
+            module = importlib.import_module(f"maestro_eval.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: the look-up costs more than all of ``--help``."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import metadata
+
+        try:
+            print(f"maestro-eval {metadata.version('maestro-eval')}")
+        except metadata.PackageNotFoundError:
+            print("maestro-eval (not installed; run from a checkout)")
+        parser.exit()
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"maestro-eval: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""``maestro-eval run``: one system on some tasks, or a preset of several."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maestro_eval.cli.arguments import (
+    add_data,
+    add_include,
+    add_protocol,
+    add_quiet,
+    parse_pairs,
+    positive,
+    split_names,
+)
+from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES, INTERRUPTED
+from maestro_eval.types import UserError
+
+if TYPE_CHECKING:
+    from maestro_eval.runtime import RunRequest
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("what to run")
+    what.add_argument("--preset", help="a bundled set of systems and tasks: quickstart")
+    what.add_argument(
+        "--policy",
+        help="who decides: openai:URL[#MODEL], router, random, fixed:EXPERT@@SKILL, or direct:EXPERT",
+    )
+    what.add_argument("--registry", help="a registry file, or a bundled one by name (see registry list)")
+    what.add_argument("--tasks", action="append", default=[], help="task names or tags, with commas or several times")
+    what.add_argument("--name", default="", help="the system's name in tables (default: policy · registry)")
+    add_data(what)
+    add_include(what)
+    what.add_argument("--limit", type=positive, help="only the first N samples of each task")
+    what.add_argument("--repeats", type=positive, default=1, help="independent rollouts of each sample")
+    what.add_argument("--seed", type=int, default=0, help="seed of the rollouts, and of a preset's mini benchmarks")
+    sampling = parser.add_argument_group("sampling of the policy")
+    sampling.add_argument("--temperature", type=float, default=0.0)
+    sampling.add_argument("--top_p", "--top-p", type=float)
+    sampling.add_argument("--max_tokens", "--max-tokens", type=positive, help="per turn")
+    sampling.add_argument(
+        "--policy-key-env", default="", metavar="NAME", help="environment variable with the policy endpoint's key"
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--out", "--output_path", required=True, type=Path, help="the run folder to make")
+    how.add_argument("--executor", choices=("local", "ray"), default="local")
+    how.add_argument("--workers", type=positive, default=1, help="processes (with --executor ray)")
+    how.add_argument("--concurrency", type=positive, default=16, help="rollouts at once in each worker")
+    how.add_argument("--ray-address", default="", help="join this Ray cluster instead of starting one")
+    add_protocol(parser)
+    add_quiet(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return _run_preset(arguments) if arguments.preset else _run_one(arguments)
+
+
+def _run_one(arguments: argparse.Namespace) -> int:
+    for flag in ("policy", "registry", "tasks"):
+        if not getattr(arguments, flag):
+            raise UserError(f"--{flag} is missing (or give --preset quickstart)")
+    from maestro_eval.cli.publish import publish
+    from maestro_eval.report.progress import make_watcher
+    from maestro_eval.runtime import start_run
+
+    outcome = start_run(_request(arguments), arguments.out, watcher=make_watcher(quiet=arguments.quiet))
+    publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol)
+    return exit_code([outcome.interrupted], [outcome.counts.failed])
+
+
+def _run_preset(arguments: argparse.Namespace) -> int:
+    for flag in ("policy", "registry", "tasks", "data", "limit", "name"):
+        if getattr(arguments, flag):
+            raise UserError(f"--{flag} does not go with --preset, which fixes it")
+    from maestro_eval.analysis import ContrastSpec
+    from maestro_eval.cli.publish import publish
+    from maestro_eval.report.progress import make_watcher
+    from maestro_eval.runtime import load_preset, run_preset
+
+    preset = load_preset(arguments.preset)
+    watcher = make_watcher(quiet=arguments.quiet)
+    data = {}
+    if preset.per_task:
+        watcher.step(f"drawing the mini benchmarks (seed {arguments.seed})")
+        data = make_mini_data(arguments.out / "data", arguments.seed, preset.per_task)
+    base = _request(arguments)
+    outcomes = list(run_preset(preset, arguments.out, data=data, seed=arguments.seed, base=base, watcher=watcher))
+    ran = {system.name for system in preset.systems[: len(outcomes)]}
+    contrasts = [ContrastSpec(c.system, c.baseline) for c in preset.contrasts if {c.system, c.baseline} <= ran]
+    folders = [outcome.folder for outcome in outcomes]
+    publish(folders, arguments.out, protocol=arguments.protocol, contrasts=contrasts)
+    print(f"runs     {arguments.out / 'runs'}")
+    return exit_code([outcome.interrupted for outcome in outcomes], [outcome.counts.failed for outcome in outcomes])
+
+
+def make_mini_data(folder: Path, seed: int, per_task: dict[str, int]) -> dict[str, str]:
+    """Generate the mini benchmarks; the same seed writes the same rows."""
+    try:
+        from maestro_eval.embedded.mini import make_mini
+    except ImportError as error:
+        raise UserError(f"the mini benchmarks need {error.name}; pip install 'maestro-eval[embedded]'") from error
+    return {task: str(path) for task, path in make_mini(folder, seed=seed, per_task=per_task).items()}
+
+
+def exit_code(interrupted: list[bool], failed: list[int]) -> int:
+    """What the run ends with."""
+    if any(interrupted):
+        return INTERRUPTED
+    return DONE_WITH_FAILURES if any(failed) else DONE
+
+
+def _request(arguments: argparse.Namespace) -> RunRequest:
+    from maestro_eval.runtime import RunRequest
+    from maestro_eval.types import Sampling
+
+    return RunRequest(
+        policy=arguments.policy or "",
+        registry=arguments.registry or "",
+        tasks=split_names(arguments.tasks),
+        system=arguments.name,
+        data=parse_pairs("--data", arguments.data),
+        include=tuple(arguments.include_path),
+        limit=arguments.limit,
+        repeats=arguments.repeats,
+        seed=arguments.seed,
+        sampling=Sampling(
+            temperature=arguments.temperature, top_p=arguments.top_p, max_tokens=arguments.max_tokens
+        ),
+        executor=arguments.executor,
+        workers=arguments.workers,
+        concurrency=arguments.concurrency,
+        ray_address=arguments.ray_address,
+        policy_key_env=arguments.policy_key_env,
+    )

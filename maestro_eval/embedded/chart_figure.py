@@ -1,0 +1,629 @@
+"""From the pixels of a chart to a table: which marks it has, what each is called, and which value it shows.
+
+Marks are found by their fill: a bar is a solid rectangle on a line shared with others, a slice is a part of a disc, a
+line is a thin component that runs across the picture. A value is the number printed at the mark where there is one,
+else it is measured on the scale that the axis' printed numbers define. Three-dimensional charts, areas, box plots and
+logarithmic axes are beyond it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Literal
+
+from maestro_eval.embedded.ocr import TextBox
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Chart", "Mark", "Patch", "Shapes", "find_shapes", "number_in", "read_chart"]
+
+Kind = Literal["vertical bars", "horizontal bars", "lines", "pie"]
+Rgb = tuple[int, int, int]
+
+_TOLERANCE = 22
+_MOST_COLOURS = 14
+_MULTIPLIER = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "mn": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9}
+_NUMBER = re.compile(r"([-−–]?)\s?[$€£]?\s?(\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)\s?([A-Za-z]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A connected region of one colour: its rectangle (exclusive right and lower edge) and how much of it is filled."""
+
+    colour: Rgb
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    area: int
+    solidity: float
+
+    @property
+    def width(self) -> int:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> int:
+        return self.y1 - self.y0
+
+    @property
+    def x(self) -> float:
+        return (self.x0 + self.x1) / 2
+
+    @property
+    def y(self) -> float:
+        return (self.y0 + self.y1) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What the picture holds before any text is read; `traces` are masks of the lines' colours."""
+
+    kind: Kind
+    marks: tuple[Patch, ...]
+    others: tuple[Patch, ...]
+    traces: tuple[tuple[Rgb, NDArray[np.bool_]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One value of the chart; `printed` is its label's text, empty when the value was measured."""
+
+    category: str
+    series: str
+    value: float
+    colour: Rgb
+    printed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    kind: Kind
+    marks: tuple[Mark, ...]
+    texts: tuple[TextBox, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Value = slope x pixel + offset; `ticks` are the ids of the text boxes it was read from."""
+
+    slope: float
+    offset: float
+    ticks: frozenset[int]
+
+    def at(self, pixel: float) -> float:
+        return self.slope * pixel + self.offset
+
+
+def find_shapes(image: NDArray[np.uint8]) -> Shapes | None:
+    """The chart's marks by shape and colour alone; None when the picture shows no chart that we know."""
+    masks = _masks(image)
+    patches = [patch for colour, mask in masks for patch in _patches(colour, mask)]
+    pie = _pie(patches, image.shape[1])
+    if pie is not None:
+        return pie
+    bars, size = _bars(patches), image.shape[0] * image.shape[1]
+    if bars is not None and sum(patch.area for patch in bars.marks) > 0.02 * size:
+        return bars
+    return _lines(masks, patches, image.shape[1]) or bars
+
+
+def read_chart(shapes: Shapes, texts: Sequence[TextBox]) -> Chart:
+    """The table of the chart, given its shapes and its printed text."""
+    legend = _legend(shapes, texts)
+    named = {id(box) for _, box, _ in legend}
+    free = [box for box in texts if id(box) not in named]
+    names = {colour: name for colour, _, name in legend}
+    if shapes.kind == "pie":
+        marks = _read_pie(shapes, free, names)
+    elif shapes.kind == "lines":
+        marks = _read_lines(shapes, free, names)
+    else:
+        marks = _read_bars(shapes, free, names)
+    return Chart(shapes.kind, tuple(marks), tuple(texts))
+
+
+def number_in(text: str) -> float | None:
+    """The number that a label states ("60 000", "3.5k", "65 million tonnes", "-4%"); None if it is mostly words."""
+    match = _NUMBER.search(text.strip()) if len(text) < 40 else None
+    if match is None or re.search(r"[A-Za-z]", text[: match.start() + 1]) or re.search(r"\d", text[match.end() :]):
+        return None
+    rest = text[match.end() :].strip()
+    if len(rest) > 12:
+        return None
+    value = float(match[2].replace(",", "").replace(" ", "")) * _MULTIPLIER.get(match[3].casefold(), 1.0)
+    return -value if match[1] else value
+
+
+# Pixels.
+
+
+def _masks(image: NDArray[np.uint8]) -> list[tuple[Rgb, NDArray[np.bool_]]]:
+    """The picture's few fill colours, most frequent first and without the background, each with its pixels."""
+    import cv2
+    import numpy as np
+
+    coarse = (image >> 3).astype(np.int32)
+    codes = (coarse[..., 0] << 10) | (coarse[..., 1] << 5) | coarse[..., 2]
+    counts = np.bincount(codes.ravel(), minlength=1 << 15)
+    order = np.argsort(counts)[::-1]
+    enough = max(40, int(0.00012 * codes.size))
+    found: list[tuple[Rgb, NDArray[np.bool_]]] = []
+    known: list[NDArray[np.int16]] = []
+    for at in order[:120]:
+        if counts[at] < enough or len(found) == _MOST_COLOURS:
+            break
+        exact = np.median(image[codes == at], axis=0).astype(np.int16)
+        if any(int(np.abs(exact - other).max()) <= _TOLERANCE for other in known):
+            continue
+        known.append(exact)
+        if len(known) > 1:
+            low, high = (exact - _TOLERANCE).clip(0, 255), (exact + _TOLERANCE).clip(0, 255)
+            mask = cv2.inRange(image, low.astype(np.uint8), high.astype(np.uint8)) > 0
+            found.append(((int(exact[0]), int(exact[1]), int(exact[2])), mask))
+    return found
+
+
+def _patches(colour: Rgb, mask: NDArray[np.bool_]) -> list[Patch]:
+    import cv2
+    import numpy as np
+
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    found = []
+    for outline in outlines:
+        x, y, width, height = cv2.boundingRect(outline)
+        if width * height < 12:
+            continue
+        # A contour runs through the centres of the edge pixels: half its length is missing from its area.
+        area = cv2.contourArea(outline) + cv2.arcLength(outline, True) / 2 + 1
+        found.append(Patch(colour, x, y, x + width, y + height, int(area), min(1.0, area / (width * height))))
+    return found
+
+
+def _pie(patches: Sequence[Patch], width: int) -> Shapes | None:
+    """Slices: big, not rectangular, and together as wide as high, filling a disc or a ring."""
+    slices = [patch for patch in patches if patch.area > 0.0008 * width * width and 0.15 < patch.solidity < 0.93]
+    slices = [patch for patch in slices if min(patch.width, patch.height) > 0.015 * width]
+    if not 2 <= len(slices) <= 16:
+        return None
+    x0, x1 = min(patch.x0 for patch in slices), max(patch.x1 for patch in slices)
+    y0, y1 = min(patch.y0 for patch in slices), max(patch.y1 for patch in slices)
+    inside = [
+        patch for patch in patches
+        if patch.area > 20 and x0 <= patch.x0 and patch.x1 <= x1 and y0 <= patch.y0 and patch.y1 <= y1
+        and math.hypot(patch.x - (x0 + x1) / 2, patch.y - (y0 + y1) / 2) < (x1 - x0) / 2
+    ]  # fmt: skip
+    filled = sum(patch.area for patch in slices) / ((x1 - x0) * (y1 - y0))
+    squareness = (x1 - x0) / (y1 - y0)
+    if not (0.9 < squareness < 1.11 and 0.4 < filled < 0.85):
+        return None
+    others = tuple(patch for patch in patches if patch not in inside)
+    marks = tuple(patch for patch in inside if patch.area > 0.002 * (x1 - x0) * (y1 - y0))
+    return Shapes("pie", marks, others)
+
+
+def _bars(patches: Sequence[Patch]) -> Shapes | None:
+    """Solid rectangles that stand on one line, with whatever is stacked on them."""
+    solid = [p for p in patches if p.solidity > 0.85 and p.width >= 4 and p.height >= 2 and p.area >= 16]
+    solid = [p for p in solid if min(p.width, p.height) >= 4 or max(p.width, p.height) < 60]
+    best: tuple[float, Kind, list[Patch]] | None = None
+    for kind in ("vertical bars", "horizontal bars"):
+        upright = kind == "vertical bars"
+        for anchor in solid:
+            standing = [p for p in solid if abs(_foot(p, upright) - _foot(anchor, upright)) <= 2]
+            size = _across(anchor, upright)
+            standing = [p for p in standing if abs(_across(p, upright) - size) <= 2 + 0.08 * size]
+            weight = sum(p.area for p in standing) * (1 + 0.2 * min(5, len(standing)))
+            if len(standing) >= 2 and (best is None or weight > best[0]):
+                best = (weight, kind, standing)
+    if best is None:
+        return None
+    _, kind, standing = best
+    upright = kind == "vertical bars"
+    if max(_along(p, upright) for p in standing) < 25:
+        return None
+    spots = {(p.x0, p.x1) if upright else (p.y0, p.y1) for p in standing}
+    stacked = [
+        p for p in solid
+        if p not in standing and any(
+            abs((p.x0 if upright else p.y0) - low) <= 2 and abs((p.x1 if upright else p.y1) - high) <= 2
+            for low, high in spots
+        )
+    ]  # fmt: skip
+    marks = tuple(sorted([*standing, *stacked], key=lambda p: (p.x, -p.y) if upright else (p.y, p.x)))
+    return Shapes(kind, marks, tuple(p for p in patches if p not in marks))
+
+
+def _lines(
+    masks: Iterable[tuple[Rgb, NDArray[np.bool_]]], patches: Sequence[Patch], width: int
+) -> Shapes | None:
+    """Colours with a thin region that runs across a good part of the picture and is not straight."""
+    traces = []
+    for colour, mask in masks:
+        mine = [p for p in patches if p.colour == colour]
+        grey = max(colour) - min(colour) < 25
+        long = [p for p in mine if p.width > 0.2 * width and p.solidity < 0.6 and p.height > 3]
+        spread = sum(p.width for p in mine if p.width > 6 and p.height > 3)
+        if long or (not grey and spread > 0.4 * width):
+            columns = mask.sum(axis=0)
+            drawn = columns[columns > 0]
+            if drawn.size and float(median(drawn.tolist())) <= 14:
+                traces.append((colour, mask))
+    if not traces:
+        return None
+    return Shapes("lines", (), tuple(patches), tuple(traces))
+
+
+def _foot(patch: Patch, upright: bool) -> int:
+    return patch.y1 if upright else patch.x0
+
+
+def _across(patch: Patch, upright: bool) -> int:
+    return patch.width if upright else patch.height
+
+
+def _along(patch: Patch, upright: bool) -> int:
+    return patch.height if upright else patch.width
+
+
+# Names and values.
+
+
+def _legend(shapes: Shapes, texts: Sequence[TextBox]) -> list[tuple[Rgb, TextBox, str]]:
+    """The series' names: text right of a small patch in a mark's colour."""
+    colours = {p.colour for p in shapes.marks} | {colour for colour, _ in shapes.traces}
+    found: dict[Rgb, tuple[int, TextBox]] = {}
+    thin = shapes.kind == "lines"
+    for patch in shapes.others:
+        if patch.colour not in colours or patch.width > 60 or patch.height > 40:
+            continue
+        if patch.solidity < 0.6 or patch.width < 5 or (patch.height < 5 and not thin):
+            continue
+        for box in texts:
+            gap = box.x0 - patch.x1
+            level = abs(box.y - patch.y) < 0.5 * box.height and patch.height < 1.6 * box.height
+            beside = -8 <= gap < 30 or any(-8 <= word.x0 - patch.x1 < 30 for word in box.words)
+            if level and beside and (patch.colour not in found or patch.area > found[patch.colour][0]):
+                found[patch.colour] = (patch.area, box)
+    pairs = [(colour, box) for colour, (_, box) in found.items()]
+    boxes = [box for _, box in pairs]
+    return [(colour, box, _own_part(shapes, colour, box) if boxes.count(box) > 1 else box.text) for colour, box in pairs]
+
+
+def _own_part(shapes: Shapes, colour: Rgb, box: TextBox) -> str:
+    """The words right of the colour's swatch, where the reader has joined several legend entries."""
+    swatches = sorted(p.x1 for p in shapes.others if abs(p.y - box.y) < 0.5 * box.height and p.width < 60 and p.height > 4)
+    mine = max((p.x1 for p in shapes.others if p.colour == colour and abs(p.y - box.y) < 0.5 * box.height), default=0)
+    following = [x for x in swatches if x > mine + 8]
+    words = [word for word in box.words if word.x > mine and (not following or word.x < following[0])]
+    return " ".join(word.text for word in words) or box.text
+
+
+def _read_pie(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) -> list[Mark]:
+    whole = sum(p.area for p in shapes.marks)
+    x = (min(p.x0 for p in shapes.marks) + max(p.x1 for p in shapes.marks)) / 2
+    y = (min(p.y0 for p in shapes.marks) + max(p.y1 for p in shapes.marks)) / 2
+    radius = (max(p.x1 for p in shapes.marks) - min(p.x0 for p in shapes.marks)) / 2
+    by_colour: dict[Rgb, list[Patch]] = {}
+    for patch in shapes.marks:
+        by_colour.setdefault(patch.colour, []).append(patch)
+    # A split slice (text across it) is one slice where each colour has a name, else each patch is its own.
+    slices = list(by_colour.values()) if names else [[p] for p in shapes.marks]
+    labels: list[list[TextBox]] = [[] for _ in slices]
+    values: list[list[TextBox]] = [[] for _ in slices]
+    near = [box for box in texts if math.hypot(box.x - x, box.y - y) < 1.6 * radius + box.width / 2]
+    for home, numeric in ((values, True), (labels, False)):
+        boxes = [box for box in near if (number_in(box.text) is not None) is numeric]
+        pairs = sorted((_turn(x, y, parts, box), at, i) for at, parts in enumerate(slices) for i, box in enumerate(boxes))
+        # Every slice first takes its own nearest label; what is left over goes to the nearest slice.
+        left = set(range(len(boxes)))
+        for spare in (False, True):
+            for turn, at, i in pairs:
+                if i in left and turn < 0.6 and (spare or not home[at]) and not (spare and numeric):
+                    home[at].append(boxes[i])
+                    left.discard(i)
+    marks = []
+    for at, parts in enumerate(slices):
+        name = names.get(parts[0].colour) or " ".join(box.text for box in labels[at])
+        share = 100 * sum(p.area for p in parts) / whole
+        printed, inline = (values[at][0].text if values[at] else ""), re.search(r"\d+(?:\.\d+)?\s?%", name)
+        if not printed and inline:
+            printed, name = inline.group(), name.replace(inline.group(), "").strip(" :()")
+        value = number_in(printed) if printed else None
+        marks.append(Mark(name, "", share if value is None else value, parts[0].colour, printed))
+    return marks
+
+
+def _turn(x: float, y: float, parts: Sequence[Patch], box: TextBox) -> float:
+    """The angle at the centre between a text and the nearest part of a slice."""
+    angle = math.atan2(box.y - y, box.x - x)
+    return min(abs(math.remainder(math.atan2(p.y - y, p.x - x) - angle, math.tau)) for p in parts)
+
+
+def _read_bars(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) -> list[Mark]:
+    upright = shapes.kind == "vertical bars"
+    groups = _groups(shapes.marks, upright, many=len(names) > 1)
+    centres = [sum(_place(p, upright) for p in group) / len(group) for group in groups]
+    foot = median([_foot(p, upright) for p in shapes.marks] if len(groups) == len(shapes.marks) else
+                  [max(p.y1 for p in g) if upright else min(p.x0 for p in g) for g in groups])  # fmt: skip
+    scale = _scale(texts, upright=upright)
+    free = [box for box in texts if scale is None or id(box) not in scale.ticks]
+    labels = _labels_below(free, centres, foot) if upright else _labels_left(free, groups, foot)
+    if not names and any(len(group) > 1 for group in groups):
+        names = _column_heads(groups[0], free)
+    if names and not any(labels):
+        labels = [names.get(group[0].colour, "") for group in groups]
+    marks = []
+    taken: set[int] = set()
+    for group, label in zip(groups, labels, strict=True):
+        for patch in group:
+            box = _value_box(patch, free, upright, taken)
+            measured = _measure(patch, scale, foot, upright)
+            value = number_in(box.text) if box is not None else measured
+            if box is not None:
+                taken.add(id(box))
+            if value is None:
+                continue
+            series = names.get(patch.colour, "") if len(group) > 1 or label != names.get(patch.colour) else ""
+            marks.append(Mark(label, series, value, patch.colour, box.text if box is not None else ""))
+    return marks
+
+
+def _groups(marks: Sequence[Patch], upright: bool, *, many: bool) -> list[list[Patch]]:
+    """Bars that share a category: by the wider gaps, or, where all gaps are alike, by the return of a colour."""
+    ordered = sorted(marks, key=lambda p: _place(p, upright))
+    gaps = [
+        max(0, (b.x0 - a.x1) if upright else (b.y0 - a.y1)) for a, b in zip(ordered, ordered[1:], strict=False)
+    ]
+    apart = [
+        (b.x0 >= a.x1 - 2) if upright else (b.y0 >= a.y1 - 2) for a, b in zip(ordered, ordered[1:], strict=False)
+    ]
+    side_by_side = [gap for gap, free in zip(gaps, apart, strict=True) if free]
+    limit = (min(side_by_side) + max(side_by_side)) / 2 if side_by_side else 0.0
+    clear = bool(side_by_side) and max(side_by_side) > 1.6 * min(side_by_side) + 3
+    stacked = not all(apart)
+    groups: list[list[Patch]] = [[ordered[0]]]
+    for at, patch in enumerate(ordered[1:]):
+        repeated = any(patch.colour == other.colour for other in groups[-1])
+        if not apart[at] or (many and not stacked and (gaps[at] <= limit if clear else not repeated)):
+            groups[-1].append(patch)
+        else:
+            groups.append([patch])
+    return groups
+
+
+def _place(patch: Patch, upright: bool) -> float:
+    return patch.x if upright else patch.y
+
+
+def _column_heads(group: Sequence[Patch], texts: Sequence[TextBox]) -> dict[Rgb, str]:
+    """Series named by words right above the first group's bars."""
+    heads: dict[Rgb, str] = {}
+    for patch in group:
+        above = [
+            box for box in texts
+            if number_in(box.text) is None and 0 < patch.y0 - box.y < 3 * box.height
+            and box.x0 < patch.x1 and box.x1 > patch.x0 and box.width < 2.5 * patch.width
+        ]  # fmt: skip
+        if above:
+            heads[patch.colour] = min(above, key=lambda box: abs(box.x - patch.x)).text
+    return heads
+
+
+def _labels_below(texts: Sequence[TextBox], centres: Sequence[float], foot: float) -> list[str]:
+    """The words under each centre: the first row of text below the axis, and a second one if labels are broken."""
+    below = sorted((box for box in texts if box.y > foot), key=lambda box: box.y0)
+    spacing = min((b - a for a, b in zip(centres, centres[1:], strict=False)), default=100.0)
+    below = [box for box in below if centres[0] - spacing < box.x < centres[-1] + spacing]
+    if not below:
+        return ["" for _ in centres]
+    first = [box for box in below if box.y0 < below[0].y0 + 0.6 * min(box.height, below[0].height)]
+    second = [
+        box for box in below if box not in first and box.y0 < max(one.y1 for one in first) + 0.4 * box.height
+    ]
+    rows = [*first, *(second if len(second) > 1 or len(first) < len(centres) / 2 else [])]
+    if all(box.height > 0.45 * box.width for box in first) and sum(len(box.text) for box in first) > 5 * len(first):
+        return _tilted_labels(first, centres)
+    found: list[list[str]] = [[] for _ in centres]
+    for box in rows:
+        pieces = box.words if box.words and box.width > 1.3 * spacing else (box,)
+        for piece in pieces:
+            at = min(range(len(centres)), key=lambda i: abs(centres[i] - piece.x))
+            if abs(centres[at] - piece.x) < 0.75 * spacing:
+                found[at].append(piece.text)
+    return [" ".join(words) for words in found]
+
+
+def _tilted_labels(boxes: Sequence[TextBox], centres: Sequence[float]) -> list[str]:
+    """Slanted labels end, begin or are centred at their tick: whichever fits all of them best."""
+
+    def misfit(share: float) -> float:
+        return sum(min(abs(c - (box.x0 + share * box.width)) for c in centres) for box in boxes)
+
+    share = min((0.5, 0.9, 0.1), key=misfit)
+    found = ["" for _ in centres]
+    for box in boxes:
+        at = min(range(len(centres)), key=lambda i: abs(centres[i] - (box.x0 + share * box.width)))
+        found[at] = box.text
+    return found
+
+
+def _labels_left(texts: Sequence[TextBox], groups: Sequence[Sequence[Patch]], foot: float) -> list[str]:
+    spans = [(min(p.y0 for p in group), max(p.y1 for p in group)) for group in groups]
+    found: list[list[TextBox]] = [[] for _ in groups]
+    middles = [(low + high) / 2 for low, high in spans]
+    spacing = min((b - a for a, b in zip(middles, middles[1:], strict=False)), default=100.0)
+    for box in texts:
+        if box.x1 > foot + 8 or box.height > 1.5 * box.width or (box.text.isdigit() and len(box.text) < 4):
+            continue
+        at = min(range(len(groups)), key=lambda i: abs(middles[i] - box.y))
+        if abs(middles[at] - box.y) < 0.5 * spacing:
+            found[at].append(box)
+    return [" ".join(box.text for box in sorted(boxes, key=lambda box: box.y)) for boxes in found]
+
+
+def _value_box(patch: Patch, texts: Sequence[TextBox], upright: bool, taken: set[int]) -> TextBox | None:
+    """The printed number at the bar's end or within it."""
+    best: tuple[float, TextBox] | None = None
+    for box in texts:
+        if id(box) in taken or number_in(box.text) is None:
+            continue
+        if upright:
+            level = abs(box.x - patch.x) < max(0.5 * patch.width, 6)
+            distance = abs(box.y1 - patch.y0) if box.y < patch.y0 else abs(box.y - patch.y) / 2
+            inside = patch.y0 <= box.y <= patch.y1
+        else:
+            level = abs(box.y - patch.y) < max(0.5 * patch.height, 5)
+            distance = abs(box.x0 - patch.x1) if box.x > patch.x1 else abs(box.x - patch.x) / 2
+            inside = patch.x0 <= box.x <= patch.x1
+        near = inside or distance < 1.1 * box.height + 6
+        if level and near and (best is None or distance < best[0]):
+            best = (distance, box)
+    return None if best is None else best[1]
+
+
+def _measure(patch: Patch, scale: _Scale | None, foot: float, upright: bool) -> float | None:
+    if scale is None:
+        return None
+    base = patch.y1 if upright else patch.x0
+    tip = patch.y0 if upright else patch.x1
+    if abs(base - foot) > 3:  # stacked: only its own part counts
+        return abs(scale.slope) * abs(tip - base)
+    return scale.at(tip)
+
+
+def _scale(texts: Sequence[TextBox], *, upright: bool) -> _Scale | None:
+    """The scale of the numbers that stand in one column (row) and agree with their places."""
+    ticks = [(box, value) for box in texts for value in [number_in(box.text)] if value is not None]
+    if not upright:
+        pieces = [word for box in texts for word in box.words]
+        ticks += [(word, value) for word in pieces for value in [number_in(word.text)] if value is not None]
+    best: list[tuple[float, float]] = []
+    boxes: list[TextBox] = []
+    for anchor, _ in ticks:
+        if upright:
+            row = [tick for tick in ticks if min(abs(tick[0].x1 - anchor.x1), abs(tick[0].x0 - anchor.x0)) < 7]
+        else:
+            row = [tick for tick in ticks if abs(tick[0].y - anchor.y) < 0.5 * anchor.height]
+        agreed = _collinear([(box.y if upright else box.x, value) for box, value in row])
+        if len(agreed) > len(best):
+            best, boxes = agreed, [box for box, _ in row]
+    if len(best) < 3:
+        return None
+    (p0, v0), (p1, v1) = min(best), max(best)
+    slope = (v1 - v0) / (p1 - p0)
+    return _Scale(slope, v0 - slope * p0, frozenset(id(box) for box in boxes))
+
+
+def _collinear(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The largest set of ticks on one straight scale, within two pixels and a half."""
+    best: list[tuple[float, float]] = []
+    for i, (p0, v0) in enumerate(points):
+        for p1, v1 in points[i + 1 :]:
+            if abs(p1 - p0) < 8 or v0 == v1:
+                continue
+            slope = (v1 - v0) / (p1 - p0)
+            near = [(p, v) for p, v in points if abs((v - v0) / slope + p0 - p) < 2.5]
+            if len({v for _, v in near}) > len({v for _, v in best}):
+                best = near
+    return best
+
+
+def _read_lines(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) -> list[Mark]:
+    import numpy as np
+
+    scale = _scale(texts, upright=True)
+    free = [box for box in texts if scale is None or id(box) not in scale.ticks]
+    ticks = _ticks_below(free, shapes)
+    marks = []
+    for colour, mask in shapes.traces:
+        trace = _trace(shapes, colour, mask)
+        name = names.get(colour) or _name_at_end(trace, texts, many=len(shapes.traces) > 1)
+        for label, x in ticks:
+            near = [px for px, _ in trace if abs(px - x) <= 25]
+            if not near or not trace[0][0] - 6 <= x <= trace[-1][0] + 6:
+                continue
+            y = float(np.interp(x, [px for px, _ in trace], [py for _, py in trace]))
+            box = _value_at_point(x, y, free)
+            value = number_in(box.text) if box is not None else scale.at(y) if scale is not None else None
+            if value is not None:
+                marks.append(Mark(label, name, value, colour, box.text if box is not None else ""))
+    return marks
+
+
+def _trace(shapes: Shapes, colour: Rgb, mask: NDArray[np.bool_]) -> list[tuple[int, float]]:
+    """Column and height of the line, without its legend swatch and without printed words in its colour."""
+    import numpy as np
+
+    parts = [p for p in shapes.others if p.colour == colour and p.width > 6 and p.area > 12]
+    longest = max(parts, key=lambda p: p.width, default=None)
+    if longest is None:
+        return []
+    low, high = longest.y0, longest.y1
+    keep = np.zeros_like(mask)
+    for p in parts:
+        swatch = p.height <= 8 and p.width < 60 and p is not longest and not low - 4 <= p.y <= high + 4
+        if p is longest or not swatch:
+            keep[p.y0 : p.y1, p.x0 : p.x1] = True
+    kept = mask & keep
+    return [(int(x), float(np.flatnonzero(kept[:, x]).mean())) for x in np.flatnonzero(kept.any(axis=0))]
+
+
+def _ticks_below(texts: Sequence[TextBox], shapes: Shapes) -> list[tuple[str, float]]:
+    """The labels of the lowest well-filled row of text that spans the lines, each with its place."""
+    import numpy as np
+
+    spans = [np.flatnonzero(mask.any(axis=0)) for _, mask in shapes.traces]
+    left, right = min(int(s.min()) for s in spans), max(int(s.max()) for s in spans)
+    middle = float(np.mean([np.flatnonzero(mask.any(axis=1)).mean() for _, mask in shapes.traces]))
+    best: list[TextBox] = []
+    for anchor in texts:
+        if anchor.y < middle:
+            continue
+        row = [box for box in texts if abs(box.y - anchor.y) < 0.5 * anchor.height and left - 40 < box.x < right + 40]
+        spread = max(b.x1 for b in [*row, anchor]) - min(b.x0 for b in [*row, anchor])
+        many, most = (sum(_pieces(box, right - left) for box in boxes) for boxes in (row, best))
+        if many >= 3 and many > most and spread > 0.5 * (right - left):
+            best = row
+    ticks: list[tuple[str, float]] = []
+    for box in sorted(best, key=lambda box: box.x0):
+        ticks += _split_row(box) if box.words and box.width > 6 * box.height else [(box.text, box.x)]
+    return ticks
+
+
+def _pieces(box: TextBox, span: float) -> int:
+    """How many labels a box may hold: several only if it runs along much of the axis."""
+    return len(box.words) if box.words and box.width > 0.4 * span else 1
+
+
+def _split_row(box: TextBox) -> list[tuple[str, float]]:
+    """A joined row of labels taken apart: "May '20 Jun '20" is two labels of two words if all begin alike."""
+    words = box.words
+    suffixed = [word.text.startswith("'") or (word.text.isdigit() and at > 0) for at, word in enumerate(words)]
+    pairs = len(words) % 2 == 0 and all(suffixed[1::2]) and not any(suffixed[0::2])
+    if pairs:
+        couples = zip(words[0::2], words[1::2], strict=True)
+        return [(f"{a.text} {b.text}", (a.x0 + b.x1) / 2) for a, b in couples]
+    return [(word.text, word.x) for word in words]
+
+
+def _name_at_end(trace: Sequence[tuple[int, float]], texts: Sequence[TextBox], *, many: bool) -> str:
+    if not trace or not many:
+        return ""
+    x, y = trace[-1]
+    near = [box for box in texts if number_in(box.text) is None and box.x1 > x - 15 and abs(box.y - y) < 25]
+    return min(near, key=lambda box: abs(box.y - y) + abs(box.x0 - x) / 4).text if near else ""
+
+
+def _value_at_point(x: float, y: float, texts: Sequence[TextBox]) -> TextBox | None:
+    near = [
+        box for box in texts
+        if number_in(box.text) is not None and abs(box.x - x) < 16 and abs(box.y - y) < 2.2 * box.height
+    ]  # fmt: skip
+    return min(near, key=lambda box: math.hypot(box.x - x, box.y - y), default=None)

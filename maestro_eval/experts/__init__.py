@@ -1,0 +1,10 @@
+"""How is a model called? An async client for chat-completions endpoints with limits, retries and deadlines.
+
+The simulated server for tests is in ``maestro_eval.experts.simulated``; importing this room does not load it.
+"""
+
+from maestro_eval.experts.client import ExpertClient
+from maestro_eval.experts.records import Endpoint, ModelAsk
+from maestro_eval.experts.retry import RetryPolicy
+
+__all__ = ["Endpoint", "ExpertClient", "ModelAsk", "RetryPolicy"]

@@ -1,0 +1,225 @@
+"""Call a model: a bounded number at once, again where that can help, never beyond a deadline.
+
+Promise: ``call`` returns an ``ExpertCall`` whatever the endpoint does; only cancellation (and a defect of ours)
+comes out as an exception. What is sent again, after a growing random wait: lost and refused connections, 429,
+5xx and replies cut off in transit. What is not: other 4xx and replies that are not chat completions (they would
+be the same again), and time-outs (the first request may still run there; a second would double the load that
+made it slow).
+
+The limit on requests in flight is kept for each ``Endpoint`` record; two records with one url have one limit each.
+No place is held while a call waits for its next try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import aiohttp
+from msgspec import Struct
+
+from maestro_eval.experts.records import Endpoint, ModelAsk
+from maestro_eval.experts.retry import RetryPolicy
+from maestro_eval.experts.transport import EndpointError, HttpRequest, exchange, open_session, shown_url
+from maestro_eval.experts.wire import (
+    DataUrls,
+    MalformedReplyError,
+    Reply,
+    decode_models,
+    decode_reply,
+    encode_ask,
+    image_hashes,
+    last_user_text,
+)
+from maestro_eval.types import ExpertCall, RolloutFailure, Timing, Usage
+
+T = TypeVar("T")
+
+
+class ExpertClient:
+    """An async context manager; one serves a whole process. The session is opened by the first call.
+
+    ``clock`` is monotonic seconds (deadlines are on it), ``wall_clock`` Unix seconds; ``sleep``, ``rng`` and
+    ``environ`` are passed in by tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
+        max_reply_bytes: int = 8 * 2**20,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: random.Random | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._retry = retry
+        self._max_reply_bytes = max_reply_bytes
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._sleep = sleep
+        self._rng = rng or random.Random()
+        self._environ = environ
+        self._urls = DataUrls()
+        self._places: dict[Endpoint, asyncio.Semaphore] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(self, ask: ModelAsk, *, deadline: float | None = None) -> ExpertCall:
+        """Ask a model. ``deadline`` is on ``clock`` and holds in the queue and between tries as well.
+
+        ``error`` of the record is empty on success, else one line: its kind (``connection``, ``http 503``,
+        ``timeout``, ``malformed``, ``deadline`` or ``key``), the endpoint's url and what to do.
+        """
+        started_at, began = self._wall_clock(), self._clock()
+        result = await self._converse(
+            ask.endpoint,
+            lambda: HttpRequest("/chat/completions", encode_ask(ask, self._urls)),
+            decode_reply,
+            deadline,
+        )
+        reply = result.value or Reply("", "", Usage())
+        return ExpertCall(
+            kind=ask.kind,
+            name=ask.name,
+            model=ask.model,
+            endpoint=shown_url(ask.endpoint),
+            request=last_user_text(ask.messages),
+            reply=reply.text,
+            images=image_hashes(ask.messages),
+            finish_reason=reply.finish_reason,
+            usage=reply.usage,
+            tries=result.tries,
+            error=result.error,
+            timing=Timing(started_at, self._clock() - began),
+        )
+
+    async def models(self, endpoint: Endpoint, *, deadline: float | None = None) -> list[str]:
+        """The models served at ``endpoint``; RolloutFailure (cause ``expert``) where that cannot be told."""
+        result = await self._converse(endpoint, lambda: HttpRequest("/models"), decode_models, deadline)
+        if result.value is None:
+            raise RolloutFailure("expert", result.error)
+        return result.value
+
+    async def _converse(
+        self,
+        endpoint: Endpoint,
+        build: Callable[[], HttpRequest],
+        decode: Callable[[bytes], T],
+        deadline: float | None,
+    ) -> _Result[T]:
+        tries = 0
+        try:
+            key = self._key(endpoint)
+            while True:
+                try:
+                    async with self._place(endpoint, deadline):
+                        tries += 1
+                        # Built here and not before the queue, so that only what is in flight holds its images.
+                        return _Result(await self._try(endpoint, build(), key, decode, deadline), tries)
+                except EndpointError as fault:
+                    await self._back_off(fault, tries, endpoint, deadline)
+        except EndpointError as fault:
+            return _Result(None, tries, f"{fault} (after {tries} tries)" if tries > 1 else str(fault))
+
+    @asynccontextmanager
+    async def _place(self, endpoint: Endpoint, deadline: float | None) -> AsyncIterator[None]:
+        """One of the endpoint's places, waited for until the deadline."""
+        places = self._places.setdefault(endpoint, asyncio.Semaphore(max(1, endpoint.concurrency)))
+        where = shown_url(endpoint)
+        late = EndpointError("deadline", f"{where}: no time left while waiting for a place; raise its concurrency")
+        try:
+            async with asyncio.timeout(self._left(deadline)):
+                await places.acquire()
+        except TimeoutError:
+            raise late from None
+        try:
+            left = self._left(deadline)
+            if left is not None and left <= 0:
+                raise late
+            yield
+        finally:
+            places.release()
+
+    async def _try(
+        self, endpoint: Endpoint, request: HttpRequest, key: str, decode: Callable[[bytes], T], deadline: float | None
+    ) -> T:
+        where, left = shown_url(endpoint), self._left(deadline)
+        try:
+            async with asyncio.timeout(endpoint.timeout_s if left is None else min(left, endpoint.timeout_s)):
+                body = await exchange(
+                    self._open(),
+                    endpoint,
+                    request,
+                    key=key,
+                    max_bytes=self._max_reply_bytes,
+                    wall_clock=self._wall_clock,
+                )
+            return decode(body)
+        except MalformedReplyError as error:
+            raise EndpointError("malformed", f"{where}: {error}; is chat completions served there?") from None
+        except TimeoutError:
+            if left is not None and left <= endpoint.timeout_s:
+                raise EndpointError("deadline", f"{where} gave no reply in the {left:.1f} s that were left") from None
+            raise EndpointError(
+                "timeout", f"{where} gave no reply in {endpoint.timeout_s:g} s; raise timeout_s or lower concurrency"
+            ) from None
+
+    async def _back_off(self, fault: EndpointError, tries: int, endpoint: Endpoint, deadline: float | None) -> None:
+        """Wait for the next try, or raise: ``fault`` itself when there is to be none."""
+        if not fault.retry or tries >= endpoint.max_tries:
+            raise fault
+        wait = self._retry.wait_s(tries, fault.retry_after_s, self._rng)
+        if wait is None:
+            raise fault
+        left = self._left(deadline)
+        if left is not None and wait >= left:
+            raise EndpointError("deadline", f"{shown_url(endpoint)}: no time left to try again; {fault}")
+        await self._sleep(wait)
+
+    def _left(self, deadline: float | None) -> float | None:
+        return None if deadline is None else deadline - self._clock()
+
+    def _key(self, endpoint: Endpoint) -> str:
+        variable = endpoint.api_key_env
+        if not variable:
+            return ""
+        key = self._environ.get(variable, "").strip()
+        where = shown_url(endpoint)
+        if not key:
+            raise EndpointError("key", f"{where} needs a key and ${variable} is not set; export {variable}=…")
+        if not (key.isascii() and key.isprintable()):
+            raise EndpointError("key", f"{where}: ${variable} holds characters that no key has; export it again")
+        return key
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        if self._session is None:
+            self._session = open_session()
+        return self._session
+
+
+class _Result(Struct, Generic[T], frozen=True):
+    """What a conversation came to: a value, or ``None`` and the error's line."""
+
+    value: T | None
+    tries: int
+    error: str = ""

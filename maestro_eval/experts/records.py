@@ -1,0 +1,37 @@
+"""What the client is asked: which endpoint, which model, which messages."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from maestro_eval.types import Message, Sampling
+
+
+class Endpoint(Struct, frozen=True):
+    """Where models are served; ``url`` ends in ``/v1``.
+
+    api_key_env: the environment variable that holds the key, ``""`` for none. The key itself is never kept.
+    concurrency: requests that one process has in flight there at once.
+    timeout_s: how long one HTTP request may take, time in our own queue not counted.
+    max_tries: HTTP requests that one call may cost.
+    """
+
+    name: str
+    url: str
+    api_key_env: str = ""
+    concurrency: int = 32
+    timeout_s: float = 120.0
+    max_tries: int = 4
+
+
+class ModelAsk(Struct, frozen=True):
+    """One question to one model. ``name`` is the registry's entry, ``model`` the name at the endpoint."""
+
+    kind: Literal["expert", "service", "policy"]
+    name: str
+    model: str
+    endpoint: Endpoint
+    messages: tuple[Message, ...]
+    sampling: Sampling

@@ -1,0 +1,31 @@
+"""A simulated chat-completions server over real HTTP, for tests and load: latency, faults and a record of requests.
+
+In asynchronous code ``async with SimulatedServer(reply="Answer: 4") as server``, in synchronous code
+``with simulated_in_thread(reply="Answer: 4") as server``, in another process
+``python -m maestro_eval.experts.simulated``. ``server.url`` ends in ``/v1``.
+"""
+
+from maestro_eval.experts.simulated.behaviour import (
+    Fault,
+    FaultPlan,
+    Latency,
+    Rule,
+    always,
+    at_random,
+    on_requests,
+)
+from maestro_eval.experts.simulated.server import ServedRequest, SimulatedServer
+from maestro_eval.experts.simulated.thread import simulated_in_thread
+
+__all__ = [
+    "Fault",
+    "FaultPlan",
+    "Latency",
+    "Rule",
+    "ServedRequest",
+    "SimulatedServer",
+    "always",
+    "at_random",
+    "on_requests",
+    "simulated_in_thread",
+]

@@ -1,0 +1,286 @@
+"""The simulated server: ``/v1/chat/completions``, ``/v1/models`` and ``/health`` on loopback.
+
+It keeps to what vLLM does where a client could notice: an unknown model is a 404, a wrong key a 401, ``stop``
+and ``max_tokens`` cut the reply, requests beyond its slots queue silently. Tokens are estimated (4 characters
+each, an image 256). Records say what arrived; totals are for the reader to derive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from maestro_eval.experts.simulated.behaviour import Fault, FaultPlan, Latency, Rule
+from maestro_eval.text import estimate_tokens
+
+_IMAGE_TOKENS = 256
+_LARGEST_REQUEST = 256 * 2**20
+
+
+class ServedRequest(Struct, frozen=True):
+    """A chat completion that was asked for.
+
+    ``text`` is that of the last user message. ``arrived_at`` is Unix seconds; ``in_flight`` counts the requests
+    that had arrived and were not answered, this one included. ``fault`` is what it met, ``""`` for a reply.
+    """
+
+    number: int
+    model: str
+    text: str
+    images: int
+    arrived_at: float
+    in_flight: int
+    fault: str = ""
+
+
+class SimulatedServer:
+    """An async context manager; ``url`` is known inside it.
+
+    reply: one text for all, a script (the n-th good reply; 400 after its end) or a rule. models: the names
+    that are served, empty for any name. api_key: demanded as a bearer token where set. on_request: called with
+    each record as it arrives.
+    """
+
+    def __init__(
+        self,
+        *,
+        reply: str | Sequence[str] | Rule = "Answer: 4",
+        models: Sequence[str] = (),
+        latency: Latency = Latency(),  # noqa: B008  frozen
+        faults: FaultPlan | None = None,
+        api_key: str = "",
+        port: int = 0,
+        on_request: Callable[[ServedRequest], None] | None = None,
+    ) -> None:
+        self._rule = _as_rule(reply)
+        self._models = tuple(models)
+        self._latency = latency
+        self._faults = faults or (lambda number: None)
+        self._api_key = api_key
+        self._port = port
+        self._on_request = on_request
+        self._slots = asyncio.Semaphore(latency.slots)
+        self._closing = asyncio.Event()
+        self._in_flight = 0
+        self._runner: web.AppRunner | None = None
+        self.requests: list[ServedRequest] = []
+
+    @property
+    def url(self) -> str:
+        """The address to put into an ``Endpoint``."""
+        if self._runner is None:
+            raise RuntimeError("the server is not running")
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=_LARGEST_REQUEST)
+        app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_get("/v1/models", self._list_models)
+        app.router.add_get("/health", self._health)
+        # A request whose client has gone gives its slot back at once, and none outlives the server.
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self._port).start()
+        self._runner = runner
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.Response()
+
+    async def _list_models(self, request: web.Request) -> web.Response:
+        if not self._authorised(request):
+            return _error(401, "Unauthorized")
+        names = self._models or ("simulated",)
+        return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        if not self._authorised(request):
+            return _error(401, "Unauthorized")
+        try:
+            body = msgspec.json.decode(await request.read())
+            asked = msgspec.convert(body, _Asked)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _error(400, str(error))
+        async with self._arrival(asked) as fault:
+            if fault is not None and fault.kind not in ("drip", "truncated"):
+                return await self._go_wrong(request, fault)
+            if self._models and asked.model not in self._models:
+                return _error(404, f"The model `{asked.model}` does not exist.")
+            try:
+                reply = self._rule(body)
+            except _ScriptEndedError as error:
+                return _error(400, str(error))
+            text, finish_reason = _cut(reply, asked)
+            prompt, completion = asked.prompt_tokens(), estimate_tokens(text)
+            async with self._slots:
+                await asyncio.sleep(self._latency.seconds(prompt, completion))
+            answer = msgspec.json.encode(_completion(asked.model, text, finish_reason, prompt, completion))
+            if fault is None:
+                return web.Response(body=answer, content_type="application/json")
+            return await self._send_badly(request, fault, answer)
+
+    @asynccontextmanager
+    async def _arrival(self, asked: _Asked) -> AsyncIterator[Fault | None]:
+        """Number and record a request, and count it as in flight; what it gives is the request's fault."""
+        self._in_flight += 1
+        number = len(self.requests) + 1
+        fault = self._faults(number)
+        record = ServedRequest(
+            number=number,
+            model=asked.model,
+            text=asked.last_user_text(),
+            images=asked.images(),
+            arrived_at=time.time(),
+            in_flight=self._in_flight,
+            fault=fault.kind if fault else "",
+        )
+        self.requests.append(record)
+        try:
+            if self._on_request is not None:
+                self._on_request(record)
+            yield fault
+        finally:
+            self._in_flight -= 1
+
+    async def _go_wrong(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        match fault.kind:
+            case "status":
+                headers = {"Location": request.path} if 300 <= fault.status < 400 else {}
+                if fault.retry_after:
+                    headers["Retry-After"] = fault.retry_after
+                return web.Response(
+                    status=fault.status, text=fault.body, headers=headers, content_type="application/json"
+                )
+            case "hang":
+                await self._closing.wait()
+            case "malformed":
+                return web.Response(text='{"choices": [{"message"', content_type="application/json")
+            case "empty":
+                return web.json_response({"choices": []})
+            case "null":
+                return web.json_response({"choices": [{"message": {"content": None}, "finish_reason": "stop"}]})
+            case "wrong_type":
+                return web.Response(text="<html>a proxy's page</html>", content_type="text/html")
+        _disconnect(request)
+        return web.Response()
+
+    async def _send_badly(self, request: web.Request, fault: Fault, body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
+        await response.prepare(request)
+        if fault.kind == "truncated":
+            await response.write(body[: len(body) // 2])
+            _disconnect(request)
+            return response
+        for byte in body:
+            if self._closing.is_set():
+                _disconnect(request)
+                break
+            await response.write(bytes([byte]))
+            await asyncio.sleep(fault.drip_s)
+        return response
+
+    def _authorised(self, request: web.Request) -> bool:
+        return not self._api_key or request.headers.get("Authorization") == f"Bearer {self._api_key}"
+
+
+class _AskedMessage(Struct):
+    role: str
+    content: str | list[dict[str, Any]] = ""
+
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
+
+    def images(self) -> int:
+        return 0 if isinstance(self.content, str) else sum(part.get("type") == "image_url" for part in self.content)
+
+
+class _Asked(Struct):
+    """The parts of a request's body that matter here."""
+
+    model: str
+    messages: list[_AskedMessage]
+    max_tokens: int | None = None
+    stop: str | list[str] | None = None
+
+    def last_user_text(self) -> str:
+        return next((message.text() for message in reversed(self.messages) if message.role == "user"), "")
+
+    def images(self) -> int:
+        return sum(message.images() for message in self.messages)
+
+    def prompt_tokens(self) -> int:
+        return sum(estimate_tokens(message.text()) for message in self.messages) + _IMAGE_TOKENS * self.images()
+
+
+class _ScriptEndedError(Exception):
+    """More was asked than the script has replies."""
+
+
+def _as_rule(reply: str | Sequence[str] | Rule) -> Rule:
+    if isinstance(reply, str):
+        return lambda body: reply
+    if callable(reply):
+        return reply
+    script, total = iter(reply), len(reply)
+
+    def next_line(body: dict[str, Any]) -> str:
+        try:
+            return next(script)
+        except StopIteration:
+            raise _ScriptEndedError(f"the script has only {total} replies") from None
+
+    return next_line
+
+
+def _cut(reply: str, asked: _Asked) -> tuple[str, str]:
+    """The reply as its ``stop`` and ``max_tokens`` leave it, and the reason why it ends."""
+    stops = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
+    ends = [found for stop in stops if stop and (found := reply.find(stop)) >= 0]
+    text = reply[: min(ends)] if ends else reply
+    if asked.max_tokens is not None and estimate_tokens(text) > asked.max_tokens:
+        return text[: 4 * asked.max_tokens], "length"
+    return text, "stop"
+
+
+def _completion(
+    model: str, text: str, finish_reason: str, prompt_tokens: int, completion_tokens: int
+) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-simulated",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}],
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+        },
+    }
+
+
+def _error(status: int, message: str) -> web.Response:
+    return web.json_response({"error": {"message": message, "type": "simulated", "code": status}}, status=status)
+
+
+def _disconnect(request: web.Request) -> None:
+    # close() sends what was written and then ends the connection; abort() would drop it.
+    if request.transport is not None:
+        request.transport.close()

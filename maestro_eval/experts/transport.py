@@ -1,0 +1,229 @@
+"""One HTTP exchange with an endpoint: the body of a good JSON reply, or an ``EndpointError`` that says what to do.
+
+All that is known of aiohttp and of HTTP status codes is here; waiting, retrying and deadlines are the client's.
+Nothing that an endpoint sends is trusted: bodies are read up to a limit, redirects are not followed (they would
+carry the key elsewhere), cookies and proxies are not used, and what is quoted from a body is one short line
+without the key.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+from collections.abc import Callable
+from typing import Literal
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+from yarl import URL
+
+from maestro_eval.experts.records import Endpoint
+from maestro_eval.experts.retry import parse_retry_after
+
+FaultKind = Literal["connection", "http", "timeout", "malformed", "deadline", "key"]
+
+# A host that drops packets would otherwise hold a call for its whole timeout_s, several times over.
+_CONNECT_S = 10.0
+_ERROR_BODY_BYTES = 64 * 2**10
+_QUOTED_CHARACTERS = 300
+# aiohttp warns, and blocks the loop, when a larger body is handed over in one piece.
+_WHOLE_BODY_BYTES = 2**20
+
+
+class EndpointError(Exception):
+    """Why a request failed, as one line that begins with its kind; ``retry``: whether sending it again may help."""
+
+    def __init__(
+        self,
+        kind: FaultKind,
+        detail: str,
+        *,
+        status: int | None = None,
+        retry: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(f"{kind}{'' if status is None else f' {status}'}: {detail}")
+        self.kind = kind
+        self.retry = retry
+        self.retry_after_s = retry_after_s
+
+
+class HttpRequest(Struct, frozen=True):
+    """What is sent: ``path`` follows the endpoint's url; a request without a body is a GET."""
+
+    path: str
+    body: bytes | None = None
+
+
+def open_session() -> aiohttp.ClientSession:
+    """A session without limits of its own (the client has them), proxies, netrc or cookies."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+        trust_env=False,
+    )
+
+
+async def exchange(
+    session: aiohttp.ClientSession,
+    endpoint: Endpoint,
+    request: HttpRequest,
+    *,
+    key: str,
+    max_bytes: int,
+    wall_clock: Callable[[], float],
+) -> bytes:
+    """Send ``request`` once; the body of a 200 reply with JSON. Raises EndpointError."""
+    url, where = _address(endpoint, request.path), shown_url(endpoint)
+    headers = {"Accept": "application/json", "Content-Type": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    try:
+        response = await session.request(
+            "GET" if request.body is None else "POST",
+            url,
+            data=_payload(request.body),
+            headers=headers,
+            allow_redirects=False,
+        )
+    except (aiohttp.ClientError, OSError) as error:
+        raise _connection_error(error, where) from error
+    async with response:
+        if response.status != 200:
+            line = _quote(await _read_error_body(response), key)
+            wait = parse_retry_after(response.headers.get("Retry-After"), wall_clock())
+            raise _status_error(response.status, line, wait, endpoint, where)
+        kind = response.content_type
+        if kind != "application/json" and not kind.endswith("+json"):
+            raise EndpointError(
+                "malformed", f"{where} answered {_quote(kind, key)} instead of JSON; is chat completions served there?"
+            )
+        return await _read(response, max_bytes, where)
+
+
+def shown_url(endpoint: Endpoint) -> str:
+    """The endpoint's url without what could be a secret in it: user, password, query."""
+    try:
+        url = URL(endpoint.url)
+        if url.host:
+            return str(url.with_user(None).with_query(None).with_fragment(None))
+    except ValueError:
+        pass
+    return "its url" if not endpoint.url or set("@?#") & set(endpoint.url) else endpoint.url
+
+
+def _address(endpoint: Endpoint, path: str) -> URL:
+    where = shown_url(endpoint)
+    try:
+        url = URL(endpoint.url.rstrip("/") + path)
+        usable = url.scheme in ("http", "https") and bool(url.host)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise EndpointError("connection", f"{where} is not an http:// address; correct url of endpoint {endpoint.name}")
+    if url.user or url.password or url.query_string:
+        raise EndpointError(
+            "connection",
+            f"{where} is written with credentials or a query; put the key into a variable and name it in api_key_env",
+        )
+    return url
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    return io.BytesIO(body) if body is not None and len(body) > _WHOLE_BODY_BYTES else body
+
+
+def _connection_error(error: aiohttp.ClientError | OSError, where: str) -> EndpointError:
+    match error:
+        case aiohttp.ClientSSLError():
+            return EndpointError("connection", f"{where} has no certificate that this machine trusts; install its CA")
+        case aiohttp.ConnectionTimeoutError():
+            what = f"{where} did not accept a connection in {_CONNECT_S:g} s; is the host up and reachable?"
+        case aiohttp.ClientConnectorDNSError():
+            what = f"{where}: the host's name is not known; correct the endpoint's url"
+        case aiohttp.ServerDisconnectedError():
+            what = f"{where} closed the connection without a reply; look into the server's log"
+        case aiohttp.ClientResponseError():
+            return EndpointError("malformed", f"{where} did not answer in HTTP; is a model served on this port?")
+        case OSError(errno=errno.ECONNREFUSED):
+            what = f"{where} refused the connection; is the model served there?"
+        case OSError() if error.strerror:
+            what = f"{where}: {_quote(error.strerror)}; is the model served there?"
+        case _:
+            what = f"{where}: {type(error).__name__}; is the model served there?"
+    return EndpointError("connection", what, retry=True)
+
+
+def _status_error(status: int, line: str, wait: float | None, endpoint: Endpoint, where: str) -> EndpointError:
+    said = f"{where} said: {line or '(nothing)'}"
+    if 300 <= status < 400:
+        advice = "redirects are not followed, write the final address into the endpoint's url"
+    elif status in (401, 403):
+        variable = endpoint.api_key_env
+        advice = f"check the key in ${variable}" if variable else "put a key into a variable, name it in api_key_env"
+    elif status == 404:
+        advice = "check the model's name and that the url ends in /v1"
+    elif status == 429:
+        advice = "lower the endpoint's concurrency"
+    elif status >= 500:
+        advice = "look into the server's log"
+    else:
+        advice = "the request does not suit this model"
+    retry = status == 429 or status >= 500
+    return EndpointError("http", f"{said}; {advice}", status=status, retry=retry, retry_after_s=wait)
+
+
+async def _read(response: aiohttp.ClientResponse, max_bytes: int, where: str) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > max_bytes:
+                response.close()
+                raise EndpointError("malformed", f"{where} sent more than {max_bytes} bytes; limit max_tokens")
+    except (aiohttp.ClientError, OSError) as error:
+        # The status said 200: sending it again may well bring the whole reply.
+        raise EndpointError(
+            "malformed", f"{where} cut its reply off after {len(body)} bytes; look into the server's log", retry=True
+        ) from error
+    return bytes(body)
+
+
+async def _read_error_body(response: aiohttp.ClientResponse) -> str:
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > _ERROR_BODY_BYTES:
+                response.close()
+                break
+    except (aiohttp.ClientError, OSError):
+        pass  # The status is the news; what came of the body is shown.
+    return _error_message(bytes(body)) or body.decode("utf-8", "replace")
+
+
+class _ErrorDetail(Struct):
+    message: str
+
+
+class _ErrorBody(Struct):
+    error: _ErrorDetail
+
+
+def _error_message(body: bytes) -> str:
+    """The ``message`` in an OpenAI-style error body, ``""`` in any other."""
+    try:
+        return msgspec.json.decode(body, type=_ErrorBody).error.message
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def _quote(text: str, key: str = "") -> str:
+    """The first line of an endpoint's text, short, printable and without the key."""
+    line = next((line for line in text.splitlines() if line.strip()), "").strip()
+    # Before it is cut: half a key is not found.
+    line = line.replace(key, "***") if key else line
+    cut = line[:_QUOTED_CHARACTERS] + "…" if len(line) > _QUOTED_CHARACTERS else line
+    return "".join(character if character.isprintable() else " " for character in cut)

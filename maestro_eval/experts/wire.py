@@ -1,0 +1,183 @@
+"""Our messages as chat-completions JSON, and its replies as records.
+
+Images travel as ``data:`` URLs with the dataset's own bytes, so that an endpoint sees what was hashed. Their
+Base64 text is kept in a small cache, because every turn of a rollout sends the same image again.
+
+Replies are hostile input: they are decoded into typed records, and what does not fit is a ``MalformedReplyError``
+whose text names the field. ``reasoning_content`` (``reasoning``) is not part of a reply: it is only looked at
+to tell a model that spent itself on thinking (its reply is empty) from a server that sent no content.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from maestro_eval.experts.records import ModelAsk
+from maestro_eval.types import Image, ImagePart, Message, TextPart, Usage
+
+T = TypeVar("T")
+
+
+class MalformedReplyError(Exception):
+    """A body that is not the JSON we asked for; the message is one line."""
+
+
+class Reply(Struct, frozen=True):
+    """What a model said."""
+
+    text: str
+    finish_reason: str
+    usage: Usage
+
+
+class DataUrls:
+    """``data:`` URLs of images, each encoded once while it stays among the most recently used ``max_bytes``."""
+
+    def __init__(self, max_bytes: int = 64 * 2**20) -> None:
+        self._max_bytes = max_bytes
+        self._urls: OrderedDict[tuple[str, str], str] = OrderedDict()
+        # Kept beside the entries: small images are thousands, too many to add up for each new one.
+        self.size = 0
+
+    def url(self, image: Image) -> str:
+        """The URL of ``image``."""
+        key = (image.ref.sha256, image.ref.media_type)
+        known = self._urls.get(key)
+        if known is not None:
+            self._urls.move_to_end(key)
+            return known
+        url = f"data:{image.ref.media_type};base64,{base64.b64encode(image.data).decode('ascii')}"
+        if len(url) <= self._max_bytes:
+            self._urls[key] = url
+            self.size += len(url)
+        while self.size > self._max_bytes:
+            self.size -= len(self._urls.popitem(last=False)[1])
+        return url
+
+
+def encode_ask(ask: ModelAsk, urls: DataUrls) -> bytes:
+    """The body of ``POST /v1/chat/completions``. Settings that are ``None`` are left out."""
+    sampling = ask.sampling
+    body: dict[str, Any] = {
+        "model": ask.model,
+        "messages": [{"role": message.role, "content": _content(message, urls)} for message in ask.messages],
+    }
+    settings = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+        "seed": sampling.seed,
+        "stop": list(sampling.stop) or None,
+    }
+    body.update({name: value for name, value in settings.items() if value is not None})
+    return msgspec.json.encode(body)
+
+
+def decode_reply(body: bytes) -> Reply:
+    """Read a chat completion; its first choice is the reply."""
+    completion = _decode(body, _COMPLETION)
+    if not completion.choices:
+        raise MalformedReplyError("`choices` is empty")
+    choice = completion.choices[0]
+    text, finish_reason = choice.message.content, choice.finish_reason or ""
+    if text is None:
+        thought = bool(choice.message.reasoning_content or choice.message.reasoning)
+        if not thought and finish_reason != "length":
+            raise MalformedReplyError("`content` is null")
+        text = ""
+    return Reply(text, finish_reason, _usage(completion.usage))
+
+
+def decode_models(body: bytes) -> list[str]:
+    """The names in a reply to ``GET /v1/models``."""
+    return [model.id for model in _decode(body, _MODELS).data]
+
+
+def last_user_text(messages: Sequence[Message]) -> str:
+    """The joined text of the last user message, ``""`` without one."""
+    message = next((message for message in reversed(messages) if message.role == "user"), None)
+    return "".join(part.text for part in message.parts if isinstance(part, TextPart)) if message else ""
+
+
+def image_hashes(messages: Sequence[Message]) -> tuple[str, ...]:
+    """The SHA-256 of every image, in the order sent."""
+    return tuple(part.image.ref.sha256 for message in messages for part in message.parts if isinstance(part, ImagePart))
+
+
+def _content(message: Message, urls: DataUrls) -> str | list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    text: list[str] = []
+
+    def end_text() -> None:
+        joined = "".join(text)
+        text.clear()
+        if joined:
+            parts.append({"type": "text", "text": joined})
+
+    for part in message.parts:
+        if isinstance(part, TextPart):
+            text.append(part.text)
+        else:
+            end_text()
+            parts.append({"type": "image_url", "image_url": {"url": urls.url(part.image)}})
+    if not parts:
+        return "".join(text)
+    end_text()
+    return parts
+
+
+class _Message(Struct):
+    content: str | None
+    # Only ever tested for being there, so their type is the server's business.
+    reasoning_content: Any = None
+    reasoning: Any = None
+
+
+class _Choice(Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Completion(Struct):
+    choices: list[_Choice]
+    usage: Raw = Raw(b"null")
+
+
+class _Usage(Struct):
+    prompt_tokens: Annotated[int, Meta(ge=0)] = 0
+    completion_tokens: Annotated[int, Meta(ge=0)] = 0
+
+
+class _Model(Struct):
+    id: str
+
+
+class _Models(Struct):
+    data: list[_Model]
+
+
+_COMPLETION = msgspec.json.Decoder(_Completion)
+_MODELS = msgspec.json.Decoder(_Models)
+_USAGE = msgspec.json.Decoder(_Usage)
+
+
+def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedReplyError(" ".join(str(error).split())) from None
+
+
+def _usage(raw: Raw) -> Usage:
+    # Token counts are bookkeeping: a server that gets them wrong still gave a reply.
+    try:
+        counted = _USAGE.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return Usage()
+    return Usage(counted.prompt_tokens, counted.completion_tokens)

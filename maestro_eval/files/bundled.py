@@ -1,0 +1,18 @@
+"""Where the YAML that ships with the package is: inside the wheel, or at the top of a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def bundled(kind: Literal["tasks", "registries", "presets"]) -> Path:
+    """The folder of bundled task files, registries or presets."""
+    installed = _PACKAGE / "_bundled" / kind
+    if installed.is_dir():
+        return installed
+    if kind == "presets":
+        return _PACKAGE / "runtime" / "presets"
+    return _PACKAGE.parent / kind

@@ -1,0 +1,78 @@
+"""YAML files that can say on which line a field stands, for errors that a user can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from maestro_eval.types import UserError
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, but a key written twice is an error instead of a silent override."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = str(key_node.value)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is written twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+class YamlDocument:
+    """A parsed YAML mapping with the line of every field."""
+
+    def __init__(self, path: Path, data: dict[str, Any], root: yaml.Node) -> None:
+        self.path = path
+        self.data = data
+        self._root = root
+
+    def where(self, field: Sequence[str | int] = ()) -> str:
+        """``file:line`` of a field, or of its nearest parent that is written in the file."""
+        node = self._root
+        line = node.start_mark.line + 1
+        for step in field:
+            if isinstance(node, yaml.MappingNode):
+                found = next(((k, v) for k, v in node.value if str(k.value) == str(step)), None)
+                if found is None:
+                    break
+                line = found[0].start_mark.line + 1
+                node = found[1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+                node = node.value[step]
+                line = node.start_mark.line + 1
+            else:
+                break
+        return f"{self.path}:{line}"
+
+
+def load_yaml(path: Path, loader: type[yaml.SafeLoader] = _Loader) -> YamlDocument:
+    """Read a YAML mapping. UserError with file and line for a missing, unreadable or ill-formed file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    try:
+        parser = loader(text)
+        try:
+            root = parser.get_single_node()
+            data = parser.construct_document(root) if root is not None else None
+        finally:
+            parser.dispose()
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from error
+    if root is None or not isinstance(data, dict):
+        raise UserError(f"{path}:1: expected a mapping (name: value) at the top")
+    return YamlDocument(path, data, root)

@@ -1,0 +1,254 @@
+"""The journal of a run: which rollouts were planned, and what became of each.
+
+Promises. A rollout is in the journal whole or not at all; ``commit`` is one transaction, and when it has
+returned, its records survive the death of the process (see ``database`` for power cuts). A key has at most one
+record. An answered or exhausted rollout is never replaced; a failed one gives way to the next attempt and is
+kept in ``superseded``. One process writes at a time; any number read, also while it writes.
+
+Everything else about a run (scores, tables, exports) is made from here and can be made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from maestro_eval.journal import database
+from maestro_eval.journal.lock import FolderLock
+from maestro_eval.journal.manifest import NAME as MANIFEST
+from maestro_eval.journal.manifest import read_manifest, write_manifest
+from maestro_eval.journal.records import (
+    Finished,
+    JournalCounts,
+    outcome_tag,
+    pack_rollout,
+    pack_sample,
+    unpack_rollout,
+    unpack_sample,
+)
+from maestro_eval.types import Rollout, RolloutKey, RunManifest, Sample, UserError
+
+
+class Journal:
+    """An open run folder; made by ``create`` and ``open``, used as a context manager or closed by ``close``.
+
+    It belongs to the thread that opened it.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: RunManifest, connection: sqlite3.Connection, lock: FolderLock | None
+    ) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._connection = connection
+        self._lock = lock
+
+    @classmethod
+    def create(cls, folder: Path, manifest: RunManifest, plan: Iterable[RolloutKey]) -> Journal:
+        """A new run folder with its plan in order; UserError where ``folder`` already holds a run.
+
+        What an interrupted ``create`` left behind has no manifest and is replaced.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
+        lock = FolderLock(folder)
+        try:
+            if (folder / MANIFEST).exists():
+                raise UserError(
+                    f"{folder}: already holds a run; `maestro-eval resume {folder}` goes on with it, "
+                    "or choose another --out"
+                )
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                (folder / f"{database.NAME}{suffix}").unlink(missing_ok=True)
+            _write_plan(folder, plan)
+            connection = database.open_writer(folder / database.NAME)
+            try:
+                write_manifest(folder, manifest)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            lock.close()
+            raise
+        return cls(folder, manifest, connection, lock)
+
+    @classmethod
+    def open(cls, folder: Path, *, read_only: bool = False) -> Journal:
+        """An existing run folder, to go on with it or only to read it; UserError says what is wrong with it."""
+        manifest = read_manifest(folder)
+        path = folder / database.NAME
+        if read_only:
+            return cls(folder, manifest, database.open_reader(path), None)
+        lock = FolderLock(folder)
+        try:
+            return cls(folder, manifest, database.open_writer(path), lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    def pending(self, retry_failed: bool = True) -> list[RolloutKey]:
+        """Keys still to be run, in plan order: those without a record, and the failed ones if they get a retry."""
+        rows = self._connection.execute(
+            """
+            SELECT plan.task, plan.sample_id, plan.repeat
+            FROM plan LEFT JOIN rollouts USING (task, sample_id, repeat)
+            WHERE rollouts.outcome IS NULL OR (? AND rollouts.outcome = 'failed')
+            ORDER BY plan.position
+            """,
+            (retry_failed,),
+        )
+        return [_key(*row) for row in rows]
+
+    def commit(self, finished: Sequence[Finished]) -> int:
+        """Keep a batch in one transaction; how many of its records were new.
+
+        A record for a key that is already answered or exhausted is dropped: work is delivered at least once.
+        ``ValueError`` for a key outside the plan. UserError when the disk is full or fails; then nothing of the
+        batch is kept, and everything committed before is safe.
+        """
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            stored = sum(self._store(one) for one in finished)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            # SQLite may have rolled back by itself, and on a failing disk it may be unable to: either way the
+            # first error is the one to tell.
+            if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            if isinstance(error, (sqlite3.OperationalError, OSError)):
+                raise self._unwritable(error) from error
+            raise
+        return stored
+
+    def rollouts(self, task: str | None = None) -> Iterator[tuple[Rollout, Sample]]:
+        """Every record that stands, with the sample that its rollout saw, in key order; of one moment, streamed."""
+        rows = self._connection.execute(
+            """
+            SELECT rollouts.task, rollouts.sample_id, rollouts.repeat, rollouts.record, samples.record
+            FROM rollouts JOIN samples USING (task, sample_id, content_hash)
+            WHERE ?1 IS NULL OR rollouts.task = ?1
+            ORDER BY rollouts.task, rollouts.sample_id, rollouts.repeat
+            """,
+            (task,),
+        )
+        for name, sample_id, repeat, rollout, sample in rows:
+            try:
+                yield unpack_rollout(rollout), unpack_sample(sample)
+            except ValueError as error:
+                raise UserError(
+                    f"{self.folder / database.NAME}: the record of {name}/{sample_id}/{repeat} is damaged ({error}); "
+                    "restore the folder from a copy"
+                ) from error
+
+    def plan(self, task: str | None = None) -> Iterator[RolloutKey]:
+        """The planned keys in the order in which they are to be run."""
+        rows = self._connection.execute(
+            "SELECT task, sample_id, repeat FROM plan WHERE ?1 IS NULL OR task = ?1 ORDER BY position", (task,)
+        )
+        return (_key(*row) for row in rows)
+
+    def counts(self) -> JournalCounts:
+        """How far the run is."""
+        (planned,) = self._connection.execute("SELECT count(*) FROM plan").fetchone()
+        rows = self._connection.execute("SELECT outcome, count(*) FROM rollouts GROUP BY outcome")
+        of = dict(rows.fetchall())
+        return JournalCounts(planned, of.get("answered", 0), of.get("exhausted", 0), of.get("failed", 0))
+
+    def close(self) -> None:
+        """Close the database and let the next writer in. Closing twice is harmless."""
+        if self._lock is not None:
+            # Else SQLite leaves the last commits to `journal.db-wal` while a reader is there, and a copy of
+            # `journal.db` alone would lack them. It can wait, when the disk is full.
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._lock.close()
+        self._connection.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _store(self, finished: Finished) -> bool:
+        rollout, sample = finished.rollout, finished.sample
+        key = (rollout.key.task, rollout.key.sample_id, rollout.key.repeat)
+        if (sample.task, sample.sample_id) != key[:2]:
+            raise ValueError(f"the rollout of {key} comes with the sample {sample.task}/{sample.sample_id}")
+        where = "WHERE task = ? AND sample_id = ? AND repeat = ?"
+        if self._connection.execute(f"SELECT 1 FROM plan {where}", key).fetchone() is None:
+            raise ValueError(f"{key} is not in the plan of {self.folder}")
+        standing = self._connection.execute(f"SELECT attempt, outcome FROM rollouts {where}", key).fetchone()
+        attempt = 1
+        if standing is not None:
+            if standing[1] != "failed":
+                return False
+            attempt = standing[0] + 1
+            self._connection.execute(f"INSERT INTO superseded SELECT * FROM rollouts {where}", key)
+            self._connection.execute(f"DELETE FROM rollouts {where}", key)
+        # An empty hash stands for "could not be read": there the latest attempt knows best.
+        self._connection.execute(
+            """
+            INSERT INTO samples VALUES (?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET record = excluded.record WHERE content_hash = ''
+            """,
+            (*key[:2], sample.content_hash, pack_sample(sample)),
+        )
+        self._connection.execute(
+            "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*key, attempt, outcome_tag(rollout), sample.content_hash, pack_rollout(rollout)),
+        )
+        return True
+
+    def _unwritable(self, error: sqlite3.OperationalError | OSError) -> UserError:
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        reason = "the disk is full" if full else f"{database.NAME} cannot be written ({error})"
+        mend = "free some space" if full else "mend that"
+        return UserError(
+            f"{self.folder}: {reason}; what was committed is safe: {mend}, then "
+            f"`maestro-eval resume {self.folder}` goes on"
+        )
+
+
+def _write_plan(folder: Path, plan: Iterable[RolloutKey]) -> None:
+    """The tables and the plan in one transaction."""
+    last: RolloutKey | None = None
+
+    def rows() -> Iterator[tuple[str, str, int]]:
+        nonlocal last
+        for last in plan:
+            yield last.task, last.sample_id, last.repeat
+
+    connection = None
+    try:
+        connection = database.create_tables(folder / database.NAME)
+        connection.executemany("INSERT INTO plan (task, sample_id, repeat) VALUES (?, ?, ?)", rows())
+        connection.execute("COMMIT")
+    except sqlite3.IntegrityError:
+        assert last is not None
+        raise UserError(
+            f"{folder}: the plan holds {last.task}/{last.sample_id}/{last.repeat} twice; "
+            "name each task once, with sample ids that differ"
+        ) from None
+    except sqlite3.OperationalError as error:
+        raise UserError(
+            f"{folder}: {database.NAME} cannot be written ({error}); free some space or choose another --out"
+        ) from error
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def _key(task: str, sample_id: str, repeat: int) -> RolloutKey:
+    # A million keys share a few task names.
+    return RolloutKey(sys.intern(task), sample_id, repeat)

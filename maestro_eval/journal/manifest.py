@@ -1,0 +1,56 @@
+"""``manifest.json``: the provenance of a run folder, and the sign that the folder is one.
+
+It is written last when a run is created, after the journal's plan and before the first rollout. So a folder
+with a manifest is whole, and one without may be created again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from maestro_eval.files import write_atomic
+from maestro_eval.types import RunManifest, UserError
+
+NAME = "manifest.json"
+SCHEMA = 1
+
+
+def write_manifest(folder: Path, manifest: RunManifest) -> None:
+    """Write it whole or not at all, and make its name in the folder survive a power cut."""
+    write_atomic(folder / NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_manifest(folder: Path) -> RunManifest:
+    """The manifest of a run folder; UserError where there is none, or none that this version can read."""
+    path = folder / NAME
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such run folder")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{folder}: not a run folder (it has no {NAME}); name a folder that `run --out` made") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        schema = msgspec.json.decode(data, type=_Schema).schema
+        if schema > SCHEMA:
+            raise UserError(
+                f"{path}: written by a newer maestro-eval (schema {schema}, this one knows {SCHEMA}); upgrade"
+            )
+        return msgspec.json.decode(data, type=RunManifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a run manifest ({error}); restore it from a copy or start a new run") from error
+
+
+class _Schema(msgspec.Struct, frozen=True):
+    """The one field that every version of the manifest has."""
+
+    schema: int = 1

@@ -1,0 +1,31 @@
+"""What a policy is: a function of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from maestro_eval.types import Completion, Message, Origin, Sampling, TextPart
+
+
+class Policy(Protocol):
+    """Decides one turn from the messages so far.
+
+    ``model`` names what decides, for the manifest. ``generate`` raises RolloutFailure when it cannot;
+    a deterministic policy depends on nothing but the messages and ``sampling.seed``.
+    """
+
+    @property
+    def model(self) -> str: ...
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion: ...
+
+
+def texts(messages: Sequence[Message], origin: Origin) -> list[str]:
+    """The texts of one origin, in order: the question, or the observations."""
+    return [
+        part.text
+        for message in messages
+        for part in message.parts
+        if isinstance(part, TextPart) and part.origin == origin
+    ]

@@ -1,0 +1,64 @@
+"""Policies that are models behind an endpoint: the orchestrator, and the direct baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
+from maestro_eval.policies.base import texts
+from maestro_eval.registry import Expert, Registry
+from maestro_eval.skills import ask_model
+from maestro_eval.text import neutralise
+from maestro_eval.types import Completion, ImagePart, Message, RolloutFailure, Sampling
+
+THINK_END = "</think>"
+
+
+class EndpointPolicy:
+    """The orchestrator: any OpenAI-compatible endpoint, asked with the messages as they are."""
+
+    def __init__(self, client: ExpertClient, endpoint: Endpoint, model: str) -> None:
+        self._client = client
+        self._endpoint = endpoint
+        self._model = model
+
+    @property
+    def model(self) -> str:
+        return self._model
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        ask = ModelAsk(
+            kind="policy",
+            name="policy",
+            model=self._model,
+            endpoint=self._endpoint,
+            messages=tuple(messages),
+            sampling=sampling,
+        )
+        call = await self._client.call(ask)
+        if call.error:
+            raise RolloutFailure("policy", call.error)
+        return Completion(call.reply, call.finish_reason, call.usage)
+
+
+class DirectPolicy:
+    """No orchestration: one expert is asked the question itself, and its whole reply is the answer."""
+
+    def __init__(self, client: ExpertClient, registry: Registry, expert: Expert) -> None:
+        self._client = client
+        self._registry = registry
+        self._expert = expert
+
+    @property
+    def model(self) -> str:
+        return self._expert.model
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        question = "\n".join(texts(messages, "question"))
+        images = [part.image for message in messages for part in message.parts if isinstance(part, ImagePart)]
+        call = await ask_model(self._client, self._registry, self._expert, question, images, deadline=None)
+        if call.error:
+            raise RolloutFailure("expert", f"{self._expert.name}: {call.error}")
+        # A thinking model's reasoning is not its answer, and its end tag would cut ours.
+        reply = neutralise(call.reply.rpartition(THINK_END)[2].strip())
+        return Completion(f"<answer> {reply} </answer>", call.finish_reason, call.usage, (call,))

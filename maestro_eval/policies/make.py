@@ -1,0 +1,95 @@
+"""From a ``--policy`` argument to a policy."""
+
+from __future__ import annotations
+
+import difflib
+
+from maestro_eval.experts import Endpoint, ExpertClient
+from maestro_eval.policies.base import Policy
+from maestro_eval.policies.callers import CallerPolicy, FixedChooser, RandomChooser
+from maestro_eval.policies.endpoints import DirectPolicy, EndpointPolicy
+from maestro_eval.policies.router import RouterChooser
+from maestro_eval.registry import Registry, resolve
+from maestro_eval.types import UserError
+
+POLICY_KINDS = {
+    "openai": "openai:URL[#MODEL] — an orchestrator behind an OpenAI-compatible endpoint",
+    "router": "router — by similarity of the question to the registry's descriptions",
+    "random": "random — any expert through any skill, uniformly",
+    "fixed": "fixed:EXPERT@@SKILL — always the same call",
+    "direct": "direct:EXPERT — that expert alone, no orchestration",
+}
+_POLICY_TIMEOUT_S = 600.0
+
+
+def check_policy(spec: str, registry: Registry) -> None:
+    """UserError (one line) for a policy argument that cannot work with this registry."""
+    kind, _, rest = spec.partition(":")
+    if kind not in POLICY_KINDS:
+        close = difflib.get_close_matches(kind, POLICY_KINDS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(POLICY_KINDS)}"
+        raise UserError(f"--policy {spec}: unknown kind {kind!r}; {hint}")
+    if kind in ("router", "random") and rest:
+        raise UserError(f"--policy {spec}: {kind} takes nothing after it")
+    if kind == "openai" and not rest.startswith(("http://", "https://")):
+        raise UserError(f"--policy {spec}: expected openai:URL, say openai:http://127.0.0.1:8000/v1")
+    if kind == "direct":
+        _expert(spec, rest, registry)
+    if kind == "fixed":
+        _pair(spec, rest, registry)
+
+
+async def make_policy(
+    spec: str, registry: Registry, client: ExpertClient, *, api_key_env: str = "", concurrency: int = 64
+) -> Policy:
+    """Build the policy; UserError for a bad argument, RolloutFailure for an endpoint that does not answer.
+
+    ``openai:URL`` without ``#MODEL`` takes the endpoint's only model.
+    """
+    check_policy(spec, registry)
+    kind, _, rest = spec.partition(":")
+    if kind == "router":
+        return CallerPolicy(RouterChooser(registry))
+    if kind == "random":
+        return CallerPolicy(RandomChooser(registry))
+    if kind == "fixed":
+        return CallerPolicy(FixedChooser(*_pair(spec, rest, registry)))
+    if kind == "direct":
+        return DirectPolicy(client, registry, registry.experts[_expert(spec, rest, registry)])
+    url, _, model = rest.partition("#")
+    endpoint = Endpoint(
+        name="policy",
+        url=_base_address(url),
+        api_key_env=api_key_env,
+        concurrency=concurrency,
+        timeout_s=_POLICY_TIMEOUT_S,
+    )
+    if not model:
+        served = await client.models(endpoint)
+        if len(served) != 1:
+            raise UserError(f"--policy {spec}: serves {', '.join(served) or 'no model'}; choose one: {spec}#MODEL")
+        model = served[0]
+    return EndpointPolicy(client, endpoint, model)
+
+
+def _base_address(url: str) -> str:
+    """``vllm serve`` prints an address without ``/v1``; both are taken."""
+    url = url.rstrip("/")
+    return url if url.endswith("/v1") else f"{url}/v1"
+
+
+def _expert(spec: str, name: str, registry: Registry) -> str:
+    found = resolve(registry, name, "", "lenient").expert
+    if found is None:
+        raise UserError(f"--policy {spec}: no expert {name!r} in {registry.name}; it has {', '.join(registry.experts)}")
+    return found
+
+
+def _pair(spec: str, rest: str, registry: Registry) -> tuple[str, str]:
+    expert, at, skill = rest.partition("@@")
+    if not at:
+        raise UserError(f"--policy {spec}: expected fixed:EXPERT@@SKILL")
+    found = resolve(registry, expert, skill, "lenient").skill
+    if found is None:
+        raise UserError(f"--policy {spec}: no skill {skill!r} in {registry.name}; it has {', '.join(registry.skills)}")
+    return _expert(spec, expert, registry), found

@@ -1,0 +1,170 @@
+"""A comparison as Markdown: what was run, the tables, the differences, and where every number comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from maestro_eval.analysis import Comparison, SystemResult
+from maestro_eval.files import write_atomic
+from maestro_eval.report.layout import Cell, ContrastTable, Table, layout, printable
+from maestro_eval.types import TaskRecord
+
+_SPECIAL = re.compile(r"([\\`*|\[\]~$])")
+_HASH_LENGTH = 12
+
+
+def write_markdown(path: Path, comparison: Comparison) -> None:
+    """Write ``render_markdown(comparison)`` to ``path``, whole or not at all."""
+    write_atomic(path, render_markdown(comparison))
+
+
+def render_markdown(comparison: Comparison) -> str:
+    """The report as GitHub-flavoured Markdown, ending in a newline."""
+    arranged = layout(comparison)
+    blocks = ["# Comparison", "## What was run", _bullets(map(_what_was_run, comparison.systems)), "## Accuracy"]
+    for table in arranged.tables:
+        blocks += [f"### {escape(table.title)}", _accuracy_table(table)]
+    if arranged.contrasts:
+        blocks.append("## Differences")
+    for contrasts in arranged.contrasts:
+        blocks += [f"### {escape(contrasts.title)}", _contrast_table(contrasts)]
+    blocks += ["## Notes", _bullets(map(escape, arranged.footnotes))]
+    blocks += ["## Provenance", *_provenance(comparison.systems)]
+    blocks += ["### Tasks", _task_table(comparison.systems)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def escape(text: str) -> str:
+    """``text`` as it stands, in any place of a Markdown document: no markup, HTML, link or table cell of its own."""
+    shown = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", shown)
+
+
+def _what_was_run(system: SystemResult) -> str:
+    manifest = system.manifest
+    samples = sum(task.accuracy.n for task in system.tasks.values())
+    failed = sum(task.n_failed for task in system.tasks.values())
+    parts = [
+        f"policy {_code(manifest.policy)}",
+        f"registry {_code(manifest.registry.name)}",
+        f"tasks: {len(system.tasks)}",
+        f"samples: {samples}",
+        f"repeats: {manifest.repeats}",
+        f"failed: {failed}",
+    ]
+    return f"**{escape(system.name)}**: {', '.join(parts)}"
+
+
+def _accuracy_table(table: Table) -> str:
+    header = ["system", *(escape(column.title) for column in table.columns)]
+    rows = [[escape(row.system), *map(_cell, row.cells)] for row in table.rows]
+    return _grid(header, rows, right=range(1, len(header)))
+
+
+def _cell(cell: Cell) -> str:
+    value = f"**{escape(cell.value)}**" if cell.best else escape(cell.value)
+    return f"{value} {escape(cell.interval)}".rstrip()
+
+
+def _contrast_table(contrasts: ContrastTable) -> str:
+    header = ["on", "Δ", "95 %", "n", "verdict"]
+    rows = [[escape(row.scope), escape(row.delta), escape(row.interval), row.n, row.verdict] for row in contrasts.rows]
+    return _grid(header, rows, right=(1, 2, 3))
+
+
+def _provenance(systems: Sequence[SystemResult]) -> list[str]:
+    """What all systems share, once; then what sets them apart, side by side."""
+    fields = {system.name: _provenance_of(system) for system in systems}
+    names = list(dict.fromkeys(name for each in fields.values() for name in each))
+    shared = [name for name in names if len({each[name] for each in fields.values()}) == 1]
+    blocks = ["### The same for all systems"]
+    blocks.append(_bullets(f"{name}: {fields[systems[0].name][name]}" for name in shared))
+    if len(shared) < len(names):
+        rows = [[name, *(each[name] for each in fields.values())] for name in names if name not in shared]
+        blocks += ["### Different between systems", _grid(["", *map(escape, fields)], rows)]
+    return blocks
+
+
+def _provenance_of(system: SystemResult) -> dict[str, str]:
+    manifest = system.manifest
+    registry = manifest.registry
+    started = datetime.fromtimestamp(manifest.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return {
+        "policy": _code(manifest.policy),
+        "policy model": _code(manifest.policy_model),
+        "registry": _code(registry.name),
+        "registry hash": _hash(registry.hash),
+        "prompt hash": _hash(manifest.prompt.hash),
+        "experts": _mapping(registry.experts),
+        "services": _mapping(registry.services),
+        "skills": ", ".join(map(_code, registry.skills)) or "none",
+        "regime": f"{_code(manifest.regime.name)} ({_record(manifest.regime)})",
+        "sampling": _record(manifest.sampling),
+        "protocol": _code(system.protocol),
+        "seed": str(manifest.seed),
+        "repeats": str(manifest.repeats),
+        "versions": _mapping(manifest.versions),
+        "hardware": _mapping(manifest.hardware),
+        "settings": _mapping(manifest.settings),
+        "started": started,
+    }
+
+
+def _task_table(systems: Sequence[SystemResult]) -> str:
+    records: dict[tuple[str, str], TaskRecord] = {}
+    for system in systems:
+        for record in system.manifest.tasks:
+            records.setdefault((record.name, record.data_hash), record)
+    header = ["task", "metric", "aggregation", "task hash", "data", "data hash"]
+    rows = [
+        [
+            _code(record.name),
+            _code(record.metric),
+            record.aggregation,
+            _hash(record.hash),
+            escape(record.data),
+            _hash(record.data_hash),
+        ]
+        for record in records.values()
+    ]
+    return _grid(header, rows)
+
+
+def _record(record: msgspec.Struct) -> str:
+    fields = msgspec.to_builtins(record)
+    return _mapping({key: value for key, value in fields.items() if key != "name" and value is not None})
+
+
+def _mapping(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{escape(str(key))}={escape(str(value))}" for key, value in values.items()) or "none"
+
+
+def _hash(value: str) -> str:
+    return _code(value[:_HASH_LENGTH]) if value else ""
+
+
+def _code(text: str) -> str:
+    # A code span ends at the next run of backquotes of its length, and a table splits it at a bar even so:
+    # text with either is shown escaped instead.
+    shown = printable(text)
+    plain = not shown.strip() or any(mark in shown for mark in "`|\\")
+    return escape(text) if plain else f"`{shown}`"
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _grid(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+    numbers = set(right)
+    ruler = ["---:" if index in numbers else "---" for index in range(len(header))]
+    return "\n".join(_lines([header, ruler, *rows]))
+
+
+def _lines(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    return (f"| {' | '.join(row)} |" for row in rows)

@@ -1,0 +1,21 @@
+"""How do many rollouts run at once, and survive? Jobs, presets, executors, and the run folder's Python face."""
+
+from maestro_eval.runtime.job import RunOutcome, Watcher, resume_run, start_run
+from maestro_eval.runtime.preset import Preset, load_preset, run_preset
+from maestro_eval.runtime.request import RunRequest, request_of
+from maestro_eval.runtime.run import Run, evaluate, open_run
+
+__all__ = [
+    "Preset",
+    "Run",
+    "RunOutcome",
+    "RunRequest",
+    "Watcher",
+    "evaluate",
+    "load_preset",
+    "open_run",
+    "request_of",
+    "resume_run",
+    "run_preset",
+    "start_run",
+]

@@ -1,0 +1,130 @@
+"""How an executor, its workers and the journal meet; what both executors share.
+
+An executor runs every key it is given and hands what came of it to ``commit``, in the driver's process and in
+batches. It knows nothing of policies or tasks: a worker does. A rollout that fails is a result like any other
+(``Failed``); an exception from a worker is a defect of ours, which is recorded for its key, and the run goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from maestro_eval.journal import Finished
+from maestro_eval.types import Failed, Rollout, RolloutKey, Sample
+
+Commit = Callable[[Sequence[Finished]], Any]
+"""Keeps a batch; what it raises ends the run."""
+
+
+class Worker(Protocol):
+    """Runs rollouts, several at once in one event loop."""
+
+    async def run(self, key: RolloutKey) -> Finished:
+        """The rollout of ``key``, whatever its outcome."""
+
+    async def close(self) -> None:
+        """Give back connections and models."""
+
+
+WorkerFactory = Callable[[str], Awaitable[Worker]]
+"""Makes a worker of a given name in the process where it is to live. Picklable."""
+
+
+class Executor(Protocol):
+    """Runs keys on workers."""
+
+    async def run(
+        self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
+    ) -> None:
+        """Run all of ``keys`` and commit each result.
+
+        Once ``stop`` is set nothing new is begun; what is in flight gets a grace time to end and is then
+        cancelled, leaving no record. Whatever ends this call, what had finished by then has been committed,
+        unless ``commit`` itself failed.
+        """
+
+
+class Outbox:
+    """Results on their way to the journal, sent in batches of ``size`` or after ``interval_s``."""
+
+    def __init__(self, commit: Commit, *, size: int = 64, interval_s: float = 0.5) -> None:
+        self._commit = commit
+        self._size = size
+        self._interval_s = interval_s
+        self._waiting: list[Finished] = []
+        self._full = asyncio.Event()
+
+    def add(self, finished: Finished) -> None:
+        """Put a result in; it is committed by the next ``flush``."""
+        self._waiting.append(finished)
+        if len(self._waiting) >= self._size:
+            self._full.set()
+
+    def flush(self) -> None:
+        """Commit what is waiting. A batch that ``commit`` refuses is not offered again."""
+        batch, self._waiting = self._waiting, []
+        self._full.clear()
+        if batch:
+            self._commit(batch)
+
+    async def ripen(self, work: asyncio.Task[None]) -> None:
+        """Wait until a batch is full, its time has come, or ``work`` is over."""
+        full = asyncio.create_task(self._full.wait())
+        await asyncio.wait({work, full}, timeout=self._interval_s, return_when=asyncio.FIRST_COMPLETED)
+        full.cancel()
+
+
+async def drive(work: Coroutine[Any, Any, None], outbox: Outbox, *, stop: asyncio.Event, grace_s: float) -> None:
+    """Let ``work`` fill the outbox, empty it all the while, and end ``work`` ``grace_s`` after ``stop`` is set."""
+    task = asyncio.create_task(work)
+    clock = asyncio.get_running_loop().time
+    deadline: float | None = None
+    try:
+        while not task.done():
+            await outbox.ripen(task)
+            outbox.flush()
+            if stop.is_set() and deadline is None:
+                deadline = clock() + grace_s
+            if deadline is not None and clock() >= deadline:
+                break
+        graceless = not task.done()
+    finally:
+        # Both when the grace time is over and when this coroutine is itself cancelled or cannot commit.
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        outbox.flush()
+    if not (graceless and task.cancelled()):
+        task.result()
+
+
+async def run_key(worker: Worker, name: str, key: RolloutKey) -> Finished:
+    """The rollout of ``key`` by ``worker``, or the record of the exception that it raised."""
+    try:
+        finished = await worker.run(key)
+        if finished.rollout.key != key:
+            return harness_failure(key, name, f"the worker ran {finished.rollout.key} instead")
+        # What cannot be written (half a surrogate pair, say, in what a model said) would take its whole batch
+        # of the journal with it.
+        msgspec.json.encode(finished)
+        return finished
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return harness_failure(key, name, "the rollout cancelled itself")
+    except Exception as error:
+        return harness_failure(key, name, f"{type(error).__name__}: {error}")
+
+
+def harness_failure(key: RolloutKey, worker: str, detail: str) -> Finished:
+    """The record for a key that was lost by a fault of ours; of its sample only the name is known."""
+    line = " ".join(detail.encode("utf-8", "replace").decode().split())[:500]
+    return Finished(
+        Rollout(key, Failed("harness", line), turns=(), user_prompt="", content_hash="", seed=0, worker=worker),
+        Sample(key.task, key.sample_id, question="", targets=()),
+    )

@@ -1,0 +1,239 @@
+"""One run from request to journal: prepare, start what must be started, roll out, commit.
+
+The driver is the only writer of the journal. A run that is interrupted, for whatever reason, is resumed from its
+folder alone: what is committed is not run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maestro_eval.experts import ExpertClient
+from maestro_eval.journal import Finished, Journal, JournalCounts
+from maestro_eval.policies import check_policy, make_policy
+from maestro_eval.registry import Registry, load_registry, render_system
+from maestro_eval.runtime.executor import Executor
+from maestro_eval.runtime.local import LocalExecutor
+from maestro_eval.runtime.provenance import describe, refuse_changes
+from maestro_eval.runtime.ray_executor import RayExecutor
+from maestro_eval.runtime.request import RunRequest, request_of
+from maestro_eval.runtime.worker import WorkerSpec, worker_factory
+from maestro_eval.serving import bind, check_endpoints, serving
+from maestro_eval.skills import find_pipeline
+from maestro_eval.tasks import Task, TaskSpec, open_task, select_tasks
+from maestro_eval.types import RolloutFailure, RolloutKey, RunManifest, UserError
+
+
+class Watcher:
+    """What a run tells whoever shows it; this one shows nothing. Called in the driver's thread."""
+
+    def step(self, what: str) -> None:
+        """A long step begins."""
+
+    def begin(self, manifest: RunManifest, counts: JournalCounts) -> None:
+        """Rollouts are about to start (or to go on)."""
+
+    def committed(self, batch: Sequence[Finished]) -> None:
+        """These are in the journal."""
+
+    def end(self, counts: JournalCounts) -> None:
+        """No more rollouts will come."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How a run stands: ``interrupted`` when it was stopped before all rollouts were done."""
+
+    folder: Path
+    counts: JournalCounts
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A request whose every part has been found and checked."""
+
+    request: RunRequest
+    registry: Registry
+    system_prompt: str
+    specs: tuple[TaskSpec, ...]
+    tasks: tuple[Task, ...]
+
+
+def start_run(
+    request: RunRequest, folder: Path, *, watcher: Watcher | None = None, served: Mapping[str, str] | None = None
+) -> RunOutcome:
+    """Run ``request`` into a new ``folder``.
+
+    ``served`` gives the addresses of what the registry would have the run start, where it is up already.
+    UserError for bad input (nothing is written then beyond log files).
+    """
+    watcher = watcher or Watcher()
+    if (folder / "manifest.json").exists():
+        raise UserError(f"{folder}: holds a run already; go on with `maestro-eval resume {folder}`, or choose --out")
+    prepared = _prepare(request, watcher)
+    ids = {task.name: task.ids(request.limit) for task in prepared.tasks}
+    plan = [
+        RolloutKey(task, sample_id, repeat)
+        for task, sample_ids in ids.items()
+        for sample_id in sample_ids
+        for repeat in range(request.repeats)
+    ]
+    planned = {task: len(sample_ids) for task, sample_ids in ids.items()}
+    with _served(prepared.registry, folder, served, watcher) as bound:
+        manifest = _describe(prepared, bound, planned)
+        with Journal.create(folder, manifest, plan) as journal:
+            return _drive(journal, folder, prepared, bound, watcher)
+
+
+def resume_run(
+    folder: Path, *, watcher: Watcher | None = None, served: Mapping[str, str] | None = None
+) -> RunOutcome:
+    """Run what ``folder`` still lacks, failed rollouts included. UserError when its settings no longer hold."""
+    watcher = watcher or Watcher()
+    with Journal.open(folder) as journal:
+        before = journal.manifest
+        prepared = _prepare(request_of(before), watcher)
+        with _served(prepared.registry, folder, served, watcher) as bound:
+            planned = {task.name: task.planned for task in before.tasks}
+            refuse_changes(before, _describe(prepared, bound, planned), folder)
+            return _drive(journal, folder, prepared, bound, watcher)
+
+
+def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
+    registry = load_registry(request.registry)
+    for skill in registry.skills.values():
+        find_pipeline(skill.pipeline)
+    check_policy(request.policy, registry)
+    specs = select_tasks(request.tasks, data=request.data, include=[Path(folder) for folder in request.include])
+    watcher.step(f"reading {len(specs)} tasks")
+    return _Prepared(
+        request=request,
+        registry=registry,
+        system_prompt=render_system(registry, request.regime),
+        specs=tuple(specs),
+        tasks=tuple(open_task(spec) for spec in specs),
+    )
+
+
+@contextlib.contextmanager
+def _served(
+    registry: Registry, folder: Path, served: Mapping[str, str] | None, watcher: Watcher
+) -> Iterator[Registry]:
+    """The registry with every endpoint up and addressed."""
+    with contextlib.ExitStack() as stack:
+        if served is None:
+            if any(entry.start for entry in registry.endpoints.values()):
+                watcher.step("starting the embedded experts")
+            served = stack.enter_context(serving([registry], folder / "logs"))
+        bound = bind(registry, served)
+        check_endpoints(bound)
+        yield bound
+
+
+def _describe(prepared: _Prepared, bound: Registry, planned: Mapping[str, int]) -> RunManifest:
+    async def policy_model() -> str:
+        async with ExpertClient() as client:
+            policy = await make_policy(
+                prepared.request.policy, bound, client, api_key_env=prepared.request.policy_key_env
+            )
+            return policy.model
+
+    try:
+        model = asyncio.run(policy_model())
+    except RolloutFailure as failure:
+        raise UserError(f"--policy {prepared.request.policy}: {failure.detail}") from failure
+    return describe(
+        prepared.request, prepared.registry, prepared.system_prompt, prepared.tasks, planned, model, time.time()
+    )
+
+
+def _drive(journal: Journal, folder: Path, prepared: _Prepared, bound: Registry, watcher: Watcher) -> RunOutcome:
+    request = prepared.request
+    spec = WorkerSpec(
+        registry=bound,
+        policy=_pinned(request.policy, journal.manifest),
+        policy_key_env=request.policy_key_env,
+        tasks=prepared.specs,
+        regime=request.regime,
+        sampling=request.sampling,
+        system=prepared.system_prompt,
+        seed=request.seed,
+        concurrency=request.concurrency,
+    )
+    watcher.begin(journal.manifest, journal.counts())
+
+    def commit(batch: Sequence[Finished]) -> None:
+        journal.commit(batch)
+        watcher.committed(batch)
+
+    async def drive() -> bool:
+        stop = asyncio.Event()
+        with _interruptible(stop):
+            await _executor(request).run(journal.pending(), worker_factory(spec), commit, stop=stop)
+        return stop.is_set()
+
+    try:
+        stopped = asyncio.run(drive())
+    finally:
+        counts = journal.counts()
+        watcher.end(counts)
+    return RunOutcome(folder, counts, interrupted=stopped and counts.missing > 0)
+
+
+def _pinned(policy: str, manifest: RunManifest) -> str:
+    """An endpoint's policy with its model named, so that every worker asks for the same one."""
+    needs_model = policy.startswith("openai:") and "#" not in policy
+    return f"{policy}#{manifest.policy_model}" if needs_model else policy
+
+
+def _executor(request: RunRequest) -> Executor:
+    if request.executor == "ray":
+        return RayExecutor(
+            workers=request.workers,
+            concurrency_per_worker=request.concurrency,
+            address=request.ray_address or None,
+        )
+    return LocalExecutor(concurrency=request.concurrency * request.workers)
+
+
+@contextlib.contextmanager
+def _interruptible(stop: asyncio.Event) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM) ends the run after what is in flight; the second acts as it always does."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stop.set()
+        _remove(loop)
+
+    installed = _install(loop, on_signal)
+    try:
+        yield
+    finally:
+        if installed:
+            _remove(loop)
+
+
+_SIGNALS: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
+
+
+def _install(loop: asyncio.AbstractEventLoop, handler: Callable[[], None]) -> bool:
+    try:
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, handler)
+    except (RuntimeError, ValueError):
+        # Not in the main thread, say under a notebook's executor: Ctrl-C is not ours to take there.
+        return False
+    return True
+
+
+def _remove(loop: asyncio.AbstractEventLoop) -> None:
+    for number in _SIGNALS:
+        loop.remove_signal_handler(number)
+

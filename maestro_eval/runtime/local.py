@@ -1,0 +1,49 @@
+"""Many rollouts at once in this process: one worker, one event loop.
+
+Rollouts wait for endpoints most of their time, so one loop holds hundreds. Work that computes in Python for
+long belongs to the Ray executor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from maestro_eval.runtime.executor import Commit, Outbox, Worker, WorkerFactory, drive, run_key
+from maestro_eval.runtime.leases import LeaseQueue
+from maestro_eval.types import RolloutKey
+
+_NAME = "local"
+
+
+class LocalExecutor:
+    """Runs up to ``concurrency`` rollouts at once; ``grace_s`` is what those in flight get after a stop."""
+
+    def __init__(self, concurrency: int = 32, *, grace_s: float = 30.0) -> None:
+        self.concurrency = concurrency
+        self.grace_s = grace_s
+
+    async def run(
+        self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
+    ) -> None:
+        """See ``Executor.run``."""
+        queue = LeaseQueue(keys)
+        outbox = Outbox(commit)
+        worker = await factory(_NAME)
+        try:
+            await drive(self._pull_all(queue, worker, outbox, stop), outbox, stop=stop, grace_s=self.grace_s)
+        finally:
+            await worker.close()
+
+    async def _pull_all(self, queue: LeaseQueue, worker: Worker, outbox: Outbox, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self.concurrency, queue.counts().queued)):
+                group.create_task(_pull(queue, worker, outbox, stop))
+
+
+async def _pull(queue: LeaseQueue, worker: Worker, outbox: Outbox, stop: asyncio.Event) -> None:
+    """Run one key after another until none is left."""
+    while not stop.is_set() and (lease := queue.lease(_NAME, 1)) is not None:
+        (key,) = lease.keys
+        outbox.add(await run_key(worker, _NAME, key))
+        queue.complete(lease.id, lease.keys)

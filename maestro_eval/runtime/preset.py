@@ -1,0 +1,111 @@
+"""A preset: several systems on the same tasks, and the questions that they are to decide."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from maestro_eval.files import bundled, load_yaml
+from maestro_eval.journal import Journal
+from maestro_eval.registry import load_registry
+from maestro_eval.runtime.job import RunOutcome, Watcher, resume_run, start_run
+from maestro_eval.runtime.request import RunRequest
+from maestro_eval.serving import serving
+from maestro_eval.types import UserError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PresetSystem(_Strict):
+    """A row of the preset's table."""
+
+    name: str
+    policy: str
+    registry: str
+
+
+class PresetContrast(_Strict):
+    """A question: is ``system`` better than ``baseline``?"""
+
+    system: str
+    baseline: str
+
+
+class Preset(_Strict):
+    """``per_task`` says how many samples of each generated mini benchmark are made (for VLMsAreBlind: of each of
+    its seven tasks)."""
+
+    description: str
+    tasks: tuple[str, ...]
+    per_task: dict[str, int] = Field(default_factory=dict)
+    systems: tuple[PresetSystem, ...]
+    contrasts: tuple[PresetContrast, ...]
+
+
+def load_preset(name: str) -> Preset:
+    """A bundled preset by name; UserError for an unknown one."""
+    path = bundled("presets") / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in bundled("presets").glob("*.yaml"))
+        raise UserError(f"--preset {name}: unknown; there are {', '.join(known)}")
+    try:
+        return Preset.model_validate(load_yaml(path).data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def run_preset(
+    preset: Preset, out: Path, *, data: Mapping[str, str], seed: int, base: RunRequest, watcher: Watcher
+) -> Iterator[RunOutcome]:
+    """Run each system into ``out/runs/NAME``, in order; one that is there already is resumed.
+
+    The experts are started once for all of them. ``base`` carries what all share (executor, concurrency, …).
+    Stops after a system that was interrupted.
+    """
+    registries = [load_registry(system.registry) for system in preset.systems]
+    watcher.step("starting the embedded experts")
+    with serving(registries, out / "logs") as served:
+        for system in preset.systems:
+            folder = out / "runs" / _slug(system.name)
+            watcher.step(f"running {system.name}")
+            if (folder / "manifest.json").exists():
+                _check_seed(folder, seed)
+                outcome = resume_run(folder, watcher=watcher, served=served)
+            else:
+                outcome = start_run(_request(preset, system, data, seed, base), folder, watcher=watcher, served=served)
+            yield outcome
+            if outcome.interrupted:
+                return
+
+
+def _request(preset: Preset, system: PresetSystem, data: Mapping[str, str], seed: int, base: RunRequest) -> RunRequest:
+    return RunRequest(
+        policy=system.policy,
+        registry=system.registry,
+        tasks=preset.tasks,
+        system=system.name,
+        data=dict(data),
+        seed=seed,
+        executor=base.executor,
+        workers=base.workers,
+        concurrency=base.concurrency,
+        ray_address=base.ray_address,
+    )
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _check_seed(folder: Path, seed: int) -> None:
+    with Journal.open(folder, read_only=True) as journal:
+        if journal.manifest.seed != seed:
+            raise UserError(
+                f"{folder}: was begun with --seed {journal.manifest.seed}; give that seed again or choose another --out"
+            )

@@ -1,0 +1,307 @@
+"""Rollouts on Ray: one actor a worker, which is given keys as it has room for them.
+
+The driver leases keys, never more than can begin at once, so that a slow rollout holds up no other and the
+tail of a run is spread over all workers. Results come back one by one as bytes; only the driver commits.
+
+A worker that dies or overruns its lease loses what it held to the others (see ``leases``) and is started again.
+Several lives in a row that finish nothing are taken for a sick machine: that worker is given up. When all are,
+the run ends with an error, after what was finished has been committed.
+
+API keys are read from the environment of each worker. A Ray started here inherits the driver's; a cluster that
+was there before must have its own, because what a driver sends along is kept in Ray's files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from maestro_eval.journal import Finished
+from maestro_eval.runtime.executor import (
+    Commit,
+    Outbox,
+    Worker,
+    WorkerFactory,
+    drive,
+    harness_failure,
+    run_key,
+)
+from maestro_eval.runtime.leases import Lease, LeaseQueue, Lost
+from maestro_eval.types import RolloutKey, UserError
+
+# How soon an idle worker sees that keys came back, or anyone that a lease is overdue.
+_TICK_S = 0.25
+# Results are small and short-lived; Ray would take a third of the machine's memory.
+_OBJECT_STORE_BYTES = 256 * 2**20
+
+
+class RayExecutor:
+    """Runs rollouts on ``workers`` actors, ``concurrency_per_worker`` at once on each.
+
+    lease_size: keys handed to a worker in one go.
+    address: of a running cluster; without one, Ray is started on this machine and stopped afterwards.
+    lease_s: after this time a worker that still holds a key is taken for dead; more than any rollout's deadline.
+    grace_s: what rollouts in flight get after a stop.
+    start_s: what a worker gets to start.
+    max_restarts: lives in a row without a result before a worker is given up.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        concurrency_per_worker: int = 16,
+        lease_size: int = 4,
+        address: str | None = None,
+        *,
+        lease_s: float = 3600.0,
+        grace_s: float = 30.0,
+        start_s: float = 600.0,
+        max_restarts: int = 3,
+    ) -> None:
+        self.workers = workers
+        self.concurrency_per_worker = concurrency_per_worker
+        self.lease_size = lease_size
+        self.address = address
+        self.lease_s = lease_s
+        self.grace_s = grace_s
+        self.start_s = start_s
+        self.max_restarts = max_restarts
+
+    async def run(
+        self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
+    ) -> None:
+        """See ``Executor.run``."""
+        ray = _import_ray()
+        ours = not ray.is_initialized()
+        if ours:
+            await asyncio.to_thread(self._connect, ray)
+        try:
+            outbox = Outbox(commit)
+            fleet = _Fleet(ray, self, LeaseQueue(keys, lease_s=self.lease_s), factory, outbox, stop)
+            await drive(fleet.work(), outbox, stop=stop, grace_s=self.grace_s)
+        finally:
+            if ours:
+                await asyncio.to_thread(ray.shutdown)
+
+    def _connect(self, ray: Any) -> None:
+        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if self.address is None:
+            settings |= {
+                "num_cpus": self.workers,
+                "include_dashboard": False,
+                "object_store_memory": _OBJECT_STORE_BYTES,
+            }
+        else:
+            settings["address"] = self.address
+        try:
+            ray.init(**settings)
+        except Exception as error:
+            where = f"at {self.address} cannot be reached" if self.address else "cannot be started"
+            raise UserError(f"Ray {where} ({_one_line(error)}); `--executor local` does without it") from error
+
+
+class _WorkerLostError(Exception):
+    """A worker is not to be counted on any more; the message says why."""
+
+
+class _Fleet:
+    """The workers of one run and what they share."""
+
+    def __init__(
+        self,
+        ray: Any,
+        settings: RayExecutor,
+        queue: LeaseQueue,
+        factory: WorkerFactory,
+        outbox: Outbox,
+        stop: asyncio.Event,
+    ) -> None:
+        self._ray = ray
+        self._settings = settings
+        self._queue = queue
+        self._factory = factory
+        self._outbox = outbox
+        self._stop = stop
+        self._reason = ""
+        self._results: Counter[str] = Counter()
+        self._actor_class = ray.remote(_Host).options(
+            num_cpus=1,
+            max_restarts=0,
+            # Beside the rollouts there are `start` and `close`.
+            max_concurrency=settings.concurrency_per_worker + 2,
+            runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
+        )
+
+    async def work(self) -> None:
+        """Keep the workers alive until every key is settled, or a stop."""
+        names = [f"ray-{number}" for number in range(1, self._settings.workers + 1)]
+        lives = [asyncio.create_task(self._keep_alive(name)) for name in names]
+        try:
+            await asyncio.gather(*lives)
+        finally:
+            for life in lives:
+                life.cancel()
+            await asyncio.wait(lives)
+        if not self._over:
+            raise UserError(
+                f"all {len(names)} Ray workers died again and again (last: {self._reason}); what was committed is "
+                "safe: mend that (Ray's logs are under /tmp/ray/session_latest/logs) and resume the run"
+            )
+
+    @property
+    def _over(self) -> bool:
+        return self._stop.is_set() or self._queue.finished
+
+    async def _keep_alive(self, name: str) -> None:
+        fruitless = 0
+        while not self._over and fruitless <= self._settings.max_restarts:
+            before = self._results[name]
+            actor = self._actor_class.remote()
+            try:
+                await self._live(actor, name)
+                return
+            except (_WorkerLostError, self._ray.exceptions.RayError) as error:
+                self._reason = _one_line(error)
+            finally:
+                self._ray.kill(actor)
+            lost = self._queue.release(name)
+            self._bury(lost)
+            fruitless = 0 if lost.poisoned or self._results[name] > before else fruitless + 1
+
+    async def _live(self, actor: Any, name: str) -> None:
+        """One life of a worker: returns when there is no more to do, raises when it is lost."""
+        if not await self._start(actor, name):
+            return
+        in_flight: dict[asyncio.Task[None], Lease] = {}
+        try:
+            while True:
+                self._hand_out(actor, name, in_flight)
+                if in_flight:
+                    done, _ = await asyncio.wait(in_flight, timeout=_TICK_S, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        del in_flight[task]
+                    for failure in [failure for task in done if (failure := task.exception())]:
+                        raise failure
+                elif self._over:
+                    break
+                else:
+                    await asyncio.sleep(_TICK_S)
+                self._bury(self._queue.expire())
+                if not all(self._queue.holds(lease.id) for lease in in_flight.values()):
+                    raise _WorkerLostError(f"a rollout took longer than its lease of {self._settings.lease_s:g} s")
+        finally:
+            for task in in_flight:
+                task.cancel()
+            await asyncio.gather(*in_flight, return_exceptions=True)
+        with contextlib.suppress(self._ray.exceptions.RayError, TimeoutError):
+            await asyncio.wait_for(_answer(actor.close.remote()), 10)
+
+    async def _start(self, actor: Any, name: str) -> bool:
+        """Whether the worker stands; not when the run was over before a full cluster had room for it."""
+        starting = asyncio.create_task(_answer(actor.start.remote(name, self._factory)))
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._settings.start_s
+        try:
+            while not starting.done():
+                await asyncio.wait({starting}, timeout=_TICK_S)
+                if self._over:
+                    return False
+                if clock() > deadline:
+                    raise _WorkerLostError(f"it did not start within {self._settings.start_s:g} s")
+            started: _Started = starting.result()
+        finally:
+            starting.cancel()
+        if started.user_error:
+            raise UserError(started.user_error)
+        if started.defect:
+            raise _WorkerLostError(started.defect)
+        return True
+
+    def _hand_out(self, actor: Any, name: str, in_flight: dict[asyncio.Task[None], Lease]) -> None:
+        """Fill the worker's free places."""
+        while not self._stop.is_set():
+            free = self._settings.concurrency_per_worker - len(in_flight)
+            lease = self._queue.lease(name, min(free, self._settings.lease_size)) if free else None
+            if lease is None:
+                return
+            for key in lease.keys:
+                in_flight[asyncio.create_task(self._run_one(actor, lease, key))] = lease
+
+    async def _run_one(self, actor: Any, lease: Lease, key: RolloutKey) -> None:
+        reply = await _answer(actor.run.remote(msgspec.json.encode(key)))
+        self._results[lease.worker] += 1
+        if self._queue.complete(lease.id, [key]):
+            self._outbox.add(msgspec.json.decode(reply, type=Finished))
+
+    def _bury(self, lost: Lost) -> None:
+        for key in lost.poisoned:
+            detail = f"every worker that ran it was lost (last: {self._reason or 'it overran its lease'})"
+            self._outbox.add(harness_failure(key, "ray", detail))
+
+
+class _Started(msgspec.Struct, frozen=True):
+    """How a worker's start went: the user's fault, ours, or well."""
+
+    user_error: str = ""
+    defect: str = ""
+
+
+class _Host:
+    """The actor: a worker in a process of its own, with its own event loop."""
+
+    async def start(self, name: str, factory: WorkerFactory) -> _Started:
+        """Build the worker."""
+        self._name = name
+        try:
+            self._worker: Worker = await factory(name)
+        except UserError as error:
+            return _Started(user_error=str(error))
+        except Exception as error:
+            return _Started(defect=f"{type(error).__name__}: {_one_line(error)}")
+        return _Started()
+
+    async def run(self, key: bytes) -> bytes:
+        """One rollout."""
+        finished = await run_key(self._worker, self._name, msgspec.json.decode(key, type=RolloutKey))
+        return msgspec.json.encode(finished)
+
+    async def close(self) -> None:
+        """Close the worker."""
+        await self._worker.close()
+
+
+async def _answer(reference: Any) -> Any:
+    return await reference
+
+
+def _import_ray() -> Any:
+    # Ray reads these when it is imported: nothing is reported to its authors unless the user asks for it, and
+    # an actor without GPUs does not change what the worker sees of them.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("Ray is not installed: pip install 'maestro-eval[ray]', or use --executor local") from error
+    return ray
+
+
+def _python_path() -> str:
+    """Where the workers import us and the user's modules from, when we run from a checkout."""
+    given = os.environ.get("PYTHONPATH", "")
+    home = Path(__file__).resolve().parents[2]
+    # An installed package is found anyway, and site-packages must not come before the standard library.
+    if home.name in ("site-packages", "dist-packages"):
+        return given
+    return os.pathsep.join(filter(None, (str(home), given)))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

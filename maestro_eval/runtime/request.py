@@ -1,0 +1,64 @@
+"""What a user asked a run to be, before anything is opened; and the same read back from a manifest."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+from maestro_eval.types import Regime, RunManifest, Sampling
+
+ExecutorName = Literal["local", "ray"]
+
+
+class RunRequest(Struct, frozen=True):
+    """One system on some tasks.
+
+    ``tasks`` are names or tags; ``data`` maps a task to its local data; ``include`` are further folders of task
+    files. ``limit`` takes the first samples of each task. ``concurrency`` counts rollouts at once in each of
+    ``workers`` processes. ``policy_key_env`` names the variable with the policy endpoint's key.
+    """
+
+    policy: str
+    registry: str
+    tasks: tuple[str, ...]
+    system: str = ""
+    data: dict[str, str] = field(default_factory=dict)
+    include: tuple[str, ...] = ()
+    limit: int | None = None
+    repeats: int = 1
+    seed: int = 0
+    sampling: Sampling = Sampling()
+    regime: Regime = Regime()
+    executor: ExecutorName = "local"
+    workers: int = 1
+    concurrency: int = 16
+    ray_address: str = ""
+    policy_key_env: str = ""
+
+    @property
+    def name(self) -> str:
+        """The system's name in tables."""
+        return self.system or f"{self.policy} · {self.registry}"
+
+
+def request_of(manifest: RunManifest) -> RunRequest:
+    """The request behind a manifest, for resuming: its tasks by name, each with the data that it was read from."""
+    settings = manifest.settings
+    return RunRequest(
+        policy=manifest.policy,
+        registry=manifest.registry.path,
+        tasks=tuple(task.name for task in manifest.tasks),
+        system=manifest.system,
+        data={task.name: task.data for task in manifest.tasks},
+        include=tuple(settings.get("include", ())),
+        repeats=manifest.repeats,
+        seed=manifest.seed,
+        sampling=manifest.sampling,
+        regime=manifest.regime,
+        executor=settings.get("executor", "local"),
+        workers=settings.get("workers", 1),
+        concurrency=settings.get("concurrency", 16),
+        ray_address=settings.get("ray_address", ""),
+        policy_key_env=settings.get("policy_key_env", ""),
+    )

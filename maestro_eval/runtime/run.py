@@ -1,0 +1,98 @@
+"""The Python face: evaluate, open a run folder, look at its rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maestro_eval.journal import Journal, JournalCounts
+from maestro_eval.runtime.job import start_run
+from maestro_eval.runtime.request import RunRequest
+from maestro_eval.scoring import RunScores, score_rollout, score_run
+from maestro_eval.types import Answered, Exhausted, Failed, Rollout, RunManifest, UserError
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Run:
+    """A run folder, read only: its manifest, its rollouts, its scores. Get one from ``open_run``."""
+
+    def __init__(self, folder: Path, manifest: RunManifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    def counts(self) -> JournalCounts:
+        """How many rollouts were planned, answered, exhausted, failed."""
+        with Journal.open(self.folder, read_only=True) as journal:
+            return journal.counts()
+
+    def scores(self, protocol: str = "official") -> RunScores:
+        """A score for every planned rollout, computed from the journal."""
+        return score_run(self.folder, protocol)
+
+    def rollouts(self, protocol: str = "official") -> pandas.DataFrame:
+        """One row a rollout, in key order; the index is (task, sample_id, repeat).
+
+        Columns: outcome, answer, score (NaN where it failed), question, targets, category, searches (the calls as
+        ``EXPERT@@SKILL``), turns, prompt_tokens, completion_tokens, elapsed_s, cause, detail.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UserError("Run.rollouts() needs pandas; pip install 'maestro-eval[report]'") from error
+        metrics = {task.name: task.metric for task in self.manifest.tasks}
+        rows: list[dict[str, Any]] = []
+        with Journal.open(self.folder, read_only=True) as journal:
+            for rollout, sample in journal.rollouts():
+                score = score_rollout(sample, rollout, metrics[rollout.key.task], protocol)
+                facts = {"question": sample.question, "targets": sample.targets, "category": sample.category}
+                rows.append({**_row(rollout), "score": score.value, **facts})
+        return pandas.DataFrame(rows).set_index(["task", "sample_id", "repeat"]) if rows else pandas.DataFrame()
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run folder. UserError when there is none."""
+    folder = Path(path)
+    with Journal.open(folder, read_only=True) as journal:
+        return Run(folder, journal.manifest)
+
+
+def evaluate(
+    *,
+    policy: str,
+    registry: str,
+    tasks: Sequence[str],
+    out: str | Path,
+    data: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> Run:
+    """Run ``policy`` with ``registry`` on ``tasks`` into the new folder ``out`` and open it.
+
+    ``settings`` are the further fields of :class:`RunRequest` (limit, repeats, seed, executor, …).
+    """
+    request = RunRequest(policy=policy, registry=registry, tasks=tuple(tasks), data=dict(data or {}), **settings)
+    return open_run(start_run(request, Path(out)).folder)
+
+
+def _row(rollout: Rollout) -> dict[str, Any]:
+    outcome = rollout.outcome
+    searched = [turn.resolution for turn in rollout.turns if turn.resolution is not None]
+    return {
+        "task": rollout.key.task,
+        "sample_id": rollout.key.sample_id,
+        "repeat": rollout.key.repeat,
+        "outcome": _NAMES[type(outcome)],
+        "answer": outcome.text if isinstance(outcome, Answered) else None,
+        "searches": tuple(f"{found.expert}@@{found.skill}" for found in searched),
+        "turns": len(rollout.turns),
+        "prompt_tokens": sum(turn.usage.prompt_tokens for turn in rollout.turns),
+        "completion_tokens": sum(turn.usage.completion_tokens for turn in rollout.turns),
+        "elapsed_s": rollout.timing.elapsed_s,
+        "cause": outcome.cause if isinstance(outcome, Failed) else None,
+        "detail": outcome.detail if isinstance(outcome, Failed) else None,
+    }
+
+
+_NAMES: dict[type, str] = {Answered: "answered", Exhausted: "exhausted", Failed: "failed"}

@@ -1,0 +1,104 @@
+"""What runs rollouts in whichever process it is put: tasks, client and policy, opened where they are used."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Self
+
+from msgspec import Struct
+
+from maestro_eval.experts import ExpertClient
+from maestro_eval.journal import Finished
+from maestro_eval.policies import Policy, make_policy
+from maestro_eval.registry import Registry
+from maestro_eval.rollout import rollout_seed, run_rollout
+from maestro_eval.runtime.executor import WorkerFactory
+from maestro_eval.tasks import Task, TaskSpec, open_task
+from maestro_eval.types import Failed, Message, Regime, Rollout, RolloutKey, SampleError, Sampling, TextPart
+
+
+class WorkerSpec(Struct, frozen=True):
+    """Everything a worker needs, picklable. ``registry`` is bound: every endpoint has an address."""
+
+    registry: Registry
+    policy: str
+    policy_key_env: str
+    tasks: tuple[TaskSpec, ...]
+    regime: Regime
+    sampling: Sampling
+    system: str
+    seed: int
+    concurrency: int
+
+
+def worker_factory(spec: WorkerSpec) -> WorkerFactory:
+    """A picklable factory: called with a worker's name inside the process that is to run it."""
+    return partial(RolloutWorker.start, spec)
+
+
+class RolloutWorker:
+    """Runs the rollout of any key of its tasks; several at once within one event loop."""
+
+    def __init__(self, spec: WorkerSpec, name: str, client: ExpertClient, policy: Policy) -> None:
+        self._spec = spec
+        self._name = name
+        self._client = client
+        self._policy = policy
+        self._system = Message("system", (TextPart(spec.system),))
+        self._specs = {task.name: task for task in spec.tasks}
+        self._tasks: dict[str, Task] = {}
+
+    @classmethod
+    async def start(cls, spec: WorkerSpec, name: str) -> Self:
+        """Open the client and the policy; tasks are opened when their first key comes."""
+        client = ExpertClient()
+        await client.__aenter__()
+        try:
+            policy = await make_policy(
+                spec.policy, spec.registry, client, api_key_env=spec.policy_key_env, concurrency=spec.concurrency
+            )
+        except BaseException:
+            await client.__aexit__(None, None, None)
+            raise
+        return cls(spec, name, client, policy)
+
+    async def run(self, key: RolloutKey) -> Finished:
+        """One rollout. A row that cannot be read is a failed rollout with its cause."""
+        try:
+            # Reading and decoding block; off the loop, the other rollouts go on meanwhile.
+            loaded = await asyncio.to_thread(lambda: self._task(key.task).load(key.sample_id))
+        except SampleError as error:
+            failed = Rollout(
+                key=key,
+                outcome=Failed("sample", str(error)),
+                turns=(),
+                user_prompt="",
+                content_hash=error.sample.content_hash,
+                seed=rollout_seed(self._spec.seed, key),
+                worker=self._name,
+            )
+            return Finished(failed, error.sample)
+        rollout = await run_rollout(
+            loaded,
+            key.repeat,
+            policy=self._policy,
+            registry=self._spec.registry,
+            system=self._system,
+            regime=self._spec.regime,
+            sampling=self._spec.sampling,
+            client=self._client,
+            seed=self._spec.seed,
+            worker=self._name,
+        )
+        return Finished(rollout, loaded.sample)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.__aexit__(None, None, None)
+
+    def _task(self, name: str) -> Task:
+        # Two threads may open the same task at first; both get an equal one and the last is kept.
+        if name not in self._tasks:
+            self._tasks[name] = open_task(self._specs[name])
+        return self._tasks[name]

@@ -1,0 +1,111 @@
+"""How is an answer to a VLMsAreBlind question read? Its authors published no scorer; this reading is ours.
+
+The two published parsers differ (braces and case demanded for letters and "yes" anywhere, or braces optional,
+letters folded and yes/no exact). ``official`` reads the final answer with or without braces and folds
+letters; ``strict`` wants the form that the question asks for and nothing else, with the letter's case.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from maestro_eval.scoring.extract import braced_number, character, final_answer, number, numbers, spoken, yes_no
+from maestro_eval.types import Protocol
+
+_Form = Literal["number", "yes_no", "letter", "pair"]
+
+_FORMS: tuple[tuple[tuple[str, ...], _Form], ...] = (
+    (("circled", "letter"), "letter"),
+    (("grid", "rows"), "pair"),
+    (("touching", "overlapping"), "yes_no"),
+)
+
+_STRICT_NUMBER = re.compile(r"[0-9]{1,6}|\{\s?[0-9]{1,6}\s?\}")
+_STRICT_LETTER = re.compile(r"([A-Za-z])|\{([A-Za-z])\}")
+_STRICT_PAIR = re.compile(
+    r"\(?\s?([0-9]{1,4})\s?[,x\u00d7]\s?([0-9]{1,4})\s?\)?|\{([0-9]{1,4})\}[\s,]{0,2}\{([0-9]{1,4})\}"
+    r"|rows\s?=\s?\{?([0-9]{1,4})\}?[\s,]{1,2}columns\s?=\s?\{?([0-9]{1,4})\}?",
+    re.IGNORECASE,
+)
+
+_ROWS_BEHIND = re.compile(r"(?<![0-9])([0-9]{1,4})\W{0,3}rows?\b", re.IGNORECASE)
+_COLUMNS_BEHIND = re.compile(r"(?<![0-9])([0-9]{1,4})\W{0,3}columns?\b", re.IGNORECASE)
+_ROWS_BEFORE = re.compile(r"\brows?\b\W{0,6}([0-9]{1,4})(?![0-9])", re.IGNORECASE)
+_COLUMNS_BEFORE = re.compile(r"\bcolumns?\b\W{0,6}([0-9]{1,4})(?![0-9])", re.IGNORECASE)
+_BRACES = re.compile(r"\{\s?([0-9]{1,4})\s?\}")
+_BRACKETS = re.compile(r"\(\s?([0-9]{1,4})\s?,\s?([0-9]{1,4})\s?\)")
+_TIMES = re.compile(r"(?<![0-9])([0-9]{1,4})\s?(?:[x\u00d7]|by)\s?([0-9]{1,4})(?![0-9])", re.IGNORECASE)
+_DIGITS = re.compile(r"(?<![0-9.])[0-9]{1,4}(?![0-9]|\.[0-9])")
+
+
+def blind_reading(task: str, text: str, protocol: Protocol) -> str | None:
+    """The answer in ``text`` in one normal form: ``4``, ``yes``, ``a``, ``4,5``; ``None`` where it has none.
+
+    Targets are read by the same function, so that equal readings are right answers.
+    """
+    form = _form(task)
+    if protocol == "strict":
+        return _strict(form, text.strip())
+    lenient = {"number": _number, "yes_no": _yes_no, "letter": _letter, "pair": _pair}[form]
+    return lenient(text)
+
+
+def _form(task: str) -> _Form:
+    folded = task.lower()
+    return next((form for words, form in _FORMS if any(word in folded for word in words)), "number")
+
+
+def _strict(form: _Form, text: str) -> str | None:
+    if form == "yes_no":
+        return text.lower() if text.lower() in ("yes", "no") else None
+    pattern = {"number": _STRICT_NUMBER, "letter": _STRICT_LETTER, "pair": _STRICT_PAIR}[form]
+    match = pattern.fullmatch(text)
+    if match is None:
+        return None
+    if form == "number":
+        return str(int(text.strip("{ }")))
+    groups = [group for group in match.groups() if group is not None]
+    return groups[0] if form == "letter" else _joined(groups)
+
+
+def _number(text: str) -> str | None:
+    answer = final_answer(text)
+    read = number(answer) or braced_number(answer) or braced_number(spoken(text))
+    if read is None:
+        found = numbers(answer)
+        # "3 crossings in this one": a digit is a count more surely than a word is.
+        digits = [each for each in found if not each.text.isalpha()]
+        read = digits[-1] if digits else found[-1] if found else None
+    return None if read is None or read.integer is None else str(read.integer)
+
+
+def _yes_no(text: str) -> str | None:
+    return yes_no(final_answer(text))
+
+
+def _letter(text: str) -> str | None:
+    answer = final_answer(text)
+    read = character(answer) or character(spoken(text))
+    return read.lower() if read else None
+
+
+def _pair(text: str) -> str | None:
+    answer = final_answer(text)
+    for rows, columns in ((_ROWS_BEHIND, _COLUMNS_BEHIND), (_ROWS_BEFORE, _COLUMNS_BEFORE)):
+        named = rows.search(answer), columns.search(answer)
+        if named[0] and named[1]:
+            return _joined([named[0].group(1), named[1].group(1)])
+    braces = _BRACES.findall(answer)
+    if len(braces) == 2:
+        return _joined(braces)
+    for pattern in (_BRACKETS, _TIMES):
+        pairs = pattern.findall(answer)
+        if pairs:
+            return _joined(list(pairs[-1]))
+    digits = _DIGITS.findall(answer)
+    return _joined(digits) if len(digits) == 2 else None
+
+
+def _joined(pair: list[str]) -> str:
+    return ",".join(str(int(count)) for count in pair)

@@ -1,0 +1,47 @@
+"""How a registry's entry becomes a call: one user message with the images before the text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
+from maestro_eval.registry import Expert, Registry, Service
+from maestro_eval.types import ExpertCall, Image, ImagePart, Message, Part, TextPart
+
+
+def endpoint_of(registry: Registry, entry: Expert | Service) -> Endpoint:
+    """Where ``entry`` is served."""
+    place = registry.endpoints[entry.endpoint]
+    return Endpoint(
+        name=place.name,
+        url=place.url,
+        api_key_env=place.api_key_env,
+        concurrency=place.concurrency,
+        timeout_s=place.timeout_s,
+        max_tries=place.max_tries,
+    )
+
+
+async def ask_model(
+    client: ExpertClient,
+    registry: Registry,
+    entry: Expert | Service,
+    text: str,
+    images: Sequence[Image],
+    *,
+    deadline: float | None,
+) -> ExpertCall:
+    """Ask ``entry`` about ``images`` in one message. ``deadline`` is in ``time.monotonic()`` seconds."""
+    kind: Literal["expert", "service"] = "expert" if isinstance(entry, Expert) else "service"
+    parts: list[Part] = [ImagePart(image) for image in images]
+    parts.append(TextPart(text))
+    ask = ModelAsk(
+        kind=kind,
+        name=entry.name,
+        model=entry.model,
+        endpoint=endpoint_of(registry, entry),
+        messages=(Message("user", tuple(parts)),),
+        sampling=entry.sampling,
+    )
+    return await client.call(ask, deadline=deadline)

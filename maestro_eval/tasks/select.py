@@ -1,0 +1,116 @@
+"""From names on a command line to tasks: task names, tags and groups over the folders of task files."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from maestro_eval.files import bundled
+from maestro_eval.tasks.dialect import Heading, read_heading
+from maestro_eval.tasks.task import TaskSpec
+from maestro_eval.types import UserError
+
+
+class TaskEntry(Struct, frozen=True):
+    """A task that can be selected. ``folder`` is the root it was found in, ``path`` its file."""
+
+    name: str
+    tags: tuple[str, ...]
+    path: Path
+    folder: Path
+
+
+def list_tasks(include: Sequence[Path] = ()) -> list[TaskEntry]:
+    """Every task of the bundled folder and of ``include``, by name. Runs no code and checks no file in depth."""
+    return sorted(_catalogue(include)[0].values(), key=lambda entry: entry.name)
+
+
+def select_tasks(names: Sequence[str], *, data: Mapping[str, str], include: Sequence[Path] = ()) -> list[TaskSpec]:
+    """The tasks that ``names`` mean, each once, in the order named (a tag's tasks by name).
+
+    ``data`` maps a task's name to its local data. UserError for a name that nothing has, and for data of a task
+    that is not selected, since a typing error there would quietly change what is read.
+    """
+    entries, groups = _catalogue(include)
+    selected: dict[str, TaskEntry] = {}
+    for name in names:
+        for member in _members(name, entries, groups):
+            selected.setdefault(member, entries[member])
+    if not selected:
+        raise UserError(f"no task named; choose from {_some(sorted(entries))}")
+    for name, path in data.items():
+        if name not in selected:
+            raise UserError(
+                f"--data {name}={path}: {name} is not among the selected tasks ({', '.join(selected)})"
+                f"{_meant(name, selected)}"
+            )
+        if not Path(path).exists():
+            raise UserError(f"--data {name}={path}: no such file or folder")
+    return [
+        TaskSpec(entry.name, str(entry.folder), str(Path(data[entry.name]).resolve()) if entry.name in data else "")
+        for entry in selected.values()
+    ]
+
+
+def _catalogue(include: Sequence[Path]) -> tuple[dict[str, TaskEntry], dict[str, list[str]]]:
+    """Tasks by name, and the names that each tag or group stands for."""
+    entries: dict[str, TaskEntry] = {}
+    groups: dict[str, list[str]] = {}
+    for root in _roots(include):
+        for heading in _headings(root):
+            if heading.group:
+                groups.setdefault(heading.group, []).extend(heading.members)
+                continue
+            if heading.task in entries:
+                raise UserError(
+                    f"{heading.path}: task {heading.task} is defined in {entries[heading.task].path} too; rename one"
+                )
+            entries[heading.task] = TaskEntry(heading.task, heading.tags, heading.path, root)
+    for entry in sorted(entries.values(), key=lambda entry: entry.name):
+        for tag in entry.tags:
+            groups.setdefault(tag, []).append(entry.name)
+    return entries, groups
+
+
+def _roots(include: Sequence[Path]) -> list[Path]:
+    roots = [bundled("tasks").resolve()]
+    for folder in include:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder of task files")
+        if folder.resolve() not in roots:
+            roots.append(folder.resolve())
+    return roots
+
+
+def _headings(root: Path) -> Iterable[Heading]:
+    for path in sorted(root.rglob("*.yaml")):
+        heading = read_heading(path, root)
+        if heading is not None:
+            yield heading
+
+
+def _members(
+    name: str, entries: Mapping[str, TaskEntry], groups: Mapping[str, list[str]], within: tuple[str, ...] = ()
+) -> list[str]:
+    """Task names behind a name; a group may hold tags and further groups."""
+    if name in entries:
+        return [name]
+    if name in within:
+        raise UserError(f"group {name} holds itself: {' -> '.join((*within, name))}")
+    if name not in groups:
+        known = [*entries, *groups]
+        place = f" (in group {within[-1]})" if within else ""
+        raise UserError(f"no task or tag {name!r}{place}{_meant(name, known) or f'; there are {_some(sorted(known))}'}")
+    return [member for part in groups[name] for member in _members(part, entries, groups, (*within, name))]
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")

@@ -1,0 +1,38 @@
+"""What a turn says."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class SearchAction(Struct, frozen=True, tag="search"):
+    """Call ``expert`` through ``skill`` with ``request``: names as the policy wrote them."""
+
+    expert: str
+    skill: str
+    request: str
+
+
+class AnswerAction(Struct, frozen=True, tag="answer"):
+    """End the rollout with ``text``."""
+
+    text: str
+
+
+class MalformedAction(Struct, frozen=True, tag="malformed"):
+    """Neither a call nor an answer; ``reason`` is one line that the policy is shown."""
+
+    reason: str
+
+
+Action = SearchAction | AnswerAction | MalformedAction
+
+
+class Resolution(Struct, frozen=True):
+    """What the written names became: registry entries, or ``None`` where nothing matched, and by which rule."""
+
+    expert: str | None
+    skill: str | None
+    rule: Literal["exact", "alias", "lenient", "unknown"]

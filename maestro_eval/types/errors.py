@@ -1,0 +1,37 @@
+"""The failures that have a name. What is not one of these is a defect of ours."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from maestro_eval.types.sample import Sample
+
+FailureCause = Literal["sample", "policy", "expert", "service", "deadline", "harness"]
+
+
+class MaestroError(Exception):
+    """Base of all of them."""
+
+
+class UserError(MaestroError):
+    """Bad input or a bad environment. The message is one line: which file, which field, what mends it.
+
+    The command line prints it without a traceback and exits with 2.
+    """
+
+
+class SampleError(MaestroError):
+    """A row that cannot be asked, say for a corrupt image; ``sample`` is what could be read of it."""
+
+    def __init__(self, message: str, sample: Sample) -> None:
+        super().__init__(message)
+        self.sample = sample
+
+
+class RolloutFailure(MaestroError):
+    """What ends a rollout as ``failed``: ``cause`` says whose fault, ``detail`` is one line."""
+
+    def __init__(self, cause: FailureCause, detail: str) -> None:
+        super().__init__(f"{cause}: {detail}")
+        self.cause: FailureCause = cause
+        self.detail = detail

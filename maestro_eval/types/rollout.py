@@ -1,0 +1,130 @@
+"""The episode of one sample: turns, calls, outcome, tokens and times."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from maestro_eval.types.action import Action, Resolution
+from maestro_eval.types.errors import FailureCause
+
+
+class Usage(Struct, frozen=True):
+    """Tokens, as the endpoint reported them (0 where it reported none)."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Timing(Struct, frozen=True):
+    """When something began (Unix seconds) and how long it took (seconds)."""
+
+    started_at: float = 0.0
+    elapsed_s: float = 0.0
+
+
+class Sampling(Struct, frozen=True):
+    """How a model is asked to sample. ``None`` leaves a setting to the endpoint."""
+
+    temperature: float | None = 0.0
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+class ExpertCall(Struct, frozen=True):
+    """One call of an expert or a service over HTTP, as it went.
+
+    ``name`` is the registry's entry, ``model`` what was asked for at ``endpoint``. ``tries`` counts
+    HTTP requests. ``error`` is empty when the call succeeded, else one line that begins with its kind.
+    """
+
+    kind: Literal["expert", "service", "policy"]
+    name: str
+    model: str
+    endpoint: str
+    request: str
+    reply: str = ""
+    images: tuple[str, ...] = ()
+    finish_reason: str = ""
+    usage: Usage = Usage()
+    tries: int = 1
+    error: str = ""
+    timing: Timing = Timing()
+
+
+class Completion(Struct, frozen=True):
+    """What a policy generated in one turn; ``calls`` are the model calls that it cost."""
+
+    text: str
+    finish_reason: str = "stop"
+    usage: Usage = Usage()
+    calls: tuple[ExpertCall, ...] = ()
+
+
+class Turn(Struct, frozen=True):
+    """One generation of the policy and what came of it.
+
+    ``text`` is what the policy wrote, whole. ``observation`` is the text that the policy was given
+    back (``None`` when the turn ended the rollout). ``notes`` say what was left out or went wrong
+    without ending the rollout, a missing service for instance.
+    """
+
+    text: str
+    action: Action
+    resolution: Resolution | None = None
+    observation: str | None = None
+    calls: tuple[ExpertCall, ...] = ()
+    notes: tuple[str, ...] = ()
+    finish_reason: str = ""
+    usage: Usage = Usage()
+    timing: Timing = Timing()
+
+
+class Answered(Struct, frozen=True, tag="answered"):
+    """The policy gave its answer."""
+
+    text: str
+
+
+class Exhausted(Struct, frozen=True, tag="exhausted"):
+    """A limit of the regime ended the rollout before an answer: the policy's doing, so it scores 0."""
+
+    limit: Literal["turns", "tokens"]
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """Not the policy's doing: ours, the data's or an endpoint's. Never scored as a wrong answer."""
+
+    cause: FailureCause
+    detail: str
+
+
+Outcome = Answered | Exhausted | Failed
+
+
+class RolloutKey(Struct, frozen=True, order=True):
+    """What a rollout is of: unique in a journal."""
+
+    task: str
+    sample_id: str
+    repeat: int = 0
+
+
+class Rollout(Struct, frozen=True):
+    """The whole episode for one (sample, repeat).
+
+    ``user_prompt`` is the text of the first user message; the system message is the manifest's, the
+    same for all. ``seed`` is the rollout's own. ``worker`` names who ran it.
+    """
+
+    key: RolloutKey
+    outcome: Outcome
+    turns: tuple[Turn, ...]
+    user_prompt: str
+    content_hash: str
+    seed: int
+    worker: str = ""
+    timing: Timing = Timing()

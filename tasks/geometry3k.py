@@ -1,0 +1,15 @@
+"""Geometry3K with four choices: the problem, then the options by letter."""
+
+from string import ascii_uppercase
+
+
+def question(doc, lmms_eval_specific_kwargs=None):
+    """The problem and one line for each option."""
+    options = [f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, doc["choices"], strict=False)]
+    after = (lmms_eval_specific_kwargs or {}).get("post_prompt", "")
+    return "\n".join([doc["problem"].strip(), *options]) + after
+
+
+def target(doc):
+    """The letter of the right option."""
+    return doc["ground_truth"].strip().upper()

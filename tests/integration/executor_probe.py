@@ -1,0 +1,80 @@
+"""A small deterministic worker for the executors' tests, importable in Ray's processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import zlib
+from collections.abc import Callable
+
+from maestro_eval.journal import Finished
+from maestro_eval.types import Answered, Exhausted, Rollout, RolloutKey, Sample, UserError
+
+Trouble = Callable[[RolloutKey], None]
+
+
+class ProbeWorker:
+    """Answers with the key's own checksum after a moment; ``trouble`` may do its worst before."""
+
+    def __init__(self, name: str, trouble: Trouble | None, delay_s: float) -> None:
+        self._name = name
+        self._trouble = trouble
+        self._delay_s = delay_s
+
+    async def run(self, key: RolloutKey) -> Finished:
+        await asyncio.sleep(self._delay_s)
+        if self._trouble is not None:
+            self._trouble(key)
+        number = zlib.crc32(key.sample_id.encode())
+        outcome = Exhausted("turns") if number % 5 == 0 else Answered(str(number))
+        rollout = Rollout(key, outcome, (), "How many?", f"hash-{number}", seed=number, worker=self._name)
+        return Finished(rollout, Sample(key.task, key.sample_id, "How many?", ("7",), content_hash=f"hash-{number}"))
+
+    async def close(self) -> None:
+        pass
+
+
+class Factory:
+    """A picklable worker factory."""
+
+    def __init__(self, trouble: Trouble | None = None, delay_s: float = 0.01) -> None:
+        self.trouble = trouble
+        self.delay_s = delay_s
+
+    async def __call__(self, name: str) -> ProbeWorker:
+        return ProbeWorker(name, self.trouble, self.delay_s)
+
+
+async def refuse(name: str) -> ProbeWorker:
+    raise UserError("chart.yaml:3: no such column")
+
+
+async def break_down(name: str) -> ProbeWorker:
+    raise RuntimeError("no engine here")
+
+
+def die_on_thirteen(key: RolloutKey) -> None:
+    if key.sample_id == "13":
+        os._exit(1)
+
+
+class DieOnce:
+    """Kills the first process that runs sample 13, and no other."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+
+    def __call__(self, key: RolloutKey) -> None:
+        if key.sample_id == "13" and not os.path.exists(self.mark):
+            with open(self.mark, "x"):
+                os._exit(1)
+
+
+def raise_on_thirteen(key: RolloutKey) -> None:
+    if key.sample_id == "13":
+        raise ZeroDivisionError("a defect\nof ours")
+
+
+def cancel_on_thirteen(key: RolloutKey) -> None:
+    if key.sample_id == "13":
+        raise asyncio.CancelledError

@@ -1,0 +1,208 @@
+"""The executors on real event loops and a real Ray: which records come out, whatever happens to the workers."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maestro_eval.journal import Finished
+from maestro_eval.runtime.executor import Executor, WorkerFactory
+from maestro_eval.runtime.local import LocalExecutor
+from maestro_eval.runtime.ray_executor import RayExecutor
+from maestro_eval.types import Failed, RolloutKey, UserError
+
+HERE = str(Path(__file__).parent)
+KEYS = [RolloutKey("probe", str(number)) for number in range(40)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def probe() -> Iterator[Any]:
+    """The probe under the same name here and in Ray's workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(HERE)
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (HERE, os.environ.get("PYTHONPATH")))))
+        yield importlib.import_module("executor_probe")
+
+
+@pytest.fixture(scope="module")
+def running_ray() -> Iterator[None]:
+    """One Ray for the tests that do not ask how it is started."""
+    ray = pytest.importorskip("ray")
+    ray.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=100 * 2**20
+    )
+    yield
+    ray.shutdown()
+
+
+async def run(executor: Executor, factory: WorkerFactory, keys: Sequence[RolloutKey] = KEYS) -> list[Finished]:
+    records: list[Finished] = []
+    await asyncio.wait_for(executor.run(keys, factory, records.extend, stop=asyncio.Event()), 90)
+    return records
+
+
+def each_key_once(records: Sequence[Finished], keys: Sequence[RolloutKey] = KEYS) -> bool:
+    return Counter(record.rollout.key for record in records) == Counter(keys)
+
+
+def failures(records: Sequence[Finished]) -> dict[str, Failed]:
+    return {
+        record.rollout.key.sample_id: record.rollout.outcome
+        for record in records
+        if isinstance(record.rollout.outcome, Failed)
+    }
+
+
+async def test_local_and_a_ray_of_our_own_give_the_same_records(probe: Any) -> None:
+    ray = pytest.importorskip("ray")
+    local = await run(LocalExecutor(8), probe.Factory())
+    on_ray = await run(RayExecutor(2, 4, 3), probe.Factory())
+    assert not ray.is_initialized()
+    assert each_key_once(local)
+    assert each_key_once(on_ray)
+
+    def of(records: Sequence[Finished]) -> dict[RolloutKey, Any]:
+        return {r.rollout.key: (r.rollout.outcome, r.rollout.seed, r.rollout.content_hash, r.sample) for r in records}
+
+    assert of(local) == of(on_ray)
+    assert {record.rollout.worker for record in on_ray} <= {"ray-1", "ray-2"}
+
+
+async def test_local_keeps_as_many_in_flight_as_asked(probe: Any) -> None:
+    began = time.monotonic()
+    await run(LocalExecutor(40), probe.Factory(delay_s=0.3))
+    assert time.monotonic() - began < 0.3 * 3
+
+
+async def test_a_batch_is_committed_while_the_run_goes_on(probe: Any) -> None:
+    batches: list[int] = []
+    keys = [RolloutKey("probe", str(number)) for number in range(200)]
+    await LocalExecutor(20).run(keys, probe.Factory(), lambda batch: batches.append(len(batch)), stop=asyncio.Event())
+    assert sum(batches) == 200
+    assert 2 <= len(batches) < 20
+
+
+@pytest.mark.parametrize("trouble", ["raise_on_thirteen", "cancel_on_thirteen"])
+async def test_local_records_an_exception_as_harness_failure(probe: Any, trouble: str) -> None:
+    records = await run(LocalExecutor(8), probe.Factory(getattr(probe, trouble)))
+    assert each_key_once(records)
+    assert list(failures(records)) == ["13"]
+    failed = failures(records)["13"]
+    assert failed.cause == "harness"
+    assert "\n" not in failed.detail
+
+
+async def test_a_result_that_cannot_be_written_fails_alone(probe: Any) -> None:
+    class Surrogate:
+        async def run(self, key: RolloutKey) -> Finished:
+            finished: Finished = await probe.ProbeWorker("\ud800" if key.sample_id == "13" else "w", None, 0).run(key)
+            return finished
+
+        async def close(self) -> None:
+            pass
+
+    async def factory(name: str) -> Surrogate:
+        return Surrogate()
+
+    records = await run(LocalExecutor(8), factory)
+    assert each_key_once(records)
+    assert list(failures(records)) == ["13"]
+
+
+async def test_after_a_stop_what_is_in_flight_ends_and_nothing_new_begins(probe: Any) -> None:
+    stop = asyncio.Event()
+    records: list[Finished] = []
+    asyncio.get_running_loop().call_later(0.1, stop.set)
+    await LocalExecutor(4).run(KEYS, probe.Factory(delay_s=0.3), records.extend, stop=stop)
+    assert [record.rollout.key for record in records] == KEYS[:4]
+
+
+async def test_after_the_grace_time_what_is_in_flight_is_cancelled_and_the_finished_kept(probe: Any) -> None:
+    class Mixed:
+        async def run(self, key: RolloutKey) -> Finished:
+            finished: Finished = await probe.ProbeWorker("w", None, 0 if key.sample_id < "2" else 600).run(key)
+            return finished
+
+        async def close(self) -> None:
+            pass
+
+    async def factory(name: str) -> Mixed:
+        return Mixed()
+
+    stop = asyncio.Event()
+    records: list[Finished] = []
+    asyncio.get_running_loop().call_later(0.1, stop.set)
+    await asyncio.wait_for(LocalExecutor(4, grace_s=0.2).run(KEYS[:4], factory, records.extend, stop=stop), 20)
+    assert [record.rollout.key for record in records] == KEYS[:2]
+
+
+async def test_an_error_of_the_journal_ends_the_run_as_it_is(probe: Any) -> None:
+    def full(batch: Sequence[Finished]) -> None:
+        raise UserError("the disk is full")
+
+    with pytest.raises(UserError, match="the disk is full"):
+        await LocalExecutor(4).run(KEYS, probe.Factory(), full, stop=asyncio.Event())
+
+
+@pytest.mark.usefixtures("running_ray")
+class TestOnRay:
+    async def test_a_key_that_kills_its_worker_fails_alone(self, probe: Any) -> None:
+        records = await run(RayExecutor(2, 8, 4), probe.Factory(probe.die_on_thirteen))
+        assert each_key_once(records)
+        assert list(failures(records)) == ["13"]
+        assert failures(records)["13"].cause == "harness"
+
+    async def test_a_worker_that_dies_once_costs_no_record(self, probe: Any, tmp_path: Path) -> None:
+        records = await run(RayExecutor(1, 8, 4), probe.Factory(probe.DieOnce(str(tmp_path / "died"))))
+        assert (tmp_path / "died").exists()
+        assert each_key_once(records)
+        assert failures(records) == {}
+
+    async def test_an_exception_is_recorded_as_harness_failure(self, probe: Any) -> None:
+        records = await run(RayExecutor(1, 8), probe.Factory(probe.raise_on_thirteen))
+        assert each_key_once(records)
+        assert failures(records)["13"] == Failed("harness", "ZeroDivisionError: a defect of ours")
+
+    async def test_a_rollout_that_overruns_its_lease_ends_as_failed(self, probe: Any) -> None:
+        executor = RayExecutor(1, 2, lease_s=0.5)
+        records = await run(executor, probe.Factory(delay_s=600), KEYS[:1])
+        assert each_key_once(records, KEYS[:1])
+        assert failures(records)["0"].cause == "harness"
+
+    async def test_what_a_user_did_wrong_is_told_as_it_is(self, probe: Any) -> None:
+        with pytest.raises(UserError, match=r"^chart.yaml:3: no such column$"):
+            await run(RayExecutor(1), probe.refuse)
+
+    async def test_when_every_worker_dies_the_run_ends_with_one_error(self, probe: Any) -> None:
+        with pytest.raises(UserError, match=r"all 2 Ray workers died.*no engine here.*resume"):
+            await run(RayExecutor(2, max_restarts=1), probe.break_down)
+
+    async def test_more_workers_than_the_cluster_has_room_for_do_not_hold_the_run(self, probe: Any) -> None:
+        assert each_key_once(await run(RayExecutor(4, 4), probe.Factory()))
+
+    async def test_after_a_stop_nothing_new_begins(self, probe: Any) -> None:
+        stop = asyncio.Event()
+        records: list[Finished] = []
+
+        def commit(batch: Sequence[Finished]) -> None:
+            records.extend(batch)
+            stop.set()
+
+        await asyncio.wait_for(RayExecutor(1, 2).run(KEYS, probe.Factory(delay_s=0.4), commit, stop=stop), 60)
+        assert 2 <= len(records) < len(KEYS)
+        assert len({record.rollout.key for record in records}) == len(records)
+
+
+async def test_without_ray_the_error_says_what_to_install(probe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'maestro-eval\[ray\]'"):
+        await run(RayExecutor(1), probe.Factory())

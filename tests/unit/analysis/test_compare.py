@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from msgspec.structs import replace
+from unit.analysis.analysis_runs import manifest_of, run_scores, scores_of, task_record
+
+from maestro_eval.analysis import Comparison, ContrastSpec, compare, paired_difference, wilson
+from maestro_eval.scoring import RunScores
+from maestro_eval.types import UserError
+
+CHART = task_record("maestro_mini_chartqa")
+COUNT = task_record("maestro_mini_tallyqa")
+BLIND = task_record("maestro_mini_vlmsareblind", ("maestro_mini", "maestro_mini_ood"), aggregation="category_mean")
+AGAINST = [ContrastSpec("b", "a")]
+
+
+def chart_run(system: str, values: Sequence[float | None]) -> RunScores:
+    return run_scores(system, [(CHART, scores_of(CHART, values))])
+
+
+def scopes(comparison: Comparison) -> list[str]:
+    return [contrast.scope for contrast in comparison.contrasts]
+
+
+class TestAccuracy:
+    def test_is_the_share_of_right_samples_with_wilsons_interval(self) -> None:
+        task = compare([chart_run("a", [1, 1, 0, 1])]).systems[0].tasks[CHART.name]
+        assert task.accuracy == wilson(3, 4)
+        assert (task.n_failed, task.metric, task.protocol) == (0, "exact", "official")
+
+    def test_repeats_are_averaged_within_their_sample(self) -> None:
+        scores = scores_of(CHART, [1, 0, 1]) + scores_of(CHART, [1, 0, 0], repeat=1)
+        accuracy = compare([run_scores("a", [(CHART, scores)])]).systems[0].tasks[CHART.name].accuracy
+        assert (accuracy.value, accuracy.n, accuracy.method) == (0.5, 3, "t")
+
+    def test_failures_count_as_wrong_and_the_interval_covers_what_they_hide(self) -> None:
+        task = compare([chart_run("a", [1, 1, None, 0, None])]).systems[0].tasks[CHART.name]
+        assert task.n_failed == 2
+        assert task.accuracy.value == 2 / 5
+        assert task.accuracy.low == wilson(2, 5).low
+        assert task.accuracy.high == wilson(4, 5).high
+        assert "failures as bounds" in task.accuracy.method
+
+    def test_a_sample_with_one_failed_repeat_counts_once(self) -> None:
+        scores = scores_of(CHART, [1, None]) + scores_of(CHART, [1, None], repeat=1)
+        task = compare([run_scores("a", [(CHART, scores)])]).systems[0].tasks[CHART.name]
+        assert (task.n_failed, task.accuracy.n) == (1, 2)
+
+    def test_a_category_mean_weighs_categories_equally(self) -> None:
+        scores = scores_of(BLIND, [1, 1, 1, 0], categories=["lines", "lines", "lines", "circles"])
+        task = compare([run_scores("a", [(BLIND, scores)])]).systems[0].tasks[BLIND.name]
+        assert task.accuracy.value == 0.5
+
+    def test_a_sample_that_never_ran_and_has_no_category_weighs_as_one_sample(self) -> None:
+        scores = scores_of(BLIND, [1, 1, 1, None], categories=["lines", "lines", "circles", ""])
+        task = compare([run_scores("a", [(BLIND, scores)])]).systems[0].tasks[BLIND.name]
+        assert task.accuracy.value == pytest.approx(0.75)
+
+
+class TestMeans:
+    def test_weigh_tasks_equally_whatever_their_size(self) -> None:
+        run = run_scores("a", [(CHART, scores_of(CHART, [1] * 9)), (COUNT, scores_of(COUNT, [0] * 3))])
+        assert compare([run]).systems[0].means["mini_main"].value == 0.5
+
+    def test_exist_for_groups_and_not_for_the_tag_above_them(self) -> None:
+        run = run_scores("a", [(CHART, scores_of(CHART, [1])), (BLIND, scores_of(BLIND, [1]))])
+        assert list(compare([run]).systems[0].means) == ["mini_main", "mini_ood"]
+
+    def test_never_mix_mini_tasks_with_real_ones(self) -> None:
+        mini, real = task_record("maestro_mini_chartqa", ["charts"]), task_record("maestro_chartqa", ["charts"])
+        run = run_scores("a", [(mini, scores_of(mini, [1])), (real, scores_of(real, [0]))])
+        assert compare([run]).systems[0].means == {}
+
+    def test_are_missing_for_a_system_that_ran_only_some_of_the_tasks(self) -> None:
+        whole = run_scores("a", [(CHART, scores_of(CHART, [1])), (COUNT, scores_of(COUNT, [1]))])
+        comparison = compare([whole, chart_run("b", [1])], AGAINST)
+        assert comparison.systems[1].means == {}
+        assert scopes(comparison) == [CHART.name]
+        assert any("b has no mean of mini_main" in note and COUNT.name in note for note in comparison.notes)
+
+    def test_are_not_named_like_a_task(self) -> None:
+        task = task_record("chartqa", ["maestro_chartqa"])
+        run = run_scores("a", [(task, scores_of(task, [1]))])
+        assert list(compare([run]).systems[0].means) == ["mean_maestro_chartqa"]
+
+
+class TestContrasts:
+    def test_pair_by_sample_on_every_shared_task_and_group(self) -> None:
+        a, b = [0, 0, 1, 1, 0, 1], [1, 1, 1, 0, 1, 1]
+        comparison = compare([chart_run("a", a), chart_run("b", b)], AGAINST)
+        assert scopes(comparison) == [CHART.name, "mini_main"]
+        assert comparison.contrasts[0].difference == paired_difference(b, a)
+
+    def test_of_a_mean_average_the_differences_of_its_tasks(self) -> None:
+        runs = [
+            run_scores(name, [(CHART, scores_of(CHART, chart)), (COUNT, scores_of(COUNT, count))])
+            for name, chart, count in (("a", [0] * 8, [1] * 4), ("b", [1] * 8, [1, 1, 1, 0]))
+        ]
+        mean = compare(runs, AGAINST).contrasts[-1]
+        assert (mean.scope, mean.kind, mean.difference.n) == ("mini_main", "mean", 12)
+        assert mean.difference.value == pytest.approx((1 - 0.25) / 2)
+
+    @pytest.mark.parametrize(
+        ("a", "b", "verdict"),
+        [([0] * 12, [1] * 12, "better"), ([1] * 12, [0] * 12, "worse"), ([1, 0] * 6, [0, 1] * 6, "not decided")],
+    )
+    def test_are_decided_where_the_interval_excludes_zero(self, a: list[float], b: list[float], verdict: str) -> None:
+        contrast = compare([chart_run("a", a), chart_run("b", b)], AGAINST).contrasts[0]
+        assert contrast.verdict == verdict
+        assert contrast.significant == (verdict != "not decided")
+
+    def test_a_win_that_failures_could_undo_is_not_decided(self) -> None:
+        a: list[float | None] = [0] * 12
+        b = [1.0] * 7 + [0.0] * 5
+        sure = compare([chart_run("a", a), chart_run("b", b)], AGAINST).contrasts[0]
+        unsure = compare([chart_run("a", [None] * 7 + a[7:]), chart_run("b", b)], AGAINST).contrasts[0]
+        assert sure.verdict == "better"
+        assert unsure.difference.value == sure.difference.value
+        assert unsure.verdict == "not decided"
+
+    def test_pair_only_samples_that_both_have(self) -> None:
+        comparison = compare([chart_run("a", [1, 0, 1, 0]), chart_run("b", [1, 1])], AGAINST)
+        assert comparison.contrasts[0].difference.n == 2
+        assert any("different samples (a: 4; b: 2)" in note for note in comparison.notes)
+
+    def test_take_the_category_of_a_sample_that_never_ran_from_the_other_side(self) -> None:
+        categories = ["lines", "lines", "circles", "circles"]
+        a = run_scores("a", [(BLIND, scores_of(BLIND, [0, 0, 0, 1], categories=categories))])
+        b = run_scores("b", [(BLIND, scores_of(BLIND, [1, 1, 1, None], categories=[*categories[:3], ""]))])
+        assert compare([a, b], AGAINST).contrasts[0].difference.value == pytest.approx((1 + 0) / 2)
+
+
+class TestRefusals:
+    def test_one_id_with_two_contents(self) -> None:
+        other = run_scores("b", [(CHART, scores_of(CHART, [1, 1], hashes={"s001": "changed"}))])
+        with pytest.raises(UserError, match=r"maestro_mini_chartqa, sample 's001': content_hash differs"):
+            compare([chart_run("a", [1, 1]), other], AGAINST)
+
+    def test_a_sample_without_a_hash_still_pairs(self) -> None:
+        never_ran = run_scores("b", [(CHART, scores_of(CHART, [1, None], hashes={"s001": ""}))])
+        assert compare([chart_run("a", [1, 1]), never_ran], AGAINST).contrasts[0].difference.n == 2
+
+    @pytest.mark.parametrize(
+        ("field", "value"), [("metric", "anls"), ("hash", "another"), ("aggregation", "category_mean")]
+    )
+    def test_tasks_that_were_judged_or_defined_differently(self, field: str, value: str) -> None:
+        changed = replace(CHART, **{field: value})
+        other = run_scores("b", [(changed, scores_of(changed, [1]))])
+        with pytest.raises(UserError, match=f"{field} differs"):
+            compare([chart_run("a", [1]), other])
+
+    def test_different_protocols(self) -> None:
+        other = run_scores("b", [(CHART, scores_of(CHART, [1]))], protocol="strict")
+        with pytest.raises(UserError, match=r"protocol differs.*'official'.*'strict'"):
+            compare([chart_run("a", [1]), other])
+
+    def test_two_runs_of_one_name(self) -> None:
+        with pytest.raises(UserError, match="system name 'a'"):
+            compare([chart_run("a", [1]), chart_run("a", [0])])
+
+    def test_a_contrast_with_an_unknown_system(self) -> None:
+        with pytest.raises(UserError, match=r"no system is called 'z'.*'a'"):
+            compare([chart_run("a", [1])], [ContrastSpec("a", "z")])
+
+    def test_systems_without_a_task_in_common(self) -> None:
+        other = run_scores("b", [(COUNT, scores_of(COUNT, [1]))])
+        with pytest.raises(UserError, match="no task in common"):
+            compare([chart_run("a", [1]), other], AGAINST)
+
+    def test_systems_without_a_sample_in_common(self) -> None:
+        scores = [replace(score, sample_id="elsewhere") for score in scores_of(CHART, [1])]
+        with pytest.raises(UserError, match="share no sample_id"):
+            compare([chart_run("a", [1]), run_scores("b", [(CHART, scores)])], AGAINST)
+
+    def test_data_that_changed_between_repeats(self) -> None:
+        scores = scores_of(CHART, [1]) + scores_of(CHART, [1], hashes={"s000": "changed"}, repeat=1)
+        with pytest.raises(UserError, match="differs between repeats"):
+            compare([run_scores("a", [(CHART, scores)])])
+
+
+def test_a_different_seed_is_said_and_not_refused() -> None:
+    scores = tuple(scores_of(CHART, [1]))
+    runs = [
+        RunScores(replace(manifest_of(name, [CHART]), seed=seed), "official", scores)
+        for name, seed in (("a", 0), ("b", 7))
+    ]
+    assert compare(runs).notes == ("seed differs (a: 0; b: 7)",)

@@ -1,0 +1,166 @@
+"""Messages become chat-completions JSON; replies become records or a named fault."""
+
+import base64
+import hashlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maestro_eval.experts import Endpoint, ModelAsk
+from maestro_eval.experts.wire import (
+    DataUrls,
+    MalformedReplyError,
+    decode_models,
+    decode_reply,
+    encode_ask,
+    image_hashes,
+    last_user_text,
+)
+from maestro_eval.types import Image, ImagePart, ImageRef, Message, Sampling, TextPart, Usage
+
+GREEDY = Sampling()
+
+
+def wire_image(data: bytes, media_type: str = "image/png") -> Image:
+    return Image(ImageRef(hashlib.sha256(data).hexdigest(), media_type, 1, 1, len(data)), data)
+
+
+def sent(*messages: Message, sampling: Sampling = GREEDY) -> dict:
+    ask = ModelAsk("expert", "a", "model-a", Endpoint("e", "http://127.0.0.1:1/v1"), messages, sampling)
+    return json.loads(encode_ask(ask, DataUrls()))
+
+
+def completion(message: object, **choice: object) -> bytes:
+    return json.dumps({"choices": [{"message": message, **choice}]}).encode()
+
+
+def test_adjacent_text_of_any_origin_is_sent_as_one_plain_string():
+    message = Message("user", (TextPart("What "), TextPart("is this?", "question")))
+    assert sent(message)["messages"] == [{"role": "user", "content": "What is this?"}]
+
+
+def test_a_message_without_parts_is_an_empty_string():
+    assert sent(Message("user", ()))["messages"][0]["content"] == ""
+
+
+def test_images_keep_their_place_their_type_and_their_bytes():
+    parts = (TextPart("A"), TextPart("B"), ImagePart(wire_image(b"\xff\xd8pixels", "image/jpeg")), TextPart("C"))
+    content = sent(Message("user", parts))["messages"][0]["content"]
+    assert [part["type"] for part in content] == ["text", "image_url", "text"]
+    assert (content[0]["text"], content[2]["text"]) == ("AB", "C")
+    head, data = content[1]["image_url"]["url"].split(",")
+    assert head == "data:image/jpeg;base64"
+    assert base64.b64decode(data) == b"\xff\xd8pixels"
+
+
+def test_settings_left_to_the_endpoint_are_not_sent():
+    message = Message("user", (TextPart("q"),))
+    assert set(sent(message, sampling=Sampling(temperature=None))) == {"model", "messages"}
+    full = sent(message, sampling=Sampling(0.5, 0.9, 7, 3, ("</answer>",)))
+    assert (full["temperature"], full["top_p"], full["max_tokens"], full["seed"]) == (0.5, 0.9, 7, 3)
+    assert full["stop"] == ["</answer>"]
+
+
+def test_an_image_is_encoded_once(monkeypatch):
+    encoded = []
+    monkeypatch.setattr(base64, "b64encode", lambda data: encoded.append(data) or b"AAAA")
+    urls = DataUrls()
+    assert urls.url(wire_image(b"one")) == urls.url(wire_image(b"one"))
+    assert encoded == [b"one"]
+
+
+def test_the_cache_of_encoded_images_stays_within_its_bytes():
+    urls = DataUrls(max_bytes=300)
+    for number in range(20):
+        urls.url(wire_image(bytes([number]) * 60))
+        assert urls.size <= 300
+    urls.url(wire_image(b"x" * 1000))
+    assert 0 < urls.size <= 300
+
+
+def test_last_user_text_and_image_hashes_describe_the_request():
+    image = wire_image(b"i")
+    messages = (
+        Message("user", (ImagePart(image), TextPart("first"))),
+        Message("assistant", (TextPart("reply"),)),
+        Message("user", (TextPart("second "), ImagePart(image), TextPart("turn"))),
+    )
+    assert last_user_text(messages) == "second turn"
+    assert image_hashes(messages) == (image.ref.sha256, image.ref.sha256)
+    assert last_user_text(()) == ""
+
+
+def test_a_reply_carries_text_reason_and_tokens():
+    body = json.dumps(
+        {
+            "choices": [{"message": {"content": "4", "reasoning_content": "2+2"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": None},
+        }
+    ).encode()
+    reply = decode_reply(body)
+    assert (reply.text, reply.finish_reason, reply.usage) == ("4", "stop", Usage(5, 2))
+
+
+@pytest.mark.parametrize("usage", [None, "many", {"prompt_tokens": -1}, {"prompt_tokens": None}])
+def test_unusable_token_counts_do_not_cost_the_reply(usage):
+    body = json.dumps({"choices": [{"message": {"content": "4"}}], "usage": usage}).encode()
+    assert decode_reply(body).text == "4"
+    assert decode_reply(body).usage == Usage()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"\xff\xfe",
+        b"[]",
+        b"{}",
+        b'{"choices": []}',
+        b'{"choices": null}',
+        completion({}),
+        completion({"content": 4}),
+        completion({"content": ["4"]}),
+        completion({"content": None}, finish_reason="stop"),
+        completion({"content": None}, finish_reason="tool_calls"),
+        b'{"choices": [{"message": {"content": "\\ud800"}}]}',
+        b"[" * 100_000,
+        b'{"usage": ' + b"[" * 100_000,
+    ],
+)
+def test_what_is_no_chat_completion_is_malformed_in_one_line(body):
+    with pytest.raises(MalformedReplyError) as caught:
+        decode_reply(body)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        completion({"content": None}, finish_reason="length"),
+        completion({"content": None, "reasoning_content": "hmm"}, finish_reason="stop"),
+        completion({"content": None, "reasoning": "hmm"}, finish_reason="stop"),
+    ],
+)
+def test_a_model_that_spent_itself_on_thinking_said_nothing(body):
+    assert decode_reply(body).text == ""
+
+
+@given(st.binary() | st.recursive(st.none() | st.text(), lambda inner: st.lists(inner)).map(json.dumps).map(str.encode))
+def test_no_body_raises_anything_else(body):
+    with pytest.raises(MalformedReplyError):
+        decode_reply(body)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_text_survives_both_ways(text):
+    assert sent(Message("user", (TextPart(text),)))["messages"][0]["content"] == text
+    assert decode_reply(completion({"content": text})).text == text
+
+
+def test_models_are_read_by_id():
+    assert decode_models(b'{"object": "list", "data": [{"id": "a"}, {"id": "b", "root": "x"}]}') == ["a", "b"]
+    with pytest.raises(MalformedReplyError):
+        decode_models(b'{"data": [{"name": "a"}]}')

@@ -1,0 +1,35 @@
+"""Comparisons to draw: of quickstart's shape, and of a hostile one."""
+
+from __future__ import annotations
+
+import random
+
+from unit.analysis.analysis_runs import run_scores, scores_of, task_record
+
+from maestro_eval.analysis import Comparison, ContrastSpec, compare
+
+MAIN = ("maestro_mini_chartqa", "maestro_mini_tallyqa", "maestro_mini_geometry", "maestro_mini_vstar")
+OOD = ("maestro_mini_vlmsareblind", "maestro_mini_ocrbench")
+HOSTILE = "[red]a|b[/red] \x1b[31m<b>*x*</b>\n`\u202e"
+
+
+def quickstart(*, failures: int = 1) -> Comparison:
+    source = random.Random(1)
+    tasks = [task_record(name, ("maestro_mini", "maestro_mini_main")) for name in MAIN]
+    tasks += [task_record(name, ("maestro_mini", "maestro_mini_ood")) for name in OOD]
+    runs = []
+    for system, accuracy in (("random", 0.15), ("router base", 0.55), ("router augmented", 0.85)):
+        entries = []
+        for task in tasks:
+            values: list[float | None] = [float(source.random() < accuracy) for _ in range(16)]
+            if system == "router base" and task.name == OOD[0]:
+                values[:failures] = [None] * failures
+            entries.append((task, scores_of(task, values)))
+        runs.append(run_scores(system, entries))
+    return compare(runs, [ContrastSpec("router augmented", "router base"), ContrastSpec("random", "router base")])
+
+
+def hostile() -> Comparison:
+    task = task_record(f"maestro_{HOSTILE}", (HOSTILE,))
+    runs = [run_scores(name, [(task, scores_of(task, [1, 0, 1]))]) for name in (HOSTILE, "plain")]
+    return compare(runs, [ContrastSpec(HOSTILE, "plain")])
