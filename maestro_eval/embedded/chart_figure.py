@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"([-−–]?)\s?[$€£]?\s?(\d{1,3}(?:[ ,]\d{3})+(?:\.\d+
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A connected region of one colour: its rectangle (exclusive right and lower edge) and how much of it is filled."""
+    """A region of one colour: its rectangle (exclusive right and lower edge), how much is filled, its centre of mass."""
 
     colour: Rgb
     x0: int
@@ -43,6 +43,8 @@ class Patch:
     y1: int
     area: int
     solidity: float
+    mass_x: float
+    mass_y: float
 
     @property
     def width(self) -> int:
@@ -182,7 +184,11 @@ def _patches(colour: Rgb, mask: NDArray[np.bool_]) -> list[Patch]:
             continue
         # A contour runs through the centres of the edge pixels: half its length is missing from its area.
         area = cv2.contourArea(outline) + cv2.arcLength(outline, True) / 2 + 1
-        found.append(Patch(colour, x, y, x + width, y + height, int(area), min(1.0, area / (width * height))))
+        moments = cv2.moments(outline)
+        mass = moments["m00"] or 1.0
+        centre = (moments["m10"] / mass, moments["m01"] / mass) if moments["m00"] else (x + width / 2, y + height / 2)
+        solidity = min(1.0, area / (width * height))
+        found.append(Patch(colour, x, y, x + width, y + height, int(area), solidity, *centre))
     return found
 
 
@@ -283,6 +289,8 @@ def _legend(shapes: Shapes, texts: Sequence[TextBox]) -> list[tuple[Rgb, TextBox
     for patch in shapes.others:
         if patch.colour not in colours or patch.width > 60 or patch.height > 40:
             continue
+        if any(m.x0 <= patch.x <= m.x1 and m.y0 <= patch.y <= m.y1 for m in shapes.marks):
+            continue
         if patch.solidity < 0.6 or patch.width < 5 or (patch.height < 5 and not thin):
             continue
         for box in texts:
@@ -343,7 +351,7 @@ def _read_pie(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) -
 def _turn(x: float, y: float, parts: Sequence[Patch], box: TextBox) -> float:
     """The angle at the centre between a text and the nearest part of a slice."""
     angle = math.atan2(box.y - y, box.x - x)
-    return min(abs(math.remainder(math.atan2(p.y - y, p.x - x) - angle, math.tau)) for p in parts)
+    return min(abs(math.remainder(math.atan2(p.mass_y - y, p.mass_x - x) - angle, math.tau)) for p in parts)
 
 
 def _read_bars(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) -> list[Mark]:

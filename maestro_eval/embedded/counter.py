@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -30,7 +31,9 @@ _WORDS = {
     "rectangle": ("rectangle",), "diamond": ("diamond", "rhombus"), "ellipse": ("ellipse", "oval"),
     "": ("shape", "object", "thing", "item", "figure"),
 }  # fmt: skip
-_SHAPE_OF = {spelt: shape for shape, words in _WORDS.items() for word in words for spelt in (word, f"{word}s", f"{word}es")}
+_SHAPE_OF = {
+    word + ending: shape for shape, words in _WORDS.items() for word in words for ending in ("", "s", "es")
+}
 _LARGE = frozenset({"large", "big", "larger", "bigger", "largest", "biggest"})
 _SMALL = frozenset({"small", "little", "tiny", "smaller", "smallest"})
 
@@ -39,7 +42,7 @@ _COLOUR = re.compile(r"\b(?:what|which)\b[^.?!]{0,40}\bcolou?r\b|\bcolou?r of\b"
 _SIDEWAYS = re.compile(r"\b(?:left|right|which side)\b")
 _UPDOWN = re.compile(r"\b(?:above|below|over|under|higher|lower|top|bottom)\b")
 _MARK_FIRST = re.compile(r"\b(?:side|left|right) of\b|\b(?:above|below|over|under) the\b")
-_NOT = re.compile(r"\b(?:not|isn't|aren't|other than|except|excluding)\b((?: \w+){0,4})")
+_NOT = re.compile(r"\b(?:not|other than|except|excluding)\b((?: \w+){0,4})")
 _RELATION = re.compile(r"\b(?:left|right|above|below|over|under|larger|bigger|smaller)\b")
 _HALF = re.compile(r"\b(left|right|top|upper|bottom|lower)(?:-hand)? (?:half|side|part)\b")
 
@@ -102,13 +105,9 @@ def _kind(asked: str, phrases: list[_Phrase], listed: dict[str, str]) -> Callabl
 
 def _count(scene: _Scene) -> str:
     first, *others = scene.phrases
-    holds = _matcher(scene, first)
     anchors = [other for other in others if _RELATION.search(scene.asked[first.start : other.start])]
-    both = [other for other in others if other not in anchors]
-    if both:
-        tests = [holds, *(_matcher(scene, other) for other in both)]
-        holds = lambda thing: any(test(thing) for test in tests)  # noqa: E731
-    chosen = [thing for thing in scene.things if holds(thing)]
+    tests = [_matcher(scene, phrase) for phrase in (first, *others) if phrase not in anchors]
+    chosen = [thing for thing in scene.things if any(test(thing) for test in tests)]
     if anchors:
         anchor = _find(scene, anchors[0])
         if anchor is None:
@@ -123,8 +122,8 @@ def _colour(scene: _Scene) -> str:
     thing = _find(scene, scene.phrases[0])
     if thing is None:
         return cannot_tell(f"I find no {scene.phrases[0].shape or 'such shape'}")
-    offered = [name for text in scene.listed.values() for name in find_names(text)[:1]]
-    colour = nearest_name(thing.rgb, offered) if offered else name_of(thing.rgb)
+    offered = {name: text for text in scene.listed.values() for name in find_names(text)[:1]}
+    colour = offered[nearest_name(thing.rgb, list(offered))] if offered else name_of(thing.rgb)
     return state(scene.question, colour, f"The {scene.phrases[0].shape or 'shape'} is {colour}.")
 
 
@@ -137,9 +136,10 @@ def _position(scene: _Scene) -> str:
         return cannot_tell("I do not find both things")
     places = f"{scene.asked} {' '.join(scene.listed.values()).lower()}"
     if _SIDEWAYS.search(places) and not (_UPDOWN.search(scene.asked) and not _SIDEWAYS.search(scene.asked)):
-        words = ("left",) if one.x < other.x else ("right",)
+        words = ["left"] if one.x < other.x else ["right"]
     else:
-        words = ("above", "over", "higher", "top") if one.y < other.y else ("below", "under", "lower", "bottom")
+        upper = one.y < other.y
+        words = ["above", "over", "higher", "top"] if upper else ["below", "under", "lower", "bottom"]
     fitting = [word for word in words if match_option(scene.listed, word)]
     word = fitting[0] if fitting else next((word for word in words if word in scene.asked), words[0])
     return state(scene.question, word, f"The first lies {_apart(one, other)} pixels away, on this side: {word}.")
@@ -240,7 +240,7 @@ def _in_half(word: str, thing: Thing, scene: _Scene) -> bool:
 def _middle_size(radii: list[float]) -> float:
     """Where sizes part into large and small: in the middle of their widest gap."""
     ordered = sorted(radii)
-    gaps = [(big / small, math.sqrt(big * small)) for small, big in zip(ordered, ordered[1:], strict=False)]
+    gaps = [(big / small, math.sqrt(big * small)) for small, big in pairwise(ordered)]
     return max(gaps, default=(1.0, 0.0))[1]
 
 
@@ -252,7 +252,7 @@ def _asked(question: str) -> str:
     """The question without its options, in lower case."""
     text = question[:_LONGEST_QUESTION]
     listed = re.search(r"(?m)\(A\)|^\s*A[.):]", text)
-    return (text[: listed.start()] if listed else text).lower().replace("’", "'")
+    return (text[: listed.start()] if listed else text).lower()
 
 
 def _within_bounds(image: Pixels) -> Pixels:

@@ -190,7 +190,7 @@ def _within_ring(letters: Pixels, ring: Pixels) -> Pixels | None:
     x, y, width, height = cv2.boundingRect(outline)
     core = np.zeros_like(ring)
     cv2.ellipse(core, (x + width // 2, y + height // 2), (int(0.3 * width), int(0.36 * height)), 0, 0, 360, 255, -1)
-    count, labels = cv2.connectedComponents(letters & inside, connectivity=8)
+    count, labels = cv2.connectedComponents(cv2.bitwise_and(letters, inside), connectivity=8)
     kept = np.zeros_like(ring)
     for piece in range(1, count):
         here = labels == piece

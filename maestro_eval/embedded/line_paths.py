@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -54,9 +55,10 @@ def crossings(first: Paint, second: Paint) -> int:
     if right - left < 2:
         return _meeting_places(first.mask, second.mask)
     gap = one.at[left - one.left : right - one.left + 1] - two.at[left - two.left : right - two.left + 1]
-    near = 0.6 * min(one.thickness, two.thickness)
-    side = np.where(gap > near, 1, np.where(gap < -near, -1, 0))
-    return _sign_changes(side)
+    # Between touching and clearly apart nothing is said, or the jags of the pixels would count as meetings.
+    near = min(one.thickness, two.thickness)
+    said = (np.abs(gap) < near) | (np.abs(gap) > 2 * near)
+    return _meetings(np.where(np.abs(gap) < near, 0, np.sign(gap).astype(int))[said])
 
 
 def find_labels(image: Pixels, letters: list[str]) -> list[Label]:
@@ -113,17 +115,15 @@ def _heights(mask: Pixels) -> _Heights | None:
     return _Heights(left, right, at, max(2.0, float(np.quantile(counts[columns], 0.1))))
 
 
-def _sign_changes(side: NDArray[np.int_]) -> int:
-    """Places where the sign turns over, or is zero for a while and comes back."""
-    kinds = side[np.flatnonzero(np.diff(side, prepend=9))].tolist()
-    if 0 not in kinds:
-        return len(kinds) - 1
-    return sum(kind == 0 for kind in kinds) + sum(a * b < 0 for a, b in zip(kinds, kinds[1:], strict=False))
+def _meetings(side: NDArray[np.int_]) -> int:
+    """Places where the sign turns over, or is zero for a while."""
+    kinds: list[int] = side[np.flatnonzero(np.diff(side, prepend=9))].tolist()
+    return kinds.count(0) + sum(a * b < 0 for a, b in pairwise(kinds))
 
 
 def _meeting_places(first: Pixels, second: Pixels) -> int:
     block = np.ones((5, 5), np.uint8)
-    both = cv2.dilate(first, block) & cv2.dilate(second, block)
+    both = cv2.bitwise_and(cv2.dilate(first, block), cv2.dilate(second, block))
     count, _ = cv2.connectedComponents(cv2.dilate(both, block), connectivity=8)
     return int(count) - 1
 

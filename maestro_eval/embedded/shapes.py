@@ -73,7 +73,8 @@ def _parts(image: Pixels, here: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     whole = here.astype(np.uint8) * 255
     core = np.asarray(cv2.erode(whole, np.ones((5, 5), np.uint8)), dtype=np.uint8)
     block = np.ones((3, 3), np.uint8)
-    opened = [cv2.morphologyEx(kind.mask, cv2.MORPH_OPEN, block) for kind in paints(image, core, reach=30.0, least=0.12)]
+    kinds = paints(image, core, reach=30.0, least=0.12)
+    opened = [cv2.morphologyEx(kind.mask, cv2.MORPH_OPEN, block) for kind in kinds]
     # The drawn edge of a thing is a thin paint, its noise a scattered one: only a solid area is a thing of its own.
     solid = [mask for mask in opened if np.count_nonzero(mask) > 0.1 * np.count_nonzero(whole)]
     if len(solid) < 2:
@@ -145,7 +146,8 @@ def _radii(outline: NDArray[np.int32], x: float, y: float) -> Floats | None:
     known = np.flatnonzero(~np.isnan(radii))
     if len(known) < _DIRECTIONS // 4:
         return None
-    return np.interp(np.arange(_DIRECTIONS), known, radii[known], period=_DIRECTIONS).astype(np.float32)
+    every = np.interp(np.arange(_DIRECTIONS), known, radii[known], period=_DIRECTIONS)
+    return np.asarray(every, dtype=np.float32)
 
 
 def _errors(radii: Floats) -> dict[str, float]:
@@ -185,15 +187,16 @@ def _polygons() -> list[tuple[str, NDArray[np.float64]]]:
 
 def _star(radii: list[float]) -> NDArray[np.float64]:
     angles = np.arange(len(radii)) * 2 * math.pi / len(radii)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.array(radii)[:, None]
+    corners = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.array(radii)[:, None]
+    return np.asarray(corners, dtype=np.float64)
 
 
 def _cross(arm: float) -> NDArray[np.float64]:
     quarter = np.array([(1, -arm), (1, arm), (arm, arm)], dtype=np.float64)
-    turns = [np.array([(0, 1), (-1, 0)], dtype=np.float64)]
+    turn = np.array([(0, 1), (-1, 0)], dtype=np.float64)
     corners = [quarter]
     for _ in range(3):
-        corners.append(corners[-1] @ turns[0])
+        corners.append(corners[-1] @ turn)
     return np.concatenate(corners)
 
 
@@ -202,7 +205,7 @@ def _profile(polygon: NDArray[np.float64]) -> Floats:
     canvas = np.zeros((96, 96), np.float32)
     unit = polygon / np.abs(polygon).max() * 42 + 48
     cv2.fillPoly(canvas, [np.rint(unit * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)
-    outline = _outline(cv2.GaussianBlur(canvas, (0, 0), 1.5), 1.0)
+    outline = _outline(np.asarray(cv2.GaussianBlur(canvas, (0, 0), 1.5), dtype=np.float32), 1.0)
     assert outline is not None, "an ideal shape has an outline"
     moments = cv2.moments(outline)
     radii = _radii(outline, moments["m10"] / moments["m00"], moments["m01"] / moments["m00"])

@@ -7,6 +7,7 @@ synced: after a power cut the old file may be back, which every caller can make 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -29,8 +30,10 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        if temporary is not None:
+            # What failed once may fail again; the first failure is the one to tell.
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
         raise UserError(
-            f"{path}: cannot be written ({error.strerror}); free some space or choose another --out"
+            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another --out"
         ) from error

@@ -11,7 +11,7 @@ import yaml
 from maestro_eval.types import UserError
 
 
-class _Loader(yaml.SafeLoader):
+class UniqueKeyLoader(yaml.SafeLoader):
     """The safe loader, but a key written twice is an error instead of a silent override."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -53,7 +53,7 @@ class YamlDocument:
         return f"{self.path}:{line}"
 
 
-def load_yaml(path: Path, loader: type[yaml.SafeLoader] = _Loader) -> YamlDocument:
+def load_yaml(path: Path, loader: type[yaml.SafeLoader] = UniqueKeyLoader) -> YamlDocument:
     """Read a YAML mapping. UserError with file and line for a missing, unreadable or ill-formed file."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -70,9 +70,10 @@ def load_yaml(path: Path, loader: type[yaml.SafeLoader] = _Loader) -> YamlDocume
             parser.dispose()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from error
+        raise UserError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: a scalar that looks like a date or a number and is none, say 2024-13-40.
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if root is None or not isinstance(data, dict):
         raise UserError(f"{path}:1: expected a mapping (name: value) at the top")
     return YamlDocument(path, data, root)

@@ -15,6 +15,7 @@ import msgspec
 from pydantic import ValidationError
 
 from maestro_eval.files import YamlDocument, bundled, load_yaml
+from maestro_eval.registry.prompt import check_skill_prompt, check_system_prompt, check_user_prompt
 from maestro_eval.registry.records import EndpointEntry, Expert, Prompts, Registry, Service, Skill
 from maestro_eval.registry.resolve import fold
 from maestro_eval.registry.schema import PromptFields, RegistryFile, SamplingFields, SkillFields
@@ -40,6 +41,7 @@ def load_registry(name_or_path: str | Path) -> Registry:
         prompts=_prompts(prompt),
     )
     _check_references(registry, merged.written)
+    _check_templates(registry, merged.written, prompt)
     return registry
 
 
@@ -58,7 +60,12 @@ class _Source:
         for folder in (self.document.path.parent, bundled("registries")):
             candidate = folder / name
             if candidate.is_file():
-                return candidate.read_text(encoding="utf-8")
+                try:
+                    return candidate.read_text(encoding="utf-8")
+                except (OSError, UnicodeDecodeError) as error:
+                    raise UserError(
+                        f"{self.document.where(field)}: {'.'.join(field)}: {candidate} cannot be read ({error})"
+                    ) from error
         raise UserError(
             f"{self.document.where(field)}: {'.'.join(field)}: no template file {name!r} "
             f"beside this registry or among the bundled ones"
@@ -189,10 +196,15 @@ def _explain(error: ValidationError, document: YamlDocument) -> str:
 def _fields_at(field: list[Any]) -> list[str]:
     """The fields that the schema knows where ``field`` leads."""
     model: Any = RegistryFile
+    entries = False
     for step in field:
+        if entries:  # The step is an entry's own name, which may well be that of a field.
+            entries = False
+            continue
         known = getattr(model, "model_fields", {})
         if step in known:
             annotation = known[step].annotation
+            entries = getattr(annotation, "__origin__", None) is dict
             arguments = getattr(annotation, "__args__", ())
             model = next((a for a in arguments if hasattr(a, "model_fields")), annotation)
     return [info.alias or name for name, info in getattr(model, "model_fields", {}).items()]
@@ -234,3 +246,15 @@ def _check_references(registry: Registry, written: dict[tuple[str, str], _Source
     for kind, called in callable_entries:
         if not called:
             raise UserError(f"{registry.path}:1: {kind}: none listed; an orchestrator needs at least one")
+
+
+def _check_templates(registry: Registry, written: dict[tuple[str, str], _Source], prompt: _Source) -> None:
+    """A template that cannot be filled would otherwise fail every rollout that comes to it."""
+    for name, skill in registry.skills.items():
+        document = written["skills", name].document
+        file = written["skills", name].file.skills[name].prompt
+        check_skill_prompt(skill, f"{document.where(('skills', name, 'prompt'))}: skills.{name}.prompt: {file}")
+    fields = prompt.file.prompt or PromptFields()
+    place = prompt.document
+    check_system_prompt(registry, f"{place.where(('prompt', 'system'))}: prompt.system: {fields.system}")
+    check_user_prompt(registry, f"{place.where(('prompt', 'user'))}: prompt.user: {fields.user}")

@@ -5,13 +5,15 @@ Templates are users' files: Jinja2 runs sandboxed, and a variable that nobody fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import jinja2
+import jinja2.meta
 from jinja2.sandbox import SandboxedEnvironment
 
-from maestro_eval.registry.records import Registry
+from maestro_eval.registry.records import Registry, Skill
 from maestro_eval.types import Image, ImagePart, Message, Part, Regime, TextPart, UserError
 
 _ENVIRONMENT = SandboxedEnvironment(
@@ -27,29 +29,64 @@ def render_template(template: str, what: str, **variables: Any) -> str:
         return _ENVIRONMENT.from_string(template).render(**variables)
     except jinja2.TemplateSyntaxError as error:
         raise UserError(f"{what}: line {error.lineno}: not a valid template: {error.message}") from None
-    except jinja2.TemplateError as error:
-        raise UserError(f"{what}: cannot be rendered: {error.message}") from None
+    except Exception as error:  # what a template can do wrong has no end: 1 / 0, a filter on the wrong type, …
+        reason = " ".join(str(error).split())
+        raise UserError(f"{what}: cannot be rendered: {type(error).__name__}: {reason}") from None
+
+
+def check_skill_prompt(skill: Skill, what: str) -> None:
+    """UserError unless the skill's template can be filled, with evidence and without, in every branch."""
+    piece = SimpleNamespace(service="a-service", image=1, text="what it says")
+    for evidence in ([], [piece]):
+        _check(skill.prompt, what, {"request": "a request", "question": "a question", "evidence": evidence})
+
+
+def check_system_prompt(registry: Registry, what: str) -> None:
+    """UserError unless the system message can be rendered."""
+    _check(registry.prompts.system, what, _system_variables(registry, Regime()))
+
+
+def check_user_prompt(registry: Registry, what: str) -> None:
+    """UserError unless the user message can be rendered and shows the question once."""
+    _check(registry.prompts.user, what, {"question": _QUESTION, "images": 1})
+    for images in (0, 1, 2):
+        _around_question(registry.prompts.user, what, images)
+
+
+def _check(template: str, what: str, variables: Mapping[str, Any]) -> None:
+    """Rendering alone would pass over a misspelt variable in a branch that is not taken."""
+    render_template(template, what, **variables)
+    unfilled = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(template)) - set(variables)
+    if unfilled:
+        raise UserError(f"{what}: nothing fills {sorted(unfilled)[0]!r}; there are {', '.join(variables)}")
 
 
 def render_system(registry: Registry, regime: Regime) -> str:
     """The system message: the role, what can be called and how, and how to end."""
-    return render_template(
-        registry.prompts.system,
-        f"{registry.path}: prompt.system",
-        experts=list(registry.experts.values()),
-        skills=list(registry.skills.values()),
-        regime=regime,
-    ).strip()
+    variables = _system_variables(registry, regime)
+    return render_template(registry.prompts.system, f"{registry.path}: prompt.system", **variables).strip()
 
 
 def user_message(registry: Registry, question: str, images: Sequence[Image]) -> Message:
     """The first user message: the images, then the template with the question in its place."""
-    what = f"{registry.path}: prompt.user"
-    rendered = render_template(registry.prompts.user, what, question=_QUESTION, images=len(images)).strip()
-    before, mark, after = rendered.partition(_QUESTION)
-    if not mark or _QUESTION in after:
-        raise UserError(f"{what}: the template must hold {{{{ question }}}} exactly once")
+    before, after = _around_question(registry.prompts.user, f"{registry.path}: prompt.user", len(images))
     texts = [TextPart(before), TextPart(question, "question"), TextPart(after)]
     parts: list[Part] = [ImagePart(image) for image in images]
     parts.extend(part for part in texts if part.text)
     return Message("user", tuple(parts))
+
+
+def _system_variables(registry: Registry, regime: Regime) -> dict[str, Any]:
+    return {
+        "experts": list(registry.experts.values()),
+        "skills": list(registry.skills.values()),
+        "regime": regime,
+    }
+
+
+def _around_question(template: str, what: str, images: int) -> tuple[str, str]:
+    rendered = render_template(template, what, question=_QUESTION, images=images).strip()
+    before, mark, after = rendered.partition(_QUESTION)
+    if not mark or _QUESTION in after:
+        raise UserError(f"{what}: the template must hold {{{{ question }}}} exactly once, unfiltered")
+    return before, after

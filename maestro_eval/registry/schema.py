@@ -20,16 +20,27 @@ def _check_name(name: str) -> str:
 def _check_url(url: str) -> str:
     if not re.fullmatch(r"https?://[^\s/]+(/[^\s]*)?/v1", url):
         raise ValueError("expected an OpenAI-compatible base address that ends in /v1, say http://127.0.0.1:8000/v1")
+    # A registry is copied and shown; a key has no place in it.
+    if set(url) & set("@?#"):
+        raise ValueError("an address without user, password or query; put the key into a variable, name it api_key_env")
     return url
+
+
+def _check_variable(name: str) -> str:
+    # What does not look like a variable's name may be the key itself, so it is not repeated.
+    if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("expected the name of the environment variable that holds the key, not the key")
+    return name
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
 Url = Annotated[str, AfterValidator(_check_url)]
-Text = Annotated[str, Field(min_length=1)]
+Variable = Annotated[str, AfterValidator(_check_variable)]
+Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SamplingFields(_Strict):
@@ -46,7 +57,7 @@ class EndpointFields(_Strict):
 
     url: Url | None = None
     start: Literal["embedded"] | None = None
-    api_key_env: str = ""
+    api_key_env: Variable = ""
     concurrency: int = Field(default=32, gt=0)
     timeout_s: float = Field(default=120.0, gt=0)
     max_tries: int = Field(default=4, gt=0)

@@ -8,12 +8,15 @@ action is malformed. The parser looks at a policy's own text only; what stands i
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 
 from maestro_eval.types import Action, AnswerAction, MalformedAction, SearchAction
 
 STOP_TAGS = ("</search>", "</answer>")
 _THINK, _THINK_END = "<think>", "</think>"
+_TAG = re.compile(r"<(?P<slash>/?)(?P<kind>search|answer)>")
 _EXAMPLE = "<search> EXPERT@@SKILL: request </search> or <answer> your answer </answer>"
 
 
@@ -58,17 +61,14 @@ def close_stopped(text: str) -> str:
 
 def _first_complete(text: str, begin: int) -> tuple[str, str, int] | None:
     """(kind, body, end) of the first complete action at or after ``begin``."""
-    position = begin
-    while True:
-        closings = [(at, kind) for kind in ("search", "answer") if (at := text.find(f"</{kind}>", position)) >= 0]
-        if not closings:
-            return None
-        closing, kind = min(closings)
-        end = closing + len(f"</{kind}>")
-        opening = text.rfind(f"<{kind}>", begin, closing)
-        if opening >= 0:
-            return kind, text[opening + len(f"<{kind}>") : closing], end
-        position = end
+    body_starts: dict[str, int] = {}
+    for tag in _TAG.finditer(text, begin):
+        kind = tag["kind"]
+        if not tag["slash"]:
+            body_starts[kind] = tag.end()
+        elif kind in body_starts:
+            return kind, text[body_starts[kind] : tag.start()], tag.end()
+    return None
 
 
 def _search(body: str) -> Action:

@@ -109,14 +109,15 @@ async def run_rollout(
 
 
 async def _outcome(episode: _Episode, regime: Regime) -> Outcome:
+    limit = asyncio.timeout(regime.rollout_deadline_s)
     try:
-        async with asyncio.timeout(regime.rollout_deadline_s):
+        async with limit:
             return await episode.play()
     except RolloutFailure as failure:
         return Failed(failure.cause, failure.detail)
-    except TimeoutError:
-        return Failed("deadline", f"not done within {regime.rollout_deadline_s:g} s; turns so far are kept")
     except Exception as defect:  # recorded as ours, so that one sample's surprise cannot end a run or score 0
+        if limit.expired():
+            return Failed("deadline", f"not done within {regime.rollout_deadline_s:g} s; turns so far are kept")
         return Failed("harness", f"{type(defect).__name__}: {defect}".splitlines()[0])
 
 
@@ -149,7 +150,7 @@ class _Episode:
             timing = Timing(started, self.clock.monotonic() - begun)
             self.turns.append(_turn(text, action, reaction, completion, timing))
             if reaction.failure:
-                raise RolloutFailure("expert", reaction.failure)
+                return reaction.failure
             if isinstance(action, AnswerAction):
                 return Answered(action.text)
             self._continue(parsed.text, reaction.observation)
@@ -158,7 +159,8 @@ class _Episode:
 
     def _allowed(self, action: Action) -> Action:
         """The action, unless the regime refuses it here."""
-        searched = sum(isinstance(turn.action, SearchAction) for turn in self.turns)
+        # A call to nobody is none: it spends its turn only.
+        searched = sum(_reached(turn) for turn in self.turns)
         if isinstance(action, AnswerAction) and not searched and not self.regime.answer_at_first_turn:
             return MalformedAction("an answer is allowed only after a call; ask first")
         if isinstance(action, SearchAction) and searched >= self.regime.max_searches:
@@ -190,8 +192,8 @@ class _Episode:
 
     def _reaction(self, resolution: Resolution, result: SkillResult) -> _Reaction:
         failure, text, notes = result.failure, result.text, result.notes
-        if failure and self.regime.on_expert_failure == "observe":
-            failure, text, notes = "", "The expert could not be reached.", (*notes, failure)
+        if failure and failure.cause == "expert" and self.regime.on_expert_failure == "observe":
+            text, notes, failure = "The expert could not be reached.", (*notes, failure.detail), None
         text = clip(text, self.regime.observation_tokens, self.regime.observation_keep)
         if self.regime.neutralise:
             text = neutralise(text)
@@ -227,7 +229,11 @@ class _Reaction:
     observation: str | None = None
     calls: tuple[ExpertCall, ...] = ()
     notes: tuple[str, ...] = ()
-    failure: str = ""
+    failure: Failed | None = None
+
+
+def _reached(turn: Turn) -> bool:
+    return turn.resolution is not None and None not in (turn.resolution.expert, turn.resolution.skill)
 
 
 def _turn(text: str, action: Action, reaction: _Reaction, completion: Completion, timing: Timing) -> Turn:

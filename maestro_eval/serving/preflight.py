@@ -6,6 +6,7 @@ server lists its models.
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ def _problem(url: str) -> str:
             return ""
     except urllib.error.HTTPError:
         return ""
-    except OSError as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        # HTTPException: something else than HTTP listens there; ValueError: no such host name or port can be.
         reason = getattr(error, "reason", error)
-        return str(getattr(reason, "strerror", None) or reason)
+        return " ".join(str(getattr(reason, "strerror", None) or reason or type(reason).__name__).split())

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -49,13 +50,14 @@ def _process(what: str, log: Path) -> Iterator[str]:
     missing = [module for module in _NEEDS[what] if importlib.util.find_spec(module) is None]
     if missing:
         raise UserError(f"{what} experts need {', '.join(missing)}; pip install 'maestro-eval[embedded]'")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as log_file:
+    with _log_file(log) as log_file:
         process = subprocess.Popen(
             [sys.executable, "-m", _MODULES[what], "--port", "0", "--exit-with-parent"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log_file,
+            # A buffer of ours would hide lines from the selector that waits for them.
+            bufsize=0,
             env=_environment(),
             # Ctrl-C is for the driver, which still needs the experts while it finishes what is in flight.
             start_new_session=True,
@@ -64,6 +66,14 @@ def _process(what: str, log: Path) -> Iterator[str]:
         yield _wait_until_listening(process, what, log)
     finally:
         _end(process)
+
+
+def _log_file(log: Path) -> IO[bytes]:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError as error:
+        raise UserError(f"{log}: cannot be written ({error.strerror}); choose another --out") from error
 
 
 def _environment() -> dict[str, str]:
@@ -81,9 +91,9 @@ def _wait_until_listening(process: subprocess.Popen[bytes], what: str, log: Path
         while (left := give_up - time.monotonic()) > 0:
             if not selector.select(timeout=left):
                 break
-            line = process.stdout.readline().decode(errors="replace").strip()
+            line = process.stdout.readline().decode(errors="replace")
             if line.startswith(_LISTENING):
-                return line.removeprefix(_LISTENING)
+                return line.removeprefix(_LISTENING).strip()
             if not line:
                 raise UserError(f"the {what} experts ended with code {process.wait()} before serving; see {log}")
     raise UserError(f"the {what} experts did not serve within {_READY_S:g} s; see {log}")

@@ -9,7 +9,7 @@ from maestro_eval.experts import ExpertClient
 from maestro_eval.registry import Expert, Registry, Skill, render_template
 from maestro_eval.skills.evidence import EvidenceBoard, Piece
 from maestro_eval.skills.models import ask_model
-from maestro_eval.types import ExpertCall, Image, RolloutFailure
+from maestro_eval.types import ExpertCall, FailureCause, Image, RolloutFailure
 
 
 @dataclass
@@ -52,5 +52,6 @@ class SkillContext:
         call = await ask_model(self.client, self.registry, self.expert, text, shown, deadline=self.deadline)
         self.calls.append(call)
         if call.error:
-            raise RolloutFailure("expert", f"{self.expert.name}: {call.error}")
+            cause: FailureCause = "deadline" if call.error.startswith("deadline:") else "expert"
+            raise RolloutFailure(cause, f"{self.expert.name}: {call.error}")
         return call.reply

@@ -10,6 +10,7 @@ from msgspec import Struct
 from maestro_eval.experts import ExpertClient
 from maestro_eval.registry import Registry
 from maestro_eval.skills.models import ask_model
+from maestro_eval.text import neutralise
 from maestro_eval.types import ExpertCall, Image
 
 
@@ -53,7 +54,8 @@ class EvidenceBoard:
             if call.error:
                 notes.append(f"service {service} missing for image {number}: {call.error}")
             else:
-                pieces.append(Piece(service, number, call.reply))
+                # A picture's own text must not open a turn in the expert's chat.
+                pieces.append(Piece(service, number, neutralise(call.reply)))
         return tuple(pieces), tuple(calls), tuple(notes)
 
     async def _fetch(self, service: str, image: Image) -> ExpertCall:

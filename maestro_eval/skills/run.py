@@ -8,19 +8,19 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from maestro_eval.skills.context import SkillContext
-from maestro_eval.types import ExpertCall, RolloutFailure, UserError
+from maestro_eval.types import ExpertCall, Failed, RolloutFailure, UserError
 
 Pipeline = Callable[[SkillContext], Awaitable[str]]
 """From a context to the text of the observation."""
 
 
 class SkillResult(Struct, frozen=True):
-    """What a skill gave back: ``failure`` is empty, or one line on why there is no ``text``."""
+    """What a skill gave back, or the ``failure`` for which there is no ``text``; its calls are kept either way."""
 
     text: str
     calls: tuple[ExpertCall, ...]
     notes: tuple[str, ...]
-    failure: str = ""
+    failure: Failed | None = None
 
 
 async def ask(context: SkillContext) -> str:
@@ -40,17 +40,20 @@ def find_pipeline(name: str) -> Pipeline:
         raise UserError(f"pipeline {name!r}: unknown; bundled: {', '.join(PIPELINES)}; or package.module:function")
     try:
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"pipeline {name!r}: cannot be imported ({error}); is its folder on PYTHONPATH?") from error
+    except Exception as error:  # the author's module runs here, and may fail in any way
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"pipeline {name!r}: cannot be imported ({reason}); is its folder on PYTHONPATH?") from error
+    if not callable(found):
+        raise UserError(f"pipeline {name!r}: is no function; name an async one that takes a SkillContext")
     pipeline: Pipeline = found
     return pipeline
 
 
 async def run_skill(context: SkillContext) -> SkillResult:
     """Run the skill; an expert's failure is a result too, so that the calls it took are kept."""
-    text, failure = "", ""
+    text, failure = "", None
     try:
         text = await find_pipeline(context.skill.pipeline)(context)
     except RolloutFailure as error:
-        failure = error.detail
+        failure = Failed(error.cause, error.detail)
     return SkillResult(text, tuple(context.calls), tuple(context.notes), failure)

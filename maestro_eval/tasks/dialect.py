@@ -22,8 +22,7 @@ from typing import Any, Literal, cast
 import yaml
 from msgspec import Struct
 
-from maestro_eval.files import YamlDocument, fingerprint, load_yaml
-from maestro_eval.files.yaml_document import _Loader as _UniqueKeyLoader
+from maestro_eval.files import UniqueKeyLoader, YamlDocument, fingerprint, load_yaml
 from maestro_eval.tasks.columns import Column, column_types, parse_column
 from maestro_eval.types import UserError
 
@@ -177,7 +176,7 @@ class _Written(Struct, frozen=True):
         return value
 
 
-class _TaskLoader(_UniqueKeyLoader):
+class _TaskLoader(UniqueKeyLoader):
     """The safe loader with ``!function``; every other tag stays an error."""
 
 

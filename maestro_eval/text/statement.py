@@ -30,6 +30,8 @@ def _tidy(value: str) -> str:
     value = _SENTENCE_END.split(value.strip(), maxsplit=1)[0]
     value = value.strip().strip("*`").strip()
     value = value.removesuffix(".") if not value.endswith("..") else value
+    # "**12**." closes its stars before the full stop.
+    value = value.strip("*`").strip()
     bracketed = re.fullmatch(r"\(([^()]*)\)", value)
     return (bracketed.group(1) if bracketed else value).strip()
 

@@ -11,7 +11,8 @@ import re
 
 # Spaces, case and a slash anywhere inside the brackets: chat models forgive them, so forgery may use them.
 _TAG = re.compile(r"<(?=[\s/]*(?:search|information|answer|think|tool_call|tool_response)\b)", re.IGNORECASE)
-_CONTROL = re.compile(r"<(?=\s*[|｜])")
+# ChatML, Llama and DeepSeek write <|…|>; Gemma and Mistral words of their own.
+_CONTROL = re.compile(r"<(?=\s*[|｜]|[\s/]*(?:(?:start|end)_of_turn|bos|eos|s)\s*>)", re.IGNORECASE)
 
 
 def neutralise(text: str) -> str:

@@ -22,6 +22,8 @@ _PALETTES = (
     ("#264653", "#e76f51", "#2a9d8f", "#e9c46a", "#8ab17d", "#b5838d"),
     ("#2f7ed8", "#0d233a", "#8bbc21", "#910000", "#1aadce", "#f28f43"),
 )
+# Behind numbers, so that no line or slice makes them hard to read.
+_PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.75}
 _FAMILIES = ("DejaVu Sans", "DejaVu Serif", "STIXGeneral", "DejaVu Sans Mono")
 
 
@@ -91,7 +93,9 @@ def _lines(rng: Generator, axes: Any, chart: Chart, colours: list[str]) -> None:
         axes.plot(places, values, color=colours[row], marker=markers[row], linewidth=2, label=chart.series[row])
         if chart.labelled and len(chart.series) == 1:
             for place, value in zip(places, values, strict=True):
-                axes.annotate(f"{value:g}", (place, value), (0, 7), textcoords="offset points", ha="center")
+                axes.annotate(
+                    f"{value:g}", (place, value), (0, 7), textcoords="offset points", ha="center", bbox=_PATCH
+                )
     axes.set_xticks(places, chart.categories)
     _scale(rng, axes, chart, axes.yaxis, axes.set_ylim, axes.set_ylabel)
 
@@ -113,7 +117,7 @@ def _pie(rng: Generator, axes: Any, chart: Chart, colours: list[str]) -> None:
             pctdistance=0.75,
             startangle=start,
             colors=colours,
-            textprops={"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.75}},
+            textprops={"bbox": _PATCH},
         )
 
 

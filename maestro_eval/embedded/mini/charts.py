@@ -212,6 +212,8 @@ def _count(rng: Generator, chart: Chart, measure: str, values: tuple[float, ...]
         return None
     more = pick(rng, (True, False))
     number = sum((value > bound) == more for value in values)
+    if number in (0, len(values)):
+        return None
     unit = "percent" if chart.kind == "pie" else chart.topic.unit
     phrase = pick(
         rng, ("For how many {} is the {} {} than {} {}?", "How many {} are there where the {} is {} than {} {}?")

@@ -12,6 +12,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from itertools import accumulate
 from pathlib import Path
@@ -51,7 +52,8 @@ def write_rows(path: Path, rows: Sequence[DataclassInstance], kind: type[Datacla
         temporary.write_bytes(encoded.getvalue())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise UserError(f"{path}: cannot be written ({error.strerror}); choose another folder or free space") from error
 
 

@@ -57,7 +57,8 @@ def test_circled_letter_is_the_one_at_the_red_ellipse() -> None:
         ink = pixels.sum(axis=2) < 200
         ringed = numpy.flatnonzero(red.any(axis=0)).mean()
         drawn = numpy.flatnonzero(ink.any(axis=0))
-        assert 0 < drawn[0] and drawn[-1] < 511
+        assert drawn[0] > 0
+        assert drawn[-1] < 511
         # Where along the word the ellipse lies, compared with where the letter lies in the font's measure.
         face, word, place = font(about["font"], 40), about["word"], about["place"]
         share = (face.getlength(word[:place]) + face.getlength(word[: place + 1])) / 2 / face.getlength(word)

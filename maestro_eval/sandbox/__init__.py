@@ -1,0 +1,7 @@
+"""Where may a model's code run? In here, and nowhere else: one isolation for all who run generated code."""
+
+from maestro_eval.sandbox.process import PROCESS_PROMISES
+from maestro_eval.sandbox.records import Isolation, Limits, Reason, SandboxResult
+from maestro_eval.sandbox.run import available, run_python
+
+__all__ = ["PROCESS_PROMISES", "Isolation", "Limits", "Reason", "SandboxResult", "available", "run_python"]

@@ -1,0 +1,156 @@
+"""Stand beside a running program: read its output within a bound, and end it with all its children in time.
+
+Memory of the whole tree is looked at every 50 ms, so a fast program can pass the limit by what it takes in that
+time; the limits that the kernel holds for each process are the hard bound.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from maestro_eval.sandbox.records import Limits
+
+Broken = Literal["timeout", "memory", "output"]
+
+_LOOK_EVERY_S = 0.05
+_KEEPER_WAIT_S = 2.0
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """``broke``: the limit for which we ended it. ``exit_code`` is 128 + n after signal n."""
+
+    broke: Broken | None
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    elapsed_s: float
+
+
+def watch(process: subprocess.Popen[bytes], limits: Limits, *, keeper: bool) -> Ending:
+    """Wait for the end of ``process`` (with pipes and a session of its own), or bring it about; nothing is left.
+
+    A ``keeper`` is a process that ends by itself once all that it keeps is dead, as bwrap does.
+    """
+    try:
+        with closing(_Watched(process, limits)) as watched:
+            broke = watched.until_it_ends()
+            elapsed = watched.elapsed()
+    finally:
+        _kill_all(process, keeper=keeper)
+    return Ending(
+        broke=broke,
+        exit_code=128 - process.returncode if process.returncode < 0 else process.returncode,
+        stdout=bytes(watched.stdout),
+        stderr=bytes(watched.stderr),
+        elapsed_s=elapsed,
+    )
+
+
+class _Watched:
+    """A process, what it has written so far, and since when it runs."""
+
+    def __init__(self, process: subprocess.Popen[bytes], limits: Limits) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._began = time.monotonic()
+        self._process = process
+        self._limits = limits
+        self._pipes = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
+        self.stdout, self.stderr = self._pipes.values()
+        self._selector = selectors.DefaultSelector()
+        # Unlike poll(), this does not reap the process: its id stays its own until all of its group is killed.
+        self._end = os.pidfd_open(process.pid)
+        self._selector.register(self._end, selectors.EVENT_READ)
+        for descriptor in self._pipes:
+            os.set_blocking(descriptor, False)
+            self._selector.register(descriptor, selectors.EVENT_READ)
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    def until_it_ends(self) -> Broken | None:
+        """``None`` at its own end, or the limit that it broke."""
+        next_look = _LOOK_EVERY_S
+        while True:
+            ready = {key.fd for key, _ in self._selector.select(_LOOK_EVERY_S)}
+            if not all(self._take(descriptor) for descriptor in ready - {self._end}):
+                return "output"
+            if self._end in ready:
+                return None if self._drain() else "output"
+            if self.elapsed() >= self._limits.wall_s:
+                return "timeout"
+            if self.elapsed() >= next_look:
+                if _tree_memory(self._process.pid) > self._limits.memory_mb << 20:
+                    return "memory"
+                next_look = self.elapsed() + _LOOK_EVERY_S
+
+    def close(self) -> None:
+        self._selector.close()
+        os.close(self._end)
+
+    def _drain(self) -> bool:
+        """Take what the ended process left in its pipes. Their end may never come: a stray child can hold them."""
+        self._selector.unregister(self._end)
+        while ready := self._selector.select(0):
+            if not all(self._take(key.fd) for key, _ in ready):
+                return False
+        return True
+
+    def _take(self, descriptor: int) -> bool:
+        """Read once from a pipe that has something; whether it stays within the bound."""
+        chunk = os.read(descriptor, _CHUNK)
+        if not chunk:
+            self._selector.unregister(descriptor)
+        kept = self._pipes[descriptor]
+        room = (self._limits.output_kb << 10) - len(kept)
+        kept += chunk[:room]
+        return len(chunk) <= room
+
+
+def _kill_all(process: subprocess.Popen[bytes], *, keeper: bool) -> None:
+    """Kill what ``process`` started and itself, and wait for it.
+
+    A keeper is left to end by itself first: killed before the others, it could no longer tell us of their death.
+    """
+    started = tuple(_descendants(process.pid))
+    for pid in started:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    if keeper and started:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_KEEPER_WAIT_S)
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """All processes below ``pid``, parents first."""
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in children.read_text().split():
+                yield int(child)
+                yield from _descendants(int(child))
+
+
+def _tree_memory(pid: int) -> int:
+    """Bytes that ``pid`` and all below it hold, shared pages counted once; a process that we may not see counts 0."""
+    total = 0
+    for each in (pid, *_descendants(pid)):
+        with suppress(OSError):
+            for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) << 10
+    return total

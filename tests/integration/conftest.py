@@ -1,0 +1,74 @@
+"""What the integration tests share: the command line as a user calls it, and small tasks to run it on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """``cli("run", …)``: ``maestro-eval run …`` in a process of its own, in an empty folder."""
+
+    def call(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*arguments),
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return call
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The command line of ``maestro-eval`` with these arguments."""
+    return [sys.executable, "-m", "maestro_eval", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """The test's environment with this checkout first on the path."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def write_chartqa(folder: Path, samples: Sequence[Mapping[str, str]], *, pictures: bool = True) -> Path:
+    """A ChartQA-schema JSONL of ``samples`` (question, answer), each with a picture of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for number, sample in enumerate(samples):
+        name = f"{number}.png"
+        if pictures:
+            Image.new("RGB", (32, 32), (number * 7 % 256, 90, 200)).save(folder / name)
+        lines.append(json.dumps({"type": "human_test", "image": name, **sample}))
+    path = folder / "chartqa.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_registry(path: Path, url: str, name: str = "small", extra: str = "") -> Path:
+    """A registry of one expert, ``oracle``, behind ``url``."""
+    path.write_text(
+        f"""schema: 1
+name: {name}
+endpoints:
+  there: {{url: "{url}", max_tries: 2, timeout_s: 20}}
+experts:
+  oracle: {{model: oracle, endpoint: there, description: Knows what is in a picture.}}
+skills:
+  Ask: {{description: Ask plainly., prompt: prompts/plain.j2}}
+{extra}"""
+    )
+    return path

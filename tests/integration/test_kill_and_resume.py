@@ -1,0 +1,77 @@
+"""A driver killed with SIGKILL loses nothing that it committed, and resuming runs nothing twice."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+from integration.conftest import Cli, command, environment, write_chartqa, write_registry
+
+from maestro_eval import open_run
+from maestro_eval.experts.simulated import Latency, simulated_in_thread
+from maestro_eval.journal import Journal
+
+SAMPLES = 60
+
+
+def test_after_kill_9_resume_ends_with_one_record_a_sample_and_reruns_no_committed_rollout(
+    cli: Cli, tmp_path: Path
+) -> None:
+    asked: Counter[str] = Counter()
+    questions = [{"question": f"What is the value of item {number} here?", "answer": "4"} for number in range(SAMPLES)]
+    data = write_chartqa(tmp_path / "d", questions)
+    with simulated_in_thread(
+        reply="Answer: 4", latency=Latency(base_s=0.15), on_request=lambda request: asked.update([request.text])
+    ) as server:
+        registry = write_registry(tmp_path / "r.yaml", server.url)
+        out = tmp_path / "out"
+        driver = subprocess.Popen(
+            command(
+                "run", "--policy", "fixed:oracle@@Ask", "--registry", registry, "--tasks", "maestro_chartqa",
+                "--data", f"maestro_chartqa={data}", "--out", out, "--concurrency", "3", "--quiet",
+            ),
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        _wait_for_records(out, driver, at_least=8)
+        driver.kill()
+        assert driver.wait() == -signal.SIGKILL == -9
+
+        committed = _committed(out)
+        assert 8 <= len(committed) < SAMPLES
+        before = Counter(asked)
+
+        assert cli("resume", out, "--quiet").returncode == 0
+        after = asked - before
+        assert not set(after) & committed
+        # What was in flight when the driver died is asked once more, everything else just once.
+        assert sum(after.values()) == SAMPLES - len(committed)
+
+    frame = open_run(out).rollouts()
+    assert len(frame) == SAMPLES
+    assert frame.index.is_unique
+    assert set(frame["outcome"]) == {"answered"}
+    value = json.loads((out / "report/results.json").read_text())["systems"][0]["tasks"]["maestro_chartqa"]["value"]
+    assert value == 1.0
+
+
+def _wait_for_records(out: Path, driver: subprocess.Popen[bytes], at_least: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert driver.poll() is None, "the driver ended before it could be killed"
+        if (out / "journal.db").exists() and (out / "manifest.json").exists() and len(_committed(out)) >= at_least:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no records within a minute")
+
+
+def _committed(out: Path) -> set[str]:
+    """The questions of the rollouts in the journal."""
+    with Journal.open(out, read_only=True) as journal:
+        return {sample.question for _, sample in journal.rollouts()}

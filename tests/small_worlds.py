@@ -1,0 +1,58 @@
+"""A small registry with addresses of the test's choosing, and samples to ask about."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from maestro_eval.registry import Registry, load_registry
+from maestro_eval.types import Image, ImageRef, LoadedSample, Sample
+
+NOBODY = "http://127.0.0.1:9/v1"
+
+
+def registry_text(url: str = NOBODY, *, more: str = "", evidence: str = "", tries: int = 1) -> str:
+    return f"""
+schema: 1
+name: small
+endpoints:
+  here: {{url: {url}, max_tries: {tries}, timeout_s: 20}}
+experts:
+  reader:
+    model: reader-model
+    endpoint: here
+    description: Reads printed words in an image.
+    aliases: [ocr]
+  counter:
+    model: counter-model
+    endpoint: here
+    description: Counts coloured objects.
+services:
+  spotter: {{model: spotter-model, endpoint: here, request: Name the objects.}}
+  captioner: {{model: captioner-model, endpoint: here, request: Describe the image.}}
+skills:
+  Read_Text:
+    description: Words and digits in the image.
+    evidence: [{evidence}]
+  Count_Things:
+    description: How many objects there are.
+    prompt: prompts/plain.j2
+    evidence: [{evidence}]
+{more}
+"""
+
+
+def small_registry(folder: Path, url: str = NOBODY, **settings: object) -> Registry:
+    path = folder / "small.yaml"
+    path.write_text(registry_text(url, **settings))
+    return load_registry(path)
+
+
+def picture(content: bytes = b"pixels") -> Image:
+    return Image(ImageRef(hashlib.sha256(content).hexdigest(), "image/png", 1, 1, len(content)), content)
+
+
+def loaded_sample(question: str = "What does the sign say?", *pictures: Image) -> LoadedSample:
+    images = pictures or (picture(),)
+    sample = Sample("signs", "s1", question, ("7",), images=tuple(i.ref for i in images), content_hash="c0ffee")
+    return LoadedSample(sample, images)
