@@ -36,7 +36,7 @@ _NUMBER = re.compile(
     r"(?P<pi>\*?(?:\\?pi|π))?(?:/(?P<by>\d+(?:\.\d+)?))?)"
 )
 _UNITS = re.compile(
-    r"(?:\\?(?:circ|degrees?)|deg|°|%|percent|(?:square)?(?:units?|cm|mm|km|m|in|ft|inches|feet|meters?|metres?)"
+    r"(?:\\?(?:circ|degrees?)|deg|[°º˚]|%|percent|(?:square)?(?:units?|cm|mm|km|m|in|ft|inches|feet|meters?|metres?)"
     r"(?:\^?[23]|²|³)?)+\.?$",
     re.IGNORECASE,
 )

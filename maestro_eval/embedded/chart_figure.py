@@ -34,7 +34,11 @@ _NUMBER = re.compile(r"([-−–]?)\s?[$€£]?\s?(\d{1,3}(?:[ ,]\d{3})+(?:\.\d+
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A region of one colour: its rectangle (exclusive right and lower edge), how much is filled, its centre of mass."""
+    """A region of one colour: its rectangle (exclusive right and lower edge), its centre of mass.
+
+    `solidity` is the share of the rectangle inside the outline, `inked` the share of that which has the colour: the
+    blended rim of a bar is an outline with nothing in it.
+    """
 
     colour: Rgb
     x0: int
@@ -45,6 +49,7 @@ class Patch:
     solidity: float
     mass_x: float
     mass_y: float
+    inked: float
 
     @property
     def width(self) -> int:
@@ -188,21 +193,23 @@ def _patches(colour: Rgb, mask: NDArray[np.bool_]) -> list[Patch]:
         mass = moments["m00"] or 1.0
         centre = (moments["m10"] / mass, moments["m01"] / mass) if moments["m00"] else (x + width / 2, y + height / 2)
         solidity = min(1.0, area / (width * height))
-        found.append(Patch(colour, x, y, x + width, y + height, int(area), solidity, *centre))
+        inked = float(mask[y : y + height, x : x + width].sum()) / max(1.0, area)
+        found.append(Patch(colour, x, y, x + width, y + height, int(area), solidity, *centre, min(1.0, inked)))
     return found
 
 
 def _pie(patches: Sequence[Patch], width: int) -> Shapes | None:
     """Slices: big, not rectangular, and together as wide as high, filling a disc or a ring."""
-    slices = [patch for patch in patches if patch.area > 0.0008 * width * width and 0.15 < patch.solidity < 0.93]
+    full = [patch for patch in patches if patch.inked > 0.6]
+    slices = [patch for patch in full if patch.area > 0.0008 * width * width and 0.15 < patch.solidity < 0.93]
     slices = [patch for patch in slices if min(patch.width, patch.height) > 0.015 * width]
     if not 2 <= len(slices) <= 16:
         return None
     x0, x1 = min(patch.x0 for patch in slices), max(patch.x1 for patch in slices)
     y0, y1 = min(patch.y0 for patch in slices), max(patch.y1 for patch in slices)
     inside = [
-        patch for patch in patches
-        if patch.area > 20 and x0 <= patch.x0 and patch.x1 <= x1 and y0 <= patch.y0 and patch.y1 <= y1
+        patch for patch in full
+        if patch.area > 20 and not _lies_in_one(patch, slices) and x0 <= patch.x0 and patch.x1 <= x1 and y0 <= patch.y0 and patch.y1 <= y1
         and math.hypot(patch.x - (x0 + x1) / 2, patch.y - (y0 + y1) / 2) < (x1 - x0) / 2
     ]  # fmt: skip
     filled = sum(patch.area for patch in slices) / ((x1 - x0) * (y1 - y0))
@@ -214,9 +221,17 @@ def _pie(patches: Sequence[Patch], width: int) -> Shapes | None:
     return Shapes("pie", marks, others)
 
 
+def _lies_in_one(patch: Patch, slices: Sequence[Patch]) -> bool:
+    """Whether the patch is the box of a printed number: a rectangle well inside a slice's."""
+    return patch.solidity > 0.8 and any(
+        s.x0 < patch.x0 and patch.x1 < s.x1 and s.y0 < patch.y0 and patch.y1 < s.y1 and patch.area < 0.3 * s.area
+        for s in slices if s is not patch
+    )  # fmt: skip
+
+
 def _bars(patches: Sequence[Patch]) -> Shapes | None:
     """Solid rectangles that stand on one line, with whatever is stacked on them."""
-    solid = [p for p in patches if p.solidity > 0.85 and p.width >= 4 and p.height >= 2 and p.area >= 16]
+    solid = [p for p in patches if p.solidity > 0.85 and p.inked > 0.55 and p.width >= 4 and p.height >= 2 and p.area >= 16]
     solid = [p for p in solid if min(p.width, p.height) >= 4 or max(p.width, p.height) < 60]
     best: tuple[float, Kind, list[Patch]] | None = None
     for kind in ("vertical bars", "horizontal bars"):
@@ -255,6 +270,8 @@ def _lines(
         mine = [p for p in patches if p.colour == colour]
         grey = max(colour) - min(colour) < 25
         long = [p for p in mine if p.width > 0.2 * width and p.solidity < 0.6 and p.height > 3]
+        if grey and any(_is_frame(mask, p) for p in long):
+            continue
         spread = sum(p.width for p in mine if p.width > 6 and p.height > 3)
         if long or (not grey and spread > 0.4 * width):
             columns = mask.sum(axis=0)
@@ -264,6 +281,17 @@ def _lines(
     if not traces:
         return None
     return Shapes("lines", (), tuple(patches), tuple(traces))
+
+
+def _is_frame(mask: NDArray[np.bool_], patch: Patch) -> bool:
+    """Whether the region is an axis or a frame: nearly all its columns hold their ink at one height."""
+    import numpy as np
+
+    part = mask[patch.y0 : patch.y1, patch.x0 : patch.x1]
+    columns = part.sum(axis=0)
+    heights = (np.arange(part.shape[0])[:, None] * part).sum(axis=0)[columns > 0] / columns[columns > 0]
+    level = float(np.median(heights))
+    return float((np.abs(heights - level) <= 2).mean()) > 0.7
 
 
 def _foot(patch: Patch, upright: bool) -> int:
@@ -291,12 +319,14 @@ def _legend(shapes: Shapes, texts: Sequence[TextBox]) -> list[tuple[Rgb, TextBox
             continue
         if any(m.x0 <= patch.x <= m.x1 and m.y0 <= patch.y <= m.y1 for m in shapes.marks):
             continue
-        if patch.solidity < 0.6 or patch.width < 5 or (patch.height < 5 and not thin):
+        if patch.width < 5 or (not thin and (patch.solidity < 0.6 or patch.height < 5)):
             continue
         for box in texts:
             gap = box.x0 - patch.x1
             level = abs(box.y - patch.y) < 0.5 * box.height and patch.height < 1.6 * box.height
             beside = -8 <= gap < 30 or any(-8 <= word.x0 - patch.x1 < 30 for word in box.words)
+            if thin and number_in(box.text) is not None:
+                continue
             if level and beside and (patch.colour not in found or patch.area > found[patch.colour][0]):
                 found[patch.colour] = (patch.area, box)
     pairs = [(colour, box) for colour, (_, box) in found.items()]
@@ -325,7 +355,7 @@ def _read_pie(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) -
     slices = list(by_colour.values()) if names else [[p] for p in shapes.marks]
     labels: list[list[TextBox]] = [[] for _ in slices]
     values: list[list[TextBox]] = [[] for _ in slices]
-    near = [box for box in texts if math.hypot(box.x - x, box.y - y) < 1.6 * radius + box.width / 2]
+    near = [box for box in texts if _from_box(x, y, box) < 1.35 * radius]
     for home, numeric in ((values, True), (labels, False)):
         boxes = [box for box in near if (number_in(box.text) is not None) is numeric]
         pairs = sorted((_turn(x, y, parts, box), at, i) for at, parts in enumerate(slices) for i, box in enumerate(boxes))
@@ -345,7 +375,11 @@ def _read_pie(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) -
             printed, name = inline.group(), name.replace(inline.group(), "").strip(" :()")
         value = number_in(printed) if printed else None
         marks.append(Mark(name, "", share if value is None else value, parts[0].colour, printed))
-    return marks
+    return [mark for mark in marks if mark.category] or marks
+
+
+def _from_box(x: float, y: float, box: TextBox) -> float:
+    return math.hypot(max(box.x0 - x, 0, x - box.x1), max(box.y0 - y, 0, y - box.y1))
 
 
 def _turn(x: float, y: float, parts: Sequence[Patch], box: TextBox) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 from statistics import fmean, median
 
@@ -60,6 +61,9 @@ _COLOURS = {
     "teal": (30, 140, 140), "navy": (15, 35, 75), "olive": (140, 140, 50), "dark blue": (15, 35, 75),
     "light blue": (150, 195, 235),
 }  # fmt: skip
+# "between 25 and 34 years" is printed as "25-34 years"; letter O is read as zero.
+_SPAN, _JOINED = re.compile(r"\b(\d{1,2}) (?:and|to) (\d{1,2})\b"), r"\1-\2"
+_ZERO = re.compile(r"\b0(?=[A-Za-z]{2})")
 _Rows = Sequence[Mark]
 
 
@@ -84,8 +88,8 @@ def answer(ask: Ask) -> str:
 
 
 def _answer(question: str, chart: Chart) -> str | None:
-    words = f" {fold(question)} "
-    marks = list(chart.marks)
+    words = f" {fold(re.sub(_SPAN, _JOINED, question))} "
+    marks = [_mended(mark) for mark in chart.marks]
     categories = _named(words, [mark.category for mark in marks])
     series = _named(words, [mark.series for mark in marks])
     colour = _colour_named(question, chart)
@@ -121,6 +125,10 @@ def _answer(question: str, chart: Chart) -> str | None:
     if (categories or series or colour is not None) and len(rows) <= 4:
         return _said(rows[0])
     return _by_option(question, rows)
+
+
+def _mended(mark: Mark) -> Mark:
+    return replace(mark, category=_ZERO.sub("O", mark.category), series=_ZERO.sub("O", mark.series))
 
 
 def _named(words: str, names: Sequence[str]) -> list[str]:

@@ -1,8 +1,8 @@
-"""Counts coloured shapes, names their colour and says where one lies from another.
+"""Counts shapes, names their colour and says where one lies from another.
 
 The question is read as noun phrases ("small red triangles", "the green star") and one relation between them; a
 question without a known shape in it is refused before any pixel is looked at. The picture must be a scene of filled
-flat shapes: outline drawings and photographs are refused.
+flat shapes, or, where shapes of one kind are just to be counted, a drawing of their outlines; photographs are refused.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from maestro_eval.embedded.ask import Ask, cannot_tell, match_option, options, state
 from maestro_eval.embedded.colours import NAMES, Pixels, find_names, name_of, nearest_name
+from maestro_eval.embedded.outlines import count_outlines, count_squares, ink, is_line_art
 from maestro_eval.embedded.shapes import Thing, find_things
 
 __all__ = ["answer"]
@@ -70,6 +71,8 @@ def answer(ask: Ask) -> str:
     image = _within_bounds(ask.images[0])
     if min(image.shape[:2]) < 16:
         return cannot_tell("the picture is too small")
+    if handle is _count and (outlined := _count_outlines(image, phrases)) is not None:
+        return state(ask.question, str(outlined), f"I count {outlined} outlines of a {phrases[0].shape}.")
     things = find_things(image)
     known = [thing for thing in things if thing.shape]
     if 2 * sum(thing.radius**2 for thing in known) <= sum(thing.radius**2 for thing in things):
@@ -116,6 +119,17 @@ def _count(scene: _Scene) -> str:
     elif half := _HALF.search(scene.asked):
         chosen = [thing for thing in chosen if _in_half(half[1], thing, scene)]
     return state(scene.question, str(len(chosen)), f"I count {len(chosen)} that fit, of {len(scene.things)} shapes.")
+
+
+def _count_outlines(image: Pixels, phrases: list[_Phrase]) -> int | None:
+    """How many outlines of the one plain shape that is asked for; None when this is another question or picture."""
+    (shape, plain) = (phrases[0].shape, not (phrases[0].colour or phrases[0].size))
+    if len(phrases) != 1 or not plain or not shape:
+        return None
+    mask = ink(image)
+    if not is_line_art(mask):
+        return None
+    return count_squares(mask) if shape == "square" else count_outlines(mask, shape)
 
 
 def _colour(scene: _Scene) -> str:

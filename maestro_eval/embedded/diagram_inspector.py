@@ -34,12 +34,13 @@ _OVERLAP = re.compile(r"\b(?:overlap\w*|intersect\w*)\b")
 _APART = re.compile(r"\b(?:apart|separate\w*|gap)\b")
 _ROWS, _COLUMNS = re.compile(r"\brows?\b"), re.compile(r"\bcolumns?\b")
 _LETTER = re.compile(r"\b(?:letter|character|glyph)s?\b")
-_RING = re.compile(r"\b(?:oval|ellipse|circle[ds]?|encircled|ring(?:ed)?|highlight\w*)\b")
+_OPTION_LETTER = re.compile(r"\bletter of (?:the|your) (?:\w+ )?(?:option|choice|answer)|\boption(?:'s)? letter")
+_RING = re.compile(r"\b(?:oval|ellipse|circled|circle (?:around|about)|encircled|ring(?:ed)?|highlight\w*)\b")
 _ROUTES = re.compile(r"\b(?:routes?|paths?|lines?|connections?|tracks?|ways?)\b")
 _ONE_COLOUR = re.compile(r"\b(?:one|single|same)[- ]?(?:colou?r(?:ed)?)\b|\bsubway\b|\bmetro\b|\bstations?\b")
 _STATIONS = re.compile(r"(?<![\w{(])([A-Z])(?![\w'])")
 _SHAPES = re.compile(r"\b(circle|ring|pentagon|hexagon|triangle)s\b")
-_FILLED_SCENE = re.compile(r"\b(?:left|right|above|below|larger|smaller|bigger|larger|filled|solid)\b")
+_FILLED_SCENE = re.compile(r"\b(?:left|right|above|below|larger|smaller|bigger|filled|solid)\b")
 
 _LOOK_ALIKES = str.maketrans("01i|5", "ollls")
 _WIDTHS = {
@@ -65,7 +66,7 @@ def answer(ask: Ask) -> str:
 
 def _kind(question: str) -> Callable[[str, Pixels], str] | None:
     """What to measure, from the words of the question."""
-    words = question[:_LONGEST_QUESTION].lower()
+    words = _OPTION_LETTER.sub("option", question[:_LONGEST_QUESTION].lower())
     counts = bool(_COUNT.search(words))
     if _ROWS.search(words) and _COLUMNS.search(words):
         return _grid

@@ -61,7 +61,9 @@ class _Figure:
     drawing: Drawing
 
     def place_of(self, letter: str) -> Point | None:
-        return next((place for name, place in self.letters if name == letter), None)
+        exact = [place for name, place in self.letters if name == letter]
+        alike = [place for name, place in self.letters if name.casefold() == letter.casefold()]
+        return next(iter([*exact, *alike]), None)
 
     @property
     def angles(self) -> list[_Reading]:
@@ -119,7 +121,7 @@ def _read(ask: Ask) -> _Figure:
         for piece in box.words or (box,):
             text = piece.text.replace(" ", "").strip(".,;|")
             number = parse_number(text) if re.search(r"\d", text) else None
-            if number is not None:
+            if number:  # a lone zero is the letter O
                 numbers.append(_Reading(abs(number), bool(re.search(r"[°º˚]", text)), (piece.x, piece.y)))
             elif re.fullmatch(r"[A-Za-z]'?", text):
                 letters.append((text, (piece.x, piece.y)))
@@ -134,7 +136,7 @@ def _linear(box: TextBox) -> list[_Linear]:
     found = []
     for part in re.findall(r"\(([^()]{1,20})\)", tight) or [tight.strip("()")]:
         match = _LINEAR.fullmatch(part)
-        if match is None or (match[2] and not match[1] and not match[3] and match[2] != "x"):
+        if match is None or (match[2] in ("m", "n", "l") and not match[3]):  # "18 m" is a length, "m" a line's name
             continue
         if match[2]:
             found.append(_Linear(_coefficient(match[1]), float(match[3] or 0)))

@@ -28,7 +28,7 @@ _TEXTUAL = re.compile(
     r"\b(?:writ\w*|says?|texts?|words?|read\w*|transcri\w*|letters?|characters?|strings?|digits?|numbers?|signs?"
     r"|printed?|receipts?|invoice|bill|ticket|label\w*|total|subtotal|amount|price|cost|costs|paid|pay|tax|cash|change"
     r"|date|dated|time|phone|telephone|tel|fax|address|e-?mail|website|url|company|store|shop|name|issued|title"
-    r"|author|brand|menu|form|document|poster|headline|plate|code|open\w*|hours|cashier|table|order|spell\w*)\b",
+    r"|author|brand|menu|form|document|poster|headline|plate|code|open\w*|hours|cashier|table|order|spell\w*|room|taught|schedule|timetable|far|kilomet\w*|km|miles?|distance|gate|platform)\b",
     re.IGNORECASE,
 )
 _WHOLE = re.compile(
@@ -41,6 +41,7 @@ _DIGITS = re.compile(
     r"(?:in|on|shown|written|printed)|read the number|sequence of numbers)\b",
     re.IGNORECASE,
 )
+_MEASURE = re.compile(r"\b(?:number of (?:the|this)|how many (?:kilomet\w+|km|miles?|metres?|meters?|minutes?))\b", re.IGNORECASE)
 _PLACES = re.compile(r"\b(?:top|bottom|first|last|biggest|largest|heading|headline|title)\b", re.IGNORECASE)
 
 _AMOUNT = re.compile(r"(?:[$€£]|USD|EUR|GBP|RM)?\s*-?\d[\d,]*(?:\.\d{1,3})?(?:\s?(?:[$€£%]|USD|EUR|GBP|RM))?")
@@ -50,7 +51,7 @@ _DATE = re.compile(
     rf"|{_MONTH}\.?\s?\d{{1,2}}(?:st|nd|rd|th)?,?\s?\d{{4}}",
     re.IGNORECASE,
 )
-_TIME = re.compile(r"\b\d{1,2}[:.]\d{2}(?::\d{2})?(?:\s?[ap]\.?m\.?)?", re.IGNORECASE)
+_TIME = re.compile(r"\b\d{1,2}:\d{2}(?::\d{2})?(?:\s?[ap]\.?m\.?)?|\b\d{1,2}(?:\.\d{2})?\s?[ap]\.?m\b", re.IGNORECASE)
 _PHONE = re.compile(r"\+?\(?\d[\d() .\-]{5,18}\d")
 _FORMS: tuple[tuple[re.Pattern[str], re.Pattern[str], str], ...] = (
     (re.compile(r"\be-?mail\b", re.IGNORECASE), re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,32})+"), "mail address"),
@@ -61,6 +62,7 @@ _FORMS: tuple[tuple[re.Pattern[str], re.Pattern[str], str], ...] = (
     (re.compile(r"\b(?:what time|at which time|the time)\b", re.IGNORECASE), _TIME, "time"),
 )  # fmt: skip
 _MONEY = re.compile(r"\b(?:total|subtotal|amount|price|cost|costs|paid|pay|tax|cash|change|how much|fee|due)\b", re.IGNORECASE)
+_UNTIL = re.compile(r"\b(?:close|closes|closing|until|end|ends)\b", re.IGNORECASE)
 _ISSUER = re.compile(r"\b(?:company|store|shop|restaurant|caf[eé]|market|merchant|seller|issued by|business)\b", re.IGNORECASE)
 _STOP = frozenset(
     "what which who whose where when how much many is are was were be the a an of on in at to for from by with this that "
@@ -96,7 +98,7 @@ def answer(ask: Ask) -> str:
 
 def _is_about_text(question: str) -> bool:
     asked = question.split("\n(A)")[0]
-    if _OTHERS.search(asked) or (_COUNT.search(asked) and not re.search(r"\bnumber of the\b", asked)):
+    if _OTHERS.search(asked) or (_COUNT.search(asked) and not _MEASURE.search(asked)):
         return False
     return bool(_TEXTUAL.search(asked) or _MONEY.search(asked))
 
@@ -145,6 +147,8 @@ def _find(question: str, boxes: tuple[TextBox, ...]) -> _Found | None:
         found = _amount(question, lines)
         if found is not None:
             return found
+    if _ISSUER.search(question) and re.search(r"\b(?:name|who|which|where|what (?:company|store|shop))\b", question, re.IGNORECASE):
+        return _placed(question, lines, boxes)
     labelled = _by_label(question, lines)
     if labelled is not None:
         return labelled
@@ -184,7 +188,8 @@ def _by_form(question: str, lines: list[list[TextBox]], form: re.Pattern[str], w
     keys = [*_keys(question), "tel"] if form is _PHONE else _keys(question)
     candidates: list[tuple[float, str]] = []
     for at, line in enumerate(lines):
-        match = form.search(_line_text(line))
+        matches = list(form.finditer(_line_text(line)))
+        match = matches[-1 if _UNTIL.search(question) else 0] if matches else None
         if match and not (form is _PHONE and _DATE.fullmatch(match.group().strip())):
             near = _line_text(lines[at - 1]) + " " if at else ""
             likeness = _likeness(keys, _line_text(line)) + 0.3 * _likeness(keys, near)
@@ -220,12 +225,22 @@ def _by_label(question: str, lines: list[list[TextBox]]) -> _Found | None:
         for place, box in enumerate(line):
             label, _, after = box.text.partition(":")
             likeness = _likeness(keys, label)
+            if likeness <= 0.5:
+                continue
+            # A label that returns on every line heads a column: the rest of the line chooses.
+            likeness += 0.2 * max((_likeness(keys, other.text) for other in line if other is not box), default=0.0)
             if likeness <= best[0]:
                 continue
-            value = after.strip() or _line_text(line[place + 1 :]) or _below(box, lines[at + 1 :])
+            value = after.strip() or _tail(box.text) or _line_text(line[place + 1 :]) or _below(box, lines[at + 1 :])
             if value:
                 best = (likeness, value.strip(" :"))
     return _Found(best[1], "I read the text beside that label.") if best[1] else None
+
+
+def _tail(text: str) -> str:
+    """The number that ends a text such as "Receipt No. 27005"."""
+    match = re.search(r"[A-Za-z.#]\s+#?([\d][\d./-]*)$", text)
+    return match[1] if match else ""
 
 
 def _below(label: TextBox, lines: list[list[TextBox]]) -> str:
@@ -245,18 +260,20 @@ def _by_option(question: str, boxes: tuple[TextBox, ...]) -> _Found | None:
 
 def _keys(question: str) -> list[str]:
     words = re.findall(r"[^\W_]+", question.casefold().split("\n(a)")[0])
-    return [word for word in words if word not in _STOP]
+    if re.search(r"\bnumber of the\b", question, re.IGNORECASE):
+        words.append("no")
+    return [word for word in words if word not in _STOP] or words
 
 
 def _likeness(keys: Sequence[str], text: str) -> float:
-    """How far words and question agree, 0 to 1: the harmonic mean of the shares of each found in the other."""
+    """How far words and question agree, 0 to 1: a label is wholly in the question, seldom the reverse."""
     words = re.findall(r"[^\W\d_]+", text.casefold())
     words = [word for word in words if word not in _STOP] or words
     if not words or not keys:
         return 0.0
     forward = sum(max(_alike(key, word) for word in words) for key in keys) / len(keys)
     backward = sum(max(_alike(key, word) for key in keys) for word in words) / len(words)
-    return 2 * forward * backward / (forward + backward) if forward + backward else 0.0
+    return 0.3 * forward + 0.7 * backward
 
 
 def _alike(one: str, other: str) -> float:

@@ -49,8 +49,13 @@ class RouterChooser:
 
 
 def _embed(sentences: Sequence[str]) -> NDArray[numpy.float32]:
-    """Unit vectors, one row a sentence."""
-    vectors: NDArray[numpy.float32] = _model().embed(list(sentences), norm=True)
+    """Unit vectors, one row a sentence; a sentence without a word is near to nothing."""
+    import numpy
+
+    vectors: NDArray[numpy.float32] = _model().embed(list(sentences))
+    lengths = numpy.linalg.norm(vectors, axis=1, keepdims=True)
+    # Division by the length, but for lengths of 0.
+    numpy.divide(vectors, lengths, out=vectors, where=lengths > 0)
     return vectors
 
 

@@ -182,7 +182,8 @@ def _read_chain(path: Path) -> list[_Source]:
 
 def _explain(error: ValidationError, document: YamlDocument) -> str:
     problems = error.errors()
-    first = problems[0]
+    # A misspelt field is missing under its right name as well; the spelling is the news.
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     field = [step for step in first["loc"] if step != "[key]"]
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":

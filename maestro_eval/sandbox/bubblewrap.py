@@ -5,8 +5,10 @@ new one; /usr read-only; /tmp private, bounded and gone afterwards; nothing else
 process 1 of its own process namespace, so that all it started dies with it, before we hear of its end.
 
 Accepted: the kernel is shared (the filter in ``seccomp`` narrows it), and so is the time of its CPUs. /usr can be
-read. A bubblewrap older than 0.8 lacks ``--disable-userns`` (the filter refuses the same), one older than 0.7
-``--size`` (then each file is bounded, but not all together).
+read. Process 1 is deaf to signals that it has no handler for: a program cannot kill itself by one (an abort
+shows as signal 11), and CPU time is enforced by the kill a second after the signal. A bubblewrap older than 0.8
+lacks ``--disable-userns`` (the filter refuses the same), one older than 0.7 ``--size`` (then each file is
+bounded, but not all together).
 """
 
 from __future__ import annotations

@@ -49,7 +49,10 @@ _NUMBER = re.compile(
 _THOUSANDS = str.maketrans("", "", ",\u00a0\u202f\u2009")
 
 _BRACED_NUMBER = re.compile(r"\{\s*([+\-\u2212]?[0-9]{1,15})\s*\}")
-_YES_NO = re.compile(r"(?<![^\W_])(yes|no)(?![^\W_])", re.IGNORECASE)
+# Within a sentence "no" answers only where nothing follows that it could belong to: "no gap", "no question" do not.
+_YES_NO = re.compile(
+    r"(?<![^\W_])(yes|no(?=[ \t]*(?:[^\w\s]|_|$|\n|(?:because|since|as)\b)))(?![^\W_])", re.IGNORECASE
+)
 _LEADING_YES_NO = re.compile(r"[\W_]*(yes|no)(?![^\W_])", re.IGNORECASE)
 
 _OPEN, _CLOSE = r"[\s(\[{<\"'\u201c\u2018*`$]*", r"[\s)\]}>\"'\u201d\u2019*`$.:,;!]*"
@@ -132,7 +135,7 @@ def braced_number(text: str) -> Number | None:
 
 
 def yes_no(text: str) -> str | None:
-    """``yes`` or ``no``: the word that a text begins with, else the only one of the two that it holds."""
+    """``yes`` or ``no``: the word that a text begins with, else the only one of the two that stands by itself."""
     leading = _LEADING_YES_NO.match(text)
     if leading:
         return leading.group(1).casefold()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+# Prefixes may follow one another ("**Final answer:** Answer: B"); only what follows the last of them is stated.
 _STATEMENT = re.compile(
-    r"(?:\*\*)?\b(?:final\s+)?answer(?:\*\*)?\s*(?:is\s*:|:|=|\bis\b)\s*(?:\*\*)?[ \t]*(?P<value>[^\n]*)", re.IGNORECASE
+    r"(?:(?:\*\*)?\b(?:final\s+)?answer(?:\*\*)?\s*(?:is\s*:|:|=|\bis\b)\s*(?:\*\*)?[ \t]*)+(?P<value>[^\n]*)",
+    re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"\.(?=\s+[A-Z(])")
 

@@ -136,11 +136,13 @@ def test_refuses_other_questions_by_their_words(question: str) -> None:
     assert answer(Ask(question, ())).startswith("I cannot tell: this is no question about")
 
 
-def test_refuses_outlines() -> None:
+def test_counts_outlines_of_one_plain_shape_only() -> None:
     image = np.full((300, 400, 3), 255, np.uint8)
     for at in range(5):
         cv2.circle(image, (80 + 50 * at, 120 + 30 * (at % 2)), 40, (0, 0, 0), 2, cv2.LINE_AA)
-    assert _last("How many circles are in the image?", image) == "refused"
+    assert _last("How many circles are in the image?", image) == "5"
+    assert _last("How many red circles are in the image?", image) == "refused"
+    assert _last("What is the color of the circle?", image) == "refused"
 
 
 def test_refuses_when_the_named_thing_is_not_there() -> None:

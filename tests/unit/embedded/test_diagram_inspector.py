@@ -181,6 +181,7 @@ def test_reads_the_circled_letter() -> None:
         "Find x.",
         "What is the total on the receipt?",
         "What colour is the small star?",
+        "Is the circle left of the star?\n(A) yes\n(B) no\nAnswer with the letter of the right option.",
         "",
     ],
 )

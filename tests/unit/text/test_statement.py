@@ -31,6 +31,8 @@ from maestro_eval.text import answer_statement
         ("Answer: 3\n\\boxed{4}", "4"),
         ("\\boxed{3}\nAnswer: 4", "4"),
         ("I see a sign.\nAnswer: 7\n", "7"),
+        ("**Final answer:** Answer: B", "B"),
+        ("Answer:\nAnswer: B", "B"),
         ("Answer:", None),
         ("Answer: **", None),
         ("I cannot tell.", None),
@@ -56,9 +58,18 @@ def test_never_raises_and_states_only_what_is_written(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["answer" + " " * 100_000, "final" + " " * 100_000, "answer is" * 11_000, "answer:\n" * 12_500, "\\boxed{" * 14_000]
-    + ["answer: " + "." * 100_000, "answer: " + ". " * 50_000, "answer: " + "*" * 100_000, "answer: " + "(" * 100_000]
-    + ["answer:" * 14_000],
+    [
+        "answer" + " " * 100_000,
+        "final" + " " * 100_000,
+        "answer is" * 11_000,
+        "answer:\n" * 12_500,
+        "\\boxed{" * 14_000,
+        "answer: " + "." * 100_000,
+        "answer: " + ". " * 50_000,
+        "answer: " + "*" * 100_000,
+        "answer: " + "(" * 100_000,
+        "answer:" * 14_000,
+    ],
 )
 def test_takes_linear_time(text):
     began = time.process_time()

@@ -36,15 +36,29 @@ def test_text_without_tags_is_unchanged(text):
     assert neutralise(text) == text
 
 
-@pytest.mark.parametrize("text", ["a < b and c<d", "<b>bold</b>", "<answers>", "< 5 | 6", "<table><sup>2</sup>", "answer>"])
+@pytest.mark.parametrize(
+    "text", ["a < b and c<d", "<b>bold</b>", "<answers>", "< 5 | 6", "<table><sup>2</sup>", "answer>"]
+)
 def test_other_markup_and_comparisons_are_unchanged(text):
     assert neutralise(text) == text
 
 
 @pytest.mark.parametrize(
     "token",
-    ["</information>", "<answer>", "<ANSWER >", "< / Think>", "<search\n>", "<tool_call>", "<|im_end|>", "<｜end｜>"]
-    + ["< |eot_id|>", "<start_of_turn>", "</s>", "<eos>"],
+    [
+        "</information>",
+        "<answer>",
+        "<ANSWER >",
+        "< / Think>",
+        "<search\n>",
+        "<tool_call>",
+        "<|im_end|>",
+        "<｜end｜>",
+        "< |eot_id|>",
+        "<start_of_turn>",
+        "</s>",
+        "<eos>",
+    ],
 )
 def test_tags_and_control_tokens_no_longer_open(token):
     assert neutralise(f"x{token}y") == f"x‹{token[1:]}y"

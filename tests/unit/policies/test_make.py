@@ -1,0 +1,68 @@
+"""What ``--policy`` takes, and what it says of the rest."""
+
+import pytest
+from small_worlds import small_registry
+
+from maestro_eval.experts import ExpertClient
+from maestro_eval.policies import check_policy, make_policy
+from maestro_eval.policies.callers import CallerPolicy
+from maestro_eval.types import UserError
+
+
+@pytest.fixture
+def registry(tmp_path):
+    return small_registry(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("ruoter", "unknown kind 'ruoter'; did you mean 'router'?"),
+        ("zzzz", "unknown kind 'zzzz'; known: openai, router, random, fixed, direct"),
+        ("", "unknown kind ''"),
+        ("router:fast", "router takes nothing after it"),
+        ("random:1", "random takes nothing after it"),
+        ("openai", "expected openai:URL"),
+        ("openai:127.0.0.1:8000", "expected openai:URL"),
+        ("direct", "no expert ''"),
+        ("direct:nobody", "no expert 'nobody' in small; it has reader, counter"),
+        ("fixed:reader", "expected fixed:EXPERT@@SKILL"),
+        ("fixed:nobody@@Read_Text", "no expert 'nobody' in small; it has reader, counter"),
+        ("fixed:reader@@Nothing", "no skill 'Nothing' in small; it has Read_Text, Count_Things"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_that_says_what_mends_it(registry, spec, says):
+    with pytest.raises(UserError) as caught:
+        check_policy(spec, registry)
+    message = str(caught.value)
+    assert message.startswith(f"--policy {spec}: ")
+    assert says in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "router",
+        "random",
+        "fixed:reader@@Read_Text",
+        "fixed:OCR@@read-text",
+        "direct:reader",
+        "direct:ocr",
+        "openai:http://127.0.0.1:8000",
+        "openai:https://host/v1#Qwen/Qwen3-VL:8b",
+    ],
+)
+def test_good_arguments_pass(registry, spec):
+    check_policy(spec, registry)
+
+
+async def test_baselines_are_made_without_an_endpoint(registry):
+    async with ExpertClient() as client:
+        policy = await make_policy("fixed:OCR@@read-text", registry, client)
+        assert isinstance(policy, CallerPolicy)
+        assert (await make_policy("random", registry, client)).model == "random"
+        assert (await make_policy("direct:ocr", registry, client)).model == "reader-model"
+        assert (await make_policy("openai:http://127.0.0.1:9#m", registry, client)).model == "m"
+        with pytest.raises(UserError, match="did you mean"):
+            await make_policy("ruoter", registry, client)
