@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         missing = [module for module in modules if importlib.util.find_spec(module) is None]
         state = f"lacks {', '.join(missing)}: pip install 'maestro-eval[{extra}]'" if missing else "ready"
         print(f"{extra:9} {state}")
-    bubblewrap = shutil.which("bwrap")
-    lack = "missing: generated code cannot be run (Debian package bubblewrap)"
-    print(f"sandbox   {bubblewrap or lack}")
+    from maestro_eval.sandbox import available
+
+    print(f"sandbox   {available() or 'ready'}")
     return DONE

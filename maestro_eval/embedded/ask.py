@@ -98,7 +98,7 @@ def parse_number(text: str) -> float | None:
     if len(text) > _LONGEST_NUMBER:
         return None
     tight = re.sub(r"[\s$,]|\\[ ,;]|\\left|\\right", "", text).replace("^{\\circ}", "°").replace("^\\circ", "°")
-    tight = tight.replace("\\text", "").replace("−", "-")
+    tight = tight.replace("\\text", "").replace("\u2212", "-")
     tight = _UNITS.sub("", tight.rstrip("."))
     match = _NUMBER.fullmatch(tight)
     if match is None:

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
@@ -29,7 +30,7 @@ Rgb = tuple[int, int, int]
 _TOLERANCE = 22
 _MOST_COLOURS = 14
 _MULTIPLIER = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "mn": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9}
-_NUMBER = re.compile(r"([-−–]?)\s?[$€£]?\s?(\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)\s?([A-Za-z]*)")
+_NUMBER = re.compile(r"([-\u2212\u2013]?)\s?[$€£]?\s?(\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)\s?([A-Za-z]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +266,11 @@ def _lines(
     masks: Iterable[tuple[Rgb, NDArray[np.bool_]]], patches: Sequence[Patch], width: int
 ) -> Shapes | None:
     """Colours with a thin region that runs across a good part of the picture and is not straight."""
-    traces = []
+    import cv2
+    import numpy as np
+
+    traces: list[tuple[Rgb, NDArray[np.bool_]]] = []
+    around = np.zeros(0)
     for colour, mask in masks:
         mine = [p for p in patches if p.colour == colour]
         grey = max(colour) - min(colour) < 25
@@ -276,8 +281,12 @@ def _lines(
         if long or (not grey and spread > 0.4 * width):
             columns = mask.sum(axis=0)
             drawn = columns[columns > 0]
-            if drawn.size and float(median(drawn.tolist())) <= 14:
+            # A stroke's blended rim has a colour of its own and lies along the stroke.
+            rim = bool(traces) and float((mask & around).sum()) > 0.75 * float(mask.sum())
+            if drawn.size and float(median(drawn.tolist())) <= 14 and not rim:
                 traces.append((colour, mask))
+                grown = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+                around = grown | around if around.size else grown
     if not traces:
         return None
     return Shapes("lines", (), tuple(patches), tuple(traces))
@@ -322,9 +331,10 @@ def _legend(shapes: Shapes, texts: Sequence[TextBox]) -> list[tuple[Rgb, TextBox
         if patch.width < 5 or (not thin and (patch.solidity < 0.6 or patch.height < 5)):
             continue
         for box in texts:
-            gap = box.x0 - patch.x1
+            gap = box.x0 - patch.x1  # the reader may take the swatch into the text's box
             level = abs(box.y - patch.y) < 0.5 * box.height and patch.height < 1.6 * box.height
-            beside = -8 <= gap < 30 or any(-8 <= word.x0 - patch.x1 < 30 for word in box.words)
+            own = box.x0 > patch.x0 - 8 and gap < 30 and box.x1 > patch.x1 + 6
+            beside = own or any(-8 <= word.x0 - patch.x1 < 30 for word in box.words)
             if thin and number_in(box.text) is not None:
                 continue
             if level and beside and (patch.colour not in found or patch.area > found[patch.colour][0]):
@@ -421,10 +431,10 @@ def _groups(marks: Sequence[Patch], upright: bool, *, many: bool) -> list[list[P
     """Bars that share a category: by the wider gaps, or, where all gaps are alike, by the return of a colour."""
     ordered = sorted(marks, key=lambda p: _place(p, upright))
     gaps = [
-        max(0, (b.x0 - a.x1) if upright else (b.y0 - a.y1)) for a, b in zip(ordered, ordered[1:], strict=False)
+        max(0, (b.x0 - a.x1) if upright else (b.y0 - a.y1)) for a, b in pairwise(ordered)
     ]
     apart = [
-        (b.x0 >= a.x1 - 2) if upright else (b.y0 >= a.y1 - 2) for a, b in zip(ordered, ordered[1:], strict=False)
+        (b.x0 >= a.x1 - 2) if upright else (b.y0 >= a.y1 - 2) for a, b in pairwise(ordered)
     ]
     side_by_side = [gap for gap, free in zip(gaps, apart, strict=True) if free]
     limit = (min(side_by_side) + max(side_by_side)) / 2 if side_by_side else 0.0
@@ -461,7 +471,7 @@ def _column_heads(group: Sequence[Patch], texts: Sequence[TextBox]) -> dict[Rgb,
 def _labels_below(texts: Sequence[TextBox], centres: Sequence[float], foot: float) -> list[str]:
     """The words under each centre: the first row of text below the axis, and a second one if labels are broken."""
     below = sorted((box for box in texts if box.y > foot), key=lambda box: box.y0)
-    spacing = min((b - a for a, b in zip(centres, centres[1:], strict=False)), default=100.0)
+    spacing = min((b - a for a, b in pairwise(centres)), default=100.0)
     below = [box for box in below if centres[0] - spacing < box.x < centres[-1] + spacing]
     if not below:
         return ["" for _ in centres]
@@ -500,7 +510,7 @@ def _labels_left(texts: Sequence[TextBox], groups: Sequence[Sequence[Patch]], fo
     spans = [(min(p.y0 for p in group), max(p.y1 for p in group)) for group in groups]
     found: list[list[TextBox]] = [[] for _ in groups]
     middles = [(low + high) / 2 for low, high in spans]
-    spacing = min((b - a for a, b in zip(middles, middles[1:], strict=False)), default=100.0)
+    spacing = min((b - a for a, b in pairwise(middles)), default=100.0)
     for box in texts:
         if box.x1 > foot + 8 or box.height > 1.5 * box.width or (box.text.isdigit() and len(box.text) < 4):
             continue
@@ -520,10 +530,12 @@ def _value_box(patch: Patch, texts: Sequence[TextBox], upright: bool, taken: set
             level = abs(box.x - patch.x) < max(0.5 * patch.width, 6)
             distance = abs(box.y1 - patch.y0) if box.y < patch.y0 else abs(box.y - patch.y) / 2
             inside = patch.y0 <= box.y <= patch.y1
+            level = level and box.y <= patch.y1
         else:
             level = abs(box.y - patch.y) < max(0.5 * patch.height, 5)
             distance = abs(box.x0 - patch.x1) if box.x > patch.x1 else abs(box.x - patch.x) / 2
             inside = patch.x0 <= box.x <= patch.x1
+            level = level and box.x >= patch.x0
         near = inside or distance < 1.1 * box.height + 6
         if level and near and (best is None or distance < best[0]):
             best = (distance, box)
@@ -583,6 +595,7 @@ def _read_lines(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str])
     scale = _scale(texts, upright=True)
     free = [box for box in texts if scale is None or id(box) not in scale.ticks]
     ticks = _ticks_below(free, shapes)
+    free = [box for box in free if (box.text, box.x) not in ticks]
     marks = []
     for colour, mask in shapes.traces:
         trace = _trace(shapes, colour, mask)

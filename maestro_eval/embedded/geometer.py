@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from maestro_eval.embedded.ask import Ask, cannot_tell, match_option, options, parse_number, state
@@ -132,7 +131,7 @@ def _read(ask: Ask) -> _Figure:
 
 def _linear(box: TextBox) -> list[_Linear]:
     """The expressions in one unknown that the text holds, such as "(2x+15)°" or "20-5x"."""
-    tight = re.sub(r"[\s°º˚]", "", box.text).replace("−", "-").replace("–", "-")
+    tight = re.sub(r"[\s°º˚]", "", box.text).replace("\u2212", "-").replace("\u2013", "-")
     found = []
     for part in re.findall(r"\(([^()]{1,20})\)", tight) or [tight.strip("()")]:
         match = _LINEAR.fullmatch(part)
@@ -182,8 +181,8 @@ def _angle(words: str, name: str, figure: _Figure) -> _Solution | None:
             return _Solution((whole - sum(given[: sides - 1]),), f"The angles of the figure add up to {whole:.0f}°.", measured)
         if len(given) == 1:
             only = given[0]
-            values = ((180 - only) / 2, 180 - 2 * only, only, 90 - only if right else 0.0, 180 - only)
-            return _Solution(values, "Equal sides face equal angles, and the three angles add up to 180°.", measured)
+            allowed = ((180 - only) / 2, 180 - 2 * only, only, 90 - only if right else 0.0, 180 - only)
+            return _Solution(allowed, "Equal sides face equal angles, and the three angles add up to 180°.", measured)
         return None
     if not given:
         return None
@@ -241,7 +240,7 @@ def _scale(figure: _Figure) -> float | None:
 
 def _area(words: str, figure: _Figure) -> _Solution | None:
     given = [reading.value for reading in figure.lengths]
-    corners = len([1 for corner in figure.drawing.corners])
+    corners = len(figure.drawing.corners)
     if "triangle" in words or ("rectangle" not in words and "square" not in words and corners == 3):
         pairs = [(a, b) for at, a in enumerate(given) for b in given[at + 1 :]]
         products = tuple(0.5 * a * b for a, b in pairs)

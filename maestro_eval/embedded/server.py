@@ -16,6 +16,7 @@ import binascii
 import contextlib
 import importlib
 import logging
+import os
 import sys
 import threading
 import time
@@ -124,7 +125,7 @@ def _warm() -> None:
 def _end_at_eof(loop: asyncio.AbstractEventLoop, end: Callable[[], object]) -> None:
     # Unbuffered: a thread blocked in a buffered read would hold the lock that the interpreter needs to exit.
     with contextlib.suppress(OSError, ValueError):
-        while sys.stdin.buffer.raw.read(4096):  # type: ignore[attr-defined]
+        while os.read(sys.stdin.fileno(), 4096):
             pass
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(end)
@@ -139,7 +140,7 @@ async def _with_pool(app: web.Application) -> Any:
     app[_POOL].shutdown(wait=False, cancel_futures=True)
 
 
-class _BadRequest(Exception):
+class _RequestError(Exception):
     """What is wrong with a request, for its sender to read."""
 
     def __init__(self, message: str, status: int = 400, code: str = "invalid_value") -> None:
@@ -154,7 +155,7 @@ async def _as_json_errors(
 ) -> web.StreamResponse:
     try:
         return await handler(request)
-    except _BadRequest as bad:
+    except _RequestError as bad:
         return _error(bad.status, str(bad), "invalid_request_error", bad.code)
     except web.HTTPException as known:
         return _error(known.status, known.reason, "invalid_request_error", "http_error")
@@ -176,14 +177,14 @@ async def _chat(request: web.Request) -> web.Response:
     try:
         body = await request.json()
     except ValueError:
-        raise _BadRequest("the body is not JSON") from None
+        raise _RequestError("the body is not JSON") from None
     if not isinstance(body, dict):
-        raise _BadRequest("the body must be a JSON object")
+        raise _RequestError("the body must be a JSON object")
     name = body.get("model")
     if not isinstance(name, str) or name not in EXPERTS:
-        raise _BadRequest(f"no such model: {name!r}; known: {', '.join(EXPERTS)}", 404, "model_not_found")
+        raise _RequestError(f"no such model: {name!r}; known: {', '.join(EXPERTS)}", 404, "model_not_found")
     if body.get("stream"):
-        raise _BadRequest("streaming is not offered; leave out 'stream'")
+        raise _RequestError("streaming is not offered; leave out 'stream'")
     question, urls = _last_user_message(body.get("messages"))
     work = partial(_answer, EXPERTS[name], question, urls)
     reply = await asyncio.get_running_loop().run_in_executor(request.app[_POOL], work)
@@ -209,25 +210,25 @@ def _answer(expert: Expert, question: str, urls: list[str]) -> str:
 def _last_user_message(messages: object) -> tuple[str, list[str]]:
     """The text and the picture URLs of the last message whose role is user."""
     if not isinstance(messages, list):
-        raise _BadRequest("'messages' must be a list")
+        raise _RequestError("'messages' must be a list")
     asked = [message for message in messages if isinstance(message, dict) and message.get("role") == "user"]
     if not asked:
-        raise _BadRequest("'messages' holds no message of the user")
+        raise _RequestError("'messages' holds no message of the user")
     content = asked[-1].get("content")
     if isinstance(content, str):
         return content, []
     if not isinstance(content, list):
-        raise _BadRequest("'content' must be a string or a list of parts")
+        raise _RequestError("'content' must be a string or a list of parts")
     return "\n".join(_texts(content)), list(_urls(content))
 
 
 def _texts(parts: list[object]) -> Iterable[str]:
     for part in parts:
         if not isinstance(part, dict) or part.get("type") not in ("text", "image_url"):
-            raise _BadRequest("each part of 'content' must be of type text or image_url")
+            raise _RequestError("each part of 'content' must be of type text or image_url")
         if part["type"] == "text":
             if not isinstance(part.get("text"), str):
-                raise _BadRequest("a text part lacks its 'text'")
+                raise _RequestError("a text part lacks its 'text'")
             yield part["text"]
 
 
@@ -237,7 +238,7 @@ def _urls(parts: list[object]) -> Iterable[str]:
             holder = part.get("image_url")
             url = holder.get("url") if isinstance(holder, dict) else holder
             if not isinstance(url, str) or not url.startswith("data:image/"):
-                raise _BadRequest("an image must be a base64 data URL (data:image/png;base64,...); nothing is fetched")
+                raise _RequestError("an image must be a base64 data URL (data:image/png;base64,...); nothing is fetched")
             yield url
 
 
@@ -250,15 +251,15 @@ def _picture(url: str) -> NDArray[np.uint8]:
 
     head, _, payload = url.partition(",")
     if not head.endswith(";base64"):
-        raise _BadRequest("an image must be a base64 data URL (data:image/png;base64,...)")
+        raise _RequestError("an image must be a base64 data URL (data:image/png;base64,...)")
     try:
         raw = base64.b64decode(payload, validate=True)
         with Image.open(io.BytesIO(raw)) as opened:
             if opened.width * opened.height > _LARGEST_PICTURE:
-                raise _BadRequest(f"the image has more than {_LARGEST_PICTURE} pixels")
+                raise _RequestError(f"the image has more than {_LARGEST_PICTURE} pixels")
             clear = opened.convert("RGBA")
     except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _BadRequest(f"the image cannot be read: {error}") from None
+        raise _RequestError(f"the image cannot be read: {error}") from None
     paper = Image.new("RGBA", clear.size, "white")
     paper.alpha_composite(clear)
     return np.asarray(paper.convert("RGB"), dtype=np.uint8)

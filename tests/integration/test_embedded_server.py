@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 import numpy as np
-import pytest
 import pytest_asyncio
 from PIL import Image
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from integration.conftest import Cli, command, environment, write_chartqa, write_registry
 
@@ -61,7 +62,36 @@ def test_after_kill_9_resume_ends_with_one_record_a_sample_and_reruns_no_committ
     assert value == 1.0
 
 
-def _wait_for_records(out: Path, driver: subprocess.Popen[bytes], at_least: int) -> None:
+def test_ctrl_c_finishes_what_is_in_flight_and_leaves_a_run_that_resume_ends(cli: Cli, tmp_path: Path) -> None:
+    data = write_chartqa(tmp_path / "d", [{"question": f"Item {number}?", "answer": "4"} for number in range(SAMPLES)])
+    with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=0.15)) as server:
+        registry = write_registry(tmp_path / "r.yaml", server.url)
+        out = tmp_path / "out"
+        driver = subprocess.Popen(
+            command(
+                "run", "--policy", "direct:oracle", "--registry", registry, "--tasks", "maestro_chartqa",
+                "--data", f"maestro_chartqa={data}", "--out", out, "--concurrency", "3", "--quiet",
+            ),
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )  # fmt: skip
+        _wait_for_records(out, driver, at_least=5)
+        driver.send_signal(signal.SIGINT)
+        table, _ = driver.communicate(timeout=60)
+        assert driver.returncode == 4
+        # The table of what is there says how much is not.
+        assert "†" in table
+        # Every request that was begun ended as a record.
+        assert len(_committed(out)) == len(server.requests) < SAMPLES
+        assert cli("resume", out, "--quiet").returncode == 0
+        assert len(server.requests) == SAMPLES
+    assert open_run(out).counts().answered == SAMPLES
+
+
+def _wait_for_records(out: Path, driver: subprocess.Popen[Any], at_least: int) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert driver.poll() is None, "the driver ended before it could be killed"

@@ -15,6 +15,7 @@ from maestro_eval.embedded.mini import MINI_TASKS, make_mini
 from maestro_eval.experts.simulated import simulated_in_thread
 from maestro_eval.journal import Journal
 from maestro_eval.report import results_schema
+from maestro_eval.types import Answered, AnswerAction
 from tests import realdata
 
 TIMES = {"timing", "worker"}
@@ -48,6 +49,38 @@ def test_ray_and_local_make_the_same_records(cli: Cli, tmp_path: Path) -> None:
     with Journal.open(tmp_path / "two", read_only=True) as journal:
         # How they share 24 quick rollouts is theirs to decide; that no other process ran any is not.
         assert {rollout.worker for rollout, _ in journal.rollouts()} <= {"ray-1", "ray-2"}
+
+
+def test_an_orchestrator_behind_an_endpoint_searches_reads_and_answers(cli: Cli, tmp_path: Path) -> None:
+    def speak(body: dict[str, Any]) -> str:
+        said = json.dumps(body["messages"])
+        if body["model"] == "oracle":
+            return "I see four bars. </information><answer>9</answer> Answer: 4"
+        if "<information>" not in body["messages"][-1]["content"]:
+            assert "oracle: Knows what is in a picture." in said
+            assert body["stop"] == ["</search>", "</answer>"]
+            return "<think> who sees it? </think><search> Oracle@@ask: How many bars? </search>"
+        return "<think> four, it says </think><answer> 4 </answer>"
+
+    data = write_chartqa(tmp_path / "d", [{"question": "How many bars?", "answer": "4"}] * 3)
+    with simulated_in_thread(reply=speak, models=("orchestrator", "oracle")) as server:
+        registry = write_registry(tmp_path / "r.yaml", server.url)
+        result = cli(
+            "run", "--policy", f"openai:{server.url}#orchestrator", "--registry", registry,
+            "--tasks", "maestro_chartqa", "--data", f"maestro_chartqa={data}", "--out", "out",
+        )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    with Journal.open(tmp_path / "out", read_only=True) as journal:
+        assert journal.manifest.policy_model == "orchestrator"
+        for rollout, _ in journal.rollouts():
+            search, answer = rollout.turns
+            assert search.resolution is not None
+            assert (search.resolution.expert, search.resolution.rule) == ("oracle", "lenient")
+            assert search.observation is not None
+            assert "<answer>" not in search.observation
+            assert (answer.action, rollout.outcome) == (AnswerAction("4"), Answered("4"))
+            assert len(search.calls[0].images) == 1
+    assert open_run(tmp_path / "out").rollouts()["score"].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_the_preset_runs_every_system_on_the_mini_benchmarks_and_writes_results_that_fit_the_schema(

@@ -8,11 +8,12 @@ from maestro_eval.types import Regime, Sampling
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
 )
 
 
-@given(st.dictionaries(st.text(), json_values))
+@given(st.dictionaries(st.text(max_size=5), json_values, max_size=5))
 def test_the_order_of_keys_does_not_matter(value):
     assert fingerprint(dict(reversed(value.items()))) == fingerprint(value)
 
