@@ -6,6 +6,7 @@ They are not part of the product: whoever uses them skips where ``available()`` 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,16 @@ def _rows(benchmark: str) -> list[dict[str, Any]]:
 
 def _images(benchmark: str, rows: list[dict[str, Any]]) -> list[bytes]:
     return [(REALDATA / benchmark / row["image"]).read_bytes() for row in rows]
+
+
+def main(arguments: list[str]) -> int:
+    """``python -m tests.realdata DIR`` writes both sets into ``DIR``."""
+    folder = Path(arguments[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    for write in (chartqa_parquet, vlmsareblind_parquet):
+        print(write(folder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

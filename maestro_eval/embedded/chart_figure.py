@@ -1,82 +1,32 @@
-"""From the pixels of a chart to a table: which marks it has, what each is called, and which value it shows.
+"""From a chart's marks and its printed text to a table: what each mark is called and which value it shows.
 
-Marks are found by their fill: a bar is a solid rectangle on a line shared with others, a slice is a part of a disc, a
-line is a thin component that runs across the picture. A value is the number printed at the mark where there is one,
-else it is measured on the scale that the axis' printed numbers define. Three-dimensional charts, areas, box plots and
-logarithmic axes are beyond it.
+A value is the number printed at the mark where there is one, else it is measured on the linear scale that the axis'
+printed numbers define; logarithmic axes are not known. Marks that cannot be named or measured are left out.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from maestro_eval.embedded.chart_shapes import Kind, Patch, Rgb, Shapes, foot_of
 from maestro_eval.embedded.ocr import TextBox
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Chart", "Mark", "Patch", "Shapes", "find_shapes", "number_in", "read_chart"]
+__all__ = ["Chart", "Mark", "number_in", "read_chart"]
 
-Kind = Literal["vertical bars", "horizontal bars", "lines", "pie"]
-Rgb = tuple[int, int, int]
-
-_TOLERANCE = 22
-_MOST_COLOURS = 14
 _MULTIPLIER = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "mn": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9}
-_NUMBER = re.compile(r"([-\u2212\u2013]?)\s?[$€£]?\s?(\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)\s?([A-Za-z]*)")
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """A region of one colour: its rectangle (exclusive right and lower edge), its centre of mass.
-
-    `solidity` is the share of the rectangle inside the outline, `inked` the share of that which has the colour: the
-    blended rim of a bar is an outline with nothing in it.
-    """
-
-    colour: Rgb
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-    area: int
-    solidity: float
-    mass_x: float
-    mass_y: float
-    inked: float
-
-    @property
-    def width(self) -> int:
-        return self.x1 - self.x0
-
-    @property
-    def height(self) -> int:
-        return self.y1 - self.y0
-
-    @property
-    def x(self) -> float:
-        return (self.x0 + self.x1) / 2
-
-    @property
-    def y(self) -> float:
-        return (self.y0 + self.y1) / 2
-
-
-@dataclass(frozen=True, slots=True)
-class Shapes:
-    """What the picture holds before any text is read; `traces` are masks of the lines' colours."""
-
-    kind: Kind
-    marks: tuple[Patch, ...]
-    others: tuple[Patch, ...]
-    traces: tuple[tuple[Rgb, NDArray[np.bool_]], ...] = ()
+_NUMBER = re.compile(
+    r"([-\u2212\u2013]?)\s?[$€£]?\s?(\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)\s?([A-Za-z]*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +59,6 @@ class _Scale:
         return self.slope * pixel + self.offset
 
 
-def find_shapes(image: NDArray[np.uint8]) -> Shapes | None:
-    """The chart's marks by shape and colour alone; None when the picture shows no chart that we know."""
-    masks = _masks(image)
-    patches = [patch for colour, mask in masks for patch in _patches(colour, mask)]
-    pie = _pie(patches, image.shape[1])
-    if pie is not None:
-        return pie
-    bars, size = _bars(patches), image.shape[0] * image.shape[1]
-    if bars is not None and sum(patch.area for patch in bars.marks) > 0.02 * size:
-        return bars
-    return _lines(masks, patches, image.shape[1]) or bars
-
-
 def read_chart(shapes: Shapes, texts: Sequence[TextBox]) -> Chart:
     """The table of the chart, given its shapes and its printed text."""
     legend = _legend(shapes, texts)
@@ -149,175 +86,6 @@ def number_in(text: str) -> float | None:
     return -value if match[1] else value
 
 
-# Pixels.
-
-
-def _masks(image: NDArray[np.uint8]) -> list[tuple[Rgb, NDArray[np.bool_]]]:
-    """The picture's few fill colours, most frequent first and without the background, each with its pixels."""
-    import cv2
-    import numpy as np
-
-    coarse = (image >> 3).astype(np.int32)
-    codes = (coarse[..., 0] << 10) | (coarse[..., 1] << 5) | coarse[..., 2]
-    counts = np.bincount(codes.ravel(), minlength=1 << 15)
-    order = np.argsort(counts)[::-1]
-    enough = max(40, int(0.00012 * codes.size))
-    found: list[tuple[Rgb, NDArray[np.bool_]]] = []
-    known: list[NDArray[np.int16]] = []
-    for at in order[:120]:
-        if counts[at] < enough or len(found) == _MOST_COLOURS:
-            break
-        exact = np.median(image[codes == at], axis=0).astype(np.int16)
-        if any(int(np.abs(exact - other).max()) <= _TOLERANCE for other in known):
-            continue
-        known.append(exact)
-        if len(known) > 1:
-            low, high = (exact - _TOLERANCE).clip(0, 255), (exact + _TOLERANCE).clip(0, 255)
-            mask = cv2.inRange(image, low.astype(np.uint8), high.astype(np.uint8)) > 0
-            found.append(((int(exact[0]), int(exact[1]), int(exact[2])), mask))
-    return found
-
-
-def _patches(colour: Rgb, mask: NDArray[np.bool_]) -> list[Patch]:
-    import cv2
-    import numpy as np
-
-    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    found = []
-    for outline in outlines:
-        x, y, width, height = cv2.boundingRect(outline)
-        if width * height < 12:
-            continue
-        # A contour runs through the centres of the edge pixels: half its length is missing from its area.
-        area = cv2.contourArea(outline) + cv2.arcLength(outline, True) / 2 + 1
-        moments = cv2.moments(outline)
-        mass = moments["m00"] or 1.0
-        centre = (moments["m10"] / mass, moments["m01"] / mass) if moments["m00"] else (x + width / 2, y + height / 2)
-        solidity = min(1.0, area / (width * height))
-        inked = float(mask[y : y + height, x : x + width].sum()) / max(1.0, area)
-        found.append(Patch(colour, x, y, x + width, y + height, int(area), solidity, *centre, min(1.0, inked)))
-    return found
-
-
-def _pie(patches: Sequence[Patch], width: int) -> Shapes | None:
-    """Slices: big, not rectangular, and together as wide as high, filling a disc or a ring."""
-    full = [patch for patch in patches if patch.inked > 0.6]
-    slices = [patch for patch in full if patch.area > 0.0008 * width * width and 0.15 < patch.solidity < 0.93]
-    slices = [patch for patch in slices if min(patch.width, patch.height) > 0.015 * width]
-    if not 2 <= len(slices) <= 16:
-        return None
-    x0, x1 = min(patch.x0 for patch in slices), max(patch.x1 for patch in slices)
-    y0, y1 = min(patch.y0 for patch in slices), max(patch.y1 for patch in slices)
-    inside = [
-        patch for patch in full
-        if patch.area > 20 and not _lies_in_one(patch, slices) and x0 <= patch.x0 and patch.x1 <= x1 and y0 <= patch.y0 and patch.y1 <= y1
-        and math.hypot(patch.x - (x0 + x1) / 2, patch.y - (y0 + y1) / 2) < (x1 - x0) / 2
-    ]  # fmt: skip
-    filled = sum(patch.area for patch in slices) / ((x1 - x0) * (y1 - y0))
-    squareness = (x1 - x0) / (y1 - y0)
-    if not (0.9 < squareness < 1.11 and 0.4 < filled < 0.85):
-        return None
-    others = tuple(patch for patch in patches if patch not in inside)
-    marks = tuple(patch for patch in inside if patch.area > 0.002 * (x1 - x0) * (y1 - y0))
-    return Shapes("pie", marks, others)
-
-
-def _lies_in_one(patch: Patch, slices: Sequence[Patch]) -> bool:
-    """Whether the patch is the box of a printed number: a rectangle well inside a slice's."""
-    return patch.solidity > 0.8 and any(
-        s.x0 < patch.x0 and patch.x1 < s.x1 and s.y0 < patch.y0 and patch.y1 < s.y1 and patch.area < 0.3 * s.area
-        for s in slices if s is not patch
-    )  # fmt: skip
-
-
-def _bars(patches: Sequence[Patch]) -> Shapes | None:
-    """Solid rectangles that stand on one line, with whatever is stacked on them."""
-    solid = [p for p in patches if p.solidity > 0.85 and p.inked > 0.55 and p.width >= 4 and p.height >= 2 and p.area >= 16]
-    solid = [p for p in solid if min(p.width, p.height) >= 4 or max(p.width, p.height) < 60]
-    best: tuple[float, Kind, list[Patch]] | None = None
-    for kind in ("vertical bars", "horizontal bars"):
-        upright = kind == "vertical bars"
-        for anchor in solid:
-            standing = [p for p in solid if abs(_foot(p, upright) - _foot(anchor, upright)) <= 2]
-            size = _across(anchor, upright)
-            standing = [p for p in standing if abs(_across(p, upright) - size) <= 2 + 0.08 * size]
-            weight = sum(p.area for p in standing) * (1 + 0.2 * min(5, len(standing)))
-            if len(standing) >= 2 and (best is None or weight > best[0]):
-                best = (weight, kind, standing)
-    if best is None:
-        return None
-    _, kind, standing = best
-    upright = kind == "vertical bars"
-    if max(_along(p, upright) for p in standing) < 25:
-        return None
-    spots = {(p.x0, p.x1) if upright else (p.y0, p.y1) for p in standing}
-    stacked = [
-        p for p in solid
-        if p not in standing and any(
-            abs((p.x0 if upright else p.y0) - low) <= 2 and abs((p.x1 if upright else p.y1) - high) <= 2
-            for low, high in spots
-        )
-    ]  # fmt: skip
-    marks = tuple(sorted([*standing, *stacked], key=lambda p: (p.x, -p.y) if upright else (p.y, p.x)))
-    return Shapes(kind, marks, tuple(p for p in patches if p not in marks))
-
-
-def _lines(
-    masks: Iterable[tuple[Rgb, NDArray[np.bool_]]], patches: Sequence[Patch], width: int
-) -> Shapes | None:
-    """Colours with a thin region that runs across a good part of the picture and is not straight."""
-    import cv2
-    import numpy as np
-
-    traces: list[tuple[Rgb, NDArray[np.bool_]]] = []
-    around = np.zeros(0)
-    for colour, mask in masks:
-        mine = [p for p in patches if p.colour == colour]
-        grey = max(colour) - min(colour) < 25
-        long = [p for p in mine if p.width > 0.2 * width and p.solidity < 0.6 and p.height > 3]
-        if grey and any(_is_frame(mask, p) for p in long):
-            continue
-        spread = sum(p.width for p in mine if p.width > 6 and p.height > 3)
-        if long or (not grey and spread > 0.4 * width):
-            columns = mask.sum(axis=0)
-            drawn = columns[columns > 0]
-            # A stroke's blended rim has a colour of its own and lies along the stroke.
-            rim = bool(traces) and float((mask & around).sum()) > 0.75 * float(mask.sum())
-            if drawn.size and float(median(drawn.tolist())) <= 14 and not rim:
-                traces.append((colour, mask))
-                grown = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-                around = grown | around if around.size else grown
-    if not traces:
-        return None
-    return Shapes("lines", (), tuple(patches), tuple(traces))
-
-
-def _is_frame(mask: NDArray[np.bool_], patch: Patch) -> bool:
-    """Whether the region is an axis or a frame: nearly all its columns hold their ink at one height."""
-    import numpy as np
-
-    part = mask[patch.y0 : patch.y1, patch.x0 : patch.x1]
-    columns = part.sum(axis=0)
-    heights = (np.arange(part.shape[0])[:, None] * part).sum(axis=0)[columns > 0] / columns[columns > 0]
-    level = float(np.median(heights))
-    return float((np.abs(heights - level) <= 2).mean()) > 0.7
-
-
-def _foot(patch: Patch, upright: bool) -> int:
-    return patch.y1 if upright else patch.x0
-
-
-def _across(patch: Patch, upright: bool) -> int:
-    return patch.width if upright else patch.height
-
-
-def _along(patch: Patch, upright: bool) -> int:
-    return patch.height if upright else patch.width
-
-
-# Names and values.
-
-
 def _legend(shapes: Shapes, texts: Sequence[TextBox]) -> list[tuple[Rgb, TextBox, str]]:
     """The series' names: text right of a small patch in a mark's colour."""
     colours = {p.colour for p in shapes.marks} | {colour for colour, _ in shapes.traces}
@@ -341,12 +109,16 @@ def _legend(shapes: Shapes, texts: Sequence[TextBox]) -> list[tuple[Rgb, TextBox
                 found[patch.colour] = (patch.area, box)
     pairs = [(colour, box) for colour, (_, box) in found.items()]
     boxes = [box for _, box in pairs]
-    return [(colour, box, _own_part(shapes, colour, box) if boxes.count(box) > 1 else box.text) for colour, box in pairs]
+    return [
+        (colour, box, _own_part(shapes, colour, box) if boxes.count(box) > 1 else box.text) for colour, box in pairs
+    ]
 
 
 def _own_part(shapes: Shapes, colour: Rgb, box: TextBox) -> str:
     """The words right of the colour's swatch, where the reader has joined several legend entries."""
-    swatches = sorted(p.x1 for p in shapes.others if abs(p.y - box.y) < 0.5 * box.height and p.width < 60 and p.height > 4)
+    swatches = sorted(
+        p.x1 for p in shapes.others if abs(p.y - box.y) < 0.5 * box.height and p.width < 60 and p.height > 4
+    )
     mine = max((p.x1 for p in shapes.others if p.colour == colour and abs(p.y - box.y) < 0.5 * box.height), default=0)
     following = [x for x in swatches if x > mine + 8]
     words = [word for word in box.words if word.x > mine and (not following or word.x < following[0])]
@@ -368,12 +140,15 @@ def _read_pie(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) -
     near = [box for box in texts if _from_box(x, y, box) < 1.35 * radius]
     for home, numeric in ((values, True), (labels, False)):
         boxes = [box for box in near if (number_in(box.text) is not None) is numeric]
-        pairs = sorted((_turn(x, y, parts, box), at, i) for at, parts in enumerate(slices) for i, box in enumerate(boxes))
+        pairs = sorted(
+            (_turn(x, y, parts, box), at, i) for at, parts in enumerate(slices) for i, box in enumerate(boxes)
+        )
         # Every slice first takes its own nearest label; what is left over goes to the nearest slice.
         left = set(range(len(boxes)))
         for spare in (False, True):
             for turn, at, i in pairs:
-                if i in left and turn < 0.6 and (spare or not home[at]) and not (spare and numeric):
+                close = not spare or (not numeric and _from_box(x, y, boxes[i]) < 1.18 * radius)
+                if i in left and turn < 0.6 and (spare or not home[at]) and close:
                     home[at].append(boxes[i])
                     left.discard(i)
     marks = []
@@ -402,7 +177,7 @@ def _read_bars(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) 
     upright = shapes.kind == "vertical bars"
     groups = _groups(shapes.marks, upright, many=len(names) > 1)
     centres = [sum(_place(p, upright) for p in group) / len(group) for group in groups]
-    foot = median([_foot(p, upright) for p in shapes.marks] if len(groups) == len(shapes.marks) else
+    foot = median([foot_of(p, upright) for p in shapes.marks] if len(groups) == len(shapes.marks) else
                   [max(p.y1 for p in g) if upright else min(p.x0 for p in g) for g in groups])  # fmt: skip
     scale = _scale(texts, upright=upright)
     free = [box for box in texts if scale is None or id(box) not in scale.ticks]
@@ -430,12 +205,8 @@ def _read_bars(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) 
 def _groups(marks: Sequence[Patch], upright: bool, *, many: bool) -> list[list[Patch]]:
     """Bars that share a category: by the wider gaps, or, where all gaps are alike, by the return of a colour."""
     ordered = sorted(marks, key=lambda p: _place(p, upright))
-    gaps = [
-        max(0, (b.x0 - a.x1) if upright else (b.y0 - a.y1)) for a, b in pairwise(ordered)
-    ]
-    apart = [
-        (b.x0 >= a.x1 - 2) if upright else (b.y0 >= a.y1 - 2) for a, b in pairwise(ordered)
-    ]
+    gaps = [max(0, (b.x0 - a.x1) if upright else (b.y0 - a.y1)) for a, b in pairwise(ordered)]
+    apart = [(b.x0 >= a.x1 - 2) if upright else (b.y0 >= a.y1 - 2) for a, b in pairwise(ordered)]
     side_by_side = [gap for gap, free in zip(gaps, apart, strict=True) if free]
     limit = (min(side_by_side) + max(side_by_side)) / 2 if side_by_side else 0.0
     clear = bool(side_by_side) and max(side_by_side) > 1.6 * min(side_by_side) + 3
@@ -476,9 +247,7 @@ def _labels_below(texts: Sequence[TextBox], centres: Sequence[float], foot: floa
     if not below:
         return ["" for _ in centres]
     first = [box for box in below if box.y0 < below[0].y0 + 0.6 * min(box.height, below[0].height)]
-    second = [
-        box for box in below if box not in first and box.y0 < max(one.y1 for one in first) + 0.4 * box.height
-    ]
+    second = [box for box in below if box not in first and box.y0 < max(one.y1 for one in first) + 0.4 * box.height]
     rows = [*first, *(second if len(second) > 1 or len(first) < len(centres) / 2 else [])]
     if all(box.height > 0.45 * box.width for box in first) and sum(len(box.text) for box in first) > 5 * len(first):
         return _tilted_labels(first, centres)
@@ -602,7 +371,7 @@ def _read_lines(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str])
         name = names.get(colour) or _name_at_end(trace, texts, many=len(shapes.traces) > 1)
         for label, x in ticks:
             near = [px for px, _ in trace if abs(px - x) <= 25]
-            if not near or not trace[0][0] - 6 <= x <= trace[-1][0] + 6:
+            if not near or not trace[0][0] - 25 <= x <= trace[-1][0] + 25:
                 continue
             y = float(np.interp(x, [px for px, _ in trace], [py for _, py in trace]))
             box = _value_at_point(x, y, free)

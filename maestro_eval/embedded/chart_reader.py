@@ -1,9 +1,9 @@
 """Answers questions about bar, line and pie charts.
 
-The chart becomes a table (`chart_figure`), the question a choice of rows and one operation: look-up, which is highest
-or lowest, which shows a given value, difference, sum, average, median, ratio, count, comparison, colour. Rows are
-chosen by the categories, series and colours that the question names. A question whose words belong to another kind of
-picture, and a picture without marks, are refused before any text is read.
+The chart becomes a table (`chart_shapes`, `chart_figure`), the question a choice of rows and one operation: look-up,
+which is highest or lowest, which shows a given value, difference, sum, average, median, ratio, count, comparison,
+colour. Rows are chosen by the categories, series and colours that the question names. A question whose words belong
+to another kind of picture, and a picture without marks, are refused before any text is read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from difflib import SequenceMatcher
 from statistics import fmean, median
 
 from maestro_eval.embedded.ask import Ask, cannot_tell, fold, match_option, options, state
-from maestro_eval.embedded.chart_figure import Chart, Mark, find_shapes, number_in, read_chart
+from maestro_eval.embedded.chart_figure import Chart, Mark, number_in, read_chart
+from maestro_eval.embedded.chart_shapes import find_shapes
 from maestro_eval.embedded.ocr import read_text
 
 __all__ = ["answer"]
@@ -43,6 +44,7 @@ _SUM = re.compile(
 _AVERAGE = re.compile(r"\b(?:average|mean)\b", re.IGNORECASE)
 _RATIO = re.compile(r"\b(?:ratio|how many times|divided by|times (?:as|larger|higher|greater|bigger))\b", re.IGNORECASE)
 _COUNT = re.compile(r"\b(?:how many|number of|count)\b", re.IGNORECASE)
+_COUNTED = re.compile(r"\b(?:how many|number of|count)\s+(?:(?:the|different|colou?r(?:ed)?)\s+)*(\w+)", re.IGNORECASE)
 _LIMIT = re.compile(
     r"\b(?:(?P<over>more than|greater than|higher than|larger than|bigger than|above|over|exceed\w*|at least)"
     r"|(?P<under>less than|fewer than|lower than|smaller than|below|under|at most))\s+\$?(?P<number>[\d,]+(?:\.\d+)?)",
@@ -54,6 +56,7 @@ _LABEL = re.compile(
     r"|do\b|the\b|value|percent\w*|share|number|amount|proportion|score|sum|total|rate|fraction)\w+)",
     re.IGNORECASE,
 )
+_MEANING = re.compile(r"\b(?:represent|indicate|which|who|what does|stand)\w*", re.IGNORECASE)
 _COLOURS = {
     "red": (205, 40, 40), "green": (60, 160, 60), "blue": (40, 110, 210), "orange": (240, 135, 30),
     "yellow": (245, 215, 50), "purple": (125, 70, 160), "pink": (235, 130, 185), "brown": (130, 85, 60),
@@ -97,12 +100,12 @@ def _answer(question: str, chart: Chart) -> str | None:
         return _nearest_name(_chosen(marks, categories, series)[0].colour)
     if colour is not None and not series:
         marks = [mark for mark in marks if mark.colour == colour] or marks
-        if not categories and re.search(r"\b(?:represent|indicate|which|who|what does|stand)\w*", question, re.IGNORECASE):
+        if not categories and _MEANING.search(question):
             return marks[0].series or marks[0].category
     rows = _chosen(marks, categories, series)
     limit = _LIMIT.search(question)
     extreme = _EXTREME.search(question)
-    if _COUNT.search(question):
+    if _COUNT.search(question) and (limit is not None or not extreme):
         counted = _count(question, chart, rows, limit)
         if counted is not None:
             return counted
@@ -142,8 +145,7 @@ def _named(words: str, names: Sequence[str]) -> list[str]:
         if at >= 0:
             found[name] = at
     longest = [
-        name for name in found
-        if not any(other != name and f" {fold(name)} " in f" {fold(other)} " for other in found)
+        name for name in found if not any(other != name and f" {fold(name)} " in f" {fold(other)} " for other in found)
     ]
     return sorted(longest, key=lambda name: found[name])
 
@@ -205,9 +207,7 @@ def _count(question: str, chart: Chart, rows: _Rows, limit: re.Match[str] | None
     if limit is not None:
         bound = float(limit["number"].replace(",", ""))
         return str(sum(row.value > bound if limit["over"] else row.value < bound for row in rows))
-    asked = re.search(
-        r"\b(?:how many|number of|count)\s+(?:the\s+|different\s+|coloured\s+|colored?\s+)*(\w+)", question, re.IGNORECASE
-    )
+    asked = _COUNTED.search(question)
     noun = asked[1].casefold() if asked else ""
     if noun.startswith(("bar", "slice", "segment", "sector", "part", "piece")):
         colours = re.search(r"\bcolou?r", question, re.IGNORECASE)
@@ -264,7 +264,8 @@ def _extreme(question: str, rows: _Rows, asked: re.Match[str], *, series_asked: 
 
 def _with_value(question: str, rows: _Rows) -> str | None:
     """The label of the row whose value the question states."""
-    stated = [value for word in re.findall(r"\$?[\d,]*\.?\d+\s?(?:%|[a-z]+)?", question) for value in [number_in(word)] if value is not None]
+    readings = [number_in(word) for word in re.findall(r"\$?[\d,]*\.?\d+\s?(?:%|[a-z]+)?", question)]
+    stated = [value for value in readings if value is not None]
     stated += [value for word, value in _WORDS.items() if re.search(rf"\b{word}\b", question)]
     nearest = [
         (abs(row.value - value) / max(1e-9, abs(value)), -at, row) for value in stated for at, row in enumerate(rows)
@@ -275,7 +276,10 @@ def _with_value(question: str, rows: _Rows) -> str | None:
     return (row.category or row.series) if away < 0.06 else None
 
 
-_WORDS = {"seven": 7.0, "five": 5.0, "ten": 10.0, "half": 50.0, "quarter": 25.0, "one third": 33.3, "eight": 8.0, "nine": 9.0}
+_WORDS = {
+    "five": 5.0, "six": 6.0, "seven": 7.0, "eight": 8.0, "nine": 9.0, "ten": 10.0,
+    "quarter": 25.0, "one third": 33.3, "half": 50.0,
+}  # fmt: skip
 
 
 def _by_option(question: str, rows: _Rows) -> str | None:

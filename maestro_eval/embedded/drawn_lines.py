@@ -100,12 +100,16 @@ def trace_drawing(image: NDArray[np.uint8], texts: Sequence[TextBox]) -> Drawing
     # The reader's boxes are a little larger than the letters; strokes that pass beside a letter must stay.
     for box in texts:
         inset = 0.15 * box.height
-        grey[max(0, int(box.y0 + inset)) : max(0, int(box.y1 - inset)), max(0, int(box.x0 + inset)) : max(0, int(box.x1 - inset))] = int(paper)
+        x0, y0, x1, y1 = (
+            max(0, int(edge)) for edge in (box.x0 + inset, box.y0 + inset, box.x1 - inset, box.y1 - inset)
+        )
+        grey[y0:y1, x0:x1] = int(paper)
     ink = (np.abs(grey.astype(np.float32) - paper) > 40).astype(np.uint8) * 255
     size = float(np.hypot(*grey.shape))
     circle = _circle(ink)
     found = cv2.HoughLinesP(ink, 1, np.pi / 360, int(0.045 * size), minLineLength=0.07 * size, maxLineGap=0.02 * size)
-    raw = [] if found is None else [Stroke((float(x0), float(y0)), (float(x1), float(y1))) for x0, y0, x1, y1 in found.reshape(-1, 4)]
+    ends = [] if found is None else found.reshape(-1, 4).astype(float).tolist()
+    raw = [Stroke((x0, y0), (x1, y1)) for x0, y0, x1, y1 in ends]
     if circle is not None:
         raw = [stroke for stroke in raw if stroke.length > 0.3 * circle]
     strokes = _merged(raw)
@@ -140,7 +144,7 @@ def _corners(strokes: Sequence[Stroke], size: float) -> list[Point]:
     for at, one in enumerate(strokes):
         for other in strokes[at + 1 :]:
             point = _meeting(one, other)
-            if point is None or one.distance(point) > 0.02 * size + _NEAR or other.distance(point) > 0.02 * size + _NEAR:
+            if point is None or max(one.distance(point), other.distance(point)) > 0.02 * size + _NEAR:
                 continue
             if all(math.dist(point, known) > _NEAR for known in corners):
                 corners.append(point)

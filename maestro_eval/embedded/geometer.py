@@ -21,8 +21,8 @@ __all__ = ["answer"]
 _GEOMETRY = re.compile(
     r"\b(?:angles?|triangles?|area|perimeter|circumference|radius|diameter|hypotenuse|length of|how long|side|segment"
     r"|parallel|degrees?|rhombus|trapezoid|parallelogram|tangent|chord|arc|scale factor|quadrilateral|polygon"
-    r"|circle with cent\w+)\b|\\(?:angle|triangle|odot|overline|widehat|circ)|\bfind \$?[a-z]{1,2}\b|value of \$?[a-z]\b"
-    r"|\bwhat is \$?[a-z]\b",
+    r"|circle with cent\w+)\b|\\(?:angle|triangle|odot|overline|widehat|circ)|\bfind \$?[a-z]{1,2}\b"
+    r"|value of \$?[a-z]\b|\bwhat is \$?[a-z]\b",
     re.IGNORECASE,
 )
 _OTHERS = re.compile(
@@ -32,7 +32,9 @@ _OTHERS = re.compile(
 )
 _LINEAR = re.compile(r"(\d*\.?\d*)([a-z])([+-]\d+(?:\.\d+)?)?|(\d+(?:\.\d+)?)([+-]\d*\.?\d*)([a-z])")
 _NAMED_ANGLE = re.compile(r"(?:angle|∠)\s*\$?\s*([A-Z]{1,3})\b")
-_NAMED_SIDE = re.compile(r"\b(?:length of|side|segment|long is|find|leg|hypotenuse)\b[^A-Z]{0,40}\b([A-Z]{2})\b", re.IGNORECASE)
+_NAMED_SIDE = re.compile(
+    r"\b(?:length of|side|segment|long is|find|leg|hypotenuse)\b[^A-Z]{0,40}\b([A-Z]{2})\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,9 @@ def _solve(stem: str, figure: _Figure) -> _Solution | None:
         solved = _equations(figure)
         if solved is not None:
             return solved
-    if re.search(r"circumference|circle|radius|diameter|odot", words) and not re.search(r"angle|widehat|degrees", words):
+    if re.search(r"circumference|circle|radius|diameter|odot", words) and not re.search(
+        r"angle|widehat|degrees", words
+    ):
         return _circle(words, figure)
     if "area" in words:
         return _area(words, figure)
@@ -178,7 +182,8 @@ def _angle(words: str, name: str, figure: _Figure) -> _Solution | None:
         measured = figure.drawing.angle_at(corner)
         right = 90.0 if _has_right_angle(figure, corner) else 0.0
         if len(given) >= sides - 1:
-            return _Solution((whole - sum(given[: sides - 1]),), f"The angles of the figure add up to {whole:.0f}°.", measured)
+            missing = whole - sum(given[: sides - 1])
+            return _Solution((missing,), f"The angles of the figure add up to {whole:.0f}°.", measured)
         if len(given) == 1:
             only = given[0]
             allowed = ((180 - only) / 2, 180 - 2 * only, only, 90 - only if right else 0.0, 180 - only)
@@ -273,7 +278,9 @@ def _circle(words: str, figure: _Figure) -> _Solution | None:
     radius = given.value
     pixels = figure.drawing.length_beside(given.place)
     whole = figure.drawing.circle
-    if (pixels is not None and whole is not None and pixels > 0.75 * whole) or re.search(r"diameter (?:of|is) \d", words):
+    if (pixels is not None and whole is not None and pixels > 0.75 * whole) or re.search(
+        r"diameter (?:of|is) \d", words
+    ):
         radius = given.value / 2
     if "circumference" in words:
         return _Solution((math.tau * radius,), f"The radius is {radius:g} and the circumference 2πr.")

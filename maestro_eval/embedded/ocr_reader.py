@@ -20,7 +20,8 @@ __all__ = ["answer"]
 
 _OTHERS = re.compile(
     r"\b(?:charts?|graphs?|bars?|pie|legend|plot|histogram|circled|highlighted|angle|triangle|radius|perimeter"
-    r"|intersect\w*|overlap\w*|cross(?:es|ing)?|touch\w*|rows?\b.{0,20}\bcolumns?|oval|ellipse|routes?|stations?|colou?rs?|left of|right of|left or|nested|subway)\b",
+    r"|intersect\w*|overlap\w*|cross(?:es|ing)?|touch\w*|rows?\b.{0,20}\bcolumns?"
+    r"|oval|ellipse|routes?|stations?|colou?rs?|left of|right of|left or|nested|subway)\b",
     re.IGNORECASE,
 )
 _COUNT = re.compile(r"\b(?:how many|count the|number of)\b", re.IGNORECASE)
@@ -28,7 +29,8 @@ _TEXTUAL = re.compile(
     r"\b(?:writ\w*|says?|texts?|words?|read\w*|transcri\w*|letters?|characters?|strings?|digits?|numbers?|signs?"
     r"|printed?|receipts?|invoice|bill|ticket|label\w*|total|subtotal|amount|price|cost|costs|paid|pay|tax|cash|change"
     r"|date|dated|time|phone|telephone|tel|fax|address|e-?mail|website|url|company|store|shop|name|issued|title"
-    r"|author|brand|menu|form|document|poster|headline|plate|code|open\w*|hours|cashier|table|order|spell\w*|room|taught|schedule|timetable|far|kilomet\w*|km|miles?|distance|gate|platform)\b",
+    r"|author|brand|menu|form|document|poster|headline|plate|code|open\w*|hours|cashier|table|order|spell\w*"
+    r"|room|taught|schedule|timetable|far|kilomet\w*|km|miles?|distance|gate|platform)\b",
     re.IGNORECASE,
 )
 _WHOLE = re.compile(
@@ -41,7 +43,9 @@ _DIGITS = re.compile(
     r"(?:in|on|shown|written|printed)|read the number|sequence of numbers)\b",
     re.IGNORECASE,
 )
-_MEASURE = re.compile(r"\b(?:number of (?:the|this)|how many (?:kilomet\w+|km|miles?|metres?|meters?|minutes?))\b", re.IGNORECASE)
+_MEASURE = re.compile(
+    r"\b(?:number of (?:the|this)|how many (?:kilomet\w+|km|miles?|metres?|meters?|minutes?))\b", re.IGNORECASE
+)
 _PLACES = re.compile(r"\b(?:top|bottom|first|last|biggest|largest|heading|headline|title)\b", re.IGNORECASE)
 
 _AMOUNT = re.compile(r"(?:[$€£]|USD|EUR|GBP|RM)?\s*-?\d[\d,]*(?:\.\d{1,3})?(?:\s?(?:[$€£%]|USD|EUR|GBP|RM))?")
@@ -54,21 +58,33 @@ _DATE = re.compile(
 _TIME = re.compile(r"\b\d{1,2}:\d{2}(?::\d{2})?(?:\s?[ap]\.?m\.?)?|\b\d{1,2}(?:\.\d{2})?\s?[ap]\.?m\b", re.IGNORECASE)
 _PHONE = re.compile(r"\+?\(?\d[\d() .\-]{5,18}\d")
 _FORMS: tuple[tuple[re.Pattern[str], re.Pattern[str], str], ...] = (
-    (re.compile(r"\be-?mail\b", re.IGNORECASE), re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,32})+"), "mail address"),
+    (re.compile(r"\be-?mail\b", re.IGNORECASE),
+     re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,32})+"), "mail address"),
     (re.compile(r"\b(?:website|web site|url|web address)\b", re.IGNORECASE),
      re.compile(r"(?:https?://)?(?:www\.)?[\w-]{2,64}(?:\.[\w-]{2,32})+(?:/\S{0,64})?"), "web address"),
     (re.compile(r"\b(?:phone|telephone|tel|fax|call|mobile)\b", re.IGNORECASE), _PHONE, "telephone number"),
     (re.compile(r"\b(?:date|dated|which day|what day|when (?:was|is))\b", re.IGNORECASE), _DATE, "date"),
     (re.compile(r"\b(?:what time|at which time|the time)\b", re.IGNORECASE), _TIME, "time"),
 )  # fmt: skip
-_MONEY = re.compile(r"\b(?:total|subtotal|amount|price|cost|costs|paid|pay|tax|cash|change|how much|fee|due)\b", re.IGNORECASE)
+_MONEY = re.compile(
+    r"\b(?:total|subtotal|amount|price|cost|costs|paid|pay|tax|cash|change"
+    r"|how much|fee|due)\b",
+    re.IGNORECASE,
+)
 _UNTIL = re.compile(r"\b(?:close|closes|closing|until|end|ends)\b", re.IGNORECASE)
-_ISSUER = re.compile(r"\b(?:company|store|shop|restaurant|caf[eé]|market|merchant|seller|issued by|business)\b", re.IGNORECASE)
+_ISSUER = re.compile(
+    r"\b(?:company|store|shop|restaurant|caf[eé]|market|merchant|seller|issued by|business)\b", re.IGNORECASE
+)
+_WHO = re.compile(r"\b(?:name|who|which|where|what (?:company|store|shop))\b", re.IGNORECASE)
 _STOP = frozenset(
-    "what which who whose where when how much many is are was were be the a an of on in at to for from by with this that "
-    "these it its does do did has have had and or image picture photo shown show shows given please question text "
-    "receipt sign using directly answer written write printed print according value number say says there document "
-    "find tell me read out name give only just stated listed can you see one word line exactly as".split()
+    re.findall(
+        r"\w+",
+        "what which who whose where when how much many is are was were be the a an of on in at to for from by with "
+        "this that these it its does do did has have had and or image picture photo shown show shows given please "
+        "question text receipt sign using directly answer written write printed print according value number say "
+        "says there document find tell me read out name give only just stated listed can you see one word line "
+        "exactly as",
+    )
 )
 # Below this the recogniser is guessing, and turning the picture may help.
 _SURE = 0.75
@@ -133,7 +149,8 @@ def _trust(boxes: Sequence[TextBox]) -> float:
 def _find(question: str, boxes: tuple[TextBox, ...]) -> _Found | None:
     lines = in_lines(boxes)
     if _DIGITS.search(question):
-        digits = [box.text for line in lines for box in line if sum(char.isdigit() for char in box.text) * 2 > len(box.text)]
+        words = [box.text for line in lines for box in line]
+        digits = [word for word in words if 2 * sum(char.isdigit() for char in word) > len(word)]
         if digits:
             return _Found(" ".join(digits), "I read the digits printed in the picture.")
     for asked, form, what in _FORMS:
@@ -147,7 +164,7 @@ def _find(question: str, boxes: tuple[TextBox, ...]) -> _Found | None:
         found = _amount(question, lines)
         if found is not None:
             return found
-    if _ISSUER.search(question) and re.search(r"\b(?:name|who|which|where|what (?:company|store|shop))\b", question, re.IGNORECASE):
+    if _ISSUER.search(question) and _WHO.search(question):
         return _placed(question, lines, boxes)
     labelled = _by_label(question, lines)
     if labelled is not None:

@@ -238,7 +238,9 @@ def _urls(parts: list[object]) -> Iterable[str]:
             holder = part.get("image_url")
             url = holder.get("url") if isinstance(holder, dict) else holder
             if not isinstance(url, str) or not url.startswith("data:image/"):
-                raise _RequestError("an image must be a base64 data URL (data:image/png;base64,...); nothing is fetched")
+                raise _RequestError(
+                    "an image must be a base64 data URL (data:image/png;base64,...); nothing is fetched"
+                )
             yield url
 
 

@@ -107,7 +107,14 @@ def test_a_picture_without_marks_is_refused_unread(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("label", "value"),
-    [("60 000", 60000), ("3.5k", 3500), ("65 million tonnes", 65e6), ("-4%", -4), ("$1,200", 1200), ("4 million ha", 4e6)],
+    [
+        ("60 000", 60000),
+        ("3.5k", 3500),
+        ("65 million tonnes", 65e6),
+        ("-4%", -4),
+        ("$1,200", 1200),
+        ("4 million ha", 4e6),
+    ],
 )
 def test_axis_and_value_labels_state_numbers(label: str, value: float) -> None:
     assert number_in(label) == pytest.approx(value)
