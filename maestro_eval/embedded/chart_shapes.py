@@ -74,6 +74,8 @@ class Shapes:
 
 def find_shapes(image: NDArray[np.uint8]) -> Shapes | None:
     """The chart's marks by shape and colour alone; None when the picture shows no chart that we know."""
+    import numpy as np
+
     masks = _masks(image)
     patches = [patch for colour, mask in masks for patch in _patches(colour, mask)]
     pie = _pie(patches, image.shape[1])
@@ -82,6 +84,9 @@ def find_shapes(image: NDArray[np.uint8]) -> Shapes | None:
     bars, size = _bars(patches), image.shape[0] * image.shape[1]
     if bars is not None and sum(patch.area for patch in bars.marks) > 0.02 * size:
         return bars
+    paper = np.median(image, axis=(0, 1))
+    # A stroke's rim lies between it and the paper: the strokes themselves come first.
+    masks.sort(key=lambda entry: -float(np.abs(paper - entry[0]).sum()))
     return _lines(masks, patches, image.shape[1]) or bars
 
 

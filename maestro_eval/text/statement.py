@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 
-# Prefixes may follow one another ("**Final answer:** Answer: B"); only what follows the last of them is stated.
+# Prefixes may follow one another ("**Final answer:** Answer: B"); only what follows the last of them is stated. The
+# value is looked ahead at, so that a second statement on the line is found too, and bounded, so that many cost little.
 _STATEMENT = re.compile(
-    r"(?:(?:\*\*)?\b(?:final\s+)?answer(?:\*\*)?\s*(?:is\s*:|:|=|\bis\b)\s*(?:\*\*)?[ \t]*)+(?P<value>[^\n]*)",
+    r"(?:(?:\*\*)?\b(?:final\s+)?answer(?:\*\*)?\s*(?:is\s*:|:|=|\bis\b)\s*(?:\*\*)?[ \t]*)+"
+    r"(?=(?P<value>[^\n]{0,4000}))",
     re.IGNORECASE,
 )
+# "The answer is not visible" states that there is none.
+_NO_ANSWER = re.compile(r"(?:not|cannot|unknown|unclear|uncertain|undetermined)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\.(?=\s+[A-Z(])")
 
 
@@ -16,13 +20,14 @@ def answer_statement(text: str) -> str | None:
     r"""What ``text`` says its answer is: the last ``\boxed{X}``, ``Answer: X`` or ``the answer is X``.
 
     Markdown stars, one pair of brackets ``(B)`` and a full stop around X are dropped; a further sentence on
-    the same line is not part of X. ``None`` when nothing is stated: the caller decides what that means.
+    the same line is not part of X, and a statement that there is no answer is none. ``None`` when nothing is
+    stated: the caller decides what that means.
     """
     boxed, boxed_at = _last_boxed(text)
     stated, stated_at = None, -1
     for match in _STATEMENT.finditer(text):
         value = _tidy(match.group("value"))
-        if value:
+        if value and not _NO_ANSWER.match(value):
             stated, stated_at = value, match.start()
     # "Answer: \boxed{4}" holds both; the box is the more exact of the two when it comes later or inside.
     return boxed if boxed is not None and boxed_at > stated_at else stated
