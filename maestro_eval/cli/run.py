@@ -126,9 +126,7 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
         limit=arguments.limit,
         repeats=arguments.repeats,
         seed=arguments.seed,
-        sampling=Sampling(
-            temperature=arguments.temperature, top_p=arguments.top_p, max_tokens=arguments.max_tokens
-        ),
+        sampling=Sampling(temperature=arguments.temperature, top_p=arguments.top_p, max_tokens=arguments.max_tokens),
         executor=arguments.executor,
         workers=arguments.workers,
         concurrency=arguments.concurrency,

@@ -32,9 +32,7 @@ _WORDS = {
     "rectangle": ("rectangle",), "diamond": ("diamond", "rhombus"), "ellipse": ("ellipse", "oval"),
     "": ("shape", "object", "thing", "item", "figure"),
 }  # fmt: skip
-_SHAPE_OF = {
-    word + ending: shape for shape, words in _WORDS.items() for word in words for ending in ("", "s", "es")
-}
+_SHAPE_OF = {word + ending: shape for shape, words in _WORDS.items() for word in words for ending in ("", "s", "es")}
 _LARGE = frozenset({"large", "big", "larger", "bigger", "largest", "biggest"})
 _SMALL = frozenset({"small", "little", "tiny", "smaller", "smallest"})
 
@@ -203,8 +201,7 @@ def _find(scene: _Scene, phrase: _Phrase) -> Thing | None:
     holds = [
         thing
         for thing in scene.things
-        if _shape_fits(thing, phrase.shape)
-        and (not phrase.colour or _same_colour(name_of(thing.rgb), {phrase.colour}))
+        if _shape_fits(thing, phrase.shape) and (not phrase.colour or _same_colour(name_of(thing.rgb), {phrase.colour}))
     ]
     if not holds:
         return None

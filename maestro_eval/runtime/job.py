@@ -92,9 +92,7 @@ def start_run(
             return _drive(journal, folder, prepared, bound, watcher)
 
 
-def resume_run(
-    folder: Path, *, watcher: Watcher | None = None, served: Mapping[str, str] | None = None
-) -> RunOutcome:
+def resume_run(folder: Path, *, watcher: Watcher | None = None, served: Mapping[str, str] | None = None) -> RunOutcome:
     """Run what ``folder`` still lacks, failed rollouts included. UserError when its settings no longer hold."""
     watcher = watcher or Watcher()
     with Journal.open(folder) as journal:
@@ -123,9 +121,7 @@ def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
 
 
 @contextlib.contextmanager
-def _served(
-    registry: Registry, folder: Path, served: Mapping[str, str] | None, watcher: Watcher
-) -> Iterator[Registry]:
+def _served(registry: Registry, folder: Path, served: Mapping[str, str] | None, watcher: Watcher) -> Iterator[Registry]:
     """The registry with every endpoint up and addressed."""
     with contextlib.ExitStack() as stack:
         if served is None:
@@ -236,4 +232,3 @@ def _install(loop: asyncio.AbstractEventLoop, handler: Callable[[], None]) -> bo
 def _remove(loop: asyncio.AbstractEventLoop) -> None:
     for number in _SIGNALS:
         loop.remove_signal_handler(number)
-

@@ -50,9 +50,7 @@ _THOUSANDS = str.maketrans("", "", ",\u00a0\u202f\u2009")
 
 _BRACED_NUMBER = re.compile(r"\{\s*([+\-\u2212]?[0-9]{1,15})\s*\}")
 # Within a sentence "no" answers only where nothing follows that it could belong to: "no gap", "no question" do not.
-_YES_NO = re.compile(
-    r"(?<![^\W_])(yes|no(?=[ \t]*(?:[^\w\s]|_|$|\n|(?:because|since|as)\b)))(?![^\W_])", re.IGNORECASE
-)
+_YES_NO = re.compile(r"(?<![^\W_])(yes|no(?=[ \t]*(?:[^\w\s]|_|$|\n|(?:because|since|as)\b)))(?![^\W_])", re.IGNORECASE)
 _LEADING_YES_NO = re.compile(r"[\W_]*(yes|no)(?![^\W_])", re.IGNORECASE)
 
 _OPEN, _CLOSE = r"[\s(\[{<\"'\u201c\u2018*`$]*", r"[\s)\]}>\"'\u201d\u2019*`$.:,;!]*"

@@ -46,8 +46,9 @@ def test_a_good_run_exits_with_0_and_prints_a_table(cli: Cli, server: SimulatedS
     assert result.returncode == 0, result.stderr
     assert "100.0" in result.stdout
     results = json.loads((tmp_path / "out/report/results.json").read_text())
-    assert results["systems"][0]["tasks"]["maestro_chartqa"] | {"value": 1.0, "n": 4, "n_failed": 0} == (
-        results["systems"][0]["tasks"]["maestro_chartqa"]
+    assert (
+        results["systems"][0]["tasks"]["maestro_chartqa"] | {"value": 1.0, "n": 4, "n_failed": 0}
+        == (results["systems"][0]["tasks"]["maestro_chartqa"])
     )
 
 
@@ -88,9 +89,7 @@ def test_missing_data_says_how_to_get_it(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "corrupt"])
-def test_a_bad_image_fails_its_sample_only(
-    cli: Cli, server: SimulatedServer, tmp_path: Path, damage: str
-) -> None:
+def test_a_bad_image_fails_its_sample_only(cli: Cli, server: SimulatedServer, tmp_path: Path, damage: str) -> None:
     registry = write_registry(tmp_path / "r.yaml", server.url)
     data = write_chartqa(tmp_path / "d", SAMPLES)
     bad = tmp_path / "d/2.png"

@@ -15,7 +15,7 @@ from maestro_eval.embedded.mini import MINI_TASKS, make_mini
 from maestro_eval.experts.simulated import simulated_in_thread
 from maestro_eval.journal import Journal
 from maestro_eval.report import results_schema
-from maestro_eval.types import Answered, AnswerAction
+from maestro_eval.types import AnswerAction, Answered
 from tests import realdata
 
 TIMES = {"timing", "worker"}
