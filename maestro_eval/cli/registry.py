@@ -1,21 +1,36 @@
-"""``maestro-eval registry``: list, check, show."""
+"""``maestro-eval registry``: list, check, show, diff, schema; ``import`` is in a module of its own."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from maestro_eval.cli.main import DONE
+from maestro_eval.cli.registry_import import add_import_arguments
+
+if TYPE_CHECKING:
+    from maestro_eval.registry import EntryChange, Registry, RegistryDiff, Skill
+
+_NAMED = "a file, or a bundled registry's name"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="the bundled registries").set_defaults(run=_list)
     check = actions.add_parser("check", help="load registries and say what is wrong with them")
-    check.add_argument("registries", nargs="+", metavar="REGISTRY", help="a file, or a bundled registry's name")
+    check.add_argument("registries", nargs="+", metavar="REGISTRY", help=_NAMED)
     check.set_defaults(run=_check)
     show = actions.add_parser("show", help="the entries, and the prompt as a policy reads it")
-    show.add_argument("registry", metavar="REGISTRY", help="a file, or a bundled registry's name")
+    show.add_argument("registry", metavar="REGISTRY", help=_NAMED)
     show.set_defaults(run=_show)
+    diff = actions.add_parser("diff", help="what differs between two registries, entries and prompt")
+    diff.add_argument("before", metavar="REGISTRY", help=_NAMED)
+    diff.add_argument("after", metavar="OTHER", help=_NAMED)
+    diff.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    diff.set_defaults(run=_diff)
+    add_import_arguments(actions.add_parser("import", help="a registry from your copy of the released repository"))
+    schema = actions.add_parser("schema", help="print the JSON Schema of registry files, for editors")
+    schema.set_defaults(run=_schema)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,39 +43,107 @@ def _list(arguments: argparse.Namespace) -> int:
 
     for path in sorted(bundled("registries").glob("*.yaml")):
         registry = load_registry(path)
-        print(f"{registry.name:24} {len(registry.experts)} experts, {len(registry.skills)} skills  {path}")
+        print(f"{registry.name:24} {_counted(registry)}  {path}")
         print(f"{'':24} {registry.description}")
     return DONE
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from maestro_eval.registry import load_registry, render_system, user_message
+    from maestro_eval.registry import check_registry
     from maestro_eval.skills import find_pipeline
-    from maestro_eval.types import Regime
 
     for name in arguments.registries:
-        registry = load_registry(name)
-        for skill in registry.skills.values():
-            find_pipeline(skill.pipeline)
-        render_system(registry, Regime())
-        user_message(registry, "?", [])
-        counted = f"{len(registry.experts)} experts, {len(registry.services)} services, {len(registry.skills)} skills"
-        print(f"{registry.path}: ok: {registry.name}, {counted}, hash {registry.hash[:12]}")
+        registry = check_registry(name, find_pipeline)
+        print(f"{registry.path}: ok: {registry.name}, {_counted(registry)}, hash {registry.hash[:12]}")
     return DONE
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from maestro_eval.registry import load_registry, render_system
+    from maestro_eval.registry import Service, entry_hashes, load_registry, render_system
     from maestro_eval.types import Regime
 
     registry = load_registry(arguments.registry)
+    hashes = entry_hashes(registry)
     print(f"{registry.name}  hash {registry.hash}\n{registry.path}\n")
     for kind, entries in (("expert", registry.experts), ("service", registry.services)):
         for name, entry in entries.items():
             place = registry.endpoints[entry.endpoint]
-            print(f"{kind:8} {name:24} {entry.model} at {place.url or f'{place.start} (started by the run)'}")
+            gives = f" ({entry.kind}{'' if entry.optional else ', required'})" if isinstance(entry, Service) else ""
+            where = place.url or f"{place.start} (started by the run)"
+            print(f"{kind:8} {name:26} {hashes[f'{kind}s.{name}'][:8]}  {entry.model}{gives} at {where}")
     for name, skill in registry.skills.items():
-        evidence = f", evidence {', '.join(skill.evidence)}" if skill.evidence else ""
-        print(f"skill    {name:24} pipeline {skill.pipeline}{evidence}")
+        print(f"skill    {name:26} {hashes[f'skills.{name}'][:8]}  {_summary(skill)}")
     print(f"\n--- system message ---\n{render_system(registry, Regime())}")
     return DONE
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    import msgspec
+
+    from maestro_eval.registry import diff_registries, load_registry
+
+    difference = diff_registries(load_registry(arguments.before), load_registry(arguments.after))
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(difference), indent=2).decode())
+    else:
+        _print_diff(difference)
+    return DONE
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    import json
+
+    from maestro_eval.registry import registry_schema
+
+    print(json.dumps(registry_schema(), indent=2))
+    return DONE
+
+
+def _counted(registry: Registry) -> str:
+    return f"{len(registry.experts)} experts, {len(registry.services)} services, {len(registry.skills)} skills"
+
+
+def _summary(skill: Skill) -> str:
+    parts = {
+        "steps": ", ".join(step.name for step in skill.steps),
+        "solvers": ", ".join(f"{name} (default)" if name == skill.default_solver else name for name in skill.solvers),
+        "evidence": ", ".join(use.service for use in skill.evidence),
+    }
+    return "; ".join([f"pipeline {skill.pipeline}", *(f"{what}: {names}" for what, names in parts.items() if names)])
+
+
+def _print_diff(difference: RegistryDiff) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # Without colours where they would be noise, and without reading the registry's text as rich's own markup.
+    console = Console(highlight=False, markup=False)
+    before, after = difference.before_hash[:12], difference.after_hash[:12]
+    console.print(f"{difference.before} {before} -> {difference.after} {after}")
+    if not difference.entries:
+        console.print("No entry differs.")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("kind", "name", "state", "fields"):
+        table.add_column(title, overflow="fold")
+    style = {"added": "green", "removed": "red", "changed": "yellow", "moved": "cyan"}
+    for change in difference.entries:
+        state = Text(change.state, style[change.state])
+        table.add_row(Text(change.kind), Text(change.name), state, Text("\n".join(_field_lines(change))))
+    console.print(table)
+    if difference.system:
+        console.print("\n--- the system message as a policy reads it ---")
+    for line in difference.system:
+        styles = {"+": "green", "-": "red", "@": "cyan"}
+        console.print(Text(line, styles.get(line[:1], "")), soft_wrap=True)
+
+
+def _field_lines(change: EntryChange) -> list[str]:
+    """What fits on a line is shown, texts are only named; ``--json`` has them whole."""
+    lines = []
+    for field in change.fields:
+        values = [" ".join(str(value).split()) for value in (field.before, field.after)]
+        short = all(len(value) <= 40 for value in values)
+        lines.append(f"{field.field}: {values[0]} -> {values[1]}" if short else field.field)
+    return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--limit", type=positive, help="only the first N samples of each task")
     what.add_argument("--repeats", type=positive, default=1, help="independent rollouts of each sample")
     what.add_argument("--seed", type=int, default=0, help="seed of the rollouts, and of a preset's mini benchmarks")
-    sampling = parser.add_argument_group("sampling of the policy")
-    sampling.add_argument("--temperature", type=float, default=0.0)
+    rules = parser.add_argument_group("rules of the rollout")
+    rules.add_argument("--regime", help="default, or paper: the released rollout (docs/regimes.md)")
+    rules.add_argument(
+        "--regime-set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change one rule of the regime, say names=exact; may be repeated",
+    )
+    sampling = parser.add_argument_group("sampling of the policy (default: the regime's)")
+    sampling.add_argument("--temperature", type=float)
     sampling.add_argument("--top_p", "--top-p", type=float)
     sampling.add_argument("--max_tokens", "--max-tokens", type=positive, help="per turn")
     sampling.add_argument(
@@ -50,11 +60,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--workers", type=positive, default=1, help="processes (with --executor ray)")
     how.add_argument("--concurrency", type=positive, default=16, help="rollouts at once in each worker")
     how.add_argument("--ray-address", default="", help="join this Ray cluster instead of starting one")
+    how.add_argument(
+        "--cache",
+        default="",
+        metavar="DIR",
+        help="keep the experts' replies here and take them from here; runs share it (default: none)",
+    )
+    how.add_argument(
+        "--sandbox",
+        choices=("bubblewrap", "process"),
+        default="bubblewrap",
+        help="where code that a model writes is run; process is weaker and says how",
+    )
     add_protocol(parser)
     add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.sandbox == "process":
+        from maestro_eval.sandbox import PROCESS_PROMISES
+
+        print(PROCESS_PROMISES, file=sys.stderr)
     return _run_preset(arguments) if arguments.preset else _run_one(arguments)
 
 
@@ -68,13 +94,14 @@ def _run_one(arguments: argparse.Namespace) -> int:
 
     outcome = start_run(_request(arguments), arguments.out, watcher=make_watcher(quiet=arguments.quiet))
     publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol)
+    show_calls(outcome.folder)
     return exit_code([outcome.interrupted], [outcome.counts.failed])
 
 
 def _run_preset(arguments: argparse.Namespace) -> int:
-    for flag in ("policy", "registry", "tasks", "data", "limit", "name"):
+    for flag in ("policy", "registry", "tasks", "data", "limit", "name", "regime", "regime_set"):
         if getattr(arguments, flag):
-            raise UserError(f"--{flag} does not go with --preset, which fixes it")
+            raise UserError(f"--{flag.replace('_', '-')} does not go with --preset, which fixes it")
     from maestro_eval.analysis import ContrastSpec
     from maestro_eval.cli.publish import publish
     from maestro_eval.report.progress import make_watcher
@@ -93,6 +120,8 @@ def _run_preset(arguments: argparse.Namespace) -> int:
     folders = [outcome.folder for outcome in outcomes]
     publish(folders, arguments.out, protocol=arguments.protocol, contrasts=contrasts)
     print(f"runs     {arguments.out / 'runs'}")
+    for folder in folders:
+        show_calls(folder)
     return exit_code([outcome.interrupted for outcome in outcomes], [outcome.counts.failed for outcome in outcomes])
 
 
@@ -105,6 +134,17 @@ def make_mini_data(folder: Path, seed: int, per_task: dict[str, int]) -> dict[st
     return {task: str(path) for task, path in make_mini(folder, seed=seed, per_task=per_task).items()}
 
 
+def show_calls(folder: Path) -> None:
+    """Say how many of a run's calls its cache has saved, if it had one."""
+    from maestro_eval.runtime import open_run
+
+    run = open_run(folder)
+    if run.manifest.settings.get("cache"):
+        counts = run.calls()
+        calls, cached = sum(count.calls for count in counts), sum(count.cached for count in counts)
+        print(f"calls    {run.manifest.system}: {calls}, of them {cached} from the cache")
+
+
 def exit_code(interrupted: list[bool], failed: list[int]) -> int:
     """What the run ends with."""
     if any(interrupted):
@@ -113,6 +153,7 @@ def exit_code(interrupted: list[bool], failed: list[int]) -> int:
 
 
 def _request(arguments: argparse.Namespace) -> RunRequest:
+    from maestro_eval.rollout import choose_regime
     from maestro_eval.runtime import RunRequest
     from maestro_eval.types import Sampling
 
@@ -127,9 +168,12 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
         repeats=arguments.repeats,
         seed=arguments.seed,
         sampling=Sampling(temperature=arguments.temperature, top_p=arguments.top_p, max_tokens=arguments.max_tokens),
+        regime=choose_regime(arguments.regime or "default", arguments.regime_set),
         executor=arguments.executor,
         workers=arguments.workers,
         concurrency=arguments.concurrency,
         ray_address=arguments.ray_address,
         policy_key_env=arguments.policy_key_env,
+        sandbox=arguments.sandbox,
+        cache=arguments.cache,
     )

@@ -1,10 +1,11 @@
-"""How is a model called? An async client for chat-completions endpoints with limits, retries and deadlines.
+"""How is a model called? An async client for chat-completions endpoints: limits, retries, deadlines, a cache.
 
 The simulated server for tests is in ``maestro_eval.experts.simulated``; importing this room does not load it.
 """
 
+from maestro_eval.experts.cache import CallCache, make_cache_folder
 from maestro_eval.experts.client import ExpertClient
 from maestro_eval.experts.records import Endpoint, ModelAsk
 from maestro_eval.experts.retry import RetryPolicy
 
-__all__ = ["Endpoint", "ExpertClient", "ModelAsk", "RetryPolicy"]
+__all__ = ["CallCache", "Endpoint", "ExpertClient", "ModelAsk", "RetryPolicy", "make_cache_folder"]

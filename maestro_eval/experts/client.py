@@ -2,12 +2,16 @@
 
 Promise: ``call`` returns an ``ExpertCall`` whatever the endpoint does; only cancellation (and a defect of ours)
 comes out as an exception. What is sent again, after a growing random wait: lost and refused connections, 429,
-5xx and replies cut off in transit. What is not: other 4xx and replies that are not chat completions (they would
-be the same again), and time-outs (the first request may still run there; a second would double the load that
-made it slow).
+5xx and replies cut off in transit or given up by the server. What is not: other 4xx and replies that are not
+chat completions (they would be the same again), and time-outs (the first request may still run there; a second
+would double the load that made it slow).
 
 The limit on requests in flight is kept for each ``Endpoint`` record; two records with one url have one limit each.
 No place is held while a call waits for its next try.
+
+With a cache, a call whose reply is kept costs no request, and equal calls in flight at one endpoint cost one: the
+first asks, the others take what it gets, its failure included (each would have met the same). Only a failure that is
+the first caller's own (its deadline, its cancellation) is not shared: then the next of them asks.
 """
 
 from __future__ import annotations
@@ -17,13 +21,15 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 import aiohttp
 from msgspec import Struct
+from msgspec.structs import replace
 
+from maestro_eval.experts.cache import CallCache
 from maestro_eval.experts.records import Endpoint, ModelAsk
 from maestro_eval.experts.retry import RetryPolicy
 from maestro_eval.experts.transport import EndpointError, HttpRequest, exchange, open_session, shown_url
@@ -45,6 +51,7 @@ T = TypeVar("T")
 class ExpertClient:
     """An async context manager; one serves a whole process. The session is opened by the first call.
 
+    ``cache`` is the client's from then on: it is closed with it.
     ``clock`` is monotonic seconds (deadlines are on it), ``wall_clock`` Unix seconds; ``sleep``, ``rng`` and
     ``environ`` are passed in by tests.
     """
@@ -52,6 +59,7 @@ class ExpertClient:
     def __init__(
         self,
         *,
+        cache: CallCache | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
         max_reply_bytes: int = 8 * 2**20,
         clock: Callable[[], float] = time.monotonic,
@@ -60,6 +68,7 @@ class ExpertClient:
         rng: random.Random | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
+        self._cache = cache
         self._retry = retry
         self._max_reply_bytes = max_reply_bytes
         self._clock = clock
@@ -69,6 +78,7 @@ class ExpertClient:
         self._environ = environ
         self._urls = DataUrls()
         self._places: dict[Endpoint, asyncio.Semaphore] = {}
+        self._flights: dict[tuple[bytes, Endpoint], asyncio.Future[_Result[Reply] | None]] = {}
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -79,8 +89,12 @@ class ExpertClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
+        try:
+            if self._session is not None:
+                await self._session.close()
+        finally:
+            if self._cache is not None:
+                await self._cache.close()
 
     async def call(self, ask: ModelAsk, *, deadline: float | None = None) -> ExpertCall:
         """Ask a model. ``deadline`` is on ``clock`` and holds in the queue and between tries as well.
@@ -89,12 +103,10 @@ class ExpertClient:
         ``timeout``, ``malformed``, ``deadline`` or ``key``), the endpoint's url and what to do.
         """
         started_at, began = self._wall_clock(), self._clock()
-        result = await self._converse(
-            ask.endpoint,
-            lambda: HttpRequest("/chat/completions", encode_ask(ask, self._urls)),
-            decode_reply,
-            deadline,
-        )
+        if self._cache is not None and self._cache.takes(ask):
+            result = await self._share(self._cache, ask, deadline)
+        else:
+            result = await self._ask(ask, deadline)
         reply = result.value or Reply("", "", Usage())
         return ExpertCall(
             kind=ask.kind,
@@ -109,6 +121,7 @@ class ExpertClient:
             tries=result.tries,
             error=result.error,
             timing=Timing(started_at, self._clock() - began),
+            cached=result.cached,
         )
 
     async def models(self, endpoint: Endpoint, *, deadline: float | None = None) -> list[str]:
@@ -117,6 +130,48 @@ class ExpertClient:
         if result.value is None:
             raise RolloutFailure("expert", result.error)
         return result.value
+
+    async def _share(self, cache: CallCache, ask: ModelAsk, deadline: float | None) -> _Result[Reply]:
+        """From the cache, from an equal call in flight, or asked and then kept."""
+        key = cache.key(ask)
+        flight = (key, ask.endpoint)
+        while (first := self._flights.get(flight)) is not None:
+            done, _ = await asyncio.wait([first], timeout=self._left(deadline))
+            if not done:
+                where = shown_url(ask.endpoint)
+                late = EndpointError("deadline", f"{where}: no time left while waiting for an equal call in flight")
+                return _Result(None, 0, str(late))
+            shared = first.result()
+            if shared is not None:
+                return replace(shared, tries=0, cached=not shared.error)
+        landing = self._flights[flight] = asyncio.get_running_loop().create_future()
+        result: _Result[Reply] | None = None
+        try:
+            result = await self._look_up(cache, key, ask, deadline)
+        finally:
+            del self._flights[flight]
+            ours = result is None or result.error.startswith("deadline")
+            landing.set_result(None if ours else result)
+        return result
+
+    async def _look_up(self, cache: CallCache, key: bytes, ask: ModelAsk, deadline: float | None) -> _Result[Reply]:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._left(deadline)):
+                kept = await cache.find(key)
+                if kept is not None:
+                    return _Result(kept, 0, cached=True)
+        result = await self._ask(ask, deadline)
+        if result.value is not None:
+            cache.keep(key, ask, result.value)
+        return result
+
+    async def _ask(self, ask: ModelAsk, deadline: float | None) -> _Result[Reply]:
+        return await self._converse(
+            ask.endpoint,
+            lambda: HttpRequest("/chat/completions", encode_ask(ask, self._urls.url)),
+            decode_reply,
+            deadline,
+        )
 
     async def _converse(
         self,
@@ -174,7 +229,8 @@ class ExpertClient:
                 )
             return decode(body)
         except MalformedReplyError as error:
-            raise EndpointError("malformed", f"{where}: {error}; is chat completions served there?") from None
+            advice = "look into the server's log" if error.retry else "is chat completions served there?"
+            raise EndpointError("malformed", f"{where}: {error}; {advice}", retry=error.retry) from None
         except TimeoutError:
             if left is not None and left <= endpoint.timeout_s:
                 raise EndpointError("deadline", f"{where} gave no reply in the {left:.1f} s that were left") from None
@@ -223,3 +279,4 @@ class _Result(Struct, Generic[T], frozen=True):
     value: T | None
     tries: int
     error: str = ""
+    cached: bool = False

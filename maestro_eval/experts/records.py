@@ -12,6 +12,8 @@ from maestro_eval.types import Message, Sampling
 class Endpoint(Struct, frozen=True):
     """Where models are served; ``url`` ends in ``/v1``.
 
+    kind: what serves there, as far as that can change a reply: ``""`` for a model server, which gives what its
+        model gives, else the name of the program.
     api_key_env: the environment variable that holds the key, ``""`` for none. The key itself is never kept.
     concurrency: requests that one process has in flight there at once.
     timeout_s: how long one HTTP request may take, time in our own queue not counted.
@@ -24,10 +26,15 @@ class Endpoint(Struct, frozen=True):
     concurrency: int = 32
     timeout_s: float = 120.0
     max_tries: int = 4
+    kind: str = ""
 
 
 class ModelAsk(Struct, frozen=True):
-    """One question to one model. ``name`` is the registry's entry, ``model`` the name at the endpoint."""
+    """One question to one model.
+
+    ``name`` is the registry's entry, ``model`` the name at the endpoint, ``revision`` the model's own where the
+    registry knows it (it is not sent; the call cache tells models by it).
+    """
 
     kind: Literal["expert", "service", "policy"]
     name: str
@@ -35,3 +42,4 @@ class ModelAsk(Struct, frozen=True):
     endpoint: Endpoint
     messages: tuple[Message, ...]
     sampling: Sampling
+    revision: str = ""

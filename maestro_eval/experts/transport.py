@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import io
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import aiohttp
@@ -103,6 +104,8 @@ async def exchange(
         return await _read(response, max_bytes, where)
 
 
+# A handful of endpoints and a call a millisecond: taking addresses apart would be a tenth of what a call costs.
+@lru_cache(maxsize=256)
 def shown_url(endpoint: Endpoint) -> str:
     """The endpoint's url without what could be a secret in it: user, password, query."""
     try:
@@ -114,6 +117,7 @@ def shown_url(endpoint: Endpoint) -> str:
     return "its url" if not endpoint.url or set("@?#") & set(endpoint.url) else endpoint.url
 
 
+@lru_cache(maxsize=256)
 def _address(endpoint: Endpoint, path: str) -> URL:
     where = shown_url(endpoint)
     try:

@@ -6,13 +6,16 @@ Base64 text is kept in a small cache, because every turn of a rollout sends the 
 Replies are hostile input: they are decoded into typed records, and what does not fit is a ``MalformedReplyError``
 whose text names the field. ``reasoning_content`` (``reasoning``) is not part of a reply: it is only looked at
 to tell a model that spent itself on thinking (its reply is empty) from a server that sent no content.
+
+Text may hold halves of surrogate pairs (a data set cut in the middle of an emoji, say), which no JSON can carry:
+they are sent as U+FFFD instead of failing the call.
 """
 
 from __future__ import annotations
 
 import base64
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -23,9 +26,16 @@ from maestro_eval.types import Image, ImagePart, Message, TextPart, Usage
 
 T = TypeVar("T")
 
+# What vLLM says of a reply that its engine gave up; the text so far is not the model's answer.
+_BROKEN_OFF = ("abort", "error")
+
 
 class MalformedReplyError(Exception):
-    """A body that is not the JSON we asked for; the message is one line."""
+    """A body that is not the JSON we asked for; the message is one line. ``retry``: the next may be better."""
+
+    def __init__(self, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.retry = retry
 
 
 class Reply(Struct, frozen=True):
@@ -61,12 +71,12 @@ class DataUrls:
         return url
 
 
-def encode_ask(ask: ModelAsk, urls: DataUrls) -> bytes:
+def encode_ask(ask: ModelAsk, url_of: Callable[[Image], str]) -> bytes:
     """The body of ``POST /v1/chat/completions``. Settings that are ``None`` are left out."""
     sampling = ask.sampling
     body: dict[str, Any] = {
         "model": ask.model,
-        "messages": [{"role": message.role, "content": _content(message, urls)} for message in ask.messages],
+        "messages": [{"role": message.role, "content": _content(message, url_of)} for message in ask.messages],
     }
     settings = {
         "temperature": sampling.temperature,
@@ -76,7 +86,10 @@ def encode_ask(ask: ModelAsk, urls: DataUrls) -> bytes:
         "stop": list(sampling.stop) or None,
     }
     body.update({name: value for name, value in settings.items() if value is not None})
-    return msgspec.json.encode(body)
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_encodable(body))
 
 
 def decode_reply(body: bytes) -> Reply:
@@ -86,6 +99,8 @@ def decode_reply(body: bytes) -> Reply:
         raise MalformedReplyError("`choices` is empty")
     choice = completion.choices[0]
     text, finish_reason = choice.message.content, choice.finish_reason or ""
+    if finish_reason in _BROKEN_OFF:
+        raise MalformedReplyError(f"it broke its reply off (`finish_reason` is {finish_reason})", retry=True)
     if text is None:
         thought = bool(choice.message.reasoning_content or choice.message.reasoning)
         if not thought and finish_reason != "length":
@@ -102,7 +117,8 @@ def decode_models(body: bytes) -> list[str]:
 def last_user_text(messages: Sequence[Message]) -> str:
     """The joined text of the last user message, ``""`` without one."""
     message = next((message for message in reversed(messages) if message.role == "user"), None)
-    return "".join(part.text for part in message.parts if isinstance(part, TextPart)) if message else ""
+    text = "".join(part.text for part in message.parts if isinstance(part, TextPart)) if message else ""
+    return text if text.isascii() else _whole(text)
 
 
 def image_hashes(messages: Sequence[Message]) -> tuple[str, ...]:
@@ -110,7 +126,7 @@ def image_hashes(messages: Sequence[Message]) -> tuple[str, ...]:
     return tuple(part.image.ref.sha256 for message in messages for part in message.parts if isinstance(part, ImagePart))
 
 
-def _content(message: Message, urls: DataUrls) -> str | list[dict[str, Any]]:
+def _content(message: Message, url_of: Callable[[Image], str]) -> str | list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
     text: list[str] = []
 
@@ -125,11 +141,28 @@ def _content(message: Message, urls: DataUrls) -> str | list[dict[str, Any]]:
             text.append(part.text)
         else:
             end_text()
-            parts.append({"type": "image_url", "image_url": {"url": urls.url(part.image)}})
+            parts.append({"type": "image_url", "image_url": {"url": url_of(part.image)}})
     if not parts:
         return "".join(text)
     end_text()
     return parts
+
+
+def _encodable(value: Any) -> Any:
+    """A body with every text made whole."""
+    match value:
+        case str():
+            return _whole(value)
+        case list():
+            return [_encodable(item) for item in value]
+        case dict():
+            return {key: _encodable(item) for key, item in value.items()}
+    return value
+
+
+def _whole(text: str) -> str:
+    """``text`` with pairs of surrogates joined and halves of them replaced by U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class _Message(Struct):

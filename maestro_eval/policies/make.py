@@ -10,7 +10,7 @@ from maestro_eval.policies.callers import CallerPolicy, FixedChooser, RandomChoo
 from maestro_eval.policies.endpoints import DirectPolicy, EndpointPolicy
 from maestro_eval.policies.router import RouterChooser
 from maestro_eval.registry import Registry, resolve
-from maestro_eval.types import UserError
+from maestro_eval.types import Regime, UserError
 
 POLICY_KINDS = {
     "openai": "openai:URL[#MODEL] — an orchestrator behind an OpenAI-compatible endpoint",
@@ -22,8 +22,8 @@ POLICY_KINDS = {
 _POLICY_TIMEOUT_S = 600.0
 
 
-def check_policy(spec: str, registry: Registry) -> None:
-    """UserError (one line) for a policy argument that cannot work with this registry."""
+def check_policy(spec: str, registry: Registry, regime: Regime | None = None) -> None:
+    """UserError (one line) for a policy argument that cannot work with this registry, or under this regime."""
     kind, _, rest = spec.partition(":")
     if kind not in POLICY_KINDS:
         close = difflib.get_close_matches(kind, POLICY_KINDS, n=1)
@@ -35,6 +35,11 @@ def check_policy(spec: str, registry: Registry) -> None:
         raise UserError(f"--policy {spec}: expected openai:URL, say openai:http://127.0.0.1:8000/v1")
     if kind == "direct":
         _expert(spec, rest, registry)
+        if regime and not regime.answer_at_first_turn:
+            raise UserError(
+                f"--policy {spec}: answers in its first turn, which the regime {regime.name!r} refuses; "
+                f"add --regime-set answer_at_first_turn=true, or take fixed:EXPERT@@SKILL"
+            )
     if kind == "fixed":
         _pair(spec, rest, registry)
 

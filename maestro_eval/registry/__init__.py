@@ -1,18 +1,44 @@
 """What can be called? Registries: loading and extending, name resolution, prompt rendering."""
 
-from maestro_eval.registry.load import load_registry
+from maestro_eval.registry.diff import EntryChange, FieldChange, RegistryDiff, diff_registries
+from maestro_eval.registry.load import check_pipelines, check_registry, load_registry
 from maestro_eval.registry.prompt import render_system, render_template, user_message
-from maestro_eval.registry.records import EndpointEntry, Expert, Prompts, Registry, Service, Skill
+from maestro_eval.registry.records import (
+    EndpointEntry,
+    EvidenceUse,
+    Expert,
+    Prompts,
+    Registry,
+    ServeBlock,
+    Service,
+    Skill,
+    Solver,
+    Step,
+    entry_hashes,
+)
 from maestro_eval.registry.resolve import resolve
+from maestro_eval.registry.schema import registry_schema
 
 __all__ = [
     "EndpointEntry",
+    "EntryChange",
+    "EvidenceUse",
     "Expert",
+    "FieldChange",
     "Prompts",
     "Registry",
+    "RegistryDiff",
+    "ServeBlock",
     "Service",
     "Skill",
+    "Solver",
+    "Step",
+    "check_pipelines",
+    "check_registry",
+    "diff_registries",
+    "entry_hashes",
     "load_registry",
+    "registry_schema",
     "render_system",
     "render_template",
     "resolve",

@@ -5,7 +5,8 @@ Templates are users' files: Jinja2 runs sandboxed, and a variable that nobody fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ import jinja2
 import jinja2.meta
 from jinja2.sandbox import SandboxedEnvironment
 
-from maestro_eval.registry.records import Registry, Skill
+from maestro_eval.registry.records import Prompts, Registry
 from maestro_eval.types import Image, ImagePart, Message, Part, Regime, TextPart, UserError
 
 _ENVIRONMENT = SandboxedEnvironment(
@@ -26,7 +27,7 @@ _QUESTION = "\x00question\x00"
 def render_template(template: str, what: str, **variables: Any) -> str:
     """Fill a template; UserError names ``what`` it is and what is wrong with it."""
     try:
-        return _ENVIRONMENT.from_string(template).render(**variables)
+        return _compiled(template).render(**variables)
     except jinja2.TemplateSyntaxError as error:
         raise UserError(f"{what}: line {error.lineno}: not a valid template: {error.message}") from None
     except Exception as error:  # what a template can do wrong has no end: 1 / 0, a filter on the wrong type, …
@@ -34,11 +35,21 @@ def render_template(template: str, what: str, **variables: Any) -> str:
         raise UserError(f"{what}: cannot be rendered: {type(error).__name__}: {reason}") from None
 
 
-def check_skill_prompt(skill: Skill, what: str) -> None:
-    """UserError unless the skill's template can be filled, with evidence and without, in every branch."""
-    piece = SimpleNamespace(service="a-service", image=1, text="what it says")
+def check_skill_prompt(template: str, what: str, previous: Collection[str] | None = ()) -> None:
+    """UserError unless a skill's template can be filled, with evidence and without, in every branch.
+
+    ``previous`` names the steps whose replies are at hand; with ``None`` that is the pipeline's own affair.
+    """
+    piece = SimpleNamespace(service="a-service", image=1, text="what it says", picture=None)
+    replies = _AnyStep() if previous is None else dict.fromkeys(previous, "an earlier reply")
     for evidence in ([], [piece]):
-        _check(skill.prompt, what, {"request": "a request", "question": "a question", "evidence": evidence})
+        filled = {"request": "a request", "question": "a question", "evidence": evidence, "previous": replies}
+        _check(template, what, filled)
+
+
+def check_service_request(request: str, what: str) -> None:
+    """UserError unless what a service is asked can be rendered."""
+    _check(request, what, {"question": "a question"})
 
 
 def check_system_prompt(registry: Registry, what: str) -> None:
@@ -50,7 +61,7 @@ def check_user_prompt(registry: Registry, what: str) -> None:
     """UserError unless the user message can be rendered and shows the question once."""
     _check(registry.prompts.user, what, {"question": _QUESTION, "images": 1})
     for images in (0, 1, 2):
-        _around_question(registry.prompts.user, what, images)
+        _around_question(registry.prompts, what, images)
 
 
 def _check(template: str, what: str, variables: Mapping[str, Any]) -> None:
@@ -64,12 +75,13 @@ def _check(template: str, what: str, variables: Mapping[str, Any]) -> None:
 def render_system(registry: Registry, regime: Regime) -> str:
     """The system message: the role, what can be called and how, and how to end."""
     variables = _system_variables(registry, regime)
-    return render_template(registry.prompts.system, f"{registry.path}: prompt.system", **variables).strip()
+    rendered = render_template(registry.prompts.system, f"{registry.path}: prompt.system", **variables)
+    return rendered if registry.prompts.exact else rendered.strip()
 
 
 def user_message(registry: Registry, question: str, images: Sequence[Image]) -> Message:
     """The first user message: the images, then the template with the question in its place."""
-    before, after = _around_question(registry.prompts.user, f"{registry.path}: prompt.user", len(images))
+    before, after = _around_question(registry.prompts, f"{registry.path}: prompt.user", len(images))
     texts = [TextPart(before), TextPart(question, "question"), TextPart(after)]
     parts: list[Part] = [ImagePart(image) for image in images]
     parts.extend(part for part in texts if part.text)
@@ -84,9 +96,22 @@ def _system_variables(registry: Registry, regime: Regime) -> dict[str, Any]:
     }
 
 
-def _around_question(template: str, what: str, images: int) -> tuple[str, str]:
-    rendered = render_template(template, what, question=_QUESTION, images=images).strip()
-    before, mark, after = rendered.partition(_QUESTION)
+def _around_question(prompts: Prompts, what: str, images: int) -> tuple[str, str]:
+    rendered = render_template(prompts.user, what, question=_QUESTION, images=images)
+    before, mark, after = (rendered if prompts.exact else rendered.strip()).partition(_QUESTION)
     if not mark or _QUESTION in after:
         raise UserError(f"{what}: the template must hold {{{{ question }}}} exactly once, unfiltered")
     return before, after
+
+
+@lru_cache(maxsize=1024)
+def _compiled(template: str) -> jinja2.Template:
+    # Compiling takes a hundred times as long as rendering, and every call of an expert renders one.
+    return _ENVIRONMENT.from_string(template)
+
+
+class _AnyStep(dict[str, str]):
+    """Earlier replies whose names only the pipeline knows."""
+
+    def __missing__(self, name: str) -> str:
+        return "an earlier reply"

@@ -1,22 +1,26 @@
 """What a written name means.
 
-The rules, in order: equality; an alias as declared; and, where the regime is lenient, equality after folding
-case and separators. A registry whose names fold alike does not load, so at most one entry can match.
+The rules, in order: equality; an alias as declared; where the regime is lenient, equality after folding case and
+separators; and in the released code's looseness, after the same folding, either name contained in the other. A
+registry whose names fold alike does not load, so at most one entry can match by the first three; by the fourth many
+can, and the first in the registry's order is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from maestro_eval.registry.records import Expert, Registry, Skill
 from maestro_eval.types import Resolution
 
-_Rule = Literal["exact", "alias", "lenient", "unknown"]
-_LOOSENESS: tuple[_Rule, ...] = ("exact", "alias", "lenient", "unknown")
+Names = Literal["exact", "lenient", "released"]
+_Rule = Literal["exact", "alias", "lenient", "substring", "unknown"]
+_LOOSENESS: tuple[_Rule, ...] = ("exact", "alias", "lenient", "substring", "unknown")
+_LOOSEST: dict[Names, _Rule] = {"exact": "alias", "lenient": "lenient", "released": "substring"}
 
 
-def resolve(registry: Registry, expert: str, skill: str, names: Literal["exact", "lenient"]) -> Resolution:
+def resolve(registry: Registry, expert: str, skill: str, names: Names) -> Resolution:
     """The registry entries that ``expert`` and ``skill`` name, and the loosest rule that was needed."""
     found_expert, expert_rule = _match(expert, registry.experts, names)
     found_skill, skill_rule = _match(skill, registry.skills, names)
@@ -29,17 +33,23 @@ def fold(name: str) -> str:
     return "".join(character for character in name.casefold() if character not in " -_./\t")
 
 
-def _match(
-    written: str, entries: Mapping[str, Expert] | Mapping[str, Skill], names: Literal["exact", "lenient"]
-) -> tuple[str | None, _Rule]:
-    if written in entries:
-        return written, "exact"
-    for name, entry in entries.items():
-        if written in entry.aliases:
-            return name, "alias"
-    if names == "lenient":
-        folded = fold(written)
+def _match(written: str, entries: Mapping[str, Expert] | Mapping[str, Skill], names: Names) -> tuple[str | None, _Rule]:
+    folded = fold(written)
+    tests: dict[_Rule, Callable[[str, str], bool]] = {
+        "exact": lambda name, spelling: written == name,
+        "alias": lambda name, spelling: written == spelling,
+        "lenient": lambda name, spelling: folded == fold(spelling),
+        # Nothing is contained in everything, and means nothing.
+        "substring": lambda name, spelling: bool(folded) and _contain(folded, fold(spelling)),
+    }
+    for rule, matches in tests.items():
+        if _LOOSENESS.index(rule) > _LOOSENESS.index(_LOOSEST[names]):
+            break
         for name, entry in entries.items():
-            if any(fold(spelling) == folded for spelling in (name, *entry.aliases)):
-                return name, "lenient"
+            if any(matches(name, spelling) for spelling in (name, *entry.aliases)):
+                return name, rule
     return None, "unknown"
+
+
+def _contain(one: str, other: str) -> bool:
+    return one in other or other in one

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+DEFAULT_PROMPTS = {"system": "prompts/orchestrator_system.j2", "user": "prompts/orchestrator_user.j2"}
+DEFAULT_SKILL_PROMPT = "prompts/ask.j2"
+PIPELINE_FIELDS: dict[str, frozenset[str]] = {
+    "ask": frozenset({"prompt", "evidence"}),
+    "direct": frozenset(),
+    "steps": frozenset({"steps", "evidence"}),
+    "classify": frozenset({"prompt", "solvers", "evidence"}),
+    "dispatch": frozenset({"solvers", "evidence"}),
+    "code": frozenset({"steps", "evidence"}),
+}
+"""Which fields of a skill each bundled pipeline reads; of a pipeline of the user's own we know nothing."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
@@ -33,10 +45,17 @@ def _check_variable(name: str) -> str:
     return name
 
 
+def _check_scalar(value: object) -> object:
+    if not isinstance(value, str | int | float | bool):
+        raise ValueError("expected one text, number or true/false")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
 Url = Annotated[str, AfterValidator(_check_url)]
 Variable = Annotated[str, AfterValidator(_check_variable)]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Scalar = Annotated[str | int | float | bool, BeforeValidator(_check_scalar)]
 
 
 class _Strict(BaseModel):
@@ -69,6 +88,14 @@ class EndpointFields(_Strict):
         return self
 
 
+class ServeFields(_Strict):
+    """How to serve a model with an engine of the user's: what to load, with which arguments, on how many GPUs."""
+
+    model: Text
+    args: dict[str, Scalar] = {}
+    gpus: int = Field(default=1, ge=0)
+
+
 class ExpertFields(_Strict):
     """A model that answers."""
 
@@ -77,6 +104,7 @@ class ExpertFields(_Strict):
     description: Text
     aliases: tuple[Name, ...] = ()
     sampling: SamplingFields = Field(default_factory=SamplingFields)
+    serve: ServeFields | None = None
 
 
 class ServiceFields(_Strict):
@@ -85,24 +113,69 @@ class ServiceFields(_Strict):
     model: Text
     endpoint: Name
     request: Text
+    kind: Literal["text", "boxes", "region"] = "text"
+    optional: bool = True
     sampling: SamplingFields = Field(default_factory=SamplingFields)
+    serve: ServeFields | None = None
+
+
+def _or_just_a_name(schema: dict[str, Any]) -> None:
+    fields = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": "string"}, fields]
+
+
+class EvidenceFields(_Strict):
+    """A service to consult; its bare name says: about all images."""
+
+    model_config = ConfigDict(json_schema_extra=_or_just_a_name)
+
+    service: Name
+    images: Literal["first", "all"] = "all"
+    limit: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, written: object) -> object:
+        return {"service": written} if isinstance(written, str) else written
+
+
+class StepFields(_Strict):
+    """One of several prompts that are put to the expert in turn."""
+
+    name: Name
+    prompt: Text
+
+
+class SolverFields(_Strict):
+    """A special case of a skill, taken when one of its keywords is found."""
+
+    prompt: Text
+    keywords: tuple[Text, ...] = ()
+    evidence: tuple[EvidenceFields, ...] | None = None
+    description: str = ""
 
 
 class SkillFields(_Strict):
-    """A way of asking. ``prompt`` is a template file beside the registry or one of the bundled ones."""
+    """A way of asking. Prompts are template files beside the registry or among the bundled ones."""
 
     description: Text
     pipeline: Text = "ask"
-    prompt: str = "prompts/ask.j2"
-    evidence: tuple[Name, ...] = ()
+    prompt: Text | None = None
+    evidence: tuple[EvidenceFields, ...] = ()
     aliases: tuple[Name, ...] = ()
+    steps: tuple[StepFields, ...] = ()
+    solvers: dict[Name, SolverFields] = {}
+    default_solver: Name | None = None
+    options: dict[Name, Scalar] = {}
 
 
 class PromptFields(_Strict):
-    """Template files of the orchestrator's prompt."""
+    """Template files of the orchestrator's prompt; what is left out is the extended registry's."""
 
-    system: str = "prompts/orchestrator_system.j2"
-    user: str = "prompts/orchestrator_user.j2"
+    system: Text | None = None
+    user: Text | None = None
+    exact: bool | None = None
 
 
 class RemoveFields(_Strict):
@@ -124,5 +197,11 @@ class RegistryFile(_Strict):
     experts: dict[Name, ExpertFields] = {}
     services: dict[Name, ServiceFields] = {}
     skills: dict[Name, SkillFields] = {}
-    prompt: PromptFields | None = None
+    prompt: PromptFields = PromptFields()
     remove: RemoveFields = RemoveFields()
+
+
+def registry_schema() -> dict[str, Any]:
+    """The JSON Schema of a registry file, for editors that complete and check YAML."""
+    schema = RegistryFile.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "maestro-eval registry"}

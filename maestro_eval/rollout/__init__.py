@@ -1,6 +1,17 @@
-"""How is one sample answered? The action grammar and the turn loop."""
+"""How is one sample answered? The action grammar, the turn loop and its regimes."""
 
 from maestro_eval.rollout.grammar import parse_action
 from maestro_eval.rollout.loop import rollout_seed, run_rollout
+from maestro_eval.rollout.regimes import DEFAULT, PAPER, REGIMES, check_regime, choose_regime, settle_sampling
 
-__all__ = ["parse_action", "rollout_seed", "run_rollout"]
+__all__ = [
+    "DEFAULT",
+    "PAPER",
+    "REGIMES",
+    "check_regime",
+    "choose_regime",
+    "parse_action",
+    "rollout_seed",
+    "run_rollout",
+    "settle_sampling",
+]

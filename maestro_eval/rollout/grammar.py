@@ -1,49 +1,63 @@
 """What a turn says: for any text whatever, one action.
 
-Reasoning does not act: all up to the last ``</think>`` is set aside, and a ``<think>`` left open leaves nothing to act
-on. In what remains, the first closing tag that has an opening of its kind before it ends the action, and the nearest
-such opening begins it, so that words about tags ("I could <search> or …") do no harm. A turn without a complete
-action is malformed. The parser looks at a policy's own text only; what stands in observations never passes it.
+The regime says which part of a turn is reasoning, which does not act, and which of several complete actions counts.
+An action is complete when its closing tag has an opening of its kind before it, and the nearest such opening begins
+it, so that words about tags ("I could <search> or …") do no harm. A turn without a complete action is malformed.
+The parser looks at a policy's own text only; what stands in observations never passes it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from msgspec import Struct
 
-from maestro_eval.types import Action, AnswerAction, MalformedAction, SearchAction
+from maestro_eval.types import Action, AnswerAction, MalformedAction, Regime, SearchAction
+from maestro_eval.types.regime import Preference
 
 STOP_TAGS = ("</search>", "</answer>")
 _THINK, _THINK_END = "<think>", "</think>"
 _TAG = re.compile(r"<(?P<slash>/?)(?P<kind>search|answer)>")
 _EXAMPLE = "<search> EXPERT@@SKILL: request </search> or <answer> your answer </answer>"
+_DEFAULT = Regime()
 
 
 class Parsed(Struct, frozen=True):
-    """An action and how much of the turn's text it took: ``text`` ends with the action's closing tag."""
+    """An action and where it stands.
+
+    ``before`` and ``said`` are what the policy is shown of its own turn afterwards: ``said`` ends with the action's
+    closing tag, and what followed it is left out. ``complete`` tells whether the turn holds an action's tags; without
+    them it is malformed, and ``said`` is all of it.
+    """
 
     action: Action
-    text: str
+    before: str
+    said: str
+    complete: bool
 
 
-def parse_action(text: str) -> Action:
+def parse_action(text: str, regime: Regime = _DEFAULT, turn: int = 0) -> Action:
     """The action of a turn's whole text; never raises."""
-    return parse_turn(text).action
+    return parse_turn(text, regime, turn).action
 
 
-def parse_turn(text: str) -> Parsed:
-    """The action, and the text up to its end: what the policy is shown of its own turn afterwards."""
-    begin = text.rfind(_THINK_END)
-    begin = 0 if begin < 0 else begin + len(_THINK_END)
-    if _THINK in text[begin:]:
-        return Parsed(MalformedAction("the turn ended while still thinking; close </think>, then ask or answer"), text)
-    found = _first_complete(text, begin)
+def parse_turn(text: str, regime: Regime = _DEFAULT, turn: int = 0) -> Parsed:
+    """What turn number ``turn`` (from 0) says by the regime's rules, in time linear in its length."""
+    begin = _acting_from(text, regime, turn)
+    if begin is None:
+        return _incomplete("the turn ended while still thinking; close </think>, then ask or answer", text)
+    preference = regime.prefer[min(turn, len(regime.prefer) - 1)]
+    found = _preferred(_complete(text, begin), preference)
     if found is None:
-        return Parsed(MalformedAction(f"no complete call or answer; write {_EXAMPLE}"), text)
-    kind, body, end = found
-    action = AnswerAction(body.strip()) if kind == "answer" else _search(body)
-    return Parsed(action, text[:end])
+        return _incomplete(f"no complete call or answer; write {_EXAMPLE}", text)
+    body = text[found.body : found.body_end]
+    action = AnswerAction(body.strip()) if found.kind == "answer" else _search(body)
+    shown = 0 if regime.show_thinking else begin
+    if preference == "last_search":
+        # Earlier calls of the turn were passed over: shown, they would look as if they had been made.
+        shown = found.begin
+    return Parsed(action, text[shown : found.begin], text[found.begin : found.end], complete=True)
 
 
 def close_stopped(text: str) -> str:
@@ -59,16 +73,51 @@ def close_stopped(text: str) -> str:
     return f"{text}</{kind}>"
 
 
-def _first_complete(text: str, begin: int) -> tuple[str, str, int] | None:
-    """(kind, body, end) of the first complete action at or after ``begin``."""
-    body_starts: dict[str, int] = {}
+class _Span(Struct, frozen=True):
+    """A complete action: ``text[begin:end]`` with its tags, ``text[body:body_end]`` without."""
+
+    kind: str
+    begin: int
+    body: int
+    body_end: int
+    end: int
+
+
+def _acting_from(text: str, regime: Regime, turn: int) -> int | None:
+    """Where reasoning ends; ``None`` when it does not."""
+    if turn == 0 and regime.first_turn_thinking_acts:
+        return 0
+    end = text.rfind(_THINK_END) if regime.thinking == "last" else text.find(_THINK_END)
+    begin = 0 if end < 0 else end + len(_THINK_END)
+    still_thinking = regime.thinking == "last" and text.find(_THINK, begin) >= 0
+    return None if still_thinking else begin
+
+
+def _complete(text: str, begin: int) -> Iterator[_Span]:
+    """The complete actions at or after ``begin``, in the order in which they end."""
+    opened: dict[str, re.Match[str]] = {}
     for tag in _TAG.finditer(text, begin):
         kind = tag["kind"]
         if not tag["slash"]:
-            body_starts[kind] = tag.end()
-        elif kind in body_starts:
-            return kind, text[body_starts[kind] : tag.start()], tag.end()
-    return None
+            opened[kind] = tag
+        elif kind in opened:
+            opening = opened.pop(kind)
+            yield _Span(kind, opening.start(), opening.end(), tag.start(), tag.end())
+
+
+def _preferred(spans: Iterator[_Span], preference: Preference) -> _Span | None:
+    if preference == "first":
+        return next(spans, None)
+    found: dict[str, _Span] = {}
+    for span in spans:
+        if span.kind not in found or (span.kind == "search" and preference == "last_search"):
+            found[span.kind] = span
+    order = ("answer", "search") if preference == "answer" else ("search", "answer")
+    return next((found[kind] for kind in order if kind in found), None)
+
+
+def _incomplete(reason: str, text: str) -> Parsed:
+    return Parsed(MalformedAction(reason), "", text, complete=False)
 
 
 def _search(body: str) -> Action:

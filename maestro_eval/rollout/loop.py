@@ -1,7 +1,8 @@
 """The turn loop: policy → action → skill → observation → … → outcome.
 
 It knows nothing of HTTP, vLLM, Ray or benchmarks. Whatever happens, it returns a Rollout: the policy's limits end it
-as exhausted, everybody else's faults as failed with their cause. Only cancellation passes through.
+as exhausted, everybody else's faults as failed with their cause and with the calls made until then. Only
+cancellation passes through.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import msgspec
 from maestro_eval.experts import ExpertClient
 from maestro_eval.policies import Policy
 from maestro_eval.registry import Registry, resolve, user_message
-from maestro_eval.rollout.grammar import STOP_TAGS, close_stopped, parse_turn
+from maestro_eval.rollout.grammar import STOP_TAGS, Parsed, close_stopped, parse_turn
+from maestro_eval.sandbox import Isolation
 from maestro_eval.skills import EvidenceBoard, SkillContext, SkillResult, run_skill
-from maestro_eval.text import clip, neutralise
+from maestro_eval.text import clip, neutralise, ruler
 from maestro_eval.types import (
     Action,
     AnswerAction,
@@ -71,9 +73,13 @@ async def run_rollout(
     client: ExpertClient,
     seed: int,
     worker: str = "",
+    isolation: Isolation = "bubblewrap",
     clock: Clock | None = None,
 ) -> Rollout:
-    """Answer one sample. ``seed`` is the run's; ``system`` is the rendered system message, the same for all."""
+    """Answer one sample. ``seed`` is the run's; ``system`` is the rendered system message, the same for all.
+
+    ``sampling`` is settled: the regime's own settings are in it where the user gave none.
+    """
     clock = clock or Clock()
     sample = loaded.sample
     key = RolloutKey(sample.task, sample.sample_id, repeat)
@@ -90,6 +96,7 @@ async def run_rollout(
         ),
         client=client,
         deadline=deadline,
+        isolation=isolation,
         clock=clock,
         board=EvidenceBoard(registry, client, deadline),
         messages=[system, first],
@@ -114,11 +121,30 @@ async def _outcome(episode: _Episode, regime: Regime) -> Outcome:
         async with limit:
             return await episode.play()
     except RolloutFailure as failure:
+        episode.break_off(failure.calls)
         return Failed(failure.cause, failure.detail)
     except Exception as defect:  # recorded as ours, so that one sample's surprise cannot end a run or score 0
+        episode.break_off()
         if limit.expired():
             return Failed("deadline", f"not done within {regime.rollout_deadline_s:g} s; turns so far are kept")
         return Failed("harness", f"{type(defect).__name__}: {defect}".splitlines()[0])
+
+
+_NOTHING_SAID = Completion("", finish_reason="")
+_BROKEN_OFF = MalformedAction("the turn was broken off before the policy had written anything")
+
+
+@dataclass
+class _UnderWay:
+    """A turn that has begun: what is known of it when something breaks it off."""
+
+    started: float
+    begun: float
+    completion: Completion = _NOTHING_SAID
+    text: str = ""
+    action: Action = _BROKEN_OFF
+    resolution: Resolution | None = None
+    skill: SkillContext | None = None
 
 
 @dataclass
@@ -132,77 +158,109 @@ class _Episode:
     sampling: Sampling
     client: ExpertClient
     deadline: float
+    isolation: Isolation
     clock: Clock
     board: EvidenceBoard
     messages: list[Message]
     turns: list[Turn] = field(default_factory=list)
+    under_way: _UnderWay | None = None
 
     async def play(self) -> Outcome:
-        for _ in range(self.regime.max_turns):
-            started, begun = self.clock.now(), self.clock.monotonic()
-            completion = await self.policy.generate(self.messages, self.sampling)
-            text = completion.text
-            if self.regime.stop_at_tags and completion.finish_reason == "stop":
-                text = close_stopped(text)
-            parsed = parse_turn(text)
-            action = self._allowed(parsed.action)
-            reaction = await self._react(action)
-            timing = Timing(started, self.clock.monotonic() - begun)
-            self.turns.append(_turn(text, action, reaction, completion, timing))
+        for number in range(self.regime.max_turns):
+            turn = self.under_way = _UnderWay(self.clock.now(), self.clock.monotonic())
+            turn.completion = await self.policy.generate(self.messages, self._turn_sampling())
+            turn.text = turn.completion.text
+            if self.regime.stop_at_tags and turn.completion.finish_reason == "stop":
+                turn.text = close_stopped(turn.text)
+            parsed = parse_turn(turn.text, self.regime, number)
+            turn.action = self._allowed(parsed.action, number)
+            dropped = self._dropped(parsed, turn.action)
+            reaction = _Reaction() if dropped else await self._react(turn, number)
+            self._record(turn, reaction)
             if reaction.failure:
                 return reaction.failure
-            if isinstance(action, AnswerAction):
-                return Answered(action.text)
-            self._continue(parsed.text, reaction.observation)
+            if isinstance(turn.action, AnswerAction):
+                return Answered(turn.action.text)
+            if not dropped:
+                self._continue(self._shown(parsed, number), reaction.observation)
         cut = bool(self.turns) and self.turns[-1].finish_reason == "length"
         return Exhausted("tokens" if cut else "turns")
 
-    def _allowed(self, action: Action) -> Action:
+    def break_off(self, calls: tuple[ExpertCall, ...] = ()) -> None:
+        """Record the turn under way if there is anything to keep of it: ``calls`` are those that broke it off."""
+        turn = self.under_way
+        if turn is None:
+            return
+        made = (*calls, *(turn.skill.calls if turn.skill else ()))
+        if turn.text or made:
+            self._record(turn, _Reaction(turn.resolution, None, made, tuple(turn.skill.notes) if turn.skill else ()))
+
+    def _turn_sampling(self) -> Sampling:
+        # After a dropped turn the policy is shown the same messages again; with the same seed it would say the same.
+        dropped = len(self.turns) - sum(message.role == "assistant" for message in self.messages)
+        seed = ((self.sampling.seed or 0) + dropped) % 2**31
+        return msgspec.structs.replace(self.sampling, seed=seed)
+
+    def _allowed(self, action: Action, number: int) -> Action:
         """The action, unless the regime refuses it here."""
         # A call to nobody is none: it spends its turn only.
         searched = sum(_reached(turn) for turn in self.turns)
-        if isinstance(action, AnswerAction) and not searched and not self.regime.answer_at_first_turn:
-            return MalformedAction("an answer is allowed only after a call; ask first")
+        if isinstance(action, AnswerAction) and number == 0 and not self.regime.answer_at_first_turn:
+            return MalformedAction("the first turn may not answer; ask first")
         if isinstance(action, SearchAction) and searched >= self.regime.max_searches:
             return MalformedAction(f"all {self.regime.max_searches} calls are used; answer now")
         return action
 
-    async def _react(self, action: Action) -> _Reaction:
+    def _dropped(self, parsed: Parsed, action: Action) -> bool:
+        """Whether the policy sees nothing of this turn."""
+        refused = action is not parsed.action
+        return self.regime.unusable == "drop" and (refused or not parsed.complete)
+
+    async def _react(self, turn: _UnderWay, number: int) -> _Reaction:
+        action = turn.action
         if isinstance(action, AnswerAction):
             return _Reaction()
         if isinstance(action, MalformedAction):
             return _Reaction(observation=f"Not understood: {action.reason}.")
-        resolution = resolve(self.registry, action.expert, action.skill, self.regime.names)
-        if resolution.expert is None or resolution.skill is None:
-            return _Reaction(resolution=resolution, observation=self._unknown(resolution))
-        result = await run_skill(
-            SkillContext(
-                request=action.request,
-                question=self.loaded.sample.question,
-                images=self.loaded.images,
-                expert=self.registry.experts[resolution.expert],
-                skill=self.registry.skills[resolution.skill],
-                registry=self.registry,
-                client=self.client,
-                board=self.board,
-                deadline=self.deadline,
-            )
+        found = turn.resolution = resolve(self.registry, action.expert, action.skill, self.regime.names)
+        if found.expert is None or found.skill is None:
+            return _Reaction(resolution=found, observation=self._unknown(found))
+        if number == self.regime.max_turns - 1:
+            return _Reaction(resolution=found, notes=("not called: no turn is left to read the reply",))
+        turn.skill = SkillContext(
+            request=action.request,
+            question=self.loaded.sample.question,
+            images=self.loaded.images,
+            expert=self.registry.experts[found.expert],
+            skill=self.registry.skills[found.skill],
+            registry=self.registry,
+            client=self.client,
+            board=self.board,
+            deadline=self.deadline,
+            zoom_rescale=self.regime.zoom_rescale,
+            isolation=self.isolation,
         )
-        return self._reaction(resolution, result)
+        return self._reaction(found, turn.skill, await run_skill(turn.skill))
 
-    def _reaction(self, resolution: Resolution, result: SkillResult) -> _Reaction:
+    def _reaction(self, resolution: Resolution, skill: SkillContext, result: SkillResult) -> _Reaction:
         failure, text, notes = result.failure, result.text, result.notes
         if failure and failure.cause == "expert" and self.regime.on_expert_failure == "observe":
             text, notes, failure = "The expert could not be reached.", (*notes, failure.detail), None
-        text = clip(text, self.regime.observation_tokens, self.regime.observation_keep)
-        if self.regime.neutralise:
-            text = neutralise(text)
-        observation = None if failure else text
+        observation = None if failure else self._observation(text, skill)
         return _Reaction(resolution, observation, result.calls, notes, failure)
+
+    def _observation(self, text: str, skill: SkillContext) -> str:
+        """A skill's reply as the policy is given it."""
+        rules = self.regime
+        if rules.reply_tail_chars and skill.skill.pipeline != "code":
+            text = text[-rules.reply_tail_chars :]
+        measure = ruler(rules.tokenizer)
+        text = clip(text, rules.observation_tokens, rules.observation_keep, measure=measure, mark=rules.mark_cuts)
+        return neutralise(text) if rules.neutralise else text
 
     def _unknown(self, resolution: Resolution) -> str:
         unknown = [
-            f"unknown {what}; known: {', '.join(names)}"
+            f"unknown {what}" + (f"; known: {', '.join(names)}" if self.regime.list_known_names else "")
             for what, found, names in (
                 ("expert", resolution.expert, self.registry.experts),
                 ("skill", resolution.skill, self.registry.skills),
@@ -210,6 +268,13 @@ class _Episode:
             if found is None
         ]
         return f"Not called: {' and '.join(unknown)}."
+
+    def _shown(self, parsed: Parsed, number: int) -> str:
+        """What the policy sees of its own turn from now on."""
+        before = parsed.before
+        if number == 0 and self.regime.first_turn_tail is not None:
+            before = clip(before, self.regime.first_turn_tail, "tail", measure=ruler(self.regime.tokenizer), mark=False)
+        return before + parsed.said
 
     def _continue(self, said: str, observation: str | None) -> None:
         self.messages.append(Message("assistant", (TextPart(said, "policy"),)))
@@ -219,6 +284,22 @@ class _Episode:
             TextPart("\n</information>"),
         )
         self.messages.append(Message("user", back))
+
+    def _record(self, turn: _UnderWay, reaction: _Reaction) -> None:
+        self.turns.append(
+            Turn(
+                text=turn.text,
+                action=turn.action,
+                resolution=reaction.resolution,
+                observation=reaction.observation,
+                calls=turn.completion.calls + reaction.calls,
+                notes=reaction.notes,
+                finish_reason=turn.completion.finish_reason,
+                usage=turn.completion.usage,
+                timing=Timing(turn.started, self.clock.monotonic() - turn.begun),
+            )
+        )
+        self.under_way = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,17 +315,3 @@ class _Reaction:
 
 def _reached(turn: Turn) -> bool:
     return turn.resolution is not None and None not in (turn.resolution.expert, turn.resolution.skill)
-
-
-def _turn(text: str, action: Action, reaction: _Reaction, completion: Completion, timing: Timing) -> Turn:
-    return Turn(
-        text=text,
-        action=action,
-        resolution=reaction.resolution,
-        observation=reaction.observation,
-        calls=completion.calls + reaction.calls,
-        notes=reaction.notes,
-        finish_reason=completion.finish_reason,
-        usage=completion.usage,
-        timing=timing,
-    )

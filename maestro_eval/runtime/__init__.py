@@ -3,9 +3,10 @@
 from maestro_eval.runtime.job import RunOutcome, Watcher, resume_run, start_run
 from maestro_eval.runtime.preset import Preset, load_preset, run_preset
 from maestro_eval.runtime.request import RunRequest, request_of
-from maestro_eval.runtime.run import Run, evaluate, open_run
+from maestro_eval.runtime.run import CallCounts, Run, evaluate, open_run
 
 __all__ = [
+    "CallCounts",
     "Preset",
     "Run",
     "RunOutcome",

@@ -14,16 +14,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maestro_eval.experts import ExpertClient
+import msgspec
+
+from maestro_eval.experts import ExpertClient, make_cache_folder
 from maestro_eval.journal import Finished, Journal, JournalCounts
 from maestro_eval.policies import check_policy, make_policy
-from maestro_eval.registry import Registry, load_registry, render_system
+from maestro_eval.registry import Registry, check_pipelines, load_registry, render_system
+from maestro_eval.rollout import check_regime, settle_sampling
 from maestro_eval.runtime.executor import Executor
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.provenance import describe, refuse_changes
 from maestro_eval.runtime.ray_executor import RayExecutor
 from maestro_eval.runtime.request import RunRequest, request_of
 from maestro_eval.runtime.worker import WorkerSpec, worker_factory
+from maestro_eval.sandbox import available
 from maestro_eval.serving import bind, check_endpoints, serving
 from maestro_eval.skills import find_pipeline
 from maestro_eval.tasks import Task, TaskSpec, open_task, select_tasks
@@ -106,18 +110,29 @@ def resume_run(folder: Path, *, watcher: Watcher | None = None, served: Mapping[
 
 def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
     registry = load_registry(request.registry)
-    for skill in registry.skills.values():
-        find_pipeline(skill.pipeline)
-    check_policy(request.policy, registry)
+    check_pipelines(registry, find_pipeline)
+    check_regime(request.regime)
+    check_policy(request.policy, registry, request.regime)
+    _check_sandbox(request, registry)
+    if request.cache:
+        make_cache_folder(Path(request.cache))
     specs = select_tasks(request.tasks, data=request.data, include=[Path(folder) for folder in request.include])
     watcher.step(f"reading {len(specs)} tasks")
     return _Prepared(
-        request=request,
+        request=msgspec.structs.replace(request, sampling=settle_sampling(request.sampling, request.regime)),
         registry=registry,
         system_prompt=render_system(registry, request.regime),
         specs=tuple(specs),
         tasks=tuple(open_task(spec) for spec in specs),
     )
+
+
+def _check_sandbox(request: RunRequest, registry: Registry) -> None:
+    """A skill that runs a model's code needs a place to run it: without one it would score otherwise, unseen."""
+    runs_code = next((skill.name for skill in registry.skills.values() if skill.pipeline == "code"), None)
+    lack = available(request.sandbox) if runs_code else None
+    if lack:
+        raise UserError(f"{registry.path}: skill {runs_code} runs code that a model writes: {lack}")
 
 
 @contextlib.contextmanager
@@ -162,6 +177,9 @@ def _drive(journal: Journal, folder: Path, prepared: _Prepared, bound: Registry,
         system=prepared.system_prompt,
         seed=request.seed,
         concurrency=request.concurrency,
+        # In full: workers of a cluster have working folders of their own.
+        cache=str(Path(request.cache).resolve()) if request.cache else "",
+        sandbox=request.sandbox,
     )
     watcher.begin(journal.manifest, journal.counts())
 

@@ -96,6 +96,8 @@ def _request(preset: Preset, system: PresetSystem, data: Mapping[str, str], seed
         workers=base.workers,
         concurrency=base.concurrency,
         ray_address=base.ray_address,
+        cache=base.cache,
+        sandbox=base.sandbox,
     )
 
 

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from maestro_eval.files import bundled, fingerprint
-from maestro_eval.registry import Registry
+from maestro_eval.registry import Registry, entry_hashes
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.tasks import Task
 from maestro_eval.types import PromptRecord, RegistryRecord, RunManifest, TaskRecord, UserError
@@ -43,6 +43,7 @@ def describe(
             experts={name: expert.model for name, expert in registry.experts.items()},
             services={name: service.model for name, service in registry.services.items()},
             skills=tuple(registry.skills),
+            entries=entry_hashes(registry),
         ),
         prompt=PromptRecord(system_prompt, fingerprint(system_prompt)),
         tasks=tuple(
@@ -72,6 +73,8 @@ def describe(
             "ray_address": request.ray_address,
             "policy_key_env": request.policy_key_env,
             "include": [str(Path(folder).resolve()) for folder in request.include],
+            "cache": str(Path(request.cache).resolve()) if request.cache else "",
+            "sandbox": request.sandbox,
         },
     )
 
@@ -79,7 +82,7 @@ def describe(
 def refuse_changes(before: RunManifest, now: RunManifest, folder: Path) -> None:
     """UserError naming the first field in which resuming would mix two different runs."""
     fields: list[tuple[str, object, object]] = [
-        ("registry", before.registry.hash, now.registry.hash),
+        (f"registry{_differing(before.registry, now.registry)}", before.registry.hash, now.registry.hash),
         ("prompt", before.prompt.hash, now.prompt.hash),
         ("policy model", before.policy_model, now.policy_model),
     ]
@@ -93,6 +96,13 @@ def refuse_changes(before: RunManifest, now: RunManifest, folder: Path) -> None:
                 f"{folder}: the {what} is not what this run began with (was {_short(old)}, is {_short(new)}); "
                 f"put it back, or start a new run with another --out"
             )
+
+
+def _differing(before: RegistryRecord, now: RegistryRecord) -> str:
+    """Which entries differ, where the manifest knows of entries and more than their order does."""
+    names = [n for n in {**before.entries, **now.entries} if before.entries.get(n) != now.entries.get(n)]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f" ({', '.join(names[:3])}{more})" if names and before.entries else ""
 
 
 def _short(value: object) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from maestro_eval.sandbox import Isolation
 from maestro_eval.types import Regime, RunManifest, Sampling
 
 ExecutorName = Literal["local", "ray"]
@@ -16,7 +17,9 @@ class RunRequest(Struct, frozen=True):
 
     ``tasks`` are names or tags; ``data`` maps a task to its local data; ``include`` are further folders of task
     files. ``limit`` takes the first samples of each task. ``concurrency`` counts rollouts at once in each of
-    ``workers`` processes. ``policy_key_env`` names the variable with the policy endpoint's key.
+    ``workers`` processes. ``policy_key_env`` names the variable with the policy endpoint's key. What ``sampling``
+    leaves at ``None`` is the regime's. ``cache`` is the folder of a call cache that runs share, empty for none.
+    ``sandbox`` is where code that a model wrote is run.
     """
 
     policy: str
@@ -28,13 +31,15 @@ class RunRequest(Struct, frozen=True):
     limit: int | None = None
     repeats: int = 1
     seed: int = 0
-    sampling: Sampling = Sampling()
+    sampling: Sampling = Sampling(temperature=None)
     regime: Regime = Regime()
     executor: ExecutorName = "local"
     workers: int = 1
     concurrency: int = 16
     ray_address: str = ""
     policy_key_env: str = ""
+    cache: str = ""
+    sandbox: Isolation = "bubblewrap"
 
     @property
     def name(self) -> str:
@@ -61,4 +66,6 @@ def request_of(manifest: RunManifest) -> RunRequest:
         concurrency=settings.get("concurrency", 16),
         ray_address=settings.get("ray_address", ""),
         policy_key_env=settings.get("policy_key_env", ""),
+        cache=settings.get("cache", ""),
+        sandbox=settings.get("sandbox", "bubblewrap"),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 from maestro_eval.journal import Journal, JournalCounts
 from maestro_eval.runtime.job import start_run
@@ -14,6 +17,25 @@ from maestro_eval.types import Answered, Exhausted, Failed, Rollout, RunManifest
 
 if TYPE_CHECKING:
     import pandas
+
+
+_Kind = Literal["expert", "service", "policy"]
+_Model = tuple[_Kind, str]
+
+
+class CallCounts(Struct, frozen=True):
+    """The calls of one model in a run; ``cached`` of them cost no request, ``failed`` got no reply."""
+
+    kind: _Kind
+    name: str
+    calls: int
+    cached: int
+    failed: int
+
+    @property
+    def cached_share(self) -> float:
+        """The part of the calls that came from the cache, 0 to 1."""
+        return self.cached / self.calls
 
 
 class Run:
@@ -27,6 +49,19 @@ class Run:
         """How many rollouts were planned, answered, exhausted, failed."""
         with Journal.open(self.folder, read_only=True) as journal:
             return journal.counts()
+
+    def calls(self) -> list[CallCounts]:
+        """The expert and service calls of all rollouts that stand, by model, most calls first."""
+        calls, cached, failed = Counter[_Model](), Counter[_Model](), Counter[_Model]()
+        with Journal.open(self.folder, read_only=True) as journal:
+            for rollout, _ in journal.rollouts():
+                for call in (call for turn in rollout.turns for call in turn.calls):
+                    model = (call.kind, call.name)
+                    calls[model] += 1
+                    cached[model] += call.cached
+                    failed[model] += bool(call.error)
+        counts = [CallCounts(*model, number, cached[model], failed[model]) for model, number in calls.items()]
+        return sorted(counts, key=lambda count: (-count.calls, count.kind, count.name))
 
     def scores(self, protocol: str = "official") -> RunScores:
         """A score for every planned rollout, computed from the journal."""

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 from msgspec import Struct
 
-from maestro_eval.experts import ExpertClient
+from maestro_eval.experts import CallCache, ExpertClient
 from maestro_eval.journal import Finished
 from maestro_eval.policies import Policy, make_policy
 from maestro_eval.registry import Registry
 from maestro_eval.rollout import rollout_seed, run_rollout
 from maestro_eval.runtime.executor import WorkerFactory
+from maestro_eval.sandbox import Isolation
+from maestro_eval.serving import program_revisions
 from maestro_eval.tasks import Task, TaskSpec, open_task
 from maestro_eval.types import Failed, Message, Regime, Rollout, RolloutKey, SampleError, Sampling, TextPart
 
 
 class WorkerSpec(Struct, frozen=True):
-    """Everything a worker needs, picklable. ``registry`` is bound: every endpoint has an address."""
+    """Everything a worker needs, picklable. ``registry`` is bound: every endpoint has an address.
+
+    ``cache`` is the folder of the call cache, empty for none.
+    """
 
     registry: Registry
     policy: str
@@ -30,6 +36,8 @@ class WorkerSpec(Struct, frozen=True):
     system: str
     seed: int
     concurrency: int
+    cache: str = ""
+    sandbox: Isolation = "bubblewrap"
 
 
 def worker_factory(spec: WorkerSpec) -> WorkerFactory:
@@ -52,7 +60,8 @@ class RolloutWorker:
     @classmethod
     async def start(cls, spec: WorkerSpec, name: str) -> Self:
         """Open the client and the policy; tasks are opened when their first key comes."""
-        client = ExpertClient()
+        cache = CallCache(Path(spec.cache), programs=program_revisions(spec.registry)) if spec.cache else None
+        client = ExpertClient(cache=cache)
         await client.__aenter__()
         try:
             policy = await make_policy(
@@ -90,6 +99,7 @@ class RolloutWorker:
             client=self._client,
             seed=self._spec.seed,
             worker=self._name,
+            isolation=self._spec.sandbox,
         )
         return Finished(rollout, loaded.sample)
 

@@ -1,12 +1,14 @@
 """What can be asked of an expert? Pipelines, and the evidence they fetch first."""
 
 from maestro_eval.skills.context import SkillContext
-from maestro_eval.skills.evidence import EvidenceBoard, Piece
+from maestro_eval.skills.evidence import EvidenceBoard, Gathered, Piece
 from maestro_eval.skills.models import ask_model, endpoint_of
-from maestro_eval.skills.run import Pipeline, SkillResult, find_pipeline, run_skill
+from maestro_eval.skills.run import PIPELINES, Pipeline, SkillResult, find_pipeline, run_skill
 
 __all__ = [
+    "PIPELINES",
     "EvidenceBoard",
+    "Gathered",
     "Piece",
     "Pipeline",
     "SkillContext",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from maestro_eval.experts import ExpertClient
-from maestro_eval.registry import Expert, Registry, Skill, render_template
+from maestro_eval.registry import EvidenceUse, Expert, Registry, Skill, Solver, Step, render_template
+from maestro_eval.sandbox import Isolation
 from maestro_eval.skills.evidence import EvidenceBoard, Piece
 from maestro_eval.skills.models import ask_model
-from maestro_eval.types import ExpertCall, FailureCause, Image, RolloutFailure
+from maestro_eval.skills.replies import without_thoughts
+from maestro_eval.text import neutralise
+from maestro_eval.types import ExpertCall, FailureCause, Image, RolloutFailure, UserError
 
 
 @dataclass
@@ -17,7 +20,9 @@ class SkillContext:
     """One use of a skill: what was asked, of whom, and a record of the calls that it took.
 
     ``request`` is what the policy wrote, ``question`` is the sample's. ``deadline`` is in ``time.monotonic()``
-    seconds. A pipeline calls :meth:`evidence` and :meth:`ask`; both record what they did.
+    seconds. ``zoom_rescale`` carries a service's boxes over from the image as it sees it to the original one.
+    ``isolation`` is where generated programs run. A pipeline calls :meth:`evidence`, :meth:`choose` and
+    :meth:`ask`; each records what it did.
     """
 
     request: str
@@ -29,29 +34,81 @@ class SkillContext:
     client: ExpertClient
     board: EvidenceBoard
     deadline: float | None = None
+    zoom_rescale: bool = True
+    isolation: Isolation = "bubblewrap"
     calls: list[ExpertCall] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    solver: str = ""
 
-    async def evidence(self) -> tuple[Piece, ...]:
-        """What the skill's services say of the images; what is missing goes into the notes."""
-        pieces, calls, notes = await self.board.gather(self.skill.evidence, self.images)
-        self.calls.extend(calls)
-        self.notes.extend(notes)
-        return pieces
+    async def evidence(self, uses: Sequence[EvidenceUse] | None = None) -> tuple[Piece, ...]:
+        """What services say of the images: those in ``uses``, or else the skill's.
 
-    def prompt(self, evidence: Sequence[Piece] = ()) -> str:
-        """The skill's template, filled."""
-        what = f"{self.registry.path}: skills.{self.skill.name}.prompt"
+        What is missing goes into the notes; RolloutFailure when a service that is not optional could not be asked.
+        """
+        gathered = await self.board.gather(
+            self.skill.evidence if uses is None else uses,
+            self.images,
+            question=self.question,
+            rescale=self.zoom_rescale,
+        )
+        self.calls.extend(gathered.calls)
+        # A pipeline may gather twice; what is missing is missing once.
+        self.notes.extend(note for note in gathered.notes if note not in self.notes)
+        if gathered.failure:
+            raise RolloutFailure(gathered.failure.cause, gathered.failure.detail)
+        return gathered.pieces
+
+    def shown(self, evidence: Sequence[Piece]) -> tuple[Image, ...]:
+        """The images, then the pictures of the evidence, each once: the order that the evidence's text refers to."""
+        pictures = {p.picture.ref.sha256: p.picture for p in evidence if p.picture is not None}
+        return (*self.images, *pictures.values())
+
+    def prompt(
+        self,
+        evidence: Sequence[Piece] = (),
+        *,
+        template: str | None = None,
+        field: str = "prompt",
+        previous: Mapping[str, str] | None = None,
+    ) -> str:
+        """A template filled: the skill's own, or ``template``, which stands in the registry as ``field``.
+
+        ``previous`` are earlier replies by the step's name; they are neutralised like everything that models said.
+        """
         return render_template(
-            self.skill.prompt, what, request=self.request, question=self.question, evidence=list(evidence)
+            self.skill.prompt if template is None else template,
+            f"{self.registry.path}: skills.{self.skill.name}.{field}",
+            request=self.request,
+            question=self.question,
+            evidence=list(evidence),
+            previous={name: neutralise(text) for name, text in (previous or {}).items()},
         ).strip()
 
+    def step(self, name: str) -> Step:
+        """The skill's step of this name, for pipelines that know their steps; UserError without it."""
+        for step in self.skill.steps:
+            if step.name == name:
+                return step
+        raise UserError(f"{self.registry.path}: skills.{self.skill.name}.steps: {name!r} is missing; add it")
+
+    def choose(self, name: str) -> Solver:
+        """The skill's solver of this name, noted as the one that is asked; UserError without it."""
+        if name not in self.skill.solvers:
+            known = ", ".join(self.skill.solvers) or "none"
+            raise UserError(f"{self.registry.path}: skills.{self.skill.name}.solvers: no {name!r}; there are: {known}")
+        self.solver = name
+        self.notes.append(f"solver: {name}")
+        return self.skill.solvers[name]
+
     async def ask(self, text: str, images: Sequence[Image] | None = None) -> str:
-        """The expert's reply; RolloutFailure when it could not be had."""
+        """The expert's reply without its thinking; RolloutFailure when it could not be had.
+
+        ``images`` are shown before the text: the sample's, when not given.
+        """
         shown = self.images if images is None else images
         call = await ask_model(self.client, self.registry, self.expert, text, shown, deadline=self.deadline)
         self.calls.append(call)
         if call.error:
             cause: FailureCause = "deadline" if call.error.startswith("deadline:") else "expert"
             raise RolloutFailure(cause, f"{self.expert.name}: {call.error}")
-        return call.reply
+        return without_thoughts(call.reply)

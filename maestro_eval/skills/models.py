@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
+from maestro_eval.files import fingerprint
 from maestro_eval.registry import Expert, Registry, Service
 from maestro_eval.types import ExpertCall, Image, ImagePart, Message, Part, TextPart
 
@@ -20,6 +21,7 @@ def endpoint_of(registry: Registry, entry: Expert | Service) -> Endpoint:
         concurrency=place.concurrency,
         timeout_s=place.timeout_s,
         max_tries=place.max_tries,
+        kind=place.start,
     )
 
 
@@ -43,5 +45,7 @@ async def ask_model(
         endpoint=endpoint_of(registry, entry),
         messages=(Message("user", tuple(parts)),),
         sampling=entry.sampling,
+        # Which weights, in which precision, with which limits: two engines may serve them under one name.
+        revision=fingerprint([entry.serve.model, entry.serve.args]) if entry.serve else "",
     )
     return await client.call(ask, deadline=deadline)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from maestro_eval.skills.context import SkillContext
+from maestro_eval.skills.pipelines import ask, classify, code, direct, dispatch, steps
 from maestro_eval.types import ExpertCall, Failed, RolloutFailure, UserError
 
 Pipeline = Callable[[SkillContext], Awaitable[str]]
@@ -23,12 +24,14 @@ class SkillResult(Struct, frozen=True):
     failure: Failed | None = None
 
 
-async def ask(context: SkillContext) -> str:
-    """Consult the skill's services about every image, then put the filled prompt to the expert once."""
-    return await context.ask(context.prompt(await context.evidence()))
-
-
-PIPELINES: dict[str, Pipeline] = {"ask": ask}
+PIPELINES: dict[str, Pipeline] = {
+    "ask": ask,
+    "direct": direct,
+    "steps": steps,
+    "classify": classify,
+    "dispatch": dispatch,
+    "code": code,
+}
 
 
 def find_pipeline(name: str) -> Pipeline:

@@ -1,28 +1,106 @@
-"""Fit text into a token budget without a tokenizer."""
+"""Fit text into a token budget.
+
+A :class:`Ruler` says where tokens end. Without a tokenizer it estimates 4 characters a token: near enough for
+English, low for CJK, and free. With one the count is the model's own, up to the seam: what is kept may be
+tokenized a little differently than it was within the whole.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
+
+from maestro_eval.types import UserError
+
+ESTIMATE = "estimate"
 
 _CHARACTERS_PER_TOKEN = 4
 _CUT = "\n[… {} characters left out …]\n"
 
+Spans = Callable[[str], Sequence[tuple[int, int]]]
+"""From a text to the characters (begin, end) of each of its tokens."""
+
+
+class Ruler:
+    """Measures text in tokens: by ``spans``, or by estimate without them."""
+
+    def __init__(self, spans: Spans | None = None) -> None:
+        self._spans = spans
+
+    def tail_start(self, text: str, tokens: int) -> int:
+        """Where the last ``tokens`` tokens of ``text`` begin; 0 when it has no more than that."""
+        if self._spans is None:
+            return max(0, len(text) - tokens * _CHARACTERS_PER_TOKEN)
+        spans = self._spans(text)
+        if len(spans) <= tokens:
+            return 0
+        if not tokens:
+            return len(text)
+        # Tokens may share a character (bytes of one emoji): all of it is kept, or nothing.
+        return spans[-tokens - 1][1]
+
+    def head_end(self, text: str, tokens: int) -> int:
+        """Where the first ``tokens`` tokens of ``text`` end; its length when it has no more than that."""
+        if self._spans is None:
+            return min(len(text), tokens * _CHARACTERS_PER_TOKEN)
+        spans = self._spans(text)
+        return len(text) if len(spans) <= tokens else spans[tokens][0]
+
+
+_ESTIMATING = Ruler()
+
+
+@lru_cache(maxsize=8)
+def ruler(tokenizer: str = ESTIMATE) -> Ruler:
+    """The ruler for ``estimate`` or a ``tokenizer.json``; UserError when that cannot be had."""
+    if tokenizer == ESTIMATE:
+        return _ESTIMATING
+    if not Path(tokenizer).is_file():
+        raise UserError(f"tokenizer {tokenizer}: no such file; give the path of a tokenizer.json, or {ESTIMATE!r}")
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise UserError(f"tokenizer {tokenizer}: needs a package; pip install tokenizers (or {ESTIMATE!r})") from error
+    try:
+        loaded = Tokenizer.from_file(tokenizer)
+    except Exception as error:  # the library raises bare Exception for whatever is wrong with the file
+        reason = " ".join(str(error).split())
+        raise UserError(f"tokenizer {tokenizer}: not a tokenizer.json ({reason})") from None
+    # A file may carry the limits of its model's training; they are not ours.
+    loaded.no_truncation()
+    loaded.no_padding()
+
+    def spans(text: str) -> Sequence[tuple[int, int]]:
+        offsets: Sequence[tuple[int, int]] = loaded.encode(text, add_special_tokens=False).offsets
+        return offsets
+
+    return Ruler(spans)
+
 
 def estimate_tokens(text: str) -> int:
-    """Tokens of ``text`` at 4 characters each, rounded up: near enough for English, low for CJK."""
+    """Tokens of ``text`` at 4 characters each, rounded up."""
     return -(-len(text) // _CHARACTERS_PER_TOKEN)
 
 
-def clip(text: str, tokens: int, keep: Literal["ends", "tail"] = "ends") -> str:
-    """``text`` within about ``tokens`` tokens, with a mark that says how much is gone.
+def clip(
+    text: str,
+    tokens: int,
+    keep: Literal["ends", "tail"] = "ends",
+    *,
+    measure: Ruler = _ESTIMATING,
+    mark: bool = True,
+) -> str:
+    """``text`` within about ``tokens`` tokens; ``mark`` says in it how much is gone.
 
-    ``ends`` keeps the beginning and the end in equal parts, ``tail`` the end only.
+    ``ends`` keeps the beginning and the end in equal parts (an odd token goes to the end); ``tail`` keeps the end only.
     """
-    budget = tokens * _CHARACTERS_PER_TOKEN
-    if len(text) <= budget:
+    begin = measure.tail_start(text, tokens)
+    if begin == 0:
         return text
-    mark = _CUT.format(len(text) - budget)
     if keep == "tail":
-        return mark.lstrip() + text[len(text) - budget :]
-    head = budget // 2
-    return text[:head] + mark + text[len(text) - (budget - head) :]
+        return (_CUT.format(begin).lstrip() if mark else "") + text[begin:]
+    end = measure.head_end(text, tokens // 2)
+    begin = measure.tail_start(text, tokens - tokens // 2)
+    return text[:end] + (_CUT.format(begin - end) if mark else "") + text[begin:]

@@ -35,4 +35,4 @@ class Resolution(Struct, frozen=True):
 
     expert: str | None
     skill: str | None
-    rule: Literal["exact", "alias", "lenient", "unknown"]
+    rule: Literal["exact", "alias", "lenient", "substring", "unknown"]

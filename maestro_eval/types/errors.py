@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from maestro_eval.types.sample import Sample
+
+if TYPE_CHECKING:
+    from maestro_eval.types.rollout import ExpertCall
 
 FailureCause = Literal["sample", "policy", "expert", "service", "deadline", "harness"]
 
@@ -29,9 +32,13 @@ class SampleError(MaestroError):
 
 
 class RolloutFailure(MaestroError):
-    """What ends a rollout as ``failed``: ``cause`` says whose fault, ``detail`` is one line."""
+    """What ends a rollout as ``failed``: ``cause`` says whose fault, ``detail`` is one line.
 
-    def __init__(self, cause: FailureCause, detail: str) -> None:
+    ``calls`` are model calls that are recorded nowhere else, the failed one among them.
+    """
+
+    def __init__(self, cause: FailureCause, detail: str, calls: tuple[ExpertCall, ...] = ()) -> None:
         super().__init__(f"{cause}: {detail}")
         self.cause: FailureCause = cause
         self.detail = detail
+        self.calls = calls

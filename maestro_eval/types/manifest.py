@@ -35,7 +35,11 @@ class PromptRecord(Struct, frozen=True):
 
 
 class RegistryRecord(Struct, frozen=True):
-    """Which registry: where it came from and what it held."""
+    """Which registry: where it came from and what it held.
+
+    ``entries`` holds the content hash of every expert, service, skill (``skills.NAME``) and prompt, of which
+    ``hash`` is made: it tells what differs between two registries that are gone.
+    """
 
     name: str
     path: str
@@ -43,6 +47,7 @@ class RegistryRecord(Struct, frozen=True):
     experts: dict[str, str] = field(default_factory=dict)
     services: dict[str, str] = field(default_factory=dict)
     skills: tuple[str, ...] = ()
+    entries: dict[str, str] = field(default_factory=dict)
 
 
 class RunManifest(Struct, frozen=True):

@@ -39,6 +39,8 @@ class ExpertCall(Struct, frozen=True):
 
     ``name`` is the registry's entry, ``model`` what was asked for at ``endpoint``. ``tries`` counts
     HTTP requests. ``error`` is empty when the call succeeded, else one line that begins with its kind.
+    ``cached`` says that the reply came from the call cache, or from the same call in flight beside it: it
+    cost no request (``tries`` is 0), and ``usage`` is what the reply cost when it was made.
     """
 
     kind: Literal["expert", "service", "policy"]
@@ -53,6 +55,7 @@ class ExpertCall(Struct, frozen=True):
     tries: int = 1
     error: str = ""
     timing: Timing = Timing()
+    cached: bool = False
 
 
 class Completion(Struct, frozen=True):
@@ -68,7 +71,7 @@ class Turn(Struct, frozen=True):
     """One generation of the policy and what came of it.
 
     ``text`` is what the policy wrote, whole. ``observation`` is the text that the policy was given
-    back (``None`` when the turn ended the rollout). ``notes`` say what was left out or went wrong
+    back (``None`` when the turn ended the rollout, or was dropped). ``notes`` say what was left out or went wrong
     without ending the rollout, a missing service for instance.
     """
 

@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from integration.conftest import ROOT, command, environment
 
 from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk, RetryPolicy
 from maestro_eval.types import ExpertCall, Message, Sampling, TextPart
@@ -75,6 +78,69 @@ def test_a_server_that_is_killed_becomes_errors_of_the_calls_and_never_an_except
     assert all(call.error.startswith("connection:") for call in calls)
     assert all(call.tries == 2 for call in calls)
     assert len(logged(log)) == 8
+
+
+@contextmanager
+def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``maestro-eval serve --simulate`` with these arguments."""
+    process = subprocess.Popen(
+        command("serve", "--simulate", "--port", "0", *arguments), env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("listening http://127.0.0.1:")
+            yield process, line.split()[1]
+        finally:
+            process.kill()
+
+
+def test_serve_simulate_behaves_as_its_flags_say():
+    flags = ("--reply", "Answer: 8", "--model", "m", "--fault", "503@1", "--fault", "empty@3", "--decode", "0.05")
+    with served(*flags) as (process, url):
+        first, second = asyncio.run(ask_all(url, 1)), asyncio.run(ask_all(url, 1))
+        with urllib.request.urlopen(url.removesuffix("/v1") + "/metrics") as response:
+            metrics = response.read().decode()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0
+    assert (first[0].reply, first[0].tries) == ("Answer: 8", 2)
+    assert first[0].timing.elapsed_s > 0.15
+    assert second[0].error.startswith("malformed")
+    assert 'vllm:request_success_total{engine="0",model_name="m",finished_reason="stop"} 1.0' in metrics
+
+
+def test_serve_simulate_refuses_what_it_cannot_do_in_one_line(cli):
+    with served() as (_, url):
+        taken = cli("serve", "--simulate", "--port", url.split(":")[2].split("/")[0])
+    for done, said in [
+        (taken, "cannot listen there"),
+        (cli("serve", "--simulate", "--fault", "explode@1"), "--fault explode@1: expected KIND@N"),
+        (cli("serve", "embedded", "--cache-tokens", "5"), "--cache-tokens goes with --simulate"),
+    ]:
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_benchmark_measures_each_way_of_calling():
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks/client.py", "--asked", "8", "--rounds", "2", "--latency", "0.1", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    measured = json.loads(done.stdout)
+    assert [row["way"] for row in measured["rows"]] == [
+        "bare aiohttp",
+        "client",
+        "client, cache misses",
+        "client, cache hits",
+    ]
+    assert all(row["calls"] == 16 and 0 < row["cpu_ms"] < 50 for row in measured["rows"])
+    assert all(0.2 < row["share"] <= 1 for row in measured["rows"][:3])
+    assert measured["rows"][3]["wall_s"] < 0.1 < measured["rows"][1]["wall_s"]
+    assert done.returncode == (0 if measured["met"] else 1)
 
 
 def test_the_process_ends_with_its_parent():

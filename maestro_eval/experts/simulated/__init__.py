@@ -2,7 +2,8 @@
 
 In asynchronous code ``async with SimulatedServer(reply="Answer: 4") as server``, in synchronous code
 ``with simulated_in_thread(reply="Answer: 4") as server``, in another process
-``python -m maestro_eval.experts.simulated``. ``server.url`` ends in ``/v1``.
+``python -m maestro_eval.experts.simulated``, on the command line ``maestro-eval serve --simulate``.
+``server.url`` ends in ``/v1``.
 """
 
 from maestro_eval.experts.simulated.behaviour import (
@@ -14,6 +15,7 @@ from maestro_eval.experts.simulated.behaviour import (
     at_random,
     on_requests,
 )
+from maestro_eval.experts.simulated.faults import parse_faults
 from maestro_eval.experts.simulated.server import ServedRequest, SimulatedServer
 from maestro_eval.experts.simulated.thread import simulated_in_thread
 
@@ -27,5 +29,6 @@ __all__ = [
     "always",
     "at_random",
     "on_requests",
+    "parse_faults",
     "simulated_in_thread",
 ]

@@ -17,16 +17,25 @@ Rule = Callable[[dict[str, Any]], str]
 
 
 class Latency(Struct, frozen=True):
-    """Seconds that a reply takes once it is served, and how many are served at once; the rest queue."""
+    """Seconds that a reply takes once it is served, and what bounds how many are served at once; the rest queue.
+
+    base_s and per_prompt_token_s pass before the first token (the prefill), per_completion_token_s for each token
+    of the reply. slots: requests at once. cache_tokens: tokens of all of them together, prompts and replies.
+    """
 
     base_s: float = 0.0
     per_prompt_token_s: float = 0.0
     per_completion_token_s: float = 0.0
     slots: int = 256
+    cache_tokens: int = 2**20
 
-    def seconds(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """How long one reply takes, queueing not counted."""
-        return self.base_s + self.per_prompt_token_s * prompt_tokens + self.per_completion_token_s * completion_tokens
+    def prefill_s(self, prompt_tokens: int) -> float:
+        """Until the first token, queueing not counted."""
+        return self.base_s + self.per_prompt_token_s * prompt_tokens
+
+    def decode_s(self, completion_tokens: int) -> float:
+        """From the first token to the last."""
+        return self.per_completion_token_s * completion_tokens
 
 
 class Fault(Struct, frozen=True):

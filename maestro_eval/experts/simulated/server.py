@@ -1,4 +1,4 @@
-"""The simulated server: ``/v1/chat/completions``, ``/v1/models`` and ``/health`` on loopback.
+"""The simulated server: ``/v1/chat/completions``, ``/v1/models``, ``/health`` and ``/metrics`` on loopback.
 
 It keeps to what vLLM does where a client could notice: an unknown model is a 404, a wrong key a 401, ``stop``
 and ``max_tokens`` cut the reply, requests beyond its slots queue silently. Tokens are estimated (4 characters
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -19,6 +20,8 @@ from aiohttp import web
 from msgspec import Struct
 
 from maestro_eval.experts.simulated.behaviour import Fault, FaultPlan, Latency, Rule
+from maestro_eval.experts.simulated.engine import Engine
+from maestro_eval.experts.simulated.metrics import CONTENT_TYPE, ServerState, render_metrics
 from maestro_eval.text import estimate_tokens
 
 _IMAGE_TOKENS = 256
@@ -62,12 +65,14 @@ class SimulatedServer:
     ) -> None:
         self._rule = _as_rule(reply)
         self._models = tuple(models)
-        self._latency = latency
         self._faults = faults or (lambda number: None)
         self._api_key = api_key
         self._port = port
         self._on_request = on_request
-        self._slots = asyncio.Semaphore(latency.slots)
+        self._engine = Engine(latency)
+        # Counters of ``/metrics``: by why a request ended, and of tokens. Requests with a fault are in none.
+        self._finished = Counter({"stop": 0, "length": 0, "abort": 0})
+        self._prompt_tokens = self._generation_tokens = 0
         self._closing = asyncio.Event()
         self._in_flight = 0
         self._runner: web.AppRunner | None = None
@@ -85,6 +90,7 @@ class SimulatedServer:
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_get("/health", self._health)
+        app.router.add_get("/metrics", self._metrics)
         # A request whose client has gone gives its slot back at once, and none outlives the server.
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2, access_log=None)
         await runner.setup()
@@ -101,6 +107,19 @@ class SimulatedServer:
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response()
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        state = ServerState(
+            model=self._models[0] if self._models else "simulated",
+            running=self._engine.running,
+            waiting=self._engine.waiting,
+            cache_usage=self._engine.cache_usage,
+            preemptions=self._engine.preemptions,
+            prompt_tokens=self._prompt_tokens,
+            generation_tokens=self._generation_tokens,
+            finished=self._finished,
+        )
+        return web.Response(body=render_metrics(state).encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _list_models(self, request: web.Request) -> web.Response:
         if not self._authorised(request):
@@ -127,8 +146,14 @@ class SimulatedServer:
                 return _error(400, str(error))
             text, finish_reason = _cut(reply, asked)
             prompt, completion = asked.prompt_tokens(), estimate_tokens(text)
-            async with self._slots:
-                await asyncio.sleep(self._latency.seconds(prompt, completion))
+            try:
+                await self._engine.serve(prompt, completion)
+            except asyncio.CancelledError:
+                self._finished["abort"] += 1
+                raise
+            self._finished[finish_reason] += 1
+            self._prompt_tokens += prompt
+            self._generation_tokens += completion
             answer = msgspec.json.encode(_completion(asked.model, text, finish_reason, prompt, completion))
             if fault is None:
                 return web.Response(body=answer, content_type="application/json")

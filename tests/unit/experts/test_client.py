@@ -330,6 +330,30 @@ async def test_a_reply_always_cut_off_is_malformed():
     assert call.tries == 2
 
 
+async def test_a_reply_given_up_by_the_server_is_asked_for_again():
+    given_up = b'{"choices": [{"message": {"content": "half"}, "finish_reason": "abort"}]}'
+    whole = b'{"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}'
+    replies = iter([given_up, whole])
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = next(replies)
+        writer.write(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    server, url = await raw_server(handle)
+    async with server, ExpertClient(retry=QUICK) as client:
+        call = await client.call(question(Endpoint("e", url)))
+    assert (call.reply, call.tries, call.error) == ("whole", 2, "")
+
+
+async def test_half_a_surrogate_pair_in_a_question_costs_that_character_and_not_the_call():
+    async with SimulatedServer(reply=lambda body: body["messages"][0]["content"]) as server, ExpertClient() as client:
+        call = await client.call(question(Endpoint("e", server.url), "2+2? \ud83d"))
+    assert (call.request, call.reply, call.error) == ("2+2? \ufffd", "2+2? \ufffd", "")
+
+
 async def test_a_reply_beyond_the_size_limit_is_malformed():
     async with SimulatedServer(reply="x" * 200_000) as server, ExpertClient(max_reply_bytes=100_000) as client:
         call = await client.call(question(Endpoint("e", server.url)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 import urllib.request
 
@@ -103,8 +104,56 @@ async def test_requests_beyond_the_slots_queue():
     assert max(request.in_flight for request in server.requests) > 2
 
 
-def test_latency_counts_tokens_of_both_sides():
-    assert Latency(1.0, 0.1, 0.01).seconds(10, 100) == pytest.approx(3.0)
+def test_latency_counts_the_prompt_before_the_first_token_and_the_reply_after_it():
+    latency = Latency(base_s=1.0, per_prompt_token_s=0.1, per_completion_token_s=0.01)
+    assert latency.prefill_s(10) == pytest.approx(2.0)
+    assert latency.decode_s(100) == pytest.approx(1.0)
+
+
+SAMPLE = re.compile(r'vllm:(\w+)\{engine="0",model_name="([^"]*)"(?:,finished_reason="(\w+)")?\} ([0-9.e+-]+)')
+
+
+async def metrics_of(server: SimulatedServer) -> dict[str, float]:
+    """Every sample of /metrics; one with a reason as ``name.reason``."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(server.url.removesuffix("/v1") + "/metrics") as response,
+    ):
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        lines = (await response.text()).splitlines()
+    samples = [SAMPLE.fullmatch(line) for line in lines if not line.startswith("#")]
+    assert all(samples)
+    for match in samples:
+        assert any(line.startswith(f"# TYPE vllm:{match[1]} ") for line in lines)
+    return {match[1] + (f".{match[3]}" if match[3] else ""): float(match[4]) for match in samples}
+
+
+async def test_metrics_tell_who_runs_who_waits_and_how_full_the_cache_is():
+    latency = Latency(base_s=30.0, slots=2, cache_tokens=100)
+    async with SimulatedServer(reply="x" * 40, latency=latency) as server:
+        tasks = [asyncio.create_task(post(server, "q" * 80)) for _ in range(5)]
+        while len(server.requests) < 5:  # noqa: ASYNC110  the server has no event for it
+            await asyncio.sleep(0.01)
+        busy = await metrics_of(server)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        while (idle := await metrics_of(server))["request_success_total.abort"] < 5:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert (busy["num_requests_running"], busy["num_requests_waiting"]) == (2, 3)
+    assert busy["kv_cache_usage_perc"] == pytest.approx(0.4)
+    assert (idle["num_requests_running"], idle["num_requests_waiting"], idle["kv_cache_usage_perc"]) == (0, 0, 0)
+
+
+async def test_metrics_count_requests_by_their_end_and_tokens_by_their_side():
+    async with SimulatedServer(reply="x" * 40, models=("m",), faults=on_requests({4: Fault("status", 500)})) as server:
+        for settings in ({}, {}, {"max_tokens": 5}, {}):
+            await post(server, "q" * 12, **settings)
+        counted = await metrics_of(server)
+    assert counted["request_success_total.stop"] == 2
+    assert counted["request_success_total.length"] == 1
+    assert (counted["prompt_tokens_total"], counted["generation_tokens_total"]) == (9, 25)
+    assert counted["num_preemptions_total"] == 0
 
 
 def test_random_faults_depend_on_seed_and_number_alone():

@@ -29,11 +29,30 @@ def wire_image(data: bytes, media_type: str = "image/png") -> Image:
 
 def sent(*messages: Message, sampling: Sampling = GREEDY) -> dict:
     ask = ModelAsk("expert", "a", "model-a", Endpoint("e", "http://127.0.0.1:1/v1"), messages, sampling)
-    return json.loads(encode_ask(ask, DataUrls()))
+    return json.loads(encode_ask(ask, DataUrls().url))
 
 
 def completion(message: object, **choice: object) -> bytes:
     return json.dumps({"choices": [{"message": message, **choice}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "as_sent"), [("cut \ud83d", "cut \ufffd"), ("\ude00\ud83d.", "\ufffd\ufffd."), ("\ud83d\ude00", "😀")]
+)
+def test_halves_of_surrogate_pairs_are_replaced_and_pairs_are_joined(text, as_sent):
+    said = Message("user", (TextPart(text), ImagePart(wire_image(b"i")), TextPart(text)))
+    body = sent(said, sampling=Sampling(stop=(text,)))
+    content = body["messages"][0]["content"]
+    assert [part.get("text") for part in content] == [as_sent, None, as_sent]
+    assert body["stop"] == [as_sent]
+    assert last_user_text((said,)) == as_sent * 2
+
+
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_a_reply_that_the_server_gave_up_is_none(reason):
+    with pytest.raises(MalformedReplyError, match=reason) as caught:
+        decode_reply(completion({"content": "half an ans"}, finish_reason=reason))
+    assert caught.value.retry
 
 
 def test_adjacent_text_of_any_origin_is_sent_as_one_plain_string():

@@ -54,8 +54,9 @@ async def test_an_address_as_vllm_prints_it_will_do(tmp_path):
 
 async def test_an_endpoint_that_fails_is_the_policys_failure(policy_of):
     async with policy_of("openai:URL#m", faults=always(Fault("status", 400))) as (policy, messages, _):
-        with pytest.raises(RolloutFailure, match=r"policy: http 400: "):
+        with pytest.raises(RolloutFailure, match=r"policy: http 400: ") as caught:
             await policy.generate(messages, Sampling())
+    assert [(call.kind, call.error[:8]) for call in caught.value.calls] == [("policy", "http 400")]
 
 
 async def test_an_endpoint_where_nobody_is_cannot_be_asked_for_its_model(tmp_path):
@@ -99,5 +100,6 @@ async def test_direct_leaves_thinking_out_and_tags_do_not_act(policy_of, reply, 
 
 async def test_directs_expert_that_is_down_is_the_experts_failure(policy_of):
     async with policy_of("direct:reader", faults=always(Fault("status", 503))) as (policy, messages, _):
-        with pytest.raises(RolloutFailure, match=r"expert: reader: http 503: "):
+        with pytest.raises(RolloutFailure, match=r"expert: reader: http 503: ") as caught:
             await policy.generate(messages, Sampling())
+    assert [(call.kind, call.name, call.error[:8]) for call in caught.value.calls] == [("expert", "reader", "http 503")]

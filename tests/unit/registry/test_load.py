@@ -5,7 +5,7 @@ import pytest
 from small_worlds import registry_text, small_registry
 
 from maestro_eval.files import bundled
-from maestro_eval.registry import load_registry
+from maestro_eval.registry import EvidenceUse, ServeBlock, entry_hashes, load_registry
 from maestro_eval.types import UserError
 
 
@@ -41,7 +41,7 @@ def test_a_registry_is_read_whole(tmp_path):
     assert registry.experts["reader"].aliases == ("ocr",)
     assert registry.endpoints["here"].url == "http://10.0.0.1:8000/v1"
     assert registry.endpoints["here"].max_tries == 3
-    assert registry.skills["Read_Text"].evidence == ("spotter",)
+    assert registry.skills["Read_Text"].evidence == (EvidenceUse("spotter"),)
     assert "{{ request }}" in registry.skills["Read_Text"].prompt
 
 
@@ -76,11 +76,77 @@ def test_a_registry_may_extend_a_bundled_one_by_name_and_another_folders_by_path
     assert load_registry(leaf).experts == load_registry("embedded").experts
 
 
-def test_the_prompt_of_the_nearest_file_that_has_one_is_taken(write):
+def test_each_prompt_is_taken_from_the_nearest_file_that_sets_it(write):
     write("Mine: {{ question }}", "mine.j2")
-    write(registry_text(more="prompt: {user: mine.j2}"))
-    leaf = write("name: leaf\nextends: small.yaml\n", "leaf.yaml")
-    assert load_registry(leaf).prompts.user == "Mine: {{ question }}"
+    write("Theirs: {{ question }}", "theirs.j2")
+    write("You coordinate.", "system.j2")
+    write(registry_text(more="prompt: {system: system.j2, user: theirs.j2}"))
+    leaf = load_registry(write("name: leaf\nextends: small.yaml\n", "leaf.yaml"))
+    assert (leaf.prompts.system, leaf.prompts.user) == ("You coordinate.", "Theirs: {{ question }}")
+    leaf = load_registry(write("name: leaf\nextends: small.yaml\nprompt: {user: mine.j2}\n", "leaf.yaml"))
+    assert (leaf.prompts.system, leaf.prompts.user) == ("You coordinate.", "Mine: {{ question }}")
+
+
+def test_an_inherited_prompt_that_no_longer_fits_is_told_where_it_stands(write):
+    write("{{ experts[2].name }}", "system.j2")
+    more = "  third: {model: m, endpoint: here, description: d}\nprompt: {system: system.j2}"
+    text = registry_text().replace("services:", f"{more.splitlines()[0]}\nservices:") + more.splitlines()[1]
+    parent = write(text)
+    assert load_registry(parent).prompts.system == "{{ experts[2].name }}"
+    leaf = write("name: leaf\nextends: small.yaml\nremove: {experts: [third]}\n", "leaf.yaml")
+    with pytest.raises(UserError, match=rf"^{parent}:\d+: prompt\.system: system\.j2: cannot be rendered"):
+        load_registry(leaf)
+
+
+# All that a skill may hold
+
+RICH = registry_text(
+    more="""
+  Read_Chart:
+    description: Charts.
+    pipeline: classify
+    evidence: [spotter, {service: captioner, images: first, limit: 2}]
+    prompt: prompts/plain.j2
+    default_solver: bar
+    options: {rounds: 3, strict: true, share: 0.5, mode: fast}
+    solvers:
+      bar: {prompt: bar.j2, keywords: [bar, column]}
+      pie: {prompt: bar.j2, keywords: [pie], evidence: [], description: Rings.}
+  Solve:
+    description: In steps.
+    pipeline: steps
+    steps:
+      - {name: look, prompt: look.j2}
+      - {name: solve, prompt: solve.j2}
+"""
+)
+
+
+@pytest.fixture
+def rich(write):
+    write("After {{ previous.classify }}: {{ request }}", "bar.j2")
+    write("Look: {{ question }}", "look.j2")
+    write("Seen: {{ previous.look }} {% for p in evidence %}{{ p.text }}{% endfor %}", "solve.j2")
+    return lambda old="", new="": write(RICH.replace(old, new, 1) if old else RICH)
+
+
+def test_solvers_steps_evidence_and_options_are_read_with_their_templates(rich):
+    chart, solve = (load_registry(rich()).skills[name] for name in ("Read_Chart", "Solve"))
+    assert chart.evidence == (EvidenceUse("spotter"), EvidenceUse("captioner", "first", 2))
+    assert chart.solvers["bar"].keywords == ("bar", "column")
+    assert chart.solvers["bar"].prompt == "After {{ previous.classify }}: {{ request }}"
+    assert (chart.solvers["bar"].evidence, chart.solvers["pie"].evidence) == (None, ())
+    assert chart.options == {"rounds": 3, "strict": True, "share": 0.5, "mode": "fast"}
+    assert [type(value) for value in chart.options.values()] == [int, bool, float, str]
+    assert [(step.name, step.prompt[:4]) for step in solve.steps] == [("look", "Look"), ("solve", "Seen")]
+    assert solve.prompt == ""
+
+
+def test_a_model_may_say_how_it_is_served(write):
+    serve = "    description: Counts coloured objects.\n    serve: {model: org/counter, args: {dtype: half}, gpus: 2}"
+    text = registry_text().replace("    description: Counts coloured objects.", serve)
+    expert = load_registry(write(text)).experts["counter"]
+    assert expert.serve == ServeBlock("org/counter", {"dtype": "half"}, 2)
 
 
 def test_a_chain_that_comes_back_is_refused(write):
@@ -227,7 +293,7 @@ TEMPLATES = {
     "skill: unfilled in a branch not taken": (
         "skill",
         "{% if request == 'x' %}{{ reqest }}{% endif %}",
-        "nothing fills 'reqest'; there are request, question, evidence",
+        "nothing fills 'reqest'; there are request, question, evidence, previous",
     ),
     "skill: evidence's field": ("skill", "{% for e in evidence %}{{ e.txt }}{% endfor %}", "no attribute 'txt'"),
     "skill: syntax": ("skill", "line\n{% if %}", "line 2: not a valid template"),
@@ -312,3 +378,30 @@ def test_the_hash_stays_with_address_time_and_place(write):
     assert registry.hash == before
     started = msgspec.structs.replace(registry, endpoints={}, path="nowhere")
     assert started.hash == before
+
+
+def test_the_hash_is_made_of_the_entries_hashes(rich):
+    before = load_registry(rich())
+    after = load_registry(rich("keywords: [bar, column]", "keywords: [bar, columns]"))
+    old, new = entry_hashes(before), entry_hashes(after)
+    assert list(old)[:2] == ["experts.reader", "experts.counter"]
+    assert {"services.spotter", "skills.Solve", "prompt.system", "prompt.user"} <= set(old)
+    assert {name for name in old if old[name] != new[name]} == {"skills.Read_Chart"}
+    assert before.hash != after.hash
+
+
+def test_a_skills_hash_follows_the_texts_of_its_steps_and_solvers(rich, write):
+    before = entry_hashes(load_registry(rich()))
+    write("Other: {{ request }}", "bar.j2")
+    middle = entry_hashes(load_registry(rich()))
+    write("Other: {{ question }}", "look.j2")
+    after = entry_hashes(load_registry(rich()))
+    assert {name for name in before if before[name] != middle[name]} == {"skills.Read_Chart"}
+    assert {name for name in before if middle[name] != after[name]} == {"skills.Solve"}
+
+
+@pytest.mark.parametrize(("new", "same"), [("gpus: 4", True), ("args: {dtype: half}", False)])
+def test_the_hash_follows_what_is_served_and_not_on_how_many_gpus(write, new, same):
+    text = registry_text().replace("    description: Counts", "    serve: {model: m}\n    description: Counts")
+    before = load_registry(write(text)).hash
+    assert (load_registry(write(text.replace("{model: m}", f"{{model: m, {new}}}"))).hash == before) is same

@@ -171,7 +171,10 @@ async def test_a_registry_may_name_a_pipeline_of_its_own(world, tmp_path, monkey
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("aks", r"pipeline 'aks': unknown; bundled: ask; or package\.module:function"),
+        (
+            "aks",
+            r"^pipeline 'aks': unknown; bundled: ask, direct, steps, classify, dispatch, code; or package\.module:f",
+        ),
         ("no_such_module:f", "cannot be imported .*no_such_module"),
         ("pipelines_of_mine:f", "cannot be imported .*has no attribute 'f'"),
         ("pipelines_of_mine:not_a_function", "is no function"),

@@ -1,0 +1,221 @@
+r"""The orchestrator's prompt in a release's example Parquet, as templates that give its messages back byte for byte.
+
+The file's columns are ``data_source, prompt, ability, images, reward_model, extra_info``: ``prompt`` is a chat of one
+system and one user message, ``extra_info.question`` the question that stands in the user message. What surrounds the
+question must be the same in every row, but for a run of ``<image>`` at its beginning, one for each of the row's
+images; the template then repeats it. The placeholders stay in the text, which is the released one.
+
+The text is data of others: in a template, whatever Jinja2 would act upon (``{{``, ``{%``, ``{#``, and ``\r``, which it
+would rewrite) is written as a quoted string, so that no text, ``{% endraw %}`` included, can become a statement.
+
+Bounded: the first ``MAX_ROWS`` rows are read, a few at a time, and no message longer than ``MAX_TEXT`` characters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from maestro_eval.registry.records import Prompts
+from maestro_eval.types import UserError
+
+if TYPE_CHECKING:
+    from arro3.core import RecordBatchReader
+
+COLUMNS = ("data_source", "prompt", "ability", "images", "reward_model", "extra_info")
+PLACEHOLDER = "<image>"
+MAX_ROWS = 2000
+MAX_TEXT = 1_000_000
+
+_MAX_FILES = 1000
+_BATCH_ROWS = 8
+_MAGIC = b"PAR1"
+# A short question ("2") may stand in the text many times; which of them is meant, the other rows tell.
+_MAX_PLACES = 1000
+_ACTIVE = re.compile(r"\r|\{(?=[{%#\r]|\Z)")
+_IMAGES = re.compile(rf"(?:{re.escape(PLACEHOLDER)}[ \t\r\n]{{0,8}})+")
+
+
+class ReleasedRow(Struct, frozen=True):
+    """One row, counted from 1: its two messages, the question in the second, and how many images it has."""
+
+    number: int
+    system: str
+    user: str
+    question: str
+    images: int
+
+
+def find_parquet(place: Path) -> Path:
+    """The example file: ``place`` itself, or the one Parquet file below it that has the columns."""
+    if place.is_file():
+        missing = [column for column in COLUMNS if column not in _open(place).schema.names]
+        if missing:
+            raise UserError(
+                f"{place}: column {missing[0]!r} is missing; the release's example Parquet has {', '.join(COLUMNS)}"
+            )
+        return place
+    if not place.is_dir():
+        raise UserError(f"{place}: no such file or folder; give the released repository or its example Parquet")
+    seen = sorted(_first_parquet_files(place))
+    fitting = [file for file in seen if _fits(file)]
+    if not fitting:
+        raise UserError(
+            f"{place}: none of the {len(seen)} *.parquet files in it has the columns {', '.join(COLUMNS)}; "
+            f"give the example Parquet itself"
+        )
+    if len(fitting) > 1:
+        names = ", ".join(str(file.relative_to(place)) for file in fitting[:5])
+        raise UserError(f"{place}: {len(fitting)} Parquet files have the columns ({names}); give one of them")
+    return fitting[0]
+
+
+def read_rows(file: Path) -> list[ReleasedRow]:
+    """The rows (``MAX_ROWS`` at most) of an example file; UserError names the first that is not as it must be."""
+    rows = [_row(file, number, raw) for number, raw in enumerate(_raw_rows(file), start=1)]
+    if not rows:
+        raise UserError(f"{file}: holds no row, so no prompt; give a Parquet file with at least one example")
+    return rows
+
+
+def templates_of(rows: Sequence[ReleasedRow], file: Path) -> Prompts:
+    """Exact templates from which every row's messages come back. UserError: where the rows do not agree."""
+    others = [str(row.number) for row in rows if row.system != rows[0].system]
+    if others:
+        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        raise UserError(
+            f"{file}: several system messages: rows {', '.join(others[:5])}{more} differ from row 1; "
+            f"a registry has one prompt, so split the file"
+        )
+    # One newline at the end of a template is dropped by Jinja2, so each gets one.
+    return Prompts(system=as_template(rows[0].system) + "\n", user=_user_template(rows, file) + "\n", exact=True)
+
+
+def as_template(text: str) -> str:
+    """A template, without a newline of its own at the end, that renders as ``text`` whatever ``text`` holds."""
+    return _ACTIVE.sub(lambda active: r"{{ '\r' }}" if active[0] == "\r" else "{{ '{' }}", text)
+
+
+class _Frame(Struct, frozen=True):
+    """What surrounds the question: ``repeated`` once an image, then ``before``; ``after`` behind it."""
+
+    repeated: str
+    before: str
+    after: str
+
+    def template(self) -> str:
+        images = f"{{{{ {json.dumps(self.repeated)} * images }}}}" if self.repeated else ""
+        return f"{images}{as_template(self.before)}{{{{ question }}}}{as_template(self.after)}"
+
+
+def _user_template(rows: Sequence[ReleasedRow], file: Path) -> str:
+    common: dict[_Frame, None] | None = None
+    for row in rows:
+        frames = dict.fromkeys(_frames(row))
+        if not frames:
+            raise UserError(
+                f"{file}: row {row.number}: no question found: extra_info.question does not stand in the user message"
+            )
+        # Dicts keep the order of preference, which sets would lose.
+        common = frames if common is None else {frame: None for frame in common if frame in frames}
+        if not common:
+            raise UserError(
+                f"{file}: row {row.number}: the user message around the question differs from that of the rows "
+                f"before; a registry has one prompt, so split the file"
+            )
+    return next(iter(common or {})).template()
+
+
+def _frames(row: ReleasedRow) -> Iterator[_Frame]:
+    """All readings of the row's user message; those that repeat the placeholder first."""
+    plain: list[_Frame] = []
+    place = row.user.find(row.question) if row.question else -1
+    while place >= 0 and len(plain) < _MAX_PLACES:
+        plain.append(_Frame("", row.user[:place], row.user[place + len(row.question) :]))
+        place = row.user.find(row.question, place + 1)
+    run = _IMAGES.match(row.user)
+    if run and run[0].count(PLACEHOLDER) == row.images:
+        space = re.match(r"[ \t\r\n]*", run[0][len(PLACEHOLDER) :])
+        for repeated in dict.fromkeys((PLACEHOLDER, PLACEHOLDER + (space[0] if space else ""))):
+            whole = repeated * row.images
+            for frame in plain:
+                if frame.before.startswith(whole):
+                    yield _Frame(repeated, frame.before[len(whole) :], frame.after)
+    yield from plain
+
+
+def _row(file: Path, number: int, raw: dict[str, Any]) -> ReleasedRow:
+    where = f"{file}: row {number}"
+    chat = raw["prompt"]
+    said = [(m.get("role"), m.get("content")) for m in chat if isinstance(m, dict)] if isinstance(chat, list) else []
+    if [role for role, _ in said] != ["system", "user"]:
+        roles = ", ".join(str(role) for role, _ in said[:5]) or "none"
+        raise UserError(f"{where}: prompt should be one system and one user message, but its roles are: {roles}")
+    (_, system), (_, user) = said
+    if not isinstance(system, str) or not isinstance(user, str):
+        raise UserError(f"{where}: prompt: the content of a message should be a string")
+    if max(len(system), len(user)) > MAX_TEXT:
+        raise UserError(f"{where}: prompt: a message is longer than {MAX_TEXT} characters, which no prompt is")
+    info = raw["extra_info"]
+    question = info.get("question") if isinstance(info, dict) else None
+    if not isinstance(question, str) or not question:
+        raise UserError(f"{where}: no question found: extra_info.question should be a string with the row's question")
+    return ReleasedRow(number, system, user, question, len(raw["images"] or ()))
+
+
+def _raw_rows(file: Path) -> Iterator[dict[str, Any]]:
+    left = MAX_ROWS
+    reader = iter(_open(file))
+    while left > 0:
+        try:
+            batch = next(reader, None)
+        except Exception as error:  # arro3 raises its own for a page that does not decode
+            raise UserError(f"{file}: damaged Parquet ({' '.join(str(error).split())}); fetch it again") from error
+        if batch is None:
+            return
+        for index in range(min(left, batch.num_rows)):
+            left -= 1
+            yield {name: batch.column(name)[index].as_py() for name in ("prompt", "extra_info", "images")}
+
+
+def _fits(file: Path) -> bool:
+    try:
+        return set(COLUMNS) <= set(_open(file).schema.names)
+    except UserError:
+        return False  # a damaged file that nobody asked for
+
+
+def _first_parquet_files(place: Path) -> Iterator[Path]:
+    for count, file in enumerate(place.rglob("*.parquet")):
+        if count == _MAX_FILES:
+            return
+        if file.is_file():
+            yield file
+
+
+def _open(file: Path) -> RecordBatchReader:
+    from arro3.io import read_parquet
+
+    damaged = f"{file}: not a complete Parquet file; fetch it again"
+    try:
+        with file.open("rb") as stream:
+            begins = stream.read(4)
+            stream.seek(-4, 2)
+            ends = stream.read(4)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read as Parquet ({error.strerror})") from error
+    # arro3 panics, with a backtrace on standard error, where a look at both ends would do.
+    if begins != _MAGIC or ends != _MAGIC:
+        raise UserError(damaged)
+    try:
+        return read_parquet(file, batch_size=_BATCH_ROWS)
+    except BaseException as error:
+        # A panic of Rust code is no Exception in Python; everything else of that rank is not ours to catch.
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise UserError(damaged) from error
+        raise

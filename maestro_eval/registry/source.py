@@ -1,0 +1,114 @@
+"""Registry files as written: found, read along ``extends``, checked against the schema.
+
+A registry is named by a path or by the name of a bundled one (``embedded``). ``extends`` takes the same, with a path
+relative to the file that says it. What is wrong with a file is told in one line, with the place and the mend.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from maestro_eval.files import YamlDocument, bundled, load_yaml
+from maestro_eval.registry.schema import RegistryFile
+from maestro_eval.types import UserError
+
+
+class Source:
+    """One file of the ``extends`` chain."""
+
+    def __init__(self, path: Path) -> None:
+        self.document: YamlDocument = load_yaml(path)
+        try:
+            self.file = RegistryFile.model_validate(self.document.data)
+        except ValidationError as error:
+            raise UserError(_explain(error, self.document)) from None
+
+    def place(self, field: Sequence[str | int]) -> str:
+        """``file:line: field``, the beginning of every complaint."""
+        return f"{self.document.where(field)}: {'.'.join(map(str, field))}"
+
+    def template(self, name: str, field: Sequence[str | int]) -> str:
+        """The text of a template file, looked for beside this file and then among the bundled ones."""
+        for folder in (self.document.path.parent, bundled("registries")):
+            candidate = folder / name
+            if candidate.is_file():
+                try:
+                    return candidate.read_text(encoding="utf-8")
+                except (OSError, UnicodeDecodeError) as error:
+                    raise UserError(f"{self.place(field)}: {candidate} cannot be read ({error})") from error
+        raise UserError(
+            f"{self.place(field)}: no template file {name!r} beside this registry or among the bundled ones"
+        )
+
+
+def read_chain(name_or_path: str | Path) -> list[Source]:
+    """The files from the root of the ``extends`` chain down to the named one."""
+    path = _find(str(name_or_path), beside=None)
+    chain: list[Source] = []
+    seen: list[Path] = []
+    while True:
+        if path.resolve() in seen:
+            raise UserError(f"{chain[0].place(('extends',))}: the chain comes back to {path.name}")
+        seen.append(path.resolve())
+        source = Source(path)
+        chain.insert(0, source)
+        if source.file.extends is None:
+            return chain
+        try:
+            path = _find(source.file.extends, beside=path.parent)
+        except UserError as error:
+            raise UserError(f"{source.place(('extends',))}: {error}") from None
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The end of a complaint about an unknown word."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
+
+
+def _find(name: str, beside: Path | None) -> Path:
+    path = Path(name) if beside is None else beside / name
+    if path.is_file():
+        return path
+    shipped = bundled("registries") / f"{name}.yaml"
+    if "/" not in name and shipped.is_file():
+        return shipped
+    known = sorted(file.stem for file in bundled("registries").glob("*.yaml"))
+    raise UserError(f"registry {name!r}: no such file and no bundled registry; bundled: {', '.join(known)}")
+
+
+def _explain(error: ValidationError, document: YamlDocument) -> str:
+    problems = error.errors()
+    # A misspelt field is missing under its right name as well; the spelling is the news.
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+    field = [step for step in first["loc"] if step != "[key]"]
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "unknown field" + suggest(str(field[-1]), _fields_at(field[:-1]))
+    elif first["type"] == "missing":
+        message = "this field is missing"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{document.where(field)}: {'.'.join(map(str, field))}: {message}{more}"
+
+
+def _fields_at(field: list[Any]) -> list[str]:
+    """The fields that the schema knows where ``field`` leads."""
+    model: Any = RegistryFile
+    entries = False
+    for step in field:
+        if entries:  # The step is an entry's own name, which may well be that of a field.
+            entries = False
+            continue
+        known = getattr(model, "model_fields", {})
+        if step in known:
+            annotation = known[step].annotation
+            entries = getattr(annotation, "__origin__", None) is dict
+            arguments = getattr(annotation, "__args__", ())
+            model = next((a for a in arguments if hasattr(a, "model_fields")), annotation)
+    return [info.alias or name for name, info in getattr(model, "model_fields", {}).items()]

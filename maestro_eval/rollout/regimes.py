@@ -1,0 +1,118 @@
+"""The regimes by name, one changed field by field, and what must hold before a run begins under one.
+
+``default`` is the sane one. ``paper`` is the rollout of the released code as far as it is known; where that leaves
+a choice, ``docs/regimes.md`` writes down our reading. Either can be changed in single fields, which its name then
+tells and the manifest shows.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterable
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from maestro_eval.text import ruler
+from maestro_eval.text.clip import ESTIMATE
+from maestro_eval.types import Regime, Sampling, UserError
+
+DEFAULT = Regime()
+
+PAPER = Regime(
+    name="paper",
+    max_turns=5,
+    max_searches=4,
+    answer_at_first_turn=False,
+    stop_at_tags=False,
+    thinking="first",
+    first_turn_thinking_acts=True,
+    prefer=("first_search", "last_search", "answer"),
+    unusable="drop",
+    show_thinking=False,
+    first_turn_tail=200,
+    names="released",
+    list_known_names=False,
+    reply_tail_chars=1000,
+    observation_tokens=1024,
+    observation_keep="tail",
+    mark_cuts=False,
+    neutralise=False,
+    zoom_rescale=False,
+    on_expert_failure="fail",
+    # Five turns of 8,192 tokens and experts of several steps do not fit the default's quarter of an hour.
+    rollout_deadline_s=3600.0,
+    temperature=1.0,
+    top_p=1.0,
+    max_tokens=8192,
+)
+
+REGIMES = {regime.name: regime for regime in (DEFAULT, PAPER)}
+
+
+def choose_regime(name: str, changes: Iterable[str] = ()) -> Regime:
+    """The regime called ``name`` with ``changes`` (each ``FIELD=VALUE``), renamed after those that change something.
+
+    A value is read by its field's type: ``true`` or ``false``, a number, a word, ``null`` for none, and words with
+    commas for a list. UserError names the field and what it takes.
+    """
+    if name not in REGIMES:
+        raise UserError(f"--regime {name}: unknown; there are {', '.join(REGIMES)}")
+    base = REGIMES[name]
+    types = {field.name: field.type for field in msgspec.structs.fields(Regime) if field.name != "name"}
+    values: dict[str, Any] = {}
+    for change in changes:
+        field, equals, written = (part.strip() for part in change.partition("="))
+        if not equals or field not in types:
+            raise UserError(f"--regime-set {change}: expected FIELD=VALUE with a field of {', '.join(types)}")
+        if field in values:
+            raise UserError(f"--regime-set {change}: {field} is given twice")
+        values[field] = _read(change, written, types[field])
+    if values.get("tokenizer", ESTIMATE) != ESTIMATE:
+        # A run is resumed from wherever its user is then.
+        values["tokenizer"] = os.path.abspath(values["tokenizer"])
+    changed = [field for field, value in values.items() if value != getattr(base, field)]
+    named = f"{name} + {', '.join(changed)}" if changed else name
+    return msgspec.structs.replace(base, name=named, **values)
+
+
+def check_regime(regime: Regime) -> None:
+    """UserError for a value that no rollout can work with, or a tokenizer that cannot be had."""
+    try:
+        msgspec.convert(msgspec.to_builtins(regime), Regime)
+    except msgspec.ValidationError as error:
+        raise UserError(f"regime {regime.name}: {error}") from None
+    ruler(regime.tokenizer)
+
+
+def settle_sampling(sampling: Sampling, regime: Regime) -> Sampling:
+    """``sampling`` with the regime's own settings where it has none."""
+    return msgspec.structs.replace(
+        sampling,
+        temperature=regime.temperature if sampling.temperature is None else sampling.temperature,
+        top_p=regime.top_p if sampling.top_p is None else sampling.top_p,
+        max_tokens=regime.max_tokens if sampling.max_tokens is None else sampling.max_tokens,
+    )
+
+
+def _read(change: str, written: str, wanted: Any) -> Any:
+    words = _words(wanted)
+    raw: Any = [word.strip() for word in written.split(",")] if _is_list(wanted) else written
+    try:
+        return msgspec.convert(raw, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        takes = f"it takes {', '.join(words)}" if words else str(error)
+        raise UserError(f"--regime-set {change}: {takes}") from None
+
+
+def _is_list(wanted: Any) -> bool:
+    return get_origin(wanted) is tuple or any(_is_list(part) for part in get_args(wanted))
+
+
+def _words(wanted: Any) -> tuple[str, ...]:
+    """The words that a field of chosen words may be."""
+    if get_origin(wanted) is Literal:
+        return get_args(wanted)
+    if wanted is bool:
+        return ("true", "false")
+    return tuple(word for part in get_args(wanted) if not isinstance(part, msgspec.Meta) for word in _words(part))

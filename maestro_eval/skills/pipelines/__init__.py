@@ -1,0 +1,10 @@
+"""The bundled pipelines, each an async function from a context to the observation's text."""
+
+from maestro_eval.skills.pipelines.ask import ask
+from maestro_eval.skills.pipelines.classify import classify
+from maestro_eval.skills.pipelines.code import code
+from maestro_eval.skills.pipelines.direct import direct
+from maestro_eval.skills.pipelines.dispatch import dispatch
+from maestro_eval.skills.pipelines.steps import steps
+
+__all__ = ["ask", "classify", "code", "direct", "dispatch", "steps"]

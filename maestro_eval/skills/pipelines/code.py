@@ -1,0 +1,108 @@
+"""A program written by the expert, run against a test that it read from the image, and repaired.
+
+Generated code runs in the sandbox and nowhere else. The program is never shortened: what is cut is no program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import Literal
+
+from msgspec import Struct
+
+from maestro_eval.sandbox import Isolation, Limits, SandboxResult, run_python
+from maestro_eval.skills.context import SkillContext
+from maestro_eval.skills.replies import python_block
+from maestro_eval.text import clip
+from maestro_eval.types import UserError
+
+_DEFAULT_REPAIRS = 3
+_WALL_S = 10.0
+# A traceback's end says what went wrong; a program that prints without end must not fill the next prompt.
+_SHOWN_TOKENS = 500
+
+
+async def code(context: SkillContext) -> str:
+    """Extract a test, generate a program, run both, and repair up to ``options.repairs`` times.
+
+    The skill's steps ``extract``, ``generate`` and ``repair`` hold the prompts. The observation is the last program
+    whole, and whether it ran.
+    """
+    repairs = _repairs(context)
+    previous = {"extract": await _step(context, "extract", {})}
+    test = python_block(previous["extract"], "assert") or ""
+    program = ""
+    for number in range(repairs + 1):
+        name = "repair" if number else "generate"
+        previous["generate"] = await _step(context, name, previous)
+        program = python_block(previous["generate"], "def ") or ""
+        run = await _run(program, test, context.isolation, context.deadline)
+        context.notes.append(f"run {number + 1}: {run.note}")
+        if run.ended != "failed":
+            break
+        previous["run"] = run.shown
+    return _observation(program or previous["generate"], bool(program), run, number)
+
+
+class _Run(Struct, frozen=True):
+    """What came of a program: how it ended, that in one line, and what the expert is shown of it."""
+
+    ended: Literal["passed", "failed", "unrun"]
+    note: str
+    shown: str = ""
+
+
+async def _step(context: SkillContext, name: str, previous: dict[str, str]) -> str:
+    evidence = await context.evidence()
+    text = context.prompt(evidence, template=context.step(name).prompt, field=f"steps.{name}.prompt", previous=previous)
+    return await context.ask(text, context.shown(evidence))
+
+
+async def _run(program: str, test: str, isolation: Isolation, deadline: float | None) -> _Run:
+    if not program:
+        return _Run("failed", "no program in the reply", "The reply held no fenced Python block.")
+    # Printed after the test: a program that ends early, with success, has not passed it.
+    end = secrets.token_hex(8)
+    source = f"{program}\n\n{test}\n\nprint({end!r})\n"
+    left = _WALL_S if deadline is None else deadline - time.monotonic()
+    limits = Limits(wall_s=max(0.1, min(_WALL_S, left)))
+    try:
+        result = await asyncio.to_thread(run_python, source, limits=limits, isolation=isolation)
+    except UserError as error:  # this machine has no sandbox: the program is worth having all the same
+        return _Run("unrun", f"not run: {error}", str(error))
+    return _judged(result, end, bool(test))
+
+
+def _judged(result: SandboxResult, end: str, tested: bool) -> _Run:
+    if result.reason == "ok" and end in result.stdout:
+        how = "passed the test that was read from the image" if tested else "ended without an error; no test was read"
+        return _Run("passed", how)
+    why = "ended before the test was reached" if result.reason == "ok" else result.reason
+    last = (result.stderr.strip().splitlines() or [""])[-1]
+    note = clip(f"{why}: {last}" if last else why, 100)
+    printed = clip(result.stderr.strip(), _SHOWN_TOKENS, "tail")
+    return _Run("failed", note, f"{why}\n{printed}".strip())
+
+
+def _observation(program: str, is_program: bool, run: _Run, repairs: int) -> str:
+    after = f" after {repairs} repairs" if repairs else ""
+    if not is_program:
+        return f"No program was written{after}. The last reply:\n\n{program}"
+    match run.ended:
+        case "passed":
+            state = f"This program was run{after}: it {run.note}."
+        case "failed":
+            state = f"This program still fails{after}: {run.note}."
+        case "unrun":
+            state = f"This program was not run and may be wrong: {run.shown}."
+    return f"{state}\n\n```python\n{program}\n```"
+
+
+def _repairs(context: SkillContext) -> int:
+    repairs = context.skill.options.get("repairs", _DEFAULT_REPAIRS)
+    if type(repairs) is not int or repairs < 0:
+        where = f"{context.registry.path}: skills.{context.skill.name}.options.repairs"
+        raise UserError(f"{where}: expected a whole number of rounds, 0 or more, not {repairs!r}")
+    return repairs

@@ -1,0 +1,51 @@
+"""The rules of a rollout as a user gives them, and as the manifest shows them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from integration.conftest import Cli, write_chartqa, write_registry
+
+from maestro_eval.experts.simulated import simulated_in_thread
+
+SAMPLES = [{"question": "What is value 1?", "answer": "4"}]
+
+
+def test_the_papers_rules_with_one_changed(cli: Cli, tmp_path: Path) -> None:
+    with simulated_in_thread(reply="I read it. Answer: 4") as server:
+        registry = write_registry(tmp_path / "r.yaml", server.url)
+        data = write_chartqa(tmp_path / "d", SAMPLES)
+        common = [
+            "run", "--registry", str(registry), "--tasks", "maestro_chartqa", "--data", f"maestro_chartqa={data}",
+            "--regime", "paper", "--top_p", "0.9",
+        ]  # fmt: skip
+        refused = cli(*common, "--policy", "direct:oracle", "--out", "refused")
+        done = cli(
+            *common, "--policy", "fixed:oracle@@Ask", "--out", "done", "--regime-set", "max_turns=3", "--regime-set",
+            "names=exact",
+        )  # fmt: skip
+    assert refused.returncode == 2
+    assert "--policy direct:oracle: answers in its first turn" in refused.stderr
+    assert not (tmp_path / "refused/manifest.json").exists()
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "done/manifest.json").read_text())
+    assert manifest["regime"]["name"] == "paper + max_turns, names"
+    assert (manifest["regime"]["max_turns"], manifest["regime"]["unusable"]) == (3, "drop")
+    sampling = {name: manifest["sampling"][name] for name in ("temperature", "top_p", "max_tokens")}
+    assert sampling == {"temperature": 1.0, "top_p": 0.9, "max_tokens": 8192}
+
+
+def test_a_field_that_is_none_is_named_with_the_known_ones(cli: Cli) -> None:
+    result = cli(
+        "run", "--policy", "router", "--registry", "embedded", "--tasks", "chartqa", "--out", "out", "--regime-set",
+        "max_turn=3",
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "--regime-set max_turn=3: expected FIELD=VALUE with a field of max_turns, max_searches, " in result.stderr
+
+
+def test_a_presets_rules_are_its_own(cli: Cli) -> None:
+    result = cli("run", "--preset", "quickstart", "--out", "out", "--regime-set", "max_turns=3")
+    assert result.returncode == 2
+    assert "--regime-set does not go with --preset" in result.stderr

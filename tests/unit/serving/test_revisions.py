@@ -1,0 +1,61 @@
+"""A program of ours has another revision once anything that computes in it has changed."""
+
+import pytest
+from small_worlds import small_registry
+
+from maestro_eval.registry import load_registry
+from maestro_eval.serving import program_revisions, revisions
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A stand-in for the embedded experts' folder."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.py").write_text("one")
+    (tmp_path / "deep" / "b.json").write_text("{}")
+    monkeypatch.setattr(revisions, "_FOLDERS", {"embedded": tmp_path})
+    return tmp_path
+
+
+def revision_now() -> str:
+    revisions._revision.cache_clear()
+    return program_revisions(load_registry("embedded"))["embedded"]
+
+
+@pytest.fixture(autouse=True)
+def _forget_stand_ins():
+    yield
+    revisions._revision.cache_clear()
+
+
+@pytest.mark.parametrize("change", ["source", "data", "new file", "name"])
+def test_a_change_of_any_file_is_a_new_revision(folder, change):
+    before = revision_now()
+    match change:
+        case "source":
+            (folder / "a.py").write_text("two")
+        case "data":
+            (folder / "deep" / "b.json").write_text("[]")
+        case "new file":
+            (folder / "c.py").write_text("")
+        case "name":
+            (folder / "a.py").rename(folder / "z.py")
+    assert revision_now() != before
+
+
+def test_what_the_interpreter_writes_is_none(folder):
+    before = revision_now()
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "a.pyc").write_text("compiled")
+    assert revision_now() == before
+
+
+def test_another_version_of_a_library_is_a_new_revision(folder, monkeypatch):
+    before = revision_now()
+    monkeypatch.setattr(revisions.metadata, "version", lambda name: "99")
+    assert revision_now() != before
+
+
+def test_the_embedded_experts_have_one_and_a_registry_of_addresses_has_none(tmp_path):
+    assert len(revision_now()) == 64
+    assert program_revisions(small_registry(tmp_path)) == {}
