@@ -53,13 +53,18 @@ class TaskAccuracy(Struct, frozen=True):
 
 
 class SystemResult(Struct, frozen=True):
-    """A row of the table. ``means`` are by group name, of the groups whose tasks the system ran whole."""
+    """A row of the table. ``means`` are by group name, of the groups whose tasks the system ran whole.
+
+    ``calls`` are its model calls, ``cached_calls`` those that cost no request.
+    """
 
     name: str
     manifest: RunManifest
     protocol: str
     tasks: dict[str, TaskAccuracy]
     means: dict[str, Estimate]
+    calls: int = 0
+    cached_calls: int = 0
 
 
 class Contrast(Struct, frozen=True):
@@ -108,6 +113,8 @@ class _Run(Struct, frozen=True):
     protocol: str
     records: dict[str, TaskRecord]
     outcomes: dict[str, Outcomes]
+    calls: int
+    cached_calls: int
 
 
 def compare(systems: Sequence[RunScores], contrasts: Sequence[ContrastSpec] = ()) -> Comparison:
@@ -148,6 +155,8 @@ def _run(scores: RunScores) -> _Run:
         scores.protocol,
         records,
         {name: outcomes[name] for name in records},
+        scores.calls,
+        scores.cached_calls,
     )
 
 
@@ -167,7 +176,7 @@ def _result(run: _Run, groups: Sequence[Group]) -> SystemResult:
         for group in groups
         if _covers(run, group)
     }
-    return SystemResult(run.name, run.manifest, run.protocol, tasks, means)
+    return SystemResult(run.name, run.manifest, run.protocol, tasks, means, run.calls, run.cached_calls)
 
 
 def _contrasts(system: _Run, baseline: _Run, groups: Sequence[Group]) -> list[Contrast]:

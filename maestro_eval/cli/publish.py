@@ -30,5 +30,8 @@ def publish(folders: Sequence[Path], out: Path, *, protocol: str, contrasts: Seq
     write_results(out / "results.json", comparison, names)
     write_markdown(out / "report.md", comparison)
     write_svg(out / "table.svg", comparison)
+    for scores in scored:
+        if scores.manifest.settings.get("cache"):
+            print(f"\ncalls    {scores.manifest.system}: {scores.calls}, of them {scores.cached_calls} from the cache")
     print(f"\nresults  {out / 'results.json'}\nreport   {out / 'report.md'}\ntable    {out / 'table.svg'}")
     sys.stdout.flush()

@@ -16,11 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.cli.publish import publish
-    from maestro_eval.cli.run import exit_code, show_calls
+    from maestro_eval.cli.run import exit_code
     from maestro_eval.report.progress import make_watcher
     from maestro_eval.runtime import resume_run
 
     outcome = resume_run(arguments.folder, watcher=make_watcher(quiet=arguments.quiet))
     publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol)
-    show_calls(outcome.folder)
     return exit_code([outcome.interrupted], [outcome.counts.failed])

@@ -94,7 +94,6 @@ def _run_one(arguments: argparse.Namespace) -> int:
 
     outcome = start_run(_request(arguments), arguments.out, watcher=make_watcher(quiet=arguments.quiet))
     publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol)
-    show_calls(outcome.folder)
     return exit_code([outcome.interrupted], [outcome.counts.failed])
 
 
@@ -120,8 +119,6 @@ def _run_preset(arguments: argparse.Namespace) -> int:
     folders = [outcome.folder for outcome in outcomes]
     publish(folders, arguments.out, protocol=arguments.protocol, contrasts=contrasts)
     print(f"runs     {arguments.out / 'runs'}")
-    for folder in folders:
-        show_calls(folder)
     return exit_code([outcome.interrupted for outcome in outcomes], [outcome.counts.failed for outcome in outcomes])
 
 
@@ -132,17 +129,6 @@ def make_mini_data(folder: Path, seed: int, per_task: dict[str, int]) -> dict[st
     except ImportError as error:
         raise UserError(f"the mini benchmarks need {error.name}; pip install 'maestro-eval[embedded]'") from error
     return {task: str(path) for task, path in make_mini(folder, seed=seed, per_task=per_task).items()}
-
-
-def show_calls(folder: Path) -> None:
-    """Say how many of a run's calls its cache has saved, if it had one."""
-    from maestro_eval.runtime import open_run
-
-    run = open_run(folder)
-    if run.manifest.settings.get("cache"):
-        counts = run.calls()
-        calls, cached = sum(count.calls for count in counts), sum(count.cached for count in counts)
-        print(f"calls    {run.manifest.system}: {calls}, of them {cached} from the cache")
 
 
 def exit_code(interrupted: list[bool], failed: list[int]) -> int:

@@ -17,15 +17,13 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
+from maestro_eval.files import open_parquet
 from maestro_eval.registry.records import Prompts
 from maestro_eval.types import UserError
-
-if TYPE_CHECKING:
-    from arro3.core import RecordBatchReader
 
 COLUMNS = ("data_source", "prompt", "ability", "images", "reward_model", "extra_info")
 PLACEHOLDER = "<image>"
@@ -34,7 +32,6 @@ MAX_TEXT = 1_000_000
 
 _MAX_FILES = 1000
 _BATCH_ROWS = 8
-_MAGIC = b"PAR1"
 # A short question ("2") may stand in the text many times; which of them is meant, the other rows tell.
 _MAX_PLACES = 1000
 _ACTIVE = re.compile(r"\r|\{(?=[{%#\r]|\Z)")
@@ -54,7 +51,7 @@ class ReleasedRow(Struct, frozen=True):
 def find_parquet(place: Path) -> Path:
     """The example file: ``place`` itself, or the one Parquet file below it that has the columns."""
     if place.is_file():
-        missing = [column for column in COLUMNS if column not in _open(place).schema.names]
+        missing = [column for column in COLUMNS if column not in open_parquet(place, _BATCH_ROWS).schema.names]
         if missing:
             raise UserError(
                 f"{place}: column {missing[0]!r} is missing; the release's example Parquet has {', '.join(COLUMNS)}"
@@ -170,7 +167,7 @@ def _row(file: Path, number: int, raw: dict[str, Any]) -> ReleasedRow:
 
 def _raw_rows(file: Path) -> Iterator[dict[str, Any]]:
     left = MAX_ROWS
-    reader = iter(_open(file))
+    reader = iter(open_parquet(file, _BATCH_ROWS))
     while left > 0:
         try:
             batch = next(reader, None)
@@ -185,7 +182,7 @@ def _raw_rows(file: Path) -> Iterator[dict[str, Any]]:
 
 def _fits(file: Path) -> bool:
     try:
-        return set(COLUMNS) <= set(_open(file).schema.names)
+        return set(COLUMNS) <= set(open_parquet(file, _BATCH_ROWS).schema.names)
     except UserError:
         return False  # a damaged file that nobody asked for
 
@@ -196,26 +193,3 @@ def _first_parquet_files(place: Path) -> Iterator[Path]:
             return
         if file.is_file():
             yield file
-
-
-def _open(file: Path) -> RecordBatchReader:
-    from arro3.io import read_parquet
-
-    damaged = f"{file}: not a complete Parquet file; fetch it again"
-    try:
-        with file.open("rb") as stream:
-            begins = stream.read(4)
-            stream.seek(-4, 2)
-            ends = stream.read(4)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read as Parquet ({error.strerror})") from error
-    # arro3 panics, with a backtrace on standard error, where a look at both ends would do.
-    if begins != _MAGIC or ends != _MAGIC:
-        raise UserError(damaged)
-    try:
-        return read_parquet(file, batch_size=_BATCH_ROWS)
-    except BaseException as error:
-        # A panic of Rust code is no Exception in Python; everything else of that rank is not ours to catch.
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise UserError(damaged) from error
-        raise

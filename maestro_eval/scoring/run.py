@@ -22,11 +22,16 @@ SCHEMA = 1
 
 
 class RunScores(Struct, frozen=True):
-    """All scores of a run under one protocol, sorted by (task, sample_id, repeat)."""
+    """All scores of a run under one protocol, sorted by (task, sample_id, repeat).
+
+    ``calls`` counts the model calls of its rollouts, ``cached_calls`` those that the call cache answered.
+    """
 
     manifest: RunManifest
     protocol: str
     scores: tuple[Score, ...]
+    calls: int = 0
+    cached_calls: int = 0
 
 
 def score_run(folder: Path, protocol: str = "official") -> RunScores:
@@ -38,14 +43,16 @@ def score_run(folder: Path, protocol: str = "official") -> RunScores:
     with Journal.open(folder, read_only=True) as journal:
         manifest = journal.manifest
         metrics = _metrics(folder, manifest)
-        scores = {
-            rollout.key: score_rollout(sample, rollout, _metric(folder, metrics, rollout.key), checked)
-            for rollout, sample in journal.rollouts()
-        }
+        scores: dict[RolloutKey, Score] = {}
+        calls = cached_calls = 0
+        for rollout, sample in journal.rollouts():
+            scores[rollout.key] = score_rollout(sample, rollout, _metric(folder, metrics, rollout.key), checked)
+            made = [call.cached for turn in rollout.turns for call in turn.calls]
+            calls, cached_calls = calls + len(made), cached_calls + sum(made)
         for key in journal.plan():
             if key not in scores:
                 scores[key] = unscored(key, _metric(folder, metrics, key), checked, "never ran")
-    return RunScores(manifest, checked, tuple(scores[key] for key in sorted(scores)))
+    return RunScores(manifest, checked, tuple(scores[key] for key in sorted(scores)), calls, cached_calls)
 
 
 def write_scores(run_scores: RunScores, folder: Path) -> Path:

@@ -21,20 +21,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from maestro_eval.files import fingerprint
+from maestro_eval.files import fingerprint, open_parquet
 from maestro_eval.tasks.columns import IMAGE_TYPES, Column, expected, fits_arrow, fits_json
 from maestro_eval.tasks.images import EncodedImage
 from maestro_eval.types import UserError
 
 if TYPE_CHECKING:
-    from arro3.core import RecordBatch, Schema
+    from arro3.core import RecordBatch
 
 Row = dict[str, Any]
 """A row's declared columns by name; image columns hold ``EncodedImage`` (or a list of them, or ``None``)."""
 
 _BATCH_ROWS = 8
 _KEPT_BYTES = 64_000_000
-_MAGIC = b"PAR1"
 
 
 class Source(Protocol):
@@ -145,7 +144,7 @@ class _ParquetSource:
 
 
 def _check_parquet(file: Path, columns: Mapping[str, Column]) -> frozenset[str]:
-    schema = _open_parquet(file, _BATCH_ROWS)[0]
+    schema = open_parquet(file, _BATCH_ROWS).schema
     names = frozenset(schema.names)
     for name, column in columns.items():
         if name not in names:
@@ -166,36 +165,12 @@ def _check_parquet(file: Path, columns: Mapping[str, Column]) -> frozenset[str]:
 def _batches(files: Sequence[Path], rows: int) -> Iterator[RecordBatch]:
     for file in files:
         try:
-            yield from _open_parquet(file, rows)[1]
+            yield from open_parquet(file, rows)
         except UserError:
             raise
         except Exception as error:
             # arro3 raises its own exception for a page that does not decode.
             raise UserError(f"{file}: damaged Parquet ({' '.join(str(error).split())}); fetch it again") from error
-
-
-def _open_parquet(file: Path, rows: int) -> tuple[Schema, Iterator[RecordBatch]]:
-    from arro3.io import read_parquet
-
-    damaged = f"{file}: not a complete Parquet file; fetch it again"
-    try:
-        with file.open("rb") as stream:
-            begins = stream.read(4)
-            stream.seek(-4, 2)
-            ends = stream.read(4)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read as Parquet ({error.strerror})") from error
-    # arro3 panics, with a backtrace on standard error, where a plain look at both ends would do.
-    if begins != _MAGIC or ends != _MAGIC:
-        raise UserError(damaged)
-    try:
-        reader = read_parquet(file, batch_size=rows)
-    except BaseException as error:
-        # A panic of Rust code is no Exception in Python; everything else of that rank is not ours to catch.
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise UserError(damaged) from error
-        raise
-    return reader.schema, iter(reader)
 
 
 def _type_name(data_type: object) -> str:
