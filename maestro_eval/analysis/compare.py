@@ -89,11 +89,15 @@ class Contrast(Struct, frozen=True):
 
 
 class Group(Struct, frozen=True):
-    """The tasks that share a tag. ``name`` is the tag without ``maestro_``; ``mini`` says that they are generated."""
+    """The tasks that share a tag, of those that were run. ``name`` is the tag without ``maestro_``.
+
+    ``mini`` says that they are generated, ``absent`` names the tag's tasks that no system here has run.
+    """
 
     name: str
     tasks: tuple[str, ...]
     mini: bool
+    absent: tuple[str, ...] = ()
 
 
 class Comparison(Struct, frozen=True):
@@ -233,7 +237,9 @@ def _groups(runs: Sequence[_Run]) -> tuple[Group, ...]:
         umbrella = any(other.startswith(f"{tag}_") for other in tags)
         kinds = {is_mini(record) for record in records.values()}
         if not umbrella and len(kinds) == 1:
-            found.append(Group(_mean_name(tag, tags), tuple(records), kinds.pop()))
+            members = dict.fromkeys(task for run in runs for task in run.manifest.groups.get(tag, ()))
+            absent = tuple(task for task in members if task not in records)
+            found.append(Group(_mean_name(tag, tags), tuple(records), kinds.pop(), absent))
     return tuple(found)
 
 
@@ -245,7 +251,7 @@ def _mean_name(tag: str, tags: Mapping[str, Mapping[str, TaskRecord]]) -> str:
 
 
 def _covers(run: _Run, group: Group) -> bool:
-    return all(task in run.records for task in group.tasks)
+    return not group.absent and all(task in run.records for task in group.tasks)
 
 
 def _named(runs: Mapping[str, _Run], name: str) -> _Run:
@@ -281,9 +287,13 @@ def _refuse_unlike(a: _Run, b: _Run) -> None:
 
 
 def _incomplete_groups(runs: Sequence[_Run], groups: Sequence[Group]) -> list[str]:
-    return [
+    unasked = [
+        f"there is no mean of {group.name}: it needs {', '.join(group.absent)} too" for group in groups if group.absent
+    ]
+    return unasked + [
         f"{run.name} has no mean of {group.name}: it did not run {', '.join(missing)}"
         for group in groups
+        if not group.absent
         for run in runs
         if (missing := [task for task in group.tasks if task not in run.records]) and len(missing) < len(group.tasks)
     ]

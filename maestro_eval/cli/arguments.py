@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from typing import get_args
 
-from maestro_eval.types import UserError
+from maestro_eval.types import Protocol, UserError
 
 _Container = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -13,7 +14,10 @@ _Container = argparse.ArgumentParser | argparse._ArgumentGroup
 def add_protocol(parser: argparse.ArgumentParser) -> None:
     """``--protocol``."""
     parser.add_argument(
-        "--protocol", default="official", help="rules of judging: official (the benchmark's authors') or strict"
+        "--protocol",
+        choices=get_args(Protocol),
+        default="official",
+        help="rules of judging: official (the benchmark's authors') or strict",
     )
 
 

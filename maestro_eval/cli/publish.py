@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from maestro_eval.analysis import ContrastSpec, compare
 from maestro_eval.report import show, write_markdown, write_results, write_svg
 from maestro_eval.scoring import RunScores, score_run, write_scores
+
+_CAUSES = 3
 
 
 def score_folders(folders: Sequence[Path], protocol: str) -> list[RunScores]:
@@ -22,7 +25,11 @@ def score_folders(folders: Sequence[Path], protocol: str) -> list[RunScores]:
 
 
 def publish(folders: Sequence[Path], out: Path, *, protocol: str, contrasts: Sequence[ContrastSpec] = ()) -> None:
-    """Score, compare, print the table, and write ``results.json``, ``report.md`` and ``table.svg`` into ``out``."""
+    """Score, compare, print the table, and write ``results.json``, ``report.md`` and ``table.svg`` into ``out``.
+
+    Another protocol than the official one writes into a folder of its name below ``out``: it replaces nothing.
+    """
+    out = out if protocol == "official" else out / protocol
     scored = score_folders(folders, protocol)
     comparison = compare(scored, contrasts)
     show(comparison)
@@ -30,8 +37,18 @@ def publish(folders: Sequence[Path], out: Path, *, protocol: str, contrasts: Seq
     write_results(out / "results.json", comparison, names)
     write_markdown(out / "report.md", comparison)
     write_svg(out / "table.svg", comparison)
+    print()
     for scores in scored:
+        for cause, count in _failures(scores).most_common(_CAUSES):
+            print(f"failed   {scores.manifest.system}: {count} × {cause}")
         if scores.manifest.settings.get("cache"):
-            print(f"\ncalls    {scores.manifest.system}: {scores.calls}, of them {scores.cached_calls} from the cache")
-    print(f"\nresults  {out / 'results.json'}\nreport   {out / 'report.md'}\ntable    {out / 'table.svg'}")
+            print(f"calls    {scores.manifest.system}: {scores.calls}, of them {scores.cached_calls} from the cache")
+    print(f"protocol {protocol}")
+    print(f"results  {out / 'results.json'}\nreport   {out / 'report.md'}\ntable    {out / 'table.svg'}")
     sys.stdout.flush()
+
+
+def _failures(scores: RunScores) -> Counter[str]:
+    """Why rollouts failed or are missing: the causes as recorded, in one line each."""
+    notes = (score.note for score in scores.scores if score.value is None)
+    return Counter(" ".join(note.removeprefix("failed ").split()) for note in notes)

@@ -1,25 +1,38 @@
-"""``maestro-eval resume``: run what a folder still lacks."""
+"""``maestro-eval resume``: run what a run folder, or the folder of a preset, still lacks."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_protocol, add_quiet
+import msgspec
+
+from maestro_eval.cli.arguments import add_protocol, add_quiet, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="the run folder")
+    parser.add_argument("folder", type=Path, help="a run folder, or the --out of a preset")
+    parser.add_argument("--executor", choices=("local", "ray"), help="go on with this executor (default: the run's)")
+    parser.add_argument("--workers", type=positive, help="processes (with --executor ray)")
+    parser.add_argument("--concurrency", type=positive, help="rollouts at once in each worker")
     add_protocol(parser)
     add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.cli.publish import publish
-    from maestro_eval.cli.run import exit_code
+    from maestro_eval.cli.run import exit_code, run_whole_preset
     from maestro_eval.report.progress import make_watcher
-    from maestro_eval.runtime import resume_run
+    from maestro_eval.runtime import RunRequest, preset_of, resume_run
 
-    outcome = resume_run(arguments.folder, watcher=make_watcher(quiet=arguments.quiet))
+    where = {name: getattr(arguments, name) for name in ("executor", "workers", "concurrency")}
+    given = {name: value for name, value in where.items() if value is not None}
+    preset = preset_of(arguments.folder)
+    if preset is not None:
+        base = msgspec.structs.replace(RunRequest(policy="", registry="", tasks=()), **given)
+        return run_whole_preset(
+            preset.preset, arguments.folder, preset.seed, base, arguments.protocol, quiet=arguments.quiet
+        )
+    outcome = resume_run(arguments.folder, watcher=make_watcher(quiet=arguments.quiet), **given)
     publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol)
     return exit_code([outcome.interrupted], [outcome.counts.failed])

@@ -97,38 +97,66 @@ def _run_one(arguments: argparse.Namespace) -> int:
     return exit_code([outcome.interrupted], [outcome.counts.failed])
 
 
+_FIXED_BY_PRESET: dict[str, object] = {
+    "policy": None,
+    "registry": None,
+    "tasks": [],
+    "data": [],
+    "include_path": [],
+    "limit": None,
+    "name": "",
+    "repeats": 1,
+    "temperature": None,
+    "top_p": None,
+    "max_tokens": None,
+    "policy_key_env": "",
+    "regime": None,
+    "regime_set": [],
+}
+
+
 def _run_preset(arguments: argparse.Namespace) -> int:
-    for flag in ("policy", "registry", "tasks", "data", "limit", "name", "regime", "regime_set"):
-        if getattr(arguments, flag):
+    for flag, unset in _FIXED_BY_PRESET.items():
+        if getattr(arguments, flag) != unset:
             raise UserError(f"--{flag.replace('_', '-')} does not go with --preset, which fixes it")
+    return run_whole_preset(
+        arguments.preset, arguments.out, arguments.seed, _request(arguments), arguments.protocol, quiet=arguments.quiet
+    )
+
+
+def run_whole_preset(name: str, out: Path, seed: int, base: RunRequest, protocol: str, *, quiet: bool) -> int:
+    """Run what of a preset ``out`` does not hold yet, and publish the whole."""
     from maestro_eval.analysis import ContrastSpec
     from maestro_eval.cli.publish import publish
     from maestro_eval.report.progress import make_watcher
-    from maestro_eval.runtime import load_preset, run_preset
+    from maestro_eval.runtime import check_preset_folder, load_preset, mark_preset_folder, run_preset
 
-    preset = load_preset(arguments.preset)
-    watcher = make_watcher(quiet=arguments.quiet)
+    preset = load_preset(name)
+    check_preset_folder(out, name, seed)
+    mark_preset_folder(out, name, seed)
+    watcher = make_watcher(quiet=quiet)
     data = {}
     if preset.per_task:
-        watcher.step(f"drawing the mini benchmarks (seed {arguments.seed})")
-        data = make_mini_data(arguments.out / "data", arguments.seed, preset.per_task)
-    base = _request(arguments)
-    outcomes = list(run_preset(preset, arguments.out, data=data, seed=arguments.seed, base=base, watcher=watcher))
+        watcher.step(f"drawing the mini benchmarks (seed {seed})")
+        data = make_mini_data(out / "data", seed, preset.per_task)
+    outcomes = list(run_preset(preset, out, data=data, seed=seed, base=base, watcher=watcher))
     ran = {system.name for system in preset.systems[: len(outcomes)]}
     contrasts = [ContrastSpec(c.system, c.baseline) for c in preset.contrasts if {c.system, c.baseline} <= ran]
     folders = [outcome.folder for outcome in outcomes]
-    publish(folders, arguments.out, protocol=arguments.protocol, contrasts=contrasts)
-    print(f"runs     {arguments.out / 'runs'}")
+    publish(folders, out, protocol=protocol, contrasts=contrasts)
+    print(f"runs     {out / 'runs'}")
     return exit_code([outcome.interrupted for outcome in outcomes], [outcome.counts.failed for outcome in outcomes])
 
 
 def make_mini_data(folder: Path, seed: int, per_task: dict[str, int]) -> dict[str, str]:
     """Generate the mini benchmarks; the same seed writes the same rows."""
+    from maestro_eval.embedded.mini import make_mini
+
     try:
-        from maestro_eval.embedded.mini import make_mini
+        # The generators import what they draw with when they draw.
+        return {task: str(path) for task, path in make_mini(folder, seed=seed, per_task=per_task).items()}
     except ImportError as error:
         raise UserError(f"the mini benchmarks need {error.name}; pip install 'maestro-eval[embedded]'") from error
-    return {task: str(path) for task, path in make_mini(folder, seed=seed, per_task=per_task).items()}
 
 
 def exit_code(interrupted: list[bool], failed: list[int]) -> int:

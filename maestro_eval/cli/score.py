@@ -18,5 +18,5 @@ def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.cli.publish import publish
 
     publish([arguments.folder], arguments.folder / "report", protocol=arguments.protocol)
-    print(f"scores   {arguments.folder / 'exports' / 'scores.json'}")
+    print(f"scores   {arguments.folder / 'exports'}")
     return DONE

@@ -50,8 +50,8 @@ def _embedded(arguments: argparse.Namespace, port: int) -> None:
     given = next((flag for flag in FLAGS if getattr(arguments, flag) is not None), None)
     if given:
         raise UserError(f"--{given.replace('_', '-')} goes with --simulate only; leave it out")
-    try:
-        from maestro_eval.embedded.server import main as serve
-    except ImportError as error:
-        raise UserError(f"the embedded experts need {error.name}; pip install 'maestro-eval[embedded]'") from error
+    from maestro_eval.embedded.server import main as serve
+    from maestro_eval.serving import check_installed
+
+    check_installed("embedded")
     serve(["--port", str(port)])

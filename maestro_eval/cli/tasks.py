@@ -7,6 +7,7 @@ from pathlib import Path
 
 from maestro_eval.cli.arguments import add_data, add_include, parse_pairs, positive
 from maestro_eval.cli.main import DONE
+from maestro_eval.types import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +49,10 @@ def _show(arguments: argparse.Namespace) -> int:
     from maestro_eval.tasks import open_task, select_tasks
 
     data = parse_pairs("--data", arguments.data)
-    (spec,) = select_tasks([arguments.task], data=data, include=[Path(folder) for folder in arguments.include_path])
-    task = open_task(spec)
+    specs = select_tasks([arguments.task], data=data, include=[Path(folder) for folder in arguments.include_path])
+    if len(specs) > 1:
+        raise UserError(f"{arguments.task} stands for several tasks; show one: {', '.join(s.name for s in specs)}")
+    task = open_task(specs[0])
     ids = task.ids()
     print(f"{task.name}\ntags      {', '.join(task.tags)}\nmetric    {task.metric} ({task.aggregation})")
     print(f"data      {task.data}\nsamples   {len(ids)}\nhash      {task.hash}")

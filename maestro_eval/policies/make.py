@@ -77,6 +77,12 @@ async def make_policy(
     return EndpointPolicy(client, endpoint, model)
 
 
+def policy_address(spec: str) -> str | None:
+    """Where the policy is served; None for one that needs no endpoint of its own."""
+    kind, _, rest = spec.partition(":")
+    return _base_address(rest.partition("#")[0]) if kind == "openai" else None
+
+
 def _base_address(url: str) -> str:
     """``vllm serve`` prints an address without ``/v1``; both are taken."""
     url = url.rstrip("/")

@@ -139,7 +139,7 @@ def _table(comparison: Comparison, title: str, tasks: Sequence[str], group: Grou
     by_column: list[list[tuple[Estimate, int] | None]] = [
         [_task_entry(system, task) for system in comparison.systems] for task in tasks
     ]
-    if group is not None:
+    if group is not None and not group.absent:
         columns.append(Column("mean (mini)" if group.mini else "mean", True))
         by_column.append([_mean_entry(system, group) for system in comparison.systems])
     cells = [_cells(entries) for entries in by_column]

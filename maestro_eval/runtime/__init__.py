@@ -1,20 +1,32 @@
 """How do many rollouts run at once, and survive? Jobs, presets, executors, and the run folder's Python face."""
 
 from maestro_eval.runtime.job import RunOutcome, Watcher, resume_run, start_run
-from maestro_eval.runtime.preset import Preset, load_preset, run_preset
+from maestro_eval.runtime.preset import (
+    Preset,
+    PresetRecord,
+    check_preset_folder,
+    load_preset,
+    mark_preset_folder,
+    preset_of,
+    run_preset,
+)
 from maestro_eval.runtime.request import RunRequest, request_of
 from maestro_eval.runtime.run import CallCounts, Run, evaluate, open_run
 
 __all__ = [
     "CallCounts",
     "Preset",
+    "PresetRecord",
     "Run",
     "RunOutcome",
     "RunRequest",
     "Watcher",
+    "check_preset_folder",
     "evaluate",
     "load_preset",
+    "mark_preset_folder",
     "open_run",
+    "preset_of",
     "request_of",
     "resume_run",
     "run_preset",

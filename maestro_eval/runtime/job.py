@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,17 +19,17 @@ import msgspec
 
 from maestro_eval.experts import ExpertClient, make_cache_folder
 from maestro_eval.journal import Finished, Journal, JournalCounts
-from maestro_eval.policies import check_policy, make_policy
+from maestro_eval.policies import check_policy, make_policy, policy_address
 from maestro_eval.registry import Registry, check_pipelines, load_registry, render_system
 from maestro_eval.rollout import check_regime, settle_sampling
 from maestro_eval.runtime.executor import Executor
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.provenance import describe, refuse_changes
 from maestro_eval.runtime.ray_executor import RayExecutor
-from maestro_eval.runtime.request import RunRequest, request_of
+from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
 from maestro_eval.runtime.worker import WorkerSpec, worker_factory
 from maestro_eval.sandbox import available
-from maestro_eval.serving import bind, check_endpoints, serving
+from maestro_eval.serving import bind, check_address, check_endpoints, serving
 from maestro_eval.skills import find_pipeline
 from maestro_eval.tasks import Task, TaskSpec, open_task, select_tasks
 from maestro_eval.types import RolloutFailure, RolloutKey, RunManifest, UserError
@@ -90,19 +91,34 @@ def start_run(
         for repeat in range(request.repeats)
     ]
     planned = {task: len(sample_ids) for task, sample_ids in ids.items()}
-    with _served(prepared.registry, folder, served, watcher) as bound:
+    with _served(request.policy, prepared.registry, folder, served, watcher) as bound:
         manifest = _describe(prepared, bound, planned)
         with Journal.create(folder, manifest, plan) as journal:
             return _drive(journal, folder, prepared, bound, watcher)
 
 
-def resume_run(folder: Path, *, watcher: Watcher | None = None, served: Mapping[str, str] | None = None) -> RunOutcome:
-    """Run what ``folder`` still lacks, failed rollouts included. UserError when its settings no longer hold."""
+def resume_run(
+    folder: Path,
+    *,
+    executor: ExecutorName | None = None,
+    workers: int | None = None,
+    concurrency: int | None = None,
+    watcher: Watcher | None = None,
+    served: Mapping[str, str] | None = None,
+) -> RunOutcome:
+    """Run what ``folder`` still lacks, failed rollouts included. UserError when its settings no longer hold.
+
+    Where the rollouts run may change: ``executor``, ``workers`` and ``concurrency`` are the run's unless given.
+    """
     watcher = watcher or Watcher()
     with Journal.open(folder) as journal:
         before = journal.manifest
-        prepared = _prepare(request_of(before), watcher)
-        with _served(prepared.registry, folder, served, watcher) as bound:
+        changed = {"executor": executor, "workers": workers, "concurrency": concurrency}
+        request = msgspec.structs.replace(
+            request_of(before), **{name: value for name, value in changed.items() if value is not None}
+        )
+        prepared = _prepare(request, watcher)
+        with _served(request.policy, prepared.registry, folder, served, watcher) as bound:
             planned = {task.name: task.planned for task in before.tasks}
             refuse_changes(before, _describe(prepared, bound, planned), folder)
             return _drive(journal, folder, prepared, bound, watcher)
@@ -114,6 +130,10 @@ def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
     check_regime(request.regime)
     check_policy(request.policy, registry, request.regime)
     _check_sandbox(request, registry)
+    if request.executor == "ray" and importlib.util.find_spec("ray") is None:
+        raise UserError(
+            "--executor ray needs Ray: pip install 'maestro-eval[ray]', or use --executor local"
+        )
     if request.cache:
         make_cache_folder(Path(request.cache))
     specs = select_tasks(request.tasks, data=request.data, include=[Path(folder) for folder in request.include])
@@ -136,8 +156,10 @@ def _check_sandbox(request: RunRequest, registry: Registry) -> None:
 
 
 @contextlib.contextmanager
-def _served(registry: Registry, folder: Path, served: Mapping[str, str] | None, watcher: Watcher) -> Iterator[Registry]:
-    """The registry with every endpoint up and addressed."""
+def _served(
+    policy: str, registry: Registry, folder: Path, served: Mapping[str, str] | None, watcher: Watcher
+) -> Iterator[Registry]:
+    """The registry with every endpoint up and addressed, and the policy's up too."""
     with contextlib.ExitStack() as stack:
         if served is None:
             if any(entry.start for entry in registry.endpoints.values()):
@@ -145,6 +167,9 @@ def _served(registry: Registry, folder: Path, served: Mapping[str, str] | None, 
             served = stack.enter_context(serving([registry], folder / "logs"))
         bound = bind(registry, served)
         check_endpoints(bound)
+        address = policy_address(policy)
+        if address:
+            check_address(address, f"--policy {policy}")
         yield bound
 
 

@@ -6,15 +6,25 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from maestro_eval.files import bundled, load_yaml
-from maestro_eval.journal import Journal
+from maestro_eval.files import bundled, load_yaml, write_atomic
 from maestro_eval.registry import load_registry
 from maestro_eval.runtime.job import RunOutcome, Watcher, resume_run, start_run
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.serving import serving
 from maestro_eval.types import UserError
+
+_MARKER = "preset.json"
+
+
+class PresetRecord(Struct, frozen=True):
+    """What a preset's folder was made by."""
+
+    preset: str
+    seed: int
 
 
 class _Strict(BaseModel):
@@ -60,6 +70,32 @@ def load_preset(name: str) -> Preset:
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
+def check_preset_folder(out: Path, name: str, seed: int) -> None:
+    """UserError when ``out`` holds runs of another preset or seed, before anything in it is touched."""
+    before = preset_of(out)
+    if before is not None and (before.preset, before.seed) != (name, seed):
+        raise UserError(
+            f"{out}: holds preset {before.preset} with --seed {before.seed}; give the same again to go on, "
+            f"or choose another --out"
+        )
+
+
+def mark_preset_folder(out: Path, name: str, seed: int) -> None:
+    """Note in ``out`` what it is a folder of, so that ``resume`` can go on with it."""
+    write_atomic(out / _MARKER, msgspec.json.encode(PresetRecord(name, seed)) + b"\n")
+
+
+def preset_of(out: Path) -> PresetRecord | None:
+    """The preset that ``out`` was made by; None for any other folder."""
+    marker = out / _MARKER
+    if not marker.is_file():
+        return None
+    try:
+        return msgspec.json.decode(marker.read_bytes(), type=PresetRecord)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UserError(f"{marker}: cannot be read ({error}); choose another --out") from error
+
+
 def run_preset(
     preset: Preset, out: Path, *, data: Mapping[str, str], seed: int, base: RunRequest, watcher: Watcher
 ) -> Iterator[RunOutcome]:
@@ -75,7 +111,6 @@ def run_preset(
             folder = out / "runs" / _slug(system.name)
             watcher.step(f"running {system.name}")
             if (folder / "manifest.json").exists():
-                _check_seed(folder, seed)
                 outcome = resume_run(folder, watcher=watcher, served=served)
             else:
                 outcome = start_run(_request(preset, system, data, seed, base), folder, watcher=watcher, served=served)
@@ -103,11 +138,3 @@ def _request(preset: Preset, system: PresetSystem, data: Mapping[str, str], seed
 
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def _check_seed(folder: Path, seed: int) -> None:
-    with Journal.open(folder, read_only=True) as journal:
-        if journal.manifest.seed != seed:
-            raise UserError(
-                f"{folder}: was begun with --seed {journal.manifest.seed}; give that seed again or choose another --out"
-            )

@@ -12,7 +12,7 @@ from pathlib import Path
 from maestro_eval.files import bundled, fingerprint
 from maestro_eval.registry import Registry, entry_hashes
 from maestro_eval.runtime.request import RunRequest
-from maestro_eval.tasks import Task
+from maestro_eval.tasks import Task, list_tasks
 from maestro_eval.types import PromptRecord, RegistryRecord, RunManifest, TaskRecord, UserError
 
 # What computes, decodes or renders on the way to a score.
@@ -65,6 +65,7 @@ def describe(
         repeats=request.repeats,
         created_at=created_at,
         versions=_versions(),
+        groups=_groups(request, tasks),
         hardware={"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count() or 0},
         settings={
             "executor": request.executor,
@@ -77,6 +78,13 @@ def describe(
             "sandbox": request.sandbox,
         },
     )
+
+
+def _groups(request: RunRequest, tasks: Sequence[Task]) -> dict[str, tuple[str, ...]]:
+    """Every known task of each tag that the run's tasks have."""
+    known = list_tasks([Path(folder) for folder in request.include])
+    tags = sorted({tag for task in tasks for tag in task.tags})
+    return {tag: tuple(entry.name for entry in known if tag in entry.tags) for tag in tags}
 
 
 def refuse_changes(before: RunManifest, now: RunManifest, folder: Path) -> None:

@@ -58,6 +58,8 @@ def score_run(folder: Path, protocol: str = "official") -> RunScores:
 def write_scores(run_scores: RunScores, folder: Path) -> Path:
     """Write ``exports/scores.json`` below a run folder, whole or not at all, and return its path.
 
+    Another protocol than the official one has a file of its own, ``scores.PROTOCOL.json``.
+
     It holds what decides a score and no times or machine names: equal scores are equal bytes.
     """
     manifest = run_scores.manifest
@@ -70,7 +72,8 @@ def write_scores(run_scores: RunScores, folder: Path) -> Path:
         "tasks": {task.name: {"hash": task.hash, "metric": task.metric} for task in manifest.tasks},
         "scores": sorted(run_scores.scores, key=_order),
     }
-    path = folder / "exports" / "scores.json"
+    name = "scores.json" if run_scores.protocol == "official" else f"scores.{run_scores.protocol}.json"
+    path = folder / "exports" / name
     write_atomic(path, msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=1) + b"\n")
     return path
 

@@ -34,6 +34,13 @@ def check_endpoints(registry: Registry) -> None:
             )
 
 
+def check_address(url: str, what: str) -> None:
+    """The same for one address that is in no registry; ``what`` says in the error whose it is."""
+    problem = _problem(url)
+    if problem:
+        raise UserError(f"{what}: {url} does not answer ({problem}); start the server there or correct the address")
+
+
 def _problem(url: str) -> str:
     # Addresses come from the user's own registry and begin with http; a proxy would answer for a dead server.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -37,6 +37,13 @@ def bind(registry: Registry, urls: Mapping[str, str]) -> Registry:
     return msgspec.structs.replace(registry, endpoints=endpoints)
 
 
+def check_installed(what: str) -> None:
+    """UserError naming the packages that the experts ``what`` ("embedded") need and that are not there."""
+    missing = [module for module in _NEEDS[what] if importlib.util.find_spec(module) is None]
+    if missing:
+        raise UserError(f"the {what} experts need {', '.join(missing)}; pip install 'maestro-eval[embedded]'")
+
+
 @contextlib.contextmanager
 def serving(registries: Sequence[Registry], log_folder: Path) -> Iterator[dict[str, str]]:
     """Start what any of ``registries`` asks for, once; yields the address of each ("embedded" → URL)."""
@@ -47,9 +54,7 @@ def serving(registries: Sequence[Registry], log_folder: Path) -> Iterator[dict[s
 
 @contextlib.contextmanager
 def _process(what: str, log: Path) -> Iterator[str]:
-    missing = [module for module in _NEEDS[what] if importlib.util.find_spec(module) is None]
-    if missing:
-        raise UserError(f"{what} experts need {', '.join(missing)}; pip install 'maestro-eval[embedded]'")
+    check_installed(what)
     with _log_file(log) as log_file:
         process = subprocess.Popen(
             [sys.executable, "-m", _MODULES[what], "--port", "0", "--exit-with-parent"],

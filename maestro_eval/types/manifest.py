@@ -55,7 +55,8 @@ class RunManifest(Struct, frozen=True):
 
     ``system`` names the row in tables. ``policy`` is the ``--policy`` argument with ``policy_model``
     what it resolved to. ``created_at`` is Unix seconds. ``versions`` and ``hardware`` describe the
-    machine that started the run. ``settings`` holds what moves speed but not scores (executor,
+    machine that started the run. ``groups`` names every task of each tag that its tasks have, run or not: a
+    group's mean is that of all of them or none. ``settings`` holds what moves speed but not scores (executor,
     workers, concurrency).
     """
 
@@ -72,5 +73,6 @@ class RunManifest(Struct, frozen=True):
     created_at: float
     versions: dict[str, str]
     hardware: dict[str, Any]
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     schema: int = 1

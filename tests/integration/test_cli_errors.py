@@ -193,3 +193,88 @@ def test_a_full_disk_keeps_what_was_committed_and_resume_ends_the_run(
         assert open_run(small / "out").counts().answered == 200
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_another_seed_for_a_presets_folder_is_refused_before_its_data_is_touched(cli: Cli, tmp_path: Path) -> None:
+    from maestro_eval.runtime import mark_preset_folder
+
+    data = tmp_path / "q/data/maestro_mini_chartqa/test.parquet"
+    data.parent.mkdir(parents=True)
+    data.write_bytes(b"what the runs were asked")
+    mark_preset_folder(tmp_path / "q", "quickstart", 0)
+    assert "--seed 0" in one_line(cli("run", "--preset", "quickstart", "--out", "q", "--seed", "9"), 2)
+    assert data.read_bytes() == b"what the runs were asked"
+
+
+def test_a_flag_that_a_preset_would_ignore_is_refused(cli: Cli) -> None:
+    for flags in (("--repeats", "3"), ("--temperature", "1"), ("--include_path", "x"), ("--limit", "2")):
+        line = one_line(cli("run", "--preset", "quickstart", "--out", "q", *flags), 2)
+        assert flags[0].strip("-").replace("_", "-") in line
+
+
+def test_an_unknown_protocol_is_refused_before_anything_runs(cli: Cli, tmp_path: Path) -> None:
+    result = cli("run", "--policy", "random", "--registry", "embedded", "--tasks", "x", "--out", "o", "--protocol", "p")
+    assert result.returncode == 2
+    assert "official" in result.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_policy_that_is_down_stops_the_run_before_it_begins(
+    cli: Cli, server: SimulatedServer, tmp_path: Path
+) -> None:
+    with simulated_in_thread(reply="x") as gone:
+        url = gone.url
+    registry = write_registry(tmp_path / "r.yaml", server.url)
+    arguments = run_arguments(registry, write_chartqa(tmp_path / "d", SAMPLES))
+    arguments[2] = f"openai:{url}#m"
+    line = one_line(cli(*arguments), 2)
+    assert url in line
+    assert "--policy" in line
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_why_rollouts_failed_is_printed_beneath_the_table(cli: Cli, server: SimulatedServer, tmp_path: Path) -> None:
+    registry = write_registry(tmp_path / "r.yaml", server.url)
+    data = write_chartqa(tmp_path / "d", SAMPLES)
+    (tmp_path / "d/2.png").unlink()
+    printed = cli(*run_arguments(registry, data)).stdout
+    assert "failed   " in printed
+    assert "2.png" in printed
+
+
+def test_strict_scores_stand_beside_the_official_ones(cli: Cli, server: SimulatedServer, tmp_path: Path) -> None:
+    registry = write_registry(tmp_path / "r.yaml", server.url)
+    assert cli(*run_arguments(registry, write_chartqa(tmp_path / "d", SAMPLES))).returncode == 0
+    official = (tmp_path / "out/report/results.json").read_bytes()
+    result = cli("score", "out", "--protocol", "strict")
+    assert result.returncode == 0, result.stderr
+    assert "strict" in result.stdout
+    assert (tmp_path / "out/report/results.json").read_bytes() == official
+    strict = json.loads((tmp_path / "out/report/strict/results.json").read_text())
+    assert strict["systems"][0]["tasks"]["maestro_chartqa"]["protocol"] == "strict"
+    assert (tmp_path / "out/exports/scores.json").exists()
+    assert (tmp_path / "out/exports/scores.strict.json").exists()
+
+
+def test_one_task_of_a_group_has_no_group_mean(cli: Cli, server: SimulatedServer, tmp_path: Path) -> None:
+    registry = write_registry(tmp_path / "r.yaml", server.url)
+    result = cli(*run_arguments(registry, write_chartqa(tmp_path / "d", SAMPLES)))
+    assert json.loads((tmp_path / "out/report/results.json").read_text())["systems"][0]["means"] == {}
+    assert "there is no mean of main" in " ".join(result.stdout.split())
+
+
+def test_a_tag_in_place_of_a_task_is_told_its_tasks(cli: Cli) -> None:
+    assert "maestro_mini_chartqa" in one_line(cli("tasks", "show", "maestro_mini"), 2)
+
+
+def test_a_run_may_go_on_with_another_executor(cli: Cli, server: SimulatedServer, tmp_path: Path) -> None:
+    registry = write_registry(tmp_path / "r.yaml", server.url)
+    data = write_chartqa(tmp_path / "d", SAMPLES)
+    bad = tmp_path / "d/2.png"
+    good = bad.read_bytes()
+    bad.unlink()
+    assert cli(*run_arguments(registry, data)).returncode == 3
+    bad.write_bytes(good)
+    result = cli("resume", "out", "--executor", "ray", "--workers", "1")
+    assert result.returncode == 0, result.stderr
+    assert set(open_run(tmp_path / "out").rollouts()["outcome"]) == {"answered"}

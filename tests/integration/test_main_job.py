@@ -112,6 +112,54 @@ def test_the_preset_runs_every_system_on_the_mini_benchmarks_and_writes_results_
     assert records(out / "runs/router-augmented") == before
 
 
+def test_the_augmented_registry_beats_the_base_one_out_of_domain_and_random_is_below_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What quickstart is to show, on fewer samples of a seed of its own."""
+    from maestro_eval.cli.main import main
+    from maestro_eval.runtime import preset
+
+    whole = preset.load_preset("quickstart")
+    routed = [system for system in whole.systems if system.policy in ("random", "router")]
+    per_task = {"maestro_mini_vlmsareblind": 3, "maestro_mini_ocrbench": 12}
+    smaller = whole.model_copy(update={"tasks": ("maestro_mini_ood",), "per_task": per_task, "systems": tuple(routed)})
+    monkeypatch.setattr("maestro_eval.runtime.load_preset", lambda name: smaller)
+    out = tmp_path / "q"
+    assert main(["run", "--preset", "quickstart", "--out", str(out), "--seed", "1007", "--quiet"]) == 0
+    results = json.loads((out / "results.json").read_text())
+    means = {system["name"]: system["means"]["mini_ood"]["value"] for system in results["systems"]}
+    assert means["random (base)"] < means["router (base)"] < means["router (augmented)"]
+    (contrast,) = (
+        contrast
+        for contrast in results["contrasts"]
+        if (contrast["system"], contrast["baseline"], contrast["scope"])
+        == ("router (augmented)", "router (base)", "mini_ood")
+    )
+    assert contrast["low"] > 0
+    assert contrast["n_paired"] == 3 * 7 + 12
+
+
+@pytest.mark.slow
+def test_two_seeds_that_nobody_tuned_on_give_the_same_accuracy_within_their_intervals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maestro_eval.cli.main import main
+    from maestro_eval.runtime import preset
+
+    whole = preset.load_preset("quickstart")
+    best = whole.model_copy(update={"systems": whole.systems[-1:], "contrasts": ()})
+    monkeypatch.setattr("maestro_eval.runtime.load_preset", lambda name: best)
+    means = []
+    for seed in ("11", "12"):
+        out = tmp_path / seed
+        assert main(["run", "--preset", "quickstart", "--out", str(out), "--seed", seed, "--quiet"]) == 0
+        means.append(json.loads((out / "results.json").read_text())["systems"][0]["means"])
+    for group in ("mini_main", "mini_ood"):
+        first, second = (mean[group] for mean in means)
+        assert first["low"] <= second["high"]
+        assert second["low"] <= first["high"]
+
+
 def test_router_and_embedded_experts_answer_most_of_a_few_mini_samples(cli: Cli, tmp_path: Path) -> None:
     made = make_mini(tmp_path / "data", seed=1006, per_task=dict.fromkeys(MINI_TASKS, 4) | {MINI_TASKS[4]: 1})
     data = [argument for task, path in made.items() for argument in ("--data", f"{task}={path}")]

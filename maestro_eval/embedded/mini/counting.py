@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from maestro_eval.embedded.mini.canvas import with_noise
-from maestro_eval.embedded.mini.shapes import COLOURS, SHAPES, Kind, Thing, draw, place
+from maestro_eval.embedded.mini.shapes import COLOURS, SHAPES, Kind, Look, Thing, draw, look, place
 from maestro_eval.embedded.mini.stage import Picture, Stage, pick, some
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Scene:
     things: tuple[Thing, ...]
     wanted: str
     counts: Callable[[Thing], bool]
+    look: Look
 
     @property
     def answer(self) -> int:
@@ -49,7 +50,7 @@ def make(stage: Stage) -> CountingRow:
     simple = stage.deal("simple", (True, False))
     scene = compose(stage, rng, simple)
     grain = float(pick(rng, (0, 0, 3, 7)))
-    image = with_noise(draw(rng, scene.things, scene.width, scene.height), rng, grain)
+    image = with_noise(draw(rng, scene.things, scene.width, scene.height, scene.look), rng, grain)
     phrase = pick(
         rng,
         (
@@ -60,7 +61,7 @@ def make(stage: Stage) -> CountingRow:
         ),
     )
     # Grain makes a PNG ten times as large, and slow to write.
-    jpeg = pick(rng, (0, 0, 85, 92)) or (94 if grain else 0)
+    jpeg = scene.look.jpeg or pick(rng, (0, 0, 85, 92)) or (94 if grain else 0)
     picture = stage.picture(image, jpeg=jpeg)
     return CountingRow(picture, phrase.format(scene.wanted), scene.answer, simple, stage.index, stage.index)
 
@@ -71,13 +72,14 @@ def compose(stage: Stage, rng: Generator, simple: bool) -> Scene:
     half = Stage(stage.seed, f"{stage.task}/{kind}", stage.index // 2)
     target = half.deal("answer", range(16) if simple else range(10))
     form = half.deal("form", ("both", "shape", "colour") if simple else ("left", "large", "not", "two"))
+    style = look(stage)
     while True:
-        scene = _FORMS[form](rng, target)
+        scene = _FORMS[form](rng, target, style)
         if scene is not None and scene.answer == target:
             return scene
 
 
-def _plain(rng: Generator, target: int, form: str) -> Scene | None:
+def _plain(rng: Generator, target: int, style: Look, form: str) -> Scene | None:
     shape, colour = pick(rng, SHAPES), pick(rng, tuple(COLOURS))
 
     def counts(thing: Thing) -> bool:
@@ -85,27 +87,35 @@ def _plain(rng: Generator, target: int, form: str) -> Scene | None:
 
     wanted = {"both": f"{colour} {_many(shape)}", "shape": _many(shape), "colour": f"{colour} shapes"}[form]
     shapes, colours = (shape, *_others(rng, SHAPES, shape)), (colour, *_others(rng, tuple(COLOURS), colour))
-    return _scene(rng, target, shapes, colours, wanted, counts)
+    return _scene(rng, target, style, shapes, colours, wanted, counts)
 
 
-def _not(rng: Generator, target: int) -> Scene | None:
+def _not(rng: Generator, target: int, style: Look) -> Scene | None:
     shape, colour = pick(rng, SHAPES), pick(rng, tuple(COLOURS))
     shapes, colours = (shape, *_others(rng, SHAPES, shape)), (colour, *_others(rng, tuple(COLOURS), colour))
     wanted = f"{_many(shape)} that are not {colour}"
-    return _scene(rng, target, shapes, colours, wanted, lambda thing: thing.shape == shape and thing.colour != colour)
+    return _scene(
+        rng, target, style, shapes, colours, wanted, lambda thing: thing.shape == shape and thing.colour != colour
+    )
 
 
-def _two(rng: Generator, target: int) -> Scene | None:
+def _two(rng: Generator, target: int, style: Look) -> Scene | None:
     (one, other), colour = some(rng, SHAPES, 2), pick(rng, tuple(COLOURS))
     shapes = (one, other, *_others(rng, SHAPES, one, other))
     colours = (colour, *_others(rng, tuple(COLOURS), colour))
     wanted = f"{colour} {_many(one)} and {colour} {_many(other)} together"
     return _scene(
-        rng, target, shapes, colours, wanted, lambda thing: thing.shape in (one, other) and thing.colour == colour
+        rng,
+        target,
+        style,
+        shapes,
+        colours,
+        wanted,
+        lambda thing: thing.shape in (one, other) and thing.colour == colour,
     )
 
 
-def _large(rng: Generator, target: int) -> Scene | None:
+def _large(rng: Generator, target: int, style: Look) -> Scene | None:
     shape, large = pick(rng, SHAPES), pick(rng, (True, False))
     shapes = (shape, *_others(rng, SHAPES, shape))
     sizes = (34.0, 14.0)
@@ -113,6 +123,7 @@ def _large(rng: Generator, target: int) -> Scene | None:
     return _scene(
         rng,
         target,
+        style,
         shapes,
         tuple(some(rng, tuple(COLOURS), 4)),
         wanted,
@@ -121,7 +132,7 @@ def _large(rng: Generator, target: int) -> Scene | None:
     )
 
 
-def _left(rng: Generator, target: int) -> Scene | None:
+def _left(rng: Generator, target: int, style: Look) -> Scene | None:
     shape, anchor_shape = some(rng, SHAPES, 2)
     colour, anchor_colour = some(rng, tuple(COLOURS), 2)
     side = pick(rng, ("left", "right"))
@@ -139,13 +150,14 @@ def _left(rng: Generator, target: int) -> Scene | None:
     wanted = f"{colour} {_many(shape)} to the {side} of the {spot.name}"
     kinds = _kinds(rng, min(target + 3, 12), shapes, colours, (22.0, 18.0, 15.0), at_least=target)
     # Far enough from the anchor's middle that left and right are plain to see.
-    things = [thing for thing in place(rng, kinds, width, height, [spot]) if abs(thing.x - spot.x) > 45]
-    return Scene(width, height, (spot, *things), wanted, counts)
+    things = [thing for thing in place(rng, kinds, width, height, [spot], style) if abs(thing.x - spot.x) > 45]
+    return Scene(width, height, (spot, *things), wanted, counts, style)
 
 
 def _scene(
     rng: Generator,
     target: int,
+    style: Look,
     shapes: tuple[str, ...],
     colours: tuple[str, ...],
     wanted: str,
@@ -154,7 +166,11 @@ def _scene(
 ) -> Scene | None:
     """A scene in which exactly ``target`` things count, among others that do not."""
     width, height = _size(rng)
-    sizes = sizes or pick(rng, ((24.0,), (16.0,), (30.0, 22.0), (28.0, 20.0, 14.0), (12.0, 18.0)))
+    sizes = (
+        sizes
+        or ((12.0, 15.0) if style.small else ())
+        or pick(rng, ((24.0,), (16.0,), (30.0, 22.0), (28.0, 20.0, 14.0), (12.0, 18.0)))
+    )
     chosen: list[Kind] = []
     others = int(rng.integers(2, 16))
     for kind in _kinds(rng, 500, shapes, colours, sizes):
@@ -165,8 +181,8 @@ def _scene(
         elif others > 0:
             others -= 1
             chosen.append(kind)
-    things = place(rng, chosen, width, height)
-    return Scene(width, height, tuple(things), wanted, counts) if len(things) == len(chosen) else None
+    things = place(rng, chosen, width, height, style=style)
+    return Scene(width, height, tuple(things), wanted, counts, style) if len(things) == len(chosen) else None
 
 
 def _kinds(
@@ -200,10 +216,10 @@ def _many(shape: str) -> str:
     return "crosses" if shape == "cross" else f"{shape}s"
 
 
-_FORMS: dict[str, Callable[[Generator, int], Scene | None]] = {
-    "both": lambda rng, target: _plain(rng, target, "both"),
-    "shape": lambda rng, target: _plain(rng, target, "shape"),
-    "colour": lambda rng, target: _plain(rng, target, "colour"),
+_FORMS: dict[str, Callable[[Generator, int, Look], Scene | None]] = {
+    "both": lambda rng, target, style: _plain(rng, target, style, "both"),
+    "shape": lambda rng, target, style: _plain(rng, target, style, "shape"),
+    "colour": lambda rng, target, style: _plain(rng, target, style, "colour"),
     "left": _left,
     "large": _large,
     "not": _not,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from maestro_eval.embedded.mini.canvas import with_noise
-from maestro_eval.embedded.mini.shapes import COLOURS, SHAPES, Kind, Thing, draw, place
+from maestro_eval.embedded.mini.shapes import COLOURS, SHAPES, Kind, Look, Thing, draw, look, place
 from maestro_eval.embedded.mini.stage import Picture, Stage, pick, some
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Search:
     question: str
     options: tuple[str, ...]
     right: int
+    look: Look
 
 
 def make(stage: Stage) -> PerceptionRow:
@@ -50,10 +51,10 @@ def make(stage: Stage) -> PerceptionRow:
     search = (attribute if category == "direct_attributes" else position)(half, rng, width, height)
     options = "\n".join(f"({letter}) {option}" for letter, option in zip("ABCD", search.options, strict=False))
     grain = float(pick(rng, (0, 0, 4)))
-    image = with_noise(draw(rng, search.things, width, height), rng, grain)
+    image = with_noise(draw(rng, search.things, width, height, search.look), rng, grain)
     return PerceptionRow(
         # Grain makes a PNG ten times as large, and slow to write.
-        stage.picture(image, jpeg=pick(rng, (0, 88, 93)) or (93 if grain else 0)),
+        stage.picture(image, jpeg=search.look.jpeg or pick(rng, (0, 88, 93)) or (93 if grain else 0)),
         f"{search.question}\n{options}\nAnswer with the letter of the right option.",
         category,
         "ABCD"[search.right],
@@ -66,15 +67,16 @@ def attribute(stage: Stage, rng: Generator, width: int, height: int) -> Search:
     right = stage.deal("label", range(4))
     shape, colour = pick(rng, SHAPES), pick(rng, tuple(COLOURS))
     size = float(pick(rng, (13, 15, 18, 24)))
-    (target,) = place(rng, [Kind(shape, colour, size)], width, height)
-    crowd = _crowd(rng, width, height, [target], lambda kind: kind.shape != shape)
+    style = look(stage)
+    (target,) = place(rng, [Kind(shape, colour, size)], width, height, style=style)
+    crowd = _crowd(rng, width, height, [target], style, lambda kind: kind.shape != shape)
     options = some(rng, [other for other in COLOURS if other != colour], 3)
     options.insert(right, colour)
     question = pick(
         rng,
         (f"What colour is the {shape}?", f"What is the color of the {shape}?", f"Which colour does the {shape} have?"),
     )
-    return Search((target, *crowd), question, tuple(options), right)
+    return Search((target, *crowd), question, tuple(options), right, style)
 
 
 def position(stage: Stage, rng: Generator, width: int, height: int) -> Search:
@@ -87,8 +89,9 @@ def position(stage: Stage, rng: Generator, width: int, height: int) -> Search:
         Kind(shape, colour, float(pick(rng, (12, 16, 22)))),
         Kind(other_shape, other_colour, float(pick(rng, (12, 16, 22)))),
     ]
+    style = look(stage)
     while True:
-        things = place(rng, kinds, width, height)
+        things = place(rng, kinds, width, height, style=style)
         target = next(thing for thing in things if thing.name == f"{colour} {shape}")
         mark = next(thing for thing in things if thing.name == f"{other_colour} {other_shape}")
         away = (target.x - mark.x) / width if axis == "left or right" else (target.y - mark.y) / height
@@ -112,15 +115,17 @@ def position(stage: Stage, rng: Generator, width: int, height: int) -> Search:
         f"The {target.name} is {option} {'of ' if 'side' in option else ''}the {mark.name}" for option in options
     )
     crowd = _crowd(
-        rng, width, height, things, lambda kind: f"{kind.colour} {kind.shape}" not in (target.name, mark.name)
+        rng, width, height, things, style, lambda kind: f"{kind.colour} {kind.shape}" not in (target.name, mark.name)
     )
-    return Search((*things, *crowd), question, ends if pick(rng, (True, False)) else options, right)
+    return Search((*things, *crowd), question, ends if pick(rng, (True, False)) else options, right, style)
 
 
-def _crowd(rng: Generator, width: int, height: int, taken: list[Thing], allowed: Callable[[Kind], bool]) -> list[Thing]:
+def _crowd(
+    rng: Generator, width: int, height: int, taken: list[Thing], style: Look, allowed: Callable[[Kind], bool]
+) -> list[Thing]:
     """Forty to a hundred other things, some close to what is asked for, none the same."""
     kinds = [
         Kind(pick(rng, SHAPES), pick(rng, tuple(COLOURS)), float(rng.uniform(12, 34)))
         for _thing in range(int(rng.integers(40, 100)))
     ]
-    return place(rng, [kind for kind in kinds if allowed(kind)], width, height, taken)
+    return place(rng, [kind for kind in kinds if allowed(kind)], width, height, taken, style)

@@ -1,12 +1,16 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 
+import numpy as np
 import pytest
 from numpy.random import default_rng
+from PIL import Image, ImageChops, ImageDraw
 
-from maestro_eval.embedded.mini import charts, counting, geometry, perception, text
-from maestro_eval.embedded.mini.shapes import COLOURS, SHAPES
+from maestro_eval.embedded.mini import charts, counting, geometry, perception, shapes, text
+from maestro_eval.embedded.mini.shapes import COLOURS, SHAPES, Look, Thing
 from maestro_eval.embedded.mini.stage import Stage
 
 
@@ -107,12 +111,101 @@ def test_counts_are_right_and_dealt() -> None:
     assert Counter(simple) == dict.fromkeys(range(16), 2)
 
 
-def test_no_thing_hides_another() -> None:
-    stage = Stage(1015, "c", 3)
-    things = counting.compose(stage, stage.rng(), False).things
-    for number, one in enumerate(things):
-        for other in things[number + 1 :]:
-            assert math.dist((one.x, one.y), (other.x, other.y)) > one.size + other.size
+def stencil(thing: Thing) -> Image.Image:
+    """Which pixels a thing takes, painted by Pillow, at three times the scene's size."""
+    mask = Image.new("1", (3 * 1280, 3 * 1200))
+    pen = ImageDraw.Draw(mask)
+    if thing.shape == "circle":
+        x, y, size = 3 * thing.x, 3 * thing.y, 3 * thing.size
+        pen.ellipse((x - size, y - size, x + size, y + size), fill=1)
+    else:
+        pen.polygon([(3 * x, 3 * y) for x, y in shapes._outline(thing)], fill=1)
+    return mask
+
+
+def near(one: Thing, other: Thing) -> bool:
+    return math.dist((one.x, one.y), (other.x, other.y)) <= one.size + other.size
+
+
+def meets(one: Thing, other: Thing) -> bool:
+    return near(one, other) and ImageChops.logical_and(stencil(one), stencil(other)).getbbox() is not None
+
+
+def hidden_share(things: Sequence[Thing], number: int) -> float:
+    """How much of a thing lies under later ones."""
+    above = [other for other in things[number + 1 :] if near(things[number], other)]
+    if not above:
+        return 0.0
+    whole = stencil(things[number])
+    shown = whole
+    for other in above:
+        shown = ImageChops.logical_and(shown, ImageChops.invert(stencil(other)))
+    return 1 - shown.histogram()[255] / whole.histogram()[255]
+
+
+def crowds() -> Iterator[tuple[Look, Sequence[Thing]]]:
+    """Scenes of both tasks with the look they were dealt."""
+    for index in range(20):
+        stage = Stage(1015, "c", index)
+        scene = counting.compose(stage, stage.rng(), index % 2 == 0)
+        yield scene.look, scene.things
+    for index in range(5):
+        stage = Stage(1015, "p", index)
+        search = perception.attribute(stage, stage.rng(), 1000, 900)
+        yield search.look, search.things
+
+
+def test_most_of_every_thing_shows_and_what_touches_can_be_told_apart() -> None:
+    most = 0.0
+    for look, things in crowds():
+        if not look.touching:
+            assert not any(near(one, other) for one, other in combinations(things, 2))
+            continue
+        for number, one in enumerate(things):
+            hidden = hidden_share(things, number)
+            most = max(most, hidden)
+            # The generator measures by points, so it is out by some hundredths.
+            assert hidden <= shapes.HIDDEN_AT_MOST + 0.05
+            for other in things[number + 1 :]:
+                if near(one, other) and meets(one, other):
+                    assert one.colour != other.colour or (look.edged and one.colour != "black")
+                    assert not one.hollow
+                    assert not other.hollow
+    assert most > 0.15
+
+
+def test_two_scenes_of_five_are_hard() -> None:
+    looks = [shapes.look(Stage(1019, "c", index)) for index in range(100)]
+    hard = [look for look in looks if look != Look(edged=look.edged, ground=look.ground)]
+    assert 25 <= len(hard) <= 40
+    for block in range(0, 100, 5):
+        easy = [look for look in looks[block : block + 5] if look == Look(edged=look.edged, ground=look.ground)]
+        assert len([look for look in easy if look.ground in ("plain", "striped")]) >= 3
+    assert {look.ground for look in looks} == {"plain", "striped", "gradient", "blotched"}
+    for has in ("touching", "hollow", "shaded", "small", "jpeg"):
+        assert any(getattr(look, has) for look in hard)
+
+
+@pytest.mark.parametrize("ground", ["plain", "gradient", "blotched"])
+def test_every_colour_stands_out_from_every_ground(ground: str) -> None:
+    things = [Thing("square", colour, 60.0 + 90 * place, 60.0, 30.0, 0.0) for place, colour in enumerate(COLOURS)]
+    for seed in range(8):
+        empty, drawn = (
+            np.asarray(shapes.draw(default_rng(seed), some, 840, 120, Look(ground=ground, shaded=True)), dtype=int)
+            for some in ((), things)
+        )
+        for thing in things:
+            middle = (slice(50, 70), slice(round(thing.x) - 10, round(thing.x) + 10))
+            assert abs(drawn[middle] - empty[middle]).max(axis=2).min() > 60, (thing.colour, seed)
+
+
+def test_a_hollow_thing_shows_the_ground_inside_its_outline() -> None:
+    thing = Thing("circle", "blue", 50.0, 50.0, 30.0, 0.0, hollow=True)
+    pixels = np.asarray(shapes.draw(default_rng(0), [thing], 100, 100), dtype=int)
+    assert (pixels[50, 50] == pixels[2, 2]).all()
+    rim = pixels[50, 74:82]
+    assert (rim[:, 2] - rim[:, 0]).max() > 120
+    assert (pixels[50, 81:] == pixels[2, 2]).all()
 
 
 def test_what_is_searched_is_the_only_one_and_the_right_option_fits() -> None:
