@@ -270,7 +270,7 @@ def _stripes(rng: Generator, canvas: Canvas) -> None:
 def _gradient(rng: Generator, canvas: Canvas) -> None:
     """From one light colour to a darker one, sideways or downwards."""
     start, end = pick(
-        rng, (("#ffffff", "#a8b6c6"), ("#f6efdc", "#b9ab90"), ("#e6f2e6", "#a3b8a6"), ("#f4ecf6", "#b4a9bf"))
+        rng, (("#ffffff", "#a8b6c6"), ("#f6efdc", "#b9ab90"), ("#e6f2e6", "#a3b8a6"), ("#f7f7f7", "#aeb4b4"))
     )
     ends = [(start, end), (end, start)][int(rng.integers(2))]
     first, last = (ImageColor.getrgb(colour) for colour in ends)
