@@ -55,7 +55,8 @@ class TaskAccuracy(Struct, frozen=True):
 class SystemResult(Struct, frozen=True):
     """A row of the table. ``means`` are by group name, of the groups whose tasks the system ran whole.
 
-    ``calls`` are its model calls, ``cached_calls`` those that cost no request.
+    ``calls`` are its model calls, ``cached_calls`` those that cost no request; ``missing_evidence`` counts by service
+    what its experts had to do without.
     """
 
     name: str
@@ -65,6 +66,7 @@ class SystemResult(Struct, frozen=True):
     means: dict[str, Estimate]
     calls: int = 0
     cached_calls: int = 0
+    missing_evidence: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Contrast(Struct, frozen=True):
@@ -119,6 +121,7 @@ class _Run(Struct, frozen=True):
     outcomes: dict[str, Outcomes]
     calls: int
     cached_calls: int
+    missing_evidence: dict[str, int]
 
 
 def compare(systems: Sequence[RunScores], contrasts: Sequence[ContrastSpec] = ()) -> Comparison:
@@ -141,7 +144,12 @@ def compare(systems: Sequence[RunScores], contrasts: Sequence[ContrastSpec] = ()
         systems=tuple(_result(run, groups) for run in runs),
         groups=groups,
         contrasts=tuple(differences),
-        notes=(*_incomplete_groups(runs, groups), *_differing_samples(runs), *_differing_rules(runs)),
+        notes=(
+            *_incomplete_groups(runs, groups),
+            *_missing_evidence(runs),
+            *_differing_samples(runs),
+            *_differing_rules(runs),
+        ),
     )
 
 
@@ -161,6 +169,7 @@ def _run(scores: RunScores) -> _Run:
         {name: outcomes[name] for name in records},
         scores.calls,
         scores.cached_calls,
+        scores.missing_evidence,
     )
 
 
@@ -180,7 +189,9 @@ def _result(run: _Run, groups: Sequence[Group]) -> SystemResult:
         for group in groups
         if _covers(run, group)
     }
-    return SystemResult(run.name, run.manifest, run.protocol, tasks, means, run.calls, run.cached_calls)
+    return SystemResult(
+        run.name, run.manifest, run.protocol, tasks, means, run.calls, run.cached_calls, run.missing_evidence
+    )
 
 
 def _contrasts(system: _Run, baseline: _Run, groups: Sequence[Group]) -> list[Contrast]:
@@ -296,6 +307,14 @@ def _incomplete_groups(runs: Sequence[_Run], groups: Sequence[Group]) -> list[st
         if not group.absent
         for run in runs
         if (missing := [task for task in group.tasks if task not in run.records]) and len(missing) < len(group.tasks)
+    ]
+
+
+def _missing_evidence(runs: Sequence[_Run]) -> list[str]:
+    return [
+        f"{run.name} went without the evidence of {service} for {count} images"
+        for run in runs
+        for service, count in run.missing_evidence.items()
     ]
 
 

@@ -80,12 +80,19 @@ def _previous(skill: Skill, step: int = 0) -> tuple[str, ...] | None:
 def check_addresses(registry: Registry, written: Written) -> None:
     """A port typed twice: one address for two models, or one model at two addresses.
 
-    An endpoint that several entries name with models of their own is a gateway and is left in peace.
+    An endpoint that says ``gateway: true`` serves several models, and is left in peace.
     """
     models: dict[str, dict[str, tuple[str, str]]] = {}
     for kind, name, entry in _served(registry):
         if registry.endpoints[entry.endpoint].url:
             models.setdefault(entry.endpoint, {}).setdefault(entry.model, (kind, name))
+    for endpoint, served in models.items():
+        if len(served) > 1 and not registry.endpoints[endpoint].gateway:
+            (first, _), (second, (kind, name)) = list(served.items())[:2]
+            raise UserError(
+                f"{written.place(kind, name, 'endpoint')}: endpoint {endpoint!r} is asked for {second!r} here and for "
+                f"{first!r} elsewhere; mend one of the two, or say gateway: true of the endpoint"
+            )
     single = {endpoint: next(iter(served.items())) for endpoint, served in models.items() if len(served) == 1}
     at: dict[str, tuple[str, str]] = {}
     for endpoint, (model, _) in single.items():

@@ -20,6 +20,7 @@ class EndpointEntry(Struct, frozen=True):
 
     ``api_key_env`` names the environment variable that holds the key, ``concurrency`` bounds the calls
     in flight, ``timeout_s`` one try of a call, ``max_tries`` how often it is tried.
+    ``gateway`` says that several models are meant to be at one address.
     """
 
     name: str
@@ -29,6 +30,7 @@ class EndpointEntry(Struct, frozen=True):
     concurrency: int = 32
     timeout_s: float = 120.0
     max_tries: int = 4
+    gateway: bool = False
 
 
 class ServeBlock(Struct, frozen=True):

@@ -80,6 +80,7 @@ class EndpointFields(_Strict):
     concurrency: int = Field(default=32, gt=0)
     timeout_s: float = Field(default=120.0, gt=0)
     max_tries: int = Field(default=4, gt=0)
+    gateway: bool = False
 
     @model_validator(mode="after")
     def _one_of(self) -> EndpointFields:

@@ -7,15 +7,17 @@ The scores of a run are held in memory together (about 1 kB each), its rollouts 
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from maestro_eval.files import write_atomic
 from maestro_eval.journal import Journal
 from maestro_eval.scoring.metrics import METRICS, check_protocol
 from maestro_eval.scoring.score import score_rollout, unscored
+from maestro_eval.text import missing_service
 from maestro_eval.types import RolloutKey, RunManifest, Score, UserError
 
 SCHEMA = 1
@@ -24,7 +26,8 @@ SCHEMA = 1
 class RunScores(Struct, frozen=True):
     """All scores of a run under one protocol, sorted by (task, sample_id, repeat).
 
-    ``calls`` counts the model calls of its rollouts, ``cached_calls`` those that the call cache answered.
+    ``calls`` counts the model calls of its rollouts, ``cached_calls`` those that the call cache answered, and
+    ``missing_evidence`` by service how often what it was to report was missing.
     """
 
     manifest: RunManifest
@@ -32,6 +35,7 @@ class RunScores(Struct, frozen=True):
     scores: tuple[Score, ...]
     calls: int = 0
     cached_calls: int = 0
+    missing_evidence: dict[str, int] = field(default_factory=dict)
 
 
 def score_run(folder: Path, protocol: str = "official") -> RunScores:
@@ -45,14 +49,23 @@ def score_run(folder: Path, protocol: str = "official") -> RunScores:
         metrics = _metrics(folder, manifest)
         scores: dict[RolloutKey, Score] = {}
         calls = cached_calls = 0
+        missing: Counter[str] = Counter()
         for rollout, sample in journal.rollouts():
             scores[rollout.key] = score_rollout(sample, rollout, _metric(folder, metrics, rollout.key), checked)
             made = [call.cached for turn in rollout.turns for call in turn.calls]
             calls, cached_calls = calls + len(made), cached_calls + sum(made)
+            missing.update(name for turn in rollout.turns for note in turn.notes if (name := missing_service(note)))
         for key in journal.plan():
             if key not in scores:
                 scores[key] = unscored(key, _metric(folder, metrics, key), checked, "never ran")
-    return RunScores(manifest, checked, tuple(scores[key] for key in sorted(scores)), calls, cached_calls)
+    return RunScores(
+        manifest,
+        checked,
+        tuple(scores[key] for key in sorted(scores)),
+        calls,
+        cached_calls,
+        dict(sorted(missing.items())),
+    )
 
 
 def write_scores(run_scores: RunScores, folder: Path) -> Path:

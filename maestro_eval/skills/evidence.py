@@ -13,6 +13,7 @@ from maestro_eval.experts import ExpertClient
 from maestro_eval.registry import EvidenceUse, Registry, Service, render_template
 from maestro_eval.skills.models import ask_model
 from maestro_eval.skills.reading import Reading, read_reply
+from maestro_eval.text import missing_note
 from maestro_eval.types import ExpertCall, Failed, FailureCause, Image
 
 
@@ -70,7 +71,7 @@ class EvidenceBoard:
         for key, (service, number) in zip(keys, wanted, strict=True):
             report = self._reports[key]
             if report.missing:
-                notes.append(f"service {service} missing for image {number}: {report.missing}")
+                notes.append(missing_note(service, number, report.missing))
             else:
                 pieces.append(Piece(service, number, report.reading.text, report.reading.picture))
             failure = failure or _failure(self._registry.services[service], report.call)

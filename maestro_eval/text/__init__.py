@@ -1,7 +1,17 @@
 """How is a string read and made harmless? Pure functions that several rooms share."""
 
 from maestro_eval.text.clip import Ruler, clip, estimate_tokens, ruler
+from maestro_eval.text.notes import missing_note, missing_service
 from maestro_eval.text.statement import answer_statement
 from maestro_eval.text.tags import neutralise
 
-__all__ = ["Ruler", "answer_statement", "clip", "estimate_tokens", "neutralise", "ruler"]
+__all__ = [
+    "Ruler",
+    "answer_statement",
+    "clip",
+    "estimate_tokens",
+    "missing_note",
+    "missing_service",
+    "neutralise",
+    "ruler",
+]

@@ -5,6 +5,7 @@ Generated code runs in the sandbox and nowhere else. The program is never shorte
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import secrets
 import time
@@ -32,7 +33,7 @@ async def code(context: SkillContext) -> str:
     """
     repairs = _repairs(context)
     previous = {"extract": await _step(context, "extract", {})}
-    test = python_block(previous["extract"], "assert") or ""
+    test = asserts_of(python_block(previous["extract"], "assert") or "")
     program = ""
     for number in range(repairs + 1):
         name = "repair" if number else "generate"
@@ -44,6 +45,21 @@ async def code(context: SkillContext) -> str:
             break
         previous["run"] = run.shown
     return _observation(program or previous["generate"], bool(program), run, number)
+
+
+def asserts_of(block: str) -> str:
+    """The test in a block: without what it defines, and nothing at all unless it asserts something.
+
+    An expert likes to show a solution beside the test. Run after the program, its functions would replace those
+    under test, and any program would pass.
+    """
+    try:
+        body = ast.parse(block).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    kept = [node for node in body if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))]
+    asserts = any(isinstance(inner, ast.Assert) for node in kept for inner in ast.walk(node))
+    return "\n".join(ast.unparse(node) for node in kept) if asserts else ""
 
 
 class _Run(Struct, frozen=True):

@@ -187,3 +187,8 @@ def test_a_different_seed_is_said_and_not_refused() -> None:
         for name, seed in (("a", 0), ("b", 7))
     ]
     assert compare(runs).notes == ("seed differs (a: 0; b: 7)",)
+
+
+def test_missing_evidence_is_said_beneath_the_table() -> None:
+    without = replace(chart_run("blindfolded", [1.0, 0.0]), missing_evidence={"caption": 2})
+    assert "blindfolded went without the evidence of caption for 2 images" in compare([without]).notes

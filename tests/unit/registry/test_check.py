@@ -197,11 +197,21 @@ def test_one_model_at_two_addresses_is_told(write):
     )
 
 
+def test_one_endpoint_asked_for_two_models_is_told_unless_it_is_a_gateway(write):
+    path = write(TWO.replace("endpoint: b", "endpoint: a"))
+    assert fault(path, lambda path: check_registry(path, find_pipeline)) == (
+        f"{path}:9: services.eye.endpoint: endpoint 'a' is asked for 'm2' here and for 'm1' elsewhere; "
+        "mend one of the two, or say gateway: true of the endpoint"
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [
         TWO,
-        TWO.replace("endpoint: b", "endpoint: a"),
+        TWO.replace("endpoint: b", "endpoint: a")
+        .replace("1/v1}", "1/v1, gateway: true}")
+        .replace("url: http://127.0.0.1:1/v1\n", "url: http://127.0.0.1:1/v1\n    gateway: true\n"),
         TWO.replace("m2", "m1").replace("endpoint: b", "endpoint: a"),
         TWO.replace("url: http://127.0.0.1:1/v1", "start: embedded").replace(
             "url: http://127.0.0.1:2/v1", "start: embedded"
