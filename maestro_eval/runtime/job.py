@@ -131,9 +131,7 @@ def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
     check_policy(request.policy, registry, request.regime)
     _check_sandbox(request, registry)
     if request.executor == "ray" and importlib.util.find_spec("ray") is None:
-        raise UserError(
-            "--executor ray needs Ray: pip install 'maestro-eval[ray]', or use --executor local"
-        )
+        raise UserError("--executor ray needs Ray: pip install 'maestro-eval[ray]', or use --executor local")
     if request.cache:
         make_cache_folder(Path(request.cache))
     specs = select_tasks(request.tasks, data=request.data, include=[Path(folder) for folder in request.include])
