@@ -128,6 +128,9 @@ class CallCache:
     # What follows runs in the cache's own thread.
 
     def _find(self, key: bytes) -> Reply | None:
+        # Look-ups that were queued before a fault was met meet it here, and not once more each.
+        if not self._readable:
+            return None
         try:
             row = self._open().execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
         except (sqlite3.Error, OSError) as error:

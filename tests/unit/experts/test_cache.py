@@ -368,6 +368,15 @@ async def test_a_damaged_file_is_noted_once_and_done_without(tmp_path, caplog, d
     assert requests == 6
 
 
+async def test_a_damaged_file_is_noted_once_by_many_look_ups_at_once(tmp_path, caplog):
+    (tmp_path / "calls.db").write_bytes(b"not a database" * 999)
+    damaged = CallCache(tmp_path)
+    found = await asyncio.gather(*(damaged.find(str(number).encode()) for number in range(50)))
+    await damaged.close()
+    assert found == [None] * 50
+    assert len([record for record in caplog.records if "calls.db" in record.getMessage()]) == 1
+
+
 async def test_a_folder_that_cannot_be_is_noted_and_done_without(tmp_path, caplog):
     (tmp_path / "file").write_text("no folder")
     notes, requests = await notes_of(tmp_path / "file" / "cache", caplog)
