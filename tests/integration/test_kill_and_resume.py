@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from integration.conftest import Cli, command, environment, write_chartqa, write_registry
 
@@ -30,16 +29,7 @@ def test_after_kill_9_resume_ends_with_one_record_a_sample_and_reruns_no_committ
     ) as server:
         registry = write_registry(tmp_path / "r.yaml", server.url)
         out = tmp_path / "out"
-        driver = subprocess.Popen(
-            command(
-                "run", "--policy", "fixed:oracle@@Ask", "--registry", registry, "--tasks", "maestro_chartqa",
-                "--data", f"maestro_chartqa={data}", "--out", out, "--concurrency", "3", "--quiet",
-            ),
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        driver = _start("fixed:oracle@@Ask", registry, data, out)
         _wait_for_records(out, driver, at_least=8)
         driver.kill()
         assert driver.wait() == -signal.SIGKILL == -9
@@ -67,17 +57,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_leaves_a_run_that_resume_ends(cli
     with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=0.15)) as server:
         registry = write_registry(tmp_path / "r.yaml", server.url)
         out = tmp_path / "out"
-        driver = subprocess.Popen(
-            command(
-                "run", "--policy", "direct:oracle", "--registry", registry, "--tasks", "maestro_chartqa",
-                "--data", f"maestro_chartqa={data}", "--out", out, "--concurrency", "3", "--quiet",
-            ),
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )  # fmt: skip
+        driver = _start("direct:oracle", registry, data, out)
         _wait_for_records(out, driver, at_least=5)
         driver.send_signal(signal.SIGINT)
         table, _ = driver.communicate(timeout=60)
@@ -91,7 +71,22 @@ def test_ctrl_c_finishes_what_is_in_flight_and_leaves_a_run_that_resume_ends(cli
     assert open_run(out).counts().answered == SAMPLES
 
 
-def _wait_for_records(out: Path, driver: subprocess.Popen[Any], at_least: int) -> None:
+def _start(policy: str, registry: Path, data: Path, out: Path) -> subprocess.Popen[str]:
+    """A driver in a process of its own, three rollouts at once."""
+    return subprocess.Popen(
+        command(
+            "run", "--policy", policy, "--registry", registry, "--tasks", "maestro_chartqa",
+            "--data", f"maestro_chartqa={data}", "--out", out, "--concurrency", "3", "--quiet",
+        ),
+        cwd=out.parent,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )  # fmt: skip
+
+
+def _wait_for_records(out: Path, driver: subprocess.Popen[str], at_least: int) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert driver.poll() is None, "the driver ended before it could be killed"
