@@ -12,8 +12,6 @@ import re
 from collections.abc import Callable
 from typing import get_args
 
-from msgspec import Struct
-
 from maestro_eval.scoring.blind import blind_reading
 from maestro_eval.scoring.extract import (
     Number,
@@ -25,6 +23,7 @@ from maestro_eval.scoring.extract import (
     spoken,
 )
 from maestro_eval.scoring.options import choice_letter
+from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.types import Protocol, Sample, UserError
 
 _RELAXATION = 0.05
@@ -33,14 +32,6 @@ _SHOWN = 200
 
 _INTEGER = re.compile(r"[+\-\u2212]?[0-9]{1,15}")
 _BARE_OPTION = re.compile(r"([A-Za-z])|\(([A-Za-z])\)|\[([A-Za-z])\]|\{([A-Za-z])\}")
-
-
-class Verdict(Struct, frozen=True):
-    """``value`` in [0, 1]; ``extracted`` is what was judged; ``note`` says why where that is not plain."""
-
-    value: float
-    extracted: str = ""
-    note: str = ""
 
 
 Metric = Callable[[Sample, str, Protocol], Verdict]

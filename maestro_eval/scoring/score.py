@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from maestro_eval.scoring.metrics import Verdict, check_protocol, judge
+from maestro_eval.scoring.metrics import check_protocol, judge
+from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.types import Answered, Exhausted, Failed, Rollout, RolloutKey, Sample, Score
 
 _LONGEST_NOTE = 200

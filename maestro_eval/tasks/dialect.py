@@ -17,16 +17,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import yaml
 from msgspec import Struct
 
 from maestro_eval.files import UniqueKeyLoader, YamlDocument, fingerprint, load_yaml
 from maestro_eval.tasks.columns import Column, column_types, parse_column
-from maestro_eval.types import UserError
-
-Aggregation = Literal["mean", "category_mean"]
+from maestro_eval.types import Aggregation, UserError
 
 Read = Callable[[Mapping[str, Any]], object]
 """Takes something from a row."""

@@ -16,10 +16,10 @@ from msgspec import Struct, structs
 
 from maestro_eval.files import fingerprint
 from maestro_eval.tasks.columns import IMAGE_TYPES
-from maestro_eval.tasks.dialect import Aggregation, Definition, Read, load_definition, read_heading
+from maestro_eval.tasks.dialect import Definition, Read, load_definition, read_heading
 from maestro_eval.tasks.images import BadImageError, EncodedImage, decode
 from maestro_eval.tasks.sources import Row, Source, hash_files, open_source
-from maestro_eval.types import Image, LoadedSample, Sample, SampleError, UserError
+from maestro_eval.types import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
 
 MAKE = "make:"
 """``dataset_path: make:NAME`` marks data that a generator of ours makes."""

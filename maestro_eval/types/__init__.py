@@ -21,7 +21,14 @@ from maestro_eval.types.errors import (
     SampleError,
     UserError,
 )
-from maestro_eval.types.manifest import PromptRecord, RegistryRecord, RunManifest, TaskRecord
+from maestro_eval.types.manifest import (
+    Aggregation,
+    PromptRecord,
+    RegistryRecord,
+    RunManifest,
+    Selection,
+    TaskRecord,
+)
 from maestro_eval.types.regime import Regime
 from maestro_eval.types.rollout import (
     Answered,
@@ -42,6 +49,7 @@ from maestro_eval.types.score import Protocol, Score
 
 __all__ = [
     "Action",
+    "Aggregation",
     "AnswerAction",
     "Answered",
     "Completion",
@@ -74,6 +82,7 @@ __all__ = [
     "Sampling",
     "Score",
     "SearchAction",
+    "Selection",
     "TaskRecord",
     "TextPart",
     "Timing",

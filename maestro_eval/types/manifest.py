@@ -9,22 +9,42 @@ from msgspec import Struct, field
 from maestro_eval.types.regime import Regime
 from maestro_eval.types.rollout import Sampling
 
+Aggregation = Literal["mean", "category_mean", "stratum_mean"]
+
+
+class Selection(Struct, frozen=True):
+    """Which samples of each task are asked; all, when every field is as here.
+
+    In this order: ``sample_ids`` keeps those named (``TASK ID`` or ``ID``); ``offset`` passes over the first;
+    ``limit`` keeps the first so many, or, as a fraction below 1, that share of the task, rounded up; ``subset`` draws
+    so many by the run's seed, each category its share of them.
+    """
+
+    limit: int | float | None = None
+    offset: int = 0
+    subset: int | None = None
+    sample_ids: tuple[str, ...] | None = None
+
 
 class TaskRecord(Struct, frozen=True):
     """A task as it was run. ``hash`` covers its definition, ``data_hash`` the files that it was read from.
 
     ``aggregation`` says how samples become the task's accuracy: their mean, or the mean of the means of
-    their categories (VLMsAreBlind's seven). ``planned`` counts the samples that the run was to ask.
+    their categories (VLMsAreBlind's seven) or of their strata (HRBench's four rotations). ``planned`` counts the
+    samples that the run was to ask. ``paper`` names the rule of the released scorer, empty where there is none and
+    the ``paper`` protocol judges as ``official`` does. ``revision`` is the hub's, where the data came from there.
     """
 
     name: str
     hash: str
     metric: str
-    aggregation: Literal["mean", "category_mean"]
+    aggregation: Aggregation
     tags: tuple[str, ...]
     data: str
     data_hash: str
     planned: int
+    paper: str = ""
+    revision: str = ""
 
 
 class PromptRecord(Struct, frozen=True):
@@ -57,7 +77,7 @@ class RunManifest(Struct, frozen=True):
     what it resolved to. ``created_at`` is Unix seconds. ``versions`` and ``hardware`` describe the
     machine that started the run. ``groups`` names every task of each tag that its tasks have, run or not: a
     group's mean is that of all of them or none. ``settings`` holds what moves speed but not scores (executor,
-    workers, concurrency).
+    workers, concurrency). ``selection`` is which samples of each task were planned.
     """
 
     system: str
@@ -75,4 +95,5 @@ class RunManifest(Struct, frozen=True):
     hardware: dict[str, Any]
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    selection: Selection = Selection()
     schema: int = 1

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-Protocol = Literal["official", "strict"]
+Protocol = Literal["paper", "official", "strict"]
+"""The rules of judging: those of the released code, of a benchmark's authors, the answer and nothing else."""
 
 
 class Score(Struct, frozen=True):
     """``value`` is in [0, 1], or ``None`` when the rollout failed or never ran: nothing to judge.
 
     ``extracted`` is the answer as the protocol read it; ``note`` says why the value is what it is,
-    where that is not plain.
+    where that is not plain. ``category`` is what a task reports apart, ``stratum`` what its accuracy averages over
+    first (the same, where a task does not tell them apart). ``others`` are further measures by name, such as
+    SLAKE's ``token_recall``: reported beside the value, never in its place.
     """
 
     task: str
@@ -24,6 +27,8 @@ class Score(Struct, frozen=True):
     value: float | None
     extracted: str = ""
     category: str = ""
+    stratum: str = ""
     cluster: str = ""
     content_hash: str = ""
     note: str = ""
+    others: dict[str, float] = field(default_factory=dict)
