@@ -1,7 +1,28 @@
-"""What is asked? Task files in lmms-eval's dialect, local data, and samples with their images."""
+"""What is asked? Task files in lmms-eval's dialect, their data, and samples with their images."""
 
 from maestro_eval.tasks.dialect import Definition
-from maestro_eval.tasks.select import TaskEntry, list_tasks, select_tasks
-from maestro_eval.tasks.task import Task, TaskSpec, define, open_task
+from maestro_eval.tasks.select import TaskEntry, list_tasks, read_data_file, select_tasks
+from maestro_eval.tasks.selection import check_sample_ids, check_selection, choose, read_sample_ids, rows_needed
+from maestro_eval.tasks.state import DataState, data_state
+from maestro_eval.tasks.task import LMMS, Task, TaskSpec, define, localise, open_task
 
-__all__ = ["Definition", "Task", "TaskEntry", "TaskSpec", "define", "list_tasks", "open_task", "select_tasks"]
+__all__ = [
+    "LMMS",
+    "DataState",
+    "Definition",
+    "Task",
+    "TaskEntry",
+    "TaskSpec",
+    "check_sample_ids",
+    "check_selection",
+    "choose",
+    "data_state",
+    "define",
+    "list_tasks",
+    "localise",
+    "open_task",
+    "read_data_file",
+    "read_sample_ids",
+    "rows_needed",
+    "select_tasks",
+]

@@ -10,27 +10,37 @@ from typing import Any, Literal, cast, get_args
 
 from msgspec import Struct
 
-ColumnType = Literal["string", "strings", "integer", "boolean", "id", "image", "images"]
+ColumnType = Literal[
+    "string", "strings", "integer", "integers", "float", "boolean", "id", "image", "images", "image_base64", "any"
+]
 
-IMAGE_TYPES = frozenset({"image", "images"})
+IMAGE_TYPES = frozenset({"image", "images", "image_base64"})
 
-_IN_PARQUET = {
+_IN_ARROW: dict[str, str] = {
     "string": "string",
     "strings": "list<string>",
     "integer": "integer",
+    "integers": "list<integer>",
+    "float": "float",
     "boolean": "boolean",
     "id": "string or integer",
     "image": "binary or struct<bytes: binary, path: string>",
     "images": "list of binary or of struct<bytes: binary, path: string>",
+    "image_base64": "string (base64 of an image file)",
+    "any": "anything",
 }
-_IN_JSON = {
+_IN_JSON: dict[str, str] = {
     "string": "a string",
     "strings": "a list of strings",
     "integer": "an integer",
+    "integers": "a list of integers",
+    "float": "a number",
     "boolean": "true or false",
     "id": "a string or an integer",
     "image": "the path of an image file",
     "images": "a list of paths of image files",
+    "image_base64": "a string (base64 of an image file)",
+    "any": "anything",
 }
 
 
@@ -56,43 +66,67 @@ def column_types() -> str:
     return ", ".join(get_args(ColumnType))
 
 
-def expected(column: Column, storage: Literal["parquet", "json"]) -> str:
+def expected(column: Column, storage: Literal["arrow", "json"]) -> str:
     """How the type looks in that storage, for messages."""
-    return (_IN_PARQUET if storage == "parquet" else _IN_JSON)[column.type]
+    return (_IN_ARROW if storage == "arrow" else _IN_JSON)[column.type]
 
 
 def fits_arrow(column: Column, data_type: Any) -> bool:
     """Whether an arro3 ``DataType`` can hold such a column."""
-    from arro3.core import DataType
-
-    if column.type == "string":
-        return _is_text(data_type)
-    if column.type == "integer":
-        return DataType.is_integer(data_type)
-    if column.type == "boolean":
-        return DataType.is_boolean(data_type)
-    if column.type == "id":
-        return _is_text(data_type) or DataType.is_integer(data_type)
-    if column.type == "image":
-        return _is_image(data_type)
-    if not (DataType.is_list(data_type) or DataType.is_large_list(data_type)):
-        return False
-    item = data_type.value_type
-    return _is_text(item) if column.type == "strings" else _is_image(item)
+    if column.type == "any":
+        return True
+    item = _ITEM.get(column.type)
+    if item is None:
+        return _fits_one(column.type, data_type)
+    return _is_list(data_type) and _fits_one(item, data_type.value_type)
 
 
 def fits_json(column: Column, value: object) -> bool:
     """Whether a value read from JSON can stand in such a column."""
-    if value is None:
+    if value is None or column.type == "any":
         return True
-    if column.type in ("string", "image"):
-        return isinstance(value, str)
-    if column.type == "boolean":
-        return isinstance(value, bool)
-    if column.type in ("integer", "id"):
-        is_integer = isinstance(value, int) and not isinstance(value, bool)
-        return is_integer or (column.type == "id" and isinstance(value, str))
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    match column.type:
+        case "string" | "image" | "image_base64":
+            return isinstance(value, str)
+        case "boolean":
+            return isinstance(value, bool)
+        case "integer":
+            return is_integer
+        case "float":
+            return is_integer or isinstance(value, float)
+        case "id":
+            return is_integer or isinstance(value, str)
+        case "integers":
+            return isinstance(value, list) and all(type(item) is int for item in value)
+        case "strings" | "images":
+            return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+_ITEM: dict[str, str] = {"strings": "string", "integers": "integer", "images": "image"}
+
+
+def _fits_one(kind: str, data_type: Any) -> bool:
+    from arro3.core import DataType
+
+    match kind:
+        case "string" | "image_base64":
+            return _is_text(data_type)
+        case "integer":
+            return DataType.is_integer(data_type)
+        case "float":
+            return DataType.is_floating(data_type) or DataType.is_integer(data_type)
+        case "boolean":
+            return DataType.is_boolean(data_type)
+        case "id":
+            return _is_text(data_type) or DataType.is_integer(data_type)
+    return _is_image(data_type)
+
+
+def _is_list(data_type: Any) -> bool:
+    from arro3.core import DataType
+
+    return DataType.is_list(data_type) or DataType.is_large_list(data_type)
 
 
 def _is_text(data_type: Any) -> bool:

@@ -1,59 +1,59 @@
 """Task files: the part of lmms-eval's YAML dialect that we use, read without lmms-eval.
 
 The same file loads in lmms-eval. What only we need stands under ``metadata: maestro:``, which lmms-eval passes by;
-``process_results``, ``metric_list`` and ``generation_kwargs`` are for lmms-eval and are passed by here. Any key
-that is not known is refused by name, file and line, because a key that is ignored changes what is measured.
+``process_results``, ``metric_list``, ``generation_kwargs`` and ``doc_to_messages`` are for lmms-eval and are passed
+by here. Any key that is not known is refused by name, file and line, because a key that is ignored changes what is
+measured. ``process_docs`` filters rows in lmms-eval; here ``keep`` must say the same of a row, or the file is refused.
 
 ``include`` merges whole keys, the including file winning, as lmms-eval does. ``!function module.name`` names a
-function of ``module.py`` beside the file that says it. That is code, so it is run only from the folder that is
-passed as ``root``: a bundled one, or one that the user named.
+function of ``module.py`` beside the file that says it, run only from inside ``root``: a bundled folder, or one that
+the user named.
 """
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import yaml
 from msgspec import Struct
 
 from maestro_eval.files import UniqueKeyLoader, YamlDocument, fingerprint, load_yaml
 from maestro_eval.tasks.columns import Column, column_types, parse_column
+from maestro_eval.tasks.functions import FunctionName, Functions, Read
 from maestro_eval.types import Aggregation, UserError
-
-Read = Callable[[Mapping[str, Any]], object]
-"""Takes something from a row."""
-
-
-class FunctionName(Struct, frozen=True):
-    """``!function module.name``, not yet loaded."""
-
-    module: str
-    name: str
 
 
 class Definition(Struct, frozen=True):
-    """A task file, resolved. ``hash`` covers its data and the text of every file of functions that it names."""
+    """A task file, resolved. ``hash`` covers its data and the text of every file of functions that it names.
+
+    ``size`` is how many samples the split is known to have, 0 where that is not said. ``keep`` tells a row that is
+    a sample from one that is not. ``images_in`` is the folder (or the zip file without its ending) in which the image
+    paths of JSON data are looked up. ``paper`` names the rule of the released scorer, empty where there is none.
+    """
 
     name: str
     path: Path
     tags: tuple[str, ...]
     dataset_path: str
+    dataset_name: str
+    revision: str
     split: str
+    size: int
     visual: Read
     text: Read
     target: Read
     choice: Read | None
     metric: str
+    paper: str
     aggregation: Aggregation
     id: str | Read | None
+    keep: Read | None
     category: Read | None
+    stratum: Read | None
     cluster: Read | None
+    images_in: str
     fields: tuple[str, ...]
     columns: dict[str, Column]
     about: dict[str, str]
@@ -86,6 +86,8 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "doc_to_text": _READER,
     "doc_to_target": _READER,
     "doc_to_choice": _READER,
+    "doc_to_messages": _READER,
+    "process_docs": _READER,
     "process_results": _READER,
     "metric_list": (list,),
     "generation_kwargs": (dict,),
@@ -96,43 +98,74 @@ _REQUIRED = ("task", "dataset_path", "test_split", "doc_to_visual", "doc_to_text
 _OURS: dict[str, tuple[type, ...]] = {
     "metric": _TEXT,
     "aggregation": _TEXT,
+    "paper": _TEXT,
     "id": _READER,
+    "keep": (FunctionName,),
     "category": _READER,
+    "stratum": _READER,
     "cluster": _READER,
     "fields": (list,),
     "columns": (dict,),
+    "images_in": _TEXT,
+    "revision": _TEXT,
+    "size": (int,),
     "description": _TEXT,
     "reference": _TEXT,
     "licence": _TEXT,
+    "citation": _TEXT,
 }
-_NAMES = {str: "text", dict: "a mapping", list: "a list", FunctionName: "!function module.name", type(None): "null"}
+_ABOUT = ("description", "reference", "licence", "citation")
+_AGGREGATES_OVER = {"category_mean": "category", "stratum_mean": "stratum"}
+_NAMES = {
+    str: "text",
+    int: "an integer",
+    dict: "a mapping",
+    list: "a list",
+    FunctionName: "!function module.name",
+    type(None): "null",
+}
 
 
 def load_definition(path: Path, root: Path) -> Definition:
     """Read, check and resolve one task file. UserError with file and line for what is wrong in it."""
     written = _resolve(path, root)
     _check_keys(written)
-    functions = _Functions(root)
+    functions = Functions(root)
     ours = written.ours
+    of_this_dataset = _describes_its_dataset(written)
+
+    def read(*field: str, kwargs: Mapping[str, Any] | None = None) -> Read:
+        return _reader(functions, written, field, kwargs)
+
+    def optional(*field: str) -> Read | None:
+        return None if written.get(field) is None else read(*field)
+
     return Definition(
         name=written.data["task"],
         path=path,
         tags=_tags(written.data),
         dataset_path=written.data["dataset_path"],
+        dataset_name=written.data.get("dataset_name") or "",
+        revision=ours.get("revision", "") if of_this_dataset else "",
         split=written.data["test_split"],
-        visual=functions.read(written, ("doc_to_visual",)),
-        text=functions.read(written, ("doc_to_text",), _default_kwargs(written.data)),
-        target=functions.read(written, ("doc_to_target",)),
-        choice=functions.optional(written, ("doc_to_choice",)),
+        size=ours.get("size", 0) if of_this_dataset else 0,
+        visual=read("doc_to_visual"),
+        text=read("doc_to_text", kwargs=_default_kwargs(written.data)),
+        target=read("doc_to_target"),
+        choice=optional("doc_to_choice"),
         metric=ours["metric"],
+        paper=ours.get("paper", ""),
         aggregation=cast(Aggregation, ours.get("aggregation", "mean")),
-        id=ours["id"] if isinstance(ours.get("id"), str) else functions.optional(written, (*_MAESTRO, "id")),
-        category=functions.optional(written, (*_MAESTRO, "category")),
-        cluster=functions.optional(written, (*_MAESTRO, "cluster")),
+        id=ours["id"] if isinstance(ours.get("id"), str) else optional(*_MAESTRO, "id"),
+        keep=optional(*_MAESTRO, "keep"),
+        category=optional(*_MAESTRO, "category"),
+        stratum=optional(*_MAESTRO, "stratum"),
+        cluster=optional(*_MAESTRO, "cluster"),
+        images_in=ours.get("images_in", ""),
         fields=tuple(ours.get("fields", ())),
         columns={name: column for name, kind in ours["columns"].items() if (column := parse_column(kind))},
-        about=_about(written),
-        hash=fingerprint({"definition": written.data, "functions": functions.hashes()}),
+        about={key: ours[key].strip() for key in _ABOUT if key in ours} if of_this_dataset else {},
+        hash=fingerprint({"definition": written.data, "functions": functions.hashes}),
     )
 
 
@@ -226,6 +259,13 @@ def _check_keys(written: _Written) -> None:
     _check_ours(written)
     for key in ("doc_to_visual", "doc_to_text", "doc_to_target", "doc_to_choice"):
         _check_column_name(written, (key,))
+    if written.data.get("process_docs") is not None and "keep" not in written.ours:
+        raise UserError(
+            f"{written.where('process_docs')}: process_docs: supported only beside metadata.maestro.keep, a "
+            "!function that says of one row whether it stays"
+        )
+    if (written.data.get("dataset_kwargs") or {"token": True}) != {"token": True}:
+        raise UserError(f"{written.where('dataset_kwargs')}: dataset_kwargs: only token: true is supported")
 
 
 def _check_ours(written: _Written) -> None:
@@ -242,8 +282,7 @@ def _check_ours(written: _Written) -> None:
     for key in ("metric", "columns"):
         if key not in ours:
             raise UserError(f"{written.where(*_MAESTRO)}: metadata.maestro.{key}: is missing")
-    if ours.get("aggregation", "mean") not in ("mean", "category_mean"):
-        raise UserError(f"{written.where(*_MAESTRO, 'aggregation')}: aggregation: expected mean or category_mean")
+    _check_values(written, ours)
     for name, kind in ours["columns"].items():
         if parse_column(kind) is None:
             raise UserError(
@@ -253,8 +292,26 @@ def _check_ours(written: _Written) -> None:
     for name in ours.get("fields", ()):
         if name not in ours["columns"]:
             raise UserError(f"{written.where(*_MAESTRO, 'fields')}: fields: {name!r} is not among the columns")
-    for key in ("id", "category", "cluster"):
+    for key in ("id", "category", "stratum", "cluster"):
         _check_column_name(written, (*_MAESTRO, key))
+
+
+def _check_values(written: _Written, ours: Mapping[str, Any]) -> None:
+    aggregation = ours.get("aggregation", "mean")
+    where = written.where(*_MAESTRO, "aggregation")
+    if aggregation not in get_args(Aggregation):
+        raise UserError(f"{where}: aggregation: expected {' or '.join(get_args(Aggregation))}")
+    over = _AGGREGATES_OVER.get(aggregation, "")
+    if over and over not in ours:
+        raise UserError(f"{where}: aggregation: {aggregation} needs metadata.maestro.{over}")
+    if isinstance(size := ours.get("size", 0), bool) or size < 0:
+        raise UserError(f"{written.where(*_MAESTRO, 'size')}: size: expected a number of samples, found {size!r}")
+    folder = ours.get("images_in", "images")
+    if not folder or folder in (".", "..") or any(mark in folder for mark in "/\\\0"):
+        raise UserError(
+            f"{written.where(*_MAESTRO, 'images_in')}: images_in: expected the bare name of a folder beside the data, "
+            f"found {folder!r}"
+        )
 
 
 def _check_column_name(written: _Written, field: tuple[str, ...]) -> None:
@@ -272,11 +329,9 @@ def _check_type(written: _Written, field: tuple[str, ...], value: object, types:
         raise UserError(f"{written.where(*field)}: {'.'.join(field)}: expected {wanted}")
 
 
-def _about(written: _Written) -> dict[str, str]:
-    """What the file says of its dataset; nothing where an including file put another dataset in its place."""
-    if written.source("dataset_path") is not written.source("metadata"):
-        return {}
-    return {key: written.ours[key].strip() for key in ("description", "reference", "licence") if key in written.ours}
+def _describes_its_dataset(written: _Written) -> bool:
+    """Whether what the file says of a dataset holds: not where an including file put another in its place."""
+    return written.source("dataset_path") is written.source("metadata")
 
 
 def _tags(data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -293,56 +348,12 @@ def _default_kwargs(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None if kwargs is None else kwargs.get("default", kwargs)
 
 
-class _Functions:
-    """The functions of one task file, each file of them executed once, from the very text that is hashed."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._modules: dict[Path, ModuleType] = {}
-        self._hashes: dict[str, str] = {}
-
-    def hashes(self) -> dict[str, str]:
-        return self._hashes
-
-    def optional(self, written: _Written, field: tuple[str, ...]) -> Read | None:
-        return None if written.get(field) is None else self.read(written, field)
-
-    def read(self, written: _Written, field: tuple[str, ...], kwargs: Mapping[str, Any] | None = None) -> Read:
-        value = written.get(field)
-        if isinstance(value, FunctionName):
-            function = self._function(value, written.source(field[0]).path.parent, written.where(*field))
-            return function if kwargs is None else lambda row: function(row, kwargs)
-        column = cast(str, value)
-        if field == ("doc_to_visual",):
-            return lambda row: [row[column]]
-        return lambda row: row.get(column)
-
-    def _function(self, named: FunctionName, folder: Path, where: str) -> Callable[..., object]:
-        file = folder / f"{named.module}.py"
-        if not file.resolve().is_relative_to(self._root.resolve()):
-            raise UserError(f"{where}: !function {named.module}.{named.name}: {file} is outside {self._root}")
-        function = getattr(self._module(file, where), named.name, None)
-        if not inspect.isfunction(function):
-            raise UserError(f"{where}: !function {named.module}.{named.name}: {file} has no function {named.name}")
-        return cast(Callable[..., object], function)
-
-    def _module(self, file: Path, where: str) -> ModuleType:
-        if file in self._modules:
-            return self._modules[file]
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{where}: !function: {file} cannot be read ({error})") from error
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        module = ModuleType(f"_maestro_task_{file.stem}_{digest[:16]}")
-        module.__file__ = str(file)
-        # Dataclasses and pickling look their module up by name.
-        sys.modules[module.__name__] = module
-        try:
-            # Not importlib: it may run bytecode cached for an older text of the same size and second.
-            exec(compile(text, str(file), "exec"), module.__dict__)
-        except Exception as error:
-            raise UserError(f"{file}: fails when it is imported ({type(error).__name__}: {error})") from error
-        self._hashes[file.name] = digest
-        self._modules[file] = module
-        return module
+def _reader(functions: Functions, written: _Written, field: tuple[str, ...], kwargs: Mapping[str, Any] | None) -> Read:
+    value = written.get(field)
+    if isinstance(value, FunctionName):
+        function = functions.get(value, written.source(field[0]).path.parent, written.where(*field))
+        return function if kwargs is None else lambda row: function(row, kwargs)
+    column = cast(str, value)
+    if field == ("doc_to_visual",):
+        return lambda row: [row[column]]
+    return lambda row: row.get(column)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from maestro_eval.files import bundled
+from maestro_eval.files import bundled, load_yaml
 from maestro_eval.tasks.dialect import Heading, read_heading
-from maestro_eval.tasks.task import TaskSpec
+from maestro_eval.tasks.task import LMMS, TaskSpec
 from maestro_eval.types import UserError
 
 
@@ -31,28 +31,43 @@ def list_tasks(include: Sequence[Path] = ()) -> list[TaskEntry]:
 def select_tasks(names: Sequence[str], *, data: Mapping[str, str], include: Sequence[Path] = ()) -> list[TaskSpec]:
     """The tasks that ``names`` mean, each once, in the order named (a tag's tasks by name).
 
-    ``data`` maps a task's name to its local data. UserError for a name that nothing has, and for data of a task
-    that is not selected, since a typing error there would quietly change what is read.
+    ``data`` maps a task's name to its local data; that of other tasks is passed by, so that one file of paths serves
+    every run. UserError for a name that nothing has: a typing error there would quietly change what is read.
+    ``lmms:NAME`` is a task of lmms-eval.
     """
     entries, groups = _catalogue(include)
-    selected: dict[str, TaskEntry] = {}
+    selected: dict[str, str] = {}
     for name in names:
+        if name.startswith(LMMS):
+            selected.setdefault(name, "")
+            continue
         for member in _members(name, entries, groups):
-            selected.setdefault(member, entries[member])
+            selected.setdefault(member, str(entries[member].folder))
     if not selected:
         raise UserError(f"no task named; choose from {_some(sorted(entries))}")
     for name, path in data.items():
-        if name not in selected:
+        if name not in entries and name not in selected:
             raise UserError(
                 f"--data {name}={path}: {name} is not among the selected tasks ({', '.join(selected)})"
-                f"{_meant(name, selected)}"
+                f"{_meant(name, [*selected, *entries])}"
             )
-        if not Path(path).exists():
+        if name in selected and not Path(path).exists():
             raise UserError(f"--data {name}={path}: no such file or folder")
     return [
-        TaskSpec(entry.name, str(entry.folder), str(Path(data[entry.name]).resolve()) if entry.name in data else "")
-        for entry in selected.values()
+        TaskSpec(name, folder, str(Path(data[name]).resolve()) if name in data else "")
+        for name, folder in selected.items()
     ]
+
+
+def read_data_file(path: Path) -> dict[str, str]:
+    """A YAML file of ``TASK: PATH`` lines, the paths beside that file unless they are absolute."""
+    document = load_yaml(path)
+    found = {}
+    for name, written in document.data.items():
+        if not isinstance(name, str) or not isinstance(written, str) or not written:
+            raise UserError(f"{document.where((str(name),))}: {name}: expected TASK: PATH, found {written!r}")
+        found[name] = str((path.parent / written).resolve())
+    return found
 
 
 def _catalogue(include: Sequence[Path]) -> tuple[dict[str, TaskEntry], dict[str, list[str]]]:

@@ -25,6 +25,8 @@ metadata:
       question: string
       answer: string
       image: image
+      turn: string?
+      lang: string?
 """
 UTILS = """\
 def visual(doc):
@@ -56,15 +58,16 @@ def test_a_mini_task_differs_from_its_benchmark_in_name_tags_and_data_only(path:
     real = load_definition(root / path.name.replace("mini_", ""), root)
     assert mini.tags[0] == "maestro_mini"
     assert not set(mini.tags) & set(real.tags)
-    assert [tag.replace("mini_", "") for tag in mini.tags[1:]] == list(real.tags)
-    assert (mini.metric, mini.aggregation, mini.columns, mini.fields) == (
+    assert [tag.replace("mini_", "") for tag in mini.tags[1:]] == list(real.tags)[: len(mini.tags) - 1]
+    assert (mini.metric, mini.paper, mini.aggregation, mini.columns, mini.fields) == (
         real.metric,
+        real.paper,
         real.aggregation,
         real.columns,
         real.fields,
     )
     assert mini.dataset_path == f"make:{mini.name}"
-    assert not mini.about
+    assert (mini.about, mini.size, mini.revision) == ({}, 0, "")
     assert real.about
 
 
@@ -84,6 +87,52 @@ def test_without_specific_arguments_a_function_gets_the_row_alone(tmp_path: Path
     assert load_definition(folder_with(tmp_path, task, utils), tmp_path).text({"question": "Who?"}) == "Who?"
 
 
+def test_what_a_file_may_say_of_its_dataset_and_its_rows(tmp_path: Path) -> None:
+    task = TASK.replace("    metric: integer\n", MORE).replace("test_split: test\n", PASSED_BY)
+    utils = UTILS + "\n\ndef keep(doc):\n    return doc['lang'] == 'en'\n"
+    definition = load_definition(folder_with(tmp_path, task, utils), tmp_path)
+    assert (definition.paper, definition.aggregation, definition.images_in) == ("math", "stratum_mean", "imgs")
+    assert (definition.size, definition.revision, definition.dataset_name) == (12, "abc", "small")
+    assert definition.about == {"citation": "Someone, 2020", "licence": "MIT"}
+    assert definition.keep is not None
+    assert definition.keep({"lang": "en"})
+    assert not definition.keep({"lang": "zh"})
+    assert definition.stratum is not None
+    assert definition.stratum({"turn": "2"}) == "2"
+
+
+MORE = """\
+    metric: integer
+    paper: math
+    aggregation: stratum_mean
+    stratum: turn
+    keep: !function utils.keep
+    images_in: imgs
+    size: 12
+    revision: abc
+    citation: Someone, 2020
+    licence: MIT
+"""
+PASSED_BY = """\
+test_split: test
+dataset_name: small
+dataset_kwargs: {token: true}
+process_docs: !function utils.not_read_here
+process_results: !function utils.not_read_here
+doc_to_messages: !function utils.not_read_here
+metric_list: [{metric: anls}]
+"""
+
+
+def test_what_is_said_of_one_dataset_does_not_hold_for_another(tmp_path: Path) -> None:
+    folder_with(
+        tmp_path, TASK.replace("    metric: integer\n", "    metric: integer\n    size: 12\n    revision: abc\n")
+    )
+    (tmp_path / "other.yaml").write_text("include: mine.yaml\ntask: other\ndataset_path: make:other\n")
+    definition = load_definition(tmp_path / "other.yaml", tmp_path)
+    assert (definition.size, definition.revision, definition.about) == (0, "", {})
+
+
 def line_of(text: str, part: str) -> int:
     return next(number for number, line in enumerate(text.splitlines(), start=1) if part in line)
 
@@ -92,7 +141,7 @@ def line_of(text: str, part: str) -> int:
     ("old", "new", "message"),
     [
         ("test_split: test", "test_splitt: test", "test_splitt: not supported"),
-        ("test_split: test", "process_docs: !function utils.x", "process_docs: not supported"),
+        ("test_split: test", "test_split: test\nprocess_docs: !function utils.x", "only beside metadata.maestro.keep"),
         ("test_split: test", "test_split: [test]", "test_split: expected text"),
         ("test_split: test", "test_split: test\noutput_type: loglikelihood", "only generate_until"),
         ("task: mine", "task: [mine]", "task: expected text"),
@@ -105,7 +154,24 @@ def line_of(text: str, part: str) -> int:
         ("doc_to_target: answer", "doc_to_target: !!python/name:os.system", "not valid YAML"),
         ("metric: integer", "metrik: integer", "metadata.maestro.metrik: not supported"),
         ("metric: integer", "metric: 3", "metadata.maestro.metric: expected text"),
-        ("metric: integer", "metric: integer\n    aggregation: median", "expected mean or category_mean"),
+        ("metric: integer", "metric: integer\n    aggregation: median", "expected mean or category_mean or stratum"),
+        (
+            "metric: integer",
+            "metric: integer\n    aggregation: category_mean",
+            "category_mean needs .*maestro.category",
+        ),
+        ("metric: integer", "metric: integer\n    aggregation: stratum_mean", "stratum_mean needs .*maestro.stratum"),
+        ("metric: integer", "metric: integer\n    stratum: kind", "'kind' is not among"),
+        ("metric: integer", "metric: integer\n    keep: question", "keep: expected !function"),
+        ("metric: integer", "metric: integer\n    keep: !function utils.none", "has no function none"),
+        ("metric: integer", "metric: integer\n    size: many", "size: expected an integer"),
+        ("metric: integer", "metric: integer\n    size: -1", "size: expected a number of samples"),
+        ("metric: integer", "metric: integer\n    size: true", "size: expected a number of samples"),
+        ("metric: integer", "metric: integer\n    paper: [math]", "paper: expected text"),
+        ("metric: integer", "metric: integer\n    revision: 12", "revision: expected text"),
+        ("metric: integer", "metric: integer\n    images_in: ../imgs", "images_in: expected the bare name"),
+        ("metric: integer", 'metric: integer\n    images_in: ".."', "images_in: expected the bare name"),
+        ("test_split: test", "test_split: test\ndataset_kwargs: {video: true}", "only token: true"),
         ("metric: integer", "metric: integer\n    category: kind", "'kind' is not among"),
         ("metric: integer", "metric: integer\n    fields: [kind]", "'kind' is not among the columns"),
         ("answer: string", "answer: text", "column answer: unknown type 'text'"),
@@ -149,7 +215,7 @@ def test_an_including_file_wins_and_functions_stay_beside_the_file_that_names_th
 def test_an_error_in_an_included_file_names_that_file(tmp_path: Path) -> None:
     path = folder_with(tmp_path, TASK + "repeats: 3\n")
     (tmp_path / "outer.yaml").write_text("include: mine.yaml\ntask: outer\n")
-    with pytest.raises(UserError, match=rf"{path}:17: repeats: not supported"):
+    with pytest.raises(UserError, match=rf"{path}:19: repeats: not supported"):
         load_definition(tmp_path / "outer.yaml", tmp_path)
 
 

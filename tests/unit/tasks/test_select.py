@@ -1,15 +1,32 @@
 """Names on the command line become tasks, and a wrong name becomes a suggestion."""
 
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from maestro_eval.tasks import TaskSpec, list_tasks, open_task, select_tasks
+from maestro_eval.tasks import TaskSpec, define, list_tasks, localise, open_task, read_data_file, select_tasks
 from maestro_eval.types import UserError
 
-MAIN = ["maestro_chartqa", "maestro_geometry3k", "maestro_tallyqa", "maestro_vstar"]
-OOD = ["maestro_ocrbench", "maestro_vlmsareblind"]
+MAIN = [
+    f"maestro_{name}"
+    for name in (
+        "chartqa",
+        "geometry3k",
+        "hrbench4k",
+        "hrbench8k",
+        "mathvision",
+        "microvqa",
+        "msearthmcq",
+        "slake",
+        "tallyqa",
+        "vstar",
+    )
+]
+OOD = ["maestro_erqa", "maestro_humanevalv", "maestro_ocrbench", "maestro_vlmsareblind"]
+MINI_MAIN = [f"maestro_mini_{name}" for name in ("chartqa", "geometry3k", "tallyqa", "vstar")]
+MINI_OOD = ["maestro_mini_ocrbench", "maestro_mini_vlmsareblind"]
 
 
 def names(*asked: str, include: tuple[Path, ...] = ()) -> list[str]:
@@ -19,13 +36,12 @@ def names(*asked: str, include: tuple[Path, ...] = ()) -> list[str]:
 def test_a_tag_stands_for_its_tasks() -> None:
     assert names("maestro_main") == MAIN
     assert names("maestro_ood") == OOD
-    minis = [name.replace("maestro_", "maestro_mini_") for name in (*MAIN, *OOD)]
-    assert names("maestro_mini_main", "maestro_mini_ood") == minis
-    assert sorted(names("maestro_mini")) == sorted(minis)
+    assert names("maestro_mini_main", "maestro_mini_ood") == MINI_MAIN + MINI_OOD
+    assert sorted(names("maestro_mini")) == sorted(MINI_MAIN + MINI_OOD)
 
 
 def test_order_is_as_named_and_each_task_comes_once() -> None:
-    assert names("maestro_vstar", "maestro_main") == ["maestro_vstar", *MAIN[:3]]
+    assert names("maestro_vstar", "maestro_main") == ["maestro_vstar", *MAIN[:-1]]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +68,39 @@ def test_data_of_a_task_that_is_not_selected_is_refused(tmp_path: Path) -> None:
         select_tasks(["maestro_chartqa"], data={"maestro_chartq": str(tmp_path)})
 
 
+def test_data_of_other_tasks_is_passed_by(tmp_path: Path) -> None:
+    (spec,) = select_tasks(["maestro_chartqa"], data={"maestro_tallyqa": str(tmp_path / "none.parquet")})
+    assert (spec.name, spec.data) == ("maestro_chartqa", "")
+
+
+def test_a_task_of_lmms_eval_is_passed_through(tmp_path: Path) -> None:
+    specs = select_tasks(["lmms:chartqa", "maestro_vstar", "lmms:chartqa"], data={"lmms:chartqa": str(tmp_path)})
+    assert [(spec.name, bool(spec.folder), spec.data) for spec in specs] == [
+        ("lmms:chartqa", False, str(tmp_path)),
+        ("maestro_vstar", True, ""),
+    ]
+    assert localise(specs[0]) is specs[0]
+    with pytest.raises(UserError, match="lmms:chartqa: a task of lmms-eval has no task file"):
+        define(specs[0])
+
+
+def test_a_data_file_names_paths_beside_itself(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    file = tmp_path / "deep" / "data.yaml"
+    file.write_text("maestro_chartqa: ../chartqa\nmaestro_vstar: /data/vstar.parquet\n")
+    assert read_data_file(file) == {
+        "maestro_chartqa": str(tmp_path / "chartqa"),
+        "maestro_vstar": "/data/vstar.parquet",
+    }
+
+
+@pytest.mark.parametrize("written", ["a: 1", "a:", 'a: ""', "a: [b]", "1: b"])
+def test_a_data_file_of_anything_else_is_refused(tmp_path: Path, written: str) -> None:
+    (tmp_path / "data.yaml").write_text(written + "\n")
+    with pytest.raises(UserError, match=r"data\.yaml:1: .*: expected TASK: PATH"):
+        read_data_file(tmp_path / "data.yaml")
+
+
 def test_data_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--data maestro_chartqa=.*none\.parquet: no such file"):
         select_tasks(["maestro_chartqa"], data={"maestro_chartqa": str(tmp_path / "none.parquet")})
@@ -69,11 +118,15 @@ def test_data_paths_hold_in_any_working_folder(tmp_path: Path, monkeypatch: pyte
     ("name", "advice"),
     [
         ("maestro_mini_chartqa", "maestro-eval tasks make-mini --out DIR"),
-        ("maestro_chartqa", r"lmms-lab-encoder/ChartQA \(split test\) .* --data maestro_chartqa=PATH"),
+        (
+            "maestro_chartqa",
+            r"pip install 'maestro-eval\[hub\]' .*ChartQA \(split test\) .* --data maestro_chartqa=PATH",
+        ),
         ("maestro_tallyqa", "with the columns image: image, question: string, answer: integer"),
     ],
 )
-def test_a_task_without_data_says_how_to_get_it(name: str, advice: str) -> None:
+def test_a_task_without_data_says_how_to_get_it(name: str, advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
     (spec,) = select_tasks([name], data={})
     with pytest.raises(UserError, match=f"^{name}: no data given; .*{advice}"):
         open_task(spec)

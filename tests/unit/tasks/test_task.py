@@ -1,5 +1,6 @@
 """Rows of each benchmark's schema become samples; a row that cannot is that sample's failure alone."""
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from maestro_eval.tasks import Task, define, open_task, select_tasks
 from maestro_eval.types import SampleError, UserError
@@ -189,7 +191,7 @@ def test_ocrbench_accepts_any_of_its_answers(tmp_path: Path) -> None:
     sample = opened(tmp_path, "maestro_ocrbench", ROWS["ocrbench"]).load("0").sample
     assert sample.targets == ("CENTRE", "CENTER")
     assert sample.fields == {"dataset": "IIIT5K"}
-    assert sample.category == "Regular Text Recognition"
+    assert sample.category == "Text Recognition"
 
 
 def test_questions_on_the_same_picture_are_one_cluster(tmp_path: Path) -> None:
@@ -289,6 +291,106 @@ def test_the_data_hash_follows_the_file_and_the_task_hash_does_not(tmp_path: Pat
     two = opened(tmp_path / "b", "maestro_chartqa", with_column("chartqa", "answer", ["6", "Blue"]))
     assert one.hash == two.hash
     assert one.data_hash != two.data_hash
+
+
+FILTERED = """\
+task: mine
+dataset_path: local:mine
+test_split: test
+doc_to_visual: !function rows.visual
+doc_to_text: question
+doc_to_target: answer
+metadata:
+  maestro:
+    metric: integer
+    aggregation: stratum_mean
+    keep: !function rows.english
+    category: kind
+    stratum: !function rows.stratum
+    columns: {question: string, answer: string, image: image_base64, lang: string, kind: string, turn: integer}
+"""
+ROWS_PY = """\
+import base64
+
+
+def visual(doc):
+    return [doc["image"].data]
+
+
+def english(doc):
+    if doc["lang"] is None:
+        raise ValueError("no language")
+    return doc["lang"] == "en"
+
+
+def stratum(doc):
+    return f"turn {doc['turn']}"
+"""
+
+
+def filtered(folder: Path, langs: Sequence[str | None]) -> Task:
+    count = len(langs)
+    (folder / "mine.yaml").write_text(FILTERED)
+    (folder / "rows.py").write_text(ROWS_PY)
+    columns: Columns = {
+        "question": ("string", [f"q{number}" for number in range(count)]),
+        "answer": ("string", ["1"] * count),
+        "image": ("string", [base64.b64encode(png(width=8 + number)).decode() for number in range(count)]),
+        "lang": ("string", langs),
+        "kind": ("string", [f"k{number % 2}" for number in range(count)]),
+        "turn": ("integer", list(range(count))),
+    }
+    path = write_rows(folder / "mine.parquet", columns)
+    return open_task(select_tasks(["mine"], data={"mine": str(path)}, include=[folder])[0])
+
+
+def test_rows_that_are_not_kept_are_no_samples_and_keep_their_numbers(tmp_path: Path) -> None:
+    task = filtered(tmp_path, ["zh", "en", "zh", "en"])
+    assert task.ids() == ["1", "3"]
+    assert task.ids(1) == ["1"]
+    loaded = task.load("3")
+    assert (loaded.sample.question, loaded.sample.category, loaded.sample.stratum) == ("q3", "k1", "turn 3")
+    assert loaded.images[0].data == png(width=11)
+    for other in ("0", "2", "4"):
+        with pytest.raises(UserError, match=f"has no sample '{other}'"):
+            task.load(other)
+
+
+def test_a_task_of_which_no_row_is_kept_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no rows for mine"):
+        filtered(tmp_path, ["zh", "zh"]).ids()
+
+
+def test_a_row_that_cannot_be_told_kept_or_not_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"mine\.parquet: row 2 of mine: keep: no language"):
+        filtered(tmp_path, ["en", None]).ids()
+
+
+def test_categories_are_those_of_the_samples(tmp_path: Path) -> None:
+    task = filtered(tmp_path, ["en", "zh", "en", "en"])
+    assert list(task.categories().items()) == [("0", "k0"), ("2", "k0"), ("3", "k1")]
+    assert task.categories() == {sample_id: task.load(sample_id).sample.category for sample_id in task.ids()}
+
+
+@pytest.mark.parametrize("benchmark", ROWS)
+def test_categories_need_no_image(tmp_path: Path, benchmark: str) -> None:
+    column = "images" if benchmark == "geometry3k" else "image"
+    broken = [[b"no picture"]] * 2 if column == "images" else [b"no picture"] * 2
+    whole = opened(tmp_path / "a", f"maestro_{benchmark}", ROWS[benchmark])
+    task = opened(tmp_path / "b", f"maestro_{benchmark}", with_column(benchmark, column, broken))
+    assert task.categories() == {one: whole.load(one).sample.category for one in whole.ids()}
+
+
+def test_a_category_that_cannot_be_read_is_empty_until_its_row_is_loaded(tmp_path: Path) -> None:
+    task = opened(tmp_path, "maestro_chartqa", with_column("chartqa", "type", [None, "human_test"]))
+    assert task.categories() == {"0": "", "1": "human"}
+
+
+def test_an_opened_task_says_what_its_file_and_its_data_are(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.parquet", ROWS["chartqa"])
+    (spec,) = select_tasks(["maestro_chartqa"], data={"maestro_chartqa": str(path)})
+    task = open_task(structs.replace(spec, revision="abc"))
+    assert (task.paper, task.size, task.revision, task.data) == ("chartqa", 2500, "abc", str(path))
 
 
 def test_an_id_may_be_made_by_a_function_from_columns(tmp_path: Path) -> None:

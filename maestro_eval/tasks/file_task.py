@@ -1,0 +1,252 @@
+"""A task of our task files over its data: which samples there are, and each with its pixels when it is wanted.
+
+A row becomes a sample by the task file's readers, which may be code of others over data of others: whatever goes
+wrong in them is that sample's failure, carried by ``SampleError`` together with all that could be read, and never
+the end of a run. What concerns the whole data (a missing column, an id that occurs twice) is a ``UserError``.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from maestro_eval.files import fingerprint
+from maestro_eval.tasks.columns import IMAGE_TYPES
+from maestro_eval.tasks.dialect import Definition
+from maestro_eval.tasks.functions import Read
+from maestro_eval.tasks.images import BadImageError, EncodedImage, decode
+from maestro_eval.tasks.rows import Row, Source
+from maestro_eval.tasks.sources import hash_files
+from maestro_eval.types import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
+
+
+class FileTask:
+    """A task of our task files over its data."""
+
+    def __init__(self, definition: Definition, source: Source, data: str, revision: str = "") -> None:
+        self.definition = definition
+        self.name: str = definition.name
+        self.tags: tuple[str, ...] = definition.tags
+        self.metric: str = definition.metric
+        self.paper: str = definition.paper
+        self.aggregation: Aggregation = definition.aggregation
+        self.hash: str = definition.hash
+        self.size: int = definition.size
+        self.data: str = data
+        self.revision: str = revision
+        self._source = source
+        self._rows: dict[str, int] | None = None
+
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 of the data files. Images in a folder beside JSON are covered by each sample's ``content_hash``."""
+        return hash_files(self._source.files)
+
+    def ids(self, limit: int | None = None) -> list[str]:
+        """The samples in the order of the data, the first ``limit`` of them."""
+        return list(self._index())[:limit]
+
+    def categories(self) -> dict[str, str]:
+        """The category of every sample in the order of the data, read without its images.
+
+        It is empty for a row whose category cannot be read: that row fails when it is loaded.
+        """
+        category = self.definition.category
+        if category is None:
+            return dict.fromkeys(self._index(), "")
+        wanted = {number: sample_id for sample_id, number in self._index().items()}
+        found = {}
+        for number, row in enumerate(self._source.scan(self._readable())):
+            if number in wanted:
+                try:
+                    found[wanted[number]] = _label(category(row))
+                except Exception:
+                    found[wanted[number]] = ""
+        return found
+
+    def load(self, sample_id: str) -> LoadedSample:
+        """The sample with its decoded-and-checked images. SampleError for a row that cannot be asked."""
+        try:
+            row = self._source.row(self._row_number(sample_id))
+        except LookupError:
+            raise UserError(
+                f"{self.data}: {self.name} has no sample {sample_id!r}; is it the data that the run began with?"
+            ) from None
+        sample, problem = describe(self.definition, sample_id, row)
+        images: tuple[Image, ...] = ()
+        try:
+            images = _images(self.definition.visual(row))
+        except BadImageError as error:
+            problem = problem or str(error)
+        except Exception as error:
+            problem = problem or f"doc_to_visual: {_one_line(error)}"
+        if problem:
+            raise SampleError(f"{self.name} {sample_id}: {problem}", sample)
+        return LoadedSample(_with_images(sample, images), images)
+
+    def _row_number(self, sample_id: str) -> int:
+        if not self._numbered or self.definition.keep is not None:
+            return self._index()[sample_id]
+        # A row's number is its id: no need to read the whole file to find one row.
+        if sample_id.isascii() and sample_id.isdecimal() and str(int(sample_id)) == sample_id:
+            return int(sample_id)
+        raise KeyError(sample_id)
+
+    @property
+    def _numbered(self) -> bool:
+        key = self.definition.id
+        return key is None or (isinstance(key, str) and not self._source.has(key))
+
+    def _index(self) -> dict[str, int]:
+        if self._rows is None:
+            self._rows = self._read_index()
+        return self._rows
+
+    def _read_index(self) -> dict[str, int]:
+        rows: dict[str, int] = {}
+        for number, row in enumerate(self._source.scan(self._index_columns())):
+            if not self._kept(row, number):
+                continue
+            sample_id = self._sample_id(row, number)
+            if sample_id in rows:
+                raise UserError(
+                    f"{self.data}: sample id {sample_id!r} of {self.name} occurs twice "
+                    f"(rows {rows[sample_id] + 1} and {number + 1}); ids must be unique"
+                )
+            rows[sample_id] = number
+        if not rows:
+            raise UserError(f"{self.data}: holds no rows for {self.name}")
+        return rows
+
+    def _index_columns(self) -> list[str]:
+        key = self.definition.id
+        if self.definition.keep is not None or callable(key):
+            return self._readable()
+        return [] if key is None or self._numbered else [key]
+
+    def _readable(self) -> list[str]:
+        """The columns that are read fast: all but images."""
+        return [
+            name
+            for name, column in self.definition.columns.items()
+            if column.type not in IMAGE_TYPES and self._source.has(name)
+        ]
+
+    def _kept(self, row: Row, number: int) -> bool:
+        keep = self.definition.keep
+        try:
+            return keep is None or bool(keep(row))
+        except Exception as error:
+            # Whether the row is a sample cannot be told, so neither can what the task measures.
+            raise UserError(f"{self.data}: row {number + 1} of {self.name}: keep: {_one_line(error)}") from error
+
+    def _sample_id(self, row: Row, number: int) -> str:
+        key = self.definition.id
+        if key is None or self._numbered:
+            return str(number)
+        text = _label(row[key] if isinstance(key, str) else key(row))
+        if not text:
+            raise UserError(f"{self.data}: row {number + 1} of {self.name} has no sample id")
+        return text
+
+
+def describe(definition: Definition, sample_id: str, row: Mapping[str, Any]) -> tuple[Sample, str]:
+    """The sample as far as a row tells it, images apart, and the first thing that could not be read."""
+    readers: list[tuple[str, str, Read | None, Callable[[object], Any]]] = [
+        ("question", "doc_to_text", definition.text, _question),
+        ("choices", "doc_to_choice", definition.choice, _choices),
+        ("targets", "doc_to_target", definition.target, _targets),
+        ("category", "category", definition.category, _label),
+        ("stratum", "stratum", definition.stratum, _label),
+        ("cluster", "cluster", definition.cluster, _label),
+    ]
+    read: dict[str, Any] = {"question": "", "targets": ()}
+    problem = ""
+    for field, key, reader, convert in readers:
+        if reader is None:
+            continue
+        try:
+            read[field] = convert(reader(row))
+        except Exception as error:
+            problem = problem or f"{key}: {_one_line(error)}"
+    if not problem and read.get("choices"):
+        problem = _misplaced_letter(read["choices"], read["targets"])
+    fields = {name: _label(row.get(name)) for name in definition.fields}
+    return Sample(task=definition.name, sample_id=sample_id, fields=fields, **read), problem
+
+
+def _question(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"expected a text, found {_shown(value)}")
+    return value
+
+
+def _choices(value: object) -> tuple[str, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(text, str) for text in value):
+        raise ValueError(f"expected a list of texts, found {_shown(value)}")
+    if len(value) > len(string.ascii_uppercase):
+        raise ValueError(f"{len(value)} options, more than there are letters")
+    return tuple(value)
+
+
+def _targets(value: object) -> tuple[str, ...]:
+    many = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    targets = [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in many]
+    texts = tuple(target for target in targets if isinstance(target, str) and target.strip())
+    if not texts or len(texts) < len(targets):
+        raise ValueError(f"expected an answer or a list of answers, found {_shown(value)}")
+    return texts
+
+
+def _misplaced_letter(choices: Sequence[str], targets: Sequence[str]) -> str:
+    letters = string.ascii_uppercase[: len(choices)]
+    wrong = next((target for target in targets if target not in tuple(letters)), None)
+    return "" if wrong is None else f"doc_to_target: {_shown(wrong)} is not one of the letters {letters}"
+
+
+def _label(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _images(value: object) -> tuple[Image, ...]:
+    if not isinstance(value, Sequence) or not value:
+        raise BadImageError("the row has no image")
+    images = []
+    for number, encoded in enumerate(value, start=1):
+        try:
+            if isinstance(encoded, bytes):
+                encoded = EncodedImage(encoded)
+            images.append(decode(encoded if isinstance(encoded, EncodedImage) else EncodedImage(b"")))
+        except BadImageError as error:
+            raise BadImageError(f"image {number}: {error}") from error
+    return tuple(images)
+
+
+def _with_images(sample: Sample, images: tuple[Image, ...]) -> Sample:
+    hashes = [image.ref.sha256 for image in images]
+    content: Mapping[str, object] = {
+        "question": sample.question,
+        "choices": sample.choices,
+        "targets": sample.targets,
+        "images": hashes,
+    }
+    return structs.replace(
+        sample,
+        images=tuple(image.ref for image in images),
+        # Questions about the same picture are not independent; a task says only what is coarser than that.
+        cluster=sample.cluster or fingerprint(hashes)[:16],
+        content_hash=fingerprint(content),
+    )
+
+
+def _shown(value: object) -> str:
+    written = repr(value)
+    return written if len(written) <= 60 else f"{written[:57]}..."
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())[:200]
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"

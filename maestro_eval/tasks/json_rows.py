@@ -1,0 +1,154 @@
+"""Rows of JSON data by number: one object a line (JSONL), or one list of objects (``*.json``).
+
+Every row is checked against the schema before the first is used. Memory holds where each row begins and ends, never
+the rows: a list is cut into its objects by counting brackets outside strings, over a mapping of the file.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from array import array
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from maestro_eval.tasks.columns import IMAGE_TYPES, Column, expected, fits_json
+from maestro_eval.tasks.pictures import Pictures
+from maestro_eval.tasks.rows import Row, from_base64
+from maestro_eval.types import UserError
+
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+
+# A string as a whole, or a mark that opens or closes. A quote alone begins a string that never ends.
+_MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
+# What may stand between two objects is a comma and white space; more is not searched for it.
+_LONGEST_GAP = 100_000
+
+
+class JsonSource:
+    """A ``.json`` file is a list, any other is read line by line."""
+
+    def __init__(self, file: Path, columns: Mapping[str, Column], pictures: Pictures) -> None:
+        self._file = file
+        self._pictures = pictures
+        self._begins = array("Q")
+        self._ends = array("Q")
+        absent: set[str] = set()
+        try:
+            for where, begin, end, written in _listed(file) if file.suffix == ".json" else _lines(file):
+                absent |= _check(written, where, columns)
+                self._begins.append(begin)
+                self._ends.append(end)
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+        self._columns = {name: column for name, column in columns.items() if name not in absent}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self._file, *self._pictures.files)
+
+    def has(self, column: str) -> bool:
+        return column in self._columns
+
+    def scan(self, columns: Collection[str]) -> Iterator[Row]:
+        with self._file.open("rb") as stream:
+            for begin, end in zip(self._begins, self._ends, strict=True):
+                stream.seek(begin)
+                data = msgspec.json.decode(stream.read(end - begin)) if columns else {}
+                yield {name: data.get(name) for name in columns}
+
+    def row(self, index: int) -> Row:
+        begin, end = self._begins[index], self._ends[index]
+        with self._file.open("rb") as stream:
+            stream.seek(begin)
+            data = msgspec.json.decode(stream.read(end - begin))
+        return {name: self._value(data.get(name), column) for name, column in self._columns.items()}
+
+    def _value(self, value: Any, column: Column) -> Any:
+        if value is None or column.type not in IMAGE_TYPES:
+            return value
+        if column.type == "image_base64":
+            return from_base64(value)
+        return self._pictures.get(value) if column.type == "image" else [self._pictures.get(item) for item in value]
+
+
+_Piece = tuple[str, int, int, bytes]
+"""Where for messages, first byte, end, and the bytes themselves of a row."""
+
+
+def _lines(file: Path) -> Iterator[_Piece]:
+    with file.open("rb") as stream:
+        offset = 0
+        for number, line in enumerate(stream, start=1):
+            if line.strip():
+                yield f"{file}:{number}", offset, offset + len(line), line
+            offset += len(line)
+
+
+def _listed(file: Path) -> Iterator[_Piece]:
+    with file.open("rb") as stream:
+        if not stream.read(1):
+            raise UserError(f"{file}: is empty (expected a list of objects)")
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield from _objects(data, file)
+
+
+def _objects(data: mmap.mmap, file: Path) -> Iterator[_Piece]:
+    depth = number = begin = 0
+    # Where the last object ended, and what has to stand between there and the next one.
+    ended, between = 0, b""
+    for mark in _MARKS.finditer(data):
+        token = mark[0] if mark.end() - mark.start() == 1 else b"text"
+        if token == b'"':
+            item = number + (depth < 2)
+            raise UserError(f"{file}: item {item}: not valid JSON (a string that does not end)")
+        if depth == 0:
+            if token != b"[" or ended or _gap(data, 0, mark.start()) not in (b"", b"\xef\xbb\xbf"):
+                raise UserError(f"{file}: expected a list of objects")
+            depth, ended = 1, mark.end()
+        elif depth == 1:
+            gap = _gap(data, ended, mark.start())
+            if token == b"]" and gap == b"":
+                depth, ended = 0, mark.end()
+            elif token == b"{" and gap == between:
+                depth, begin, number = 2, mark.start(), number + 1
+            else:
+                raise UserError(f"{file}: item {number + 1}: expected an object after a comma")
+        elif token in (b"{", b"["):
+            depth += 1
+        elif token in (b"}", b"]"):
+            depth -= 1
+            if depth == 1:
+                ended, between = mark.end(), b","
+                yield f"{file}: item {number}", begin, ended, data[begin:ended]
+    if depth or not ended or _gap(data, ended, len(data)):
+        raise UserError(f"{file}: not valid JSON (the list does not end, or something follows it); fetch it again")
+
+
+def _gap(data: mmap.mmap, begin: int, end: int) -> bytes:
+    return data[begin : min(end, begin + _LONGEST_GAP)].strip(b" \t\r\n")
+
+
+def _check(written: bytes, where: str, columns: Mapping[str, Column]) -> set[str]:
+    """The optional columns that the row lacks; UserError for anything else that it lacks."""
+    try:
+        data = msgspec.json.decode(written)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{where}: not valid JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{where}: expected an object (one JSON object a line)")
+    for name, column in columns.items():
+        wanted = expected(column, "json")
+        if name not in data and not column.optional:
+            raise UserError(f"{where}: column {name!r} is missing (expected {wanted}); there are: {', '.join(data)}")
+        if not fits_json(column, data.get(name)):
+            raise UserError(f"{where}: column {name!r} should be {wanted}, but is {_shown(data[name])}")
+    return {name for name in columns if name not in data}
+
+
+def _shown(value: object) -> str:
+    written = msgspec.json.encode(value).decode()
+    return written if len(written) <= 60 else f"{written[:57]}..."
