@@ -1,14 +1,17 @@
 """What does it mean? Intervals, paired differences, comparison of systems."""
 
-from maestro_eval.analysis.compare import (
+from maestro_eval.analysis.breakdown import CategoryAccuracy, Measure
+from maestro_eval.analysis.compare import compare
+from maestro_eval.analysis.comparison import (
     Comparison,
     Contrast,
     ContrastSpec,
     Group,
     SystemResult,
     TaskAccuracy,
-    compare,
 )
+from maestro_eval.analysis.notes import selection_text
+from maestro_eval.analysis.repeats import RepeatMeasures
 from maestro_eval.analysis.stats import (
     Estimate,
     combine,
@@ -20,17 +23,21 @@ from maestro_eval.analysis.stats import (
 )
 
 __all__ = [
+    "CategoryAccuracy",
     "Comparison",
     "Contrast",
     "ContrastSpec",
     "Estimate",
     "Group",
+    "Measure",
+    "RepeatMeasures",
     "SystemResult",
     "TaskAccuracy",
     "combine",
     "compare",
     "mean_of",
     "paired_difference",
+    "selection_text",
     "stratified_difference",
     "stratified_mean",
     "wilson",

@@ -63,8 +63,15 @@ def mean_of(values: Sequence[float], level: float = 0.95) -> Estimate:
     if _binary(values) or len(values) < 2 or variance(values) < _NO_SPREAD:
         # fsum of n values ≤ 1 may end a rounding error above n.
         return wilson(min(math.fsum(values), len(values)), len(values), level)
-    mean, reach = _t_mean(values, level)
+    mean, reach = _t_reach(values, level)
     return Estimate(mean, max(0.0, mean - reach), min(1.0, mean + reach), len(values), "t")
+
+
+def t_mean(values: Sequence[float], level: float = 0.95) -> tuple[float, float | None]:
+    """The mean of any finite values and the reach of its t interval; no reach without a spread to tell it from."""
+    if len(values) < 2 or variance(values) < _NO_SPREAD:
+        return fmean(values), None
+    return _t_reach(values, level)
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Estimate:
@@ -85,7 +92,7 @@ def paired_difference(a: Sequence[float], b: Sequence[float], level: float = 0.9
     differences = [x - y for x, y in zip(a, b, strict=True)]
     n = len(differences)
     if not (_binary(a) and _binary(b)) and n > 1 and variance(differences) >= _NO_SPREAD:
-        mean, reach = _t_mean(differences, level)
+        mean, reach = _t_reach(differences, level)
         return Estimate(mean, max(-1.0, mean - reach), min(1.0, mean + reach), n, "paired t")
     return _adjusted_wald([_discordant(a, b)], [1.0], level)
 
@@ -207,7 +214,7 @@ def _binary(values: Sequence[float]) -> bool:
     return all(value in (0, 1) for value in values)
 
 
-def _t_mean(values: Sequence[float], level: float) -> tuple[float, float]:
+def _t_reach(values: Sequence[float], level: float) -> tuple[float, float]:
     n = len(values)
     return fmean(values), _t_quantile(level, n - 1) * math.sqrt(variance(values) / n)
 

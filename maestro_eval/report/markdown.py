@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from maestro_eval.analysis import Comparison, SystemResult
+from maestro_eval.analysis import Comparison, SystemResult, selection_text
 from maestro_eval.files import write_atomic
-from maestro_eval.report.layout import Cell, ContrastTable, Table, layout, printable
+from maestro_eval.report.cells import Cell, Table, printable
+from maestro_eval.report.layout import MEASURE_NOTE, ContrastTable, layout
 from maestro_eval.types import TaskRecord
 
 _SPECIAL = re.compile(r"([\\`*|\[\]~$])")
@@ -26,9 +27,12 @@ def write_markdown(path: Path, comparison: Comparison) -> None:
 def render_markdown(comparison: Comparison) -> str:
     """The report as GitHub-flavoured Markdown, ending in a newline."""
     arranged = layout(comparison)
-    blocks = ["# Comparison", "## What was run", _bullets(map(_what_was_run, comparison.systems)), "## Accuracy"]
-    for table in arranged.tables:
-        blocks += [f"### {escape(table.title)}", _accuracy_table(table)]
+    blocks = ["# Comparison", "## What was run", _bullets(map(_what_was_run, comparison.systems))]
+    blocks += _section("Accuracy", arranged.tables)
+    blocks += _section("Categories", arranged.categories)
+    for table in arranged.measures:
+        blocks += ["## Further measures", MEASURE_NOTE, _accuracy_table(table)]
+    blocks += _section("Repeats", arranged.repeats)
     if arranged.contrasts:
         blocks.append("## Differences")
     for contrasts in arranged.contrasts:
@@ -61,9 +65,16 @@ def _what_was_run(system: SystemResult) -> str:
     return f"**{escape(system.name)}**: {', '.join(parts)}"
 
 
+def _section(heading: str, tables: Sequence[Table]) -> list[str]:
+    blocks = [f"## {heading}"] if tables else []
+    for table in tables:
+        blocks += [f"### {escape(table.title)}", _accuracy_table(table)]
+    return blocks
+
+
 def _accuracy_table(table: Table) -> str:
-    header = ["system", *(escape(column.title) for column in table.columns)]
-    rows = [[escape(row.system), *map(_cell, row.cells)] for row in table.rows]
+    header = [table.corner, *(escape(column.title) for column in table.columns)]
+    rows = [[escape(row.name), *map(_cell, row.cells)] for row in table.rows]
     return _grid(header, rows, right=range(1, len(header)))
 
 
@@ -107,6 +118,7 @@ def _provenance_of(system: SystemResult) -> dict[str, str]:
         "regime": f"{_code(manifest.regime.name)} ({_record(manifest.regime)})",
         "sampling": _record(manifest.sampling),
         "protocol": _code(system.protocol),
+        "selection": escape(selection_text(manifest.selection)),
         "seed": str(manifest.seed),
         "repeats": str(manifest.repeats),
         "versions": _mapping(manifest.versions),
@@ -121,14 +133,16 @@ def _task_table(systems: Sequence[SystemResult]) -> str:
     for system in systems:
         for record in system.manifest.tasks:
             records.setdefault((record.name, record.data_hash), record)
-    header = ["task", "metric", "aggregation", "task hash", "data", "data hash"]
+    header = ["task", "metric", "paper rule", "aggregation", "task hash", "data", "revision", "data hash"]
     rows = [
         [
             _code(record.name),
             _code(record.metric),
+            escape(record.paper) or "none",
             record.aggregation,
             _hash(record.hash),
             escape(record.data),
+            escape(record.revision) or "none",
             _hash(record.data_hash),
         ]
         for record in records.values()

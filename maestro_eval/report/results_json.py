@@ -13,24 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from maestro_eval.analysis import Comparison, Contrast, Estimate, SystemResult, TaskAccuracy
+from maestro_eval.analysis import Comparison, Contrast, Estimate, Measure, RepeatMeasures, SystemResult, TaskAccuracy
 from maestro_eval.files import write_atomic
 
 _DECIMALS = 6
 
 
-class TaskEntry(Struct, frozen=True):
-    """An accuracy on a task: ``n`` samples, of which ``n_failed`` failed or never ran and count as wrong."""
+class CategoryEntry(Struct, frozen=True):
+    """A task's accuracy on one category."""
 
     value: float
     low: float
     high: float
     n: int
     n_failed: int
-    metric: str
-    protocol: str
+
+
+class MeasureEntry(Struct, frozen=True):
+    """The mean of a further measure over the ``n`` samples that have one; any numbers, not only fractions."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    method: str
 
 
 class MeanEntry(Struct, frozen=True):
@@ -39,6 +47,33 @@ class MeanEntry(Struct, frozen=True):
     value: float
     low: float
     high: float
+
+
+class RepeatsEntry(Struct, frozen=True):
+    """What ``k`` answers to each sample tell. ``pass_at`` is by j, and empty where values are not all 0 or 1."""
+
+    k: int
+    avg: MeanEntry
+    pass_at: dict[str, MeanEntry]
+    majority: MeanEntry
+
+
+class TaskEntry(Struct, frozen=True, omit_defaults=True):
+    """An accuracy on a task: ``n`` samples, of which ``n_failed`` failed or never ran and count as wrong.
+
+    What a task does not have of the last three is left out.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    n_failed: int
+    metric: str
+    protocol: str
+    categories: dict[str, CategoryEntry] = field(default_factory=dict)
+    others: dict[str, MeasureEntry] = field(default_factory=dict)
+    repeats: RepeatsEntry | None = None
 
 
 class SystemEntry(Struct, frozen=True):
@@ -107,7 +142,33 @@ def _system(system: SystemResult, run: str) -> SystemEntry:
 
 
 def _task(task: TaskAccuracy) -> TaskEntry:
-    return TaskEntry(*_numbers(task.accuracy), task.accuracy.n, task.n_failed, task.metric, task.protocol)
+    return TaskEntry(
+        *_numbers(task.accuracy),
+        task.accuracy.n,
+        task.n_failed,
+        task.metric,
+        task.protocol,
+        {
+            name: CategoryEntry(*_numbers(each.accuracy), each.accuracy.n, each.n_failed)
+            for name, each in task.categories.items()
+        },
+        {name: _measure(measure) for name, measure in task.others.items()},
+        None if task.repeats is None else _repeats(task.repeats),
+    )
+
+
+def _measure(measure: Measure) -> MeasureEntry:
+    low, high = (None if end is None else _rounded(end) for end in (measure.low, measure.high))
+    return MeasureEntry(_rounded(measure.value), low, high, measure.n, measure.method)
+
+
+def _repeats(measures: RepeatMeasures) -> RepeatsEntry:
+    return RepeatsEntry(
+        measures.k,
+        MeanEntry(*_numbers(measures.average)),
+        {str(j): MeanEntry(*_numbers(estimate)) for j, estimate in measures.pass_at.items()},
+        MeanEntry(*_numbers(measures.majority)),
+    )
 
 
 def _contrast(contrast: Contrast) -> ContrastEntry:
@@ -118,9 +179,12 @@ def _contrast(contrast: Contrast) -> ContrastEntry:
 
 
 def _numbers(estimate: Estimate) -> tuple[float, float, float]:
+    return _rounded(estimate.value), _rounded(estimate.low), _rounded(estimate.high)
+
+
+def _rounded(number: float) -> float:
     # Adding zero turns −0.0, which rounding can leave, into 0.0.
-    value, low, high = (round(number, _DECIMALS) + 0.0 for number in (estimate.value, estimate.low, estimate.high))
-    return value, low, high
+    return round(number, _DECIMALS) + 0.0
 
 
 def _relative(folder: Path, start: Path) -> str:

@@ -12,7 +12,10 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING
 
-from maestro_eval.report.layout import Cell, Column, ContrastTable, Layout, Row, Table, layout
+from msgspec.structs import replace
+
+from maestro_eval.report.cells import Cell, Column, Row, Table
+from maestro_eval.report.layout import ContrastTable, Layout, layout
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -54,8 +57,11 @@ def render(comparison: Comparison, width: int = 80) -> str:
 
 
 def draw(comparison: Comparison, console: Console) -> None:
-    """Draw ``comparison`` on a rich console: tables, contrasts, footnotes."""
-    for part in _parts(layout(comparison), console.width):
+    """Draw ``comparison`` on a rich console: tables, contrasts, footnotes; the categories of a system alone."""
+    arranged = layout(comparison)
+    if len(comparison.systems) > 1:
+        arranged = replace(arranged, categories=())
+    for part in _parts(arranged, console.width):
         console.print(part)
         console.print()
 
@@ -63,7 +69,7 @@ def draw(comparison: Comparison, console: Console) -> None:
 def _parts(arranged: Layout, width: int) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    for table in arranged.tables:
+    for table in (*arranged.tables, *arranged.categories, *arranged.repeats):
         yield from _accuracy_tables(table, width)
     for contrasts in arranged.contrasts:
         yield _contrast_table(contrasts)
@@ -71,8 +77,8 @@ def _parts(arranged: Layout, width: int) -> Iterator[RenderableType]:
 
 
 def _accuracy_tables(table: Table, width: int) -> Iterator[RichTable]:
-    name_width = min(_SYSTEM_WIDTH, width // 3, max((len(row.system) for row in table.rows), default=0))
-    room = width - max(name_width, len("system"))
+    name_width = min(_SYSTEM_WIDTH, width // 3, max((len(row.name) for row in table.rows), default=0))
+    room = width - max(name_width, len(table.corner))
     side_by_side = [_column_width(table, index, stacked=False) for index in range(len(table.columns))]
     if sum(side_by_side) + _GAP * len(side_by_side) <= room:
         yield _accuracy_table(table, range(len(table.columns)), name_width, stacked=False)
@@ -102,13 +108,13 @@ def _accuracy_table(table: Table, chosen: Iterable[int], name_width: int, *, sta
     columns = list(chosen)
     continued = ", continued" if 0 not in columns else ""
     drawn = _plain_table(table.title + continued)
-    drawn.add_column("system", max_width=max(name_width, len("system")), overflow="fold", vertical="top")
+    drawn.add_column(table.corner, max_width=max(name_width, len(table.corner)), overflow="fold", vertical="top")
     for index in columns:
         column = table.columns[index]
         header = Text("\n".join(_title_lines(column)), style="bold cyan" if column.is_mean else "bold")
         drawn.add_column(header, justify="right", no_wrap=True)
     for row in table.rows:
-        drawn.add_row(Text(row.system), *(_cell_text(row, index, stacked) for index in columns))
+        drawn.add_row(Text(row.name), *(_cell_text(row, index, stacked) for index in columns))
     return drawn
 
 

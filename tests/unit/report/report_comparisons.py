@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
 from maestro_eval.analysis import Comparison, ContrastSpec, compare
@@ -33,3 +34,28 @@ def hostile() -> Comparison:
     task = task_record(f"maestro_{HOSTILE}", (HOSTILE,))
     runs = [run_scores(name, [(task, scores_of(task, [1, 0, 1]))]) for name in (HOSTILE, "plain")]
     return compare(runs, [ContrastSpec(HOSTILE, "plain")])
+
+
+def detailed(*systems: str, word: str = "") -> Comparison:
+    """Real names, nested groups, categories, further measures and four repeats; ``word`` stands in every name."""
+    source = random.Random(2)
+    seen, unseen = ("maestro_main", "maestro_seen"), ("maestro_main", "maestro_unseen")
+    tags = {"chartqa": seen, "slake": seen, "vstar": unseen, "mathvision": unseen}
+    runs = []
+    for system in systems:
+        entries = []
+        for name, each in tags.items():
+            task = task_record(f"maestro_{name}{word}", each)
+            scores = [
+                replace(score, extracted=str(score.value), others={f"token_recall{word}": source.random()})
+                for repeat in range(4)
+                for score in scores_of(
+                    task,
+                    [None if source.random() < 0.05 else float(source.random() < 0.6) for _ in range(12)],
+                    categories=[f"human{word}", f"augmented{word}", f"third{word}"] * 4,
+                    repeat=repeat,
+                )
+            ]
+            entries.append((task, scores))
+        runs.append(run_scores(system, entries))
+    return compare(runs)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from unit.report.report_comparisons import hostile, quickstart
+from unit.report.report_comparisons import detailed, hostile, quickstart
 
 from maestro_eval.analysis import Estimate
-from maestro_eval.report.layout import FAILURE_NOTE, layout, points, printable, short_task
+from maestro_eval.report.cells import points, printable, short_task
+from maestro_eval.report.layout import FAILURE_NOTE, layout
 
 
 def test_each_group_has_its_own_table_that_ends_in_its_mean() -> None:
@@ -37,7 +38,7 @@ def test_without_failures_there_is_no_mark_and_no_note_on_them() -> None:
 def test_the_best_of_each_column_is_marked() -> None:
     for table in layout(quickstart()).tables:
         for index in range(len(table.columns)):
-            shown = {row.system: row.cells[index] for row in table.rows}
+            shown = {row.name: row.cells[index] for row in table.rows}
             top = max(float(cell.value.partition("†")[0]) for cell in shown.values())
             assert {cell.best for cell in shown.values()} == {True, False}
             assert all(cell.best == (float(cell.value.partition("†")[0]) == top) for cell in shown.values())
@@ -63,3 +64,42 @@ def test_invisible_characters_are_shown(text: str) -> None:
 def test_differences_have_a_sign_and_zero_has_none() -> None:
     assert points(Estimate(0.25, -0.0001, 0.5, 9, "")) == ("+25.0", "[0.0, +50.0]")
     assert points(Estimate(-0.25, -0.5, 0.0, 9, "")) == ("−25.0", "[−50.0, 0.0]")
+
+
+def test_groups_within_another_are_means_in_its_table_and_have_none_of_their_own() -> None:
+    (table,) = layout(detailed("a")).tables
+    titles = [column.title for column in table.columns]
+    assert titles == ["chartqa", "slake", "vstar", "mathvision", "mean", "mean of seen", "mean of unseen"]
+    assert [column.is_mean for column in table.columns] == [False] * 4 + [True] * 3
+
+
+def test_a_task_has_a_row_for_each_category_and_one_for_all() -> None:
+    table = layout(detailed("a", "b")).categories[0]
+    assert (table.title, table.corner) == ("chartqa by category", "category")
+    assert [row.name for row in table.rows] == ["augmented", "human", "third", "all"]
+    assert [column.title for column in table.columns] == ["n", "a", "b"]
+    assert [row.cells[0].value for row in table.rows] == ["4", "4", "4", "12"]
+
+
+def test_the_row_for_all_is_the_tasks_accuracy() -> None:
+    arranged = layout(detailed("a", "b"))
+    whole = arranged.categories[0].rows[-1].cells[1:]
+    assert [cell.value for cell in whole] == [row.cells[0].value for row in arranged.tables[0].rows]
+
+
+def test_further_measures_are_in_one_table() -> None:
+    (table,) = layout(detailed("a", "b")).measures
+    assert [row.name for row in table.rows][:2] == ["chartqa: token_recall", "slake: token_recall"]
+    assert [row.cells[0].value for row in table.rows] == ["12"] * 4
+
+
+def test_repeats_are_a_table_for_each_system_with_a_row_for_each_task() -> None:
+    first, second = layout(detailed("a", "b")).repeats
+    assert (first.title, second.title) == ("a: repeats", "b: repeats")
+    assert [column.title for column in first.columns] == ["avg@4", "pass@2", "pass@4", "majority@4"]
+    assert [row.name for row in first.rows] == ["chartqa", "slake", "vstar", "mathvision"]
+
+
+def test_a_single_pass_over_one_category_has_nothing_beneath_its_accuracies() -> None:
+    arranged = layout(quickstart())
+    assert (arranged.categories, arranged.measures, arranged.repeats) == ((), (), ())

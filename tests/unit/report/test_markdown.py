@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from unit.report.report_comparisons import hostile, quickstart
+from unit.report.report_comparisons import HOSTILE, detailed, hostile, quickstart
 
 from maestro_eval.report import render_markdown, write_markdown
 from maestro_eval.report.markdown import escape
+from maestro_eval.types import Selection
 
 BAR = re.compile(r"(?<!\\)\|")
 
@@ -37,7 +38,7 @@ def test_the_best_of_a_column_is_bold_and_failures_are_marked() -> None:
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_header() -> None:
-    for comparison in (quickstart(), hostile()):
+    for comparison in (quickstart(), hostile(), detailed("a", "b"), detailed("a", word=HOSTILE)):
         for block in render_markdown(comparison).split("\n\n"):
             lines = table_lines(block)
             assert len({len(BAR.findall(line)) for line in lines}) <= 1
@@ -76,3 +77,31 @@ def test_is_written_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["plain name", "maestro_mini_chartqa", "openai:http://127.0.0.1:8000/v1"])
 def test_ordinary_names_stay_readable(text: str) -> None:
     assert escape(text) == text
+
+
+def test_categories_measures_and_repeats_have_their_sections() -> None:
+    text = render_markdown(detailed("a", "b"))
+    for heading in ("## Categories", "### chartqa by category", "## Further measures", "## Repeats", "### b: repeats"):
+        assert f"{heading}\n" in text
+    assert "| category | n | a | b |" in text
+    assert "| task | avg@4 | pass@2 | pass@4 | majority@4 |" in text
+    plain = render_markdown(quickstart())
+    assert not any(f"## {heading}" in plain for heading in ("Categories", "Further measures", "Repeats"))
+
+
+def test_hostile_category_names_do_not_act() -> None:
+    text = render_markdown(detailed("a", word=HOSTILE))
+    assert "<b>" not in text
+    assert "\x1b" not in text
+
+
+def test_a_long_list_of_sample_ids_is_counted_and_not_printed() -> None:
+    comparison = quickstart()
+    ids = tuple(f"sample-{index}" for index in range(1000))
+    systems = tuple(
+        replace(system, manifest=replace(system.manifest, selection=Selection(sample_ids=ids)))
+        for system in comparison.systems
+    )
+    text = render_markdown(replace(comparison, systems=systems))
+    assert "- selection: 1000 sample ids given" in text
+    assert "sample-7" not in text

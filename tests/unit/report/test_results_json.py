@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from unit.report.report_comparisons import hostile, quickstart
+from unit.report.report_comparisons import HOSTILE, detailed, hostile, quickstart
 
 from maestro_eval.analysis import Comparison
 from maestro_eval.report import results_schema, write_results
@@ -18,7 +18,7 @@ def written(folder: Path, comparison: Comparison) -> Any:
     return json.loads((folder / "results.json").read_text())
 
 
-@pytest.mark.parametrize("make", [quickstart, hostile])
+@pytest.mark.parametrize("make", [quickstart, hostile, lambda: detailed("a", "b"), lambda: detailed("a", word=HOSTILE)])
 def test_the_file_keeps_to_its_schema(tmp_path: Path, make: Any) -> None:
     jsonschema.Draft202012Validator.check_schema(results_schema())
     jsonschema.Draft202012Validator(results_schema()).validate(written(tmp_path, make()))
@@ -59,3 +59,16 @@ def test_the_file_is_rewritten_whole(tmp_path: Path) -> None:
         "router base",
         "router augmented",
     ]
+
+
+def test_what_is_known_beside_an_accuracy_stands_with_its_task(tmp_path: Path) -> None:
+    comparison = detailed("a")
+    task = written(tmp_path, comparison)["systems"][0]["tasks"]["maestro_slake"]
+    assert list(task)[7:] == ["categories", "others", "repeats"]
+    assert list(task["categories"]) == ["augmented", "human", "third"]
+    assert list(task["categories"]["human"]) == ["value", "low", "high", "n", "n_failed"]
+    assert list(task["others"]["token_recall"]) == ["value", "low", "high", "n", "method"]
+    assert list(task["repeats"]) == ["k", "avg", "pass_at", "majority"]
+    assert list(task["repeats"]["pass_at"]) == ["1", "2", "4"]
+    assert task["repeats"]["avg"]["value"] == task["value"] == task["repeats"]["pass_at"]["1"]["value"]
+    assert list(task["repeats"]["majority"]) == ["value", "low", "high"]

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from unit.report.report_comparisons import MAIN, OOD, hostile, quickstart
+from unit.report.report_comparisons import HOSTILE, MAIN, OOD, detailed, hostile, quickstart
 
 from maestro_eval.report import render, show
 
@@ -69,3 +69,31 @@ def test_hostile_names_neither_style_nor_move_the_terminal() -> None:
 def test_importing_the_room_does_not_import_rich() -> None:
     code = "import sys, maestro_eval.report; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_categories_and_repeats_of_a_system_alone_keep_within_the_terminal(width: int) -> None:
+    text = render(detailed("router"), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "chartqa by category" in text
+    assert "router: repeats" in text
+    for title in ("avg@4", "pass@2", "pass@4", "majority@4"):
+        assert title in text
+
+
+def test_several_systems_have_repeats_and_no_categories() -> None:
+    text = render(detailed("router", "other"), 100)
+    assert "by category" not in text
+    assert "other: repeats" in text
+
+
+def test_no_task_column_is_shown_twice_for_a_group_within_a_group() -> None:
+    header = next(line for line in render(detailed("a", "b"), 160).splitlines() if "vstar" in line)
+    assert header.split().count("chartqa") == 1
+    assert "mean of unseen" in header
+
+
+def test_hostile_category_names_do_not_move_the_terminal() -> None:
+    text = render(detailed("a", word=HOSTILE), 120)
+    assert "\x1b" not in text
+    assert "\u202e" not in text

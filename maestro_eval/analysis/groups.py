@@ -1,0 +1,63 @@
+"""Which tasks are averaged together: the tags of the tasks that were run, told apart and nested.
+
+A generated mini benchmark is never grouped with a real one. A tag that stands above others (``maestro_mini`` above
+``maestro_mini_main`` and ``maestro_mini_ood``) gathers what its parts keep apart, and is no group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from maestro_eval.analysis.comparison import Group
+from maestro_eval.analysis.measured import MeasuredRun
+from maestro_eval.types import TaskRecord
+
+_PREFIX = "maestro_"
+_MINI = "maestro_mini"
+
+
+def is_mini(task: TaskRecord) -> bool:
+    """Whether a task is one of the generated mini benchmarks, which resemble a benchmark and are not it."""
+    return task.name.startswith(_MINI) or _MINI in task.tags
+
+
+def groups_of(runs: Sequence[MeasuredRun]) -> tuple[Group, ...]:
+    """The groups in the order in which their tags first appear, each naming the larger one that it lies within."""
+    tags: dict[str, dict[str, TaskRecord]] = {}
+    for run in runs:
+        for record in run.records.values():
+            for tag in record.tags:
+                tags.setdefault(tag, {})[record.name] = record
+    found = []
+    for tag, records in tags.items():
+        umbrella = any(other.startswith(f"{tag}_") for other in tags)
+        kinds = {is_mini(record) for record in records.values()}
+        if not umbrella and len(kinds) == 1:
+            members = dict.fromkeys(task for run in runs for task in run.manifest.groups.get(tag, ()))
+            absent = tuple(task for task in members if task not in records)
+            found.append(Group(_mean_name(tag, tags), tuple(records), kinds.pop(), absent))
+    return tuple(replace(group, within=_container(group, found)) for group in found)
+
+
+def _container(group: Group, groups: Sequence[Group]) -> str:
+    """The largest group that has all of ``group``'s tasks, be they run or not; of those with the same, the first."""
+    tasks, place = _members(group), groups.index(group)
+    holders = [
+        other
+        for index, other in enumerate(groups)
+        if tasks < _members(other) or (tasks == _members(other) and index < place)
+    ]
+    return max(holders, key=lambda other: len(_members(other))).name if holders else ""
+
+
+def _members(group: Group) -> set[str]:
+    return {*group.tasks, *group.absent}
+
+
+def _mean_name(tag: str, tags: Mapping[str, Mapping[str, TaskRecord]]) -> str:
+    short = tag.removeprefix(_PREFIX)
+    tasks = {task for records in tags.values() for task in records}
+    # A scope is found by its name alone, so a mean may not be called as a task or another tag is.
+    return f"mean_{tag}" if short in tasks or (short != tag and short in tags) else short

@@ -1,0 +1,55 @@
+"""A run as a comparison sees it: its manifest, and by task what its scores come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from maestro_eval.analysis.comparison import Group
+from maestro_eval.analysis.outcomes import Outcomes, TaskScores, read_scores
+from maestro_eval.scoring import RunScores
+from maestro_eval.types import RunManifest, TaskRecord
+
+
+class MeasuredRun(Struct, frozen=True):
+    """A run's tasks that have scores, in the manifest's order. The scores themselves are not held."""
+
+    manifest: RunManifest
+    protocol: str
+    records: dict[str, TaskRecord]
+    scores: dict[str, TaskScores]
+    calls: int
+    cached_calls: int
+    missing_evidence: dict[str, int]
+
+    @property
+    def name(self) -> str:
+        return self.manifest.system
+
+    def outcomes(self, task: str) -> Outcomes:
+        """The samples of a task that the run has."""
+        return self.scores[task].samples
+
+    def has(self, tasks: Iterable[str]) -> bool:
+        """Whether the run has all of ``tasks``."""
+        return all(task in self.records for task in tasks)
+
+    def covers(self, group: Group) -> bool:
+        """Whether there is a mean of ``group`` for this run: it has every task of the tag."""
+        return not group.absent and self.has(group.tasks)
+
+
+def measure(scores: RunScores) -> MeasuredRun:
+    """Read ``scores`` in one pass."""
+    by_task = read_scores(scores.scores)
+    records = {task.name: task for task in scores.manifest.tasks if task.name in by_task}
+    return MeasuredRun(
+        scores.manifest,
+        scores.protocol,
+        records,
+        {name: by_task[name] for name in records},
+        scores.calls,
+        scores.cached_calls,
+        scores.missing_evidence,
+    )

@@ -1,0 +1,122 @@
+"""What a reader of a comparison must be told: what was left out of it, and what differs between its systems.
+
+Every note is one line of plain text. Nothing here is refused; what cannot be compared at all is refused before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from maestro_eval.analysis.breakdown import MOST_CATEGORIES, category_names
+from maestro_eval.analysis.comparison import Group
+from maestro_eval.analysis.measured import MeasuredRun
+from maestro_eval.types import Selection
+
+
+def notes_on(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> tuple[str, ...]:
+    """All notes, those that change what an accuracy means first."""
+    return (
+        *_parts_of_benchmarks(runs),
+        *_no_released_scorer(runs),
+        *_incomplete_groups(runs, groups),
+        *_missing_evidence(runs),
+        *_without_category(runs),
+        *_without_pass(runs),
+        *_differing_samples(runs),
+        *_differing_settings(runs),
+    )
+
+
+def _parts_of_benchmarks(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    by_selection: dict[str, list[str]] = {}
+    for run in runs:
+        if run.manifest.selection != Selection():
+            by_selection.setdefault(selection_text(run.manifest.selection), []).append(run.name)
+    for selection, names in by_selection.items():
+        asked = "" if len(names) == len(runs) else f"{', '.join(names)}: "
+        yield f"{asked}{selection}: a sample of the benchmark, not the benchmark"
+
+
+def selection_text(selection: Selection) -> str:
+    """A selection in a few words: "limit 20, offset 5"; "all samples" for the whole."""
+    parts = [
+        f"{name} {value}"
+        for name, value in (("offset", selection.offset), ("limit", selection.limit), ("subset", selection.subset))
+        # No offset is the first sample; a limit or subset of nothing is still one.
+        if value is not None and (name != "offset" or value)
+    ]
+    if selection.sample_ids is not None:
+        parts.insert(0, f"{len(selection.sample_ids)} sample ids given")
+    return ", ".join(parts) or "all samples"
+
+
+def _no_released_scorer(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    judged = (record for run in runs if run.protocol == "paper" for record in run.records.values())
+    if names := list(dict.fromkeys(record.name for record in judged if not record.paper)):
+        yield f"judged by the official rule under paper, for want of a released scorer: {', '.join(names)}"
+
+
+def _incomplete_groups(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> Iterator[str]:
+    for group in groups:
+        if group.absent:
+            yield f"there is no mean of {group.name}: it needs {', '.join(group.absent)} too"
+            continue
+        for run in runs:
+            missing = [task for task in group.tasks if task not in run.records]
+            if missing and len(missing) < len(group.tasks):
+                yield f"{run.name} has no mean of {group.name}: it did not run {', '.join(missing)}"
+
+
+def _missing_evidence(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    for run in runs:
+        for service, count in run.missing_evidence.items():
+            yield f"{run.name} went without the evidence of {service} for {count} images"
+
+
+def _without_category(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    for run in runs:
+        for task in run.records:
+            outcomes = run.outcomes(task)
+            names = category_names(outcomes)
+            unknown = sum(not outcome.category for outcome in outcomes.values())
+            if len(names) > MOST_CATEGORIES:
+                yield f"{run.name}, {task}: {len(names)} categories, which are too many to show apart"
+            elif len(names) > 1 and unknown:
+                yield f"{run.name}, {task}: {unknown} samples have no known category and are in none of those shown"
+
+
+def _without_pass(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    for run in runs:
+        for task in run.records:
+            if any(outcome.draws and outcome.draws.right is None for outcome in run.outcomes(task).values()):
+                yield f"{run.name}, {task}: no pass@k, as its values are not all 0 or 1"
+
+
+def _differing_samples(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    for task in dict.fromkeys(task for run in runs for task in run.records):
+        samples = {run.name: run.outcomes(task).keys() for run in runs if task in run.records}
+        first, *others = samples.values()
+        if any(ids != first for ids in others):
+            counts = "; ".join(f"{name}: {len(ids)}" for name, ids in samples.items())
+            yield f"{task}: the systems were asked different samples ({counts}); only shared ones are paired"
+
+
+def _differing_settings(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    """What may move scores and is not what the systems are named for: said, not refused."""
+    settings = [
+        {
+            "seed": run.manifest.seed,
+            "repeats": run.manifest.repeats,
+            "selection": selection_text(run.manifest.selection),
+        }
+        | {f"regime.{key}": value for key, value in msgspec.to_builtins(run.manifest.regime).items()}
+        | {f"sampling.{key}": value for key, value in msgspec.to_builtins(run.manifest.sampling).items()}
+        for run in runs
+    ]
+    for name in settings[0] if settings else ():
+        values = [setting[name] for setting in settings]
+        if any(value != values[0] for value in values):
+            listed = "; ".join(f"{run.name}: {value}" for run, value in zip(runs, values, strict=True))
+            yield f"{name} differs ({listed})"

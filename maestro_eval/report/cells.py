@@ -1,0 +1,116 @@
+"""What a table is made of: its columns, rows and cells, and how a number or a name is written in one.
+
+Nothing here knows how wide a screen is or how a table is drawn. Every text that came from a user, a file name or
+a model's name is made ``printable``; escaping for a format's own syntax is that format's job.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from maestro_eval.analysis import Comparison, Estimate
+
+FAILURE_MARK = "†"
+MISSING = "–"
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+class Cell(Struct, frozen=True):
+    """An accuracy: ``value`` as "75.0" with a failure mark, ``interval`` as "[64–84]", which may be empty."""
+
+    value: str
+    interval: str = ""
+    best: bool = False
+
+
+class Column(Struct, frozen=True):
+    """A task or a group's mean, by its short name; in tables of other things, what its cells are."""
+
+    title: str
+    is_mean: bool = False
+
+
+class Row(Struct, frozen=True):
+    """One system (or task, or category: ``Table.corner`` says which); a cell for each column."""
+
+    name: str
+    cells: tuple[Cell, ...]
+
+
+class Table(Struct, frozen=True):
+    """Rows of cells under columns; ``corner`` says what the rows are."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    corner: str = "system"
+
+
+class Entry(Struct, frozen=True):
+    """An accuracy to be shown, with the samples of it that failed."""
+
+    accuracy: Estimate
+    n_failed: int
+
+
+def cell_of(entry: Entry | None, *, best: bool = False) -> Cell:
+    """The cell of ``entry``, or the one that says that there is none."""
+    if entry is None:
+        return Cell(MISSING)
+    value, interval = percent(entry.accuracy)
+    mark = f"{FAILURE_MARK}{entry.n_failed}" if entry.n_failed else ""
+    return Cell(value + mark, interval, best)
+
+
+def compared(entries: Sequence[Entry | None]) -> list[Cell]:
+    """The cells of what is held against each other, the best marked unless all are the same."""
+    # Best by what is shown: two cells that read the same are both best or both not.
+    values = [None if entry is None else float(percent(entry.accuracy)[0]) for entry in entries]
+    known = {value for value in values if value is not None}
+    best = max(known) if len(known) > 1 else None
+    return [
+        cell_of(entry, best=value is not None and value == best) for entry, value in zip(entries, values, strict=True)
+    ]
+
+
+def short_task(name: str, *, mini: bool | None = None) -> str:
+    """A column's name: without ``maestro_``, and with "(mini)" for the generated ones, always."""
+    short = name.removeprefix("maestro_")
+    if mini is None:
+        mini = name.startswith("maestro_mini")
+    return printable(f"{short.removeprefix('mini_')} (mini)" if mini else short)
+
+
+def task_title(comparison: Comparison, task: str) -> str:
+    """``task`` by its short name, generated or not as its group is."""
+    mini = any(task in group.tasks for group in comparison.groups if group.mini)
+    return short_task(task, mini=True if mini else None)
+
+
+def all_tasks(comparison: Comparison) -> list[str]:
+    """The tasks that any system ran, in the order in which they first appear."""
+    return list(dict.fromkeys(task for system in comparison.systems for task in system.tasks))
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, without control, direction or other invisible characters (shown as "�")."""
+    return "".join("�" if unicodedata.category(character) in _INVISIBLE else character for character in text)
+
+
+def percent(estimate: Estimate) -> tuple[str, str]:
+    """An accuracy as ("75.0", "[64–84]")."""
+    return f"{100 * estimate.value:.1f}", f"[{100 * estimate.low:.0f}–{100 * estimate.high:.0f}]"
+
+
+def points(estimate: Estimate) -> tuple[str, str]:
+    """A difference as ("+25.0", "[+8.2, +40.1]"), with a true minus sign."""
+    return _signed(estimate.value), f"[{_signed(estimate.low)}, {_signed(estimate.high)}]"
+
+
+def _signed(value: float) -> str:
+    text = f"{100 * value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")

@@ -1,0 +1,108 @@
+"""The tables beneath an accuracy: its categories, further measures, and what repeats tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from maestro_eval.analysis import Comparison, Measure, TaskAccuracy
+from maestro_eval.report.cells import (
+    MISSING,
+    Cell,
+    Column,
+    Entry,
+    Row,
+    Table,
+    all_tasks,
+    cell_of,
+    compared,
+    printable,
+    task_title,
+)
+
+
+def category_tables(comparison: Comparison) -> Iterator[Table]:
+    """A table for each task with several categories: a row a category, the task's own accuracy last."""
+    for task in all_tasks(comparison):
+        found = [system.tasks.get(task) for system in comparison.systems]
+        names = sorted({name for each in found if each is not None for name in each.categories})
+        if not names:
+            continue
+        rows = [_category_row(printable(name), [_category(each, name) for each in found]) for name in names]
+        whole = [None if each is None else Entry(each.accuracy, each.n_failed) for each in found]
+        rows.append(_category_row(_whole(comparison, task), whole))
+        title = f"{task_title(comparison, task)} by category"
+        yield Table(title, _columns(comparison), tuple(rows), corner="category")
+
+
+def measure_tables(comparison: Comparison) -> Iterator[Table]:
+    """One table of all further measures, if there are any: a row for each task and measure."""
+    rows = []
+    for task in all_tasks(comparison):
+        found = [system.tasks[task].others if task in system.tasks else {} for system in comparison.systems]
+        for name in sorted({name for each in found for name in each}):
+            measures = [each.get(name) for each in found]
+            cells = [_number_of_samples(measure.n for measure in measures if measure), *map(_measure_cell, measures)]
+            rows.append(Row(f"{task_title(comparison, task)}: {printable(name)}", tuple(cells)))
+    if rows:
+        yield Table("further measures", _columns(comparison), tuple(rows), corner="measure")
+
+
+def repeat_tables(comparison: Comparison) -> Iterator[Table]:
+    """A table for each system that was asked its samples several times: a row a task."""
+    for system in comparison.systems:
+        shown = {name: entries for name, task in system.tasks.items() if (entries := _repeat_entries(task))}
+        titles = list(dict.fromkeys(title for entries in shown.values() for title in entries))
+        rows = tuple(
+            Row(task_title(comparison, name), tuple(cell_of(entries.get(title)) for title in titles))
+            for name, entries in shown.items()
+        )
+        if rows:
+            yield Table(f"{printable(system.name)}: repeats", tuple(map(Column, titles)), rows, corner="task")
+
+
+def _columns(comparison: Comparison) -> tuple[Column, ...]:
+    return Column("n"), *(Column(printable(system.name)) for system in comparison.systems)
+
+
+def _category(task: TaskAccuracy | None, name: str) -> Entry | None:
+    found = None if task is None else task.categories.get(name)
+    return None if found is None else Entry(found.accuracy, found.n_failed)
+
+
+def _category_row(name: str, entries: list[Entry | None]) -> Row:
+    n = _number_of_samples(entry.accuracy.n for entry in entries if entry is not None)
+    return Row(name, (n, *compared(entries)))
+
+
+def _whole(comparison: Comparison, task: str) -> str:
+    """What the accuracy of the whole task is, by its aggregation."""
+    records = [record for system in comparison.systems for record in system.manifest.tasks if record.name == task]
+    means = {"category_mean": "mean of the categories", "stratum_mean": "mean over strata"}
+    return means.get(records[0].aggregation, "all") if records else "all"
+
+
+def _number_of_samples(numbers: Iterable[int]) -> Cell:
+    # Systems that were asked different samples have different numbers: all are shown.
+    return Cell(" / ".join(map(str, dict.fromkeys(numbers))) or MISSING)
+
+
+def _measure_cell(measure: Measure | None) -> Cell:
+    if measure is None:
+        return Cell(MISSING)
+    ends = "" if measure.low is None or measure.high is None else f"[{_short(measure.low)}–{_short(measure.high)}]"
+    return Cell(_short(measure.value), ends)
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−")
+
+
+def _repeat_entries(task: TaskAccuracy) -> dict[str, Entry]:
+    """The measures by their titles. pass@1 is avg@k, and is not shown twice."""
+    measures = task.repeats
+    if measures is None:
+        return {}
+    shown = {f"avg@{measures.k}": measures.average}
+    shown |= {f"pass@{j}": estimate for j, estimate in measures.pass_at.items() if j > 1}
+    shown[f"majority@{measures.k}"] = measures.majority
+    return {title: Entry(estimate, task.n_failed) for title, estimate in shown.items()}
