@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from maestro_eval.sandbox.launch import Launch, limited_python, memory_file, ordinary_user
+from maestro_eval.sandbox.packages import PACKAGES_FOLDER, lent
 from maestro_eval.sandbox.records import Limits
 from maestro_eval.sandbox.seccomp import system_call_filter
 from maestro_eval.types import UserError
@@ -49,8 +50,11 @@ def not_permitted(detail: str) -> UserError:
     )
 
 
-def in_bubblewrap(bwrap: str, code: bytes, limits: Limits, stack: ExitStack) -> Launch:
-    """A launch of ``code`` in a fresh sandbox; its files live in ``stack``. No shell sees any of it."""
+def in_bubblewrap(bwrap: str, code: bytes, limits: Limits, stack: ExitStack, packages: tuple[str, ...] = ()) -> Launch:
+    """A launch of ``code`` in a fresh sandbox, with the packages that can be lent to it.
+
+    Its files live in ``stack``. No shell sees any of it.
+    """
     known = _options(bwrap)
     program = memory_file(stack, "program", code)
     status = memory_file(stack, "status", sealed=False)
@@ -61,6 +65,9 @@ def in_bubblewrap(bwrap: str, code: bytes, limits: Limits, stack: ExitStack) -> 
     for name, value in _ENVIRONMENT.items():
         command += ["--setenv", name, value]
     command += _system_folders()
+    for package in packages:
+        for name, path in lent(package).items():
+            command += ["--ro-bind", str(path), f"{PACKAGES_FOLDER}/{name}"]
     # /dev holds null, zero, random and the like. There is no /proc: nothing in it is the program's concern.
     command += ["--dev", "/dev", "--remount-ro", "/dev"]
     if "--size" in known:

@@ -36,14 +36,20 @@ class Launch:
     status: int | None = None
 
 
+def system_python() -> str:
+    """The path of the interpreter that runs generated code; UserError where there is none."""
+    interpreter = next((path for path in _INTERPRETERS if path.exists()), None)
+    if interpreter is None:
+        raise UserError("sandbox: no system interpreter (/usr/bin/python3): install the package 'python3'")
+    return str(interpreter)
+
+
 def limited_python(limits: Limits, program: str) -> tuple[str, ...]:
     """The command that runs the file ``program`` under ``limits`` with the system's interpreter.
 
     ``-I`` keeps the environment and the user's packages out; a virtual environment of ours is never used.
     """
-    interpreter = next((path for path in _INTERPRETERS if path.exists()), None)
-    if interpreter is None:
-        raise UserError("sandbox: no system interpreter (/usr/bin/python3): install the package 'python3'")
+    interpreter = system_python()
     prlimit = shutil.which("prlimit", path="/usr/bin:/bin")
     if prlimit is None:
         raise UserError("sandbox: prlimit is not installed: install the package 'util-linux'")
@@ -56,7 +62,7 @@ def limited_python(limits: Limits, program: str) -> tuple[str, ...]:
         f"--fsize={limits.file_mb << 20}",
         f"--nofile={_OPEN_FILES}",
         "--core=0",
-        str(interpreter),
+        interpreter,
         *("-I", "-B", "-X", "utf8", program),
     )
 

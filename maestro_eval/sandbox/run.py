@@ -26,11 +26,17 @@ _KILLED, _CPU_EXCEEDED = 128 + 9, 128 + 24
 
 
 def run_python(
-    code: str, *, stdin: str = "", limits: Limits = _DEFAULT_LIMITS, isolation: Isolation = "bubblewrap"
+    code: str,
+    *,
+    stdin: str = "",
+    limits: Limits = _DEFAULT_LIMITS,
+    isolation: Isolation = "bubblewrap",
+    packages: tuple[str, ...] = (),
 ) -> SandboxResult:
-    """Run ``code`` as a program of the system's interpreter, without any package of ours.
+    """Run ``code`` as a program of the system's interpreter, without any package of ours but those named.
 
-    Blocks for at most ``limits.wall_s`` and a little; safe to call from threads (say ``asyncio.to_thread``).
+    Those of ``packages`` that can be lent (``lacking`` says why one cannot) lie in ``PACKAGES_FOLDER``; bubblewrap
+    only. Blocks for at most ``limits.wall_s`` and a little; safe to call from threads (say ``asyncio.to_thread``).
 
     Raises:
         UserError: this machine lacks what ``isolation`` needs; the line says what to install.
@@ -43,7 +49,7 @@ def run_python(
     if bwrap is not None:
         _prove(bwrap)
     try:
-        ending = _attempt(encoded, stdin, limits, bwrap)
+        ending = _attempt(encoded, stdin, limits, bwrap, packages)
     except _SetupError as error:
         raise RolloutFailure("harness", f"sandbox: {error}") from error
     return _result(ending, limits)
@@ -70,9 +76,12 @@ def _prove(bwrap: str) -> None:
         raise not_permitted(str(error)) from error
 
 
-def _attempt(code: bytes, stdin: str, limits: Limits, bwrap: str | None) -> Ending:
+def _attempt(code: bytes, stdin: str, limits: Limits, bwrap: str | None, packages: tuple[str, ...] = ()) -> Ending:
     with ExitStack() as stack:
-        launch = in_process(code, limits, stack) if bwrap is None else in_bubblewrap(bwrap, code, limits, stack)
+        if bwrap is None:
+            launch = in_process(code, limits, stack)
+        else:
+            launch = in_bubblewrap(bwrap, code, limits, stack, packages)
         # A file and not a pipe: a program that does not read its input cannot make us wait.
         given = memory_file(stack, "stdin", stdin.encode("utf-8", "surrogatepass"))
         process = stack.enter_context(_start(launch, given))

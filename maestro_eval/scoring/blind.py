@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from maestro_eval.scoring.extract import braced_number, character, final_answer, number, numbers, spoken, yes_no
-from maestro_eval.types import Protocol
+from maestro_eval.scoring.extract import Manner, braced_number, character, final_answer, number, numbers, spoken, yes_no
 
 _Form = Literal["number", "yes_no", "letter", "pair"]
 
@@ -39,13 +38,14 @@ _TIMES = re.compile(r"(?<![0-9])([0-9]{1,4})\s?(?:[x\u00d7]|by)\s?([0-9]{1,4})(?
 _DIGITS = re.compile(r"(?<![0-9.])[0-9]{1,4}(?![0-9]|\.[0-9])")
 
 
-def blind_reading(task: str, text: str, protocol: Protocol) -> str | None:
-    """The answer in ``text`` in one normal form: ``4``, ``yes``, ``a``, ``4,5``; ``None`` where it has none.
+def blind_reading(task: str, text: str, manner: Manner) -> str | None:
+    """The answer in ``text`` in one normal form: ``4``, ``yes``, ``A``, ``4,5``; ``None`` where it has none.
 
-    Targets are read by the same function, so that equal readings are right answers.
+    ``strict`` keeps a letter's case, which is part of the answer there. Targets are read by the same function, so
+    that equal readings are right answers.
     """
     form = _form(task)
-    if protocol == "strict":
+    if manner == "strict":
         return _strict(form, text.strip())
     lenient = {"number": _number, "yes_no": _yes_no, "letter": _letter, "pair": _pair}[form]
     return lenient(text)
@@ -87,7 +87,7 @@ def _yes_no(text: str) -> str | None:
 def _letter(text: str) -> str | None:
     answer = final_answer(text)
     read = character(answer) or character(spoken(text))
-    return read.lower() if read else None
+    return read.upper() if read else None
 
 
 def _pair(text: str) -> str | None:

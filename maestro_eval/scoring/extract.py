@@ -1,4 +1,4 @@
-"""What does a reply answer? One extractor each for the final answer, numbers, yes/no and letters.
+"""What does a reply answer? One extractor each for the final answer, tags, numbers, yes/no and letters.
 
 They read model output, which is hostile: no function raises, each takes time linear in its text, and what
 it returns stands in the text. Where a reading is ambiguous they return ``None`` rather than guess: a missed
@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Literal
 
 from msgspec import Struct
 
 from maestro_eval.text import answer_statement
 
+Manner = Literal["official", "strict"]
+"""How a reply is read: for what it says its answer is, or as the answer and nothing else."""
+
 _THINK_END = "</think>"
+_ANSWER_TAG = re.compile(r"<(/?)answer>")
 # "Answer: the answer is \boxed{4}" nests in practice; deeper is play, and unbounded would be quadratic.
 _NESTED_STATEMENTS = 3
 _LONGEST_NUMBER = 60
@@ -109,6 +114,22 @@ def final_answer(text: str) -> str:
     return answer
 
 
+def tagged_answers(text: str) -> list[str]:
+    """What stands between ``<answer>`` and ``</answer>``, in order, stripped.
+
+    The opening nearest to a closing tag begins it, as in a rollout: words about the tag do no harm.
+    """
+    found: list[str] = []
+    begin = -1
+    for tag in _ANSWER_TAG.finditer(text):
+        if not tag.group(1):
+            begin = tag.end()
+        elif begin >= 0:
+            found.append(text[begin : tag.start()].strip())
+            begin = -1
+    return found
+
+
 def numbers(text: str) -> list[Number]:
     """All numbers in order: digits with thousands separators, sign, currency and percent, words up to twenty."""
     found = (_read(match) for match in _NUMBER.finditer(text))
@@ -124,6 +145,11 @@ def number(text: str) -> Number | None:
         return None
     match = _NUMBER.fullmatch(bare)
     return _read(match) if match else None
+
+
+def number_form(value: float) -> str:
+    """The one way in which a value is written where answers are compared: ``340``, ``0.14``, ``-5``."""
+    return "0" if value == 0 else format(value, ".15g")
 
 
 def braced_number(text: str) -> Number | None:

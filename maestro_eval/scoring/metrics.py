@@ -1,52 +1,80 @@
-"""Was it right? The metrics by name: ``(sample, answer text, protocol) -> Verdict``, pure functions.
+"""Was it right? The metrics by name: ``(sample, answer text, manner) -> Verdict``, pure functions.
 
 ``strict`` wants the answer and nothing else. ``official`` is the benchmark's authors' rule on the reply's
 final answer; it first tries the whole reply as it stands, so that what ``strict`` accepts it accepts too.
 `docs/scoring.md` says for each metric where our reading differs from its authors'.
+
+``Verdict.extracted`` is one normal form per meaning (``B``, ``yes``, ``340``), for repeats that are put to a vote.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
+
+import msgspec
+from msgspec.structs import replace
 
 from maestro_eval.scoring.blind import blind_reading
 from maestro_eval.scoring.extract import (
+    Manner,
     Number,
     final_answer,
     lone_letter,
     number,
+    number_form,
     numbers,
     option_letter,
     spoken,
+    yes_no,
 )
-from maestro_eval.scoring.options import choice_letter
+from maestro_eval.scoring.lmms_score import lmms_score
+from maestro_eval.scoring.math_answer import math_answer, mathvista_answer, paper_math
+from maestro_eval.scoring.options import choice_letter, value_form
+from maestro_eval.scoring.paper import PaperRule, chartqa, letter_or_text, slake, vstar
+from maestro_eval.scoring.python_tests import paper_python, python_tests
 from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.types import Protocol, Sample, UserError
 
 _RELAXATION = 0.05
 _FLOAT_NOISE = 1e-9
 _SHOWN = 200
+_LARGEST_COUNT = 10**15
+_LONGEST_JSON = 20_000
 
 _INTEGER = re.compile(r"[+\-\u2212]?[0-9]{1,15}")
-_BARE_OPTION = re.compile(r"([A-Za-z])|\(([A-Za-z])\)|\[([A-Za-z])\]|\{([A-Za-z])\}")
+_BARE_OPTION = re.compile(r"(?:([A-Za-z])|\(([A-Za-z])\)|\[([A-Za-z])\]|\{([A-Za-z])\})\.?")
+_LINE_BREAKS = str.maketrans("\t\r\n", "   ")
 
-
-Metric = Callable[[Sample, str, Protocol], Verdict]
+Metric = Callable[[Sample, str, Manner], Verdict]
 
 
 def judge(sample: Sample, answer: str, metric: str, protocol: str) -> Verdict:
-    """The verdict of a metric on an answer. UserError for a metric or a protocol that does not exist."""
-    checked = check_protocol(protocol)
+    """The verdict of a metric on an answer under ``official`` or ``strict``.
+
+    UserError for a metric or a protocol that does not exist. ``paper`` reads a transcript: `judge_paper`.
+    """
+    manner = _manner(protocol)
     rule = METRICS.get(metric)
     if rule is None:
         raise UserError(f"task {sample.task}: no metric {metric!r}; its file may name one of {', '.join(METRICS)}")
-    if not answer.strip():
+    if not answer.strip() and metric not in _JUDGES_SILENCE:
         return Verdict(0.0, note="empty answer")
-    verdict = rule(sample, answer, checked)
-    return Verdict(verdict.value, verdict.extracted[:_SHOWN], verdict.note)
+    return _shown(rule(sample, answer, manner))
+
+
+def judge_paper(sample: Sample, transcript: str, rule: str) -> Verdict:
+    """The verdict of a rule of the released scorer on all that the policy wrote, turn by turn.
+
+    UserError for a rule that does not exist.
+    """
+    judged = PAPER.get(rule)
+    if judged is None:
+        raise UserError(f"task {sample.task}: no paper rule {rule!r}; its file may name one of {', '.join(PAPER)}")
+    return _shown(judged(sample, transcript))
 
 
 def check_protocol(name: str) -> Protocol:
@@ -57,61 +85,90 @@ def check_protocol(name: str) -> Protocol:
     raise UserError(f"--protocol {name}: no such protocol; choose one of {', '.join(get_args(Protocol))}")
 
 
-def relaxed_accuracy(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
+def relaxed_accuracy(sample: Sample, answer: str, manner: Manner) -> Verdict:
     """ChartQA: numbers within 5 % of the target, other answers equal without regard to case."""
-    readings = _readings(answer, protocol)
-    right = any(_relaxed_equal(reading, target) for reading in readings for target in sample.targets)
-    return Verdict(float(right), readings[-1])
+    readings = _readings(answer, manner)
+    right = [reading for reading in readings if any(_relaxed_equal(reading, target) for target in sample.targets)]
+    return Verdict(float(bool(right)), _numeric_form(right[0] if right else readings[-1]))
 
 
-def integer(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
+def integer(sample: Sample, answer: str, manner: Manner) -> Verdict:
     """TallyQA: the first integer, or number word up to twenty, of the final answer equals the target."""
-    if protocol == "strict":
+    if manner == "strict":
         bare = answer.strip()
         read = number(bare) if _INTEGER.fullmatch(bare) else None
     else:
-        read = next((found for found in numbers(final_answer(answer)) if found.integer is not None), None)
-    if read is None:
+        read = next((found for found in numbers(final_answer(answer)) if _count(found) is not None), None)
+    count = _count(read) if read else None
+    if count is None:
         return Verdict(0.0, note="no integer")
-    targets = {target.integer for target in map(number, sample.targets) if target is not None}
-    return Verdict(float(read.integer in targets), read.text)
+    targets = [target.integer for target in map(number, sample.targets) if target and target.integer is not None]
+    # The root of this measure's mean is the RMSE that is reported; an answer without a number has no error to add.
+    others = {"squared_error": float(min((count - target) ** 2 for target in targets))} if targets else {}
+    return Verdict(float(count in targets), str(count), others=others)
 
 
-def option(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
-    """Geometry3K, V*: the letter of the chosen option; official also takes the option's own text or value."""
+def option(sample: Sample, answer: str, manner: Manner) -> Verdict:
+    """The letter of the chosen option; official also takes the option's own text or value.
+
+    Geometry3K, V*, HRBench, ERQA, MicroVQA.
+    """
     bare = _BARE_OPTION.fullmatch(answer.strip())
     letter = "".join(filter(None, bare.groups())) if bare else None
-    targets = {lone_letter(target) for target in sample.targets} - {None}
+    targets = {target.upper() for target in map(lone_letter, sample.targets) if target}
     if not targets:
-        return _free_form(sample, answer, protocol)
-    if letter is None and protocol == "official":
+        return _free_form(sample, answer, manner)
+    if letter is None and manner == "official":
         letter = _chosen_letter(final_answer(answer), sample.choices)
     if letter is None:
         return Verdict(0.0, note="no option")
-    return Verdict(float(letter.upper() in {target.upper() for target in targets if target}), letter)
+    return Verdict(float(letter.upper() in targets), letter.upper())
 
 
-def substring(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
+def json_option(sample: Sample, answer: str, manner: Manner) -> Verdict:
+    """MSEarthMCQ: a JSON object's ``answer``, where the reply gives one, else the reply, read as an option."""
+    written = [answer.strip()] if manner == "strict" else _json_candidates(answer)
+    given = next((read for text in written if (read := _json_answer(text)) is not None), answer)
+    return option(sample, given, manner)
+
+
+def short_answer(sample: Sample, answer: str, manner: Manner) -> Verdict:
+    """SLAKE: equal apart from case, punctuation and a leading article; a yes or no may be explained.
+
+    ``others["token_recall"]`` of an open question: the share of the target's words that the answer has.
+    """
+    readings = _readings(answer, manner)
+    targets = [form for form in map(_short_form, sample.targets) if form]
+    given = [_short_form(reading) for reading in readings]
+    word = yes_no(readings[-1]) if manner == "official" and not {"yes", "no"}.isdisjoint(targets) else None
+    given += [word] if word else []
+    right = next((form for form in given if form in targets), None)
+    recall = {"token_recall": _token_recall(readings[-1], targets)} if _is_open(sample) and targets else {}
+    note = "" if answer.strip() else "empty answer"
+    return Verdict(float(right is not None), given[-1] if right is None else right, note, recall)
+
+
+def substring(sample: Sample, answer: str, manner: Manner) -> Verdict:
     """OCRBench: a target stands in the reply; ``HME100k``: without its spaces, case kept."""
     fold = _fold_formula if sample.fields.get("dataset") == "HME100k" else _fold_line
     targets = [folded for folded in map(fold, sample.targets) if folded]
     whole = fold(answer)
     if whole in targets:
         return Verdict(1.0, whole)
-    if protocol == "strict":
+    if manner == "strict":
         return Verdict(0.0, whole)
     reply = fold(spoken(answer))
     found = next((target for target in targets if target in reply), None)
     return Verdict(0.0, reply) if found is None else Verdict(1.0, found)
 
 
-def blind(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
+def blind(sample: Sample, answer: str, manner: Manner) -> Verdict:
     """VLMsAreBlind: a number, yes or no, the circled letter, or rows and columns, by ``fields["task"]``."""
     task = sample.fields.get("task", "")
-    read = blind_reading(task, answer, protocol)
+    read = blind_reading(task, answer, manner)
     if read is None:
         return Verdict(0.0, note="no answer of the form that the question asks for")
-    targets = {blind_reading(task, target, protocol) for target in sample.targets}
+    targets = {blind_reading(task, target, manner) for target in sample.targets}
     return Verdict(float(read in targets), read)
 
 
@@ -119,14 +176,52 @@ METRICS: dict[str, Metric] = {
     "relaxed_accuracy": relaxed_accuracy,
     "integer": integer,
     "option_letter": option,
+    "json_option": json_option,
+    "short_answer": short_answer,
     "substring": substring,
     "blind": blind,
+    "math": math_answer,
+    "mathvista": mathvista_answer,
+    "python_tests": python_tests,
+    "lmms": lmms_score,
+}
+# A missing answer has a token recall too (0), and what lmms-eval thinks of one is not ours to say.
+_JUDGES_SILENCE = {"short_answer", "lmms"}
+
+PAPER: dict[str, PaperRule] = {
+    "chartqa": chartqa,
+    "letter_or_text": letter_or_text,
+    "slake": slake,
+    "vstar": vstar,
+    "math": paper_math,
+    "python": paper_python,
 }
 
 
-def _readings(answer: str, protocol: Protocol) -> list[str]:
+def _manner(protocol: str) -> Manner:
+    checked = check_protocol(protocol)
+    if checked == "paper":
+        raise UserError("the paper protocol judges a transcript by a task's paper rule; ask judge_paper for it")
+    return checked
+
+
+def _shown(verdict: Verdict) -> Verdict:
+    text = verdict.extracted
+    if len(text) <= _SHOWN:
+        return verdict
+    # Cut, two long answers must not become one where repeats are put to a vote.
+    mark = "…" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+    return replace(verdict, extracted=text[: _SHOWN - len(mark)] + mark)
+
+
+def _readings(answer: str, manner: Manner) -> list[str]:
     whole = answer.strip()
-    return [whole] if protocol == "strict" else [whole, final_answer(answer)]
+    return [whole] if manner == "strict" else [whole, final_answer(answer)]
+
+
+def _numeric_form(reading: str) -> str:
+    read = number(reading)
+    return _fold_line(reading) if read is None else number_form(read.value)
 
 
 def _relaxed_equal(reading: str, target: str) -> bool:
@@ -141,13 +236,18 @@ def _within(read: Number, wanted: Number) -> bool:
     return abs(read.value - wanted.value) <= abs(wanted.value) * _RELAXATION * (1 + _FLOAT_NOISE)
 
 
-def _free_form(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
+def _count(read: Number) -> int | None:
+    whole = read.integer
+    return whole if whole is not None and abs(whole) < _LARGEST_COUNT else None
+
+
+def _free_form(sample: Sample, answer: str, manner: Manner) -> Verdict:
     # Some Geometry3K rows have a value and no options: the target is then the only choice there is.
-    reading = answer.strip() if protocol == "strict" else final_answer(answer)
+    reading = answer.strip() if manner == "strict" else final_answer(answer)
     right = any(_same_value(answer, target) for target in sample.targets)
-    if protocol == "official":
+    if manner == "official":
         right = right or any(choice_letter(reading, (target,)) for target in sample.targets)
-    return Verdict(float(right), reading)
+    return Verdict(float(right), value_form(reading))
 
 
 def _same_value(answer: str, target: str) -> bool:
@@ -162,6 +262,44 @@ def _chosen_letter(answer: str, choices: tuple[str, ...]) -> str | None:
     if lone_letter(answer):
         return option_letter(answer, len(choices) or 26)
     return choice_letter(answer, choices) or option_letter(answer, len(choices) or 26)
+
+
+def _json_candidates(answer: str) -> list[str]:
+    """Where a reply may hold an object: it is one, its last fenced block is, or one stands among words."""
+    reply = spoken(answer)
+    fenced = reply.split("```")[1::2]
+    block = fenced[-1].strip().removeprefix("json").strip() if fenced else ""
+    return [answer.strip(), block, reply[reply.find("{") : reply.rfind("}") + 1]]
+
+
+def _json_answer(text: str) -> str | None:
+    """The ``answer`` of a JSON object, which may break lines within its strings, as models write them."""
+    if not text.startswith("{") or len(text) > _LONGEST_JSON:
+        return None
+    try:
+        read = msgspec.json.decode(text.translate(_LINE_BREAKS).encode(errors="replace"), type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    given = {key.strip().lower(): value for key, value in read.items()}.get("answer")
+    return given if isinstance(given, str) else None
+
+
+def _short_form(text: str) -> str:
+    lowered = text.strip().lower()
+    words = "".join(sign if sign.isalnum() else " " for sign in lowered).split()
+    if len(words) > 1 and words[0] in ("a", "an", "the"):
+        words = words[1:]
+    # A target that is all punctuation ("+") is itself.
+    return " ".join(words) or lowered
+
+
+def _is_open(sample: Sample) -> bool:
+    return (sample.fields.get("answer_type") or sample.category).strip().upper() == "OPEN"
+
+
+def _token_recall(reading: str, targets: list[str]) -> float:
+    given = set(_short_form(reading).split())
+    return max(len(words & given) / len(words) for words in (set(target.split()) for target in targets))
 
 
 def _fold_line(text: str) -> str:

@@ -12,7 +12,7 @@ import re
 
 from msgspec import Struct
 
-from maestro_eval.scoring.extract import number
+from maestro_eval.scoring.extract import number, number_form
 
 _LONGEST_VALUE = 80
 _ARTICLE = re.compile(r"(?:a|an|the)\s+(?=\S)")
@@ -45,6 +45,12 @@ def choice_letter(answer: str, choices: tuple[str, ...]) -> str | None:
     if not same:
         same = _nearest(answer, choices)
     return chr(ord("A") + same[0]) if len(same) == 1 and same[0] < 26 else None
+
+
+def value_form(answer: str) -> str:
+    """The answer in one normal form: its value where it is one ("x = 135°" is ``135``), else its folded text."""
+    value = _value(answer)
+    return _fold(answer) if value is None else number_form(value.amount)
 
 
 def _fold(text: str) -> str:

@@ -2,46 +2,83 @@
 
 from __future__ import annotations
 
-from maestro_eval.scoring.metrics import check_protocol, judge
+from msgspec.structs import replace
+
+from maestro_eval.scoring.metrics import check_protocol, judge, judge_paper
 from maestro_eval.scoring.verdict import Verdict
-from maestro_eval.types import Answered, Exhausted, Failed, Rollout, RolloutKey, Sample, Score
+from maestro_eval.types import Answered, Exhausted, Failed, Protocol, Rollout, RolloutKey, Sample, Score, TaskRecord
 
 _LONGEST_NOTE = 200
+_NO_PAPER_RULE = "no released scorer: judged as official"
 
 
-def score_rollout(sample: Sample, rollout: Rollout, metric: str, protocol: str) -> Score:
-    """Judge a rollout: its answer by the metric; 0 where a limit ended it; no value where it failed.
+def score_rollout(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: str) -> Score:
+    """Judge a rollout: its answer by the task's metric; 0 where a limit ended it; no value where it failed.
 
-    UserError for a metric or protocol that does not exist.
+    ``paper`` judges by the task's paper rule all that the policy wrote, also where a limit ended it; a task without
+    such a rule is judged as under ``official``, and the note says so. UserError for a metric, a paper rule or a
+    protocol that does not exist.
     """
-    check_protocol(protocol)
-    value, extracted, note = _value(sample, rollout, metric, protocol)
+    checked = check_protocol(protocol)
+    verdict = _verdict(sample, rollout, task, checked)
     return Score(
         task=rollout.key.task,
         sample_id=rollout.key.sample_id,
         repeat=rollout.key.repeat,
-        metric=metric,
-        protocol=protocol,
-        value=value,
-        extracted=extracted,
+        metric=task.metric,
+        protocol=checked,
+        value=verdict.value,
+        extracted=verdict.extracted,
         category=sample.category,
+        stratum=sample.stratum,
         cluster=sample.cluster,
         content_hash=sample.content_hash,
-        note=note[:_LONGEST_NOTE],
+        note=verdict.note[:_LONGEST_NOTE],
+        others=verdict.others,
     )
 
 
-def unscored(key: RolloutKey, metric: str, protocol: str, note: str) -> Score:
+def unscored(key: RolloutKey, task: TaskRecord, protocol: str, note: str) -> Score:
     """The score of a planned rollout that no record exists of."""
-    return Score(key.task, key.sample_id, key.repeat, metric, protocol, value=None, note=note)
+    return Score(key.task, key.sample_id, key.repeat, task.metric, protocol, value=None, note=note)
 
 
-def _value(sample: Sample, rollout: Rollout, metric: str, protocol: str) -> tuple[float | None, str, str]:
+def transcript(rollout: Rollout) -> str:
+    """What the policy itself wrote, all turns of it: the tags as written, and no observation."""
+    return "\n".join(turn.text for turn in rollout.turns)
+
+
+def _verdict(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: Protocol) -> Verdict:
+    if protocol != "paper":
+        return _of_outcome(sample, rollout, task.metric, protocol)
+    if not task.paper:
+        verdict = _of_outcome(sample, rollout, task.metric, "official")
+        return replace(verdict, note=_joined(_NO_PAPER_RULE, verdict.note))
+    match rollout.outcome:
+        case Failed(cause, detail):
+            return _failed(cause, detail)
+        case Exhausted(limit):
+            verdict = judge_paper(sample, transcript(rollout), task.paper)
+            return replace(verdict, note=_joined(f"exhausted: out of {limit}", verdict.note))
+        case Answered():
+            return judge_paper(sample, transcript(rollout), task.paper)
+
+
+def _of_outcome(sample: Sample, rollout: Rollout, metric: str, protocol: str) -> Verdict:
     match rollout.outcome:
         case Answered(text):
-            verdict: Verdict = judge(sample, text, metric, protocol)
-            return verdict.value, verdict.extracted, verdict.note
+            return judge(sample, text, metric, protocol)
         case Exhausted(limit):
-            return 0.0, "", f"exhausted: out of {limit} before an answer"
+            # A further measure, such as a recall, counts the silence as the value does.
+            others = judge(sample, "", metric, protocol).others
+            return Verdict(0.0, note=f"exhausted: out of {limit} before an answer", others=others)
         case Failed(cause, detail):
-            return None, "", f"failed ({cause}): {detail}"
+            return _failed(cause, detail)
+
+
+def _failed(cause: str, detail: str) -> Verdict:
+    return Verdict(None, note=f"failed ({cause}): {detail}")
+
+
+def _joined(first: str, second: str) -> str:
+    return f"{first}; {second}" if second else first

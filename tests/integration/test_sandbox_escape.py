@@ -261,3 +261,13 @@ def test_a_program_does_not_outlive_a_killed_harness(name: str) -> None:
         harness.send_signal(signal.SIGKILL)
         harness.wait()
     assert wait_until(lambda: not living(name))
+
+
+def test_a_descriptor_of_another_process_is_not_taken() -> None:
+    # The parent of a program may hold what is not the program's: the tests that judge it, say.
+    result = attempt(
+        "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\nread, write = os.pipe()\n"
+        "if os.fork() == 0:\n    pidfd = os.pidfd_open(1)\n"
+        "    print(libc.syscall(438, pidfd, write, 0), ctypes.get_errno(), flush=True)\n    os._exit(0)\nos.wait()"
+    )
+    assert result.stdout == "-1 38\n"

@@ -16,11 +16,13 @@ from maestro_eval.scoring.extract import (
     final_answer,
     lone_letter,
     number,
+    number_form,
     numbers,
     option_letter,
+    tagged_answers,
     yes_no,
 )
-from maestro_eval.scoring.options import choice_letter
+from maestro_eval.scoring.options import choice_letter, value_form
 
 # A busy machine may take a while over one example; time has its own test.
 unhurried = settings(deadline=None)
@@ -30,6 +32,7 @@ _PIECES = [
     "Answer: ", "the answer is ", "\\boxed{", "}", "</think>", "(B)", "A", " b ", "I", "a ", "**", "option C", "or ",
     "because", " is correct", "1,234", "-5", "−3", "$", "%", "12.5", "seven", "twenty-one", "ſix", "fıve", "yes", "No",
     "\n", ". ", "{4}", ",", "x", "rows", "columns", "=", "/", "é", "\u0660", "1e999", "9" * 70, "\x00", "'q'",
+    "<answer>", "</answer>",
 ]  # fmt: skip
 answers = st.one_of(st.text(), st.lists(st.sampled_from(_PIECES), max_size=12).map("".join))
 
@@ -204,6 +207,39 @@ def test_final_answer_is_what_is_stated_after_thinking(text: str, answer: str) -
     assert final_answer(text) == answer
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<answer> 4 </answer>", ["4"]),
+        ("<answer>a</answer>\n<answer>b</answer>", ["a", "b"]),
+        ("use <answer> like this: <answer>a</answer>", ["a"]),
+        ("a</answer> <answer>b</answer>", ["b"]),
+        ("<answer>a", []),
+        ("<answer></answer>", [""]),
+        ("<Answer>a</Answer>", []),
+        ("answer: a", []),
+    ],
+)
+def test_answers_stand_between_their_tags(text: str, found: list[str]) -> None:
+    assert tagged_answers(text) == found
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [(340.0, "340"), (-0.0, "0"), (0.14, "0.14"), (1e15, "1e+15"), (0.1 + 0.2, "0.3"), (-5, "-5")],
+)
+def test_a_value_has_one_form(value: float, form: str) -> None:
+    assert number_form(value) == form
+
+
+@unhurried
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_form_is_read_as_its_value(value: float) -> None:
+    read = number(number_form(value))
+    assert read is None or read.value == pytest.approx(value, rel=1e-14)
+    assert read is not None or not 1e-99 < abs(value) < 1e99
+
+
 @unhurried
 @given(answers, st.integers(0, 30))
 def test_option_letter_is_an_option_and_stands_in_the_text(text: str, options: int) -> None:
@@ -232,6 +268,7 @@ def test_other_extractors_return_what_stands_in_the_text(text: str) -> None:
     named = character(text)
     assert named is None or named in text
     assert final_answer(text) in text
+    assert all(answer in text for answer in tagged_answers(text))
     assert (lone_letter(text) or "") in text
 
 
@@ -262,6 +299,7 @@ _HOSTILE = [
     "_" * 100_000,
     "- " * 50_000,
     "</think>" * 12_000,
+    "<answer>" * 12_000,
     "'a" * 50_000,
     "=" * 100_000,
     "yes no " * 15_000,
@@ -269,6 +307,8 @@ _HOSTILE = [
 
 _READERS: list[Callable[[str], object]] = [
     final_answer,
+    tagged_answers,
+    value_form,
     numbers,
     number,
     braced_number,

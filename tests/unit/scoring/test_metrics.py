@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import string
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_eval.scoring import METRICS, check_protocol, judge
+from maestro_eval.scoring import METRICS, Verdict, check_protocol, judge
 from maestro_eval.types import Sample, UserError
 
 # A busy machine may take a while over one example.
@@ -35,6 +36,13 @@ _SUBWAY = asked("4", task="Subway Connections")
 _TOUCHING = asked("Yes", task="Touching Circles")
 _CIRCLED = asked("N", task="Circled Letter")
 _GRID = asked("4,5", task="Counting Grid - Blank Grids")
+_ROTATED = asked("D", choices=("red", "blue", "green", "dark red"))
+_ROBOT = asked("C")
+_CELLS = asked("E", choices=("actin", "tubulin", "a nucleus", "E-cadherin", "the Golgi apparatus"))
+_EARTH = asked("B", choices=("basalt", "granite", "shale", "gneiss"))
+_ORGAN = asked("Right Lung", answer_type="OPEN")
+_CLOSED = asked("Yes", answer_type="CLOSED")
+_MODALITY = asked("X-Ray", answer_type="CLOSED")
 
 # (metric, sample, answer, right under official, right under strict)
 _CASES: list[tuple[str, Sample, str, int, int]] = [
@@ -73,9 +81,12 @@ _CASES: list[tuple[str, Sample, str, int, int]] = [
     ("integer", _COUNT, "", 0, 0),
     ("integer", _COUNT, _HOSTILE, 0, 0),
     ("integer", _COUNT, "7" * 5000, 0, 0),
+    ("integer", _COUNT, "1e300", 0, 0),
+    ("integer", _COUNT, "007", 1, 1),
     ("option_letter", _TRIANGLES, "B", 1, 1),
     ("option_letter", _TRIANGLES, "(b)", 1, 1),
     ("option_letter", _TRIANGLES, "(b", 1, 0),
+    ("option_letter", _TRIANGLES, "b.", 1, 1),
     ("option_letter", _TRIANGLES, "A", 0, 0),
     ("option_letter", _TRIANGLES, "Answer: B", 1, 0),
     ("option_letter", _TRIANGLES, "B because it is a right triangle", 1, 0),
@@ -91,6 +102,64 @@ _CASES: list[tuple[str, Sample, str, int, int]] = [
     ("option_letter", _FREE, "135", 1, 1),
     ("option_letter", _FREE, "x = 135°", 1, 0),
     ("option_letter", _FREE, "45", 0, 0),
+    ("option_letter", _ROTATED, "D", 1, 1),
+    ("option_letter", _ROTATED, "A", 0, 0),
+    ("option_letter", _ROTATED, "dark red", 1, 0),
+    ("option_letter", _ROTATED, "The car on the left is dark red, so the answer is D.", 1, 0),
+    ("option_letter", _ROTATED, "", 0, 0),
+    ("option_letter", _ROTATED, _HOSTILE, 0, 0),
+    ("option_letter", _ROBOT, "c", 1, 1),
+    ("option_letter", _ROBOT, "C.", 1, 1),
+    ("option_letter", _ROBOT, "A", 0, 0),
+    ("option_letter", _ROBOT, "The gripper has to open first.\n\nAnswer: C", 1, 0),
+    ("option_letter", _ROBOT, "", 0, 0),
+    ("option_letter", _ROBOT, _HOSTILE, 0, 0),
+    ("option_letter", _CELLS, "E", 1, 1),
+    ("option_letter", _CELLS, "D", 0, 0),
+    ("option_letter", _CELLS, "E-cadherin", 0, 0),
+    ("option_letter", _CELLS, "The stain lies beside the nucleus; the answer is (E)", 1, 0),
+    ("option_letter", _CELLS, "the answer is the Golgi apparatus", 1, 0),
+    ("option_letter", _CELLS, "", 0, 0),
+    ("option_letter", _CELLS, _HOSTILE, 0, 0),
+    ("json_option", _EARTH, '{"answer": "B"}', 1, 1),
+    ("json_option", _EARTH, '{"explanation": "It is\ncoarse-grained {sic}", "Answer": " b "}', 1, 1),
+    ("json_option", _EARTH, "B", 1, 1),
+    ("json_option", _EARTH, "(b)", 1, 1),
+    ("json_option", _EARTH, '{"answer": "C"}', 0, 0),
+    ("json_option", _EARTH, "C", 0, 0),
+    ("json_option", _EARTH, '```json\n{"answer": "B", "explanation": "not C"}\n```', 1, 0),
+    ("json_option", _EARTH, 'Coarse grains.\n```\n{"answer": "B"}\n```', 1, 0),
+    ("json_option", _EARTH, 'Coarse grains, so {"answer": "granite"}.', 1, 0),
+    ("json_option", _EARTH, '{"answer": "B. granite"}', 1, 0),
+    ("json_option", _EARTH, "It is coarse-grained. Answer: B", 1, 0),
+    ("json_option", _EARTH, "\\boxed{B}", 1, 0),
+    ("json_option", _EARTH, '{"answer": ["B"]}', 1, 0),
+    ("json_option", _EARTH, '{"answer": ""}', 0, 0),
+    ("json_option", _EARTH, '{"explanation": "It is granite."}', 0, 0),
+    ("json_option", asked("Granite"), '{"answer": "granite"}', 1, 1),
+    ("json_option", _EARTH, "", 0, 0),
+    ("json_option", _EARTH, _HOSTILE, 0, 0),
+    ("json_option", _EARTH, '{"answer":' + "[" * 9_000 + "]" * 9_000 + "}", 0, 0),
+    ("json_option", _EARTH, '{"answer": "B", "explanation": "' + "x" * 30_000 + '"}', 0, 0),
+    ("short_answer", _ORGAN, "Right Lung", 1, 1),
+    ("short_answer", _ORGAN, "the right lung.", 1, 1),
+    ("short_answer", _ORGAN, "Left Lung", 0, 0),
+    ("short_answer", _ORGAN, "The answer is the right lung.", 1, 0),
+    ("short_answer", _ORGAN, "The mass lies in the right lung", 0, 0),
+    ("short_answer", _ORGAN, "lung, right", 0, 0),
+    ("short_answer", _ORGAN, "", 0, 0),
+    ("short_answer", _ORGAN, _HOSTILE, 0, 0),
+    ("short_answer", _CLOSED, "yes", 1, 1),
+    ("short_answer", _CLOSED, "Yes.", 1, 1),
+    ("short_answer", _CLOSED, "Yes, the liver is visible.", 1, 0),
+    ("short_answer", _CLOSED, "No question about it. Answer: yes", 1, 0),
+    ("short_answer", _CLOSED, "Yes at first sight. Answer: no", 0, 0),
+    ("short_answer", _CLOSED, "No", 0, 0),
+    ("short_answer", _CLOSED, "", 0, 0),
+    ("short_answer", _CLOSED, _HOSTILE, 0, 0),
+    ("short_answer", _MODALITY, "x ray", 1, 1),
+    ("short_answer", _MODALITY, "CT", 0, 0),
+    ("short_answer", asked("+"), "-", 0, 0),
     ("substring", _SIGN, "main street", 1, 1),
     ("substring", _SIGN, "MAIN ST.", 1, 1),
     ("substring", _SIGN, "The sign says Main Street, in white.", 1, 0),
@@ -148,21 +217,93 @@ def test_answer_is_judged_as_documented(metric: str, sample: Sample, answer: str
     assert judge(sample, answer, metric, "strict").value == strict
 
 
-def test_every_metric_has_cases() -> None:
-    assert {case[0] for case in _CASES} == set(METRICS)
+def test_every_metric_has_cases_here_or_in_a_file_of_its_own() -> None:
+    assert {case[0] for case in _CASES} | {"math", "mathvista", "python_tests", "lmms"} == set(METRICS)
+
+
+@pytest.mark.parametrize("case", _CASES, ids=lambda case: f"{case[0]}-{case[2][:16]!r}")
+def test_surrounding_space_changes_nothing(case: tuple[str, Sample, str, int, int]) -> None:
+    metric, sample, answer, *_ = case
+    for protocol in ("official", "strict"):
+        padded = judge(sample, f"\n\t {answer}\u2003 \n", metric, protocol)
+        assert padded == judge(sample, answer, metric, protocol)
+
+
+@pytest.mark.parametrize(
+    ("metric", "sample", "answers", "form"),
+    [
+        ("relaxed_accuracy", _NUMERIC, ["340", "$340.0", "Answer: 340", "It rose. The answer is 340."], "340"),
+        ("relaxed_accuracy", _NUMERIC, ["1,000", "1000", "1000.00"], "1000"),
+        ("relaxed_accuracy", _PERCENT, ["14%", "0.14", "14 percent"], "0.14"),
+        ("relaxed_accuracy", _WORD, ["Belgium", "BELGIUM", "Answer: belgium"], "belgium"),
+        ("integer", _COUNT, ["7", "07", "seven", "7.0", "I count 7 of them"], "7"),
+        ("integer", _ZERO, ["0", "-0", "none: 0"], "0"),
+        ("option_letter", _TRIANGLES, ["b", "(B)", "Answer: b", "a right triangle"], "B"),
+        ("option_letter", _FREE, ["135", "x = 135°", "135.0"], "135"),
+        ("json_option", _EARTH, ['{"answer": "b"}', "B", "granite"], "B"),
+        ("short_answer", _CLOSED, ["Yes", "yes.", "Yes, it does."], "yes"),
+        ("short_answer", _ORGAN, ["Right lung", "The right lung.", "Answer: right-lung"], "right lung"),
+        ("blind", _CIRCLED, ["n", "{N}", 'the letter "n"'], "N"),
+        ("blind", _TOUCHING, ["Yes", "{yes}", "yes, they do"], "yes"),
+        ("blind", _GRID, ["04x5", "4,5", "4 rows and 5 columns"], "4,5"),
+        ("substring", _SIGN, ["Main Street", "It says MAIN STREET."], "main street"),
+    ],
+)
+def test_one_meaning_has_one_form(metric: str, sample: Sample, answers: list[str], form: str) -> None:
+    assert {judge(sample, answer, metric, "official").extracted for answer in answers} == {form}
 
 
 def test_empty_answer_says_so() -> None:
     assert judge(_COUNT, " \n", "integer", "official").note == "empty answer"
+    assert judge(_CLOSED, " \n", "short_answer", "strict").note == "empty answer"
 
 
-def test_extracted_answer_stays_short() -> None:
-    assert len(judge(_SIGN, "x" * 100_000, "substring", "official").extracted) == 200
+def test_long_answers_stay_short_and_different() -> None:
+    one, two = (judge(_SIGN, "x" * 100_000 + end, "substring", "official").extracted for end in "ab")
+    assert (len(one), len(two)) == (200, 200)
+    assert one != two
+
+
+@pytest.mark.parametrize(("answer", "error"), [("7", 0), ("9 cars", 4), ("-1", 64), ("none", None), ("", None)])
+def test_count_is_measured_by_its_squared_error_too(answer: str, error: float | None) -> None:
+    others = judge(_COUNT, answer, "integer", "official").others
+    assert others == ({} if error is None else {"squared_error": error})
+
+
+@pytest.mark.parametrize(
+    ("sample", "answer", "recall"),
+    [
+        (_ORGAN, "The mass lies in the right lung", 1.0),
+        (_ORGAN, "lung", 0.5),
+        (_ORGAN, "right or left? Answer: left lung", 0.5),
+        (_ORGAN, "heart", 0.0),
+        (_ORGAN, "", 0.0),
+        (asked("Liver", "Liver, Spleen", answer_type="open"), "spleen and liver", 1.0),
+        (_CLOSED, "Yes", None),
+    ],
+)
+def test_open_answer_is_measured_by_the_words_it_recalls(sample: Sample, answer: str, recall: float | None) -> None:
+    others = judge(sample, answer, "short_answer", "official").others
+    assert others == ({} if recall is None else {"token_recall": recall})
+
+
+def test_recall_reads_the_whole_answer_under_strict() -> None:
+    assert judge(_ORGAN, "right, or rather: Answer: left lung", "short_answer", "strict").others["token_recall"] == 1
 
 
 def test_unknown_protocol_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"lenient.*official, strict"):
+    with pytest.raises(UserError, match=r"lenient.*paper, official, strict"):
         check_protocol("lenient")
+
+
+@pytest.mark.parametrize("protocol", ["paper", "official", "strict"])
+def test_known_protocol_is_returned(protocol: str) -> None:
+    assert check_protocol(protocol) == protocol
+
+
+def test_a_metric_does_not_judge_by_the_paper_protocol() -> None:
+    with pytest.raises(UserError, match="judge_paper"):
+        judge(_COUNT, "7", "integer", "paper")
 
 
 def test_unknown_metric_names_the_task() -> None:
@@ -184,6 +325,11 @@ questions = st.one_of(
     st.tuples(lines, st.sampled_from(["HME100k", "IIIT5K"])).map(
         lambda drawn: ("substring", asked(drawn[0], dataset=drawn[1]))
     ),
+    letters.map(lambda target: ("json_option", asked(target))),
+    st.tuples(lines, st.sampled_from(["OPEN", "CLOSED"])).map(
+        lambda drawn: ("short_answer", asked(drawn[0], answer_type=drawn[1]))
+    ),
+    st.sampled_from(["Yes", "No"]).map(lambda target: ("short_answer", asked(target, answer_type="CLOSED"))),
     counts.map(lambda target: ("blind", asked(target, task="Nested Squares"))),
     st.sampled_from(["Yes", "No"]).map(lambda target: ("blind", asked(target, task="Touching Circles"))),
     letters.map(lambda target: ("blind", asked(target, task="Circled Letter"))),
@@ -205,6 +351,11 @@ _CHATTER = [
     "A ",
     "5",
     "x",
+    '{"answer": "',
+    '"}',
+    "```",
+    "yes",
+    "No, ",
 ]
 chatter = st.lists(st.sampled_from(_CHATTER), max_size=3).map("".join)
 
@@ -240,5 +391,88 @@ def test_no_answer_raises_and_every_value_is_a_share(question: tuple[str, Sample
 @given(questions)
 def test_stated_answer_is_right_under_official(question: tuple[str, Sample]) -> None:
     metric, sample = question
-    if metric in ("integer", "option_letter", "blind"):
+    if metric in ("integer", "option_letter", "json_option", "blind"):
         assert judge(sample, f"Let me look.\nAnswer: {sample.targets[0]}", metric, "official").value == 1
+
+
+@unhurried
+@given(questions, chatter, chatter, st.sampled_from(["", " ", "\n", "\t\n", "\u00a0", "\x1c\x85"]))
+def test_judging_does_not_see_surrounding_space(
+    question: tuple[str, Sample], before: str, behind: str, space: str
+) -> None:
+    metric, sample = question
+    answer = before + sample.targets[0] + behind
+    for protocol in ("official", "strict"):
+        assert judge(sample, space + answer + space, metric, protocol) == judge(sample, answer, metric, protocol)
+
+
+@unhurried
+@given(questions, st.lists(st.tuples(chatter, chatter), min_size=2, max_size=6))
+def test_answers_of_one_form_have_one_value(question: tuple[str, Sample], around: list[tuple[str, str]]) -> None:
+    """What repeats vote by: a group that held right and wrong answers would have no value."""
+    metric, sample = question
+    for protocol in ("official", "strict"):
+        values: dict[str, float | None] = {}
+        for before, behind in around:
+            verdict = judge(sample, before + sample.targets[0] + behind, metric, protocol)
+            if verdict.extracted:
+                assert values.setdefault(verdict.extracted, verdict.value) == verdict.value
+
+
+_WORDS = [
+    "actin",
+    "basalt",
+    "a dark red car",
+    "to the left",
+    "45",
+    "6.5",
+    "\\frac{1}{3}",
+    "none of them",
+    "Zn",
+    "12 cm",
+]
+
+
+@unhurried
+@given(st.permutations(_WORDS), st.permutations(range(4)), st.integers(0, 3), st.integers(0, 3), st.booleans())
+def test_letter_moves_with_its_choice(words: list[str], order: list[int], meant: int, right: int, stated: bool) -> None:
+    choices = tuple(words[:4])
+    shuffled = tuple(choices[index] for index in order)
+    sample = asked("ABCD"[right], choices=choices)
+    moved = asked("ABCD"[order.index(right)], choices=shuffled)
+    answer = f"I looked.\nAnswer: {choices[meant]}" if stated else choices[meant]
+    for metric in ("option_letter", "json_option"):
+        first, second = judge(sample, answer, metric, "official"), judge(moved, answer, metric, "official")
+        assert first.extracted == "ABCD"[meant]
+        assert second.extracted == "ABCD"[order.index(meant)]
+        assert first.value == second.value == float(meant == right)
+
+
+_HUGE = [
+    '{"answer": ' * 9_000,
+    '{"a":' * 20_000,
+    "[" * 100_000,
+    "```" * 33_000,
+    "```json {" * 11_000,
+    "}{" * 50_000,
+    "yes no " * 14_000,
+    "the " * 25_000,
+    "Answer: " * 12_000,
+    "\\boxed{" * 14_000 + "}" * 14_000,
+    "1" * 100_000,
+    "\ud800" * 10_000,
+]
+
+
+@pytest.mark.parametrize("text", _HUGE, ids=lambda text: ascii(text[:12]))
+def test_hostile_text_takes_linear_time_under_every_metric(text: str) -> None:
+    samples = {case[0]: case[1] for case in _CASES}
+    for metric, sample in samples.items():
+        for protocol in ("official", "strict"):
+            started = time.process_time()
+            assert judge(sample, text, metric, protocol).value == 0
+            assert time.process_time() - started < 1.0
+
+
+def test_a_short_verdict_is_left_as_it_is() -> None:
+    assert judge(_COUNT, "7", "integer", "strict") == Verdict(1.0, "7", others={"squared_error": 0.0})

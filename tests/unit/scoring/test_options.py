@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_eval.scoring.options import choice_letter
+from maestro_eval.scoring.options import choice_letter, value_form
 
 _ROUNDED = ("6.00", "9.45", "18.9", "37.8")
 _ROOTS = ("3", "3 \\sqrt 2", "6", "6 \\sqrt 2")
@@ -47,3 +47,19 @@ _WORDS = ("right triangle", "The red car.", "C. elegans", "circle")
 )
 def test_choice_is_meant_by_its_text_or_its_value(answer: str, choices: tuple[str, ...], letter: str | None) -> None:
     assert choice_letter(answer, choices) == letter
+
+
+@pytest.mark.parametrize(
+    ("answer", "form"),
+    [
+        ("x = 135°", "135"),
+        ("135.0", "135"),
+        ("\\frac{1}{2}", "0.5"),
+        ("0.50 cm", "0.5"),
+        ("A right triangle.", "righttriangle"),
+        ("1/0", "1/0"),
+        ("", ""),
+    ],
+)
+def test_a_value_or_text_has_one_form(answer: str, form: str) -> None:
+    assert value_form(answer) == form

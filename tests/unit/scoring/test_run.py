@@ -1,17 +1,22 @@
-"""A pass over a real journal: every planned rollout once, the same bytes for any order of records."""
+"""A pass over a real journal: every planned rollout once, the same bytes for any order of records and any processes."""
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from maestro_eval.journal import Finished, Journal
-from maestro_eval.scoring import score_run, write_scores
+from maestro_eval.journal import Finished, Journal, PackedRecord
+from maestro_eval.journal.records import pack_rollout, pack_sample
+from maestro_eval.scoring import METRICS, RunScores, Verdict, score_run
+from maestro_eval.scoring.judging import Rules, judge_records
 from maestro_eval.types import (
+    AnswerAction,
     Answered,
     Exhausted,
+    ExpertCall,
     Failed,
     Outcome,
     PromptRecord,
@@ -22,7 +27,9 @@ from maestro_eval.types import (
     RunManifest,
     Sample,
     Sampling,
+    Score,
     TaskRecord,
+    Turn,
     UserError,
 )
 
@@ -67,14 +74,26 @@ def journal_at(
     return folder
 
 
+def written(run: RunScores) -> bytes:
+    assert run.file is not None
+    return run.file.read_bytes()
+
+
 def test_every_planned_rollout_has_one_score_in_key_order(tmp_path: Path) -> None:
     run = score_run(journal_at(tmp_path / "run", list(_OUTCOMES)))
-    keys = [RolloutKey(score.task, score.sample_id, score.repeat) for score in run.scores]
+    scores = list(run.scores)
+    keys = [RolloutKey(score.task, score.sample_id, score.repeat) for score in scores]
     assert keys == sorted([*_OUTCOMES, _NEVER])
-    assert [score.value for score in run.scores] == [1.0, 0.0, 0.0, None, None]
-    assert [score.metric for score in run.scores] == ["integer"] * 3 + ["substring"] * 2
-    assert run.scores[-1].note == "never ran"
+    assert [score.value for score in scores] == [1.0, 0.0, 0.0, None, None]
+    assert [score.metric for score in scores] == ["integer"] * 3 + ["substring"] * 2
+    assert scores[-1].note == "never ran"
     assert run.protocol == "official"
+
+
+def test_a_run_without_a_single_record_is_scored_as_never_ran(tmp_path: Path) -> None:
+    scores = list(score_run(journal_at(tmp_path / "run", [])).scores)
+    assert {(score.value, score.note) for score in scores} == {(None, "never ran")}
+    assert len(scores) == len(_OUTCOMES) + 1
 
 
 def test_strict_protocol_judges_the_same_journal_again(tmp_path: Path) -> None:
@@ -82,23 +101,103 @@ def test_strict_protocol_judges_the_same_journal_again(tmp_path: Path) -> None:
     assert [score.value for score in score_run(folder, "strict").scores] == [0.0, 0.0, 0.0, None, None]
 
 
-def test_scores_file_is_the_same_for_any_order_of_records_plan_and_day(tmp_path: Path) -> None:
-    folders = [
-        journal_at(tmp_path / "one", list(_OUTCOMES)),
-        journal_at(tmp_path / "two", list(_OUTCOMES)[::-1], recorded(created_at=9e9), [_NEVER, *list(_OUTCOMES)[::-1]]),
-    ]
-    one, two = (write_scores(score_run(folder), folder).read_bytes() for folder in folders)
-    assert one == two
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_scores_file_is_the_same_for_any_order_of_records_plan_day_and_processes(
+    tmp_path: Path, processes: int
+) -> None:
+    one = score_run(journal_at(tmp_path / "one", list(_OUTCOMES)), processes=1)
+    backwards = list(_OUTCOMES)[::-1]
+    folder = journal_at(tmp_path / "two", backwards, recorded(created_at=9e9), [_NEVER, *backwards])
+    assert written(score_run(folder, processes=processes)) == written(one)
+
+
+def test_scores_can_be_read_again_and_at_the_same_time(tmp_path: Path) -> None:
+    scores = score_run(journal_at(tmp_path / "run", list(_OUTCOMES))).scores
+    assert list(scores) == list(scores)
+    assert all(ours == theirs for ours, theirs in zip(scores, scores, strict=True))
+
+
+def test_scores_that_were_read_stay_when_a_later_pass_replaces_the_file(tmp_path: Path) -> None:
+    folder = journal_at(tmp_path / "run", list(_OUTCOMES)[:2])
+    run = score_run(folder)
+    before = list(run.scores)
+    with Journal.open(folder) as journal:
+        key = list(_OUTCOMES)[2]
+        sample = Sample(key.task, key.sample_id, "?", ("7",), category="c", content_hash="x")
+        journal.commit([Finished(Rollout(key, _OUTCOMES[key], (), "?", "x", seed=1), sample)])
+    assert list(score_run(folder).scores) != before
+    assert list(run.scores) == before
 
 
 def test_scores_file_says_what_it_is(tmp_path: Path) -> None:
     folder = journal_at(tmp_path / "run", list(_OUTCOMES))
-    path = write_scores(score_run(folder), folder)
-    assert path == folder / "exports" / "scores.json"
-    document = msgspec.json.decode(path.read_bytes())
-    assert (document["schema"], document["protocol"], document["system"]) == (1, "official", "test")
-    assert len(document["scores"]) == len(_OUTCOMES) + 1
-    assert document["tasks"]["maestro_cars"]["metric"] == "integer"
+    run = score_run(folder)
+    assert run.file == folder / "exports" / "scores.official.jsonl"
+    heading, *scores = map(msgspec.json.decode, run.file.read_bytes().splitlines())
+    assert (heading["schema"], heading["protocol"], heading["system"]) == (2, "official", "test")
+    assert heading["tasks"]["maestro_cars"] == {"hash": "h", "metric": "integer", "paper": ""}
+    assert [score["sample_id"] for score in scores] == ["10", "9", "9", "1", "2"]
+
+
+def test_each_protocol_has_a_file_of_its_own_and_no_stray_is_left(tmp_path: Path) -> None:
+    folder = journal_at(tmp_path / "run", list(_OUTCOMES))
+    for protocol in ("paper", "official", "strict"):
+        score_run(folder, protocol)
+    assert sorted(path.name for path in (folder / "exports").iterdir()) == [
+        "scores.official.jsonl",
+        "scores.paper.jsonl",
+        "scores.strict.jsonl",
+    ]
+
+
+def test_folder_that_takes_no_file_is_scored_all_the_same(tmp_path: Path) -> None:
+    folder = journal_at(tmp_path / "run", list(_OUTCOMES))
+    (folder / "exports").write_text("in the way")
+    run = score_run(folder)
+    assert run.file is None
+    assert [score.value for score in run.scores] == [1.0, 0.0, 0.0, None, None]
+    assert [score.value for score in run.scores] == [1.0, 0.0, 0.0, None, None]
+
+
+def test_a_task_without_a_released_scorer_is_judged_officially_by_the_paper_protocol(tmp_path: Path) -> None:
+    folder = journal_at(tmp_path / "run", list(_OUTCOMES))
+    paper, official = (list(score_run(folder, protocol).scores) for protocol in ("paper", "official"))
+    assert [score.value for score in paper] == [score.value for score in official]
+    assert {score.protocol for score in paper} == {"paper"}
+
+
+def test_a_judge_that_raises_costs_one_sample_its_value_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(sample: Sample, *_: object) -> Verdict:
+        if sample.sample_id == "2":
+            raise ZeroDivisionError("a metric of ours")
+        return Verdict(1.0)
+
+    monkeypatch.setitem(METRICS, "integer", judge)
+    judged = judge_records(rules_of("maestro_cars"), [packed("maestro_cars", name) for name in "123"])
+    scores = [msgspec.json.decode(line, type=Score) for line in judged.lines.splitlines()]
+    assert [score.value for score in scores] == [1.0, None, 1.0]
+    assert scores[1].note == "harness: ZeroDivisionError: a metric of ours"
+    assert (scores[1].category, scores[1].content_hash) == ("c", "x")
+
+
+def test_a_judge_that_cannot_work_here_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(sample: Sample, *_: object) -> Verdict:
+        raise UserError("lmms-eval is not installed")
+
+    monkeypatch.setitem(METRICS, "integer", judge)
+    with pytest.raises(UserError, match="not installed"):
+        judge_records(rules_of("maestro_cars"), [packed("maestro_cars", "1")])
+
+
+def test_calls_and_missing_evidence_are_counted(tmp_path: Path) -> None:
+    key = RolloutKey("maestro_cars", "10")
+    calls = tuple(ExpertCall("expert", "e", "m", "u", "?", cached=cached) for cached in (True, False, False))
+    turn = Turn("", AnswerAction("7"), calls=calls, notes=("service ocr missing for image 1: down", "other"))
+    with Journal.create(tmp_path / "run", recorded(), [key]) as journal:
+        sample = Sample(*("maestro_cars", "10", "?"), ("7",))
+        journal.commit([Finished(Rollout(key, Answered("7"), (turn, turn), "?", "", seed=1), sample)])
+    run = score_run(tmp_path / "run")
+    assert (run.calls, run.cached_calls, run.missing_evidence) == (6, 2, {"ocr": 2})
 
 
 def test_scoring_writes_nothing_into_the_journal(tmp_path: Path) -> None:
@@ -108,9 +207,23 @@ def test_scoring_writes_nothing_into_the_journal(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".db", ".json")} == before
 
 
+def test_a_damaged_record_is_named_and_no_file_is_left(tmp_path: Path) -> None:
+    folder = journal_at(tmp_path / "run", list(_OUTCOMES))
+    with sqlite3.connect(folder / "journal.db") as connection:
+        connection.execute("UPDATE rollouts SET record = x'00' WHERE sample_id = '9' AND repeat = 1")
+    with pytest.raises(UserError, match=r"journal\.db.*maestro_cars/9/1 is damaged"):
+        score_run(folder)
+    assert not list((folder / "exports").iterdir())
+
+
 def test_unknown_protocol_is_refused_before_the_journal_is_opened(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"lenient.*official, strict"):
         score_run(tmp_path / "nowhere", "lenient")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a run folder"):
+        score_run(tmp_path)
 
 
 def test_unknown_metric_names_file_and_task(tmp_path: Path) -> None:
@@ -123,3 +236,13 @@ def test_task_missing_in_the_manifest_is_named(tmp_path: Path) -> None:
     folder = journal_at(tmp_path / "run", [], plan=[RolloutKey("maestro_gone", "1")])
     with pytest.raises(UserError, match=r"manifest\.json.*maestro_gone"):
         score_run(folder)
+
+
+def rules_of(task: str) -> Rules:
+    return Rules("journal.db", {each.name: each for each in recorded().tasks if each.name == task}, "official")
+
+
+def packed(task: str, sample_id: str) -> PackedRecord:
+    sample = Sample(task, sample_id, "?", ("7",), category="c", content_hash="x")
+    rollout = Rollout(RolloutKey(task, sample_id), Answered("7"), (), "?", "x", seed=1)
+    return PackedRecord(task, sample_id, 0, pack_rollout(rollout), pack_sample(sample))

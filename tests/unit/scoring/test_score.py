@@ -1,44 +1,124 @@
-"""What becomes of a rollout's outcome."""
+"""What becomes of a rollout's outcome under each protocol."""
 
 from __future__ import annotations
 
 import pytest
 
-from maestro_eval.scoring import score_rollout
-from maestro_eval.types import Answered, Exhausted, Failed, Outcome, Rollout, RolloutKey, Sample, UserError
+from maestro_eval.scoring import score_rollout, unscored
+from maestro_eval.scoring.score import transcript
+from maestro_eval.types import (
+    AnswerAction,
+    Answered,
+    Exhausted,
+    Failed,
+    MalformedAction,
+    Outcome,
+    Rollout,
+    RolloutKey,
+    Sample,
+    SearchAction,
+    TaskRecord,
+    Turn,
+    UserError,
+)
 
-_SAMPLE = Sample("maestro_t", "s1", "?", ("7",), category="simple", cluster="img", content_hash="abc")
+_SAMPLE = Sample(
+    "maestro_t", "s1", "?", ("7",), category="simple", stratum="cycle 2", cluster="img", content_hash="abc"
+)
+_ROCK = Sample("maestro_t", "s1", "?", ("B",), choices=("basalt", "granite"))
+_OPEN = Sample("maestro_t", "s1", "?", ("Liver",), fields={"answer_type": "OPEN"})
 
 
-def ended(outcome: Outcome) -> Rollout:
-    return Rollout(RolloutKey("maestro_t", "s1", 2), outcome, (), "?", "abc", seed=1)
+def recorded_task(metric: str = "integer", paper: str = "") -> TaskRecord:
+    return TaskRecord("maestro_t", "h", metric, "mean", (), "data", "d", 1, paper=paper)
+
+
+def ended(outcome: Outcome, *turns: Turn) -> Rollout:
+    return Rollout(RolloutKey("maestro_t", "s1", 2), outcome, turns, "?", "abc", seed=1)
+
+
+def answering(text: str) -> Rollout:
+    asked = Turn("<search>e@@s: look</search>", SearchAction("e", "s", "look"), observation="<answer>observed</answer>")
+    return ended(Answered(text), asked, Turn(f"<answer>{text}</answer>", AnswerAction(text)))
 
 
 def test_answer_is_judged_and_keeps_what_a_comparison_needs() -> None:
-    score = score_rollout(_SAMPLE, ended(Answered("I see 7")), "integer", "official")
+    score = score_rollout(_SAMPLE, answering("I see 7"), recorded_task(), "official")
     assert (score.task, score.sample_id, score.repeat) == ("maestro_t", "s1", 2)
     assert (score.metric, score.protocol, score.value, score.extracted) == ("integer", "official", 1.0, "7")
-    assert (score.category, score.cluster, score.content_hash) == ("simple", "img", "abc")
+    assert (score.category, score.stratum, score.cluster) == ("simple", "cycle 2", "img")
+    assert score.content_hash == "abc"
+    assert score.others == {"squared_error": 0.0}
 
 
 def test_wrong_answer_scores_zero() -> None:
-    assert score_rollout(_SAMPLE, ended(Answered("8")), "integer", "strict").value == 0
+    assert score_rollout(_SAMPLE, answering("8"), recorded_task(), "strict").value == 0
 
 
-def test_exhausted_rollout_scores_zero_and_says_which_limit() -> None:
-    score = score_rollout(_SAMPLE, ended(Exhausted("turns")), "integer", "official")
+@pytest.mark.parametrize("protocol", ["official", "strict"])
+def test_exhausted_rollout_scores_zero_and_says_which_limit(protocol: str) -> None:
+    score = score_rollout(_SAMPLE, ended(Exhausted("turns")), recorded_task(), protocol)
     assert score.value == 0
-    assert "turns" in score.note
+    assert score.note == "exhausted: out of turns before an answer"
 
 
-def test_failed_rollout_has_no_value_and_says_why() -> None:
-    score = score_rollout(_SAMPLE, ended(Failed("expert", "timeout: " + "x" * 1000)), "integer", "official")
+def test_exhausted_rollout_recalls_nothing() -> None:
+    score = score_rollout(_OPEN, ended(Exhausted("tokens")), recorded_task("short_answer"), "official")
+    assert score.others == {"token_recall": 0.0}
+
+
+@pytest.mark.parametrize("protocol", ["paper", "official", "strict"])
+@pytest.mark.parametrize("paper", ["", "letter_or_text"])
+def test_failed_rollout_has_no_value_and_says_why(protocol: str, paper: str) -> None:
+    rollout = ended(Failed("expert", "timeout: " + "x" * 1000), Turn("<answer>B</answer>", MalformedAction("?")))
+    score = score_rollout(_ROCK, rollout, recorded_task("option_letter", paper), protocol)
     assert score.value is None
-    assert score.note.startswith("failed (expert): timeout")
+    assert "failed (expert): timeout" in score.note
     assert len(score.note) == 200
+
+
+def test_paper_judges_by_the_released_rule() -> None:
+    task = recorded_task("option_letter", "letter_or_text")
+    lenient = score_rollout(_ROCK, answering("granite or so"), task, "paper")
+    assert (lenient.value, lenient.protocol, lenient.extracted, lenient.note) == (1.0, "paper", "granite or so", "")
+    assert score_rollout(_ROCK, answering("granite or so"), task, "official").value == 0
+
+
+def test_paper_does_not_read_observations() -> None:
+    task = recorded_task("short_answer", "slake")
+    assert score_rollout(_OPEN, answering("liver"), task, "paper").extracted == "liver"
+    assert transcript(answering("liver")) == "<search>e@@s: look</search>\n<answer>liver</answer>"
+
+
+def test_paper_judges_what_was_written_before_a_limit_ended_it() -> None:
+    wrote = Turn("<search>x</search><answer>B</answer>", MalformedAction("unknown expert"))
+    task = recorded_task("option_letter", "letter_or_text")
+    score = score_rollout(_ROCK, ended(Exhausted("turns"), wrote), task, "paper")
+    assert (score.value, score.note) == (1.0, "exhausted: out of turns")
+    silent = score_rollout(_ROCK, ended(Exhausted("turns")), task, "paper")
+    assert (silent.value, silent.note) == (0.0, "exhausted: out of turns; no <answer>")
+
+
+def test_paper_without_a_released_rule_is_official_and_says_so() -> None:
+    score = score_rollout(_SAMPLE, answering("none"), recorded_task(), "paper")
+    assert (score.value, score.protocol) == (0.0, "paper")
+    assert score.note == "no released scorer: judged as official; no integer"
+    assert score_rollout(_SAMPLE, answering("I see 7"), recorded_task(), "paper").note.startswith("no released scorer")
 
 
 @pytest.mark.parametrize("outcome", [Answered("7"), Exhausted("turns"), Failed("harness", "?")])
 def test_unknown_protocol_is_refused_whatever_the_outcome(outcome: Outcome) -> None:
     with pytest.raises(UserError, match="official, strict"):
-        score_rollout(_SAMPLE, ended(outcome), "integer", "lenient")
+        score_rollout(_SAMPLE, ended(outcome), recorded_task(), "lenient")
+
+
+@pytest.mark.parametrize(("task", "protocol"), [("bleu", "official"), ("integer", "paper")])
+def test_unknown_metric_or_rule_is_refused(task: str, protocol: str) -> None:
+    with pytest.raises(UserError, match="'bleu'"):
+        score_rollout(_SAMPLE, answering("7"), recorded_task(task, "bleu"), protocol)
+
+
+def test_a_rollout_that_never_ran_has_no_value() -> None:
+    score = unscored(RolloutKey("maestro_t", "s2"), recorded_task(), "paper", "never ran")
+    assert (score.sample_id, score.metric, score.protocol) == ("s2", "integer", "paper")
+    assert (score.value, score.note) == (None, "never ran")

@@ -1,0 +1,344 @@
+"""Runs inside the sandbox, never here: tests in one process, the program that they test in another.
+
+Only its text is used (``python_tests`` gives it to the sandbox), so it stands alone. The first process reads the
+case from its standard input only after the second was forked from it, to which that input is closed: the second
+sees neither the tests nor the nonce that begins our report. What the tests call ``solution`` sends the arguments over
+and gets plain data back. A program can therefore pass in one way only, by returning what the tests accept: it
+cannot end the tests early, replace ``print`` or ``assert``, or return something that is equal to everything.
+
+The price: an argument changed in place is not seen by the tests, a subclass comes back as its builtin base
+(``Counter`` as ``dict``), a numpy scalar as a number, and anything else as an object that equals nothing.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import importlib
+import json
+import math
+import os
+import pickle
+import re
+import resource
+import select
+import signal
+import struct
+import sys
+import time
+import types
+from typing import Any, NoReturn
+
+_LONGEST_MESSAGE = 16 << 20
+_NOISE_S = 0.1
+
+
+class _Ended(BaseException):
+    """The program is over; says how. Tests that catch ``Exception`` do not catch it."""
+
+
+class _Strange:
+    """Stands for a value that is no plain data. Equals nothing, not even itself."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}>"
+
+
+def main() -> None:
+    """Judge the case on standard input; print its nonce at the beginning and, as JSON, the outcome at the end."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # Sets in the same order each time, and so the same verdict.
+        options = ("-s", "-B", "-X", "utf8")
+        os.execve(sys.executable, [sys.executable, *options, __file__], {**os.environ, "PYTHONHASHSEED": "0"})
+    del sys.path[0]
+    # Process 1 is deaf to signals that it has no handler for; Python has one for this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    theirs_in, ours_out = os.pipe()
+    ours_in, theirs_out = os.pipe()
+    child = os.fork()
+    if child == 0:
+        for number in (ours_in, ours_out):
+            os.close(number)
+        _Program(theirs_in, theirs_out).serve()
+    for number in (theirs_in, theirs_out):
+        os.close(number)
+    case = json.loads(sys.stdin.read())
+    ours = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # tests may print
+    solution = _Solution(child, ours_in, ours_out, case["cpu_s"], case["wall_s"])
+    os.write(ours, case["nonce"].encode("ascii") + b"\n")
+    outcome, detail = _judge(case, solution)
+    # No address of an object: it differs from run to run.
+    detail = re.sub(r"\b0x[0-9a-f]+", "0x", " ".join(detail.split()))[:200]
+    os.write(ours, json.dumps({"outcome": outcome, "detail": detail}).encode("ascii"))
+    os._exit(0)  # nothing that the tests have left to run at the end is waited for
+
+
+def _judge(case: Any, solution: _Solution) -> tuple[str, str]:
+    sys.path.insert(0, case["packages"])
+    module = _module()
+    try:
+        exec(_compiled(case["signature"], "signature"), module.__dict__)
+        tests = _compiled(case["tests"], "tests")
+    except Exception as error:
+        return "unjudged", "the task's own code does not run: " + _described(error)
+    module.__dict__["solution"] = solution
+    try:
+        solution.load(case["program"], case["preload"])
+        exec(tests, module.__dict__)
+    except _Ended as ended:
+        return ended.args
+    except AssertionError as error:
+        return "failed", "a test failed: " + _described(error)
+    except (_UnsendableError, ModuleNotFoundError) as error:  # of the tests: the program's is an end
+        return "unjudged", _described(error)
+    except (Exception, SystemExit) as error:
+        return "failed", _described(error)
+    return ("passed", "") if solution.calls else ("unjudged", "its tests never call solution")
+
+
+class _UnsendableError(Exception):
+    """The tests pass something to the program that cannot be sent to it."""
+
+
+class _Solution:
+    """What the tests call; the function of this name in the other process answers."""
+
+    __name__ = "solution"
+
+    def __init__(self, child: int, receive: int, send: int, cpu_s: float, wall_s: float) -> None:
+        self.calls = 0
+        self._child, self._receive, self._send = child, receive, send
+        self._cpu_s, self._wall_s = cpu_s, wall_s
+        self._end = time.monotonic() + wall_s
+
+    def load(self, program: str, preload: list[str]) -> None:
+        self._ask((self._cpu_s, sys.path[0], program, preload))
+        self._end = time.monotonic() + self._wall_s
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        return self._ask((args, kwargs))
+
+    def _ask(self, question: Any) -> Any:
+        try:
+            message = pickle.dumps(question)
+        except Exception as error:
+            raise _UnsendableError("an argument cannot be passed on: " + _described(error)) from None
+        try:
+            os.write(self._send, struct.pack("<Q", len(message)))
+            _write(self._send, message)
+        except OSError:
+            self._over()
+        (length,) = struct.unpack("<Q", self._read(8))
+        if length > _LONGEST_MESSAGE:
+            raise _Ended("failed", "the result is too long")
+        try:
+            kind, value = json.loads(self._read(length))
+            if kind == "value":
+                return _decoded(value)
+            name, text = str(value[0]), str(value[1])
+        except (ValueError, TypeError, IndexError, KeyError, RecursionError):
+            raise _Ended("failed", "the result cannot be read") from None
+        if kind == "missing":
+            raise _Ended("missing", name)
+        if kind == "unloaded":
+            raise _Ended("failed", name + ": " + text)
+        raise _as_raised(name, text)
+
+    def _read(self, length: int) -> bytes:
+        read = bytearray()
+        while len(read) < length:
+            # The end of the process is looked for, too: a child of its own may hold the pipe open.
+            if select.select([self._receive], [], [], 0.05)[0]:
+                chunk = os.read(self._receive, min(length - len(read), 1 << 20))
+                if not chunk:
+                    self._over()
+                read += chunk
+            elif time.monotonic() > self._end:
+                raise _Ended("timeout", f"exceeded {self._wall_s:g} s by the clock")
+            elif self._gone() and not select.select([self._receive], [], [], 0)[0]:
+                self._over()
+        return bytes(read)
+
+    def _gone(self) -> bool:
+        info = os.waitid(os.P_PID, self._child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return info is not None
+
+    def _over(self) -> NoReturn:
+        while not self._gone():
+            if time.monotonic() > self._end:
+                raise _Ended("timeout", f"exceeded {self._wall_s:g} s by the clock")
+            time.sleep(0.01)
+        _, status, usage = os.wait4(self._child, 0)
+        signalled = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        # Children of its own count, too, where it waited for them.
+        if signalled == signal.SIGKILL and usage.ru_utime + usage.ru_stime >= self._cpu_s - _NOISE_S:
+            raise _Ended("timeout", f"exceeded {self._cpu_s:g} s of CPU time")
+        raise _Ended("failed", "the program ended itself before the tests did")
+
+
+class _Program:
+    """The other process: loads the program, and answers calls until its end."""
+
+    def __init__(self, receive: int, send: int) -> None:
+        self._receive, self._send = receive, send
+
+    def serve(self) -> NoReturn:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in range(3):
+            os.dup2(nowhere, number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        cpu_s, packages, program, preload = self._next()
+        sys.path.insert(0, packages)
+        # A thread for each core of a large machine would be more than the sandbox allows.
+        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+        for name in preload:
+            with contextlib.suppress(Exception):  # the program will find out
+                importlib.import_module(name)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        limit = math.ceil(used.ru_utime + used.ru_stime - _NOISE_S) + cpu_s
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+        module = _module()
+        try:
+            exec(_compiled(program, "program"), module.__dict__)
+            solution = module.__dict__.get("solution", _undefined)
+        except ModuleNotFoundError as error:
+            self._answer("missing", [str(error.name), ""])
+            os._exit(0)
+        except BaseException as error:
+            self._answer("unloaded", [type(error).__name__, _text(error)])
+            os._exit(0)
+        self._answer("value", _encoded(None))
+        while True:
+            args, kwargs = self._next()
+            try:
+                answer = _encoded(solution(*args, **kwargs))
+            except ModuleNotFoundError as error:
+                self._answer("missing", [str(error.name), ""])
+            except BaseException as error:
+                self._answer("raised", [type(error).__name__, _text(error)])
+            else:
+                self._answer("value", answer)
+
+    def _next(self) -> Any:
+        (length,) = struct.unpack("<Q", self._read(8))
+        return pickle.loads(self._read(length))
+
+    def _read(self, length: int) -> bytes:
+        read = bytearray()
+        while len(read) < length:
+            chunk = os.read(self._receive, length - len(read))
+            if not chunk:
+                os._exit(0)
+            read += chunk
+        return bytes(read)
+
+    def _answer(self, kind: str, value: Any) -> None:
+        try:
+            message = json.dumps([kind, value]).encode("ascii")
+        except (ValueError, RecursionError):  # nested without end
+            message = json.dumps(["raised", ["RecursionError", "the result is nested too deeply"]]).encode("ascii")
+        _write(self._send, struct.pack("<Q", len(message)) + message)
+
+
+def _as_raised(name: str, text: str) -> Exception:
+    """The builtin exception of that name, which the tests may expect; but none that speaks of missing modules."""
+    raised = getattr(builtins, name, None)
+    if isinstance(raised, type) and issubclass(raised, Exception) and not issubclass(raised, ImportError):
+        with contextlib.suppress(TypeError):  # some want more than a text
+            return raised(text)
+    return RuntimeError(f"{name}: {text}")
+
+
+def _undefined(*_: Any, **__: Any) -> NoReturn:
+    raise NameError("the program defines no solution")
+
+
+def _compiled(source: str, name: str) -> types.CodeType:
+    # Not with the future features of this file.
+    return compile(source, name, "exec", dont_inherit=True)
+
+
+def _module() -> types.ModuleType:
+    """The module of that name in both processes, so that classes of the task's own code can be sent."""
+    module = types.ModuleType("program")
+    sys.modules["program"] = module
+    return module
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _encoded(value: Any) -> Any:
+    """A value as JSON with tags. Builtin methods are called on the types, so that a subclass cannot disguise itself."""
+    if value is None or value is True or value is False:
+        return value
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool):
+        return value is True
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return ["int", hex(int.__index__(value))]
+    if isinstance(value, float):
+        return ["float", float.hex(value)]
+    if isinstance(value, complex):
+        return ["complex", [float.hex(value.real), float.hex(value.imag)]]
+    if isinstance(value, (bytes, bytearray)):
+        return ["bytes", bytes(value).hex()]
+    if isinstance(value, dict):
+        return ["dict", [[_encoded(key), _encoded(held)] for key, held in dict.items(value)]]
+    kinds: tuple[Any, ...] = (list, tuple, set, frozenset)
+    for kind in kinds:
+        if isinstance(value, kind):
+            return [kind.__name__, [_encoded(held) for held in kind.__iter__(value)]]
+    return ["strange", type(value).__name__]
+
+
+def _decoded(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    kind, held = value
+    if kind == "int":
+        return int(held, 16)
+    if kind == "float":
+        return float.fromhex(held)
+    if kind == "complex":
+        return complex(float.fromhex(held[0]), float.fromhex(held[1]))
+    if kind == "bytes":
+        return bytes.fromhex(held)
+    if kind == "dict":
+        return {_decoded(key): _decoded(each) for key, each in held}
+    if kind == "strange":
+        return _Strange(str(held))
+    containers = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+    return containers[kind](_decoded(each) for each in held)
+
+
+def _described(error: BaseException) -> str:
+    text = _text(error)
+    return type(error).__name__ + (": " + text if text else "")
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str.__str__(str(error))[:500]
+    except BaseException:
+        return ""
+
+
+if __name__ == "__main__":
+    main()

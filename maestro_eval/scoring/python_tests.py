@@ -1,0 +1,207 @@
+"""Does the program pass its tests? HumanEval-V's rules; what runs the program is the sandbox, and nothing else.
+
+``official`` is the authors' rule: of the last Python block with ``def solution`` the imports, functions and
+classes are kept; the task's signature with an empty body stands before them; then the tests have 2 s, and what
+pylint calls an error fails. Ours is that the 2 s are CPU time (a busy machine must not fail a program), with a
+longer limit by the clock for those that sleep; importing a package that we lend does not count; and pylint is
+only asked about programs that pass.
+
+A program is wrong for all that it does; ``None`` is kept for what we lack: a sandbox, pylint, a known package
+that the program imports, tests that can be run.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from functools import cache
+from itertools import takewhile
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from maestro_eval.sandbox import PACKAGES_FOLDER, Limits, SandboxResult, lacking, run_python
+from maestro_eval.scoring.extract import spoken
+from maestro_eval.scoring.python_source import definitions, imported, last_solution, only_program, python_blocks
+from maestro_eval.scoring.verdict import Verdict
+from maestro_eval.text import clip
+from maestro_eval.types import RolloutFailure, Sample, UserError
+
+_OFFICIAL_CPU_S, _OFFICIAL_WALL_S = 2, 10.0
+_PAPER_CPU_S, _PAPER_WALL_S = 10, 30.0
+_GRACE_S = 5.0
+# Most take one; over a program that imports pandas, pylint thinks for ten and more.
+_PYLINT_S = 60.0
+_CPU_S = 120.0
+_MEMORY_MB = 1024
+_NOTE_TOKENS = 60
+
+# Packages that a solution may import, and the distributions that each consists of.
+_PACKAGES = {
+    "numpy": ("numpy",),
+    "pandas": ("pandas", "numpy", "python-dateutil", "pytz", "six", "tzdata"),
+    "scipy": ("scipy", "numpy"),
+    "sympy": ("sympy", "mpmath"),
+    "networkx": ("networkx",),
+}
+_PYLINT = ("pylint", "astroid", "isort", "mccabe", "platformdirs", "tomlkit", "dill", "typing-extensions")
+# The signature's empty function is redefined by the solution: the one error that is meant.
+_ASK_PYLINT = f"""
+import io, json, sys
+sys.path.insert(0, {PACKAGES_FOLDER!r})
+from pylint.lint import Run
+from pylint.reporters import JSONReporter
+with open("/tmp/checked.py", "w", encoding="utf-8") as file:
+    file.write(sys.stdin.read())
+found = io.StringIO()
+options = ["--rcfile=/dev/null", "--disable=all", "--enable=E,F", "--disable=function-redefined"]
+options += ["--persistent=n", "--unsafe-load-any-extension=n", "--jobs=1"]
+Run([*options, "/tmp/checked.py"], reporter=JSONReporter(found), exit=False)
+print(json.dumps([message["message"] for message in json.loads(found.getvalue() or "[]")]))
+"""
+
+
+def python_tests(sample: Sample, answer: str, protocol: Literal["official", "strict"]) -> Verdict:
+    """HumanEval-V by its authors' rule; ``strict``: the answer is the program, or its block, and nothing else."""
+    program = only_program(answer)
+    if program is None and protocol == "official":
+        program = last_solution(spoken(answer), sample.fields.get("function_signature", ""))
+    if program is None:
+        wanted = "the answer is not a program alone" if protocol == "strict" else "no Python block with def solution"
+        return Verdict(0.0, note=wanted)
+    kept = definitions(program)
+    if kept is None:
+        return Verdict(0.0, program, "the program is no Python")
+    # Before the signature, where they may not stand: "from __future__" begins a program.
+    futures = "".join(takewhile(lambda line: line.startswith("from __future__ "), kept.splitlines(keepends=True)))
+    joined = f"{futures}{_stub(sample)}\n{kept.removeprefix(futures)}\n"
+    ran = _tested(sample, joined, _OFFICIAL_CPU_S, _OFFICIAL_WALL_S)
+    if ran.value != 1.0:
+        return Verdict(ran.value, program, ran.note)
+    errors = _pylint(f"{joined}\n{sample.targets[0]}")
+    return Verdict(errors.value, program, errors.note)
+
+
+def paper_python(sample: Sample, transcript: str) -> Verdict:
+    """HumanEval-V by the released scorer's rule: the last Python block after ``</think>`` passes within 10 s."""
+    if "<answer>" not in transcript:
+        return Verdict(0.0, note="no <answer>")
+    blocks = python_blocks(spoken(transcript))
+    if not blocks:
+        return Verdict(0.0, note="no Python block")
+    ran = _tested(sample, blocks[-1], _PAPER_CPU_S, _PAPER_WALL_S)
+    return Verdict(ran.value, blocks[-1], ran.note)
+
+
+class _Check(Struct, frozen=True):
+    """1: it stands; 0: it does not, and why; ``None``: we could not tell, and what mends it."""
+
+    value: float | None
+    note: str = ""
+
+
+class _Report(Struct, frozen=True):
+    """What the harness says."""
+
+    outcome: Literal["passed", "failed", "timeout", "missing", "unjudged"]
+    detail: str
+
+
+def _tested(sample: Sample, program: str, cpu_s: int, wall_s: float) -> _Check:
+    if not sample.targets or not sample.targets[0].strip():
+        return _Check(None, "the sample has no tests")
+    nonce = secrets.token_hex(16)
+    modules = imported(program)
+    case = {
+        "nonce": nonce,
+        "packages": PACKAGES_FOLDER,
+        "signature": _stub(sample),
+        "tests": sample.targets[0],
+        "program": program,
+        "preload": sorted(module for module in modules if module.partition(".")[0] in _PACKAGES),
+        "cpu_s": cpu_s,
+        "wall_s": wall_s,
+    }
+    result = _run(_harness(), json.dumps(case), _packages(modules | imported(sample.targets[0])), wall_s + _GRACE_S)
+    if isinstance(result, str):
+        return _Check(None, result)
+    begun, _, said = result.stdout.partition("\n")
+    report = _report(said)
+    if not secrets.compare_digest(begun.encode(), nonce.encode()):
+        return _Check(None, f"the test harness does not run: {result.reason} {_last_line(result)}".strip())
+    if report is None:  # the program was let in, and brought the harness down
+        return _Check(0.0, f"the sandbox was ended by the program: {result.reason}")
+    match report.outcome:
+        case "passed":
+            return _Check(1.0)
+        case "missing":
+            return _missing(report.detail.partition(".")[0], modules)
+        case "unjudged":
+            return _Check(None, report.detail)
+        case _:
+            return _Check(0.0, clip(report.detail, _NOTE_TOKENS))
+
+
+def _pylint(text: str) -> _Check:
+    missing = lacking("pylint") or lacking("astroid")
+    if missing is not None:
+        return _Check(None, f"errors that pylint finds fail a program, and {missing}")
+    result = _run(_ASK_PYLINT, text, (*_packages(imported(text)), *_PYLINT), _PYLINT_S)
+    if isinstance(result, str):
+        return _Check(None, result)
+    if result.reason in ("timeout", "memory"):
+        return _Check(0.0, f"pylint exceeded its {result.reason} limit over the program")
+    try:
+        errors = msgspec.json.decode(result.stdout, type=list[str])
+    except msgspec.DecodeError:
+        return _Check(None, f"pylint does not run in the sandbox: {_last_line(result)}")
+    return _Check(0.0, clip(f"pylint: {errors[0]}", _NOTE_TOKENS)) if errors else _Check(1.0)
+
+
+def _run(code: str, given: str, packages: tuple[str, ...], wall_s: float) -> SandboxResult | str:
+    """The run, or one line on why there is none."""
+    # CPU time is the harness's to bound: the sandbox cannot tell the program's from its own.
+    limits = Limits(wall_s=wall_s, cpu_s=_CPU_S, memory_mb=_MEMORY_MB, file_mb=16, output_kb=64)
+    try:
+        return run_python(code, stdin=given, limits=limits, packages=packages)
+    except (UserError, RolloutFailure) as error:
+        return str(error)
+
+
+def _report(said: str) -> _Report | None:
+    try:
+        return msgspec.json.decode(said, type=_Report)
+    except msgspec.DecodeError:
+        return None
+
+
+def _missing(name: str, modules: frozenset[str]) -> _Check:
+    # Only a package that is really imported and could be lent: a program must not talk itself out of a verdict.
+    reasons = (lacking(package) for package in _PACKAGES.get(name, ()) if name in _tops(modules))
+    reason = next((reason for reason in reasons if reason is not None), None)
+    return _Check(0.0, f"ModuleNotFoundError: {name}") if reason is None else _Check(None, reason)
+
+
+def _packages(modules: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted({package for name in _tops(modules) for package in _PACKAGES.get(name, ())}))
+
+
+def _tops(modules: frozenset[str]) -> set[str]:
+    return {module.partition(".")[0] for module in modules}
+
+
+def _stub(sample: Sample) -> str:
+    """The task's own beginning of the program: its imports and an empty ``solution``; nothing where it has none."""
+    signature = sample.fields.get("function_signature", "").rstrip()
+    return f"{signature}\n    pass\n" if signature else ""
+
+
+@cache
+def _harness() -> str:
+    return Path(__file__).with_name("python_harness.py").read_text(encoding="utf-8")
+
+
+def _last_line(result: SandboxResult) -> str:
+    return (result.stderr.strip().splitlines() or [""])[-1]

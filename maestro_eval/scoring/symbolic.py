@@ -1,0 +1,305 @@
+r"""Are two expressions equal in value? ``1/2`` is ``\frac{1}{2}`` is ``0.5``.
+
+Most answers are plain numbers or equal texts and are decided here in microseconds. The rest goes to `math-verify`
+(SymPy) in a child process, started on first need and again after each death, because an expression may be written to
+take forever: a check costs at most its limit of processor time, and the next one works. The limit is processor time,
+so that a verdict does not depend on how busy the machine is.
+
+The child is a plain subprocess on two pipes and not a multiprocessing pool: it needs no importable ``__main__``, starts
+from any thread and from daemonic pool workers, and a fork of this process starts its own. Checks from several threads
+of one process take turns; for more, use more processes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from maestro_eval.scoring.extract import Number, number
+
+_LONGEST = 400
+# How much longer than its processor time a check may take on the clock before we call it starved of processor.
+_PATIENCE = 20.0
+_REMEMBERED = 4096
+# SymPy keeps some of what it saw for ever; a fresh child bounds that.
+_CHECKS_OF_A_CHILD = 20_000
+# No more than an interpreter needs: keys have no place beside what a model wrote.
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "VIRTUAL_ENV")
+_FLOAT_NOISE = 1e-9
+
+_WRAPPED = re.compile(
+    r"\s*(?:\$\$(?P<a>[^$]*)\$\$|\$(?P<b>[^$]*)\$|\\\((?P<c>.*)\\\)|\\\[(?P<d>.*)\\\]|\\boxed\{(?P<e>.*)\})\s*",
+    re.DOTALL,
+)
+_WRAPPINGS = 4
+_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf|mathbf)\s*\{([^{}]*)\}")
+_FUNCTION = re.compile(r"(?<![\\A-Za-z])(sin|cos|tan|log|ln|pi)(?![A-Za-z])")
+_BARE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z])")
+_APPROXIMATELY = re.compile(r"\\approx|≈")
+_EQUALS = re.compile(r"(?<![<>!\\])=")
+_DEGREES = re.compile(r"\s*(?:°|\^\s?\{?\s?\\circ\s?\}?)")
+_UNIT = re.compile(
+    r"(?<=[\d})\s])\s*\b(?:(?:square|cubic|sq\.?|cu\.?)\s+)?"
+    r"(?:cm|mm|km|(?<=\s)m|(?<=\s)in|ft|units?|degrees?|meters?|inches|feet)(?:\s?\^\s?\{?[23]\}?|[²³])?\Z"
+)
+_SPELLED = str.maketrans(
+    {
+        "√": "sqrt", "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": r"\div ", "π": r"\pi ",
+        "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "²": "^{2}", "³": "^{3}", "½": r"\frac{1}{2}",
+        "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\n": " ", "\t": " ",
+    }
+)  # fmt: skip
+_CALCULATION = re.compile(r"[0-9\\]")
+_LETTERS = re.compile(r"[A-Za-z]{3,}")
+
+
+class Equivalence(Struct, frozen=True):
+    """``undecided`` is the expression's doing ("time limit", "memory", "not parsed"), ``unavailable`` is ours: the
+    checker could not run, and nothing is known of the answer.
+    """
+
+    result: Literal["same", "different", "undecided", "unavailable"]
+    reason: str = ""
+
+
+_SAME, _DIFFERENT = Equivalence("same"), Equivalence("different")
+
+
+def equivalent(answer: str, target: str, *, decimals: int | None = None, limit_s: float = 5.0) -> Equivalence:
+    r"""Whether ``answer`` is ``target`` in value; ``$…$``, ``\boxed{…}``, units and degrees around them do not count.
+
+    Plain numbers are equal exactly, decimals against expressions to six places; with ``decimals`` also when both
+    round to the same value at that many places. ``50%`` is 50 and 0.5. Words are equal only as text. Texts of more
+    than 400 characters are not parsed. Never raises for any text.
+    """
+    given, wanted = bare_expression(answer), bare_expression(target)
+    if not given or not wanted:
+        return Equivalence("undecided", "not parsed")
+    if _folded(given) == _folded(wanted):
+        return _SAME
+    given_number, wanted_number = number(given), number(wanted)
+    if given_number is not None and wanted_number is not None:
+        return _SAME if _same_number(given_number, wanted_number, decimals) else _DIFFERENT
+    if len(given) > _LONGEST or len(wanted) > _LONGEST:
+        return Equivalence("undecided", "not parsed")
+    if any(_LETTERS.search(text) and not _CALCULATION.search(text) for text in (given, wanted)):
+        return Equivalence("different", "words")
+    return _checker.check(_Request(_latex(given), _latex(wanted), decimals, max(limit_s, 0.01)))
+
+
+def bare_expression(text: str) -> str:
+    r"""``text`` without what typesets all of it: ``$…$``, ``\(…\)``, ``\[…\]``, ``\boxed{…}``, a full stop."""
+    bare = text.strip()
+    for _ in range(_WRAPPINGS):
+        # "$3 was paid" and "5.." are no wrappings; a full stop may stand on either side of the last dollar.
+        bare = bare.removesuffix(".").strip() if not bare.endswith("..") else bare
+        wrapped = _WRAPPED.fullmatch(bare)
+        inside = next((group for group in wrapped.groups() if group is not None), None) if wrapped else None
+        if inside is None or not _one_piece(inside):
+            break
+        bare = inside.strip()
+    return bare
+
+
+def _one_piece(text: str) -> bool:
+    # "\boxed{1}, \boxed{2}" and "\(1\) or \(2\)" begin and end like a wrapping and are two.
+    if r"\)" in text or r"\]" in text:
+        return False
+    depth = 0
+    for character in text:
+        depth += (character == "{") - (character == "}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _folded(text: str) -> str:
+    return "".join(text.casefold().split())
+
+
+def _same_number(given: Number, wanted: Number, decimals: int | None) -> bool:
+    readings = [given.value] if given.percent == wanted.percent else [given.value, _hundredfold(given, wanted)]
+    return any(
+        _close(reading, wanted.value)
+        or (decimals is not None and round(reading, decimals) == round(wanted.value, decimals))
+        for reading in readings
+    )
+
+
+def _close(left: float, right: float) -> bool:
+    if left.is_integer() and right.is_integer():
+        return left == right
+    return math.isclose(left, right, rel_tol=_FLOAT_NOISE)
+
+
+def _hundredfold(given: Number, wanted: Number) -> float:
+    # One of the two has a percent sign, which its value was divided by: here it is read as if it had none.
+    return given.value * 100 if given.percent else given.value / 100 if wanted.percent else given.value
+
+
+def _latex(text: str) -> str:
+    spelled = _BARE_ROOT.sub(r"\\sqrt{\1}", _TEXT.sub(r" \1 ", text.replace("**", "^"))).translate(_SPELLED)
+    spelled = _FUNCTION.sub(r"\\\1 ", _APPROXIMATELY.split(spelled)[-1])
+    spelled = _UNIT.sub("", _DEGREES.sub("", spelled).strip())
+    # "x = 2 + 3 = 5" concludes with its last part; "x = 1, y = 2" and "x = 5" are statements of their own.
+    parts = _EQUALS.split(spelled)
+    return parts[-1] if len(parts) > 2 and "," not in spelled and ";" not in spelled else spelled
+
+
+class _Request(Struct, frozen=True):
+    answer: str
+    target: str
+    decimals: int | None
+    limit_s: float
+
+
+class _Checker:
+    """One child process, its pipes, and the verdicts that it gave lately."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._checks = 0
+        self._verdicts: dict[_Request, Equivalence] = {}
+
+    def check(self, request: _Request) -> Equivalence:
+        with self._lock:
+            known = self._verdicts.get(request)
+            if known is not None:
+                return known
+            verdict = self._ask(request)
+            if verdict.result == "unavailable":
+                # Perhaps the machine, short of memory, killed an idle child: a fresh one may do.
+                verdict = self._ask(request)
+            if verdict.result != "unavailable":
+                if len(self._verdicts) >= _REMEMBERED:
+                    del self._verdicts[next(iter(self._verdicts))]
+                self._verdicts[request] = verdict
+            return verdict
+
+    def close(self) -> None:
+        """End the child; the next check starts another."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            _release(child)
+
+    def abandon(self) -> None:
+        """After a fork: the child and its answers belong to the process that we were forked from."""
+        child, self._child = self._child, None
+        self._lock = threading.Lock()
+        if child is not None:
+            _close_pipes(child)
+            # It is not ours to wait for, which is all that this field stands for.
+            child.returncode = 0
+
+    def _ask(self, request: _Request) -> Equivalence:
+        if self._checks >= _CHECKS_OF_A_CHILD:
+            self.close()
+        self._checks += 1
+        if self._child is None:
+            self._checks = 1
+            try:
+                self._child = _start()
+            except OSError as error:
+                return Equivalence("unavailable", f"the symbolic checker did not start: {error}")
+            if _read(self._child) is None:
+                return Equivalence("unavailable", f"the symbolic checker did not start: {self._end()}")
+        line = json.dumps(
+            {
+                "answer": request.answer,
+                "target": request.target,
+                "decimals": request.decimals,
+                "limit_s": request.limit_s,
+                "wall_s": _PATIENCE * request.limit_s,
+            }
+        )
+        try:
+            _write(self._child, line)
+            return _read(self._child) or _cause(self._end())
+        except OSError:
+            return Equivalence("unavailable", f"the symbolic checker died: {self._end()}")
+        except BaseException:
+            # Interrupted: its reply must not be taken for that of the next request.
+            self.close()
+            raise
+
+    def _end(self) -> int:
+        child, self._child = self._child, None
+        assert child is not None
+        # Its output ended, so that it is gone or going.
+        code = child.wait()
+        _release(child)
+        return code
+
+
+def _start() -> subprocess.Popen[bytes]:
+    # Sets of symbols are ordered by hash, and so may be what SymPy makes of them.
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "0"}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-B", str(Path(__file__).with_name("symbolic_child.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        env=environment,
+    )
+
+
+def _write(child: subprocess.Popen[bytes], line: str) -> None:
+    assert child.stdin is not None
+    rest = line.encode("ascii") + b"\n"
+    while rest:
+        rest = rest[os.write(child.stdin.fileno(), rest) :]
+
+
+def _read(child: subprocess.Popen[bytes]) -> Equivalence | None:
+    """The next line of the child, of which it sends one for each of ours; None when it died instead."""
+    assert child.stdout is not None
+    line = b""
+    while not line.endswith(b"\n"):
+        piece = os.read(child.stdout.fileno(), 4096)
+        if not piece:
+            return None
+        line += piece
+    result, reason = json.loads(line)
+    return Equivalence(result, reason)
+
+
+def _release(child: subprocess.Popen[bytes]) -> None:
+    _close_pipes(child)
+    child.wait()
+
+
+def _close_pipes(child: subprocess.Popen[bytes]) -> None:
+    # They are unbuffered: closing one in a forked process sends nothing that its owner has half written.
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _cause(code: int) -> Equivalence:
+    if code == -signal.SIGPROF:
+        return Equivalence("undecided", "time limit")
+    if code in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS):
+        return Equivalence("undecided", "memory")
+    if code == -signal.SIGALRM:
+        return Equivalence("unavailable", "the symbolic checker got no processor time")
+    return Equivalence("unavailable", f"the symbolic checker died: {code}")
+
+
+_checker = _Checker()
+atexit.register(_checker.close)
+os.register_at_fork(after_in_child=_checker.abandon)

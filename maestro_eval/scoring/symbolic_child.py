@@ -1,0 +1,165 @@
+"""The program that compares expressions, run by `symbolic.py` as a process of its own: one JSON line in, one out.
+
+It reads what a model wrote, so it is built to be killed. Each check has a budget of processor time that the kernel
+enforces (the default action of SIGPROF ends the process, whatever C code it is in), the process has a memory limit,
+it can write no file, and the one place where SymPy would evaluate text as Python is closed before the first check.
+
+It runs by path and imports nothing of this package, so that its start costs SymPy and no more.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+_MEMORY = 2 << 30
+_START_S = 120.0
+_EXACT_DECIMALS = 6
+_SIGNIFICANT = 30
+# Where expressions in letters are compared first: at the roots of these.
+_PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
+# Decimals count as equal to six places: what differs by more than this differs.
+_APART = 1e-5
+# Beyond it a float has no decimals left to round.
+_LARGEST = 1e15
+_PLAIN = re.compile(r"[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400}")
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\}")
+
+# result and reason, as `Equivalence` has them
+_Reply = tuple[str, str]
+
+
+def main() -> None:
+    """Say that we are ready, then answer requests until the other end closes."""
+    _confine()
+    signal.setitimer(signal.ITIMER_REAL, _START_S)
+    check = _checker()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    _reply("ready", "")
+    for line in sys.stdin:
+        request = json.loads(line)
+        # Processor time, not the clock: the same expression must get the same verdict on a busy machine. The clock
+        # is the backstop for a process that gets no processor, and outlives its parent by no more than that.
+        signal.setitimer(signal.ITIMER_PROF, request["limit_s"])
+        signal.setitimer(signal.ITIMER_REAL, request["wall_s"])
+        result, reason = check(request["answer"], request["target"], request["decimals"])
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _reply(result, reason)
+
+
+def _reply(result: str, reason: str) -> None:
+    sys.stdout.write(json.dumps([result, reason]) + "\n")
+    sys.stdout.flush()
+
+
+def _confine() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for deadly in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(deadly, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
+    for limit, most in (
+        (resource.RLIMIT_AS, _MEMORY),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(limit)
+        resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard),) * 2)
+
+
+def _checker() -> Callable[[str, str, int | None], _Reply]:
+    import sympy  # type: ignore[import-untyped]
+
+    # `simplify` imports this when first needed, and it names its units by texts to be parsed, which is closed by then.
+    import sympy.physics.units  # type: ignore[import-untyped]
+    from latex2sympy2_extended import NormalizationConfig, latex2sympy, normalize_latex  # type: ignore[import-untyped]
+    from math_verify import verify  # type: ignore[import-untyped]
+    from math_verify.grader import should_treat_as_complex  # type: ignore[import-untyped]
+    from sympy.core.cache import clear_cache  # type: ignore[import-untyped]
+    from sympy.core.random import seed  # type: ignore[import-untyped]
+    from sympy.parsing import sympy_parser  # type: ignore[import-untyped]
+
+    # The library warns, once and at length, that it keeps no time itself.
+    logging.disable()
+
+    def plain_number(text: str, *_: object, **__: object) -> Any:
+        if not _PLAIN.fullmatch(text):
+            raise _Unreadable("not parsed")
+        return sympy.Integer(text) if text.isdecimal() else sympy.Float(text)
+
+    # latex2sympy hands each numeral to SymPy as text, which SymPy evaluates as Python. Numerals are read here instead,
+    # and whatever else reaches SymPy's parser ends at its only call of `eval`.
+    sympy_parser.parse_expr = plain_number
+    sympy_parser.eval_expr = _refuse
+    config = NormalizationConfig(
+        basic_latex=True, units=True, malformed_operators=True, nits=True, boxed="none", equations=False
+    )
+
+    def parsed(text: str) -> Any:
+        latex = normalize_latex(text, config)
+        if _WORD.search(_ENVIRONMENT.sub("", latex)):
+            # A word would be read as a product of letters, and "north" be "thorn".
+            raise _Unreadable("words")
+        return latex2sympy(
+            latex, is_real=not should_treat_as_complex(latex), convert_degrees=False, normalization_config=None
+        )
+
+    def value(expression: Any, point: dict[Any, Any]) -> Any:
+        """Its value to 30 digits where it has a real one; a percentage has two, and a lone letter may be a word."""
+        if not isinstance(expression, sympy.Expr) or expression.is_Symbol or expression.has(sympy.UnevaluatedExpr):
+            return None
+        try:
+            number = expression.evalf(_SIGNIFICANT, subs=point)
+        except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
+            return None
+        return number if number.is_Float or number.is_Rational else None
+
+    def same_value(given: Any, wanted: Any, decimals: int | None) -> bool:
+        letters = sorted(given.free_symbols | wanted.free_symbols, key=str)
+        point = {letter: sympy.sqrt(prime).evalf(_SIGNIFICANT) for letter, prime in zip(letters, _PRIMES, strict=False)}
+        read, meant = value(given, point), value(wanted, point)
+        if read is not None and meant is not None:
+            roundable = decimals is not None and not letters and abs(read) < _LARGEST and abs(meant) < _LARGEST
+            if roundable and round(float(read), decimals) == round(float(meant), decimals):
+                return True
+            # Simplifying takes 50 times as long, and cannot bring together what differs at a point.
+            if abs(read - meant) > _APART:
+                return False
+        places = _EXACT_DECIMALS if decimals is None else decimals
+        return bool(verify(wanted, given, float_rounding=places, timeout_seconds=None, raise_on_error=True))
+
+    def check(answer: str, target: str, decimals: int | None) -> _Reply:
+        # Neither what was asked before nor chance may change a verdict.
+        clear_cache()
+        seed(0)
+        try:
+            same = same_value(parsed(answer), parsed(target), decimals)
+        except _Unreadable as error:
+            return "different" if error.args[0] == "words" else "undecided", error.args[0]
+        except MemoryError:
+            return "undecided", "memory"
+        except Exception:
+            # The parser raises bare Exception for what it cannot read, SymPy a dozen kinds.
+            return "undecided", "not parsed"
+        return "same" if same else "different", ""
+
+    return check
+
+
+class _Unreadable(Exception):
+    pass
+
+
+def _refuse(*_: object) -> None:
+    raise _Unreadable("not parsed")
+
+
+if __name__ == "__main__":
+    main()

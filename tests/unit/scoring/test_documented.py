@@ -1,0 +1,55 @@
+"""The worked examples in docs/scoring.md, judged."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from maestro_eval.scoring import METRICS, PAPER, judge, judge_paper
+from maestro_eval.tasks import TaskSpec, define
+from maestro_eval.types import Sample
+
+_ROOT = Path(__file__).parents[3]
+_TEXT = (_ROOT / "docs" / "scoring.md").read_text(encoding="utf-8")
+_FIELDS = {"maestro_vlmsareblind": {"task": "Circled Letter"}}
+
+
+def table_below(heading: str) -> list[list[str]]:
+    lines = _TEXT[_TEXT.index(heading) :].splitlines()[1:]
+    section = lines[: next((number for number, line in enumerate(lines) if line.startswith("#")), len(lines))]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section if line.startswith("|")]
+    return rows[2:]
+
+
+_EXAMPLES = table_below("### Where they disagree")
+
+
+@pytest.mark.parametrize("row", _EXAMPLES, ids=lambda row: f"{row[0]}-{row[3]}")
+def test_example_is_judged_as_the_table_says(row: list[str]) -> None:
+    task, target, choices, answer, *values = row
+    definition = define(TaskSpec(task, str(_ROOT / "tasks")))
+    sample = Sample(
+        task, "1", "?", (target.strip("`"),), tuple(re.findall("`([^`]+)`", choices)), fields=_FIELDS.get(task, {})
+    )
+    given = answer.strip("`")
+    verdicts = [judge(sample, given, definition.metric, protocol) for protocol in ("official", "strict")]
+    transcript = f"<answer>{given}</answer>"
+    paper = judge_paper(sample, transcript, definition.paper) if definition.paper else verdicts[0]
+    if paper.value is None:
+        pytest.skip(paper.note)  # the symbolic checker is not installed
+    assert ["right" if verdict.value == 1 else "wrong" for verdict in [paper, *verdicts]] == values
+
+
+@pytest.mark.parametrize("row", table_below("### `blind`: VLMsAreBlind")[7:], ids=lambda row: f"{row[0]}-{row[2]}")
+def test_blind_example_is_judged_as_the_table_says(row: list[str]) -> None:
+    question, target, reply, *_, ours = row
+    sample = Sample("maestro_vlmsareblind", "1", "?", (target.strip("`"),), fields={"task": question})
+    assert judge(sample, reply.strip("`"), "blind", "official").value == float(ours == "right")
+
+
+def test_every_metric_and_rule_is_in_the_table_of_benchmarks() -> None:
+    rows = table_below("## What each protocol does with each benchmark")
+    assert {row[1].strip("`") for row in rows} == set(METRICS)
+    assert {rule for row in rows for rule in re.findall("`([a-z_]+)`", row[2])} == set(PAPER)

@@ -1,0 +1,345 @@
+"""HumanEval-V with the real sandbox and the real pylint: right, wrong, verbose, empty and hostile programs."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maestro_eval.sandbox import available, lacking
+from maestro_eval.scoring import python_tests as rules
+from maestro_eval.scoring.python_source import definitions, imported, last_solution, only_program, python_blocks
+from maestro_eval.scoring.python_tests import paper_python, python_tests
+from maestro_eval.scoring.verdict import Verdict
+from maestro_eval.types import Sample
+
+NO_SANDBOX = available()
+sandboxed = pytest.mark.skipif(NO_SANDBOX is not None, reason=str(NO_SANDBOX))
+linted = pytest.mark.skipif(bool(NO_SANDBOX or lacking("pylint")), reason=str(NO_SANDBOX or lacking("pylint")))
+numeric = pytest.mark.skipif(bool(NO_SANDBOX or lacking("numpy")), reason=str(NO_SANDBOX or lacking("numpy")))
+
+SIGNATURE = 'from typing import List\n\ndef solution(xs: List[int]) -> int:\n    """\n    Add up.\n    """\n'
+TESTS = """def test():
+    print("x" * 100_000)
+    assert solution([1, 2]) == 3
+    assert solution([]) == 0
+
+test()
+"""
+RIGHT = "def solution(xs: List[int]) -> int:\n    return sum(xs)"
+
+
+def sample(tests: str = TESTS, signature: str = SIGNATURE) -> Sample:
+    return Sample("maestro_humanevalv", "q1", "?", (tests,), fields={"function_signature": signature})
+
+
+def official(answer: str, of: Sample | None = None) -> Verdict:
+    return python_tests(of or sample(), answer, "official")
+
+
+def strict(answer: str) -> Verdict:
+    return python_tests(sample(), answer, "strict")
+
+
+def paper(program: str, of: Sample | None = None) -> Verdict:
+    return paper_python(of or sample(), f"<think>hm</think>\n<answer>\n```python\n{program}\n```\n</answer>")
+
+
+def unsandboxed(*_: object, **__: object) -> None:
+    raise AssertionError("nothing was to be run")
+
+
+# Which text is the program
+
+
+@pytest.mark.parametrize("form", ["{}", "\n{}\n", "```python\n{}```", "  ```\n{}```\n", "```py\r\n{}```"])
+def test_a_program_alone_is_all_of_the_answer_or_its_only_block(form: str) -> None:
+    assert only_program(form.format(RIGHT)) == RIGHT
+
+
+@pytest.mark.parametrize("form", ["{}\nThat is it.", "It is\n```\n{}```", "```\n{}```\n```\n{}```", "```json\n{}```"])
+def test_a_program_is_not_alone_beside_anything_else(form: str) -> None:
+    assert only_program(form.format(RIGHT, RIGHT)) is None
+
+
+@linted
+def test_a_right_program_passes_both_protocols() -> None:
+    assert official(RIGHT) == strict(f"```python\n{RIGHT}\n```") == Verdict(1.0, RIGHT)
+
+
+@linted
+def test_a_verbose_answer_passes_official_alone() -> None:
+    answer = f"<think>```python\ndef solution(xs): return 4\n```</think>Sums:\n```python\n{RIGHT}\n```\nUse:\n"
+    answer += "```python\nprint(solution([1]))\n```\n```text\ndef solution: none\n```"
+    assert official(answer) == Verdict(1.0, RIGHT)
+    assert strict(answer) == Verdict(0.0, note="the answer is not a program alone")
+
+
+@linted
+def test_a_body_alone_continues_the_signature_in_official() -> None:
+    answer = "```python\n    return sum(xs)\n```"
+    assert official(answer).value == 1.0
+    assert strict(answer).value == 0.0
+
+
+@pytest.mark.parametrize("answer", ["", "42", "def solution", "I would write def solution(xs).", "```python\n1\n```"])
+def test_what_is_no_program_is_wrong_and_runs_nothing(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "run_python", unsandboxed)
+    assert (official(answer).value, strict(answer).value) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("program", ["def solution(xs: return 1", "def solution(xs): return " + "-" * 50_000 + "1"])
+def test_a_block_that_is_no_python_is_wrong_and_runs_nothing(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "run_python", unsandboxed)
+    assert official(f"```python\n{program}\n```").note == "the program is no Python"
+
+
+def test_imports_and_definitions_are_kept_and_constants_are_not() -> None:
+    program = "import os.path as p\nfrom __future__ import annotations\nK = 1\nif K:\n    def f(): 'doc'; import re\n"
+    program += "class C:\n    def g(self): pass\nprint(f())"
+    kept = definitions(program)
+    assert kept is not None
+    assert [type(node).__name__ for node in ast.parse(kept).body] == [
+        *("ImportFrom", "Import", "FunctionDef", "Import", "ClassDef")
+    ]
+    assert "print" not in kept
+    assert imported(program) == {"os.path", "__future__", "re"}
+
+
+def test_an_unclosed_block_ends_with_its_answer() -> None:
+    assert python_blocks("<answer>```python\nx = 1</answer> and so on") == ["x = 1"]
+
+
+@given(st.text(alphabet="`x \n", max_size=60))
+def test_blocks_stand_in_the_text(text: str) -> None:
+    assert all(block in text for block in python_blocks(text))
+
+
+@given(st.text(max_size=60), st.sampled_from(["", "```python\n", "```\n", "def solution(): pass\n", "<answer>"]))
+def test_readings_take_any_text(text: str, beginning: str) -> None:
+    whole = beginning + text
+    for reading in (only_program(whole), last_solution(whole, SIGNATURE)):
+        assert reading is None or "solution" in reading
+    imported(whole)
+    assert definitions(whole) is None or ast.parse(definitions(whole) or "") is not None
+
+
+# Right or wrong
+
+
+@sandboxed
+def test_a_wrong_program_is_wrong_everywhere() -> None:
+    wrong = RIGHT.replace("sum(xs)", "len(xs)")
+    assert {official(wrong).value, strict(wrong).value, paper(f"from typing import List\n{wrong}").value} == {0.0}
+    assert official(wrong).note == "a test failed: AssertionError"
+
+
+@linted
+def test_what_pylint_calls_an_error_fails_official_but_not_paper() -> None:
+    program = "def solution(xs):\n    if len(xs) > 5:\n        return unknown\n    return sum(xs)"
+    assert official(program) == Verdict(0.0, program, "pylint: Undefined variable 'unknown'")
+    assert paper(program).value == 1.0
+
+
+@sandboxed
+def test_paper_runs_the_last_block_whole_and_without_the_signature() -> None:
+    assert paper("OFFSET = 0\ndef solution(xs):\n    return sum(xs, OFFSET)").value == 1.0
+    assert paper(RIGHT) == Verdict(0.0, RIGHT, "NameError: name 'List' is not defined")
+
+
+@sandboxed
+@pytest.mark.parametrize("transcript", ["", f"```python\n{RIGHT}\n```", f"<answer>{RIGHT}</answer>"])
+def test_paper_wants_an_answer_and_a_block(transcript: str) -> None:
+    assert paper_python(sample(), transcript).value == 0.0
+
+
+@linted
+def test_a_constant_is_lost_in_official() -> None:
+    assert official("OFFSET = 0\ndef solution(xs):\n    return sum(xs, OFFSET)").value == 0.0
+
+
+@sandboxed
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("None", "True", "-(10**40)", "2.5", "float('inf')", "1j", "'\\ud800é'", "b'\\x00'", "[(1, 'a'), {2}]"),
+        *("{(1, 2): [None]}", "frozenset('ab')", "__import__('collections').Counter('aab')"),
+    ],
+)
+def test_values_survive_the_way_to_the_tests(value: str) -> None:
+    tests = f"got = solution({value})\nassert got == {value}\nassert solution(k={value}) == [{value}]\n"
+    assert paper("def solution(x=None, k=None):\n    return x if k is None else [k]", sample(tests)).note == (
+        "a test failed: AssertionError" if value == "None" else ""
+    )
+
+
+@sandboxed
+def test_exceptions_and_classes_of_the_signature_reach_the_other_side() -> None:
+    signature = "import enum\nclass Side(enum.Enum):\n    LEFT = 1\ndef solution(side):\n"
+    tests = "assert solution(Side.LEFT) == 1\ntry:\n    solution(None)\nexcept ValueError as error:\n"
+    tests += "    assert str(error) == 'no side'\nelse:\n    raise AssertionError"
+    program = "import enum\nclass Side(enum.Enum):\n    LEFT = 1\ndef solution(side):\n"
+    program += "    if side is None:\n        raise ValueError('no side')\n    return side.value"
+    assert paper(program, sample(tests, signature)) == Verdict(1.0, program)
+
+
+@sandboxed
+def test_a_task_without_a_signature_is_judged_all_the_same() -> None:
+    assert paper("def solution(xs):\n    return sum(xs)", sample(signature="")).value == 1.0
+
+
+@numeric
+def test_numpy_is_lent_and_its_scalars_are_numbers() -> None:
+    assert paper("import numpy as np\ndef solution(xs):\n    return np.sum(xs, dtype=int)").value == 1.0
+
+
+@sandboxed
+def test_a_known_package_that_we_lack_is_our_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rules._PACKAGES, "nosuch_numbers", ("nosuch-numbers",))
+    verdict = paper("import nosuch_numbers\ndef solution(xs):\n    return sum(xs)")
+    assert verdict.value is None
+    assert verdict.note == "the sandbox has no nosuch-numbers: install it beside maestro-eval"
+
+
+@sandboxed
+@pytest.mark.parametrize(
+    "first", ["import invented", "raise ModuleNotFoundError(name='networkx')", "raise ModuleNotFoundError"]
+)
+def test_a_package_that_is_unknown_or_not_imported_is_wrong(first: str) -> None:
+    assert paper(f"{first}\ndef solution(xs):\n    return sum(xs)").value == 0.0
+    late = f"def solution(xs):\n    {first}\n    return sum(xs)"
+    assert paper(late).value == 0.0
+
+
+# Hostile
+
+
+@sandboxed
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("import os; os._exit(0)", "import sys; sys.exit(0)", "raise KeyboardInterrupt", "import os; os.abort()"),
+        "import os; os.kill(1, 2); os.kill(1, 9); os.kill(-1, 9); return 4",
+        'import os; [os.write(fd, b\'{"outcome": "passed"}\') for fd in (1, 2)]; return 4',
+        "import os; os.closerange(0, 64); return 3",
+        "import resource as r; r.prlimit(1, r.RLIMIT_CPU, (0, 0)); r.prlimit(1, r.RLIMIT_AS, (0, 0)); return 4",
+        "import builtins; builtins.print = builtins.AssertionError = lambda *a: None; return 4",
+        "yield 3",
+        "x = []; x.append(x); return x",
+        "return type('Any', (), {'__eq__': lambda *a: True})()",
+        "return type('Any', (int,), {'__eq__': lambda *a: True})()",
+        "return type('Any', (list,), {'__eq__': lambda *a: True, '__iter__': lambda s: iter([3])})()",
+        "raise AssertionError",
+        "raise type('ModuleNotFoundError', (Exception,), {})('numpy')",
+        "return 'x' * (20 << 20)",
+        "return bytearray(10 << 30)",
+        "print('x' * (1 << 26)); return 4",
+        "open('/tmp/json.py', 'w').write('raise SystemExit'); return 4",
+        "open('/main.py', 'w').write('raise SystemExit'); return 4",
+    ],
+)
+def test_a_hostile_program_does_not_pass_and_is_judged(body: str) -> None:
+    assert paper(f"def solution(xs):\n    {body}").value == 0.0
+
+
+@sandboxed
+def test_neither_the_tests_nor_the_nonce_are_where_the_program_can_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules.secrets, "token_hex", lambda _: "the-nonce-of-this-run")
+    program = """
+import gc, os, sys
+def solution(xs):
+    seen = [open("/main.py").read(), str(sys.argv), str(os.environ), os.popen("ls -R /tmp /proc 2>&1").read()]
+    for number in range(64):
+        try:
+            seen.append(str(os.pread(number, 1 << 20, 0)))
+        except OSError:
+            pass
+    frame = sys._getframe()
+    while frame:
+        seen += [str(frame.f_locals), str(frame.f_globals), str(frame.f_code.co_consts)]
+        frame = frame.f_back
+    seen += [str(held) for held in gc.get_objects() if isinstance(held, (list, tuple, dict)) and held is not seen]
+    words = ("nur-siht-fo-ecnon-eht", ")]2 ,1[(noitulos", "noitulos fed")  # backwards: not to find themselves
+    found = [word for word in words if word[::-1] in "".join(seen)]
+    raise ValueError(len(seen) > 6, found)
+"""
+    assert paper(program).note == "ValueError: (True, ['noitulos fed'])"
+
+
+@sandboxed
+def test_a_fork_bomb_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "_PAPER_WALL_S", 1.0)
+    program = "import os\ndef solution(xs):\n    while True:\n        try: os.fork()\n        except OSError: pass"
+    assert paper(program).value == 0.0
+
+
+@sandboxed
+def test_an_endless_program_is_wrong_by_its_cpu_time() -> None:
+    assert official("def solution(xs):\n    while True: pass").note == "exceeded 2 s of CPU time"
+
+
+@sandboxed
+def test_a_sleeping_program_is_wrong_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "_PAPER_WALL_S", 0.5)
+    program = "import os, time\ndef solution(xs):\n    os.fork()\n    time.sleep(60)"
+    assert paper(program).note == "exceeded 0.5 s by the clock"
+
+
+@sandboxed
+def test_the_same_program_gets_the_same_note() -> None:
+    program = "def solution(xs):\n    raise ValueError(set('abcdefgh'), object())"
+    assert paper(program) == paper(program)
+
+
+# Ours
+
+
+@sandboxed
+@pytest.mark.parametrize(
+    ("of", "note"),
+    [
+        (sample(tests=" "), "the sample has no tests"),
+        (sample(tests="assert True"), "its tests never call solution"),
+        (sample(tests="assert"), "the task's own code does not run: SyntaxError"),
+        (sample(signature="def solution(xs"), "the task's own code does not run: SyntaxError"),
+        (sample(tests="import nosuch"), "ModuleNotFoundError: No module named 'nosuch'"),
+        (sample(tests="solution(lambda: 1)"), "an argument cannot be passed on"),
+    ],
+)
+def test_tests_that_cannot_judge_are_our_failure(of: Sample, note: str) -> None:
+    verdict = paper("def solution(xs):\n    return sum(xs)", of)
+    assert verdict.value is None
+    assert note in verdict.note
+
+
+def test_without_a_sandbox_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    verdict = paper("def solution(xs):\n    return sum(xs)")
+    assert verdict.value is None
+    assert "'bubblewrap'" in verdict.note
+
+
+@sandboxed
+def test_a_harness_that_does_not_come_to_the_program_is_our_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "_harness", lambda: "raise SystemError('no more processes')")
+    verdict = paper("def solution(xs):\n    return sum(xs)")
+    assert verdict == Verdict(
+        None, verdict.extracted, "the test harness does not run: error SystemError: no more processes"
+    )
+
+
+@sandboxed
+def test_without_pylint_official_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "lacking", lambda name: f"the sandbox has no {name}: install it beside maestro-eval")
+    verdict = official(RIGHT)
+    assert verdict.value is None
+    assert "pylint: install it" in verdict.note
+
+
+@linted
+def test_pylint_runs_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'import sys\nsys.exit("run")\nopen("/tmp/run", "w")\nimport checked\nfrom checked import sys\n'
+    assert rules._pylint(text) == rules._Check(1.0)
