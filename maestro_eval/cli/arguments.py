@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from pathlib import Path
 from typing import get_args
 
-from maestro_eval.types import Protocol, UserError
+from maestro_eval.types import Protocol, Selection, UserError
 
 _Container = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -17,7 +18,7 @@ def add_protocol(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         choices=get_args(Protocol),
         default="official",
-        help="rules of judging: official (the benchmark's authors') or strict",
+        help="rules of judging: official (the benchmark's authors'), paper (the released code's) or strict",
     )
 
 
@@ -45,8 +46,48 @@ def add_data(parser: _Container) -> None:
         action="append",
         default=[],
         metavar="TASK=PATH",
-        help="local data of a task: a Parquet file, a folder of them, or JSONL with images beside it",
+        help="local data of a task: Parquet (a file or a folder), JSON or JSONL with images beside it, a save_to_disk "
+        "folder; or a YAML file of such pairs (default: the Hugging Face hub)",
     )
+
+
+def add_selection(parser: _Container) -> None:
+    """``--limit``, ``--offset``, ``--sample-ids``, ``--subset``: which samples of each task."""
+    parser.add_argument("--limit", type=share, metavar="N", help="the first N samples of each task, or 0.1 for a tenth")
+    parser.add_argument("--offset", type=not_negative, default=0, metavar="N", help="pass over the first N samples")
+    parser.add_argument(
+        "--subset",
+        type=positive,
+        metavar="N",
+        help="N samples of each task drawn by the seed, each category its share of them",
+    )
+    parser.add_argument(
+        "--sample-ids", type=Path, metavar="FILE", help="only these samples: lines of 'TASK ID', or of 'ID' alone"
+    )
+
+
+def parse_selection(arguments: argparse.Namespace) -> Selection:
+    """The selection that the flags of ``add_selection`` say."""
+    from maestro_eval.tasks import read_sample_ids
+
+    return Selection(
+        limit=arguments.limit,
+        offset=arguments.offset,
+        subset=arguments.subset,
+        sample_ids=None if arguments.sample_ids is None else read_sample_ids(arguments.sample_ids),
+    )
+
+
+def parse_data(values: Iterable[str]) -> dict[str, str]:
+    """``--data``: pairs, and YAML files of pairs; what is given on the command line goes before what a file says."""
+    from maestro_eval.tasks import read_data_file
+
+    written = list(values)
+    files = [value for value in written if "=" not in value and value.endswith((".yaml", ".yml"))]
+    data: dict[str, str] = {}
+    for file in files:
+        data |= read_data_file(Path(file))
+    return data | parse_pairs("--data", [value for value in written if value not in files])
 
 
 def parse_pairs(flag: str, pairs: Iterable[str]) -> dict[str, str]:
@@ -65,6 +106,24 @@ def parse_pairs(flag: str, pairs: Iterable[str]) -> dict[str, str]:
 def split_names(values: Iterable[str]) -> tuple[str, ...]:
     """Names given with commas, with several flags, or both."""
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+def not_negative(text: str) -> int:
+    """An argparse type: a whole number from 0."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text}: must be 0 or more")
+    return number
+
+
+def share(text: str) -> int | float:
+    """An argparse type: a whole number from 1, or a fraction between 0 and 1."""
+    number = float(text)
+    if number.is_integer() and number >= 1:
+        return int(number)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1, or a fraction between 0 and 1")
+    return number
 
 
 def positive(text: str) -> int:

@@ -12,7 +12,9 @@ from maestro_eval.cli.arguments import (
     add_include,
     add_protocol,
     add_quiet,
-    parse_pairs,
+    add_selection,
+    parse_data,
+    parse_selection,
     positive,
     split_names,
 )
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--name", default="", help="the system's name in tables (default: policy · registry)")
     add_data(what)
     add_include(what)
-    what.add_argument("--limit", type=positive, help="only the first N samples of each task")
+    add_selection(what)
     what.add_argument("--repeats", type=positive, default=1, help="independent rollouts of each sample")
     what.add_argument("--seed", type=int, default=0, help="seed of the rollouts, and of a preset's mini benchmarks")
     rules = parser.add_argument_group("rules of the rollout")
@@ -104,6 +106,9 @@ _FIXED_BY_PRESET: dict[str, object] = {
     "data": [],
     "include_path": [],
     "limit": None,
+    "offset": 0,
+    "subset": None,
+    "sample_ids": None,
     "name": "",
     "repeats": 1,
     "temperature": None,
@@ -176,9 +181,9 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
         registry=arguments.registry or "",
         tasks=split_names(arguments.tasks),
         system=arguments.name,
-        data=parse_pairs("--data", arguments.data),
+        data=parse_data(arguments.data),
         include=tuple(arguments.include_path),
-        limit=arguments.limit,
+        selection=parse_selection(arguments),
         repeats=arguments.repeats,
         seed=arguments.seed,
         sampling=Sampling(temperature=arguments.temperature, top_p=arguments.top_p, max_tokens=arguments.max_tokens),

@@ -1,26 +1,44 @@
-"""``maestro-eval tasks``: list, show, make-mini."""
+"""``maestro-eval tasks``: list, show, check, make-mini."""
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from maestro_eval.cli.arguments import add_data, add_include, parse_pairs, positive
-from maestro_eval.cli.main import DONE
+from maestro_eval.cli.arguments import add_data, add_include, add_selection, parse_data, parse_selection, positive
+from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES
 from maestro_eval.types import UserError
+
+if TYPE_CHECKING:
+    from maestro_eval.tasks import TaskSpec
+    from maestro_eval.types import Image, Message
+
+_SHOWN_PROBLEMS = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="tasks with their tags")
+    listing = actions.add_parser("list", help="tasks with their tags, sizes, and where their data is")
+    listing.add_argument("--probe", action="store_true", help="ask the hub whether each dataset can be had")
+    add_data(listing)
     add_include(listing)
     listing.set_defaults(run=_list)
     show = actions.add_parser("show", help="a task, and one of its samples as the policy will see it")
     show.add_argument("task")
     show.add_argument("--sample", metavar="ID", help="which sample (default: the first)")
+    show.add_argument("--registry", help="show the messages that this registry makes of it")
+    show.add_argument("--images", type=Path, metavar="DIR", help="write its images here (default: a new folder)")
     add_data(show)
     add_include(show)
     show.set_defaults(run=_show)
+    check = actions.add_parser("check", help="load every sample of tasks, and print what fails")
+    check.add_argument("tasks", nargs="*", metavar="TASK", help="task names or tags (default: those with --data)")
+    add_data(check)
+    add_include(check)
+    add_selection(check)
+    check.set_defaults(run=_check)
     mini = actions.add_parser("make-mini", help="draw the mini benchmarks as Parquet files")
     mini.add_argument("--out", type=Path, required=True, help="the folder to write DIR/TASK/test.parquet into")
     mini.add_argument("--seed", type=int, default=0)
@@ -38,32 +56,100 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from maestro_eval.tasks import list_tasks
+    from maestro_eval.tasks import data_state, list_tasks
 
+    data = parse_data(arguments.data)
     for entry in list_tasks([Path(folder) for folder in arguments.include_path]):
-        print(f"{entry.name:32} {', '.join(entry.tags)}")
+        state = data_state(entry, data.get(entry.name, ""), probe=arguments.probe)
+        print(f"{entry.name:28} {state.samples:>9}  {', '.join(entry.tags):42} {state.where}")
     return DONE
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from maestro_eval.tasks import open_task, select_tasks
+    from maestro_eval.tasks import localise, open_task
 
-    data = parse_pairs("--data", arguments.data)
-    specs = select_tasks([arguments.task], data=data, include=[Path(folder) for folder in arguments.include_path])
+    specs = _selected([arguments.task], arguments)
     if len(specs) > 1:
         raise UserError(f"{arguments.task} stands for several tasks; show one: {', '.join(s.name for s in specs)}")
-    task = open_task(specs[0])
+    task = open_task(localise(specs[0]))
     ids = task.ids()
     print(f"{task.name}\ntags      {', '.join(task.tags)}\nmetric    {task.metric} ({task.aggregation})")
+    print(f"paper     {task.paper or 'no released scorer: judged as official'}")
     print(f"data      {task.data}\nsamples   {len(ids)}\nhash      {task.hash}")
     if not ids and arguments.sample is None:
         return DONE
-    sample = task.load(arguments.sample if arguments.sample is not None else ids[0]).sample
-    print(f"\nsample    {sample.sample_id}")
-    for image in sample.images:
-        print(f"image     {image.media_type} {image.width}×{image.height}, {image.size} bytes, {image.sha256[:12]}")
-    print(f"category  {sample.category or '-'}\ntargets   {' | '.join(sample.targets)}\n\n{sample.question}")
+    loaded = task.load(arguments.sample if arguments.sample is not None else ids[0])
+    sample, images = loaded.sample, loaded.images
+    print(f"\nsample    {sample.sample_id}\ncategory  {sample.category or '-'}\ncluster   {sample.cluster}")
+    print(f"targets   {' | '.join(sample.targets)}\ncontent   {sample.content_hash}")
+    files = _write_images(images, arguments.images)
+    for image, file in zip(images, files, strict=True):
+        ref = image.ref
+        print(f"image     {file}  {ref.media_type} {ref.width}×{ref.height}, {ref.size} bytes")
+    if not arguments.registry:
+        print(f"\n{sample.question}")
+        return DONE
+    for message in _messages(arguments.registry, sample.question, images):
+        print(f"\n--- {message.role}\n{_written(message, images, files)}")
     return DONE
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from maestro_eval.runtime import check_task
+
+    names = arguments.tasks or list(parse_data(arguments.data))
+    if not names:
+        raise UserError("name the tasks to check, or give --data TASK=PATH")
+    selection = parse_selection(arguments)
+    failed = False
+    for spec in _selected(names, arguments):
+        found = check_task(spec, selection)
+        failed = failed or bool(found.problems)
+        state = f"{len(found.problems)} problems" if found.problems else "ok"
+        print(f"{found.task:28} {found.checked:>7} samples  {state}")
+        for problem in found.problems[:_SHOWN_PROBLEMS]:
+            print(f"  {problem.sample_id + ': ' if problem.sample_id else ''}{problem.problem}")
+        if len(found.problems) > _SHOWN_PROBLEMS:
+            print(f"  … and {len(found.problems) - _SHOWN_PROBLEMS} more")
+    return DONE_WITH_FAILURES if failed else DONE
+
+
+def _selected(names: list[str], arguments: argparse.Namespace) -> list[TaskSpec]:
+    from maestro_eval.tasks import select_tasks
+
+    include = [Path(folder) for folder in arguments.include_path]
+    return select_tasks(names, data=parse_data(arguments.data), include=include)
+
+
+def _write_images(images: tuple[Image, ...], folder: Path | None) -> list[Path]:
+    folder = folder or Path(tempfile.mkdtemp(prefix="maestro-eval-show-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for number, image in enumerate(images, start=1):
+        # The name is ours: a dataset's own could point anywhere.
+        file = folder / f"{number}.{image.ref.media_type.removeprefix('image/')}"
+        file.write_bytes(image.data)
+        files.append(file)
+    return files
+
+
+def _messages(registry: str, question: str, images: tuple[Image, ...]) -> list[Message]:
+    from maestro_eval.registry import load_registry, render_system, user_message
+    from maestro_eval.types import Message, Regime, TextPart
+
+    loaded = load_registry(registry)
+    system = Message("system", (TextPart(render_system(loaded, Regime())),))
+    return [system, user_message(loaded, question, images)]
+
+
+def _written(message: Message, images: tuple[Image, ...], files: list[Path]) -> str:
+    from maestro_eval.types import TextPart
+
+    names = {image.ref.sha256: file for image, file in zip(images, files, strict=True)}
+    return "".join(
+        part.text if isinstance(part, TextPart) else f"[image {names[part.image.ref.sha256]}]\n"
+        for part in message.parts
+    )
 
 
 def _make_mini(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from maestro_eval.runtime.preset import (
 )
 from maestro_eval.runtime.request import RunRequest, request_of
 from maestro_eval.runtime.run import CallCounts, Run, evaluate, open_run
+from maestro_eval.runtime.task_check import TaskCheck, TaskProblem, check_task
 
 __all__ = [
     "CallCounts",
@@ -20,8 +21,11 @@ __all__ = [
     "Run",
     "RunOutcome",
     "RunRequest",
+    "TaskCheck",
+    "TaskProblem",
     "Watcher",
     "check_preset_folder",
+    "check_task",
     "evaluate",
     "load_preset",
     "mark_preset_folder",

@@ -29,9 +29,20 @@ from maestro_eval.runtime.ray_executor import RayExecutor
 from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
 from maestro_eval.runtime.worker import WorkerSpec, worker_factory
 from maestro_eval.sandbox import available
+from maestro_eval.scoring import METRICS, PAPER
 from maestro_eval.serving import bind, check_address, check_endpoints, serving
 from maestro_eval.skills import find_pipeline
-from maestro_eval.tasks import Task, TaskSpec, open_task, select_tasks
+from maestro_eval.tasks import (
+    Task,
+    TaskSpec,
+    check_sample_ids,
+    check_selection,
+    choose,
+    localise,
+    open_task,
+    rows_needed,
+    select_tasks,
+)
 from maestro_eval.types import RolloutFailure, RolloutKey, RunManifest, UserError
 
 
@@ -83,7 +94,7 @@ def start_run(
     if (folder / "manifest.json").exists():
         raise UserError(f"{folder}: holds a run already; go on with `maestro-eval resume {folder}`, or choose --out")
     prepared = _prepare(request, watcher)
-    ids = {task.name: task.ids(request.limit) for task in prepared.tasks}
+    ids = {task.name: choose(task, request.selection, request.seed) for task in prepared.tasks}
     plan = [
         RolloutKey(task, sample_id, repeat)
         for task, sample_ids in ids.items()
@@ -134,15 +145,31 @@ def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
         raise UserError("--executor ray needs Ray: pip install 'maestro-eval[ray]', or use --executor local")
     if request.cache:
         make_cache_folder(Path(request.cache))
+    check_selection(request.selection)
     specs = select_tasks(request.tasks, data=request.data, include=[Path(folder) for folder in request.include])
+    check_sample_ids(request.selection, [spec.name for spec in specs])
     watcher.step(f"reading {len(specs)} tasks")
+    # What the workers open is here from now on: none of them fetches.
+    first = rows_needed(request.selection)
+    specs = [localise(msgspec.structs.replace(spec, first=first)) for spec in specs]
+    tasks = tuple(open_task(spec) for spec in specs)
+    _check_rules(tasks)
     return _Prepared(
         request=msgspec.structs.replace(request, sampling=settle_sampling(request.sampling, request.regime)),
         registry=registry,
         system_prompt=render_system(registry, request.regime),
         specs=tuple(specs),
-        tasks=tuple(open_task(spec) for spec in specs),
+        tasks=tasks,
     )
+
+
+def _check_rules(tasks: Sequence[Task]) -> None:
+    """A rule of judging that does not exist would be found out only when all rollouts are done."""
+    for task in tasks:
+        if task.metric not in METRICS:
+            raise UserError(f"task {task.name}: metric: {task.metric!r} is none of {', '.join(METRICS)}")
+        if task.paper and task.paper not in PAPER:
+            raise UserError(f"task {task.name}: paper: {task.paper!r} is none of {', '.join(PAPER)}")
 
 
 def _check_sandbox(request: RunRequest, registry: Registry) -> None:

@@ -56,6 +56,8 @@ def describe(
                 data=task.data,
                 data_hash=task.data_hash,
                 planned=planned[task.name],
+                paper=task.paper,
+                revision=task.revision,
             )
             for task in tasks
         ),
@@ -63,6 +65,7 @@ def describe(
         sampling=request.sampling,
         seed=request.seed,
         repeats=request.repeats,
+        selection=request.selection,
         created_at=created_at,
         versions=_versions(),
         groups=_groups(request, tasks),

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from maestro_eval.sandbox import Isolation
-from maestro_eval.types import Regime, RunManifest, Sampling
+from maestro_eval.types import Regime, RunManifest, Sampling, Selection
 
 ExecutorName = Literal["local", "ray"]
 
@@ -16,7 +16,7 @@ class RunRequest(Struct, frozen=True):
     """One system on some tasks.
 
     ``tasks`` are names or tags; ``data`` maps a task to its local data; ``include`` are further folders of task
-    files. ``limit`` takes the first samples of each task. ``concurrency`` counts rollouts at once in each of
+    files. ``selection`` says which samples of each task. ``concurrency`` counts rollouts at once in each of
     ``workers`` processes. ``policy_key_env`` names the variable with the policy endpoint's key. What ``sampling``
     leaves at ``None`` is the regime's. ``cache`` is the folder of a call cache that runs share, empty for none.
     ``sandbox`` is where code that a model wrote is run.
@@ -28,7 +28,7 @@ class RunRequest(Struct, frozen=True):
     system: str = ""
     data: dict[str, str] = field(default_factory=dict)
     include: tuple[str, ...] = ()
-    limit: int | None = None
+    selection: Selection = Selection()
     repeats: int = 1
     seed: int = 0
     sampling: Sampling = Sampling(temperature=None)
@@ -57,6 +57,7 @@ def request_of(manifest: RunManifest) -> RunRequest:
         system=manifest.system,
         data={task.name: task.data for task in manifest.tasks},
         include=tuple(settings.get("include", ())),
+        selection=manifest.selection,
         repeats=manifest.repeats,
         seed=manifest.seed,
         sampling=manifest.sampling,

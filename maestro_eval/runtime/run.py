@@ -13,7 +13,7 @@ from maestro_eval.journal import Journal, JournalCounts
 from maestro_eval.runtime.job import start_run
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.scoring import RunScores, score_rollout, score_run
-from maestro_eval.types import Answered, Exhausted, Failed, Rollout, RunManifest, UserError
+from maestro_eval.types import Answered, Exhausted, Failed, Rollout, RunManifest, Selection, UserError
 
 if TYPE_CHECKING:
     import pandas
@@ -77,11 +77,11 @@ class Run:
             import pandas
         except ImportError as error:
             raise UserError("Run.rollouts() needs pandas; pip install 'maestro-eval[report]'") from error
-        metrics = {task.name: task.metric for task in self.manifest.tasks}
+        tasks = {task.name: task for task in self.manifest.tasks}
         rows: list[dict[str, Any]] = []
         with Journal.open(self.folder, read_only=True) as journal:
             for rollout, sample in journal.rollouts():
-                score = score_rollout(sample, rollout, metrics[rollout.key.task], protocol)
+                score = score_rollout(sample, rollout, tasks[rollout.key.task], protocol)
                 facts = {"question": sample.question, "targets": sample.targets, "category": sample.category}
                 rows.append({**_row(rollout), "score": score.value, **facts})
         return pandas.DataFrame(rows).set_index(["task", "sample_id", "repeat"]) if rows else pandas.DataFrame()
@@ -105,8 +105,12 @@ def evaluate(
 ) -> Run:
     """Run ``policy`` with ``registry`` on ``tasks`` into the new folder ``out`` and open it.
 
-    ``settings`` are the further fields of :class:`RunRequest` (limit, repeats, seed, executor, …).
+    ``settings`` are the further fields of :class:`RunRequest` (repeats, seed, executor, …), and those of
+    :class:`Selection` (limit, offset, subset, sample_ids).
     """
+    chosen = {name: settings.pop(name) for name in Selection.__struct_fields__ if name in settings}
+    if chosen:
+        settings["selection"] = Selection(**chosen)
     request = RunRequest(policy=policy, registry=registry, tasks=tuple(tasks), data=dict(data or {}), **settings)
     return open_run(start_run(request, Path(out)).folder)
 

@@ -1,0 +1,69 @@
+"""Is a task what it says, over the data that is here? Every sample is loaded, and its own target judged.
+
+A target that its own metric calls wrong would be a point that no system can earn, so it is a failure of the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from maestro_eval.scoring import judge
+from maestro_eval.tasks import Task, TaskSpec, choose, localise, open_task
+from maestro_eval.types import Sample, SampleError, Selection, UserError
+
+# A target that is no answer: the tests that a program must pass.
+_NOT_AN_ANSWER = frozenset({"python_tests", "lmms"})
+
+
+class TaskProblem(Struct, frozen=True):
+    """What is wrong with a task's data (``sample_id`` is empty), or with one of its samples."""
+
+    task: str
+    sample_id: str
+    problem: str
+
+
+class TaskCheck(Struct, frozen=True):
+    """``checked`` samples were looked at; ``problems`` are all that was found."""
+
+    task: str
+    data: str
+    checked: int
+    problems: tuple[TaskProblem, ...]
+
+
+def check_task(spec: TaskSpec, selection: Selection | None = None, seed: int = 0) -> TaskCheck:
+    """Open a task's data and load each selected sample; whatever is wrong is in the result, nothing is raised."""
+    try:
+        local = localise(spec)
+        task = open_task(local)
+        ids = choose(task, selection or Selection(), seed)
+    except UserError as error:
+        return TaskCheck(spec.name, spec.data, 0, (TaskProblem(spec.name, "", str(error)),))
+    return TaskCheck(task.name, task.data, len(ids), tuple(_problems(task, ids)))
+
+
+def _problems(task: Task, ids: list[str]) -> Iterator[TaskProblem]:
+    for sample_id in ids:
+        try:
+            sample = task.load(sample_id).sample
+        except SampleError as error:
+            yield TaskProblem(task.name, sample_id, str(error).removeprefix(f"{task.name} {sample_id}: "))
+            continue
+        except UserError as error:
+            yield TaskProblem(task.name, sample_id, str(error))
+            continue
+        if task.metric not in _NOT_AN_ANSWER:
+            yield from _misjudged(task, sample)
+
+
+def _misjudged(task: Task, sample: Sample) -> Iterator[TaskProblem]:
+    for target in sample.targets:
+        verdict = judge(sample, target, task.metric, "official")
+        if verdict.value != 1.0:
+            shown = target if len(target) <= 60 else f"{target[:57]}..."
+            yield TaskProblem(
+                task.name, sample.sample_id, f"its own target {shown!r} is not right by {task.metric}: {verdict.note}"
+            )
