@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=maestro-eval
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=8
+#SBATCH --cpus-per-task=32
+#SBATCH --time=12:00:00
+#SBATCH --signal=B:TERM@300
+#SBATCH --requeue
+# One run over the nodes of a Slurm job, on a Ray cluster of its own. Everything after the script's name goes to
+# `maestro-eval run` (or to `resume`, when the run folder is there already, as after a requeue):
+#
+#   sbatch scripts/slurm.sh --policy openai:http://127.0.0.1:8000/v1 --registry mine.yaml --tasks maestro_main \
+#       --workers 16 --out $SCRATCH/run
+#
+# Five minutes before the time limit Slurm sends SIGTERM: the run ends what is in flight, commits it and stops; the
+# job is then put into the queue again and goes on where it was. MAESTRO_VENV names the virtual environment.
+set -euo pipefail
+
+environment="${MAESTRO_VENV:-.venv}"
+port="${RAY_PORT:-6379}"
+out=""
+previous=""
+for argument in "$@"; do
+    case "$previous" in --out | --output_path) out="$argument" ;; esac
+    case "$argument" in --out=* | --output_path=*) out="${argument#*=}" ;; esac
+    previous="$argument"
+done
+[ -n "$out" ] || { echo "slurm.sh: give --out DIR on storage that all nodes see" >&2; exit 2; }
+
+mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head_address="$(srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" hostname --ip-address | awk '{print $1}'):$port"
+
+# Ray's own limits follow Slurm's; nothing is reported to Ray's authors.
+export RAY_USAGE_STATS_ENABLED=0
+srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" --overlap \
+    "$environment/bin/ray" start --head --port="$port" --num-cpus="$SLURM_CPUS_PER_TASK" \
+    --include-dashboard=false --block &
+for node in "${nodes[@]:1}"; do
+    srun --nodes=1 --ntasks=1 --nodelist="$node" --overlap \
+        "$environment/bin/ray" start --address="$head_address" --num-cpus="$SLURM_CPUS_PER_TASK" --block &
+done
+for _ in $(seq 60); do
+    "$environment/bin/ray" status --address="$head_address" >/dev/null 2>&1 && break
+    sleep 2
+done
+
+if [ -e "$out/manifest.json" ]; then
+    set -- resume "$out" --executor ray --ray-address "$head_address"
+else
+    set -- run "$@" --executor ray --ray-address "$head_address"
+fi
+"$environment/bin/maestro-eval" "$@" &
+run=$!
+trap 'kill -TERM "$run" 2>/dev/null || true' TERM
+code=0
+wait "$run" || code=$?
+# The trap ends the first wait; the run itself may still be committing.
+while kill -0 "$run" 2>/dev/null; do
+    code=0
+    wait "$run" || code=$?
+done
+"$environment/bin/ray" stop --force >/dev/null 2>&1 || true
+# 4: interrupted and resumable.
+if [ "$code" = 4 ]; then
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$code"
