@@ -7,30 +7,28 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from maestro_eval.analysis import ContrastSpec, compare
+from maestro_eval.analysis import Comparison, ContrastSpec, compare
 from maestro_eval.report import show, write_markdown, write_results, write_svg
-from maestro_eval.scoring import RunScores, score_run, write_scores
+from maestro_eval.scoring import RunScores, score_run
 
 _CAUSES = 3
 
 
-def score_folders(folders: Sequence[Path], protocol: str) -> list[RunScores]:
-    """Score each run folder and keep the scores in its ``exports/``."""
-    scored = []
-    for folder in folders:
-        scores = score_run(folder, protocol)
-        write_scores(scores, folder)
-        scored.append(scores)
-    return scored
-
-
-def publish(folders: Sequence[Path], out: Path, *, protocol: str, contrasts: Sequence[ContrastSpec] = ()) -> None:
+def publish(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    protocol: str,
+    contrasts: Sequence[ContrastSpec] = (),
+    processes: int | None = None,
+) -> Comparison:
     """Score, compare, print the table, and write ``results.json``, ``report.md`` and ``table.svg`` into ``out``.
 
-    Another protocol than the official one writes into a folder of its name below ``out``: it replaces nothing.
+    Another protocol than the official one writes into a folder of its name below ``out``: it replaces nothing. Each
+    run folder keeps its scores in its ``exports/``.
     """
     out = out if protocol == "official" else out / protocol
-    scored = score_folders(folders, protocol)
+    scored = [score_run(folder, protocol, processes=processes) for folder in folders]
     comparison = compare(scored, contrasts)
     show(comparison)
     names = {scores.manifest.system: folder for scores, folder in zip(scored, folders, strict=True)}
@@ -46,9 +44,10 @@ def publish(folders: Sequence[Path], out: Path, *, protocol: str, contrasts: Seq
     print(f"protocol {protocol}")
     print(f"results  {out / 'results.json'}\nreport   {out / 'report.md'}\ntable    {out / 'table.svg'}")
     sys.stdout.flush()
+    return comparison
 
 
 def _failures(scores: RunScores) -> Counter[str]:
-    """Why rollouts failed or are missing: the causes as recorded, in one line each."""
+    """Why rollouts failed, are missing or could not be judged: the causes as recorded, in one line each."""
     notes = (score.note for score in scores.scores if score.value is None)
     return Counter(" ".join(note.removeprefix("failed ").split()) for note in notes)

@@ -2,6 +2,14 @@
 
 from maestro_eval.journal.journal import Journal
 from maestro_eval.journal.manifest import read_manifest
-from maestro_eval.journal.records import Finished, JournalCounts
+from maestro_eval.journal.records import Finished, JournalCounts, PackedRecord, unpack_rollout, unpack_sample
 
-__all__ = ["Finished", "Journal", "JournalCounts", "read_manifest"]
+__all__ = [
+    "Finished",
+    "Journal",
+    "JournalCounts",
+    "PackedRecord",
+    "read_manifest",
+    "unpack_rollout",
+    "unpack_sample",
+]

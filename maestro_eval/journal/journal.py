@@ -24,6 +24,7 @@ from maestro_eval.journal.manifest import read_manifest, write_manifest
 from maestro_eval.journal.records import (
     Finished,
     JournalCounts,
+    PackedRecord,
     outcome_tag,
     pack_rollout,
     pack_sample,
@@ -128,6 +129,13 @@ class Journal:
             raise
         return stored
 
+    def amend(self, manifest: RunManifest) -> None:
+        """Put ``manifest`` in the place of the folder's own, whole or not at all; by the writer, before it goes on."""
+        if self._lock is None:
+            raise ValueError(f"{self.folder} is open for reading only")
+        write_manifest(self.folder, manifest)
+        self.manifest = manifest
+
     def rollouts(self, task: str | None = None) -> Iterator[tuple[Rollout, Sample]]:
         """Every record that stands, with the sample that its rollout saw, in key order; of one moment, streamed."""
         rows = self._connection.execute(
@@ -148,12 +156,36 @@ class Journal:
                     "restore the folder from a copy"
                 ) from error
 
+    def planned_records(self) -> Iterator[PackedRecord]:
+        """Every planned key in key order, with the record that stands for it; of one moment, streamed, not unpacked."""
+        try:
+            rows = self._connection.execute(
+                """
+                SELECT plan.task, plan.sample_id, plan.repeat, rollouts.record, samples.record
+                FROM plan
+                LEFT JOIN rollouts USING (task, sample_id, repeat)
+                LEFT JOIN samples ON samples.task = plan.task AND samples.sample_id = plan.sample_id
+                    AND samples.content_hash = rollouts.content_hash
+                ORDER BY plan.task, plan.sample_id, plan.repeat
+                """
+            )
+            for row in rows:
+                yield PackedRecord(*row)
+        except sqlite3.Error as error:
+            raise UserError(
+                f"{self.folder / database.NAME}: cannot be read to its end ({error}); restore it from a copy"
+            ) from error
+
     def plan(self, task: str | None = None) -> Iterator[RolloutKey]:
         """The planned keys in the order in which they are to be run."""
         rows = self._connection.execute(
             "SELECT task, sample_id, repeat FROM plan WHERE ?1 IS NULL OR task = ?1 ORDER BY position", (task,)
         )
         return (_key(*row) for row in rows)
+
+    def planned(self) -> dict[str, int]:
+        """How many keys of each task were planned."""
+        return dict(self._connection.execute("SELECT task, count(*) FROM plan GROUP BY task ORDER BY task").fetchall())
 
     def counts(self) -> JournalCounts:
         """How far the run is."""

@@ -7,7 +7,7 @@ import zlib
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.types import Answered, Exhausted, Failed, Rollout, Sample
+from maestro_eval.types import Answered, Exhausted, Failed, Rollout, RolloutKey, Sample
 
 
 class Finished(Struct, frozen=True):
@@ -29,6 +29,23 @@ class JournalCounts(Struct, frozen=True):
     def missing(self) -> int:
         """Planned keys without any record."""
         return self.planned - self.answered - self.exhausted - self.failed
+
+
+class PackedRecord(Struct, frozen=True, array_like=True):
+    """A planned key with its record and sample as the journal keeps them; both ``None`` where it never ran.
+
+    It is for passing on without looking inside, to another process say.
+    """
+
+    task: str
+    sample_id: str
+    repeat: int
+    rollout: bytes | None
+    sample: str | None
+
+    @property
+    def key(self) -> RolloutKey:
+        return RolloutKey(self.task, self.sample_id, self.repeat)
 
 
 _rollouts = msgspec.json.Decoder(Rollout)

@@ -1,114 +1,141 @@
 """Judge a whole run: a pure pass over its journal, without a model and without a network.
 
 Every planned rollout gets exactly one score, whether it was answered, exhausted, failed or never ran, and the
-scores are sorted by key: the same journal gives the same bytes whatever order its records were written in.
-The scores of a run are held in memory together (about 1 kB each), its rollouts are not.
+scores are in key order: the same journal gives the same bytes whatever order its records were written in, and in
+however many processes they are judged. Records stream from the journal through the judges into the scores file;
+memory does not grow with the run.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct, field
 
-from maestro_eval.files import write_atomic
-from maestro_eval.journal import Journal
-from maestro_eval.scoring.metrics import METRICS, check_protocol
-from maestro_eval.scoring.score import score_rollout, unscored
-from maestro_eval.text import missing_service
-from maestro_eval.types import RolloutKey, RunManifest, Score, UserError
+from maestro_eval.journal import Journal, PackedRecord
+from maestro_eval.scoring.judging import Judged, Rules, judge_records
+from maestro_eval.scoring.metrics import METRICS, PAPER, check_protocol
+from maestro_eval.scoring.pool import Pool
+from maestro_eval.scoring.scores_file import heading_of, write_scores_file
+from maestro_eval.types import Protocol, RunManifest, Score, TaskRecord, UserError
 
-SCHEMA = 1
+# A stretch is judged at once: small enough to spread one slow task over all processes, and not to weigh much.
+_STRETCH_RECORDS = 32
+_STRETCH_BYTES = 1 << 20
+
+# Seconds to judge one rollout, roughly: only to decide whether processes are worth their start.
+_SECONDS = {"python_tests": 1.0, "python": 0.3, "math": 0.01}
+_PLAIN_SECONDS = 0.0003
+_WORTH_A_PROCESS = 3.0
 
 
 class RunScores(Struct, frozen=True):
-    """All scores of a run under one protocol, sorted by (task, sample_id, repeat).
+    """All scores of a run under one protocol, in the order of (task, sample_id, repeat).
 
-    ``calls`` counts the model calls of its rollouts, ``cached_calls`` those that the call cache answered, and
-    ``missing_evidence`` by service how often what it was to report was missing.
+    ``scores`` can be iterated as often as one likes. ``calls`` counts the model calls of its rollouts,
+    ``cached_calls`` those that the call cache answered, and ``missing_evidence`` by service how often what it was to
+    report was missing. ``file`` holds the scores, ``None`` where the run folder could not be written.
     """
 
     manifest: RunManifest
     protocol: str
-    scores: tuple[Score, ...]
+    scores: Iterable[Score]
     calls: int = 0
     cached_calls: int = 0
     missing_evidence: dict[str, int] = field(default_factory=dict)
+    file: Path | None = None
 
 
-def score_run(folder: Path, protocol: str = "official") -> RunScores:
-    """Score what a run folder's journal holds.
+def score_run(folder: Path, protocol: str = "official", *, processes: int | None = None) -> RunScores:
+    """Score what a run folder's journal holds, and keep the scores in its ``exports/scores.PROTOCOL.jsonl``.
 
-    UserError for an unknown protocol, for a task whose metric does not exist, and from opening the journal.
+    ``processes`` is how many judge at once; ``None`` takes one, and more where the run is so long that it pays.
+    UserError for an unknown protocol, for a task whose metric or rule does not exist, from opening the journal, and
+    where a judging process dies; then no file is written and an earlier one stays.
     """
     checked = check_protocol(protocol)
     with Journal.open(folder, read_only=True) as journal:
-        manifest = journal.manifest
-        metrics = _metrics(folder, manifest)
-        scores: dict[RolloutKey, Score] = {}
-        calls = cached_calls = 0
-        missing: Counter[str] = Counter()
-        for rollout, sample in journal.rollouts():
-            scores[rollout.key] = score_rollout(sample, rollout, _metric(folder, metrics, rollout.key), checked)
-            made = [call.cached for turn in rollout.turns for call in turn.calls]
-            calls, cached_calls = calls + len(made), cached_calls + sum(made)
-            missing.update(name for turn in rollout.turns for note in turn.notes if (name := missing_service(note)))
-        for key in journal.plan():
-            if key not in scores:
-                scores[key] = unscored(key, _metric(folder, metrics, key), checked, "never ran")
+        manifest, planned = journal.manifest, journal.planned()
+        rules = Rules(str(folder / "journal.db"), _tasks(folder, manifest, planned), checked)
+        wanted = _processes(rules, planned) if processes is None else processes
+        totals = _Totals()
+        with Pool(rules, wanted) if wanted > 1 else nullcontext() as pool:
+            stretches = _stretches(journal.planned_records())
+            judged = pool.judge(stretches) if pool else (judge_records(rules, records) for records in stretches)
+            scores = write_scores_file(folder, heading_of(manifest, checked), map(totals.add, judged))
     return RunScores(
         manifest,
         checked,
-        tuple(scores[key] for key in sorted(scores)),
-        calls,
-        cached_calls,
-        dict(sorted(missing.items())),
+        scores,
+        totals.calls,
+        totals.cached_calls,
+        dict(sorted(totals.missing_evidence.items())),
+        scores.path,
     )
 
 
-def write_scores(run_scores: RunScores, folder: Path) -> Path:
-    """Write ``exports/scores.json`` below a run folder, whole or not at all, and return its path.
+class _Totals:
+    """What the stretches say of their rollouts' costs, summed while their lines go by."""
 
-    Another protocol than the official one has a file of its own, ``scores.PROTOCOL.json``.
+    def __init__(self) -> None:
+        self.calls = 0
+        self.cached_calls = 0
+        self.missing_evidence: Counter[str] = Counter()
 
-    It holds what decides a score and no times or machine names: equal scores are equal bytes.
-    """
-    manifest = run_scores.manifest
-    document = {
-        "schema": SCHEMA,
-        "protocol": run_scores.protocol,
-        "system": manifest.system,
-        "registry_hash": manifest.registry.hash,
-        "prompt_hash": manifest.prompt.hash,
-        "tasks": {task.name: {"hash": task.hash, "metric": task.metric} for task in manifest.tasks},
-        "scores": sorted(run_scores.scores, key=_order),
-    }
-    name = "scores.json" if run_scores.protocol == "official" else f"scores.{run_scores.protocol}.json"
-    path = folder / "exports" / name
-    write_atomic(path, msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=1) + b"\n")
-    return path
+    def add(self, judged: Judged) -> bytes:
+        self.calls += judged.calls
+        self.cached_calls += judged.cached_calls
+        self.missing_evidence.update(judged.missing_evidence)
+        return judged.lines
 
 
-def _metrics(folder: Path, manifest: RunManifest) -> dict[str, str]:
+def _stretches(records: Iterable[PackedRecord]) -> Iterator[list[PackedRecord]]:
+    stretch: list[PackedRecord] = []
+    size = 0
+    for record in records:
+        stretch.append(record)
+        size += len(record.rollout or b"") + len(record.sample or "")
+        if len(stretch) >= _STRETCH_RECORDS or size >= _STRETCH_BYTES:
+            yield stretch
+            stretch, size = [], 0
+    if stretch:
+        yield stretch
+
+
+def _processes(rules: Rules, planned: Mapping[str, int]) -> int:
+    work = sum(count * _seconds(rules.tasks[name], rules.protocol) for name, count in planned.items())
+    return max(1, min(len(os.sched_getaffinity(0)), math.floor(work / _WORTH_A_PROCESS)))
+
+
+def _seconds(task: TaskRecord, protocol: Protocol) -> float:
+    rule = task.paper if protocol == "paper" and task.paper else task.metric
+    return _SECONDS.get(rule, _PLAIN_SECONDS)
+
+
+def _tasks(folder: Path, manifest: RunManifest, planned: Iterable[str]) -> dict[str, TaskRecord]:
+    """The records of the tasks that the journal plans; UserError for one that cannot be judged."""
+    tasks = {task.name: task for task in manifest.tasks}
     for task in manifest.tasks:
-        if task.metric not in METRICS:
+        _refuse_unknown(folder, task, "metric", task.metric, METRICS)
+        if task.paper:
+            _refuse_unknown(folder, task, "released rule", task.paper, PAPER)
+    for name in planned:
+        if name not in tasks:
             raise UserError(
-                f"{folder / 'manifest.json'}: task {task.name} has the metric {task.metric!r}, which is none of "
-                f"{', '.join(METRICS)}; score it with the version that ran it"
+                f"{folder / 'manifest.json'}: task {name} is in the journal but not in the field 'tasks'; "
+                "restore the manifest that the run was started with"
             )
-    return {task.name: task.metric for task in manifest.tasks}
+    return tasks
 
 
-def _metric(folder: Path, metrics: dict[str, str], key: RolloutKey) -> str:
-    if key.task not in metrics:
+def _refuse_unknown(folder: Path, task: TaskRecord, what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
         raise UserError(
-            f"{folder / 'manifest.json'}: task {key.task} is in the journal but not in the field 'tasks'; "
-            "restore the manifest that the run was started with"
+            f"{folder / 'manifest.json'}: task {task.name} has the {what} {name!r}, which is none of "
+            f"{', '.join(known)}; score it with the version that ran it"
         )
-    return metrics[key.task]
-
-
-def _order(score: Score) -> tuple[str, str, int]:
-    return score.task, score.sample_id, score.repeat

@@ -252,8 +252,8 @@ def test_strict_scores_stand_beside_the_official_ones(cli: Cli, server: Simulate
     assert (tmp_path / "out/report/results.json").read_bytes() == official
     strict = json.loads((tmp_path / "out/report/strict/results.json").read_text())
     assert strict["systems"][0]["tasks"]["maestro_chartqa"]["protocol"] == "strict"
-    assert (tmp_path / "out/exports/scores.json").exists()
-    assert (tmp_path / "out/exports/scores.strict.json").exists()
+    assert (tmp_path / "out/exports/scores.official.jsonl").exists()
+    assert (tmp_path / "out/exports/scores.strict.jsonl").exists()
 
 
 def test_one_task_of_a_group_has_no_group_mean(cli: Cli, server: SimulatedServer, tmp_path: Path) -> None:

@@ -259,11 +259,22 @@ async def test_no_more_than_the_endpoints_concurrency_is_in_flight():
     assert max(request.in_flight for request in server.requests) == 3
 
 
-async def test_endpoints_do_not_share_their_places():
-    async with SimulatedServer(latency=Latency(base_s=0.05)) as server, ExpertClient() as client:
-        endpoints = [Endpoint(name, server.url, concurrency=1) for name in "abc"]
+async def test_endpoints_at_one_address_share_its_places():
+    async with SimulatedServer(latency=Latency(base_s=0.02)) as server, ExpertClient() as client:
+        endpoints = [Endpoint(name, server.url + "/" * (name == "a"), concurrency=2) for name in "abc"] * 2
         await asyncio.gather(*(client.call(question(endpoint)) for endpoint in endpoints))
-    assert max(request.in_flight for request in server.requests) == 3
+        (places,) = client.places().values()
+    assert max(request.in_flight for request in server.requests) == 2
+    assert (places.cap, places.in_flight, places.queued) == (2, 0, 0)
+
+
+async def test_engines_do_not_share_their_places():
+    slow = Latency(base_s=60.0)
+    async with SimulatedServer(latency=slow) as busy, SimulatedServer() as idle, ExpertClient() as client:
+        blocking = asyncio.create_task(client.call(question(Endpoint("e", busy.url, concurrency=1))))
+        call = await asyncio.wait_for(client.call(question(Endpoint("e", idle.url, concurrency=1))), 5)
+        blocking.cancel()
+    assert call.error == ""
 
 
 async def test_a_call_that_backs_off_leaves_its_place_to_others():

@@ -18,7 +18,7 @@ def registry(tmp_path):
     ("spec", "says"),
     [
         ("ruoter", "unknown kind 'ruoter'; did you mean 'router'?"),
-        ("zzzz", "unknown kind 'zzzz'; known: openai, router, random, fixed, direct"),
+        ("zzzz", "unknown kind 'zzzz'; known: openai, vllm, transformers, router, random, fixed, direct"),
         ("", "unknown kind ''"),
         ("router:fast", "router takes nothing after it"),
         ("random:1", "random takes nothing after it"),

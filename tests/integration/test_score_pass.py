@@ -1,0 +1,212 @@
+"""The score pass with real processes: order, death of a worker, the end of the parent, judges that print."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from maestro_eval.cli.main import main
+from maestro_eval.journal import Finished, Journal
+from maestro_eval.scoring import score_run
+from maestro_eval.scoring.judging import Rules, judge_records
+from maestro_eval.scoring.pool import Pool
+from maestro_eval.types import (
+    Answered,
+    PromptRecord,
+    Regime,
+    RegistryRecord,
+    Rollout,
+    RolloutKey,
+    RunManifest,
+    Sample,
+    Sampling,
+    TaskRecord,
+    UserError,
+)
+
+_TASK = "maestro_counted"
+_RECORD = TaskRecord(_TASK, "h", "integer", "mean", (), "data", "d", 500)
+_ROLLOUTS = 500
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """Five hundred rollouts, of which every seventh never ran; answers are right in every third."""
+    folder = tmp_path / "run"
+    manifest = RunManifest(
+        system="counter",
+        policy="random",
+        policy_model="",
+        registry=RegistryRecord("r", "r.yaml", "rh"),
+        prompt=PromptRecord("system", "ph"),
+        tasks=(_RECORD,),
+        regime=Regime(),
+        sampling=Sampling(),
+        seed=0,
+        repeats=1,
+        created_at=0.0,
+        versions={},
+        hardware={},
+    )
+    keys = [RolloutKey(_TASK, str(number)) for number in range(_ROLLOUTS)]
+    with Journal.create(folder, manifest, keys) as journal:
+        journal.commit([finished(key) for number, key in enumerate(keys) if number % 7])
+    return folder
+
+
+def finished(key: RolloutKey) -> Finished:
+    sample = Sample(key.task, key.sample_id, "?", ("7",), content_hash="x")
+    answer = "Answer: 7" if int(key.sample_id) % 3 == 0 else "8"
+    return Finished(Rollout(key, Answered(answer), (), "?", "x", seed=1), sample)
+
+
+def test_any_number_of_processes_writes_the_same_bytes(run_folder: Path) -> None:
+    files = []
+    for processes in (1, 2, 3):
+        run = score_run(run_folder, processes=processes)
+        assert run.file is not None
+        files.append(run.file.read_bytes())
+    assert files[0] == files[1] == files[2]
+    assert len(files[0].splitlines()) == 1 + _ROLLOUTS
+
+
+def test_a_killed_process_fails_the_pass_and_leaves_the_earlier_file(run_folder: Path) -> None:
+    earlier = score_run(run_folder, processes=1).file
+    assert earlier is not None
+    before = earlier.read_bytes()
+    # A child of its own, so that the workers to kill can be told from those of other tests.
+    with scoring_elsewhere(run_folder) as parent:
+        (worker, *_) = wait_for_children(parent.pid)
+        os.kill(worker, signal.SIGKILL)
+        os.kill(parent.pid, signal.SIGUSR1)
+        printed, _ = parent.communicate(timeout=30)
+    assert "a scoring process was killed (signal 9)" in printed
+    assert earlier.read_bytes() == before
+    assert [path.name for path in earlier.parent.iterdir()] == [earlier.name]
+
+
+def test_workers_end_when_their_parent_is_killed(run_folder: Path) -> None:
+    with scoring_elsewhere(run_folder) as parent:
+        workers = wait_for_children(parent.pid)
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 10
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, workers))
+
+
+def test_a_caller_without_a_main_guard_can_use_processes(run_folder: Path, tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from maestro_eval.scoring import score_run\n"
+        f"run = score_run(Path({str(run_folder)!r}), processes=2)\n"
+        "print(sum(score.value or 0 for score in run.scores))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=60, check=True, env=environment()
+    )
+    right = sum(1 for number in range(_ROLLOUTS) if number % 3 == 0 and number % 7)
+    assert done.stdout == f"{float(right)}\n"
+
+
+def test_a_damaged_record_in_a_worker_is_one_line(run_folder: Path) -> None:
+    with Journal.open(run_folder, read_only=True) as journal:
+        records = list(journal.planned_records())
+    broken = [type(records[1])(_TASK, "1", 0, b"\0", records[1].sample)]
+    rules = Rules("journal.db", {_TASK: _RECORD}, "official")
+    stretches = [records[:5], broken, records[5:]]
+    with (
+        pytest.raises(UserError, match=r"journal\.db: the record of maestro_counted/1/0 is damaged"),
+        Pool(rules, 2) as pool,
+    ):
+        list(pool.judge(stretches))
+
+
+def test_stretches_come_back_in_order_and_few_are_taken_ahead(run_folder: Path) -> None:
+    rules = Rules("journal.db", {_TASK: _RECORD}, "official")
+    with Journal.open(run_folder, read_only=True) as journal:
+        records = list(journal.planned_records())
+    stretches = [records[start : start + 5] for start in range(0, len(records), 5)]
+    taken = count()
+
+    def watched() -> Iterator[list[object]]:
+        for stretch in stretches:
+            next(taken)
+            yield stretch  # type: ignore[misc]
+
+    with Pool(rules, 2) as pool:
+        judged = pool.judge(watched())  # type: ignore[arg-type]
+        first = next(judged)
+        ahead = next(taken)
+        lines = first.lines + b"".join(each.lines for each in judged)
+    assert ahead <= 6
+    assert lines == b"".join(judge_records(rules, stretch).lines for stretch in stretches)
+
+
+def test_all_protocols_are_published_and_stand_side_by_side(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", str(run_folder), "--protocol", "all", "--processes", "2"]) == 0
+    *_, last = capsys.readouterr().out.split("scores   ")
+    (row,) = [line.split() for line in last.splitlines() if line.strip().startswith("counted")]
+    # paper borrows the official rule; strict refuses "Answer: 7".
+    assert [word for word in row if not word.startswith("[")] == ["counted", "=", "28.6†72", "28.6†72", "0.0†72"]
+    for report in ("report", "report/paper", "report/strict"):
+        assert (run_folder / report / "results.json").exists()
+    names = {path.name for path in (run_folder / "exports").iterdir()}
+    assert names == {"scores.official.jsonl", "scores.paper.jsonl", "scores.strict.jsonl"}
+
+
+def scoring_elsewhere(folder: Path) -> subprocess.Popen[str]:
+    """A process that opens a pool of two, waits for SIGUSR1 with the workers idle, and then scores with them."""
+    code = (
+        "import signal, sys, threading\n"
+        "from pathlib import Path\n"
+        "from maestro_eval.scoring import run\n"
+        "from maestro_eval.types import UserError\n"
+        "go = threading.Event()\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: go.set())\n"
+        "class Waiting(run.Pool):\n"
+        "    def judge(self, stretches):\n"
+        "        go.wait()\n"
+        "        return super().judge(stretches)\n"
+        "run.Pool = Waiting\n"
+        "try:\n"
+        "    run.score_run(Path(sys.argv[1]), processes=2)\n"
+        "except UserError as error:\n"
+        "    print(error)\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True, env=environment()
+    )
+
+
+def wait_for_children(pid: int) -> list[int]:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if len(children) == 2:
+            return [int(child) for child in children]
+        time.sleep(0.02)
+    raise AssertionError(f"process {pid} has started no two workers")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
