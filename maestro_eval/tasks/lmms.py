@@ -24,7 +24,7 @@ from msgspec import structs
 
 from maestro_eval.files import fingerprint
 from maestro_eval.tasks.images import BadImageError, EncodedImage, decode
-from maestro_eval.tasks.lmms_config import PREFIX, LmmsRules, lmms_rules
+from maestro_eval.tasks.lmms_config import PREFIX, LmmsRules, check_judge, lmms_rules
 from maestro_eval.types import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
 
 # An image that a dataset keeps as text (HR-Bench: megabytes of base64) is none of a scorer's business.
@@ -99,6 +99,7 @@ class LmmsTask:
 def open_lmms_task(name: str, data: str = "") -> LmmsTask:
     """Open ``lmms:NAME``, from the hub or from a local folder or file. UserError where it cannot be run here."""
     rules = lmms_rules(name)
+    check_judge(rules)
     config = {**rules.config, **(_local(rules, Path(data)) if data else _without_token(rules.config))}
     try:
         from lmms_eval.api.task import ConfigurableMessagesTask

@@ -62,6 +62,19 @@ def lmms_rules(name: str) -> LmmsRules:
     return _rules(name.removeprefix(PREFIX))
 
 
+def check_judge(rules: LmmsRules) -> None:
+    """UserError for a task whose scorer may ask a judge model while the judge's key is not set.
+
+    Checked when a task is opened, not when it is scored: a run that was begun with the key is scored without it, and
+    what only the judge could tell has then no value.
+    """
+    if rules.asks_judge and not judge_allowed(rules):
+        raise UserError(
+            f"{PREFIX}{rules.name}: its scorer may ask a judge model ({rules.asks_judge}); set {_judge_key()} to let "
+            "it, or choose a task without one"
+        )
+
+
 def builtin_hash(name: str) -> str:
     """The hash of a task of lmms-eval's own, ``""`` where it has none of that name. Loads and refuses nothing."""
     path = _names()[0].get(name.removeprefix(PREFIX))
@@ -133,7 +146,9 @@ def _names() -> tuple[dict[str, Path], dict[str, list[str]]]:
             task, group = _TASK_LINE.search(text), _GROUP_LINE.search(text)
             included = _INCLUDE_LINE.search(text)
             if not task and not group and included and (path.parent / included.group(1)).is_file():
-                task = _TASK_LINE.search((path.parent / included.group(1)).read_text(encoding="utf-8", errors="replace"))
+                task = _TASK_LINE.search(
+                    (path.parent / included.group(1)).read_text(encoding="utf-8", errors="replace")
+                )
             if task:
                 tasks.setdefault(task.group(1), path)
             elif group:
@@ -186,12 +201,6 @@ def _check_reached(name: str, reached: Mapping[str, str]) -> None:
         raise UserError(
             f"{PREFIX}{name}: its scorer needs {reached[MISSING]}, which lmms-eval failed to import; install the "
             "packages that its folder in lmms_eval/tasks imports"
-        )
-    key = _judge_key()
-    if JUDGE in reached and not os.environ.get(key):
-        raise UserError(
-            f"{PREFIX}{name}: its scorer may ask a judge model ({reached[JUDGE]}); set {key} to let it, "
-            "or choose a task without one"
         )
 
 

@@ -1,0 +1,204 @@
+"""Roll out what lmms-eval asked, into a journal that the same command goes on with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from maestro_eval.experts import ExpertClient, make_cache_folder
+from maestro_eval.journal import Finished, Journal
+from maestro_eval.lmms.requests import RequestBatch
+from maestro_eval.policies import check_policy, make_policy, policy_address
+from maestro_eval.registry import Registry, check_pipelines, load_registry, render_system
+from maestro_eval.report.progress import make_watcher
+from maestro_eval.rollout import check_regime, choose_regime, settle_sampling
+from maestro_eval.runtime import RunRequest
+from maestro_eval.runtime.local import LocalExecutor
+from maestro_eval.runtime.provenance import describe, refuse_changes
+from maestro_eval.runtime.worker import RolloutWorker, WorkerSpec
+from maestro_eval.sandbox import Isolation, available
+from maestro_eval.serving import bind, check_address, check_endpoints, serving
+from maestro_eval.skills import find_pipeline
+from maestro_eval.tasks import Task
+from maestro_eval.types import (
+    Failed,
+    MaestroError,
+    Rollout,
+    RolloutFailure,
+    RolloutKey,
+    RunManifest,
+    Sampling,
+    UserError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What answers: the arguments of ``--model_args``, as they were written."""
+
+    registry: str
+    policy: str
+    regime: str
+    concurrency: int
+    cache: str
+    seed: int
+    sampling: Sampling
+    policy_key_env: str
+    sandbox: Isolation
+
+
+def roll_out(system: System, batch: RequestBatch, folder: Path) -> Mapping[RolloutKey, Rollout]:
+    """A finished rollout for every key of the batch; what ``folder`` has already is not run again.
+
+    UserError for bad input, or a folder that holds another run. MaestroError when rollouts failed.
+    """
+    request, registry = _prepare(system, batch)
+    prompt = render_system(registry, request.regime)
+    print(f"maestro: journal {folder}", file=sys.stderr)
+    with _served(request, registry, folder) as bound:
+        model = _policy_model(request, bound)
+        planned = {name: len({key.sample_id for key in batch.keys if key.task == name}) for name in batch.tasks}
+        manifest = describe(request, registry, prompt, list(batch.tasks.values()), planned, model, time.time())
+        with _journal(folder, manifest, batch) as journal:
+            _run(journal, request, bound, prompt, batch)
+            wanted = frozenset(batch.keys)
+            rollouts = {rollout.key: rollout for rollout, _ in journal.rollouts() if rollout.key in wanted}
+    _refuse_failures(rollouts, batch, folder)
+    return rollouts
+
+
+def _prepare(system: System, batch: RequestBatch) -> tuple[RunRequest, Registry]:
+    regime = choose_regime(system.regime, [])
+    registry = load_registry(system.registry)
+    check_pipelines(registry, find_pipeline)
+    check_regime(regime)
+    check_policy(system.policy, registry, regime)
+    runs_code = any(skill.pipeline == "code" for skill in registry.skills.values())
+    lack = available(system.sandbox) if runs_code else None
+    if lack:
+        raise UserError(f"{registry.path}: a skill runs code that a model writes: {lack}")
+    if system.cache:
+        make_cache_folder(Path(system.cache))
+    request = RunRequest(
+        policy=system.policy,
+        registry=system.registry,
+        tasks=tuple(batch.tasks),
+        repeats=batch.repeats,
+        seed=system.seed,
+        sampling=settle_sampling(system.sampling, regime),
+        regime=regime,
+        concurrency=system.concurrency,
+        policy_key_env=system.policy_key_env,
+        cache=system.cache,
+        sandbox=system.sandbox,
+    )
+    return request, registry
+
+
+@contextlib.contextmanager
+def _served(request: RunRequest, registry: Registry, folder: Path) -> Iterator[Registry]:
+    with serving([registry], folder / "logs") as urls:
+        bound = bind(registry, urls)
+        check_endpoints(bound)
+        address = policy_address(request.policy)
+        if address:
+            check_address(address, f"policy={request.policy}")
+        yield bound
+
+
+def _policy_model(request: RunRequest, bound: Registry) -> str:
+    async def ask() -> str:
+        async with ExpertClient() as client:
+            return (await make_policy(request.policy, bound, client, api_key_env=request.policy_key_env)).model
+
+    try:
+        return asyncio.run(ask())
+    except RolloutFailure as failure:
+        raise UserError(f"policy={request.policy}: {failure.detail}") from failure
+
+
+def _journal(folder: Path, manifest: RunManifest, batch: RequestBatch) -> Journal:
+    """The folder's journal, new or gone on with. UserError where it is that of another run."""
+    if not (folder / "manifest.json").exists():
+        return Journal.create(folder, manifest, batch.keys)
+    journal = Journal.open(folder)
+    try:
+        refuse_changes(journal.manifest, manifest, folder)
+        for field in ("policy", "regime", "sampling", "seed"):
+            if getattr(journal.manifest, field) != getattr(manifest, field):
+                raise UserError(f"{folder}: began with another {field}; put it back, or choose another out=")
+        if not frozenset(batch.keys) <= frozenset(journal.plan()):
+            raise UserError(
+                f"{folder}: began with other samples (--limit, --offset); put them back, or choose another out="
+            )
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+def _run(journal: Journal, request: RunRequest, bound: Registry, prompt: str, batch: RequestBatch) -> None:
+    named = request.policy.startswith("openai:") and "#" not in request.policy
+    spec = WorkerSpec(
+        registry=bound,
+        policy=f"{request.policy}#{journal.manifest.policy_model}" if named else request.policy,
+        policy_key_env=request.policy_key_env,
+        tasks=(),
+        regime=request.regime,
+        sampling=request.sampling,
+        system=prompt,
+        seed=request.seed,
+        concurrency=request.concurrency,
+        cache=str(Path(request.cache).resolve()) if request.cache else "",
+        sandbox=request.sandbox,
+    )
+    wanted = frozenset(batch.keys)
+    keys = [key for key in journal.pending() if key in wanted]
+    watcher = make_watcher(quiet=not keys)
+    watcher.begin(journal.manifest, journal.counts())
+
+    def commit(finished: Sequence[Finished]) -> None:
+        journal.commit(finished)
+        watcher.committed(finished)
+
+    async def drive() -> None:
+        executor = LocalExecutor(request.concurrency)
+        await executor.run(keys, partial(_RequestWorker.begin, spec, batch.tasks), commit, stop=asyncio.Event())
+
+    try:
+        asyncio.run(drive())
+    finally:
+        watcher.end(journal.counts())
+
+
+class _RequestWorker(RolloutWorker):
+    """A worker whose tasks are those that lmms-eval has open in this process."""
+
+    _open: Mapping[str, Task]
+
+    @classmethod
+    async def begin(cls, spec: WorkerSpec, tasks: Mapping[str, Task], name: str) -> Self:
+        worker = await cls.start(spec, name)
+        worker._open = tasks
+        return worker
+
+    def _task(self, name: str) -> Task:
+        return self._open[name]
+
+
+def _refuse_failures(rollouts: Mapping[RolloutKey, Rollout], batch: RequestBatch, folder: Path) -> None:
+    failures = [rollout.outcome for rollout in rollouts.values() if isinstance(rollout.outcome, Failed)]
+    missing = len(frozenset(batch.keys) - rollouts.keys())
+    if failures or missing:
+        first = f" (the first: {failures[0].cause}: {failures[0].detail})" if failures else ""
+        raise MaestroError(
+            f"{len(failures) + missing} of {len(frozenset(batch.keys))} rollouts failed{first}; a failure is no "
+            f"answer, so nothing is scored. The rest is kept in {folder}: run the same command again to go on"
+        )
