@@ -17,7 +17,7 @@ COMMANDS = {
     "resume": "go on with a run folder that was interrupted or has failed rollouts",
     "score": "score a run folder again, from its journal alone",
     "compare": "compare run folders: accuracies, means, paired differences",
-    "serve": "serve the embedded experts, or a simulated model, as an OpenAI-compatible endpoint",
+    "serve": "start a registry's models on the GPUs at hand, the embedded experts, or a simulated model",
     "registry": "list, check, show, compare or import registries",
     "tasks": "list or show tasks, or make the mini benchmarks",
     "doctor": "say what this machine has and lacks",

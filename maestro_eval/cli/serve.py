@@ -1,13 +1,31 @@
-"""``maestro-eval serve``: the embedded experts for whoever wants to call them, or a simulated server for a dry run."""
+"""``maestro-eval serve``: a registry's models on the GPUs at hand, the embedded experts, or a simulated server.
+
+Exit codes of ``serve REGISTRY``: 0 stopped by the user, 3 some engine was given up, 2 it does not fit or cannot begin.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from maestro_eval.cli.main import DONE
+from maestro_eval.cli.arguments import positive
+from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES
 from maestro_eval.types import UserError
 
+if TYPE_CHECKING:
+    from maestro_eval.registry import Registry
+    from maestro_eval.serving.placement import Plan
+    from maestro_eval.serving.session import Host
+    from maestro_eval.serving.supervise import Supervision
+
 _PORTS = {"embedded": 8377, "simulated": 8378}
+_REGISTRY_FLAGS = (
+    "plan", "gpus", "gpu_memory", "out", "write_registry", "executor", "ray_address", "start_timeout", "grace"
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,20 +33,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from maestro_eval.experts.simulated.command import add_flags
 
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("what", nargs="?", choices=("embedded",), help="the CPU experts")
+    what.add_argument(
+        "what", nargs="?", metavar="REGISTRY", help="start every model of this registry that has a serve block; or "
+        "the word `embedded`: the CPU experts"
+    )  # fmt: skip
     what.add_argument(
         "--simulate", action="store_true", help="a simulated model server, to dry-run a registry or to test a client"
     )
     parser.add_argument(
         "--port",
         type=int,
-        help=f"on 127.0.0.1; 0 takes a free one (default: {_PORTS['embedded']}, simulated {_PORTS['simulated']})",
+        help=f"on 127.0.0.1; 0 takes a free one (default: {_PORTS['embedded']}, simulated {_PORTS['simulated']}); a "
+        "registry says the ports of its models itself",
     )
+    _add_registry_flags(parser.add_argument_group("a registry's models"))
     add_flags(parser.add_argument_group("how the simulated server behaves"))
 
 
+def _add_registry_flags(group: argparse._ArgumentGroup) -> None:
+    """Each that is not given is ``None``, so that one in the wrong place is noticed."""
+    group.add_argument(
+        "--plan", action="store_true", default=None, help="print which model would be on which GPU, and start nothing"
+    )
+    group.add_argument("--gpus", type=positive, metavar="N", help="plan for N GPUs (default: those of nvidia-smi)")
+    group.add_argument("--gpu-memory", type=_more_than_0, metavar="GB", help="what each of them has")
+    group.add_argument("--out", type=Path, metavar="DIR", help="logs go to DIR/logs (default: serving)")
+    group.add_argument(
+        "--write-registry",
+        type=Path,
+        metavar="FILE",
+        help="when all models are ready, write a registry with their addresses that extends this one",
+    )
+    group.add_argument("--executor", choices=("local", "ray"), help="this machine (default), or a Ray cluster")
+    group.add_argument("--ray-address", metavar="ADDRESS", help="of a running cluster (default: start one here)")
+    group.add_argument(
+        "--start-timeout", type=_more_than_0, metavar="S", help="until a model must answer, download included (3600)"
+    )
+    group.add_argument("--grace", type=_more_than_0, metavar="S", help="what an engine gets to end when told to (15)")
+
+
 def run(arguments: argparse.Namespace) -> int:
+    if not arguments.simulate and arguments.what != "embedded":
+        return _registry(arguments)
     name = "simulated" if arguments.simulate else "embedded"
+    if given := _given(arguments, _REGISTRY_FLAGS):
+        raise UserError(f"{given} goes with a registry only; leave it out, or name one in place of {name}")
     port = _PORTS[name] if arguments.port is None else arguments.port
     try:
         _simulated(arguments, port) if arguments.simulate else _embedded(arguments, port)
@@ -45,13 +94,83 @@ def _simulated(arguments: argparse.Namespace, port: int) -> None:
 
 
 def _embedded(arguments: argparse.Namespace, port: int) -> None:
-    from maestro_eval.experts.simulated.command import FLAGS
-
-    given = next((flag for flag in FLAGS if getattr(arguments, flag) is not None), None)
-    if given:
-        raise UserError(f"--{given.replace('_', '-')} goes with --simulate only; leave it out")
     from maestro_eval.embedded.server import main as serve
     from maestro_eval.serving import check_installed
 
+    _refuse_simulated_flags(arguments)
     check_installed("embedded")
     serve(["--port", str(port)])
+
+
+def _registry(arguments: argparse.Namespace) -> int:
+    from maestro_eval.registry import load_registry
+    from maestro_eval.serving import plan_lines, refusal
+    from maestro_eval.serving.session import Session
+
+    _refuse_simulated_flags(arguments)
+    if arguments.port is not None:
+        raise UserError("--port: a registry says the ports of its models itself, in the urls of its endpoints")
+    registry = load_registry(arguments.what)
+    with _planned(registry, arguments) as (plan, make_host):
+        print("\n".join(plan_lines(plan)), flush=True)
+        if not plan.fits:
+            raise UserError(f"{registry.path} does not fit: {refusal(plan)}")
+        if arguments.plan:
+            return DONE
+        engines = [placement.engine for placement in plan.placements]
+        session = Session(registry, engines, lambda line: print(line, flush=True), arguments.write_registry)
+        asyncio.run(session.run(make_host()))
+    return DONE_WITH_FAILURES if session.given_up else DONE
+
+
+@contextlib.contextmanager
+def _planned(registry: Registry, arguments: argparse.Namespace) -> Iterator[tuple[Plan, Callable[[], Host]]]:
+    """The plan, and what makes it true; what that needs is looked for only when it is called."""
+    logs = ((arguments.out or Path("serving")) / "logs").resolve()
+    if arguments.executor == "ray":
+        from maestro_eval.serving.ray_host import plan_on_ray, ray_cluster, serve_on_ray
+
+        if arguments.gpus is not None:
+            raise UserError("--gpus: the cluster knows how many it has; leave it out")
+        with ray_cluster(arguments.ray_address) as ray:
+            on_ray = plan_on_ray(ray, registry, arguments.gpu_memory)
+            yield on_ray, lambda: serve_on_ray(ray, on_ray, logs, _supervision(arguments))
+        return
+    from maestro_eval.serving import described_gpus, detect_gpus, plan
+    from maestro_eval.serving.session import serve_here
+
+    if arguments.ray_address is not None:
+        raise UserError("--ray-address goes with --executor ray; add it")
+    if (arguments.gpus is None) != (arguments.gpu_memory is None):
+        raise UserError("--gpus N and --gpu-memory GB go together: give both, or neither to ask nvidia-smi")
+    gpus = described_gpus(arguments.gpus, arguments.gpu_memory) if arguments.gpus else detect_gpus()
+    here = plan(registry, gpus)
+    yield here, lambda: serve_here(here, logs, _supervision(arguments))
+
+
+def _supervision(arguments: argparse.Namespace) -> Supervision:
+    from maestro_eval.serving.supervise import Supervision
+
+    defaults = Supervision()
+    return Supervision(
+        start_s=arguments.start_timeout or defaults.start_s,
+        grace_s=arguments.grace or defaults.grace_s,
+    )
+
+
+def _refuse_simulated_flags(arguments: argparse.Namespace) -> None:
+    from maestro_eval.experts.simulated.command import FLAGS
+
+    if given := _given(arguments, FLAGS):
+        raise UserError(f"{given} goes with --simulate only; leave it out")
+
+
+def _given(arguments: argparse.Namespace, flags: tuple[str, ...]) -> str | None:
+    return next((f"--{flag.replace('_', '-')}" for flag in flags if getattr(arguments, flag) is not None), None)
+
+
+def _more_than_0(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected a number above 0")
+    return number

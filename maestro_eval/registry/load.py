@@ -1,12 +1,12 @@
 """From a registry file to a Registry: the files of the ``extends`` chain put together, with their templates.
 
 An entry of the extending file replaces the extended one's of that name whole, in its place; new ones follow.
-Only the orchestrator's two prompts are inherited one by one.
+Only the orchestrator's two prompts are inherited one by one. The ``orchestrator`` is the nearest file's that has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from maestro_eval.registry.records import (
     EndpointEntry,
     EvidenceUse,
     Expert,
+    Orchestrator,
     Prompts,
     Registry,
     ServeBlock,
@@ -36,7 +37,7 @@ from maestro_eval.registry.schema import (
     ServiceFields,
     SkillFields,
 )
-from maestro_eval.registry.source import Source, read_chain
+from maestro_eval.registry.source import Source, read_chain, suggest
 from maestro_eval.types import Sampling, UserError
 
 
@@ -83,6 +84,7 @@ def _load(name_or_path: str | Path) -> tuple[Registry, Written]:
         services=merged.services,
         skills=merged.skills,
         prompts=Prompts(system=merged.prompt("system", chain), user=merged.prompt("user", chain), exact=_exact(chain)),
+        orchestrator=_orchestrator(chain, merged.endpoints),
     )
     check_entries(registry, merged.written)
     check_templates(registry, merged.written)
@@ -141,6 +143,16 @@ class _Merged:
 
 def _exact(chain: Sequence[Source]) -> bool:
     return next((s.file.prompt.exact for s in reversed(chain) if s.file.prompt.exact is not None), False)
+
+
+def _orchestrator(chain: Sequence[Source], endpoints: Mapping[str, EndpointEntry]) -> Orchestrator | None:
+    for source in reversed(chain):
+        if fields := source.file.orchestrator:
+            if fields.endpoint not in endpoints:
+                place, hint = source.place(("orchestrator", "endpoint")), suggest(fields.endpoint, endpoints)
+                raise UserError(f"{place}: no endpoint {fields.endpoint!r}{hint}")
+            return Orchestrator(fields.model.strip(), fields.endpoint, _serve(fields.serve))
+    return None
 
 
 def _model_fields(name: str, fields: ExpertFields | ServiceFields) -> dict[str, Any]:

@@ -34,11 +34,17 @@ class EndpointEntry(Struct, frozen=True):
 
 
 class ServeBlock(Struct, frozen=True):
-    """How a user's engine serves a model: a hub id or folder, the engine's arguments, and GPUs to a replica."""
+    """How an engine of the user's serves a model: a hub id or folder, and vLLM's arguments or another ``command``.
+
+    A replica is spread over ``gpus`` (none: the CPU) and takes ``memory_gb`` (2^30 bytes) of each; ``None`` is all.
+    """
 
     model: str
     args: dict[str, Scalar] = field(default_factory=dict)
     gpus: int = 1
+    memory_gb: float | None = None
+    replicas: int = 1
+    command: tuple[str, ...] = ()
 
 
 class Expert(Struct, frozen=True):
@@ -69,6 +75,14 @@ class Service(Struct, frozen=True):
     kind: Literal["text", "boxes", "region"] = "text"
     optional: bool = True
     sampling: Sampling = Sampling()
+    serve: ServeBlock | None = None
+
+
+class Orchestrator(Struct, frozen=True):
+    """The model that is evaluated, as far as it is to be served. A run takes its policy from elsewhere."""
+
+    model: str
+    endpoint: str
     serve: ServeBlock | None = None
 
 
@@ -139,6 +153,7 @@ class Registry(Struct, frozen=True, dict=True):
     services: dict[str, Service]
     skills: dict[str, Skill]
     prompts: Prompts
+    orchestrator: Orchestrator | None = None
 
     @cached_property
     def hash(self) -> str:
@@ -149,7 +164,8 @@ class Registry(Struct, frozen=True, dict=True):
 def entry_hashes(registry: Registry) -> dict[str, str]:
     """The content hash of each entry, ``experts.NAME`` and so on, and of both prompts, in the prompt's order.
 
-    A hash covers what can change a score: not where a model is served, nor on how many GPUs.
+    A hash covers what can change a score: not where a model is served, nor on how many GPUs. The orchestrator is
+    what is evaluated, not part of the pool: it is in no hash.
     """
     entries: dict[str, object] = {}
     kinds: Mapping[str, Mapping[str, Struct]] = {
@@ -169,6 +185,13 @@ def entry_hashes(registry: Registry) -> dict[str, str]:
 def _content(entry: Struct) -> dict[str, Any]:
     content: dict[str, Any] = msgspec.to_builtins(entry)
     content.pop("endpoint", None)
-    if content.get("serve"):
-        del content["serve"]["gpus"]
+    # A constraint that is not there is no content: hashes of before there were any still hold.
+    if "sampling" in content and content["sampling"].get("regex") is None:
+        content["sampling"].pop("regex", None)
+    if serve := content.get("serve"):
+        for room in ("gpus", "memory_gb", "replicas"):
+            del serve[room]
+        # Another program than vLLM may compute otherwise; saying nothing of one is what registries always did.
+        if not serve["command"]:
+            del serve["command"]
     return content

@@ -90,11 +90,32 @@ class EndpointFields(_Strict):
 
 
 class ServeFields(_Strict):
-    """How to serve a model with an engine of the user's: what to load, with which arguments, on how many GPUs."""
+    """How ``serve`` starts an engine for a model: what to load, with which arguments, and what room it needs."""
 
     model: Text
-    args: dict[str, Scalar] = {}
-    gpus: int = Field(default=1, ge=0)
+    args: dict[str, Scalar] = Field(default={}, description="vLLM's arguments, as `max_model_len: 32768`")
+    gpus: int = Field(default=1, ge=0, description="GPUs that one copy is spread over; 0 is the CPU")
+    memory_gb: float | None = Field(
+        default=None, gt=0, description="what it takes of each of its GPUs; without it the GPUs are its alone"
+    )
+    replicas: int = Field(default=1, ge=1, description="copies of the model behind the one address")
+    command: tuple[Text, ...] = Field(
+        default=(), description="another program than vLLM; {host}, {port}, {model} and {name} are filled in"
+    )
+
+    @model_validator(mode="after")
+    def _of_one_mind(self) -> ServeFields:
+        if self.memory_gb and not self.gpus:
+            raise ValueError("memory_gb is about GPUs, and gpus is 0; leave one of the two out")
+        if not self.command:
+            return self
+        if not any("{port}" in word for word in self.command):
+            raise ValueError("the command does not say {port}, where it is to listen; add it")
+        if self.args:
+            raise ValueError("args are vLLM's; write them into the command")
+        if self.replicas > 1:
+            raise ValueError("replicas are vLLM's; a command balances over copies of its own")
+        return self
 
 
 class ExpertFields(_Strict):
@@ -105,6 +126,14 @@ class ExpertFields(_Strict):
     description: Text
     aliases: tuple[Name, ...] = ()
     sampling: SamplingFields = Field(default_factory=SamplingFields)
+    serve: ServeFields | None = None
+
+
+class OrchestratorFields(_Strict):
+    """The policy's model, for ``serve`` to start beside the experts. A run takes its policy from ``--policy``."""
+
+    model: Text
+    endpoint: Name
     serve: ServeFields | None = None
 
 
@@ -198,6 +227,7 @@ class RegistryFile(_Strict):
     experts: dict[Name, ExpertFields] = {}
     services: dict[Name, ServiceFields] = {}
     skills: dict[Name, SkillFields] = {}
+    orchestrator: OrchestratorFields | None = None
     prompt: PromptFields = PromptFields()
     remove: RemoveFields = RemoveFields()
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
 from maestro_eval.files import fingerprint
-from maestro_eval.registry import Expert, Registry, Service
+from maestro_eval.registry import Expert, Registry, ServeBlock, Service
 from maestro_eval.types import ExpertCall, Image, ImagePart, Message, Part, TextPart
 
 
@@ -46,6 +46,11 @@ async def ask_model(
         messages=(Message("user", tuple(parts)),),
         sampling=entry.sampling,
         # Which weights, in which precision, with which limits: two engines may serve them under one name.
-        revision=fingerprint([entry.serve.model, entry.serve.args]) if entry.serve else "",
+        revision=_revision(entry.serve) if entry.serve else "",
     )
     return await client.call(ask, deadline=deadline)
+
+
+def _revision(serve: ServeBlock) -> str:
+    loaded: list[object] = [serve.model, serve.args]
+    return fingerprint([*loaded, serve.command] if serve.command else loaded)

@@ -1,0 +1,111 @@
+"""From a placement to a process: the command line of an engine, its environment and its address. Pure but for PATH.
+
+vLLM is found as a program, not imported: it may live in an environment of its own, with other versions of whatever.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from maestro_eval.registry import ServeBlock
+from maestro_eval.serving.placement import Placement
+from maestro_eval.types import UserError
+
+
+class Launch(Struct, frozen=True):
+    """All that is needed to start one engine.
+
+    ``environment`` is added to the starter's own. ``gpus`` are the names of those it may touch: engines with a
+    common one are started one after the other.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    host: str
+    port: int
+    gpus: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def log_name(self) -> str:
+        """A file name, whatever the endpoint is called."""
+        return f"{quote(self.name, safe='')}.log"
+
+
+def make_launch(
+    placement: Placement,
+    vllm: str,
+    *,
+    host: str | None = None,
+    visible: Sequence[str] | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Launch:
+    """How to start ``placement``; ``host`` and ``visible`` (names for CUDA) where they are not those of the plan."""
+    engine, serve = placement.engine, placement.engine.serve
+    host = engine.host if host is None else host
+    names = tuple(gpu.id or str(gpu.index) for gpu in placement.gpus) if visible is None else tuple(visible)
+    added = {"CUDA_VISIBLE_DEVICES": ",".join(names), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    # Over the environment, because everybody may read a command line.
+    if key := environment.get(engine.key_env) if engine.key_env else None:
+        added["VLLM_API_KEY"] = key
+    if serve.command:
+        values = {"{host}": host, "{port}": str(engine.port), "{model}": serve.model, "{name}": engine.names[0]}
+        command = tuple(_filled(word, values) for word in serve.command)
+    else:
+        command = (vllm, "serve", serve.model, *_vllm_flags(placement, host))
+    return Launch(engine.name, command, added, host, engine.port, names)
+
+
+def find_vllm(blocks: Sequence[ServeBlock]) -> str:
+    """The ``vllm`` program beside our Python or on PATH; "" where none of ``blocks`` needs it. UserError without it."""
+    if all(block.command for block in blocks):
+        return ""
+    beside = Path(sys.executable).with_name("vllm")
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("vllm")
+    if found is None:
+        raise UserError(
+            "vllm is neither beside this Python nor on PATH: pip install 'maestro-eval[vllm]', put an environment that "
+            "has it on PATH, or give the models a serve.command of their own"
+        )
+    return found
+
+
+def _vllm_flags(placement: Placement, host: str) -> list[str]:
+    engine, serve = placement.engine, placement.engine.serve
+    flags = [f"--host={host}", f"--port={engine.port}", "--served-model-name", *engine.names]
+    if serve.gpus > 1:
+        # All its GPUs are on this node; left to itself vLLM might look for a Ray cluster.
+        flags.append(f"--tensor-parallel-size={serve.gpus}")
+        if not any(argument.replace("-", "_") == "distributed_executor_backend" for argument in serve.args):
+            flags.append("--distributed-executor-backend=mp")
+    if serve.replicas > 1:
+        flags.append(f"--data-parallel-size={serve.replicas}")
+    if placement.share is not None:
+        flags.append(f"--gpu-memory-utilization={placement.share}")
+    for argument, value in serve.args.items():
+        name = argument.replace("_", "-")
+        if value is True:
+            flags.append(f"--{name}")
+        elif value is False:
+            flags.append(f"--no-{name}")
+        else:
+            flags.append(f"--{name}={value}")
+    return flags
+
+
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    # Not str.format: an argument may be JSON, whose braces mean something else.
+    for name, value in values.items():
+        word = word.replace(name, value)
+    return word

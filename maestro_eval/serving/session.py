@@ -1,0 +1,167 @@
+"""What a serving session is to its user: lines as engines come and go, and a registry with the addresses.
+
+The registry is written when the last engine has become ready, and written again when an address changes: whoever
+waits for the file may begin. An engine that is given up before that ends the session, for a registry that cannot
+come up whole is of no use; one that is given up later leaves the others in peace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from maestro_eval.files import write_atomic
+from maestro_eval.registry import Registry
+from maestro_eval.serving.engines import Engine
+from maestro_eval.serving.launch import find_vllm, make_launch
+from maestro_eval.serving.placement import Plan
+from maestro_eval.serving.supervise import Event, Report, Stop, Supervision, Supervisor, open_log
+from maestro_eval.types import UserError
+
+Host = Callable[[Report, Stop], Awaitable[None]]
+"""Holds engines up, telling a ``Report`` of them, until a ``Stop``."""
+_WRITTEN_BY_US = "# Where `maestro-eval serve` has put the models; written again with every start.\n"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Session:
+    """The engines' states, from their events. ``say`` prints a line; ``target`` is the registry to be written."""
+
+    def __init__(
+        self, registry: Registry, engines: Sequence[Engine], say: Callable[[str], None], target: Path | None = None
+    ) -> None:
+        self._registry = registry
+        self._say = say
+        self._target = target
+        self._names = [engine.name for engine in engines]
+        self._endpoints = {engine.name: engine.endpoints for engine in engines}
+        self._last: dict[str, Event] = {}
+        self._addresses: dict[str, str] = {}
+        self._told: dict[str, str] = {}
+
+    @property
+    def given_up(self) -> list[str]:
+        return [name for name in self._names if name in self._last and self._last[name].state == "given up"]
+
+    @property
+    def came_up(self) -> bool:
+        """Whether every engine has been ready at some time."""
+        return bool(self._told)
+
+    def hear(self, event: Event, stop: Stop) -> None:
+        """Take note of an event and print it."""
+        self._last[event.engine] = event
+        tail = event.detail or event.address
+        self._say(f"{event.state:<9} {event.engine}  {tail}")
+        if event.state == "ready":
+            self._addresses[event.engine] = event.address
+            if len(self._addresses) == len(self._names) and self._addresses != self._told:
+                self._told = dict(self._addresses)
+                self._all_ready()
+        elif event.state == "given up" and not self.came_up and not stop.now.is_set():
+            self._say(f"ending all: without {event.engine} the registry cannot come up whole")
+            stop.now.set()
+
+    async def run(self, host: Host) -> None:
+        """Hold up ``host`` until SIGINT or SIGTERM (twice: without grace), or until there is nothing left to hold."""
+        if self._target is not None:
+            _make_way(self._target, self._registry)
+        stop = Stop()
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, stop.ask)
+        try:
+            await host(lambda event: self.hear(event, stop), stop)
+        except ExceptionGroup as failures:
+            # Of several engines that fail for one reason the user needs one line.
+            wrong = failures.subgroup(UserError)
+            raise _leaf(wrong) if wrong else failures from None
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _all_ready(self) -> None:
+        served = served_registry(self._registry, self._endpoints, self._told)
+        registry: str | Path = self._registry.path
+        if self._target is not None:
+            write_atomic(self._target, served)
+            registry = self._target
+        policy = ""
+        if (orchestrator := self._registry.orchestrator) and orchestrator.serve:
+            name = next((n for n, places in self._endpoints.items() if orchestrator.endpoint in places), None)
+            if name is not None:
+                policy = f" --policy openai:{self._told[name]}#{orchestrator.model}"
+        self._say(f"all ready: maestro-eval run --registry {registry}{policy} …")
+
+
+def _leaf(group: ExceptionGroup[UserError]) -> UserError:
+    first = group.exceptions[0]
+    return _leaf(first) if isinstance(first, ExceptionGroup) else first
+
+
+def served_registry(registry: Registry, endpoints: Mapping[str, Sequence[str]], addresses: Mapping[str, str]) -> str:
+    """YAML of a registry that extends ``registry`` with the engines' real addresses. Its hash is the same.
+
+    ``endpoints`` are those of each engine, ``addresses`` where it has come up.
+    """
+    rewritten = {}
+    for engine, names in endpoints.items():
+        for name in names:
+            entry = msgspec.structs.replace(registry.endpoints[name], url=addresses[engine])
+            defaults = msgspec.to_builtins(type(entry)(name=name))
+            fields = msgspec.to_builtins(entry)
+            rewritten[name] = {key: value for key, value in fields.items() if value != defaults[key]}
+    document = {
+        "schema": 1,
+        "name": registry.name,
+        "description": registry.description,
+        "extends": str(Path(registry.path).resolve()),
+        "endpoints": rewritten,
+    }
+    return _WRITTEN_BY_US + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _make_way(target: Path, registry: Registry) -> None:
+    """Remove what an earlier session wrote: whoever waits for the file must not find its dead addresses."""
+    if not target.exists():
+        return
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        ours = target.read_text(encoding="utf-8").startswith(_WRITTEN_BY_US)
+        if ours and target.resolve() != Path(registry.path).resolve():
+            target.unlink()
+            return
+    raise UserError(f"--write-registry {target}: is there and was not written by this; choose another name")
+
+
+def serve_here(plan: Plan, logs: Path, supervision: Supervision | None = None) -> Host:
+    """The engines of ``plan`` as processes of this machine. UserError for a port that is taken, or without vLLM."""
+    vllm = find_vllm([placement.engine.serve for placement in plan.placements])
+    for placement in plan.placements:
+        _check_port(placement.engine)
+    launches = [make_launch(placement, vllm) for placement in plan.placements]
+    for launch in launches:
+        open_log(logs / launch.log_name).close()
+
+    async def host(report: Report, stop: Stop) -> None:
+        await Supervisor(launches, logs, report, supervision).run(stop)
+
+    return host
+
+
+def _check_port(engine: Engine) -> None:
+    with contextlib.closing(socket.socket(socket.AF_INET6 if ":" in engine.host else socket.AF_INET)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((engine.host, engine.port))
+        except OSError as error:
+            raise UserError(
+                f"endpoints.{engine.name}: {engine.host}:{engine.port} cannot be listened at ({error.strerror}); stop "
+                "what is there, or give the endpoint another port"
+            ) from error
