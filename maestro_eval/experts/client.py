@@ -6,8 +6,9 @@ comes out as an exception. What is sent again, after a growing random wait: lost
 chat completions (they would be the same again), and time-outs (the first request may still run there; a second
 would double the load that made it slow).
 
-The limit on requests in flight is kept for each ``Endpoint`` record; two records with one url have one limit each.
-No place is held while a call waits for its next try.
+Every request takes a place at its engine first (``Limiter``): one limit for each url, moved by what the engine shows,
+never above the ``concurrency`` of the records that name it. No place is held while a call waits for its next try, or
+for another call.
 
 With a cache, a call whose reply is kept costs no request, and equal calls in flight at one endpoint cost one: the
 first asks, the others take what it gets, its failure included (each would have met the same). Only a failure that is
@@ -20,16 +21,19 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 
 import aiohttp
 from msgspec import Struct
 from msgspec.structs import replace
 
 from maestro_eval.experts.cache import CallCache
+from maestro_eval.experts.control import CallEnd
+from maestro_eval.experts.engine_metrics import POLL_S, EngineWatch
+from maestro_eval.experts.limiter import Limiter, Places
 from maestro_eval.experts.records import Endpoint, ModelAsk
 from maestro_eval.experts.retry import RetryPolicy
 from maestro_eval.experts.transport import EndpointError, HttpRequest, exchange, open_session, shown_url
@@ -47,11 +51,14 @@ from maestro_eval.types import ExpertCall, RolloutFailure, Timing, Usage
 
 T = TypeVar("T")
 
+_OVERLOADED = (429, 503)
+
 
 class ExpertClient:
     """An async context manager; one serves a whole process. The session is opened by the first call.
 
     ``cache`` is the client's from then on: it is closed with it.
+    ``poll_s``: how often an engine that is busy is asked for its state.
     ``clock`` is monotonic seconds (deadlines are on it), ``wall_clock`` Unix seconds; ``sleep``, ``rng`` and
     ``environ`` are passed in by tests.
     """
@@ -62,6 +69,7 @@ class ExpertClient:
         cache: CallCache | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
         max_reply_bytes: int = 8 * 2**20,
+        poll_s: float = POLL_S,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -71,13 +79,14 @@ class ExpertClient:
         self._cache = cache
         self._retry = retry
         self._max_reply_bytes = max_reply_bytes
+        self._poll_s = poll_s
         self._clock = clock
         self._wall_clock = wall_clock
         self._sleep = sleep
         self._rng = rng or random.Random()
         self._environ = environ
         self._urls = DataUrls()
-        self._places: dict[Endpoint, asyncio.Semaphore] = {}
+        self._engines: dict[str, _Engine] = {}
         self._flights: dict[tuple[bytes, Endpoint], asyncio.Future[_Result[Reply] | None]] = {}
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -90,6 +99,8 @@ class ExpertClient:
     ) -> None:
         self._closed = True
         try:
+            for engine in self._engines.values():
+                await engine.watch.close()
             if self._session is not None:
                 await self._session.close()
         finally:
@@ -126,10 +137,14 @@ class ExpertClient:
 
     async def models(self, endpoint: Endpoint, *, deadline: float | None = None) -> list[str]:
         """The models served at ``endpoint``; RolloutFailure (cause ``expert``) where that cannot be told."""
-        result = await self._converse(endpoint, lambda: HttpRequest("/models"), decode_models, deadline)
+        result = await self._converse(endpoint, lambda: HttpRequest("/models"), decode_models, None, deadline)
         if result.value is None:
             raise RolloutFailure("expert", result.error)
         return result.value
+
+    def places(self) -> dict[str, Places]:
+        """How the limiter of each engine that was called stands, by the engine's url."""
+        return {url: engine.limiter.places for url, engine in self._engines.items()}
 
     async def _share(self, cache: CallCache, ask: ModelAsk, deadline: float | None) -> _Result[Reply]:
         """From the cache, from an equal call in flight, or asked and then kept."""
@@ -170,6 +185,7 @@ class ExpertClient:
             ask.endpoint,
             lambda: HttpRequest("/chat/completions", encode_ask(ask, self._urls.url)),
             decode_reply,
+            lambda reply: (ask.kind, ask.name, reply.usage.completion_tokens.bit_length()),
             deadline,
         )
 
@@ -178,40 +194,63 @@ class ExpertClient:
         endpoint: Endpoint,
         build: Callable[[], HttpRequest],
         decode: Callable[[bytes], T],
+        sort: Callable[[T], Hashable] | None,
         deadline: float | None,
     ) -> _Result[T]:
+        """``sort`` is what tells apart replies that cost different amounts of time, ``None`` where none is to count."""
         tries = 0
         try:
             key = self._key(endpoint)
             while True:
                 try:
-                    async with self._place(endpoint, deadline):
+                    async with self._place(endpoint, deadline) as visit:
                         tries += 1
                         # Built here and not before the queue, so that only what is in flight holds its images.
-                        return _Result(await self._try(endpoint, build(), key, decode, deadline), tries)
+                        request = build()
+                        value = await self._try(endpoint, request, key, decode, deadline)
+                        if sort is not None:
+                            visit.sort = (sort(value), len(request.body or b"").bit_length() // 2)
+                        visit.how = "answered"
+                        return _Result(value, tries)
                 except EndpointError as fault:
                     await self._back_off(fault, tries, endpoint, deadline)
         except EndpointError as fault:
             return _Result(None, tries, f"{fault} (after {tries} tries)" if tries > 1 else str(fault))
 
     @asynccontextmanager
-    async def _place(self, endpoint: Endpoint, deadline: float | None) -> AsyncIterator[None]:
-        """One of the endpoint's places, waited for until the deadline."""
-        places = self._places.setdefault(endpoint, asyncio.Semaphore(max(1, endpoint.concurrency)))
+    async def _place(self, endpoint: Endpoint, deadline: float | None) -> AsyncIterator[_Visit]:
+        """A place at the endpoint's engine, waited for until the deadline."""
         where = shown_url(endpoint)
+        engine = self._engine(where)
         late = EndpointError("deadline", f"{where}: no time left while waiting for a place; raise its concurrency")
         try:
             async with asyncio.timeout(self._left(deadline)):
-                await places.acquire()
+                cohort = await engine.limiter.enter(endpoint)
         except TimeoutError:
             raise late from None
+        engine.watch.wake()
+        visit, began = _Visit(), self._clock()
         try:
             left = self._left(deadline)
             if left is not None and left <= 0:
                 raise late
-            yield
+            yield visit
+        except EndpointError as fault:
+            if fault.status in _OVERLOADED or fault.kind == "timeout":
+                visit.how = "refused"
+            raise
         finally:
-            places.release()
+            end = CallEnd(visit.how, began, self._clock() - began, visit.sort, cohort)
+            engine.limiter.leave(endpoint, end)
+
+    def _engine(self, where: str) -> _Engine:
+        url = where.rstrip("/")
+        engine = self._engines.get(url)
+        if engine is None:
+            limiter = Limiter(clock=self._clock)
+            engine = _Engine(limiter, EngineWatch(url, limiter, self._open, self._poll_s))
+            self._engines[url] = engine
+        return engine
 
     async def _try(
         self, endpoint: Endpoint, request: HttpRequest, key: str, decode: Callable[[bytes], T], deadline: float | None
@@ -271,6 +310,20 @@ class ExpertClient:
         if self._session is None:
             self._session = open_session()
         return self._session
+
+
+class _Engine(Struct, frozen=True):
+    """What serves at one url."""
+
+    limiter: Limiter
+    watch: EngineWatch
+
+
+class _Visit(Struct):
+    """What is known of a request at the engine when it leaves."""
+
+    how: Literal["answered", "refused", "broken"] = "broken"
+    sort: Hashable = None
 
 
 class _Result(Struct, Generic[T], frozen=True):

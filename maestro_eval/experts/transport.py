@@ -46,6 +46,7 @@ class EndpointError(Exception):
     ) -> None:
         super().__init__(f"{kind}{'' if status is None else f' {status}'}: {detail}")
         self.kind = kind
+        self.status = status
         self.retry = retry
         self.retry_after_s = retry_after_s
 

@@ -18,7 +18,7 @@ from maestro_eval.experts.simulated.behaviour import Latency
 from maestro_eval.experts.simulated.faults import parse_faults
 from maestro_eval.experts.simulated.server import ServedRequest, SimulatedServer
 
-FLAGS = ("reply", "model", "latency", "prefill", "decode", "slots", "cache_tokens", "fault", "log")
+FLAGS = ("reply", "model", "latency", "prefill", "decode", "slots", "cache_tokens", "fault", "no_metrics", "log")
 """What ``add_flags`` adds, as attributes."""
 
 
@@ -40,6 +40,7 @@ def add_flags(parser: argparse._ActionsContainer) -> None:
         help="what goes wrong: with the N-th request, or with P percent of them; several times for several. KIND is a "
         "status (429, 503, …), hang, drip, cut, truncated, malformed, empty, null or wrong_type",
     )
+    parser.add_argument("--no-metrics", action="store_true", default=None, help="no /metrics: a server unlike vLLM")
     parser.add_argument("--log", type=Path, metavar="FILE", help="append one JSON line a request here")
 
 
@@ -65,6 +66,7 @@ def serve(options: argparse.Namespace, port: int, *, exit_with_parent: bool = Fa
             models=options.model or (),
             latency=latency,
             faults=faults,
+            metrics=not options.no_metrics,
             port=port,
             on_request=_Log(options.log) if options.log else None,
         )

@@ -48,8 +48,8 @@ class SimulatedServer:
     """An async context manager; ``url`` is known inside it.
 
     reply: one text for all, a script (the n-th good reply; 400 after its end) or a rule. models: the names
-    that are served, empty for any name. api_key: demanded as a bearer token where set. on_request: called with
-    each record as it arrives.
+    that are served, empty for any name. api_key: demanded as a bearer token where set. metrics: whether there is
+    ``/metrics``. on_request: called with each record as it arrives.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class SimulatedServer:
         latency: Latency = Latency(),  # noqa: B008  frozen
         faults: FaultPlan | None = None,
         api_key: str = "",
+        metrics: bool = True,
         port: int = 0,
         on_request: Callable[[ServedRequest], None] | None = None,
     ) -> None:
@@ -67,6 +68,7 @@ class SimulatedServer:
         self._models = tuple(models)
         self._faults = faults or (lambda number: None)
         self._api_key = api_key
+        self._publishes = metrics
         self._port = port
         self._on_request = on_request
         self._engine = Engine(latency)
@@ -90,7 +92,8 @@ class SimulatedServer:
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_get("/health", self._health)
-        app.router.add_get("/metrics", self._metrics)
+        if self._publishes:
+            app.router.add_get("/metrics", self._metrics)
         # A request whose client has gone gives its slot back at once, and none outlives the server.
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2, access_log=None)
         await runner.setup()

@@ -1,0 +1,140 @@
+"""How an engine stands, as vLLM publishes it at ``/metrics`` beside ``/v1``.
+
+vLLM's page is Prometheus text with hundreds of samples, of which four matter; they are found without parsing the
+rest. Several engines or models behind one page are taken together: their requests and preemptions are added, and of
+their caches the fullest counts. The page is asked for without a key, and is not trusted: what is no finite number of
+a sensible size is passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+import aiohttp
+from msgspec import Struct
+
+POLL_S = 1.0
+# An address without metrics is asked ever more rarely: it may have been an engine that was still starting.
+_RAREST_POLL_S = 300.0
+_TIMEOUT_S = 5.0
+_LARGEST_PAGE = 8 * 2**20
+_SAMPLE = re.compile(
+    r"^vllm:(?:num_requests_(?P<requests>running|waiting)|(?P<cache>(?:gpu|kv)_cache_usage_perc)"
+    r"|(?P<preemptions>num_preemptions(?:_total)?))(?:\{[^\n]*\})?[ \t]+(?P<value>[^\s]{1,40})",
+    re.MULTILINE,
+)
+_LARGEST_COUNT = 1e12
+
+
+class EngineState(Struct, frozen=True):
+    """Requests that run and that wait for a slot, the used part of the KV cache (0 to 1), preemptions since start."""
+
+    running: int
+    waiting: int
+    cache_usage: float = 0.0
+    preemptions: int = 0
+
+
+class Watched(Protocol):
+    """Who is told how the engine stands."""
+
+    @property
+    def busy(self) -> bool: ...
+
+    def observed(self, state: EngineState) -> None: ...
+
+    def unobserved(self) -> None: ...
+
+
+def parse_metrics(page: str) -> EngineState | None:
+    """The state that ``page`` tells; ``None`` where it does not say who runs and who waits."""
+    running = waiting = preemptions = cache = 0.0
+    found: set[str] = set()
+    for match in _SAMPLE.finditer(page):
+        value = _number(match["value"])
+        if value is None:
+            continue
+        if match["requests"] == "running":
+            running += value
+        elif match["requests"] == "waiting":
+            waiting += value
+        elif match["cache"]:
+            cache = max(cache, value)
+        else:
+            preemptions += value
+        found.add(match["requests"] or "")
+    if not {"running", "waiting"} <= found:
+        return None
+    return EngineState(int(running), int(waiting), min(1.0, cache), int(preemptions))
+
+
+class EngineWatch:
+    """Reads the metrics of the engine at ``url`` (which ends in ``/v1``) while ``watched`` is busy, and tells it.
+
+    The first look comes after ``poll_s``: an engine with a call now and then is never asked.
+    """
+
+    def __init__(
+        self, url: str, watched: Watched, session: Callable[[], aiohttp.ClientSession], poll_s: float = POLL_S
+    ) -> None:
+        self._page = f"{url.rstrip('/').removesuffix('/v1')}/metrics"
+        self._watched = watched
+        self._session = session
+        self._poll_s = poll_s
+        self._wait_s = poll_s
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """The engine is called."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while self._watched.busy:
+            await asyncio.sleep(self._wait_s)
+            if not self._watched.busy:
+                return
+            state = await self._look()
+            if state is None:
+                self._watched.unobserved()
+                self._wait_s = min(2 * self._wait_s, _RAREST_POLL_S)
+            else:
+                self._watched.observed(state)
+                self._wait_s = self._poll_s
+
+    async def _look(self) -> EngineState | None:
+        try:
+            async with (
+                asyncio.timeout(_TIMEOUT_S),
+                self._session().get(self._page, allow_redirects=False) as response,
+            ):
+                if response.status != 200:
+                    return None
+                page = bytearray()
+                async for chunk in response.content.iter_any():
+                    page += chunk
+                    if len(page) > _LARGEST_PAGE:
+                        response.close()
+                        return None
+                return parse_metrics(page.decode("utf-8", "replace"))
+        except (aiohttp.ClientError, OSError, ValueError):
+            # A TimeoutError is an OSError; an address that is none is a ValueError.
+            return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and 0 <= value <= _LARGEST_COUNT else None
