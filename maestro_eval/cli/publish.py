@@ -7,8 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from maestro_eval.analysis import Comparison, ContrastSpec, compare
+from maestro_eval.files import write_atomic
 from maestro_eval.report import show, write_markdown, write_results, write_svg
+from maestro_eval.runtime.summary import lines, throughput
 from maestro_eval.scoring import RunScores, score_run
 
 _CAUSES = 3
@@ -37,14 +41,25 @@ def publish(
     write_svg(out / "table.svg", comparison)
     print()
     for scores in scored:
-        for cause, count in _failures(scores).most_common(_CAUSES):
+        causes = _failures(scores)
+        for cause, count in causes.most_common(_CAUSES):
             print(f"failed   {scores.manifest.system}: {count} × {cause}")
+        if len(causes) > _CAUSES:
+            print(f"failed   {scores.manifest.system}: … and {len(causes) - _CAUSES} more causes (see exports/)")
         if scores.manifest.settings.get("cache"):
             print(f"calls    {scores.manifest.system}: {scores.calls}, of them {scores.cached_calls} from the cache")
     print(f"protocol {protocol}")
     print(f"results  {out / 'results.json'}\nreport   {out / 'report.md'}\ntable    {out / 'table.svg'}")
     sys.stdout.flush()
     return comparison
+
+
+def publish_throughput(folder: Path) -> None:
+    """Print what concurrency was asked and reached, and keep it in ``exports/throughput.json``."""
+    seen = throughput(folder)
+    for line in lines(seen):
+        print(line)
+    write_atomic(folder / "exports" / "throughput.json", msgspec.json.format(msgspec.json.encode(seen)) + b"\n")
 
 
 def _failures(scores: RunScores) -> Counter[str]:

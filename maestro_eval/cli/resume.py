@@ -15,24 +15,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--executor", choices=("local", "ray"), help="go on with this executor (default: the run's)")
     parser.add_argument("--workers", type=positive, help="processes (with --executor ray)")
     parser.add_argument("--concurrency", type=positive, help="rollouts at once in each worker")
+    parser.add_argument("--ray-address", help="join this Ray cluster; '' for a Ray of its own (with --executor ray)")
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="FIELD",
+        help="go on although this has changed (registry, prompt, policy-model, task:NAME, data:NAME, … as the refusal "
+        "names it); the run's tables will say so; may be repeated",
+    )
     add_protocol(parser)
     add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from maestro_eval.cli.publish import publish
+    from maestro_eval.cli.publish import publish, publish_throughput
     from maestro_eval.cli.run import exit_code, run_whole_preset
     from maestro_eval.report.progress import make_watcher
     from maestro_eval.runtime import RunRequest, preset_of, resume_run
 
-    where = {name: getattr(arguments, name) for name in ("executor", "workers", "concurrency")}
+    where = {name: getattr(arguments, name) for name in ("executor", "workers", "concurrency", "ray_address")}
     given = {name: value for name, value in where.items() if value is not None}
     preset = preset_of(arguments.folder)
     if preset is not None:
         base = msgspec.structs.replace(RunRequest(policy="", registry="", tasks=()), **given)
         return run_whole_preset(
-            preset.preset, arguments.folder, preset.seed, base, arguments.protocol, quiet=arguments.quiet
+            preset.preset,
+            arguments.folder,
+            preset.seed,
+            base,
+            arguments.protocol,
+            quiet=arguments.quiet,
+            changes={**given, "accept": arguments.accept},
         )
-    outcome = resume_run(arguments.folder, watcher=make_watcher(quiet=arguments.quiet), **given)
+    outcome = resume_run(
+        arguments.folder, watcher=make_watcher(quiet=arguments.quiet), accept=arguments.accept, **given
+    )
     publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol)
+    publish_throughput(outcome.folder)
     return exit_code([outcome.interrupted], [outcome.counts.failed])

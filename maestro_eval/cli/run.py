@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maestro_eval.cli.arguments import (
     add_data,
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--preset", help="a bundled set of systems and tasks: quickstart")
     what.add_argument(
         "--policy",
-        help="who decides: openai:URL[#MODEL], router, random, fixed:EXPERT@@SKILL, or direct:EXPERT",
+        help="who decides: openai:URL[#MODEL], vllm:MODEL_OR_PATH, transformers:MODEL_OR_PATH, router, random, "
+        "fixed:EXPERT@@SKILL, or direct:EXPERT",
     )
     what.add_argument("--registry", help="a registry file, or a bundled one by name (see registry list)")
     what.add_argument("--tasks", action="append", default=[], help="task names or tags, with commas or several times")
@@ -53,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--temperature", type=float)
     sampling.add_argument("--top_p", "--top-p", type=float)
     sampling.add_argument("--max_tokens", "--max-tokens", type=positive, help="per turn")
+    sampling.add_argument(
+        "--turn-regex",
+        metavar="REGEX",
+        help="constrain every turn to this pattern (vLLM only: vllm:, or openai: to one)",
+    )
     sampling.add_argument(
         "--policy-key-env", default="", metavar="NAME", help="environment variable with the policy endpoint's key"
     )
@@ -90,12 +97,13 @@ def _run_one(arguments: argparse.Namespace) -> int:
     for flag in ("policy", "registry", "tasks"):
         if not getattr(arguments, flag):
             raise UserError(f"--{flag} is missing (or give --preset quickstart)")
-    from maestro_eval.cli.publish import publish
+    from maestro_eval.cli.publish import publish, publish_throughput
     from maestro_eval.report.progress import make_watcher
     from maestro_eval.runtime import start_run
 
     outcome = start_run(_request(arguments), arguments.out, watcher=make_watcher(quiet=arguments.quiet))
     publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol)
+    publish_throughput(outcome.folder)
     return exit_code([outcome.interrupted], [outcome.counts.failed])
 
 
@@ -114,6 +122,7 @@ _FIXED_BY_PRESET: dict[str, object] = {
     "temperature": None,
     "top_p": None,
     "max_tokens": None,
+    "turn_regex": None,
     "policy_key_env": "",
     "regime": None,
     "regime_set": [],
@@ -129,8 +138,17 @@ def _run_preset(arguments: argparse.Namespace) -> int:
     )
 
 
-def run_whole_preset(name: str, out: Path, seed: int, base: RunRequest, protocol: str, *, quiet: bool) -> int:
-    """Run what of a preset ``out`` does not hold yet, and publish the whole."""
+def run_whole_preset(
+    name: str,
+    out: Path,
+    seed: int,
+    base: RunRequest,
+    protocol: str,
+    *,
+    quiet: bool,
+    changes: Mapping[str, Any] | None = None,
+) -> int:
+    """Run what of a preset ``out`` does not hold yet, and publish the whole; ``changes`` as in ``run_preset``."""
     from maestro_eval.analysis import ContrastSpec
     from maestro_eval.cli.publish import publish
     from maestro_eval.report.progress import make_watcher
@@ -144,7 +162,7 @@ def run_whole_preset(name: str, out: Path, seed: int, base: RunRequest, protocol
     if preset.per_task:
         watcher.step(f"drawing the mini benchmarks (seed {seed})")
         data = make_mini_data(out / "data", seed, preset.per_task)
-    outcomes = list(run_preset(preset, out, data=data, seed=seed, base=base, watcher=watcher))
+    outcomes = list(run_preset(preset, out, data=data, seed=seed, base=base, watcher=watcher, changes=changes))
     ran = {system.name for system in preset.systems[: len(outcomes)]}
     contrasts = [ContrastSpec(c.system, c.baseline) for c in preset.contrasts if {c.system, c.baseline} <= ran]
     folders = [outcome.folder for outcome in outcomes]
@@ -172,12 +190,13 @@ def exit_code(interrupted: list[bool], failed: list[int]) -> int:
 
 
 def _request(arguments: argparse.Namespace) -> RunRequest:
+    from maestro_eval.policies import lasting_policy
     from maestro_eval.rollout import choose_regime
     from maestro_eval.runtime import RunRequest
     from maestro_eval.types import Sampling
 
     return RunRequest(
-        policy=arguments.policy or "",
+        policy=lasting_policy(arguments.policy or ""),
         registry=arguments.registry or "",
         tasks=split_names(arguments.tasks),
         system=arguments.name,
@@ -186,7 +205,12 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
         selection=parse_selection(arguments),
         repeats=arguments.repeats,
         seed=arguments.seed,
-        sampling=Sampling(temperature=arguments.temperature, top_p=arguments.top_p, max_tokens=arguments.max_tokens),
+        sampling=Sampling(
+            temperature=arguments.temperature,
+            top_p=arguments.top_p,
+            max_tokens=arguments.max_tokens,
+            regex=arguments.turn_regex,
+        ),
         regime=choose_regime(arguments.regime or "default", arguments.regime_set),
         executor=arguments.executor,
         workers=arguments.workers,

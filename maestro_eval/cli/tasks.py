@@ -56,10 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from maestro_eval.tasks import data_state, list_tasks
+    from maestro_eval.tasks import LMMS, check_data_names, data_state, list_tasks
 
     data = parse_data(arguments.data)
-    for entry in list_tasks([Path(folder) for folder in arguments.include_path]):
+    entries = list_tasks([Path(folder) for folder in arguments.include_path])
+    listed = {name: path for name, path in data.items() if not name.startswith(LMMS)}
+    check_data_names(listed, (entry.name for entry in entries))
+    for entry in entries:
         state = data_state(entry, data.get(entry.name, ""), probe=arguments.probe)
         print(f"{entry.name:28} {state.samples:>9}  {', '.join(entry.tags):42} {state.where}")
     return DONE

@@ -12,7 +12,7 @@ its turn and not as a call: it is counted as one, from the turn's beginning to i
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -186,22 +186,25 @@ def _until_first_call(turn: Turn) -> float:
 def _percentiles(seconds: array[float]) -> tuple[float | None, float | None, float | None]:
     if not seconds:
         return None, None, None
-    import numpy as np
+    ordered = sorted(seconds)
+    return _quantile(ordered, 0.50), _quantile(ordered, 0.95), _quantile(ordered, 0.99)
 
-    p50, p95, p99 = np.percentile(np.frombuffer(seconds), [50, 95, 99])
-    return float(p50), float(p95), float(p99)
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Between the two values around the place, in proportion."""
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
 def _covered(starts: array[float], ends: array[float]) -> float:
     """Seconds of the union of the intervals."""
-    if not starts:
-        return 0.0
-    import numpy as np
-
-    order = np.argsort(np.frombuffer(starts))
-    begun, latest = np.frombuffer(starts)[order], np.maximum.accumulate(np.frombuffer(ends)[order])
-    gaps = np.maximum(begun[1:] - latest[:-1], 0.0)
-    return float(latest[-1] - begun[0] - gaps.sum())
+    covered, reached = 0.0, float("-inf")
+    for begun, ended in sorted(zip(starts, ends, strict=True)):
+        covered += max(0.0, ended - max(begun, reached))
+        reached = max(reached, ended)
+    return covered
 
 
 def _rate(amount: float, seconds: float) -> float:

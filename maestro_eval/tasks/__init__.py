@@ -1,7 +1,7 @@
 """What is asked? Task files in lmms-eval's dialect, their data, and samples with their images."""
 
 from maestro_eval.tasks.dialect import Definition
-from maestro_eval.tasks.select import TaskEntry, list_tasks, read_data_file, select_tasks
+from maestro_eval.tasks.select import TaskEntry, check_data_names, list_tasks, read_data_file, select_tasks
 from maestro_eval.tasks.selection import check_sample_ids, check_selection, choose, read_sample_ids, rows_needed
 from maestro_eval.tasks.state import DataState, data_state
 from maestro_eval.tasks.task import LMMS, Task, TaskSpec, define, localise, open_task
@@ -13,6 +13,7 @@ __all__ = [
     "Task",
     "TaskEntry",
     "TaskSpec",
+    "check_data_names",
     "check_sample_ids",
     "check_selection",
     "choose",

@@ -45,18 +45,23 @@ def select_tasks(names: Sequence[str], *, data: Mapping[str, str], include: Sequ
             selected.setdefault(member, str(entries[member].folder))
     if not selected:
         raise UserError(f"no task named; choose from {_some(sorted(entries))}")
+    # Whether lmms-eval has a task is not known before it is opened.
+    check_data_names(data, [*selected, *entries, *(name for name in data if name.startswith(LMMS))])
     for name, path in data.items():
-        if name not in entries and name not in selected:
-            raise UserError(
-                f"--data {name}={path}: {name} is not among the selected tasks ({', '.join(selected)})"
-                f"{_meant(name, [*selected, *entries])}"
-            )
         if name in selected and not Path(path).exists():
             raise UserError(f"--data {name}={path}: no such file or folder")
     return [
         TaskSpec(name, folder, str(Path(data[name]).resolve()) if name in data else "")
         for name, folder in selected.items()
     ]
+
+
+def check_data_names(data: Mapping[str, str], tasks: Iterable[str]) -> None:
+    """UserError for data of a task that is none of ``tasks``."""
+    known = dict.fromkeys(tasks)
+    for name, path in data.items():
+        if name not in known:
+            raise UserError(f"--data {name}={path}: no task {name!r}{_meant(name, known)}")
 
 
 def read_data_file(path: Path) -> dict[str, str]:

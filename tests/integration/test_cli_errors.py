@@ -242,6 +242,20 @@ def test_why_rollouts_failed_is_printed_beneath_the_table(cli: Cli, server: Simu
     assert "2.png" in printed
 
 
+def test_causes_beyond_the_first_three_are_counted(cli: Cli, server: SimulatedServer, tmp_path: Path) -> None:
+    registry = write_registry(tmp_path / "r.yaml", server.url)
+    data = write_chartqa(tmp_path / "d", [{"question": f"{n}?", "answer": "1"} for n in range(5)])
+    for image in sorted((tmp_path / "d").glob("*.png")):
+        image.unlink()
+    assert "… and 2 more causes" in cli(*run_arguments(registry, data)).stdout
+
+
+def test_a_listing_refuses_data_of_a_task_that_does_not_exist(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("maestro_chatqa: here\n")
+    line = one_line(cli("tasks", "list", "--data", "data.yaml"), 2)
+    assert "no task 'maestro_chatqa'; did you mean maestro_chartqa" in line
+
+
 def test_strict_scores_stand_beside_the_official_ones(cli: Cli, server: SimulatedServer, tmp_path: Path) -> None:
     registry = write_registry(tmp_path / "r.yaml", server.url)
     assert cli(*run_arguments(registry, write_chartqa(tmp_path / "d", SAMPLES))).returncode == 0
