@@ -84,6 +84,8 @@ def encode_ask(ask: ModelAsk, url_of: Callable[[Image], str]) -> bytes:
         "max_tokens": sampling.max_tokens,
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
+        # vLLM's own field, which no standard one can replace: a JSON schema is not a regular expression.
+        "structured_outputs": {"regex": sampling.regex} if sampling.regex is not None else None,
     }
     body.update({name: value for name, value in settings.items() if value is not None})
     try:

@@ -1,6 +1,15 @@
-"""Who decides each turn? The orchestrator behind an endpoint, or a baseline standing in for one."""
+"""Who decides each turn? The orchestrator behind an endpoint or held in this process, or a baseline in its place."""
 
-from maestro_eval.policies.base import Policy
+from maestro_eval.policies.base import Policy, ResidentPolicy
+from maestro_eval.policies.checkpoint import lasting_policy
 from maestro_eval.policies.make import POLICY_KINDS, check_policy, make_policy, policy_address
 
-__all__ = ["POLICY_KINDS", "Policy", "check_policy", "make_policy", "policy_address"]
+__all__ = [
+    "POLICY_KINDS",
+    "Policy",
+    "ResidentPolicy",
+    "check_policy",
+    "lasting_policy",
+    "make_policy",
+    "policy_address",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from maestro_eval.types import Completion, Message, Origin, Sampling, TextPart
 
@@ -19,6 +19,23 @@ class Policy(Protocol):
     def model(self) -> str: ...
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion: ...
+
+
+@runtime_checkable
+class ResidentPolicy(Policy, Protocol):
+    """A policy that holds its model in this process: a worker opens it before the first turn, closes it at the end.
+
+    Making one costs nothing. ``open`` may take minutes; it raises UserError for what the user must mend, and
+    RolloutFailure where another machine may do better. ``lost`` becomes true when the model is gone for good:
+    every further turn fails, and only a new process helps.
+    """
+
+    @property
+    def lost(self) -> bool: ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 def texts(messages: Sequence[Message], origin: Origin) -> list[str]:

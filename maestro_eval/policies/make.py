@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 
 from maestro_eval.experts import Endpoint, ExpertClient
 from maestro_eval.policies.base import Policy
 from maestro_eval.policies.callers import CallerPolicy, FixedChooser, RandomChooser
+from maestro_eval.policies.checkpoint import Checkpoint, described, read_checkpoint, require_package
 from maestro_eval.policies.endpoints import DirectPolicy, EndpointPolicy
 from maestro_eval.policies.router import RouterChooser
+from maestro_eval.policies.transformers_policy import SETTINGS as TRANSFORMERS_SETTINGS
+from maestro_eval.policies.transformers_policy import TransformersPolicy
+from maestro_eval.policies.vllm_engine import SETTINGS as VLLM_SETTINGS
+from maestro_eval.policies.vllm_engine import VllmPolicy
 from maestro_eval.registry import Registry, resolve
-from maestro_eval.types import Regime, UserError
+from maestro_eval.types import Regime, Sampling, UserError
 
 POLICY_KINDS = {
     "openai": "openai:URL[#MODEL] — an orchestrator behind an OpenAI-compatible endpoint",
+    "vllm": "vllm:MODEL_OR_PATH[?max_model_len=4096&…] — an orchestrator held in each worker by vLLM",
+    "transformers": "transformers:MODEL_OR_PATH — the same by transformers: the reference, one turn at a time",
     "router": "router — by similarity of the question to the registry's descriptions",
     "random": "random — any expert through any skill, uniformly",
     "fixed": "fixed:EXPERT@@SKILL — always the same call",
     "direct": "direct:EXPERT — that expert alone, no orchestration",
 }
 _POLICY_TIMEOUT_S = 600.0
+_CONSTRAINABLE = ("openai", "vllm")
+_IN_PROCESS = {"vllm": VLLM_SETTINGS, "transformers": TRANSFORMERS_SETTINGS}
 
 
-def check_policy(spec: str, registry: Registry, regime: Regime | None = None) -> None:
-    """UserError (one line) for a policy argument that cannot work with this registry, or under this regime."""
+def check_policy(spec: str, registry: Registry, regime: Regime | None = None, sampling: Sampling | None = None) -> None:
+    """UserError (one line) for a policy argument that cannot work with this registry, regime or sampling."""
     kind, _, rest = spec.partition(":")
     if kind not in POLICY_KINDS:
         close = difflib.get_close_matches(kind, POLICY_KINDS, n=1)
@@ -33,6 +43,10 @@ def check_policy(spec: str, registry: Registry, regime: Regime | None = None) ->
         raise UserError(f"--policy {spec}: {kind} takes nothing after it")
     if kind == "openai" and not rest.startswith(("http://", "https://")):
         raise UserError(f"--policy {spec}: expected openai:URL, say openai:http://127.0.0.1:8000/v1")
+    if kind in _IN_PROCESS:
+        _checkpoint(spec)
+    if sampling and sampling.regex is not None and kind not in _CONSTRAINABLE:
+        raise UserError(f"--policy {spec}: --turn-regex needs an engine that constrains turns; take vllm: or openai:")
     if kind == "direct":
         _expert(spec, rest, registry)
         if regime and not regime.answer_at_first_turn:
@@ -49,7 +63,7 @@ async def make_policy(
 ) -> Policy:
     """Build the policy; UserError for a bad argument, RolloutFailure for an endpoint that does not answer.
 
-    ``openai:URL`` without ``#MODEL`` takes the endpoint's only model.
+    ``openai:URL`` without ``#MODEL`` takes the endpoint's only model. A ``ResidentPolicy`` is not open yet.
     """
     check_policy(spec, registry)
     kind, _, rest = spec.partition(":")
@@ -61,6 +75,11 @@ async def make_policy(
         return CallerPolicy(FixedChooser(*_pair(spec, rest, registry)))
     if kind == "direct":
         return DirectPolicy(client, registry, registry.experts[_expert(spec, rest, registry)])
+    if kind in _IN_PROCESS:
+        checkpoint = _checkpoint(spec)
+        # The hub may be asked for the revision.
+        model = await asyncio.to_thread(described, checkpoint)
+        return VllmPolicy(checkpoint, model) if kind == "vllm" else TransformersPolicy(checkpoint, model)
     url, _, model = rest.partition("#")
     endpoint = Endpoint(
         name="policy",
@@ -87,6 +106,13 @@ def _base_address(url: str) -> str:
     """``vllm serve`` prints an address without ``/v1``; both are taken."""
     url = url.rstrip("/")
     return url if url.endswith("/v1") else f"{url}/v1"
+
+
+def _checkpoint(spec: str) -> Checkpoint:
+    kind = spec.partition(":")[0]
+    checkpoint = read_checkpoint(spec, _IN_PROCESS[kind])
+    require_package(spec, kind, kind)
+    return checkpoint
 
 
 def _expert(spec: str, name: str, registry: Registry) -> str:

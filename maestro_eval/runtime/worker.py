@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -11,7 +13,7 @@ from msgspec import Struct
 
 from maestro_eval.experts import CallCache, ExpertClient
 from maestro_eval.journal import Finished
-from maestro_eval.policies import Policy, make_policy
+from maestro_eval.policies import Policy, ResidentPolicy, make_policy
 from maestro_eval.registry import Registry
 from maestro_eval.rollout import rollout_seed, run_rollout
 from maestro_eval.runtime.executor import WorkerFactory
@@ -67,6 +69,8 @@ class RolloutWorker:
             policy = await make_policy(
                 spec.policy, spec.registry, client, api_key_env=spec.policy_key_env, concurrency=spec.concurrency
             )
+            if isinstance(policy, ResidentPolicy):
+                await policy.open()
         except BaseException:
             await client.__aexit__(None, None, None)
             raise
@@ -101,14 +105,28 @@ class RolloutWorker:
             worker=self._name,
             isolation=self._spec.sandbox,
         )
+        if isinstance(self._policy, ResidentPolicy) and self._policy.lost and _replaceable():
+            # A worker without its model would fail every key it is given. Ray sees it die, gives its keys to the
+            # others, and starts it anew where there is room.
+            os._exit(1)
         return Finished(rollout, loaded.sample)
 
     async def close(self) -> None:
-        """Give the connections back."""
-        await self._client.__aexit__(None, None, None)
+        """Give the connections and the policy's model back."""
+        try:
+            if isinstance(self._policy, ResidentPolicy):
+                await self._policy.close()
+        finally:
+            await self._client.__aexit__(None, None, None)
 
     def _task(self, name: str) -> Task:
         # Two threads may open the same task at first; both get an equal one and the last is kept.
         if name not in self._tasks:
             self._tasks[name] = open_task(self._specs[name])
         return self._tasks[name]
+
+
+def _replaceable() -> bool:
+    """Whether this process is a Ray actor's: ended, it is started again."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None

@@ -25,13 +25,17 @@ class Timing(Struct, frozen=True):
 
 
 class Sampling(Struct, frozen=True):
-    """How a model is asked to sample. ``None`` leaves a setting to the endpoint."""
+    """How a model is asked to sample. ``None`` leaves a setting to the endpoint.
+
+    ``regex``: what a turn's whole text must match; only engines that can constrain a turn take it (vLLM's do).
+    """
 
     temperature: float | None = 0.0
     top_p: float | None = None
     max_tokens: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    regex: str | None = None
 
 
 class ExpertCall(Struct, frozen=True):

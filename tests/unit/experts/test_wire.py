@@ -80,6 +80,12 @@ def test_settings_left_to_the_endpoint_are_not_sent():
     full = sent(message, sampling=Sampling(0.5, 0.9, 7, 3, ("</answer>",)))
     assert (full["temperature"], full["top_p"], full["max_tokens"], full["seed"]) == (0.5, 0.9, 7, 3)
     assert full["stop"] == ["</answer>"]
+    assert "structured_outputs" not in full
+
+
+def test_a_pattern_is_sent_in_vllms_own_field():
+    asked = sent(Message("user", (TextPart("q"),)), sampling=Sampling(regex="a|b"))
+    assert asked["structured_outputs"] == {"regex": "a|b"}
 
 
 def test_an_image_is_encoded_once(monkeypatch):

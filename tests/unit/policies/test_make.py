@@ -4,9 +4,9 @@ import pytest
 from small_worlds import small_registry
 
 from maestro_eval.experts import ExpertClient
-from maestro_eval.policies import check_policy, make_policy
+from maestro_eval.policies import ResidentPolicy, check_policy, make_policy, policy_address
 from maestro_eval.policies.callers import CallerPolicy
-from maestro_eval.types import Regime, UserError
+from maestro_eval.types import Regime, Sampling, UserError
 
 
 @pytest.fixture
@@ -74,3 +74,24 @@ async def test_baselines_are_made_without_an_endpoint(registry):
         assert (await make_policy("openai:http://127.0.0.1:9#m", registry, client)).model == "m"
         with pytest.raises(UserError, match="did you mean"):
             await make_policy("ruoter", registry, client)
+
+
+@pytest.mark.parametrize("spec", ["router", "transformers:Qwen/Qwen3-VL-4B-Instruct", "direct:reader"])
+def test_only_engines_that_can_constrain_a_turn_are_asked_to(registry, spec, monkeypatch):
+    monkeypatch.setattr("maestro_eval.policies.make.require_package", lambda *_: None)
+    check_policy(spec, registry, sampling=Sampling())
+    with pytest.raises(UserError, match="--turn-regex needs an engine that constrains turns; take vllm: or openai:"):
+        check_policy(spec, registry, sampling=Sampling(regex="a"))
+    check_policy("openai:http://127.0.0.1:9#m", registry, sampling=Sampling(regex="a"))
+
+
+@pytest.mark.parametrize("kind", ["vllm", "transformers"])
+async def test_a_policy_with_its_own_model_is_made_without_loading_it(registry, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("maestro_eval.policies.make.require_package", lambda *_: None)
+    (tmp_path / "config.json").write_text("{}")
+    async with ExpertClient() as client:
+        policy = await make_policy(f"{kind}:{tmp_path}?max_model_len=64", registry, client)
+    assert isinstance(policy, ResidentPolicy)
+    assert (policy.model, policy.lost) == (str(tmp_path), False)
+    assert policy_address(f"{kind}:{tmp_path}") is None
+    await policy.close()

@@ -1,0 +1,182 @@
+"""A policy whose model is held in this process by transformers: the reference, not the fast path.
+
+One turn at a time, without batching: what a checkpoint says here is what its authors' code makes of it, to compare
+an engine with. Every other checkpoint-backed run is better off with ``vllm:`` or an endpoint.
+
+A turn that cannot be generated (a prompt too long, no memory, an image that the processor refuses) is a
+``RolloutFailure`` of the policy, one line; the next turn begins afresh. Code that a checkpoint brings is never run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from msgspec import Struct
+
+from maestro_eval.policies.chat import Chat, Placeholders, chat_of, one_line, open_image, render
+from maestro_eval.policies.checkpoint import Checkpoint, Value
+from maestro_eval.types import Completion, Message, RolloutFailure, Sampling, Usage, UserError
+
+SETTINGS: Mapping[str, type[Value]] = {
+    "revision": str,
+    "dtype": str,
+    "device_map": str,
+    "attn_implementation": str,
+    "max_model_len": int,
+}
+
+
+class _Loaded(Struct, frozen=True):
+    """A checkpoint in memory. ``context`` is how many tokens a prompt and its turn may have together."""
+
+    model: Any
+    processor: Any
+    placeholders: Placeholders
+    context: int
+
+    @property
+    def tokenizer(self) -> Any:
+        return getattr(self.processor, "tokenizer", self.processor)
+
+
+class TransformersPolicy:
+    """One checkpoint, loaded by ``open``, that generates one turn at a time."""
+
+    def __init__(self, checkpoint: Checkpoint, model: str = "") -> None:
+        self._checkpoint = checkpoint
+        self._model = model or checkpoint.model
+        # One thread: torch's random state is the process's, and a turn's seed must hold until its end.
+        self._thread = ThreadPoolExecutor(1, "transformers-policy")
+        self._loaded: _Loaded | None = None
+
+    @property
+    def model(self) -> str:
+        return self._model
+
+    @property
+    def lost(self) -> bool:
+        """Never: there is no engine that could die without this process."""
+        return False
+
+    async def open(self) -> None:
+        """Load the checkpoint; UserError when it cannot be."""
+        if self._loaded is None:
+            self._loaded = await self._in_thread(_load, self._checkpoint)
+
+    async def close(self) -> None:
+        """Let go of the model."""
+        self._loaded = None
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        await self.open()
+        assert self._loaded is not None
+        completion: Completion = await self._in_thread(_generate, self._loaded, messages, sampling)
+        return completion
+
+    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+
+def _load(checkpoint: Checkpoint) -> _Loaded:
+    import torch
+    import transformers
+
+    settings = dict(checkpoint.settings)
+    limit = settings.pop("max_model_len", None)
+    revision = settings.get("revision")
+    on_gpu = torch.cuda.is_available()
+    # bfloat16 is slow on most CPUs, and less exact than what a reference should be.
+    settings.setdefault("dtype", "bfloat16" if on_gpu else "float32")
+    # A map of devices needs accelerate; one device does not.
+    if on_gpu and importlib.util.find_spec("accelerate"):
+        settings.setdefault("device_map", "auto")
+    try:
+        processor = transformers.AutoProcessor.from_pretrained(
+            checkpoint.model, revision=revision, trust_remote_code=False
+        )
+        model = transformers.AutoModelForImageTextToText.from_pretrained(
+            checkpoint.model, trust_remote_code=False, **settings
+        )
+        if "device_map" not in settings:
+            model = model.to("cuda" if on_gpu else "cpu")
+    except Exception as error:  # whatever is wrong with a checkpoint, an address or a setting, the user mends it
+        raise UserError(f"--policy transformers:{checkpoint.model}: cannot be loaded ({one_line(error)})") from error
+    text = model.config.get_text_config()
+    context = min(int(limit or text.max_position_embeddings), int(text.max_position_embeddings))
+    return _Loaded(model.eval(), processor, Placeholders.of(processor), context)
+
+
+def _generate(loaded: _Loaded, messages: Sequence[Message], sampling: Sampling) -> Completion:
+    """One turn, in the policy's own thread."""
+    import torch
+
+    if sampling.regex is not None:
+        raise RolloutFailure("policy", "transformers cannot constrain a turn to a pattern")
+    as_text = not hasattr(loaded.processor, "image_processor")
+    chat = chat_of(messages, loaded.placeholders, as_text=as_text)
+    try:
+        inputs = _inputs(loaded, chat)
+        length = int(inputs["input_ids"].shape[1])
+        room = loaded.context - length
+        if room < 1:
+            raise RolloutFailure("policy", f"the prompt has {length} tokens, the model's context {loaded.context}")
+        limit = min(room, sampling.max_tokens or room)
+        torch.manual_seed(sampling.seed or 0)
+        with torch.inference_mode():
+            tokens = loaded.model.generate(
+                **inputs.to(loaded.model.device, loaded.model.dtype),
+                **_settings(loaded.model.generation_config, sampling),
+                max_new_tokens=limit,
+                tokenizer=loaded.tokenizer,
+            )[0, length:].tolist()
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise RolloutFailure("policy", f"out of memory: {one_line(error)}") from error
+    except RolloutFailure:
+        raise
+    except Exception as error:  # a processor's or a model's surprise at this prompt fails its rollout, not the run
+        raise RolloutFailure("policy", one_line(error)) from error
+    return _completion(loaded, tokens, limit, sampling, Usage(length, len(tokens)))
+
+
+def _inputs(loaded: _Loaded, chat: Chat) -> Any:
+    prompt = render(chat, loaded.processor)
+    images = {"images": [open_image(image) for image in chat.images]} if chat.images else {}
+    # The template has written the special tokens of a beginning already.
+    return loaded.processor(text=[prompt], add_special_tokens=False, return_tensors="pt", **images)
+
+
+def _settings(defaults: Any, sampling: Sampling) -> dict[str, Any]:
+    """Our sampling in the words of ``generate``; what is ``None`` stays the checkpoint's own default."""
+    given = defaults.to_diff_dict()
+    settings: dict[str, Any] = {"stop_strings": list(sampling.stop)} if sampling.stop else {}
+    if sampling.temperature == 0 or (sampling.temperature is None and not given.get("do_sample")):
+        return {**settings, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    settings["do_sample"] = True
+    # transformers would cut to 50 candidates where neither we nor the checkpoint say so; no endpoint does.
+    settings["top_k"] = given.get("top_k", 0)
+    if sampling.temperature is not None:
+        settings["temperature"] = sampling.temperature
+    if sampling.top_p is not None:
+        settings["top_p"] = sampling.top_p
+    return settings
+
+
+def _completion(loaded: _Loaded, tokens: list[int], limit: int, sampling: Sampling, usage: Usage) -> Completion:
+    # Bytes of a character that the limit cut off are no text; a server leaves them out, too.
+    text: str = loaded.tokenizer.decode(tokens, skip_special_tokens=True).rstrip("\ufffd")
+    # A stop string is in the tokens (and may be followed by the rest of its last one); a server leaves it out.
+    cuts = [at for stop in sampling.stop if (at := text.find(stop)) >= 0]
+    if cuts:
+        return Completion(text[: min(cuts)], "stop", usage)
+    ended = bool(tokens) and tokens[-1] in _ends(loaded.model.generation_config.eos_token_id)
+    return Completion(text, "stop" if ended or len(tokens) < limit else "length", usage)
+
+
+def _ends(eos: int | list[int] | None) -> list[int]:
+    return [] if eos is None else [eos] if isinstance(eos, int) else eos

@@ -1,0 +1,243 @@
+"""A policy whose model is held in this process by vLLM's asynchronous engine: the fast path without a server.
+
+One engine a worker. Turns of all rollouts under way are batched together by it, and the prefix that a turn shares
+with the one before is kept in its cache; images are named by their SHA-256, so that each is processed once. A
+prompt reaches the model as it would through vLLM's own server.
+
+What the engine refuses (a prompt too long, too many images, a pattern it cannot compile) is a ``RolloutFailure`` of
+the policy, one line. An engine that dies makes the policy ``lost``: what becomes of the process is its owner's affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from maestro_eval.policies.chat import Placeholders, chat_of, one_line, open_image, render
+from maestro_eval.policies.checkpoint import Checkpoint, Value
+from maestro_eval.types import Completion, Message, RolloutFailure, Sampling, Usage, UserError
+
+# The engine's own names, but for `images`: how many a prompt may have.
+SETTINGS: Mapping[str, type[Value]] = {
+    "max_model_len": int,
+    "max_num_seqs": int,
+    "max_num_batched_tokens": int,
+    "tensor_parallel_size": int,
+    "gpu_memory_utilization": float,
+    "kv_cache_dtype": str,
+    "enable_prefix_caching": bool,
+    "enforce_eager": bool,
+    "dtype": str,
+    "quantization": str,
+    "revision": str,
+    "images": int,
+}
+_IMAGES = 16
+
+_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1"}
+_CPU_ENVIRONMENT = {
+    # In GB. By itself vLLM takes a large part of the machine's memory.
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    # Tracing costs more than it saves at the sizes that a CPU serves.
+    "TORCHDYNAMO_DISABLE": "1",
+}
+_CPU_SETTINGS: Mapping[str, Value] = {"enforce_eager": True, "max_num_seqs": 8}
+
+
+class _Engine(Struct, frozen=True):
+    """An engine that runs, and what turns messages into its prompts."""
+
+    llm: Any
+    processor: Any
+    placeholders: Placeholders
+    defaults: dict[str, Any]
+    context: int
+
+    @property
+    def tokenizer(self) -> Any:
+        return getattr(self.processor, "tokenizer", self.processor)
+
+
+class VllmPolicy:
+    """One checkpoint in one engine, started by ``open``."""
+
+    def __init__(self, checkpoint: Checkpoint, model: str = "") -> None:
+        self._checkpoint = checkpoint
+        self._model = model or checkpoint.model
+        self._engine: _Engine | None = None
+        self._lost = False
+        self._numbers = itertools.count()
+
+    @property
+    def model(self) -> str:
+        return self._model
+
+    @property
+    def lost(self) -> bool:
+        """Whether the engine died."""
+        return self._lost
+
+    async def open(self) -> None:
+        """Start the engine. UserError for a checkpoint or a setting it does not take, RolloutFailure otherwise."""
+        if self._engine is None:
+            self._engine = await _start(self._checkpoint)
+
+    async def close(self) -> None:
+        """Stop the engine and its processes."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await asyncio.to_thread(engine.llm.shutdown)
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        if self._engine is None:
+            raise RolloutFailure("policy", "the engine is not running")
+        engine = self._engine
+        # Templates and pixels take their time; the engine's loop is this one.
+        prompt = await asyncio.to_thread(_prompt, engine, messages)
+        request = f"{os.getpid()}-{next(self._numbers)}"
+        try:
+            output = await _last(engine.llm.generate(prompt, _parameters(engine, prompt, sampling), request))
+        except RolloutFailure:
+            raise
+        except Exception as error:  # the engine's refusals have no common type; what it says of them is recorded
+            self._lost = self._lost or bool(engine.llm.errored)
+            reason = one_line(_root(error))
+            detail = f"the engine died ({reason})" if self._lost else reason
+            raise RolloutFailure("policy", detail) from error
+        return _completion(output)
+
+
+async def _start(checkpoint: Checkpoint) -> _Engine:
+    # Imports of many seconds, in which the loop may not stand still; the engine itself must be made in its loop.
+    await asyncio.to_thread(_import)
+    from transformers import AutoProcessor
+    from vllm import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    where = f"--policy vllm:{checkpoint.model}"
+    try:
+        config = AsyncEngineArgs(**_arguments(checkpoint)).create_engine_config()
+        processor = await asyncio.to_thread(
+            AutoProcessor.from_pretrained,
+            checkpoint.model,
+            revision=checkpoint.settings.get("revision"),
+            trust_remote_code=False,
+        )
+    except Exception as error:  # whatever is wrong with a checkpoint, an address or a setting, the user mends it
+        raise UserError(f"{where}: not what vLLM can serve ({one_line(error)})") from error
+    try:
+        with _deaf_to_interrupts():
+            llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+    except Exception as error:  # no memory, no device, a sick machine: another may do better
+        raise RolloutFailure("policy", f"{where}: the engine did not start ({one_line(error)})") from error
+    return _Engine(
+        llm=llm,
+        processor=processor,
+        placeholders=Placeholders.of(processor),
+        defaults=config.model_config.get_diff_sampling_param(),
+        context=config.model_config.max_model_len,
+    )
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started within never see Ctrl-C, which a terminal sends to all of a run's processes.
+
+    The engine would end at once, and with it the rollouts that the first Ctrl-C lets finish. It ends with us anyway.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _root(error: BaseException) -> BaseException:
+    """The first of a chain of errors: the engine wraps what happened in words that say only where."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _import() -> None:
+    """Import the engine, with defaults in the environment that it reads then; what the user has set stays."""
+    import torch
+
+    settings = _ENVIRONMENT if torch.cuda.is_available() else {**_ENVIRONMENT, **_CPU_ENVIRONMENT}
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    import transformers  # noqa: F401
+    import vllm.v1.engine.async_llm  # noqa: F401
+
+
+def _arguments(checkpoint: Checkpoint) -> dict[str, Any]:
+    from vllm.platforms import current_platform
+
+    settings: dict[str, Any] = {**(_CPU_SETTINGS if current_platform.is_cpu() else {}), **checkpoint.settings}
+    images = settings.pop("images", _IMAGES)
+    return {
+        "model": checkpoint.model,
+        "trust_remote_code": False,
+        "limit_mm_per_prompt": {"image": images, "video": 0},
+        "disable_log_stats": True,
+        "enable_log_requests": False,
+        **settings,
+    }
+
+
+def _prompt(engine: _Engine, messages: Sequence[Message]) -> dict[str, Any]:
+    chat = chat_of(messages, engine.placeholders, as_text=not hasattr(engine.processor, "image_processor"))
+    # The template has written the special tokens of a beginning already.
+    tokens = engine.tokenizer.encode(render(chat, engine.processor), add_special_tokens=False)
+    prompt: dict[str, Any] = {"prompt_token_ids": tokens}
+    if chat.images:
+        prompt["multi_modal_data"] = {"image": [open_image(image) for image in chat.images]}
+        prompt["multi_modal_uuids"] = {"image": [image.ref.sha256 for image in chat.images]}
+    return prompt
+
+
+def _parameters(engine: _Engine, prompt: Mapping[str, Any], sampling: Sampling) -> Any:
+    """Our sampling in vLLM's words; what is ``None`` is the checkpoint's own default, as in vLLM's server."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+    length = len(prompt["prompt_token_ids"])
+    if length >= engine.context:
+        raise RolloutFailure("policy", f"the prompt has {length} tokens, the engine's context {engine.context}")
+    given = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}
+    settings = {**engine.defaults, **{name: value for name, value in given.items() if value is not None}}
+    # The images' tokens are not counted yet; the engine ends a turn at the context's end in any case.
+    settings["max_tokens"] = min(settings.get("max_tokens") or engine.context, engine.context - length)
+    return SamplingParams(
+        **settings,
+        seed=sampling.seed,
+        stop=list(sampling.stop),
+        structured_outputs=None if sampling.regex is None else StructuredOutputsParams(regex=sampling.regex),
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+async def _last(outputs: Any) -> Any:
+    """The finished output; a rollout that is cancelled meanwhile takes its request with it."""
+    last = None
+    async with contextlib.aclosing(outputs):
+        async for output in outputs:
+            last = output
+    return last
+
+
+def _completion(output: Any) -> Completion:
+    if output is None:
+        raise RolloutFailure("policy", "the engine gave no output")
+    (said,) = output.outputs
+    if said.finish_reason not in ("stop", "length"):
+        raise RolloutFailure("policy", f"the engine broke the turn off ({said.finish_reason})")
+    usage = Usage(len(output.prompt_token_ids or ()), len(said.token_ids))
+    return Completion(said.text, said.finish_reason, usage)

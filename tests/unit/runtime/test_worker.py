@@ -1,0 +1,88 @@
+"""A worker and the policy that it holds."""
+
+import pytest
+from small_worlds import loaded_sample, small_registry
+
+from maestro_eval.rollout import settle_sampling
+from maestro_eval.runtime import worker as worker_module
+from maestro_eval.runtime.worker import RolloutWorker, WorkerSpec
+from maestro_eval.types import Failed, Regime, RolloutFailure, RolloutKey, Sampling
+
+
+class DyingPolicy:
+    """Its engine dies in its first turn."""
+
+    model = "dying"
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.events: list[str] = []
+
+    async def open(self) -> None:
+        self.events.append("open")
+
+    async def close(self) -> None:
+        self.events.append("close")
+
+    async def generate(self, messages, sampling):
+        self.lost = True
+        raise RolloutFailure("policy", "the engine died")
+
+
+class OneTask:
+    def load(self, sample_id):
+        return loaded_sample()
+
+
+@pytest.fixture
+def policy(monkeypatch):
+    made = DyingPolicy()
+
+    async def make(*_, **__):
+        return made
+
+    monkeypatch.setattr(worker_module, "make_policy", make)
+    monkeypatch.setattr(RolloutWorker, "_task", lambda self, name: OneTask())
+    return made
+
+
+@pytest.fixture
+async def worker(policy, tmp_path):
+    spec = WorkerSpec(
+        registry=small_registry(tmp_path),
+        policy="vllm:somewhere",
+        policy_key_env="",
+        tasks=(),
+        regime=Regime(),
+        sampling=settle_sampling(Sampling(), Regime()),
+        system="Decide.",
+        seed=0,
+        concurrency=1,
+    )
+    started = await RolloutWorker.start(spec, "w")
+    yield started
+    await started.close()
+
+
+async def test_a_policys_model_is_opened_with_the_worker_and_closed_with_it(worker, policy):
+    assert policy.events == ["open"]
+    await worker.close()
+    assert policy.events == ["open", "close"]
+
+
+async def test_without_a_replacement_a_dead_engine_fails_its_rollouts(worker):
+    finished = await worker.run(RolloutKey("signs", "s1"))
+    assert finished.rollout.outcome == Failed("policy", "the engine died")
+
+
+async def test_where_it_is_replaced_a_worker_without_its_engine_ends_its_process(worker, monkeypatch):
+    class EndedError(Exception):
+        pass
+
+    def end(code):
+        raise EndedError(code)
+
+    monkeypatch.setattr(worker_module, "_replaceable", lambda: True)
+    monkeypatch.setattr(worker_module.os, "_exit", end)
+    with pytest.raises(EndedError):
+        await worker.run(RolloutKey("signs", "s1"))
