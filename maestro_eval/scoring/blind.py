@@ -10,7 +10,18 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from maestro_eval.scoring.extract import Manner, braced_number, character, final_answer, number, numbers, spoken, yes_no
+from maestro_eval.scoring.doubt import undenied
+from maestro_eval.scoring.extract import (
+    Manner,
+    braced_number,
+    character,
+    final_answer,
+    half_width,
+    number,
+    spoken,
+    stated_numbers,
+    yes_no,
+)
 
 _Form = Literal["number", "yes_no", "letter", "pair"]
 
@@ -48,7 +59,7 @@ def blind_reading(task: str, text: str, manner: Manner) -> str | None:
     if manner == "strict":
         return _strict(form, text.strip())
     lenient = {"number": _number, "yes_no": _yes_no, "letter": _letter, "pair": _pair}[form]
-    return lenient(text)
+    return lenient(half_width(text))
 
 
 def _form(task: str) -> _Form:
@@ -73,9 +84,9 @@ def _number(text: str) -> str | None:
     answer = final_answer(text)
     read = number(answer) or braced_number(answer) or braced_number(spoken(text))
     if read is None:
-        found = numbers(answer)
+        found = stated_numbers(answer)
         # "3 crossings in this one": a digit is a count more surely than a word is.
-        digits = [each for each in found if not each.text.isalpha()]
+        digits = [each for each in found if each is None or not each.text.isalpha()]
         read = digits[-1] if digits else found[-1] if found else None
     return None if read is None or read.integer is None else str(read.integer)
 
@@ -93,18 +104,23 @@ def _letter(text: str) -> str | None:
 def _pair(text: str) -> str | None:
     answer = final_answer(text)
     for rows, columns in ((_ROWS_BEHIND, _COLUMNS_BEHIND), (_ROWS_BEFORE, _COLUMNS_BEFORE)):
-        named = rows.search(answer), columns.search(answer)
-        if named[0] and named[1]:
-            return _joined([named[0].group(1), named[1].group(1)])
-    braces = _BRACES.findall(answer)
+        named = [_named(answer, pattern) for pattern in (rows, columns)]
+        if all(named):
+            # Of several numbers of rows none is meant more than another.
+            return _joined([each.pop() for each in named]) if all(len(each) == 1 for each in named) else None
+    braces = [match.group(1) for match in undenied(_BRACES, answer)]
     if len(braces) == 2:
         return _joined(braces)
     for pattern in (_BRACKETS, _TIMES):
-        pairs = pattern.findall(answer)
+        pairs = [match.groups() for match in undenied(pattern, answer)]
         if pairs:
             return _joined(list(pairs[-1]))
-    digits = _DIGITS.findall(answer)
+    digits = [match.group() for match in undenied(_DIGITS, answer)]
     return _joined(digits) if len(digits) == 2 else None
+
+
+def _named(answer: str, pattern: re.Pattern[str]) -> set[str]:
+    return {match.group(1) for match in undenied(pattern, answer)}
 
 
 def _joined(pair: list[str]) -> str:

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from maestro_eval.scoring.extract import (
     Number,
     final_answer,
+    half_width,
     lone_letter,
     number,
-    numbers,
+    number_form,
     option_letter,
     spoken,
+    stated_numbers,
 )
-from maestro_eval.scoring.options import choice_letter
-from maestro_eval.scoring.symbolic import Equivalence, bare_expression, equivalent
+from maestro_eval.scoring.options import choice_letter, plain_value
+from maestro_eval.scoring.symbolic import Equivalence, bare_expression, equivalent, without_unit
 from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.types import Protocol, Sample
 
@@ -51,7 +53,7 @@ def math_answer(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
     if protocol == "strict":
         return _valued(answer.strip(), sample.targets, decimals=None)
     whole = _valued(answer.strip(), sample.targets, decimals=_DECIMALS)
-    stated = final_answer(answer)
+    stated = final_answer(half_width(answer))
     if whole.value == 1.0 or stated == answer.strip():
         return whole
     return _valued(stated, sample.targets, decimals=_DECIMALS)
@@ -62,7 +64,7 @@ def mathvista_answer(sample: Sample, answer: str, protocol: Protocol) -> Verdict
     if sample.choices or sample.fields.get("question_type") == "multi_choice":
         return _chosen_text(sample, answer, protocol)
     kind = sample.fields.get("answer_type", "text")
-    reading = answer.strip() if protocol == "strict" else final_answer(answer)
+    reading = answer.strip() if protocol == "strict" else final_answer(half_width(answer))
     if kind in ("integer", "float"):
         places = _precision(sample.fields.get("precision", "")) if kind == "float" else None
         read = _only_number(reading, protocol)
@@ -97,7 +99,7 @@ def _chosen(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
         return Verdict(float(alone in wanted), alone)
     if protocol == "strict":
         return Verdict(0.0, note="no option")
-    stated = bare_expression(final_answer(answer))
+    stated = bare_expression(final_answer(half_width(answer)))
     letter = _letter_for(stated, sample.choices)
     if letter:
         return Verdict(float(letter in wanted), letter)
@@ -117,18 +119,21 @@ def _chosen_by_value(sample: Sample, answer: str, wanted: set[str]) -> Verdict:
     return _without_match(checks, "no option")
 
 
-def _valued(answer: str, targets: Iterable[str], decimals: int | None) -> Verdict:
+def _valued(answer: str, targets: Sequence[str], decimals: int | None) -> Verdict:
     if not answer:
         return Verdict(0.0, note="empty answer")
-    extracted = _normal_form(answer)
     checks = []
     for target in targets:
         check = equivalent(answer, target, decimals=decimals, limit_s=_LIMIT_S)
         if check.result == "same":
-            return Verdict(1.0, extracted)
+            # All that is equal to it is one answer where repeats are put to a vote.
+            return Verdict(1.0, _normal_form(target))
         checks.append(check)
     verdict = _without_match(checks, "")
-    return Verdict(verdict.value, extracted, verdict.note)
+    bare = bare_expression(answer)
+    form = _normal_form(without_unit(bare, "".join(targets)))
+    taken = form in map(_normal_form, targets)
+    return Verdict(verdict.value, _without_spaces(bare) if taken else form, verdict.note)
 
 
 def _without_match(checks: list[Equivalence], note: str) -> Verdict:
@@ -144,7 +149,7 @@ def _without_match(checks: list[Equivalence], note: str) -> Verdict:
 
 def _chosen_text(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
     texts = {_without_spaces(text) for text in (_target_texts(sample) or sample.targets)}
-    reading = answer.strip() if protocol == "strict" else final_answer(answer)
+    reading = answer.strip() if protocol == "strict" else final_answer(half_width(answer))
     chosen = next((choice for choice in sample.choices if choice.strip() == reading), None)
     if chosen is None:
         letter = _letter_alone(answer) or (_letter_for(reading, sample.choices) if protocol == "official" else None)
@@ -182,7 +187,7 @@ def _only_number(reading: str, protocol: Protocol) -> Number | None:
     whole = number(reading)
     if whole is not None or protocol == "strict":
         return whole
-    found = numbers(reading)
+    found = stated_numbers(reading)
     # Which of several would be a guess; the authors have a model choose.
     return found[0] if len(found) == 1 else None
 
@@ -210,10 +215,8 @@ def _normal_form(answer: str) -> str:
     letter = lone_letter(bare)
     if letter:
         return letter.upper()
-    read = number(bare)
-    if read is None:
-        return _without_spaces(bare)
-    return _plain(read.value * 100) + "%" if read.percent else _plain(read.value)
+    value = plain_value(bare)
+    return _without_spaces(bare) if value is None else number_form(value)
 
 
 def _plain(value: float) -> str:

@@ -23,12 +23,13 @@ from maestro_eval.scoring.extract import (
     Manner,
     Number,
     final_answer,
+    half_width,
     lone_letter,
     number,
     number_form,
-    numbers,
     option_letter,
     spoken,
+    stated_numbers,
     yes_no,
 )
 from maestro_eval.scoring.lmms_score import lmms_score
@@ -98,7 +99,8 @@ def integer(sample: Sample, answer: str, manner: Manner) -> Verdict:
         bare = answer.strip()
         read = number(bare) if _INTEGER.fullmatch(bare) else None
     else:
-        read = next((found for found in numbers(final_answer(answer)) if _count(found) is not None), None)
+        stated = stated_numbers(final_answer(half_width(answer)))
+        read = next((found for found in stated if found is None or _count(found) is not None), None)
     count = _count(read) if read else None
     if count is None:
         return Verdict(0.0, note="no integer")
@@ -119,7 +121,7 @@ def option(sample: Sample, answer: str, manner: Manner) -> Verdict:
     if not targets:
         return _free_form(sample, answer, manner)
     if letter is None and manner == "official":
-        letter = _chosen_letter(final_answer(answer), sample.choices)
+        letter = _chosen_letter(final_answer(half_width(answer)), sample.choices)
     if letter is None:
         return Verdict(0.0, note="no option")
     return Verdict(float(letter.upper() in targets), letter.upper())
@@ -216,7 +218,7 @@ def _shown(verdict: Verdict) -> Verdict:
 
 def _readings(answer: str, manner: Manner) -> list[str]:
     whole = answer.strip()
-    return [whole] if manner == "strict" else [whole, final_answer(answer)]
+    return [whole] if manner == "strict" else [whole, final_answer(half_width(answer))]
 
 
 def _numeric_form(reading: str) -> str:

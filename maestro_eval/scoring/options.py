@@ -49,8 +49,14 @@ def choice_letter(answer: str, choices: tuple[str, ...]) -> str | None:
 
 def value_form(answer: str) -> str:
     """The answer in one normal form: its value where it is one ("x = 135°" is ``135``), else its folded text."""
-    value = _value(answer)
-    return _fold(answer) if value is None else number_form(value.amount)
+    value = plain_value(answer)
+    return _fold(answer) if value is None else number_form(value)
+
+
+def plain_value(text: str) -> float | None:
+    """The value of a number, fraction or root of plain numbers, with an unknown or a unit or without."""
+    value = _value(text)
+    return None if value is None else value.amount
 
 
 def _fold(text: str) -> str:
@@ -61,6 +67,7 @@ def _fold(text: str) -> str:
 
 def _equal_behind_letter(answer: str, index: int, choice: str) -> bool:
     head, _, rest = answer.strip().partition(" ")
+    head, rest = head.strip("()[]*.,:;"), rest.lstrip("-\u2013\u2014: ")
     return head == chr(ord("A") + index) and bool(_fold(choice)) and _fold(rest) == _fold(choice)
 
 

@@ -60,6 +60,9 @@ _SPELLED = str.maketrans(
         "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\n": " ", "\t": " ",
     }
 )  # fmt: skip
+_PERCENT_UNIT = "\\%"
+_THOUSANDS = re.compile(r"(?<=[0-9])(?:,|\{,\})(?=[0-9]{3}(?![0-9]))")
+_SIZES = re.compile(r"\\(?:left|right|big|Big)(?![A-Za-z])|\s+")
 _CALCULATION = re.compile(r"[0-9\\]")
 _LETTERS = re.compile(r"[A-Za-z]{3,}")
 
@@ -80,10 +83,12 @@ def equivalent(answer: str, target: str, *, decimals: int | None = None, limit_s
     r"""Whether ``answer`` is ``target`` in value; ``$…$``, ``\boxed{…}``, units and degrees around them do not count.
 
     Plain numbers are equal exactly, decimals against expressions to six places; with ``decimals`` also when both
-    round to the same value at that many places. ``50%`` is 50 and 0.5. Words are equal only as text. Texts of more
-    than 400 characters are not parsed. Never raises for any text.
+    round to the same value at that many places. ``50%`` is 0.5; LaTeX's ``50\%`` is 50 (`without_unit`). Words are
+    equal only as text, a pair is no set and a ratio ``3:4`` no fraction. Texts of more than 400 characters are not
+    parsed. Never raises for any text.
     """
     given, wanted = bare_expression(answer), bare_expression(target)
+    given = without_unit(given, wanted)
     if not given or not wanted:
         return Equivalence("undecided", "not parsed")
     if _folded(given) == _folded(wanted):
@@ -95,7 +100,18 @@ def equivalent(answer: str, target: str, *, decimals: int | None = None, limit_s
         return Equivalence("undecided", "not parsed")
     if any(_LETTERS.search(text) and not _CALCULATION.search(text) for text in (given, wanted)):
         return Equivalence("different", "words")
+    if not _of_one_kind(given, wanted):
+        return Equivalence("different", "kinds")
     return _checker.check(_Request(_latex(given), _latex(wanted), decimals, max(limit_s, 0.01)))
+
+
+def without_unit(answer: str, target: str) -> str:
+    r"""``answer`` without a ``\%`` at its end, which MathVision's authors drop as a unit, where ``target`` has none.
+
+    A plain ``%`` divides by 100 there as here.
+    """
+    bare = answer.rstrip()
+    return bare.removesuffix(_PERCENT_UNIT).rstrip() if "%" not in target else bare
 
 
 def bare_expression(text: str) -> str:
@@ -129,12 +145,9 @@ def _folded(text: str) -> str:
 
 
 def _same_number(given: Number, wanted: Number, decimals: int | None) -> bool:
-    readings = [given.value] if given.percent == wanted.percent else [given.value, _hundredfold(given, wanted)]
-    return any(
-        _close(reading, wanted.value)
-        or (decimals is not None and round(reading, decimals) == round(wanted.value, decimals))
-        for reading in readings
-    )
+    if _close(given.value, wanted.value):
+        return True
+    return decimals is not None and round(given.value, decimals) == round(wanted.value, decimals)
 
 
 def _close(left: float, right: float) -> bool:
@@ -143,9 +156,33 @@ def _close(left: float, right: float) -> bool:
     return math.isclose(left, right, rel_tol=_FLOAT_NOISE)
 
 
-def _hundredfold(given: Number, wanted: Number) -> float:
-    # One of the two has a percent sign, which its value was divided by: here it is read as if it had none.
-    return given.value * 100 if given.percent else given.value / 100 if wanted.percent else given.value
+def _of_one_kind(given: str, wanted: str) -> bool:
+    # math-verify takes "5, 5" for 5, a set for a pair, and "3:4" for a fraction.
+    if (":" in given) != (":" in wanted):
+        return False
+    (ours, is_pair), (theirs, is_wanted_pair) = _listed(given), _listed(wanted)
+    return ours == theirs and (ours == 1 or is_pair == is_wanted_pair)
+
+
+def _listed(text: str) -> tuple[int, bool]:
+    """How many members a list has that is written with commas, and whether it is in round brackets: a pair, a point."""
+    bare = _SIZES.sub("", text)
+    _, _, behind = bare.rpartition("=")
+    bare = behind if behind[:1] in ("(", "[", "\\") else bare
+    inside = bare.replace("\\{", "{").replace("\\}", "}")
+    whole = inside[:1] in ("(", "[", "{") and inside[-1:] in (")", "]", "}") and _depths(inside)[:-1].count(0) == 0
+    inside = inside[1:-1] if whole else _THOUSANDS.sub("", inside)
+    commas = sum(sign == "," and depth == 0 for sign, depth in zip(inside, _depths(inside), strict=True))
+    return commas + 1, whole and bare[0] == "(" and bare[-1] == ")"
+
+
+def _depths(text: str) -> list[int]:
+    """How deep in brackets each character stands; a bracket's own end is outside of it."""
+    depths, depth = [], 0
+    for sign in text:
+        depth += (sign in "([{") - (sign in ")]}")
+        depths.append(depth)
+    return depths
 
 
 def _latex(text: str) -> str:

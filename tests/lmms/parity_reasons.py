@@ -116,6 +116,18 @@ REASONS = (
         lambda difference: difference.only_ours and difference.case.said in difference.case.sample.choices,
     ),
     Reason(
+        "full-width",
+        ("geometry3k", "erqa", "vstar_bench"),
+        "Full-width letters, digits and punctuation are read as the usual ones.",
+        lambda difference: difference.only_ours and difference.case.ours == "\uff21",
+    ),
+    Reason(
+        "last-line",
+        ("mathvision_test",),
+        "A letter alone on the last line is the choice; lmms-eval knows one alone on the first.",
+        lambda difference: difference.only_ours and "\n" in difference.case.saying,
+    ),
+    Reason(
         "small-letter",
         ("erqa",),
         "A small letter that stands for an option counts; lmms-eval wants capitals.",
@@ -152,24 +164,6 @@ REASONS = (
         ("slake_en", "vlmsareblind"),
         "A yes or no may be explained or marked; lmms-eval wants the word alone.",
         _explained_yes,
-    ),
-    Reason(
-        "percent-is-a-unit",
-        ("mathvision_test",),
-        "A percent sign is dropped as a unit is where the target has none; to lmms-eval the answer is no number then.",
-        lambda difference: difference.only_ours and "%" in difference.case.said,
-    ),
-    Reason(
-        "markdown",
-        ("mathvision_test",),
-        "Asterisks and backquotes around an option letter are not part of it.",
-        lambda difference: difference.only_ours and difference.case.saying in ("**{}**", "`{}`"),
-    ),
-    Reason(
-        "ends-in-a-letter",
-        ("mathvision_test",),
-        'lmms-eval takes a letter before the last full stop, whatever is said of it ("not B."); to us that negates it.',
-        lambda difference: not difference.only_ours and difference.case.said.startswith("not "),
     ),
     Reason(
         "first-digits",

@@ -52,7 +52,7 @@ class TestMathFreeForm:
 
     @pytest.mark.parametrize(
         ("answer", "form"),
-        [("$7.50$", "7.5"), (r"\boxed{1,000}", "1000"), ("b", "B"), (r"\frac{1} {2}", r"\frac{1}{2}"), ("50 %", "50%")],
+        [("$7.50$", "7.5"), (r"\boxed{1,000}", "1000"), ("b", "B"), (r"\frac{1} {2}", "0.5"), ("50 %", "0.5")],
     )
     def test_extracted_is_one_form_for_one_meaning(self, answer: str, form: str) -> None:
         assert math_answer(_sample("5"), answer, "official").extracted == form

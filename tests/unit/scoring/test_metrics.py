@@ -185,7 +185,7 @@ _CASES: list[tuple[str, Sample, str, int, int]] = [
     ("blind", _TOUCHING, "yes", 1, 1),
     ("blind", _TOUCHING, "Yes, they have no gap.", 1, 0),
     ("blind", _TOUCHING, "No", 0, 0),
-    ("blind", _TOUCHING, "yes and no", 1, 0),
+    ("blind", _TOUCHING, "yes and no", 0, 0),
     ("blind", _TOUCHING, "Is it yes or no?", 0, 0),
     ("blind", _TOUCHING, _HOSTILE, 0, 0),
     ("blind", _CIRCLED, "N", 1, 1),
