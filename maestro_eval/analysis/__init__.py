@@ -10,7 +10,7 @@ from maestro_eval.analysis.comparison import (
     SystemResult,
     TaskAccuracy,
 )
-from maestro_eval.analysis.notes import selection_text
+from maestro_eval.analysis.notes import accepted_text, selection_text
 from maestro_eval.analysis.repeats import RepeatMeasures
 from maestro_eval.analysis.stats import (
     Estimate,
@@ -33,6 +33,7 @@ __all__ = [
     "RepeatMeasures",
     "SystemResult",
     "TaskAccuracy",
+    "accepted_text",
     "combine",
     "compare",
     "mean_of",

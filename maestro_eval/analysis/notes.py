@@ -5,6 +5,7 @@ Every note is one line of plain text. Nothing here is refused; what cannot be co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -12,12 +13,15 @@ import msgspec
 from maestro_eval.analysis.breakdown import MOST_CATEGORIES, category_names
 from maestro_eval.analysis.comparison import Group
 from maestro_eval.analysis.measured import MeasuredRun
-from maestro_eval.types import Selection
+from maestro_eval.types import RunManifest, Selection
+
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def notes_on(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> tuple[str, ...]:
     """All notes, those that change what an accuracy means first."""
     return (
+        *_accepted_changes(runs),
         *_parts_of_benchmarks(runs),
         *_no_released_scorer(runs),
         *_incomplete_groups(runs, groups),
@@ -26,6 +30,21 @@ def notes_on(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> tuple[str,
         *_without_pass(runs),
         *_differing_samples(runs),
         *_differing_settings(runs),
+    )
+
+
+def _accepted_changes(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    for run in runs:
+        if run.manifest.accepted:
+            yield f"{run.name} mixes two settings or more: it went on with another {accepted_text(run.manifest)}"
+
+
+def accepted_text(manifest: RunManifest) -> str:
+    """What changed during a run with its user's leave: "registry (was 0a1b2c3d4e5f, is f5e4d3c2b1a0)"."""
+    # A hash is told by its beginning, a model by its whole name.
+    shown = [[side[:12] if _HASH.fullmatch(side) else side for side in (one.was, one.now)] for one in manifest.accepted]
+    return ", ".join(
+        f"{one.field} (was {was}, is {now})" for one, (was, now) in zip(manifest.accepted, shown, strict=True)
     )
 
 

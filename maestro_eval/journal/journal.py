@@ -65,8 +65,7 @@ class Journal:
                     f"{folder}: already holds a run; `maestro-eval resume {folder}` goes on with it, "
                     "or choose another --out"
                 )
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                (folder / f"{database.NAME}{suffix}").unlink(missing_ok=True)
+            _clear(folder)
             _write_plan(folder, plan)
             connection = database.open_writer(folder / database.NAME)
             try:
@@ -250,6 +249,16 @@ class Journal:
             f"{self.folder}: {reason}; what was committed is safe: {mend}, then "
             f"`maestro-eval resume {self.folder}` goes on"
         )
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an interrupted ``create`` left."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path = folder / f"{database.NAME}{suffix}"
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be removed ({error.strerror}); choose another --out") from error
 
 
 def _write_plan(folder: Path, plan: Iterable[RolloutKey]) -> None:

@@ -1,7 +1,8 @@
 """``manifest.json``: the provenance of a run folder, and the sign that the folder is one.
 
 It is written last when a run is created, after the journal's plan and before the first rollout. So a folder
-with a manifest is whole, and one without may be created again.
+with a manifest is whole, and one without may be created again. It is written once more where a run goes on although
+something has changed, before the first rollout of that kind.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ SCHEMA = 1
 def write_manifest(folder: Path, manifest: RunManifest) -> None:
     """Write it whole or not at all, and make its name in the folder survive a power cut."""
     write_atomic(folder / NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); mend that, then resume the run") from error
 
 
 def read_manifest(folder: Path) -> RunManifest:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from maestro_eval.analysis import Comparison, SystemResult, selection_text
+from maestro_eval.analysis import Comparison, SystemResult, accepted_text, selection_text
 from maestro_eval.files import write_atomic
 from maestro_eval.report.cells import Cell, Table, printable
 from maestro_eval.report.layout import MEASURE_NOTE, ContrastTable, layout
@@ -119,6 +119,7 @@ def _provenance_of(system: SystemResult) -> dict[str, str]:
         "sampling": _record(manifest.sampling),
         "protocol": _code(system.protocol),
         "selection": escape(selection_text(manifest.selection)),
+        "changes accepted": escape(accepted_text(manifest)) or "none",
         "seed": str(manifest.seed),
         "repeats": str(manifest.repeats),
         "versions": _mapping(manifest.versions),

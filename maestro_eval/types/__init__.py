@@ -22,6 +22,7 @@ from maestro_eval.types.errors import (
     UserError,
 )
 from maestro_eval.types.manifest import (
+    Accepted,
     Aggregation,
     PromptRecord,
     RegistryRecord,
@@ -48,6 +49,7 @@ from maestro_eval.types.sample import LoadedSample, Sample
 from maestro_eval.types.score import Protocol, Score
 
 __all__ = [
+    "Accepted",
     "Action",
     "Aggregation",
     "AnswerAction",

@@ -1,4 +1,4 @@
-"""What a run was: everything that can change a score, written once before the first rollout."""
+"""What a run was: everything that can change a score, written before the first rollout that it holds for."""
 
 from __future__ import annotations
 
@@ -70,6 +70,19 @@ class RegistryRecord(Struct, frozen=True):
     entries: dict[str, str] = field(default_factory=dict)
 
 
+class Accepted(Struct, frozen=True):
+    """A change that the run went on with because its user said so.
+
+    ``field`` as in ``resume --accept FIELD``; ``was`` and ``now`` are hashes, or the names of models. ``at`` is Unix
+    seconds.
+    """
+
+    field: str
+    was: str
+    now: str
+    at: float
+
+
 class RunManifest(Struct, frozen=True):
     """The provenance of a run folder, ``manifest.json``.
 
@@ -78,6 +91,9 @@ class RunManifest(Struct, frozen=True):
     machine that started the run. ``groups`` names every task of each tag that its tasks have, run or not: a
     group's mean is that of all of them or none. ``settings`` holds what moves speed but not scores (executor,
     workers, concurrency). ``selection`` is which samples of each task were planned.
+
+    All of this is as the run began. ``accepted`` holds, in order, what has changed since: some of the rollouts are
+    from before each of these changes and some from after it.
     """
 
     system: str
@@ -96,4 +112,5 @@ class RunManifest(Struct, frozen=True):
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     selection: Selection = Selection()
+    accepted: tuple[Accepted, ...] = ()
     schema: int = 1

@@ -6,7 +6,7 @@ from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
 from maestro_eval.analysis import compare, selection_text
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import Selection
+from maestro_eval.types import Accepted, Selection
 
 CHART = task_record("maestro_chartqa", (), paper="chartqa")
 ERQA = task_record("maestro_erqa", ())
@@ -50,3 +50,13 @@ def test_whole_runs_have_nothing_to_say() -> None:
 def test_paper_names_the_tasks_that_have_no_released_scorer() -> None:
     (note,) = compare([run_of("a", protocol="paper")]).notes
     assert note == "judged by the official rule under paper, for want of a released scorer: maestro_erqa"
+
+
+def test_a_run_that_went_on_after_a_change_says_so_first() -> None:
+    run = run_of("a", Selection(limit=20))
+    accepted = (Accepted("registry", "a" * 64, "b" * 64, 1.0), Accepted("policy-model", "m1", "m2", 1.0))
+    mixed = replace(run, manifest=replace(run.manifest, accepted=accepted))
+    assert compare([mixed]).notes[0] == (
+        "a mixes two settings or more: it went on with another "
+        "registry (was aaaaaaaaaaaa, is bbbbbbbbbbbb), policy-model (was m1, is m2)"
+    )
