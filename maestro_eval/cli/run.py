@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--preset", help="a bundled set of systems and tasks: quickstart")
     what.add_argument(
         "--policy",
-        help="who decides: openai:URL[#MODEL], vllm:MODEL_OR_PATH, transformers:MODEL_OR_PATH, router, random, "
+        help="who decides: openai:URL[|URL][#MODEL], vllm:MODEL_OR_PATH, transformers:MODEL_OR_PATH, router, random, "
         "fixed:EXPERT@@SKILL, or direct:EXPERT",
     )
     what.add_argument("--registry", help="a registry file, or a bundled one by name (see registry list)")
@@ -66,7 +66,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--out", "--output_path", required=True, type=Path, help="the run folder to make")
     how.add_argument("--executor", choices=("local", "ray"), default="local")
-    how.add_argument("--workers", type=positive, default=1, help="processes (with --executor ray)")
+    how.add_argument(
+        "--workers",
+        type=positive,
+        help="processes with --executor ray (default: one, or one a GPU where each holds an engine)",
+    )
+    how.add_argument(
+        "--gpus-per-worker",
+        type=float,
+        metavar="N",
+        help="GPUs of each Ray worker, or a part of one (default: as needed)",
+    )
     how.add_argument("--concurrency", type=positive, default=16, help="rollouts at once in each worker")
     how.add_argument("--ray-address", default="", help="join this Ray cluster instead of starting one")
     how.add_argument(
@@ -214,6 +224,7 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
         regime=choose_regime(arguments.regime or "default", arguments.regime_set),
         executor=arguments.executor,
         workers=arguments.workers,
+        gpus_per_worker=arguments.gpus_per_worker,
         concurrency=arguments.concurrency,
         ray_address=arguments.ray_address,
         policy_key_env=arguments.policy_key_env,

@@ -15,7 +15,7 @@ from typing import Self
 from maestro_eval.experts import ExpertClient, make_cache_folder
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.lmms.requests import RequestBatch
-from maestro_eval.policies import check_policy, make_policy, policy_address
+from maestro_eval.policies import check_policy, make_policy, policy_addresses
 from maestro_eval.registry import Registry, check_pipelines, load_registry, render_system
 from maestro_eval.report.progress import make_watcher
 from maestro_eval.rollout import check_regime, choose_regime, settle_sampling
@@ -107,8 +107,7 @@ def _served(request: RunRequest, registry: Registry, folder: Path) -> Iterator[R
     with serving([registry], folder / "logs") as urls:
         bound = bind(registry, urls)
         check_endpoints(bound)
-        address = policy_address(request.policy)
-        if address:
+        for address in policy_addresses(request.policy):
             check_address(address, f"policy={request.policy}")
         yield bound
 

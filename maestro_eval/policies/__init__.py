@@ -2,14 +2,15 @@
 
 from maestro_eval.policies.base import Policy, ResidentPolicy
 from maestro_eval.policies.checkpoint import lasting_policy
-from maestro_eval.policies.make import POLICY_KINDS, check_policy, make_policy, policy_address
+from maestro_eval.policies.make import POLICY_KINDS, check_policy, is_resident, make_policy, policy_addresses
 
 __all__ = [
     "POLICY_KINDS",
     "Policy",
     "ResidentPolicy",
     "check_policy",
+    "is_resident",
     "lasting_policy",
     "make_policy",
-    "policy_address",
+    "policy_addresses",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import os
 
 from maestro_eval.experts import Endpoint, ExpertClient
 from maestro_eval.policies.base import Policy
 from maestro_eval.policies.callers import CallerPolicy, FixedChooser, RandomChooser
 from maestro_eval.policies.checkpoint import Checkpoint, described, read_checkpoint, require_package
 from maestro_eval.policies.endpoints import DirectPolicy, EndpointPolicy
+from maestro_eval.policies.replicas import ReplicaPolicy
 from maestro_eval.policies.router import RouterChooser
 from maestro_eval.policies.transformers_policy import SETTINGS as TRANSFORMERS_SETTINGS
 from maestro_eval.policies.transformers_policy import TransformersPolicy
@@ -19,7 +21,7 @@ from maestro_eval.registry import Registry, resolve
 from maestro_eval.types import Regime, Sampling, UserError
 
 POLICY_KINDS = {
-    "openai": "openai:URL[#MODEL] — an orchestrator behind an OpenAI-compatible endpoint",
+    "openai": "openai:URL[|URL…][#MODEL] — behind an OpenAI-compatible endpoint, or several alike",
     "vllm": "vllm:MODEL_OR_PATH[?max_model_len=4096&…] — an orchestrator held in each worker by vLLM",
     "transformers": "transformers:MODEL_OR_PATH — the same by transformers: the reference, one turn at a time",
     "router": "router — by similarity of the question to the registry's descriptions",
@@ -41,7 +43,7 @@ def check_policy(spec: str, registry: Registry, regime: Regime | None = None, sa
         raise UserError(f"--policy {spec}: unknown kind {kind!r}; {hint}")
     if kind in ("router", "random") and rest:
         raise UserError(f"--policy {spec}: {kind} takes nothing after it")
-    if kind == "openai" and not rest.startswith(("http://", "https://")):
+    if kind == "openai" and not all(url.startswith(("http://", "https://")) for url in rest.split("|")):
         raise UserError(f"--policy {spec}: expected openai:URL, say openai:http://127.0.0.1:8000/v1")
     if kind in _IN_PROCESS:
         _checkpoint(spec)
@@ -80,13 +82,19 @@ async def make_policy(
         # The hub may be asked for the revision.
         model = await asyncio.to_thread(described, checkpoint)
         return VllmPolicy(checkpoint, model) if kind == "vllm" else TransformersPolicy(checkpoint, model)
-    url, _, model = rest.partition("#")
+    replicas = [
+        await _endpoint_policy(spec, address, rest.partition("#")[2], client, api_key_env, concurrency)
+        for address in policy_addresses(spec)
+    ]
+    # Each process prefers another one among equals, so that they spread from the first turn on.
+    return replicas[0] if len(replicas) == 1 else ReplicaPolicy(replicas, first=os.getpid())
+
+
+async def _endpoint_policy(
+    spec: str, address: str, model: str, client: ExpertClient, api_key_env: str, concurrency: int
+) -> EndpointPolicy:
     endpoint = Endpoint(
-        name="policy",
-        url=_base_address(url),
-        api_key_env=api_key_env,
-        concurrency=concurrency,
-        timeout_s=_POLICY_TIMEOUT_S,
+        name="policy", url=address, api_key_env=api_key_env, concurrency=concurrency, timeout_s=_POLICY_TIMEOUT_S
     )
     if not model:
         served = await client.models(endpoint)
@@ -96,10 +104,17 @@ async def make_policy(
     return EndpointPolicy(client, endpoint, model)
 
 
-def policy_address(spec: str) -> str | None:
-    """Where the policy is served; None for one that needs no endpoint of its own."""
+def is_resident(spec: str) -> bool:
+    """Whether the policy holds its model in the worker's own process, and so needs a GPU there."""
+    return spec.partition(":")[0] in _IN_PROCESS
+
+
+def policy_addresses(spec: str) -> tuple[str, ...]:
+    """Where the policy is served, each replica; empty for one that needs no endpoint of its own."""
     kind, _, rest = spec.partition(":")
-    return _base_address(rest.partition("#")[0]) if kind == "openai" else None
+    if kind != "openai":
+        return ()
+    return tuple(_base_address(url) for url in rest.partition("#")[0].split("|"))
 
 
 def _base_address(url: str) -> str:

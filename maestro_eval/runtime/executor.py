@@ -121,6 +121,11 @@ async def run_key(worker: Worker, name: str, key: RolloutKey) -> Finished:
         return harness_failure(key, name, f"{type(error).__name__}: {error}")
 
 
+def failed_keys(finished: Finished) -> tuple[RolloutKey, ...]:
+    """The key, if its rollout failed: how long that took is no measure of others."""
+    return (finished.rollout.key,) if isinstance(finished.rollout.outcome, Failed) else ()
+
+
 def harness_failure(key: RolloutKey, worker: str, detail: str) -> Finished:
     """The record for a key that was lost by a fault of ours; of its sample only the name is known."""
     line = " ".join(detail.encode("utf-8", "replace").decode().split())[:500]

@@ -19,11 +19,12 @@ import msgspec
 
 from maestro_eval.experts import ExpertClient, make_cache_folder
 from maestro_eval.journal import Finished, Journal, JournalCounts
-from maestro_eval.policies import check_policy, make_policy, policy_address
+from maestro_eval.policies import check_policy, is_resident, make_policy, policy_addresses
 from maestro_eval.registry import Registry, check_pipelines, load_registry, render_system
 from maestro_eval.rollout import check_regime, settle_sampling
 from maestro_eval.runtime.executor import Executor
 from maestro_eval.runtime.local import LocalExecutor
+from maestro_eval.runtime.order import expected_times, past_runs
 from maestro_eval.runtime.provenance import describe, settle_changes
 from maestro_eval.runtime.ray_executor import RayExecutor
 from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
@@ -198,8 +199,7 @@ def _served(
             served = stack.enter_context(serving([registry], folder / "logs"))
         bound = bind(registry, served)
         check_endpoints(bound)
-        address = policy_address(policy)
-        if address:
+        for address in policy_addresses(policy):
             check_address(address, f"--policy {policy}")
         yield bound
 
@@ -235,7 +235,7 @@ def _drive(
         system=prepared.system_prompt,
         seed=request.seed,
         # All local rollouts share one client, and so one policy endpoint.
-        concurrency=request.concurrency * (request.workers if request.executor == "local" else 1),
+        concurrency=request.concurrency * ((request.workers or 1) if request.executor == "local" else 1),
         # In full: workers of a cluster have working folders of their own.
         cache=str(Path(request.cache).resolve()) if request.cache else "",
         sandbox=request.sandbox,
@@ -249,7 +249,9 @@ def _drive(
     async def drive() -> bool:
         stop = asyncio.Event()
         with _interruptible(stop):
-            await _executor(request).run(journal.pending(), worker_factory(spec), commit, stop=stop)
+            pending = journal.pending()
+            expected = expected_times(past_runs(folder), {key.task for key in pending})
+            await _executor(request, expected).run(pending, worker_factory(spec), commit, stop=stop)
         return stop.is_set()
 
     try:
@@ -265,14 +267,17 @@ def _pinned(policy: str, model: str) -> str:
     return f"{policy}#{model}" if policy.startswith("openai:") and "#" not in policy else policy
 
 
-def _executor(request: RunRequest) -> Executor:
+def _executor(request: RunRequest, expected: Mapping[str, float]) -> Executor:
     if request.executor == "ray":
         return RayExecutor(
             workers=request.workers,
             concurrency_per_worker=request.concurrency,
             address=request.ray_address or None,
+            gpus_per_worker=request.gpus_per_worker,
+            resident=is_resident(request.policy),
+            expected=expected,
         )
-    return LocalExecutor(concurrency=request.concurrency * request.workers)
+    return LocalExecutor(concurrency=request.concurrency * (request.workers or 1), expected=expected)
 
 
 @contextlib.contextmanager

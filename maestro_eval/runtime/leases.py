@@ -1,20 +1,21 @@
 """Who may work on what, and what becomes of it when a worker dies: pure accounting, no workers and no waiting.
 
-Work is delivered at least once: a key is out under one lease at a time, and a lost lease (its worker died, or
-its time ran out) puts its keys back to the front. A key may itself be what kills workers. So a key has a
-bounded number of deliveries; the last one is made alone, to a worker that holds nothing else, so that a key
-is never condemned for the company it kept. A key that loses that one too is poisoned: it is not delivered
-again, and the caller records it as failed.
+Which key is next is the ``Order``'s to say. Work is delivered at least once: a key is out under one lease at a
+time, and a lost lease (its worker died, or its time ran out) puts its keys back before the others of their tasks. A
+key may itself be what kills workers. So a key has a bounded number of deliveries; the last one is made alone, to a
+worker that holds nothing else, so that a key is never condemned for the company it kept. A key that loses that one
+too is poisoned: it is not delivered again, and the caller records it as failed.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from maestro_eval.runtime.order import Order
 from maestro_eval.types import RolloutKey
 
 
@@ -44,24 +45,32 @@ class LeaseCounts(Struct, frozen=True):
 
 
 class LeaseQueue:
-    """The keys of a run in order, with the leases on them. Keys are expected to differ."""
+    """The keys of a run, with the leases on them. Keys are expected to differ.
+
+    expected: seconds that a rollout of a task took before, where known (see ``order.expected_times``).
+    workers: how many there are to be.
+    """
 
     def __init__(
         self,
         keys: Iterable[RolloutKey],
         *,
+        expected: Mapping[str, float] | None = None,
+        workers: int = 1,
         lease_s: float = float("inf"),
         deliveries: int = 3,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._queue = deque(keys)
-        self._total = len(self._queue)
+        self._order = Order(keys, expected, workers=workers)
+        self._total = len(self._order)
         self._lease_s = lease_s
         self._deliveries = deliveries
         self._clock = clock
         self._alone: deque[RolloutKey] = deque()
         self._losses: dict[RolloutKey, int] = {}
         self._leases: dict[int, Lease] = {}
+        # The ids of each worker's leases in the order of their making, which a set would lose.
+        self._held: dict[str, dict[int, None]] = {}
         self._open: dict[int, set[RolloutKey]] = {}
         self._done: set[RolloutKey] = set()
         self._poisoned: set[RolloutKey] = set()
@@ -70,44 +79,55 @@ class LeaseQueue:
     def lease(self, worker: str, n: int) -> Lease | None:
         """Up to ``n`` keys for ``worker``, or ``None`` when there is nothing for it now.
 
-        ``None`` does not mean that the run is over (see ``finished``): keys may come back from others.
+        ``None`` does not mean that the run is over (see ``finished``): keys may come back from others, and what is
+        left may be left to faster workers for now.
         """
-        held = [lease for lease in self._leases.values() if lease.worker == worker]
+        held = [self._leases[number] for number in self._held.get(worker, ())]
         if any(self._is_last_delivery(key) for lease in held for key in lease.keys):
             return None
-        keys: list[RolloutKey] = []
-        if not held:
-            keys = self._take(self._alone, 1)
+        now = self._clock()
+        keys = [] if held else self._take_alone()
         if not keys:
-            keys = self._take(self._queue, n)
+            keys = self._take(worker, n, now)
         if not keys:
             return None
-        lease = Lease(self._next_id, worker, tuple(keys), self._clock() + self._lease_s)
+        lease = Lease(self._next_id, worker, tuple(keys), now + self._lease_s)
         self._next_id += 1
         self._leases[lease.id] = lease
+        self._held.setdefault(worker, {})[lease.id] = None
         self._open[lease.id] = set(keys)
         return lease
 
-    def complete(self, lease_id: int, keys: Sequence[RolloutKey]) -> list[RolloutKey]:
+    def complete(
+        self, lease_id: int, keys: Sequence[RolloutKey], *, failed: Container[RolloutKey] = ()
+    ) -> list[RolloutKey]:
         """Take ``keys`` as done; those that were not settled before, whose results are to be kept.
 
-        The lease may have been lost meanwhile: a late result is as good as any.
+        The lease may have been lost meanwhile: a late result is as good as any. From the times of ``failed`` ones
+        nothing is learnt.
         """
+        rest = self._open.get(lease_id)
+        if rest is not None:
+            now = self._clock()
+            for key in keys:
+                if key in rest:
+                    self._order.finish(key, now, typical=key not in failed)
         fresh = []
         for key in keys:
             if key not in self._done and key not in self._poisoned:
                 self._done.add(key)
                 fresh.append(key)
-        rest = self._open.get(lease_id)
         if rest is not None:
             rest.difference_update(keys)
             if not rest:
-                del self._open[lease_id], self._leases[lease_id]
+                self._close(lease_id)
         return fresh
 
     def release(self, worker: str) -> Lost:
-        """The worker is gone: what it held goes back to the front of the queue."""
-        return self._lose([lease for lease in self._leases.values() if lease.worker == worker])
+        """The worker is gone: what it held goes back into the queue, before the others of the same tasks."""
+        lost = self._lose([self._leases[number] for number in self._held.get(worker, ())])
+        self._order.forget(worker)
+        return lost
 
     def expire(self) -> Lost:
         """Void the leases whose time is over; their workers are to be considered lost."""
@@ -130,22 +150,33 @@ class LeaseQueue:
         leased = len({key for keys in self._open.values() for key in keys} - self._done)
         return LeaseCounts(self._total - settled - leased, leased, len(self._done), len(self._poisoned))
 
-    def _take(self, queue: deque[RolloutKey], n: int) -> list[RolloutKey]:
+    def _take(self, worker: str, n: int, now: float) -> list[RolloutKey]:
         keys: list[RolloutKey] = []
-        while queue and len(keys) < n:
-            key = queue.popleft()
-            if key not in self._done:
+        while len(keys) < n and (key := self._order.take(worker, now)) is not None:
+            # The late result of a lost lease may have come while its key was queued again.
+            if key in self._done:
+                self._order.withdraw(key)
+            else:
                 keys.append(key)
         return keys
 
+    def _take_alone(self) -> list[RolloutKey]:
+        while self._alone:
+            key = self._alone.popleft()
+            if key not in self._done:
+                return [key]
+        return []
+
     def _lose(self, leases: Sequence[Lease]) -> Lost:
         poisoned = []
-        # From the last lease and key to the first, so that the front of the queue keeps the order of the plan.
+        # From the last lease and key to the first, so that what comes back keeps the order of the plan.
         for lease in reversed(leases):
-            del self._leases[lease.id]
-            rest = self._open.pop(lease.id)
+            rest = self._close(lease.id)
             for key in reversed(lease.keys):
-                if key not in rest or key in self._done:
+                if key not in rest:
+                    continue
+                self._order.withdraw(key)
+                if key in self._done:
                     continue
                 self._losses[key] = self._losses.get(key, 0) + 1
                 if self._losses[key] >= self._deliveries:
@@ -154,8 +185,13 @@ class LeaseQueue:
                 elif self._is_last_delivery(key):
                     self._alone.appendleft(key)
                 else:
-                    self._queue.appendleft(key)
+                    self._order.give_back([key])
         return Lost(tuple(leases), tuple(reversed(poisoned)))
+
+    def _close(self, lease_id: int) -> set[RolloutKey]:
+        """The lease is over; the keys that it still held."""
+        del self._held[self._leases.pop(lease_id).worker][lease_id]
+        return self._open.pop(lease_id)
 
     def _is_last_delivery(self, key: RolloutKey) -> bool:
         return 0 < self._losses.get(key, 0) == self._deliveries - 1

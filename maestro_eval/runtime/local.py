@@ -7,9 +7,9 @@ long belongs to the Ray executor.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from maestro_eval.runtime.executor import Commit, Outbox, Worker, WorkerFactory, drive, run_key
+from maestro_eval.runtime.executor import Commit, Outbox, Worker, WorkerFactory, drive, failed_keys, run_key
 from maestro_eval.runtime.leases import LeaseQueue
 from maestro_eval.types import RolloutKey
 
@@ -17,17 +17,24 @@ _NAME = "local"
 
 
 class LocalExecutor:
-    """Runs up to ``concurrency`` rollouts at once; ``grace_s`` is what those in flight get after a stop."""
+    """Runs up to ``concurrency`` rollouts at once.
 
-    def __init__(self, concurrency: int = 32, *, grace_s: float = 30.0) -> None:
+    expected: seconds that a rollout of a task took before, where known.
+    grace_s: what rollouts in flight get after a stop.
+    """
+
+    def __init__(
+        self, concurrency: int = 32, *, expected: Mapping[str, float] | None = None, grace_s: float = 30.0
+    ) -> None:
         self.concurrency = concurrency
+        self.expected = expected
         self.grace_s = grace_s
 
     async def run(
         self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
     ) -> None:
         """See ``Executor.run``."""
-        queue = LeaseQueue(keys)
+        queue = LeaseQueue(keys, expected=self.expected)
         outbox = Outbox(commit)
         worker = await factory(_NAME)
         try:
@@ -45,5 +52,6 @@ async def _pull(queue: LeaseQueue, worker: Worker, outbox: Outbox, stop: asyncio
     """Run one key after another until none is left."""
     while not stop.is_set() and (lease := queue.lease(_NAME, 1)) is not None:
         (key,) = lease.keys
-        outbox.add(await run_key(worker, _NAME, key))
-        queue.complete(lease.id, lease.keys)
+        finished = await run_key(worker, _NAME, key)
+        outbox.add(finished)
+        queue.complete(lease.id, lease.keys, failed=failed_keys(finished))

@@ -138,6 +138,7 @@ def _request(preset: Preset, system: PresetSystem, data: Mapping[str, str], seed
         seed=seed,
         executor=base.executor,
         workers=base.workers,
+        gpus_per_worker=base.gpus_per_worker,
         concurrency=base.concurrency,
         ray_address=base.ray_address,
         cache=base.cache,

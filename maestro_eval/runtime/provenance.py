@@ -80,6 +80,7 @@ def describe(
         settings={
             "executor": request.executor,
             "workers": request.workers,
+            "gpus_per_worker": request.gpus_per_worker,
             "concurrency": request.concurrency,
             "ray_address": request.ray_address,
             "policy_key_env": request.policy_key_env,

@@ -1,5 +1,8 @@
 """Rollouts on Ray: one actor a worker, which is given keys as it has room for them.
 
+A worker that holds a model has GPUs of its own; unless the user says otherwise there are as many workers as the
+cluster's GPUs allow. They need not be alike: each asks for more when it has room, and how long it takes is measured.
+
 The driver leases keys, never more than can begin at once, so that a slow rollout holds up no other and the
 tail of a run is spread over all workers. Results come back one by one as bytes; only the driver commits.
 
@@ -17,7 +20,8 @@ import asyncio
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,7 @@ from maestro_eval.runtime.executor import (
     Worker,
     WorkerFactory,
     drive,
+    failed_keys,
     harness_failure,
     run_key,
 )
@@ -38,6 +43,8 @@ from maestro_eval.types import RolloutKey, UserError
 
 # How soon an idle worker sees that keys came back, or anyone that a lease is overdue.
 _TICK_S = 0.25
+# How often a worker that does not start looks whether Ray is still there.
+_LOOK_S = 5.0
 # Results are small and short-lived; Ray would take a third of the machine's memory.
 _OBJECT_STORE_BYTES = 256 * 2**20
 
@@ -45,6 +52,11 @@ _OBJECT_STORE_BYTES = 256 * 2**20
 class RayExecutor:
     """Runs rollouts on ``workers`` actors, ``concurrency_per_worker`` at once on each.
 
+    workers: ``None`` for as many as the GPUs allow; one, where no GPU is used.
+    gpus_per_worker: a part of one, or a whole number. ``None`` for one where ``resident`` is set and Ray sees GPUs,
+        else none.
+    resident: the worker holds its model in its own process.
+    expected: seconds that a rollout of a task took before, where known.
     lease_size: keys handed to a worker in one go.
     address: of a running cluster; without one, Ray is started on this machine and stopped afterwards.
     lease_s: after this time a worker that still holds a key is taken for dead; more than any rollout's deadline.
@@ -55,17 +67,25 @@ class RayExecutor:
 
     def __init__(
         self,
-        workers: int,
+        workers: int | None,
         concurrency_per_worker: int = 16,
         lease_size: int = 4,
         address: str | None = None,
         *,
+        gpus_per_worker: float | None = None,
+        resident: bool = False,
+        expected: Mapping[str, float] | None = None,
         lease_s: float = 3600.0,
         grace_s: float = 30.0,
         start_s: float = 600.0,
         max_restarts: int = 3,
     ) -> None:
+        if gpus_per_worker is not None and not _can_be_had(gpus_per_worker):
+            raise UserError(f"GPUs per worker: {gpus_per_worker:g} is neither a part of one nor a whole number of them")
         self.workers = workers
+        self.gpus_per_worker = gpus_per_worker
+        self.resident = resident
+        self.expected = expected
         self.concurrency_per_worker = concurrency_per_worker
         self.lease_size = lease_size
         self.address = address
@@ -84,7 +104,9 @@ class RayExecutor:
             await asyncio.to_thread(self._connect, ray)
         try:
             outbox = Outbox(commit)
-            fleet = _Fleet(ray, self, LeaseQueue(keys, lease_s=self.lease_s), factory, outbox, stop)
+            places = self._places([node["Resources"] for node in ray.nodes() if node["Alive"]])
+            queue = LeaseQueue(keys, expected=self.expected, workers=places.workers, lease_s=self.lease_s)
+            fleet = _Fleet(ray, self, places, queue, factory, outbox, stop)
             await drive(fleet.work(), outbox, stop=stop, grace_s=self.grace_s)
         finally:
             if ours:
@@ -106,6 +128,32 @@ class RayExecutor:
             where = f"at {self.address} cannot be reached" if self.address else "cannot be started"
             raise UserError(f"Ray {where} ({_one_line(error)}); `--executor local` does without it") from error
 
+    def _places(self, nodes: Sequence[Mapping[str, float]]) -> _Places:
+        """How many workers there are and what each is given, on ``nodes`` with these resources."""
+        gpus = [node.get("GPU", 0.0) for node in nodes]
+        each = self.gpus_per_worker
+        if each is None:
+            each = 1.0 if self.resident and any(gpus) else 0.0
+        if not each:
+            return _Places(self.workers or 1, 0.0)
+        # A worker's GPUs are those of one machine; parts of one GPU are not put together from several.
+        room = sum(int(count / each) if each >= 1 else int(count) * int(1 / each) for count in gpus)
+        if not room:
+            most = max(gpus, default=0.0)
+            raise UserError(
+                f"{each:g} GPUs per worker: the largest machine that Ray sees has {most:g}; ask for fewer, or join "
+                "a cluster with --ray-address"
+            )
+        return _Places(self.workers or room, each)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """The workers of a run, and the GPUs of each."""
+
+    workers: int
+    gpus: float
+
 
 class _WorkerLostError(Exception):
     """A worker is not to be counted on any more; the message says why."""
@@ -118,6 +166,7 @@ class _Fleet:
         self,
         ray: Any,
         settings: RayExecutor,
+        places: _Places,
         queue: LeaseQueue,
         factory: WorkerFactory,
         outbox: Outbox,
@@ -125,6 +174,7 @@ class _Fleet:
     ) -> None:
         self._ray = ray
         self._settings = settings
+        self._places = places
         self._queue = queue
         self._factory = factory
         self._outbox = outbox
@@ -133,6 +183,7 @@ class _Fleet:
         self._results: Counter[str] = Counter()
         self._actor_class = ray.remote(_Host).options(
             num_cpus=1,
+            num_gpus=places.gpus,
             max_restarts=0,
             # Beside the rollouts there are `start` and `close`.
             max_concurrency=settings.concurrency_per_worker + 2,
@@ -141,7 +192,7 @@ class _Fleet:
 
     async def work(self) -> None:
         """Keep the workers alive until every key is settled, or a stop."""
-        names = [f"ray-{number}" for number in range(1, self._settings.workers + 1)]
+        names = [f"ray-{number}" for number in range(1, self._places.workers + 1)]
         lives = [asyncio.create_task(self._keep_alive(name)) for name in names]
         try:
             await asyncio.gather(*lives)
@@ -208,11 +259,15 @@ class _Fleet:
         starting = asyncio.create_task(_answer(actor.start.remote(name, self._factory)))
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._settings.start_s
+        look = clock() + _LOOK_S
         try:
             while not starting.done():
                 await asyncio.wait({starting}, timeout=_TICK_S)
                 if self._over:
                     return False
+                if clock() > look:
+                    await asyncio.to_thread(self._check_machines)
+                    look = clock() + _LOOK_S
                 if clock() > deadline:
                     raise _WorkerLostError(f"it did not start within {self._settings.start_s:g} s")
             started: _Started = starting.result()
@@ -223,6 +278,14 @@ class _Fleet:
         if started.defect:
             raise _WorkerLostError(started.defect)
         return True
+
+    def _check_machines(self) -> None:
+        """UserError when Ray has no machine left: a worker would wait for one in vain. A cluster may get new ones."""
+        if self._settings.address is None and not any(node["Alive"] for node in self._ray.nodes()):
+            raise UserError(
+                "Ray itself died on this machine (its logs are under /tmp/ray/session_latest/logs); what was committed "
+                "is safe: resume the run, with --executor local if it dies again"
+            )
 
     def _hand_out(self, actor: Any, name: str, in_flight: dict[asyncio.Task[None], Lease]) -> None:
         """Fill the worker's free places."""
@@ -237,8 +300,9 @@ class _Fleet:
     async def _run_one(self, actor: Any, lease: Lease, key: RolloutKey) -> None:
         reply = await _answer(actor.run.remote(msgspec.json.encode(key)))
         self._results[lease.worker] += 1
-        if self._queue.complete(lease.id, [key]):
-            self._outbox.add(msgspec.json.decode(reply, type=Finished))
+        finished = msgspec.json.decode(reply, type=Finished)
+        if self._queue.complete(lease.id, [key], failed=failed_keys(finished)):
+            self._outbox.add(finished)
 
     def _bury(self, lost: Lost) -> None:
         for key in lost.poisoned:
@@ -279,6 +343,10 @@ class _Host:
 
 async def _answer(reference: Any) -> Any:
     return await reference
+
+
+def _can_be_had(gpus: float) -> bool:
+    return gpus >= 0 and (gpus < 1 or gpus == int(gpus))
 
 
 def _import_ray() -> Any:

@@ -17,7 +17,8 @@ class RunRequest(Struct, frozen=True):
 
     ``tasks`` are names or tags; ``data`` maps a task to its local data; ``include`` are further folders of task
     files. ``selection`` says which samples of each task. ``concurrency`` counts rollouts at once in each of
-    ``workers`` processes. ``policy_key_env`` names the variable with the policy endpoint's key. What ``sampling``
+    ``workers`` processes (``None``: one, or with Ray and an in-process engine one a GPU), each with
+    ``gpus_per_worker`` GPUs. ``policy_key_env`` names the variable with the policy endpoint's key. What ``sampling``
     leaves at ``None`` is the regime's. ``cache`` is the folder of a call cache that runs share, empty for none.
     ``sandbox`` is where code that a model wrote is run.
     """
@@ -34,7 +35,8 @@ class RunRequest(Struct, frozen=True):
     sampling: Sampling = Sampling(temperature=None)
     regime: Regime = Regime()
     executor: ExecutorName = "local"
-    workers: int = 1
+    workers: int | None = None
+    gpus_per_worker: float | None = None
     concurrency: int = 16
     ray_address: str = ""
     policy_key_env: str = ""
@@ -63,7 +65,8 @@ def request_of(manifest: RunManifest) -> RunRequest:
         sampling=manifest.sampling,
         regime=manifest.regime,
         executor=settings.get("executor", "local"),
-        workers=settings.get("workers", 1),
+        workers=settings.get("workers"),
+        gpus_per_worker=settings.get("gpus_per_worker"),
         concurrency=settings.get("concurrency", 16),
         ray_address=settings.get("ray_address", ""),
         policy_key_env=settings.get("policy_key_env", ""),

@@ -113,7 +113,7 @@ class _Places:
     """
 
     def __init__(self, manifest: RunManifest) -> None:
-        workers, concurrency = (int(manifest.settings.get(name, 1)) for name in ("workers", "concurrency"))
+        workers, concurrency = (int(manifest.settings.get(name) or 1) for name in ("workers", "concurrency"))
         processes = workers if manifest.settings.get("executor") == "ray" else 1
         self.rollouts = workers * concurrency
         # The other policies are no models, or their calls are recorded.

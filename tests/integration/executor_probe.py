@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import zlib
 from collections.abc import Callable
 
@@ -43,6 +44,24 @@ class Factory:
 
     async def __call__(self, name: str) -> ProbeWorker:
         return ProbeWorker(name, self.trouble, self.delay_s)
+
+
+class GpuFactory:
+    """Workers that are called by the GPUs that they see, and begin when ``workers`` of them are up."""
+
+    def __init__(self, folder: str, workers: int) -> None:
+        self.folder = folder
+        self.workers = workers
+
+    async def __call__(self, name: str) -> ProbeWorker:
+        await asyncio.to_thread(self._meet, name)
+        return ProbeWorker(os.environ.get("CUDA_VISIBLE_DEVICES", "none"), None, 0.05)
+
+    def _meet(self, name: str) -> None:
+        with open(os.path.join(self.folder, name), "x"):
+            pass
+        while len(os.listdir(self.folder)) < self.workers:
+            time.sleep(0.05)
 
 
 async def refuse(name: str) -> ProbeWorker:

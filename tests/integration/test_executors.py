@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from maestro_eval.journal import Finished
 from maestro_eval.runtime.executor import Executor, WorkerFactory
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.ray_executor import RayExecutor
-from maestro_eval.types import Failed, RolloutKey, UserError
+from maestro_eval.types import Failed, RolloutKey, Timing, UserError
 
 HERE = str(Path(__file__).parent)
 KEYS = [RolloutKey("probe", str(number)) for number in range(40)]
@@ -38,7 +39,13 @@ def running_ray() -> Iterator[None]:
     """One Ray for the tests that do not ask how it is started."""
     ray = pytest.importorskip("ray")
     ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=100 * 2**20
+        num_cpus=3,
+        # Ray takes our word for it: nothing here computes on one.
+        num_gpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=100 * 2**20,
     )
     yield
     ray.shutdown()
@@ -62,6 +69,13 @@ def failures(records: Sequence[Finished]) -> dict[str, Failed]:
     }
 
 
+def apart_from_who_and_when(records: Sequence[Finished]) -> dict[RolloutKey, Finished]:
+    return {
+        record.rollout.key: replace(record, rollout=replace(record.rollout, worker="", timing=Timing()))
+        for record in records
+    }
+
+
 async def test_local_and_a_ray_of_our_own_give_the_same_records(probe: Any) -> None:
     ray = pytest.importorskip("ray")
     local = await run(LocalExecutor(8), probe.Factory())
@@ -70,11 +84,17 @@ async def test_local_and_a_ray_of_our_own_give_the_same_records(probe: Any) -> N
     assert each_key_once(local)
     assert each_key_once(on_ray)
 
-    def of(records: Sequence[Finished]) -> dict[RolloutKey, Any]:
-        return {r.rollout.key: (r.rollout.outcome, r.rollout.seed, r.rollout.content_hash, r.sample) for r in records}
-
-    assert of(local) == of(on_ray)
+    assert apart_from_who_and_when(local) == apart_from_who_and_when(on_ray)
     assert {record.rollout.worker for record in on_ray} <= {"ray-1", "ray-2"}
+
+
+async def test_what_takes_longest_is_begun_first_and_the_records_are_the_same(probe: Any) -> None:
+    keys = [RolloutKey(task, str(number)) for task in ("short", "long") for number in range(10)]
+    in_plan_order = await run(LocalExecutor(1, expected={"short": 2.0, "long": 1.0}), probe.Factory(), keys)
+    longest_first = await run(LocalExecutor(1, expected={"short": 1.0, "long": 2.0}), probe.Factory(), keys)
+    assert [record.rollout.key for record in in_plan_order] == keys
+    assert [record.rollout.key for record in longest_first] == keys[10:] + keys[:10]
+    assert apart_from_who_and_when(in_plan_order) == apart_from_who_and_when(longest_first)
 
 
 async def test_local_keeps_as_many_in_flight_as_asked(probe: Any) -> None:
@@ -155,6 +175,34 @@ async def test_an_error_of_the_journal_ends_the_run_as_it_is(probe: Any) -> None
 
 @pytest.mark.usefixtures("running_ray")
 class TestOnRay:
+    async def test_one_worker_and_several_give_the_same_records(self, probe: Any) -> None:
+        keys = [RolloutKey(task, str(number)) for task in ("chart", "maths", "maps") for number in range(30)]
+        alone, *several = [
+            await run(RayExecutor(workers, 4, 3, expected={"maths": 9.0}), probe.Factory(), keys)
+            for workers in (1, 2, 3)
+        ]
+        assert {record.rollout.worker for record in alone} == {"ray-1"}
+        for records in several:
+            assert each_key_once(records, keys)
+            assert apart_from_who_and_when(records) == apart_from_who_and_when(alone)
+
+    async def test_a_worker_with_a_model_has_a_gpu_of_its_own_and_there_are_as_many(
+        self, probe: Any, tmp_path: Path
+    ) -> None:
+        records = await run(RayExecutor(None, 1, resident=True), probe.GpuFactory(str(tmp_path), 2))
+        assert each_key_once(records)
+        assert {record.rollout.worker for record in records} == {"0", "1"}
+
+    async def test_workers_may_share_a_gpu(self, probe: Any, tmp_path: Path) -> None:
+        executor = RayExecutor(3, 1, gpus_per_worker=0.5)
+        records = await run(executor, probe.GpuFactory(str(tmp_path), 3))
+        assert each_key_once(records)
+        assert {record.rollout.worker for record in records} == {"0", "1"}
+
+    async def test_more_gpus_than_a_machine_has_are_refused_at_once(self, probe: Any) -> None:
+        with pytest.raises(UserError, match=r"^4 GPUs per worker: the largest machine that Ray sees has 2; "):
+            await run(RayExecutor(1, gpus_per_worker=4), probe.Factory())
+
     async def test_a_key_that_kills_its_worker_fails_alone(self, probe: Any) -> None:
         records = await run(RayExecutor(2, 8, 4), probe.Factory(probe.die_on_thirteen))
         assert each_key_once(records)
@@ -200,6 +248,11 @@ class TestOnRay:
         await asyncio.wait_for(RayExecutor(1, 2).run(KEYS, probe.Factory(delay_s=0.4), commit, stop=stop), 60)
         assert 2 <= len(records) < len(KEYS)
         assert len({record.rollout.key for record in records}) == len(records)
+
+
+def test_one_and_a_half_gpus_cannot_be_had() -> None:
+    with pytest.raises(UserError, match=r"GPUs per worker: 1.5 is neither"):
+        RayExecutor(1, gpus_per_worker=1.5)
 
 
 async def test_without_ray_the_error_says_what_to_install(probe: Any, monkeypatch: pytest.MonkeyPatch) -> None:

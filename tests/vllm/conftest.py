@@ -22,20 +22,22 @@ from integration.conftest import write_chartqa, write_registry
 from maestro_eval.experts.simulated import SimulatedServer, simulated_in_thread
 from tests.vllm.engine_worlds import CONTEXT, DTYPE, IMAGES, SAMPLES, START_S, Server
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-# Threads that wait for each other cost such a small model more than they do for it.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# This folder bears the package's name, so that an import of it proves nothing; a package has an origin.
+_FOUND = importlib.util.find_spec("vllm")
+_INSTALLED = _FOUND is not None and _FOUND.origin is not None
+# Before vLLM is imported; and only beside it, since the tests of other folders run in this process too.
+if _INSTALLED:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # Threads that wait for each other cost such a small model more than they do for it.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    # This folder bears the package's name, so that an import of it proves nothing; a package has an origin.
-    found = importlib.util.find_spec("vllm")
-    missing = found is None or found.origin is None
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.vllm)
-            if missing:
+            if not _INSTALLED:
                 item.add_marker(pytest.mark.skip("vLLM is not installed; scripts/test-vllm makes an environment"))
 
 

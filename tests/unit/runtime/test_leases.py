@@ -25,6 +25,26 @@ def taken(lease: Lease | None) -> Lease:
     return lease
 
 
+def test_the_task_that_takes_longest_is_leased_first() -> None:
+    keys = [RolloutKey(task, str(number)) for task in ("short", "long") for number in range(2)]
+    queue = LeaseQueue(keys, expected={"short": 1.0, "long": 60.0})
+    assert taken(queue.lease("a", 3)).keys == (keys[2], keys[3], keys[0])
+
+
+def test_times_are_learnt_from_leases_and_not_from_failures() -> None:
+    clock = Clock()
+    keys = [RolloutKey(task, str(number)) for task in ("a", "b") for number in range(200)]
+    queue = LeaseQueue(keys, clock=clock)
+    while queue.counts().done < 80:
+        lease = taken(queue.lease("w", 1))
+        (key,) = lease.keys
+        # Every other rollout of `a` fails after an age.
+        failed = key.task == "a" and queue.counts().done % 4 == 0
+        clock.now += 100.0 if failed else {"a": 1.0, "b": 3.0}[key.task]
+        queue.complete(lease.id, lease.keys, failed=lease.keys if failed else ())
+    assert {key.task for key in taken(queue.lease("w", 20)).keys} == {"b"}
+
+
 def test_keys_are_leased_in_order_until_none_is_left() -> None:
     queue = LeaseQueue(KEYS)
     assert taken(queue.lease("a", 4)).keys == tuple(KEYS[:4])

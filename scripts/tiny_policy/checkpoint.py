@@ -1,0 +1,75 @@
+"""The untrained policy: a tiny Qwen3-VL, and a tokenizer in which what is copied can be copied piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from scripts.tiny_model import CHAT_TEMPLATE, CONTEXT, SPECIAL_TOKENS, make_config
+
+VOCABULARY = 1536
+# A picture is four tokens or fewer. Nothing is learnt from it, but it stands where a large model's pictures stand.
+PIXELS = 64 * 64
+# What a token never crosses: tags, names (with hyphens and underscores), digits, punctuation, white space.
+_PIECES = r" ?</?[a-z]+>| ?[A-Za-z][A-Za-z_-]*| ?\d|@@| ?[^\sA-Za-z\d<]+| ?<|\s+"
+
+
+def make_processor(texts: Iterable[str]) -> Any:
+    """Tokenizer, chat template and image processor."""
+    from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
+
+    pixels = {"shortest_edge": PIXELS, "longest_edge": PIXELS}
+    patches = {"patch_size": 16, "temporal_patch_size": 2, "merge_size": 2}
+    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    return Qwen3VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=pixels, **patches, **half),
+        tokenizer=_tokenizer(texts),
+        video_processor=Qwen3VLVideoProcessor(size=pixels, **patches, **half),
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def make_model(processor: Any, seed: int) -> Any:
+    """Random weights, about two million."""
+    import torch
+    from transformers import Qwen3VLForConditionalGeneration
+
+    config = make_config(
+        processor.tokenizer, hidden_size=192, text_layers=4, vision_hidden_size=96, vision_layers=2, spread=0.02
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Qwen3VLForConditionalGeneration(config)
+    model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
+    model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    return model
+
+
+def _tokenizer(texts: Iterable[str]) -> Any:
+    """Byte-level, so that it writes anything. A digit is a token; so is a tag, and a name once it is frequent."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=[token for token in SPECIAL_TOKENS if token not in ("<|im_end|>", "<|endoftext|>")],
+        model_max_length=CONTEXT,
+        clean_up_tokenization_spaces=False,
+    )

@@ -1,0 +1,74 @@
+"""What a policy did in a run over the mini benchmarks: whom it asked first, and whether it repeats what it was told.
+
+    python -m scripts.tiny_policy.routing RUN [BASELINE]
+
+Both come from the run's records. The right pair is that of ``ROUTES``; a repeated answer is, word for word, the last
+line ``Answer: X`` of what came back last.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from maestro_eval.analysis import Estimate, paired_difference, wilson
+from maestro_eval.journal import Journal
+from maestro_eval.types import Answered, Rollout
+from scripts.tiny_policy.lessons import ROUTES
+
+
+class Routing(Struct, frozen=True):
+    """Per rollout, in the plan's order: whether the first call was to the right pair, or at least the right expert;
+    and for those that were told an answer, whether they gave it."""
+
+    pairs: list[bool]
+    experts: list[bool]
+    repeated: list[bool]
+
+
+def routing_of(rollouts: Sequence[Rollout]) -> Routing:
+    """What was done in these rollouts, failed ones included."""
+    experts, pairs, repeated = [], [], []
+    for rollout in rollouts:
+        route = ROUTES[rollout.key.task]
+        first = rollout.turns[0].resolution if rollout.turns else None
+        experts.append(first is not None and first.expert == route.expert)
+        pairs.append(experts[-1] and first is not None and first.skill == route.skill)
+        observed = [turn.observation for turn in rollout.turns if turn.observation]
+        stated = observed[-1].rpartition("Answer: ")[2] if observed and "\nAnswer: " in observed[-1] else None
+        if stated is not None:
+            repeated.append(isinstance(rollout.outcome, Answered) and rollout.outcome.text == stated.strip())
+    return Routing(pairs, experts, repeated)
+
+
+def rollouts_of(run: Path) -> list[Rollout]:
+    """A run's rollouts, in the plan's order."""
+    with Journal.open(run, read_only=True) as journal:
+        return [rollout for rollout, _sample in journal.rollouts()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("baseline", type=Path, nargs="?")
+    arguments = parser.parse_args()
+    found = routing_of(rollouts_of(arguments.run))
+    print(f"first call to the right expert and skill  {_percent(wilson(sum(found.pairs), len(found.pairs)))}")
+    print(f"first call to the right expert            {_percent(wilson(sum(found.experts), len(found.experts)))}")
+    if found.repeated:
+        print(f"answer as stated by the expert            {_percent(wilson(sum(found.repeated), len(found.repeated)))}")
+    if arguments.baseline:
+        other = routing_of(rollouts_of(arguments.baseline))
+        difference = paired_difference(found.experts, other.experts)
+        print(f"right expert, above the baseline          {_percent(difference)}")
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}] (n = {estimate.n})"
+
+
+if __name__ == "__main__":
+    main()
