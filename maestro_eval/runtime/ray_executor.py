@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -39,6 +38,7 @@ from maestro_eval.runtime.executor import (
     run_key,
 )
 from maestro_eval.runtime.leases import Lease, LeaseQueue, Lost
+from maestro_eval.serving.ray_cluster import actor_environment, answer, connect, import_ray, one_line
 from maestro_eval.types import RolloutKey, UserError
 
 # How soon an idle worker sees that keys came back, or anyone that a lease is overdue.
@@ -98,10 +98,11 @@ class RayExecutor:
         self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
     ) -> None:
         """See ``Executor.run``."""
-        ray = _import_ray()
+        ray = import_ray()
         ours = not ray.is_initialized()
         if ours:
-            await asyncio.to_thread(self._connect, ray)
+            own = {"num_cpus": self.workers, "object_store_memory": _OBJECT_STORE_BYTES}
+            await asyncio.to_thread(partial(connect, ray, self.address, **own))
         try:
             outbox = Outbox(commit)
             places = self._places([node["Resources"] for node in ray.nodes() if node["Alive"]])
@@ -111,22 +112,6 @@ class RayExecutor:
         finally:
             if ours:
                 await asyncio.to_thread(ray.shutdown)
-
-    def _connect(self, ray: Any) -> None:
-        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if self.address is None:
-            settings |= {
-                "num_cpus": self.workers,
-                "include_dashboard": False,
-                "object_store_memory": _OBJECT_STORE_BYTES,
-            }
-        else:
-            settings["address"] = self.address
-        try:
-            ray.init(**settings)
-        except Exception as error:
-            where = f"at {self.address} cannot be reached" if self.address else "cannot be started"
-            raise UserError(f"Ray {where} ({_one_line(error)}); `--executor local` does without it") from error
 
     def _places(self, nodes: Sequence[Mapping[str, float]]) -> _Places:
         """How many workers there are and what each is given, on ``nodes`` with these resources."""
@@ -187,7 +172,7 @@ class _Fleet:
             max_restarts=0,
             # Beside the rollouts there are `start` and `close`.
             max_concurrency=settings.concurrency_per_worker + 2,
-            runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
+            runtime_env=actor_environment(),
         )
 
     async def work(self) -> None:
@@ -219,7 +204,7 @@ class _Fleet:
                 await self._live(actor, name)
                 return
             except (_WorkerLostError, self._ray.exceptions.RayError) as error:
-                self._reason = _one_line(error)
+                self._reason = one_line(error)
             finally:
                 self._ray.kill(actor)
             lost = self._queue.release(name)
@@ -252,11 +237,11 @@ class _Fleet:
                 task.cancel()
             await asyncio.gather(*in_flight, return_exceptions=True)
         with contextlib.suppress(self._ray.exceptions.RayError, TimeoutError):
-            await asyncio.wait_for(_answer(actor.close.remote()), 10)
+            await asyncio.wait_for(answer(actor.close.remote()), 10)
 
     async def _start(self, actor: Any, name: str) -> bool:
         """Whether the worker stands; not when the run was over before a full cluster had room for it."""
-        starting = asyncio.create_task(_answer(actor.start.remote(name, self._factory)))
+        starting = asyncio.create_task(answer(actor.start.remote(name, self._factory)))
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._settings.start_s
         look = clock() + _LOOK_S
@@ -298,7 +283,7 @@ class _Fleet:
                 in_flight[asyncio.create_task(self._run_one(actor, lease, key))] = lease
 
     async def _run_one(self, actor: Any, lease: Lease, key: RolloutKey) -> None:
-        reply = await _answer(actor.run.remote(msgspec.json.encode(key)))
+        reply = await answer(actor.run.remote(msgspec.json.encode(key)))
         self._results[lease.worker] += 1
         finished = msgspec.json.decode(reply, type=Finished)
         if self._queue.complete(lease.id, [key], failed=failed_keys(finished)):
@@ -328,7 +313,7 @@ class _Host:
         except UserError as error:
             return _Started(user_error=str(error))
         except Exception as error:
-            return _Started(defect=f"{type(error).__name__}: {_one_line(error)}")
+            return _Started(defect=f"{type(error).__name__}: {one_line(error)}")
         return _Started()
 
     async def run(self, key: bytes) -> bytes:
@@ -341,35 +326,5 @@ class _Host:
         await self._worker.close()
 
 
-async def _answer(reference: Any) -> Any:
-    return await reference
-
-
 def _can_be_had(gpus: float) -> bool:
     return gpus >= 0 and (gpus < 1 or gpus == int(gpus))
-
-
-def _import_ray() -> Any:
-    # Ray reads these when it is imported: nothing is reported to its authors unless the user asks for it, and
-    # an actor without GPUs does not change what the worker sees of them.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("Ray is not installed: pip install 'maestro-eval[ray]', or use --executor local") from error
-    return ray
-
-
-def _python_path() -> str:
-    """Where the workers import us and the user's modules from, when we run from a checkout."""
-    given = os.environ.get("PYTHONPATH", "")
-    home = Path(__file__).resolve().parents[2]
-    # An installed package is found anyway, and site-packages must not come before the standard library.
-    if home.name in ("site-packages", "dist-packages"):
-        return given
-    return os.pathsep.join(filter(None, (str(home), given)))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from maestro_eval.serving.engines import LOOPBACK
 from maestro_eval.serving.gpus import detect_gpus
 from maestro_eval.serving.launch import find_vllm, make_launch
 from maestro_eval.serving.placement import Gpu, Placement, Plan, plan
+from maestro_eval.serving.ray_cluster import actor_environment, answer, connect, import_ray, one_line
 from maestro_eval.serving.session import Host
 from maestro_eval.serving.supervise import Death, Event, Report, Stop, Supervision, Supervisor, open_log
 from maestro_eval.types import UserError
@@ -38,17 +38,11 @@ _OBJECT_STORE_BYTES = 100 * 2**20
 @contextlib.contextmanager
 def ray_cluster(address: str | None) -> Iterator[Any]:
     """Ray at ``address``, or one of our own on this machine that ends with the block. Yields the module."""
-    ray = _import_ray()
+    ray = import_ray()
     if ray.is_initialized():
         yield ray
         return
-    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    own = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
-    try:
-        ray.init(**settings, **(own if address is None else {"address": address}))
-    except Exception as error:
-        where = f"at {address} cannot be reached" if address else "cannot be started"
-        raise UserError(f"Ray {where} ({_one_line(error)}); `--executor local` does without it") from error
+    connect(ray, address, object_store_memory=_OBJECT_STORE_BYTES)
     try:
         yield ray
     finally:
@@ -72,12 +66,14 @@ def cluster_gpus(ray: Any, memory_gb: float | None = None) -> tuple[Gpu, ...]:
         memory = memory_gb
         if memory is None:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            probe = ray.remote(_node_gpus).options(num_cpus=0, scheduling_strategy=there, runtime_env=_environment())
+            probe = ray.remote(_node_gpus).options(
+                num_cpus=0, scheduling_strategy=there, runtime_env=actor_environment()
+            )
             try:
                 memory = min(ray.get(probe.remote(name), timeout=_PROBE_S))
             except (ray.exceptions.RayError, ValueError) as error:
                 raise UserError(
-                    f"{name}: what its GPUs are cannot be found ({_one_line(error)}); give --gpu-memory"
+                    f"{name}: what its GPUs are cannot be found ({one_line(error)}); give --gpu-memory"
                 ) from error
         found += [Gpu(index, memory, name) for index in range(number)]
     return tuple(found)
@@ -117,7 +113,7 @@ class _Bundle:
             max_restarts=0,
             max_concurrency=8,
             scheduling_strategy=PlacementGroupSchedulingStrategy(room, placement_group_bundle_index=number),
-            runtime_env=_environment(),
+            runtime_env=actor_environment(),
         )
 
     async def keep_up(self, report: Report, stop: Stop) -> None:
@@ -131,7 +127,7 @@ class _Bundle:
                 await self._follow(actor, report, stop, heard)
                 return
             except self._ray.exceptions.RayError as error:
-                lost = f"its actor was lost ({_one_line(error)})"
+                lost = f"its actor was lost ({one_line(error)})"
             finally:
                 self._ray.kill(actor)
             deaths.append(Death(time.monotonic(), "ready" in heard))
@@ -145,12 +141,12 @@ class _Bundle:
                 await asyncio.wait_for(stop.now.wait(), delay)
 
     async def _follow(self, actor: Any, report: Report, stop: Stop, heard: set[str]) -> None:
-        trouble = await _answer(actor.begin.remote())
+        trouble = await answer(actor.begin.remote())
         if trouble:
             raise UserError(trouble)
         ending = asyncio.create_task(self._end_with(actor, stop))
         try:
-            while (news := await _answer(actor.news.remote())) is not None:
+            while (news := await answer(actor.news.remote())) is not None:
                 for event in news:
                     heard.add(event.state)
                     report(event)
@@ -223,7 +219,7 @@ class _EngineHost:
 async def _reserve(ray: Any, groups: Sequence[Sequence[Placement]], stop: Stop) -> Any:
     bundles = [{"CPU": 1.0, **({"GPU": float(_gpus_of(group))} if _gpus_of(group) else {})} for group in groups]
     room = ray.util.placement_group(bundles, strategy="PACK")
-    ready = asyncio.ensure_future(_answer(room.ready()))
+    ready = asyncio.ensure_future(answer(room.ready()))
     stopping = asyncio.ensure_future(stop.now.wait())
     await asyncio.wait({ready, stopping}, timeout=_ROOM_S, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -245,31 +241,3 @@ def _gpus_of(group: Sequence[Placement]) -> int:
 def _node_gpus(name: str) -> list[float]:
     # A task without GPUs is shown none of them by Ray; the question is about all.
     return [gpu.memory_gb for gpu in detect_gpus(name, {})]
-
-
-def _environment() -> dict[str, Any]:
-    """Where actors import us from, when we run from a checkout."""
-    given = os.environ.get("PYTHONPATH", "")
-    home = Path(__file__).resolve().parents[2]
-    if home.name in ("site-packages", "dist-packages"):
-        return {}
-    return {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, (str(home), given)))}}
-
-
-async def _answer(reference: Any) -> Any:
-    return await reference
-
-
-def _import_ray() -> Any:
-    # Read by Ray at its import: nothing is reported to its authors unless the user asks for it.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("Ray is not installed: pip install 'maestro-eval[ray]', or use --executor local") from error
-    return ray
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
