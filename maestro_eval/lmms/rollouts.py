@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self
 
-from maestro_eval.experts import ExpertClient, make_cache_folder
+from msgspec import structs
+
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.lmms.requests import RequestBatch
-from maestro_eval.policies import check_policy, make_policy, policy_addresses
-from maestro_eval.registry import Registry, check_pipelines, load_registry, render_system
+from maestro_eval.registry import Registry, render_system
 from maestro_eval.report.progress import make_watcher
-from maestro_eval.rollout import check_regime, choose_regime, settle_sampling
+from maestro_eval.rollout import choose_regime, settle_sampling
 from maestro_eval.runtime import RunRequest
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.provenance import describe, refuse_changes
+from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, worker_spec
 from maestro_eval.runtime.worker import RolloutWorker, WorkerSpec
-from maestro_eval.sandbox import Isolation, available
-from maestro_eval.serving import bind, check_address, check_endpoints, serving
-from maestro_eval.skills import find_pipeline
+from maestro_eval.sandbox import Isolation
 from maestro_eval.tasks import Task
 from maestro_eval.types import (
     Failed,
     MaestroError,
     Rollout,
-    RolloutFailure,
     RolloutKey,
     RunManifest,
     Sampling,
@@ -62,12 +59,12 @@ def roll_out(system: System, batch: RequestBatch, folder: Path) -> Mapping[Rollo
     request, registry = _prepare(system, batch)
     prompt = render_system(registry, request.regime)
     print(f"maestro: journal {folder}", file=sys.stderr)
-    with _served(request, registry, folder) as bound:
-        model = _policy_model(request, bound)
+    with endpoints_up(request, registry, folder) as bound:
+        model = policy_model(request, bound)
         planned = {name: len({key.sample_id for key in batch.keys if key.task == name}) for name in batch.tasks}
         manifest = describe(request, registry, prompt, list(batch.tasks.values()), planned, model, time.time())
         with _journal(folder, manifest, batch) as journal:
-            _run(journal, request, bound, prompt, batch)
+            _run(journal, worker_spec(request, bound, prompt, model), batch)
             wanted = frozenset(batch.keys)
             rollouts = {rollout.key: rollout for rollout, _ in journal.rollouts() if rollout.key in wanted}
     _refuse_failures(rollouts, batch, folder)
@@ -76,51 +73,21 @@ def roll_out(system: System, batch: RequestBatch, folder: Path) -> Mapping[Rollo
 
 def _prepare(system: System, batch: RequestBatch) -> tuple[RunRequest, Registry]:
     regime = choose_regime(system.regime, [])
-    registry = load_registry(system.registry)
-    check_pipelines(registry, find_pipeline)
-    check_regime(regime)
-    check_policy(system.policy, registry, regime)
-    runs_code = any(skill.pipeline == "code" for skill in registry.skills.values())
-    lack = available(system.sandbox) if runs_code else None
-    if lack:
-        raise UserError(f"{registry.path}: a skill runs code that a model writes: {lack}")
-    if system.cache:
-        make_cache_folder(Path(system.cache))
     request = RunRequest(
         policy=system.policy,
         registry=system.registry,
         tasks=tuple(batch.tasks),
         repeats=batch.repeats,
         seed=system.seed,
-        sampling=settle_sampling(system.sampling, regime),
+        sampling=system.sampling,
         regime=regime,
         concurrency=system.concurrency,
         policy_key_env=system.policy_key_env,
         cache=system.cache,
         sandbox=system.sandbox,
     )
-    return request, registry
-
-
-@contextlib.contextmanager
-def _served(request: RunRequest, registry: Registry, folder: Path) -> Iterator[Registry]:
-    with serving([registry], folder / "logs") as urls:
-        bound = bind(registry, urls)
-        check_endpoints(bound)
-        for address in policy_addresses(request.policy):
-            check_address(address, f"policy={request.policy}")
-        yield bound
-
-
-def _policy_model(request: RunRequest, bound: Registry) -> str:
-    async def ask() -> str:
-        async with ExpertClient() as client:
-            return (await make_policy(request.policy, bound, client, api_key_env=request.policy_key_env)).model
-
-    try:
-        return asyncio.run(ask())
-    except RolloutFailure as failure:
-        raise UserError(f"policy={request.policy}: {failure.detail}") from failure
+    registry = open_registry(request)
+    return structs.replace(request, sampling=settle_sampling(request.sampling, regime)), registry
 
 
 def _journal(folder: Path, manifest: RunManifest, batch: RequestBatch) -> Journal:
@@ -130,9 +97,6 @@ def _journal(folder: Path, manifest: RunManifest, batch: RequestBatch) -> Journa
     journal = Journal.open(folder)
     try:
         refuse_changes(journal.manifest, manifest, folder)
-        for field in ("policy", "regime", "sampling", "seed"):
-            if getattr(journal.manifest, field) != getattr(manifest, field):
-                raise UserError(f"{folder}: began with another {field}; put it back, or choose another out=")
         if not frozenset(batch.keys) <= frozenset(journal.plan()):
             raise UserError(
                 f"{folder}: began with other samples (--limit, --offset); put them back, or choose another out="
@@ -143,21 +107,7 @@ def _journal(folder: Path, manifest: RunManifest, batch: RequestBatch) -> Journa
     return journal
 
 
-def _run(journal: Journal, request: RunRequest, bound: Registry, prompt: str, batch: RequestBatch) -> None:
-    named = request.policy.startswith("openai:") and "#" not in request.policy
-    spec = WorkerSpec(
-        registry=bound,
-        policy=f"{request.policy}#{journal.manifest.policy_model}" if named else request.policy,
-        policy_key_env=request.policy_key_env,
-        tasks=(),
-        regime=request.regime,
-        sampling=request.sampling,
-        system=prompt,
-        seed=request.seed,
-        concurrency=request.concurrency,
-        cache=str(Path(request.cache).resolve()) if request.cache else "",
-        sandbox=request.sandbox,
-    )
+def _run(journal: Journal, spec: WorkerSpec, batch: RequestBatch) -> None:
     wanted = frozenset(batch.keys)
     keys = [key for key in journal.pending() if key in wanted]
     watcher = make_watcher(quiet=not keys)
@@ -168,7 +118,7 @@ def _run(journal: Journal, request: RunRequest, bound: Registry, prompt: str, ba
         watcher.committed(finished)
 
     async def drive() -> None:
-        executor = LocalExecutor(request.concurrency)
+        executor = LocalExecutor(spec.concurrency)
         await executor.run(keys, partial(_RequestWorker.begin, spec, batch.tasks), commit, stop=asyncio.Event())
 
     try:

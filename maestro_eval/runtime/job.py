@@ -17,22 +17,19 @@ from pathlib import Path
 
 import msgspec
 
-from maestro_eval.experts import ExpertClient, make_cache_folder
 from maestro_eval.journal import Finished, Journal, JournalCounts
-from maestro_eval.policies import check_policy, is_resident, make_policy, policy_addresses
-from maestro_eval.registry import Registry, check_pipelines, load_registry, render_system
-from maestro_eval.rollout import check_regime, settle_sampling
+from maestro_eval.policies import is_resident
+from maestro_eval.registry import Registry, render_system
+from maestro_eval.rollout import settle_sampling
 from maestro_eval.runtime.executor import Executor
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.order import expected_times, past_runs
 from maestro_eval.runtime.provenance import describe, settle_changes
 from maestro_eval.runtime.ray_executor import RayExecutor
 from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
-from maestro_eval.runtime.worker import WorkerSpec, worker_factory
-from maestro_eval.sandbox import available
+from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, worker_spec
+from maestro_eval.runtime.worker import worker_factory
 from maestro_eval.scoring import METRICS, PAPER
-from maestro_eval.serving import bind, check_address, check_endpoints, serving
-from maestro_eval.skills import find_pipeline
 from maestro_eval.tasks import (
     Task,
     TaskSpec,
@@ -44,7 +41,7 @@ from maestro_eval.tasks import (
     rows_needed,
     select_tasks,
 )
-from maestro_eval.types import RolloutFailure, RolloutKey, RunManifest, UserError
+from maestro_eval.types import RolloutKey, RunManifest, UserError
 
 
 class Watcher:
@@ -103,7 +100,7 @@ def start_run(
         for repeat in range(request.repeats)
     ]
     planned = {task: len(sample_ids) for task, sample_ids in ids.items()}
-    with _served(request.policy, prepared.registry, folder, served, watcher) as bound:
+    with _served(prepared, folder, served, watcher) as bound:
         manifest = _describe(prepared, bound, planned)
         with Journal.create(folder, manifest, plan) as journal:
             return _drive(journal, folder, prepared, bound, watcher, manifest.policy_model)
@@ -133,7 +130,7 @@ def resume_run(
             request_of(before), **{name: value for name, value in changed.items() if value is not None}
         )
         prepared = _prepare(request, watcher)
-        with _served(request.policy, prepared.registry, folder, served, watcher) as bound:
+        with _served(prepared, folder, served, watcher) as bound:
             planned = {task.name: task.planned for task in before.tasks}
             now = _describe(prepared, bound, planned)
             settled = settle_changes(before, now, folder, accept, time.time())
@@ -143,15 +140,9 @@ def resume_run(
 
 
 def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
-    registry = load_registry(request.registry)
-    check_pipelines(registry, find_pipeline)
-    check_regime(request.regime)
-    check_policy(request.policy, registry, request.regime, request.sampling)
-    _check_sandbox(request, registry)
+    registry = open_registry(request)
     if request.executor == "ray" and importlib.util.find_spec("ray") is None:
         raise UserError("--executor ray needs Ray: pip install 'maestro-eval[ray]', or use --executor local")
-    if request.cache:
-        make_cache_folder(Path(request.cache))
     check_selection(request.selection)
     specs = select_tasks(request.tasks, data=request.data, include=[Path(folder) for folder in request.include])
     check_sample_ids(request.selection, [spec.name for spec in specs])
@@ -179,67 +170,29 @@ def _check_rules(tasks: Sequence[Task]) -> None:
             raise UserError(f"task {task.name}: paper: {task.paper!r} is none of {', '.join(PAPER)}")
 
 
-def _check_sandbox(request: RunRequest, registry: Registry) -> None:
-    """A skill that runs a model's code needs a place to run it: without one it would score otherwise, unseen."""
-    runs_code = next((skill.name for skill in registry.skills.values() if skill.pipeline == "code"), None)
-    lack = available(request.sandbox) if runs_code else None
-    if lack:
-        raise UserError(f"{registry.path}: skill {runs_code} runs code that a model writes: {lack}")
-
-
 @contextlib.contextmanager
 def _served(
-    policy: str, registry: Registry, folder: Path, served: Mapping[str, str] | None, watcher: Watcher
+    prepared: _Prepared, folder: Path, addresses: Mapping[str, str] | None, watcher: Watcher
 ) -> Iterator[Registry]:
-    """The registry with every endpoint up and addressed, and the policy's up too."""
-    with contextlib.ExitStack() as stack:
-        if served is None:
-            if any(entry.start for entry in registry.endpoints.values()):
-                watcher.step("starting the embedded experts")
-            served = stack.enter_context(serving([registry], folder / "logs"))
-        bound = bind(registry, served)
-        check_endpoints(bound)
-        for address in policy_addresses(policy):
-            check_address(address, f"--policy {policy}")
+    starts = addresses is None and any(entry.start for entry in prepared.registry.endpoints.values())
+    if starts:
+        watcher.step("starting the embedded experts")
+    with endpoints_up(prepared.request, prepared.registry, folder, addresses) as bound:
         yield bound
 
 
 def _describe(prepared: _Prepared, bound: Registry, planned: Mapping[str, int]) -> RunManifest:
-    async def policy_model() -> str:
-        async with ExpertClient() as client:
-            policy = await make_policy(
-                prepared.request.policy, bound, client, api_key_env=prepared.request.policy_key_env
-            )
-            return policy.model
-
-    try:
-        model = asyncio.run(policy_model())
-    except RolloutFailure as failure:
-        raise UserError(f"--policy {prepared.request.policy}: {failure.detail}") from failure
+    model = policy_model(prepared.request, bound)
     return describe(
         prepared.request, prepared.registry, prepared.system_prompt, prepared.tasks, planned, model, time.time()
     )
 
 
 def _drive(
-    journal: Journal, folder: Path, prepared: _Prepared, bound: Registry, watcher: Watcher, policy_model: str
+    journal: Journal, folder: Path, prepared: _Prepared, bound: Registry, watcher: Watcher, model: str
 ) -> RunOutcome:
     request = prepared.request
-    spec = WorkerSpec(
-        registry=bound,
-        policy=_pinned(request.policy, policy_model),
-        policy_key_env=request.policy_key_env,
-        tasks=prepared.specs,
-        regime=request.regime,
-        sampling=request.sampling,
-        system=prepared.system_prompt,
-        seed=request.seed,
-        # All local rollouts share one client, and so one policy endpoint.
-        concurrency=request.concurrency * ((request.workers or 1) if request.executor == "local" else 1),
-        # In full: workers of a cluster have working folders of their own.
-        cache=str(Path(request.cache).resolve()) if request.cache else "",
-        sandbox=request.sandbox,
-    )
+    spec = worker_spec(request, bound, prepared.system_prompt, model, prepared.specs)
     watcher.begin(journal.manifest, journal.counts())
 
     def commit(batch: Sequence[Finished]) -> None:
@@ -260,11 +213,6 @@ def _drive(
         counts = journal.counts()
         watcher.end(counts)
     return RunOutcome(folder, counts, interrupted=stopped and counts.missing > 0)
-
-
-def _pinned(policy: str, model: str) -> str:
-    """An endpoint's policy with its model named, so that every worker asks for the same one."""
-    return f"{policy}#{model}" if policy.startswith("openai:") and "#" not in policy else policy
 
 
 def _executor(request: RunRequest, expected: Mapping[str, float]) -> Executor:

@@ -1,0 +1,97 @@
+"""What every run begins with, whoever asked for it: the checks, the endpoints, the policy's model, the worker's spec.
+
+``job`` runs a request of ours by these steps, ``lmms`` one of lmms-eval's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from maestro_eval.experts import ExpertClient, make_cache_folder
+from maestro_eval.policies import check_policy, make_policy, policy_addresses
+from maestro_eval.registry import Registry, check_pipelines, load_registry
+from maestro_eval.rollout import check_regime
+from maestro_eval.runtime.request import RunRequest
+from maestro_eval.runtime.worker import WorkerSpec
+from maestro_eval.sandbox import available
+from maestro_eval.serving import bind, check_address, check_endpoints, serving
+from maestro_eval.skills import find_pipeline
+from maestro_eval.tasks import TaskSpec
+from maestro_eval.types import RolloutFailure, UserError
+
+
+def open_registry(request: RunRequest) -> Registry:
+    """The request's registry, with all that can be checked before a server is asked. UserError for what is wrong."""
+    registry = load_registry(request.registry)
+    check_pipelines(registry, find_pipeline)
+    check_regime(request.regime)
+    check_policy(request.policy, registry, request.regime, request.sampling)
+    _check_sandbox(request, registry)
+    if request.cache:
+        make_cache_folder(Path(request.cache))
+    return registry
+
+
+@contextlib.contextmanager
+def endpoints_up(
+    request: RunRequest, registry: Registry, folder: Path, addresses: Mapping[str, str] | None = None
+) -> Iterator[Registry]:
+    """The registry with every endpoint up and addressed, and the policy's up too.
+
+    ``addresses`` are those of what the registry would have us start, where it is up already.
+    """
+    with contextlib.ExitStack() as stack:
+        if addresses is None:
+            addresses = stack.enter_context(serving([registry], folder / "logs"))
+        bound = bind(registry, addresses)
+        check_endpoints(bound)
+        for address in policy_addresses(request.policy):
+            check_address(address, f"--policy {request.policy}")
+        yield bound
+
+
+def policy_model(request: RunRequest, bound: Registry) -> str:
+    """What the policy calls itself, by its endpoint where that knows. UserError where it cannot be told."""
+
+    async def ask() -> str:
+        async with ExpertClient() as client:
+            return (await make_policy(request.policy, bound, client, api_key_env=request.policy_key_env)).model
+
+    try:
+        return asyncio.run(ask())
+    except RolloutFailure as failure:
+        raise UserError(f"--policy {request.policy}: {failure.detail}") from failure
+
+
+def worker_spec(
+    request: RunRequest, bound: Registry, system_prompt: str, model: str, tasks: tuple[TaskSpec, ...] = ()
+) -> WorkerSpec:
+    """What the request's workers are made of; ``model`` is what ``policy_model`` said."""
+    # An endpoint's policy with its model named, so that every worker asks for the same one.
+    unnamed = request.policy.startswith("openai:") and "#" not in request.policy
+    return WorkerSpec(
+        registry=bound,
+        policy=f"{request.policy}#{model}" if unnamed else request.policy,
+        policy_key_env=request.policy_key_env,
+        tasks=tasks,
+        regime=request.regime,
+        sampling=request.sampling,
+        system=system_prompt,
+        seed=request.seed,
+        # All local rollouts share one client, and so one policy endpoint.
+        concurrency=request.concurrency * ((request.workers or 1) if request.executor == "local" else 1),
+        # In full: workers of a cluster have working folders of their own.
+        cache=str(Path(request.cache).resolve()) if request.cache else "",
+        sandbox=request.sandbox,
+    )
+
+
+def _check_sandbox(request: RunRequest, registry: Registry) -> None:
+    """A skill that runs a model's code needs a place to run it: without one it would score otherwise, unseen."""
+    runs_code = next((skill.name for skill in registry.skills.values() if skill.pipeline == "code"), None)
+    lack = available(request.sandbox) if runs_code else None
+    if lack:
+        raise UserError(f"{registry.path}: skill {runs_code} runs code that a model writes: {lack}")
