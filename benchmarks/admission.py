@@ -22,11 +22,9 @@ import argparse
 import asyncio
 import json
 import random
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import aiohttp
@@ -34,6 +32,7 @@ from msgspec import Struct, to_builtins
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.simulated import simulated
 from maestro_eval.experts.control import CallEnd
 from maestro_eval.experts.engine_metrics import EngineWatch
 from maestro_eval.experts.limiter import Limiter
@@ -128,24 +127,11 @@ def _p95(seconds: list[float]) -> float:
     return sorted(seconds)[int(0.95 * len(seconds))]
 
 
-@contextmanager
-def _server(options: argparse.Namespace, *, metrics: bool) -> Iterator[str]:
-    with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "maestro_eval.experts.simulated", "--exit-with-parent"),
-            *("--slots", str(options.slots), "--decode", str(options.decode), "--latency", str(options.latency)),
-            *("--reply", "word " * options.longest, *([] if metrics else ["--no-metrics"])),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).resolve().parents[1],
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().removeprefix("listening ").strip()
-        finally:
-            process.kill()
+def _server(options: argparse.Namespace, *, metrics: bool) -> AbstractContextManager[str]:
+    return simulated(
+        *("--slots", str(options.slots), "--decode", str(options.decode), "--latency", str(options.latency)),
+        *("--reply", "word " * options.longest, *([] if metrics else ["--no-metrics"])),
+    )
 
 
 def _options() -> argparse.Namespace:

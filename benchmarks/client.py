@@ -19,12 +19,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import aiohttp
@@ -32,6 +31,7 @@ from msgspec import Struct, to_builtins
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.simulated import simulated
 from maestro_eval.experts import CallCache, Endpoint, ExpertClient, ModelAsk
 from maestro_eval.types import Message, Sampling, TextPart
 
@@ -136,23 +136,8 @@ def _through(client: ExpertClient, url: str, options: argparse.Namespace) -> Cal
     return call
 
 
-@contextmanager
-def _server(latency: float) -> Iterator[str]:
-    with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "maestro_eval.experts.simulated", "--exit-with-parent"),
-            *("--latency", str(latency), "--slots", "4096"),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).resolve().parents[1],
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().removeprefix("listening ").strip()
-        finally:
-            process.kill()
+def _server(latency: float) -> AbstractContextManager[str]:
+    return simulated("--latency", str(latency), "--slots", "4096")
 
 
 def _with_ratio(row: Measured, bare_ms: float) -> Measured:

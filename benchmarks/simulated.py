@@ -1,0 +1,26 @@
+"""The simulated server in a process of its own, for as long as it is measured."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def simulated(*options: str) -> Iterator[str]:
+    """Its address; ``options`` are those of ``maestro-eval serve --simulate``."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "maestro_eval.experts.simulated", "--exit-with-parent", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[1],
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().removeprefix("listening ").strip()
+        finally:
+            process.kill()
