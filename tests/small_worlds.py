@@ -6,7 +6,18 @@ import hashlib
 from pathlib import Path
 
 from maestro_eval.registry import Registry, load_registry
-from maestro_eval.types import Image, ImageRef, LoadedSample, Sample
+from maestro_eval.types import (
+    Image,
+    ImageRef,
+    LoadedSample,
+    PromptRecord,
+    Regime,
+    RegistryRecord,
+    RunManifest,
+    Sample,
+    Sampling,
+    TaskRecord,
+)
 
 NOBODY = "http://127.0.0.1:9/v1"
 
@@ -46,6 +57,25 @@ def small_registry(folder: Path, url: str = NOBODY, **settings: object) -> Regis
     path = folder / "small.yaml"
     path.write_text(registry_text(url, **settings))
     return load_registry(path)
+
+
+def small_manifest(*tasks: TaskRecord) -> RunManifest:
+    """The manifest of a run whose settings do not matter."""
+    return RunManifest(
+        system="s",
+        policy="p",
+        policy_model="m",
+        registry=RegistryRecord("r", "p", "h"),
+        prompt=PromptRecord("t", "h"),
+        tasks=tasks,
+        regime=Regime(),
+        sampling=Sampling(),
+        seed=0,
+        repeats=1,
+        created_at=0.0,
+        versions={},
+        hardware={},
+    )
 
 
 def picture(content: bytes = b"pixels") -> Image:

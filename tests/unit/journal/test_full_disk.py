@@ -8,26 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from small_worlds import small_manifest
 
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.types import (
     Answered,
     Failed,
     Outcome,
-    PromptRecord,
-    Regime,
-    RegistryRecord,
     Rollout,
     RolloutKey,
-    RunManifest,
     Sample,
-    Sampling,
     UserError,
 )
 
-MANIFEST = RunManifest(
-    "s", "p", "m", RegistryRecord("r", "p", "h"), PromptRecord("t", "h"), (), Regime(), Sampling(), 0, 1, 0.0, {}, {}
-)
+MANIFEST = small_manifest()
 KEYS = [RolloutKey("task", f"{number:03}") for number in range(12)]
 BEFORE, BATCH = KEYS[:4], KEYS[2:8]
 

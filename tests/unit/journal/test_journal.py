@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from small_worlds import small_manifest
 
 from maestro_eval.journal import Finished, Journal, JournalCounts
 from maestro_eval.types import (
@@ -17,20 +18,13 @@ from maestro_eval.types import (
     Exhausted,
     Failed,
     Outcome,
-    PromptRecord,
-    Regime,
-    RegistryRecord,
     Rollout,
     RolloutKey,
-    RunManifest,
     Sample,
-    Sampling,
     UserError,
 )
 
-MANIFEST = RunManifest(
-    "s", "p", "m", RegistryRecord("r", "p", "h"), PromptRecord("t", "h"), (), Regime(), Sampling(), 0, 1, 0.0, {}, {}
-)
+MANIFEST = small_manifest()
 KEYS = [
     RolloutKey(task, sample, repeat) for task in ("zebra", "ant") for sample in ("2", "10", "ü") for repeat in (0, 1)
 ]

@@ -19,26 +19,20 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from small_worlds import small_manifest
 
 from maestro_eval.journal import Finished, Journal, read_manifest
 from maestro_eval.types import (
     Accepted,
     Answered,
-    PromptRecord,
-    Regime,
-    RegistryRecord,
     Rollout,
     RolloutKey,
-    RunManifest,
     Sample,
-    Sampling,
     UserError,
 )
 
 PROJECT = Path(__file__).parents[3]
-MANIFEST = RunManifest(
-    "s", "p", "m", RegistryRecord("r", "p", "h"), PromptRecord("t", "h"), (), Regime(), Sampling(), 0, 1, 0.0, {}, {}
-)
+MANIFEST = small_manifest()
 AMENDED = replace(MANIFEST, accepted=(Accepted("registry", "h", "i", 1.0),))
 KEYS = [RolloutKey("task", f"{number:03}") for number in range(24)]
 BATCHES = [KEYS[:8], KEYS[8:16], KEYS[16:]]
@@ -242,5 +236,5 @@ def told(folder: str, said: str, what: Callable[[Path, Callable[[str], None]], N
 
 
 def environment() -> dict[str, str]:
-    here = os.pathsep.join([str(PROJECT), str(Path(__file__).parent)])
+    here = os.pathsep.join([str(PROJECT), str(PROJECT / "tests"), str(Path(__file__).parent)])
     return {**os.environ, "PYTHONPATH": here, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_worlds import small_manifest
 
 from benchmarks.schedule import (
     SLOTS,
@@ -27,14 +28,9 @@ from maestro_eval.types import (
     Answered,
     Failed,
     Outcome,
-    PromptRecord,
-    Regime,
-    RegistryRecord,
     Rollout,
     RolloutKey,
-    RunManifest,
     Sample,
-    Sampling,
     TaskRecord,
     Timing,
 )
@@ -267,21 +263,7 @@ def record(key: RolloutKey, seconds: float, outcome: Outcome) -> Finished:
 
 def made_run(folder: Path, seconds: dict[str, list[float]], failed: tuple[str, ...] = ()) -> Path:
     tasks = tuple(TaskRecord(name, "h", "exact", "mean", (), "d", "h", len(of)) for name, of in seconds.items())
-    manifest = RunManifest(
-        "s",
-        "p",
-        "m",
-        RegistryRecord("r", "p", "h"),
-        PromptRecord("t", "h"),
-        tasks,
-        Regime(),
-        Sampling(),
-        0,
-        1,
-        0.0,
-        {},
-        {},
-    )
+    manifest = small_manifest(*tasks)
     batch = [
         record(RolloutKey(name, str(number)), taken, Failed("expert", "x") if name in failed else Answered("4"))
         for name, of in seconds.items()
