@@ -1,37 +1,23 @@
-"""Intervals for accuracies and for their differences: pure functions over numbers, no knowledge of runs or files.
+"""Intervals for means and for their differences where samples are independent of each other.
 
-All values lie in [0, 1], one for each sample: repeats are averaged within a sample before they come here.
-Every function returns an ``Estimate`` that names its method. Samples are taken as independent of each other;
-where several questions share one image the intervals are too narrow. Intervals are two-sided at ``level``.
+All values lie in [0, 1], one for each sample: repeats are averaged within a sample before they come here. Every
+function returns an ``Estimate`` that names its method. Where several questions share one image these intervals are
+too narrow: ``intervals`` is for those. Intervals are two-sided at ``level``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
-from statistics import NormalDist, fmean, variance
+from statistics import fmean, variance
 
 from msgspec import Struct
 
-from maestro_eval.analysis._student import t_quantile
+from maestro_eval.analysis.stats.distributions import normal_quantile, t_quantile
+from maestro_eval.analysis.stats.estimates import Estimate
 
 # Below this spread, values that should be equal differ only by rounding, and t has no spread to work with.
 _NO_SPREAD = 1e-18
-
-
-class Estimate(Struct, frozen=True):
-    """A number with its interval. ``n`` counts the samples (pairs, for a difference) that it rests on."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    method: str
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
 
 
 def wilson(successes: float, n: int, level: float = 0.95) -> Estimate:
@@ -47,7 +33,7 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Estimate:
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"no proportion: {successes} successes of {n}")
-    z, p = _normal_quantile(level), successes / n
+    z, p = normal_quantile((1 + level) / 2), successes / n
     scale = 1 + z * z / n
     centre = (p + z * z / (2 * n)) / scale
     reach = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale
@@ -166,7 +152,7 @@ def stratified_mean(strata: Sequence[Sequence[float]], weights: Sequence[float],
         p = (successes + extra) / (n + 2 * extra)
         centre += weight * p
         spread += weight * weight * p * (1 - p) / (n + 2 * extra)
-    reach = _normal_quantile(level) * math.sqrt(spread)
+    reach = normal_quantile((1 + level) / 2) * math.sqrt(spread)
     return Estimate(
         value,
         min(value, max(0.0, centre - reach)),
@@ -200,7 +186,7 @@ def _adjusted_wald(strata: Sequence[_Discordant], weights: Sequence[float], leve
         value += weight * (stratum.gains - stratum.losses) / stratum.n
         centre += weight * (p1 - p0)
         spread += weight * weight * (p1 + p0 - (p1 - p0) ** 2) / n
-    reach = _normal_quantile(level) * math.sqrt(spread)
+    reach = normal_quantile((1 + level) / 2) * math.sqrt(spread)
     return Estimate(
         value,
         min(value, max(-1.0, centre - reach)),
@@ -216,14 +202,4 @@ def _binary(values: Sequence[float]) -> bool:
 
 def _t_reach(values: Sequence[float], level: float) -> tuple[float, float]:
     n = len(values)
-    return fmean(values), _t_quantile(level, n - 1) * math.sqrt(variance(values) / n)
-
-
-@cache
-def _normal_quantile(level: float) -> float:
-    return NormalDist().inv_cdf((1 + level) / 2)
-
-
-@cache
-def _t_quantile(level: float, freedom: int) -> float:
-    return t_quantile((1 + level) / 2, freedom)
+    return fmean(values), t_quantile((1 + level) / 2, n - 1) * math.sqrt(variance(values) / n)
