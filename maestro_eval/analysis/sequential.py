@@ -81,6 +81,10 @@ class Evidence:
         """ln K_t."""
         return _log_sum(self._log_capitals) + _LOG_SHARE
 
+    def rejects(self, alpha: float) -> bool:
+        """Whether the capital has come to 1/α at this moment."""
+        return self.log_capital >= -math.log(alpha)
+
     @property
     def p(self) -> float:
         """The anytime-valid p-value: 1 over the highest capital so far, at most 1."""
