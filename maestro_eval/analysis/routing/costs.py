@@ -1,0 +1,210 @@
+"""What rollouts take: tokens, seconds and money, from the records alone.
+
+The policy's part is its turns' usage; where a policy is one of the registry's experts asked directly, its calls are
+the expert's and the policy itself takes nothing. Seconds of a call are those until its reply was there, the time in
+our queue and between tries among them. Percentiles are over the records, 8 bytes each: they are never averaged.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+from msgspec import Struct, field
+
+from maestro_eval.analysis.routing.prices import PriceTable
+from maestro_eval.analysis.routing.records import Cost, Latency, Part, TokenUse
+from maestro_eval.analysis.stats import Estimate
+from maestro_eval.types import ExpertCall, Rollout, RunManifest, Turn, Usage
+
+_PARTS: dict[str, Part] = {"expert": "experts", "service": "services", "policy": "policy"}
+# What generates turns with a model of its own; the other policies choose by rule.
+_GENERATING = ("openai", "vllm", "transformers")
+
+
+class Expense(Struct, frozen=True):
+    """One generation of the policy or one call, as it is paid for."""
+
+    part: Part
+    name: str
+    model: str
+    endpoint: str
+    usage: Usage
+    seconds: float
+    cached: bool = False
+    error: str = ""
+
+    @property
+    def counted(self) -> bool:
+        return self.usage.prompt_tokens + self.usage.completion_tokens > 0
+
+
+def expenses(rollout: Rollout, manifest: RunManifest) -> Iterator[Expense]:
+    """All that ``rollout`` spent, in order."""
+    kind = manifest.policy.partition(":")[0]
+    for turn in rollout.turns:
+        recorded = False
+        for call in turn.calls:
+            recorded |= call.kind == "policy"
+            yield _of_call(call)
+        # A policy's generation is kept as its turn, unless it broke off as a call.
+        if kind in _GENERATING and not recorded and turn.text:
+            yield Expense("policy", "policy", manifest.policy_model, "", turn.usage, _generated_s(turn))
+
+
+class _Seconds(Struct):
+    values: array[float] = field(default_factory=lambda: array("d"))
+    cached: int = 0
+    failed: int = 0
+
+    def latency(self, what: str, name: str) -> Latency:
+        p50, p90, p99 = percentiles(self.values)
+        mean = math.fsum(self.values) / len(self.values) if self.values else None
+        return Latency(what, name, len(self.values), p50, p90, p99, mean, self.cached, self.failed)
+
+
+class _Spent(Struct):
+    """A task's sums. ``unknown`` names what has no price, by which sum it is missing from."""
+
+    rollouts: int = 0
+    tokens: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    uncounted: int = 0
+    full: float = 0.0
+    paid: float = 0.0
+    unknown: set[str] = field(default_factory=set)
+    unknown_paid: set[str] = field(default_factory=set)
+
+
+class CostTally:
+    """Sums up rollouts as they pass by; ``prices`` is None where nothing is to be priced."""
+
+    def __init__(self, manifest: RunManifest, prices: PriceTable | None) -> None:
+        self._manifest = manifest
+        self._prices = prices
+        self._spent: defaultdict[str, _Spent] = defaultdict(_Spent)
+        self._seconds: defaultdict[tuple[str, str], _Seconds] = defaultdict(_Seconds)
+        self._rollouts: defaultdict[str, _Seconds] = defaultdict(_Seconds)
+        self.models: set[str] = set()
+
+    def add(self, rollout: Rollout) -> None:
+        spent = self._spent[rollout.key.task]
+        spent.rollouts += 1
+        cached = False
+        for expense in expenses(rollout, self._manifest):
+            cached |= expense.cached
+            self.models.add(expense.model)
+            self._count(spent, expense)
+            self._time(expense)
+            self._pay(spent, expense)
+        for scope in (rollout.key.task, ""):
+            seconds = self._rollouts[scope]
+            seconds.values.append(rollout.timing.elapsed_s)
+            seconds.cached += cached
+
+    def tokens(self, task: str) -> TokenUse:
+        spent = self._spent[task]
+        used = {part: Usage(*spent.tokens[part]) for part in ("policy", "experts", "services", "cached")}
+        return TokenUse(task, spent.rollouts, **used, uncounted=spent.uncounted)
+
+    def latencies(self) -> tuple[Latency, ...]:
+        """The policy, then experts, services and endpoints, each by name."""
+        order = {"policy": 0, "expert": 1, "service": 2, "endpoint": 3}
+        return tuple(
+            self._seconds[key].latency(*key) for key in sorted(self._seconds, key=lambda key: (order[key[0]], key[1]))
+        )
+
+    def rollout_seconds(self, task: str) -> Latency:
+        return self._rollouts[task].latency("rollout", task)
+
+    def cost(self, task: str, accuracy: Estimate | None) -> Cost:
+        """``accuracy``: the task's own, by which a right answer is priced."""
+        spent = self._spent[task]
+        if self._prices is None:
+            return Cost(task, spent.rollouts, None, None, None)
+        full = None if spent.unknown else spent.full
+        paid = None if spent.unknown_paid else spent.paid
+        unknown = tuple(sorted(spent.unknown | spent.unknown_paid))
+        each = None if full is None or accuracy is None else _per_correct(full, spent.rollouts, accuracy)
+        return Cost(task, spent.rollouts, full, paid, each, unknown)
+
+    def _count(self, spent: _Spent, expense: Expense) -> None:
+        for name in (expense.part, "cached") if expense.cached else (expense.part,):
+            total = spent.tokens[name]
+            total[0] += expense.usage.prompt_tokens
+            total[1] += expense.usage.completion_tokens
+        spent.uncounted += not expense.counted and not expense.error
+
+    def _time(self, expense: Expense) -> None:
+        kind = {"experts": "expert", "services": "service", "policy": "policy"}[expense.part]
+        places = [(kind, expense.name)]
+        places += [("endpoint", expense.endpoint)] if expense.endpoint else []
+        for place in places:
+            seconds = self._seconds[place]
+            if expense.cached:
+                seconds.cached += 1
+            elif expense.error:
+                seconds.failed += 1
+            else:
+                seconds.values.append(expense.seconds)
+
+    def _pay(self, spent: _Spent, expense: Expense) -> None:
+        # What a call without a reply was charged is not known here; a server that answered nothing charges nothing.
+        if self._prices is None or expense.error:
+            return
+        price = self._prices.price(expense.model)
+        reason = ""
+        if price is None:
+            reason = expense.model
+        elif price.by_time and expense.cached:
+            reason = f"{expense.model} (a cached reply's seconds are not known)"
+        elif not price.by_time and not expense.counted:
+            reason = f"{expense.model} (tokens not reported)"
+        if reason:
+            spent.unknown.add(reason)
+            if not expense.cached:
+                spent.unknown_paid.add(reason)
+            return
+        assert price is not None
+        amount = price.of_seconds(expense.seconds) if price.by_time else price.of_tokens(expense.usage)
+        spent.full += amount
+        spent.paid += 0.0 if expense.cached else amount
+
+
+def percentiles(seconds: array[float]) -> tuple[float | None, float | None, float | None]:
+    """p50, p90 and p99, between the two records around each in proportion; None where there are none."""
+    if not seconds:
+        return None, None, None
+    p50, p90, p99 = np.percentile(np.asarray(seconds), (50, 90, 99))
+    return float(p50), float(p90), float(p99)
+
+
+def _of_call(call: ExpertCall) -> Expense:
+    return Expense(
+        _PARTS[call.kind],
+        call.name,
+        call.model,
+        call.endpoint,
+        call.usage,
+        call.timing.elapsed_s,
+        call.cached,
+        call.error,
+    )
+
+
+def _generated_s(turn: Turn) -> float:
+    """From the turn's beginning to its first call, or its end."""
+    called = (call.timing.started_at - turn.timing.started_at for call in turn.calls)
+    return max(0.0, min((turn.timing.elapsed_s, *called)))
+
+
+def _per_correct(full: float, rollouts: int, accuracy: Estimate) -> Estimate | None:
+    if not rollouts:
+        return None
+    each = full / rollouts
+    value, low, high = (
+        each / share if share > 0 else math.inf for share in (accuracy.value, accuracy.high, accuracy.low)
+    )
+    return Estimate(value, low, high, accuracy.n, f"cost over accuracy; {accuracy.method}")
