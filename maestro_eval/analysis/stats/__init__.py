@@ -5,8 +5,15 @@ samples are independent ``wilson``, ``mean_of``, ``stratified_mean`` and their p
 everything else takes ``Sampled`` strata. Nothing here returns NaN, and nothing draws lots but from a given seed.
 """
 
+from maestro_eval.analysis.stats.bootstrap import cluster_bootstrap
 from maestro_eval.analysis.stats.estimates import Estimate, PValue, Sampled, differences, independent
-from maestro_eval.analysis.stats.intervals import difference_in_differences, difference_interval, mean_interval
+from maestro_eval.analysis.stats.intervals import (
+    StandardError,
+    difference_in_differences,
+    difference_interval,
+    mean_interval,
+    standard_error,
+)
 from maestro_eval.analysis.stats.means import (
     combine,
     mean_of,
@@ -30,7 +37,9 @@ __all__ = [
     "RankInterval",
     "RerunNoise",
     "Sampled",
+    "StandardError",
     "benjamini_hochberg",
+    "cluster_bootstrap",
     "combine",
     "detectable",
     "difference_in_differences",
@@ -50,6 +59,7 @@ __all__ = [
     "reference_p",
     "rerun_noise",
     "sign_flip",
+    "standard_error",
     "stratified_difference",
     "stratified_mean",
     "t_mean",

@@ -1,7 +1,7 @@
-"""What clustered samples come to: a weighted mean of stratum means, its standard error, its degrees of freedom.
+"""What clustered samples come to: means, their cluster-robust variance, and how far that variance can be trusted.
 
-Everything that needs the uncertainty of a mean of dependent samples starts here. Work is done on one number for each
-cluster and stratum, so that a hundred thousand samples cost no more than their clusters.
+Everything here works on one number for each cluster within each stratum, so that a benchmark of a hundred thousand
+samples costs one pass over them. Strata that share clusters form a ``Block``; blocks are independent of each other.
 """
 
 from __future__ import annotations
@@ -14,72 +14,165 @@ from numpy.typing import NDArray
 
 from maestro_eval.analysis.stats.estimates import Sampled
 
+_Floats = NDArray[np.float64]
+_Codes = NDArray[np.int64]
 
-class Clustered(Struct, frozen=True, eq=False):
-    """``strata`` summed up by cluster: rows are clusters, columns strata.
+# A variance below this is what rounding leaves of values that are all equal.
+_NO_VARIANCE = 1e-18
 
-    ``sums`` are the sums of the values, ``counts`` the numbers of samples; ``weights`` one for each stratum.
+
+class Block(Struct, frozen=True, eq=False):
+    """Strata that share clusters, their weights scaled to add up to 1; ``weight`` is what they add up to before.
+
+    ``value`` is the mean θ = Σ ωₛ x̄ₛ, ``gains`` and ``losses`` those of the positive and the negative parts of the
+    values. A negative weight counts as a positive one of the negated values. ``influences`` has one number for each
+    cluster:
+
+        u_g = Σₛ ωₛ/nₛ (1 − m_gs/nₛ)^(−½) Σ_{i in g and s} (xᵢ − x̄ₛ)
+
+    with m_gs of the nₛ samples of stratum s in cluster g, and ``variance`` is Σ u_g²: the bias-reduced ("CR2")
+    sandwich of R. M. Bell and D. F. McCaffrey, "Bias reduction in standard errors for linear regression with
+    multi-stage samples", Survey Methodology 28 (2002), of which this is the closed form for stratum means. With
+    clusters of one size it is G/(G−1) times the plain sandwich; the factor also serves clusters of unequal sizes and
+    strata that share only some.
+
+    ``freedom`` is G* − 1. G* = (Σ λ_g)² / Σ λ_g² with λ_g the variance that cluster g adds where the correlation
+    within clusters is what ``variance`` shows it to be; it is G for clusters of one size and fewer for others: A. V.
+    Carter, K. T. Schnepel and D. G. Steigerwald, "Asymptotic behavior of a t-test robust to cluster heterogeneity",
+    Rev. Econ. Stat. 99 (2017).
+
+    ``fewest`` is 1 / Σ_g (Σₛ ωₛ m_gs/nₛ)²: what the samples count for where all of a cluster answer alike (L. Kish,
+    "Survey Sampling", 1965). ``support`` is (Σ u_g²)² / Σ u_g⁴: how many clusters the variance rests on, 0 where it
+    is 0.
     """
 
-    sums: NDArray[np.float64]
-    counts: NDArray[np.float64]
-    weights: NDArray[np.float64]
-
-    @property
-    def n(self) -> int:
-        return int(self.counts.sum())
-
-    @property
-    def groups(self) -> int:
-        """G, the number of clusters."""
-        return len(self.sums)
-
-    @property
-    def means(self) -> NDArray[np.float64]:
-        """The mean of each stratum."""
-        means: NDArray[np.float64] = self.sums.sum(axis=0) / self.counts.sum(axis=0)
-        return means
-
-    @property
-    def value(self) -> float:
-        """Σ wₛ x̄ₛ."""
-        return float(self.means @ self.weights)
-
-    @property
-    def is_clustered(self) -> bool:
-        """Whether any two samples share a cluster."""
-        return self.groups < self.n
-
-
-class Spread(Struct, frozen=True):
-    """A standard error and the degrees of freedom of its t distribution; ``error`` 0 where the data have no spread."""
-
-    error: float
+    weight: float
+    value: float
+    gains: float
+    losses: float
+    variance: float
     freedom: float
+    fewest: float
+    support: float
+    n: int
+    influences: _Floats
+
+    @property
+    def clusters(self) -> int:
+        """G, the number of clusters."""
+        return len(self.influences)
 
 
-def by_cluster(strata: Sequence[Sampled]) -> Clustered:
-    """Sum up ``strata``."""
+class _Cells(Struct, frozen=True, eq=False):
+    """The samples by cluster and stratum: one row for each pair that has any."""
+
+    cluster: _Codes
+    stratum: _Codes
+    count: _Floats
+    total: _Floats
+    gains: _Floats
+    losses: _Floats
+
+
+def blocks(strata: Sequence[Sampled]) -> list[Block]:
+    """``strata`` as independent blocks, in the order of their first strata."""
     if not strata:
         raise ValueError("a mean needs strata")
-    codes, rows = np.unique(np.concatenate([each.clusters for each in strata]), return_inverse=True)
-    columns = np.repeat(np.arange(len(strata)), [each.values.size for each in strata])
-    cells = rows * len(strata) + columns
-    size, shape = len(codes) * len(strata), (len(codes), len(strata))
-    sums = np.bincount(cells, np.concatenate([each.values for each in strata]), size).astype(np.float64).reshape(shape)
-    counts = np.bincount(cells, minlength=size).astype(np.float64).reshape(shape)
-    return Clustered(sums, counts, np.array([each.weight for each in strata]))
+    cells = _cells(strata)
+    spreads = np.array([each.values.var() for each in strata])
+    weights = np.array([each.weight for each in strata])
+    if not weights.all() or not np.isfinite(weights).all():
+        raise ValueError(f"weights are finite and not 0: {weights.tolist()}")
+    label = _linked(cells, len(strata))
+    found = []
+    for first in dict.fromkeys(label.tolist()):
+        chosen = label[cells.stratum] == first
+        found.append(_block(cells, chosen, np.where(label == first, np.abs(weights), 0.0), spreads))
+    return found
 
 
-def influences(data: Clustered) -> NDArray[np.float64]:
-    """Each cluster's part in the error of the mean: u_g = Σₛ wₛ/nₛ Σ_{i in g and s} (xᵢ − x̄ₛ). They add up to 0."""
-    parts: NDArray[np.float64] = (data.sums - data.counts * data.means) @ (data.weights / data.counts.sum(axis=0))
-    return parts
+def is_clustered(found: Sequence[Block]) -> bool:
+    """Whether any two samples share a cluster."""
+    return any(block.clusters < block.n for block in found)
 
 
-def spread(data: Clustered) -> Spread:
-    """The cluster-robust standard error of ``data.value``: √(G/(G−1) Σ u_g²), with G − 1 degrees of freedom."""
-    if data.groups < 2:
-        return Spread(0.0, 1.0)
-    u = influences(data)
-    return Spread(float(np.sqrt(data.groups / (data.groups - 1) * (u @ u))), data.groups - 1.0)
+def _cells(strata: Sequence[Sampled]) -> _Cells:
+    values = np.concatenate([np.sign(each.weight) * each.values for each in strata])
+    column = np.repeat(np.arange(len(strata)), [each.values.size for each in strata])
+    _, row = np.unique(np.concatenate([each.clusters for each in strata]), return_inverse=True)
+    codes, cell = np.unique(row * len(strata) + column, return_inverse=True)
+    size = len(codes)
+
+    def sums(numbers: _Floats | None = None) -> _Floats:
+        return np.bincount(cell, numbers, size).astype(np.float64)
+
+    return _Cells(
+        codes // len(strata),
+        codes % len(strata),
+        sums(),
+        sums(values),
+        sums(np.maximum(values, 0.0)),
+        sums(np.maximum(-values, 0.0)),
+    )
+
+
+def _linked(cells: _Cells, strata: int) -> _Codes:
+    """For each stratum the first one that it hangs together with by shared clusters."""
+    label = list(range(strata))
+
+    def root(stratum: int) -> int:
+        while label[stratum] != stratum:
+            stratum = label[stratum]
+        return stratum
+
+    # Cells are sorted by cluster, then stratum: neighbours in one cluster link their strata.
+    same = cells.cluster[1:] == cells.cluster[:-1]
+    for a, b in np.unique(np.column_stack([cells.stratum[:-1][same], cells.stratum[1:][same]]), axis=0).tolist():
+        first, second = sorted((root(a), root(b)))
+        label[second] = first
+    return np.array([root(stratum) for stratum in range(strata)])
+
+
+def _block(cells: _Cells, chosen: NDArray[np.bool_], weights: _Floats, spreads: _Floats) -> Block:
+    stratum, count = cells.stratum[chosen], cells.count[chosen]
+    _, row = np.unique(cells.cluster[chosen], return_inverse=True)
+    sizes = np.bincount(stratum, count, len(weights))
+    weight = float(weights.sum())
+    # The part of one sample of each cell in the block's mean.
+    per_sample = weights[stratum] / weight / sizes[stratum]
+    means = np.bincount(stratum, cells.total[chosen], len(weights)) / np.where(sizes, sizes, 1.0)
+    # A cluster that is all of a stratum says nothing of how that stratum would vary; its sum of residuals is 0.
+    left = np.maximum(1 - count / sizes[stratum], 1e-9)
+    residuals = cells.total[chosen] - count * means[stratum]
+    influences = np.bincount(row, per_sample / np.sqrt(left) * residuals).astype(np.float64)
+    squares = influences * influences
+    variance = float(squares.sum())
+    if variance < _NO_VARIANCE:
+        variance, support = 0.0, 0.0
+    else:
+        support = variance**2 / float((squares * squares).sum())
+    alike = np.bincount(row, per_sample * count) ** 2
+    return Block(
+        weight=weight,
+        value=float(weights / weight @ means),
+        gains=float(per_sample @ cells.gains[chosen]),
+        losses=float(per_sample @ cells.losses[chosen]),
+        variance=variance,
+        freedom=_freedom(variance, row, per_sample, count, np.sqrt(spreads[stratum])),
+        fewest=float(1 / alike.sum()),
+        support=support,
+        n=int(count.sum()),
+        influences=influences,
+    )
+
+
+def _freedom(variance: float, row: _Codes, per_sample: _Floats, count: _Floats, deviation: _Floats) -> float:
+    """G* − 1, and not below 1: of one cluster nothing is known, and ``support`` 0 says so."""
+    if not deviation.any():
+        deviation = np.ones_like(deviation)
+    independent = np.bincount(row, (per_sample * deviation) ** 2 * count)
+    alike = np.bincount(row, per_sample * deviation * count) ** 2
+    gap = float(alike.sum() - independent.sum())
+    share = (variance - float(independent.sum())) / gap if gap > _NO_VARIANCE else 0.0
+    added = independent + min(1.0, max(0.0, share)) * (alike - independent)
+    return max(1.0, float(added.sum() ** 2 / (added @ added)) - 1)

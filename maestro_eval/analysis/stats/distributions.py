@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from functools import cache
 
+# From here on t is normal to every digit that matters, and its own functions lose theirs.
+_NORMAL = 1e7
+
 
 @cache
 def normal_quantile(probability: float) -> float:
@@ -18,8 +21,11 @@ def normal_quantile(probability: float) -> float:
 
 @cache
 def t_quantile(probability: float, freedom: float) -> float:
-    """The x with P(T ≤ x) = ``probability`` for Student's t with ``freedom`` > 0 degrees of freedom."""
+    """The x with P(T ≤ x) = ``probability`` for Student's t; ``freedom`` > 0 may be infinite."""
     from scipy.special import stdtrit
+
+    if freedom > _NORMAL:
+        return normal_quantile(probability)
 
     if not 0 < probability < 1 or freedom <= 0:
         raise ValueError(f"no t quantile for probability {probability} and {freedom} degrees of freedom")
@@ -28,9 +34,9 @@ def t_quantile(probability: float, freedom: float) -> float:
 
 def t_tail(x: float, freedom: float) -> float:
     """P(T ≥ x), accurate where it is small."""
-    from scipy.special import stdtr
+    from scipy.special import ndtr, stdtr
 
-    return float(stdtr(freedom, -x))
+    return float(ndtr(-x)) if freedom > _NORMAL else float(stdtr(freedom, -x))
 
 
 def fair_coin_tail(heads: int, tosses: int) -> float:
@@ -42,6 +48,17 @@ def fair_coin_tail(heads: int, tosses: int) -> float:
 
 def noncentral_t_tail(x: float, freedom: float, shift: float) -> float:
     """P(T ≥ x) for the noncentral t of noncentrality ``shift``."""
-    from scipy.special import nctdtr
+    from scipy.special import nctdtr, ndtr
 
-    return 1 - float(nctdtr(freedom, shift, x))
+    if freedom > _NORMAL:
+        return float(ndtr(shift - x))
+    # The mirrored tail keeps its digits where this one is small.
+    return float(nctdtr(freedom, -shift, -x))
+
+
+def binomial_tails(successes: int, n: int, chance: float) -> tuple[float, float]:
+    """P(X ≤ ``successes``) and P(X ≥ ``successes``) for the successes of ``n`` tries of the given ``chance``."""
+    from scipy.special import bdtr, bdtrc
+
+    high = 1.0 if successes == 0 else float(bdtrc(successes - 1, n, chance))
+    return float(bdtr(successes, n, chance)), high

@@ -14,12 +14,14 @@ class Sampled(Struct, frozen=True, eq=False):
 
     ``values`` are averaged over repeats. Equal codes in ``clusters`` mean samples that are not independent of each
     other (questions about one image, rotations of one question), within a stratum and across the strata of a call.
-    The weights of a call add up to 1.
+    The weights of a call add up to 1. Values lie in [0, 1], those of a ``signed`` stratum (differences) in [−1, 1];
+    others are allowed, and get wider or less certain intervals for want of bounds.
     """
 
     values: NDArray[np.float64]
     clusters: NDArray[np.int64]
     weight: float = 1.0
+    signed: bool = False
 
     def __post_init__(self) -> None:
         if self.values.ndim != 1 or self.values.shape != self.clusters.shape or not self.values.size:
@@ -43,7 +45,7 @@ class Estimate(Struct, frozen=True):
 
 
 class PValue(Struct, frozen=True):
-    """A two-sided p-value, in (0, 1], and the test that it comes from."""
+    """A two-sided p-value and the test that it comes from."""
 
     value: float
     method: str
@@ -60,10 +62,13 @@ def independent(strata: Sequence[ArrayLike], weights: Sequence[float] | None = N
 
 
 def differences(a: Sequence[Sampled], b: Sequence[Sampled]) -> list[Sampled]:
-    """a − b sample by sample, with their clusters and weights. ValueError unless both sides have the same design."""
+    """a − b sample by sample, with their clusters and weights: ``signed`` strata, for whatever takes strata.
+
+    ValueError unless both sides have the same strata, clusters and weights.
+    """
     if len(a) != len(b):
         raise ValueError(f"pairs need the same strata: {len(a)} and {len(b)}")
     for ours, theirs in zip(a, b, strict=True):
         if not np.array_equal(ours.clusters, theirs.clusters) or ours.weight != theirs.weight:
             raise ValueError("pairs need the same samples: clusters or weights differ")
-    return [Sampled(x.values - y.values, x.clusters, x.weight) for x, y in zip(a, b, strict=True)]
+    return [Sampled(x.values - y.values, x.clusters, x.weight, signed=True) for x, y in zip(a, b, strict=True)]

@@ -4,31 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.analysis.stats.clusters import by_cluster, spread
-from maestro_eval.analysis.stats.distributions import t_quantile
+from maestro_eval.analysis.stats.bootstrap import cluster_bootstrap
+from maestro_eval.analysis.stats.clusters import blocks
 from maestro_eval.analysis.stats.estimates import Estimate, Sampled, differences
-from maestro_eval.analysis.stats.means import stratified_difference, stratified_mean
+from maestro_eval.analysis.stats.pivots import pivot
 
 Strata = Sequence[Sampled]
 
+FEW_CLUSTERS = 30
+"""With fewer, a mean of values without bounds is bootstrapped: t relies on a normal sum."""
+
+
+class StandardError(Struct, frozen=True):
+    """The cluster-robust standard error of a mean, and its degrees of freedom (G − 1 for clusters of one size).
+
+    ``error`` is 0 where the values have no spread.
+    """
+
+    error: float
+    freedom: float
+    clusters: int
+
 
 def mean_interval(strata: Strata, *, level: float = 0.95, seed: int = 0) -> Estimate:
-    """Σ wₛ × (mean of stratum s), of values in [0, 1]."""
-    if not by_cluster(strata).is_clustered:
-        return stratified_mean([each.values.tolist() for each in strata], [each.weight for each in strata], level)
-    return _t_interval(strata, level, (0.0, 1.0))
+    """Σ wₛ × (mean of stratum s).
+
+    Values in [0, 1], independent, all 0 or 1: Wilson's interval for one stratum, Price and Bonett's for several, as
+    ``stratified_mean``. Clustered or fractional ones: the same on effective counts, with t for the normal quantile
+    (``pivots``). Other values: cluster-robust t, or from fewer than 30 clusters the studentised cluster bootstrap,
+    which alone needs ``seed``. Strata that share clusters are taken together.
+    """
+    bounded = pivot(strata)
+    if bounded.most == float("inf") and sum(block.clusters for block in blocks(strata)) < FEW_CLUSTERS:
+        return cluster_bootstrap(strata, level=level, seed=seed)
+    return bounded.interval(level)
 
 
 def difference_interval(a: Strata, b: Strata, *, level: float = 0.95, seed: int = 0) -> Estimate:
-    """Σ wₛ × (mean of a − b in stratum s); ``a`` and ``b`` hold the same samples, clusters and weights in order."""
-    paired = differences(a, b)
-    if not by_cluster(paired).is_clustered:
-        pairs = [(x.values.tolist(), y.values.tolist()) for x, y in zip(a, b, strict=True)]
-        return stratified_difference(pairs, [each.weight for each in a], level)
-    return _t_interval(paired, level, (-1.0, 1.0))
+    """Σ wₛ × (mean of a − b in stratum s); ``a`` and ``b`` hold the same samples, clusters and weights in order.
+
+    Values in [0, 1]: Bonett and Price's interval on discordant pairs as ``stratified_difference``, on effective
+    counts where samples are clustered or fractional. Others as in ``mean_interval``.
+    """
+    return mean_interval(differences(a, b), level=level, seed=seed)
 
 
 def difference_in_differences(
@@ -36,15 +57,23 @@ def difference_in_differences(
 ) -> Estimate:
     """(mean of a − b over ``treated``) − (mean of a − b over ``control``); each is a pair (a, b) of paired sides.
 
-    The weights of each pair add up to 1. Clusters that the two have in common are taken as dependent.
+    The weights of each pair add up to 1. A stratum of ``control`` counts with its weight negated in one difference of
+    all strata, so that clusters that the two have in common are taken as dependent; where they have none, the
+    variances add up.
     """
     others = [replace(each, weight=-each.weight) for each in differences(*control)]
-    return _t_interval([*differences(*treated), *others], level, (-2.0, 2.0))
+    return mean_interval([*differences(*treated), *others], level=level, seed=seed)
 
 
-def _t_interval(strata: Strata, level: float, bounds: tuple[float, float]) -> Estimate:
-    data = by_cluster(strata)
-    found = spread(data)
-    reach = t_quantile((1 + level) / 2, found.freedom) * found.error
-    low, high = np.clip([data.value - reach, data.value + reach], *bounds)
-    return Estimate(data.value, float(low), float(high), data.n, f"cluster t({found.freedom:.0f})")
+def standard_error(strata: Strata) -> StandardError:
+    """The standard error of Σ wₛ × (mean of stratum s), for those who publish one; intervals do not rest on it alone.
+
+    √Σ u_g² over clusters, bias-reduced (see ``clusters.Block``); the squares of independent blocks add up, and their
+    degrees of freedom by Satterthwaite's formula.
+    """
+    found = blocks(strata)
+    variances = [block.weight**2 * block.variance for block in found]
+    whole = sum(variances)
+    parts = sum(v * v / block.freedom for v, block in zip(variances, found, strict=True))
+    groups = sum(block.clusters for block in found)
+    return StandardError(whole**0.5, whole * whole / parts if parts else max(1.0, groups - 1.0), groups)

@@ -33,12 +33,19 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Estimate:
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"no proportion: {successes} successes of {n}")
-    z, p = normal_quantile((1 + level) / 2), successes / n
+    p = successes / n
+    low, high = score_ends(p, n, normal_quantile((1 + level) / 2))
+    return Estimate(p, low, high, n, "wilson")
+
+
+def score_ends(p: float, n: float, quantile: float) -> tuple[float, float]:
+    """Wilson's ends for the share ``p`` of ``n`` samples, which may be an effective number of them."""
+    z = quantile
     scale = 1 + z * z / n
     centre = (p + z * z / (2 * n)) / scale
     reach = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale
     # At p = 0 and p = 1 the bound equals p in exact arithmetic; rounding must not push it past.
-    return Estimate(p, min(p, max(0.0, centre - reach)), max(p, min(1.0, centre + reach)), n, "wilson")
+    return min(p, max(0.0, centre - reach)), max(p, min(1.0, centre + reach))
 
 
 def mean_of(values: Sequence[float], level: float = 0.95) -> Estimate:

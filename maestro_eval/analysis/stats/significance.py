@@ -1,58 +1,117 @@
-"""Tests of a difference and of a mean against a given number."""
+"""Tests of a paired difference, and of a mean against a published number. All p-values are two-sided."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from maestro_eval.analysis.stats.clusters import by_cluster, spread
-from maestro_eval.analysis.stats.distributions import fair_coin_tail, t_tail
+from maestro_eval.analysis.stats.bootstrap import DRAWS
+from maestro_eval.analysis.stats.distributions import binomial_tails, fair_coin_tail
 from maestro_eval.analysis.stats.estimates import PValue, Sampled, differences
+from maestro_eval.analysis.stats.pivots import pivot
 
-DRAWS = 10_000
-_MOST_EXACT = 13
+_Floats = NDArray[np.float64]
+
+# So many ways to flip the signs are gone through one by one; more are drawn at random.
+_MOST_EXACT = 2**17
+# Cells of signs held at a time: 32 MB.
+_CELLS = 4_000_000
+# Sums that should be equal differ by rounding; such a draw is as extreme as what was seen.
+_ROUNDING = 1e-10
 
 
 def difference_p(a: Sequence[Sampled], b: Sequence[Sampled], *, seed: int = 0) -> PValue:
-    """Whether the mean of a − b is 0: exact McNemar for one unclustered binary stratum, else ``sign_flip``."""
+    """Whether the mean of a − b is 0: exact McNemar for one stratum of independent zeros and ones, else ``sign_flip``.
+
+    ``a`` and ``b`` hold the same samples, clusters and weights in the same order.
+    """
     paired = differences(a, b)
-    one = len(paired) == 1 and not by_cluster(paired).is_clustered
-    if one and np.isin(a[0].values, (0, 1)).all() and np.isin(b[0].values, (0, 1)).all():
+    if len(paired) == 1 and _all_apart(paired[0]) and _binary(a[0].values) and _binary(b[0].values):
         return mcnemar(int((paired[0].values > 0).sum()), int((paired[0].values < 0).sum()))
     return sign_flip(paired, seed=seed)
 
 
 def mcnemar(gains: int, losses: int) -> PValue:
-    """Whether a discordant pair is as often a gain as a loss: twice the smaller tail of the binomial.
+    """Whether a discordant pair is as often a gain as a loss: twice the smaller tail of the binomial at ½, at most 1.
 
-    Q. McNemar, Psychometrika 12 (1947), in its exact binomial form. 1 where no pair is discordant.
+    The exact form of Q. McNemar, "Note on the sampling error of the difference between correlated proportions",
+    Psychometrika 12 (1947). 1 where no pair is discordant.
     """
     return PValue(min(1.0, 2 * fair_coin_tail(min(gains, losses), gains + losses)), "exact mcnemar")
 
 
 def sign_flip(paired: Sequence[Sampled], *, seed: int = 0) -> PValue:
-    """Whether a mean of differences is 0, by flipping the signs of whole clusters."""
-    data = by_cluster(paired)
-    parts = data.sums @ (data.weights / data.counts.sum(axis=0))
-    parts = parts[parts != 0]
-    observed = abs(parts.sum()) * (1 - 1e-12)
-    if len(parts) <= _MOST_EXACT:
-        signs = 1 - 2 * ((np.arange(2 ** len(parts))[:, None] >> np.arange(len(parts))) & 1)
-        return PValue(float(np.mean(np.abs(signs @ parts) >= observed)), "exact sign flip")
-    generator = np.random.default_rng(seed)
-    hits = sum(
-        int((np.abs((generator.integers(0, 2, (1000, len(parts))) * 2 - 1) @ parts) >= observed).sum())
-        for _ in range(DRAWS // 1000)
-    )
-    return PValue((hits + 1) / (DRAWS + 1), f"sign flip ({DRAWS} draws)")
+    """Whether a mean of differences is 0, by flipping the signs of whole clusters at random.
+
+    Each cluster adds c_g = Σₛ wₛ/nₛ Σ_{i in g and s} dᵢ to the mean. Were the two systems interchangeable, c_g would
+    be as likely −c_g, so that p is the share of sign patterns whose |Σ ± c_g| reaches what was seen. R. A. Fisher, "The
+    design of experiments" (1935). Exact whatever the sizes and the dependence within clusters. Clusters that add
+    equally much are counted, not listed: all patterns are gone through where their sums number at most 131,072; else
+    10,000 are drawn, and p = (hits + 1) / (draws + 1), which is never too small (B. Phipson and G. K. Smyth, Stat.
+    Appl. Genet. Mol. Biol. 9, 2010).
+    """
+    parts = np.abs(_contributions(paired))
+    observed = abs(math.fsum(_contributions(paired)))
+    largest = float(parts.max())
+    if not largest:
+        return PValue(1.0, "exact sign flip")
+    sizes, counts = np.unique(np.round(parts[parts > _ROUNDING * largest] / largest, 12), return_counts=True)
+    least = observed / largest * (1 - _ROUNDING) - _ROUNDING
+    if math.prod((counts + 1).tolist()) <= _MOST_EXACT:
+        return PValue(_exact(sizes, counts, least), "exact sign flip")
+    return PValue((_hits(sizes, counts, least, seed) + 1) / (DRAWS + 1), f"sign flip, {DRAWS:,} draws")
 
 
 def reference_p(strata: Sequence[Sampled], reference: float) -> PValue:
-    """Whether a mean is the published ``reference``, taken as a fixed number: t with the clustered standard error."""
-    data = by_cluster(strata)
-    found = spread(data)
-    gap = abs(data.value - reference)
-    if not found.error:
-        return PValue(1.0, "no spread")
-    return PValue(min(1.0, 2 * t_tail(gap / found.error, found.freedom)), "one-sample cluster t")
+    """Whether the mean is the published ``reference``, which is taken as a fixed number without error of its own.
+
+    One stratum of independent zeros and ones: the exact binomial test, twice the smaller tail. Else small exactly
+    where the interval of ``mean_interval`` excludes the reference: the same pivot, with its cluster-robust error.
+    A number that was itself measured on few samples has an error too, and p is then too small.
+    """
+    only = strata[0]
+    if len(strata) == 1 and not only.signed and _all_apart(only) and _binary(only.values) and 0 <= reference <= 1:
+        low, high = binomial_tails(int(only.values.sum()), only.values.size, reference)
+        return PValue(min(1.0, 2 * min(low, high)), "exact binomial")
+    found = pivot(strata)
+    return PValue(found.p_equal(reference), f"one-sample {found.method}")
+
+
+def _contributions(paired: Sequence[Sampled]) -> _Floats:
+    _, row = np.unique(np.concatenate([each.clusters for each in paired]), return_inverse=True)
+    added = np.concatenate([each.weight / each.values.size * each.values for each in paired])
+    return np.bincount(row, added).astype(np.float64)
+
+
+def _exact(sizes: _Floats, counts: NDArray[np.int64], least: float) -> float:
+    """P(|Σ| ≥ ``least``) over all signs, of ``counts`` clusters that each add one of ``sizes``."""
+    sums, chances = np.zeros(1), np.ones(1)
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        ups = range(count + 1)
+        steps = np.array([size * (2 * up - count) for up in ups])
+        weights = np.array([math.comb(count, up) / 2**count for up in ups])
+        sums, chances = (sums[:, None] + steps).ravel(), (chances[:, None] * weights).ravel()
+    return min(1.0, float(chances[np.abs(sums) >= least].sum()))
+
+
+def _hits(sizes: _Floats, counts: NDArray[np.int64], least: float, seed: int) -> int:
+    generator = np.random.default_rng(seed)
+    single = counts == 1
+    hits, rows = 0, max(1, _CELLS // len(sizes))
+    for start in range(0, DRAWS, rows):
+        size = min(rows, DRAWS - start)
+        ups = generator.integers(0, 2, (size, int(single.sum())), dtype=np.int8) @ sizes[single]
+        ups += generator.binomial(counts[~single], 0.5, (size, int((~single).sum()))) @ sizes[~single]
+        hits += int((np.abs(2 * ups - counts @ sizes) >= least).sum())
+    return hits
+
+
+def _all_apart(stratum: Sampled) -> bool:
+    return len(np.unique(stratum.clusters)) == stratum.clusters.size
+
+
+def _binary(values: _Floats) -> bool:
+    return bool(((values == 0) | (values == 1)).all())

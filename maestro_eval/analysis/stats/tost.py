@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from msgspec import Struct
 
-from maestro_eval.analysis.stats.clusters import by_cluster, spread
-from maestro_eval.analysis.stats.distributions import t_quantile, t_tail
 from maestro_eval.analysis.stats.estimates import Sampled
+from maestro_eval.analysis.stats.pivots import pivot
 
 
 class Equivalence(Struct, frozen=True):
-    """``low`` to ``high`` is the 1 − 2α interval; ``equivalent`` exactly where it lies within the margin."""
+    """What ``equivalence`` found. ``low`` to ``high`` is the 1 − 2α interval of the mean.
+
+    ``equivalent``, that is p ≤ α, exactly where this interval lies within ``margin`` of ``reference``.
+    """
 
     value: float
     low: float
@@ -27,18 +28,18 @@ class Equivalence(Struct, frozen=True):
 
 
 def equivalence(strata: Sequence[Sampled], reference: float, margin: float, *, alpha: float = 0.05) -> Equivalence:
-    """Two one-sided tests that the mean lies within ``margin`` of ``reference``, which is taken as a fixed number.
+    """Two one-sided tests that the true mean lies within ``margin`` of ``reference``, taken as a fixed number.
 
-    For a paired difference, pass ``differences(a, b)`` and a reference of 0.
+    p is the larger of the p-values of θ ≤ reference − margin and θ ≥ reference + margin. D. J. Schuirmann, "A
+    comparison of the two one-sided tests procedure and the power approach", J. Pharmacokinet. Biopharm. 15 (1987).
+    Both are those of the interval of ``mean_interval``: clustered error, G − 1 degrees of freedom. For a paired
+    difference, pass ``differences(a, b)`` and a reference of 0. Not to find equivalence is not to find a difference.
     """
-    if margin <= 0:
+    if not margin > 0:
         raise ValueError(f"an equivalence margin is above 0, not {margin}")
-    data = by_cluster(strata)
-    found = spread(data)
-    gap = data.value - reference
-    if not found.error:
-        return Equivalence(data.value, -math.inf, math.inf, reference, margin, 1.0, False, data.n, "no spread")
-    p = max(t_tail((gap + margin) / found.error, found.freedom), t_tail((margin - gap) / found.error, found.freedom))
-    reach = t_quantile(1 - alpha, found.freedom) * found.error
-    low, high = data.value - reach, data.value + reach
-    return Equivalence(data.value, low, high, reference, margin, p, p <= alpha, data.n, "tost, cluster t")
+    found = pivot(strata)
+    p = max(found.p_above(reference - margin), found.p_below(reference + margin))
+    ends = found.interval(1 - 2 * alpha)
+    return Equivalence(
+        found.value, ends.low, ends.high, reference, margin, p, p <= alpha, found.n, f"tost, {found.method}"
+    )
