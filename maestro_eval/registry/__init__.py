@@ -19,6 +19,7 @@ from maestro_eval.registry.records import (
 )
 from maestro_eval.registry.resolve import resolve
 from maestro_eval.registry.schema import registry_schema
+from maestro_eval.registry.variants import apply_variant, spelling, variant_text
 
 __all__ = [
     "EndpointEntry",
@@ -35,6 +36,7 @@ __all__ = [
     "Skill",
     "Solver",
     "Step",
+    "apply_variant",
     "check_pipelines",
     "check_registry",
     "diff_registries",
@@ -44,5 +46,7 @@ __all__ = [
     "render_system",
     "render_template",
     "resolve",
+    "spelling",
     "user_message",
+    "variant_text",
 ]

@@ -143,7 +143,10 @@ class Prompts(Struct, frozen=True):
 
 
 class Registry(Struct, frozen=True, dict=True):
-    """Experts, services and skills by name, in the order in which the prompt lists them."""
+    """Experts, services and skills by name, in the order in which the prompt lists them.
+
+    ``renamed`` gives, for an expert under a neutral name, its name in the file (``variants.py``).
+    """
 
     name: str
     path: str
@@ -154,6 +157,7 @@ class Registry(Struct, frozen=True, dict=True):
     skills: dict[str, Skill]
     prompts: Prompts
     orchestrator: Orchestrator | None = None
+    renamed: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def hash(self) -> str:

@@ -54,11 +54,24 @@ class PromptRecord(Struct, frozen=True):
     hash: str
 
 
+class RegistryVariant(Struct, frozen=True):
+    """How a run's registry differs from its file on purpose, to see how much a result hangs on it.
+
+    ``without`` names entries that are left out; then ``rename`` gives the experts neutral names; then ``permute``
+    lists experts and skills in another order, drawn by that seed.
+    """
+
+    permute: int | None = None
+    rename: bool = False
+    without: tuple[str, ...] = ()
+
+
 class RegistryRecord(Struct, frozen=True):
     """Which registry: where it came from and what it held.
 
     ``entries`` holds the content hash of every expert, service, skill (``skills.NAME``) and prompt, of which
-    ``hash`` is made: it tells what differs between two registries that are gone.
+    ``hash`` is made: it tells what differs between two registries that are gone. All of this is of the registry as
+    it was run, after its ``variant``; ``renamed`` gives the file's name of each expert that has a neutral one.
     """
 
     name: str
@@ -68,6 +81,8 @@ class RegistryRecord(Struct, frozen=True):
     services: dict[str, str] = field(default_factory=dict)
     skills: tuple[str, ...] = ()
     entries: dict[str, str] = field(default_factory=dict)
+    variant: RegistryVariant = RegistryVariant()
+    renamed: dict[str, str] = field(default_factory=dict)
 
 
 class Accepted(Struct, frozen=True):
@@ -83,6 +98,56 @@ class Accepted(Struct, frozen=True):
     at: float
 
 
+class Arm(Struct, frozen=True):
+    """One of the systems of an explore run, by the ``--policy`` that it is; ``alike`` are others that ask the same."""
+
+    policy: str
+    alike: tuple[str, ...] = ()
+
+
+class Replay(Struct, frozen=True):
+    """Of which run a run is a replay: up to turn ``at`` (from 0) as recorded in the folder ``run``, from there anew.
+
+    ``call`` is the ``EXPERT@@SKILL`` that is called at that turn, empty where it is what the record says.
+    """
+
+    run: str
+    at: int
+    call: str = ""
+
+
+class Stopping(Struct, frozen=True):
+    """The rule by which a run's benchmarks may end early: when they are decided ``against`` a finished run's folder.
+
+    ``system`` is that run's name, ``scores`` a fingerprint of its scores under ``protocol``. ``alpha`` is the chance,
+    for each benchmark, that it is decided where there is no difference.
+    """
+
+    against: str
+    system: str
+    scores: str
+    alpha: float
+    protocol: str
+
+
+class EarlyStop(Struct, frozen=True):
+    """A benchmark that ended early, decided after ``samples`` of the ``planned`` ones that both runs were to have.
+
+    ``p`` is anytime-valid, and so is the interval from ``low`` to ``high`` of the difference to ``against``, whose
+    mean over the samples that were counted is ``value``: they hold although one stopped because of them.
+    """
+
+    task: str
+    against: str
+    alpha: float
+    p: float
+    samples: int
+    planned: int
+    value: float
+    low: float
+    high: float
+
+
 class RunManifest(Struct, frozen=True):
     """The provenance of a run folder, ``manifest.json``.
 
@@ -90,7 +155,9 @@ class RunManifest(Struct, frozen=True):
     what it resolved to. ``created_at`` is Unix seconds. ``versions`` and ``hardware`` describe the
     machine that started the run. ``groups`` names every task of each tag that its tasks have, run or not: a
     group's mean is that of all of them or none. ``settings`` holds what moves speed but not scores (executor,
-    workers, concurrency). ``selection`` is which samples of each task were planned.
+    workers, concurrency). ``selection`` is which samples of each task were planned. ``arms`` are those of an explore
+    run, whose k-th repeat is the k-th arm; ``replay`` is there where a run replays another. ``stopping`` says whether
+    benchmarks may end early, ``stopped`` which did: what they then leave unasked is no longer in the plan.
 
     All of this is as the run began. ``accepted`` holds, in order, what has changed since: some of the rollouts are
     from before each of these changes and some from after it.
@@ -113,4 +180,8 @@ class RunManifest(Struct, frozen=True):
     settings: dict[str, Any] = field(default_factory=dict)
     selection: Selection = Selection()
     accepted: tuple[Accepted, ...] = ()
+    arms: tuple[Arm, ...] = ()
+    replay: Replay | None = None
+    stopping: Stopping | None = None
+    stopped: tuple[EarlyStop, ...] = ()
     schema: int = 1
