@@ -1,7 +1,5 @@
 """``python -m maestro_eval`` is ``maestro-eval``."""
 
-import sys
+from maestro_eval.cli.main import entry
 
-from maestro_eval.cli.main import main
-
-sys.exit(main())
+entry()

@@ -22,9 +22,23 @@ def add_protocol(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_quiet(parser: argparse.ArgumentParser) -> None:
-    """``--quiet``."""
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    """``--quiet``, ``--metrics-port`` and ``--stall-after``."""
+    shown = parser.add_argument_group("progress")
+    shown.add_argument("--quiet", action="store_true", help="show no progress")
+    shown.add_argument(
+        "--metrics-port",
+        type=not_negative,
+        metavar="N",
+        help="serve metrics for Prometheus at http://127.0.0.1:N/metrics; 0 takes a free port and prints it",
+    )
+    shown.add_argument(
+        "--stall-after",
+        type=seconds,
+        metavar="SECONDS",
+        help="say what is stuck when nothing was committed for so long, and end the run, resumable, after twice that "
+        "(default: the longest that a rollout may take; 0: never)",
+    )
 
 
 def add_include(parser: _Container) -> None:
@@ -123,6 +137,14 @@ def share(text: str) -> int | float:
         return int(number)
     if not 0 < number < 1:
         raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1, or a fraction between 0 and 1")
+    return number
+
+
+def seconds(text: str) -> float:
+    """An argparse type: a number from 0."""
+    number = float(text)
+    if not (0 <= number < float("inf")):
+        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds, 0 or more")
     return number
 
 

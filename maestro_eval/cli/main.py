@@ -8,21 +8,35 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 COMMANDS = {
     "run": "run rollouts of a policy on tasks, score them and print the table",
     "resume": "go on with a run folder that was interrupted or has failed rollouts",
     "score": "score a run folder again, from its journal alone",
     "compare": "compare run folders: accuracies, means, paired differences",
+    "export": "write a run for lmms-eval, inspect_ai, Hugging Face or a leaderboard, or verify a submission",
     "serve": "start a registry's models on the GPUs at hand, the embedded experts, or a simulated model",
     "registry": "list, check, show, compare or import registries",
     "tasks": "list or show tasks, or make the mini benchmarks",
     "doctor": "say what this machine has and lacks",
 }
 DONE, DEFECT, BAD_INPUT, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 4
+
+
+def entry() -> NoReturn:
+    """The program: ``main``, and an end that waits for no thread that is stuck (see ``runtime.threads``)."""
+    code = main()
+    threads = sys.modules.get("maestro_eval.runtime.threads")
+    if threads is not None and threads.left_behind():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,4 +103,4 @@ def _fail(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from maestro_eval.cli.arguments import add_protocol, add_quiet, positive
+from maestro_eval.cli.arguments import add_progress, add_protocol, positive
+from maestro_eval.cli.watching import exit_code, stall_rules, watcher_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,13 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "names it); the run's tables will say so; may be repeated",
     )
     add_protocol(parser)
-    add_quiet(parser)
+    add_progress(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.cli.publish import publish, publish_throughput
-    from maestro_eval.cli.run import exit_code, run_whole_preset
-    from maestro_eval.report.progress import make_watcher
+    from maestro_eval.cli.run import run_whole_preset
     from maestro_eval.runtime import RunRequest, preset_of, resume_run
 
     where = {name: getattr(arguments, name) for name in ("executor", "workers", "concurrency", "ray_address")}
@@ -44,13 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.folder,
             preset.seed,
             base,
-            arguments.protocol,
-            quiet=arguments.quiet,
+            arguments,
             changes={**given, "accept": arguments.accept},
         )
-    outcome = resume_run(
-        arguments.folder, watcher=make_watcher(quiet=arguments.quiet), accept=arguments.accept, **given
-    )
+    watcher, stall = watcher_of(arguments), stall_rules(arguments)
+    outcome = resume_run(arguments.folder, watcher=watcher, stall=stall, accept=arguments.accept, **given)
     publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol)
     publish_throughput(outcome.folder)
-    return exit_code([outcome.interrupted], [outcome.counts.failed])
+    return exit_code([outcome])

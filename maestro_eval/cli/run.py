@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from maestro_eval.cli.arguments import (
     add_data,
     add_include,
+    add_progress,
     add_protocol,
-    add_quiet,
     add_selection,
     parse_data,
     parse_selection,
     positive,
     split_names,
 )
-from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES, INTERRUPTED
+from maestro_eval.cli.watching import exit_code, stall_rules, watcher_of
 from maestro_eval.types import UserError
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--preset", help="a bundled set of systems and tasks: quickstart")
     what.add_argument(
         "--policy",
-        help="who decides: openai:URL[|URL][#MODEL], vllm:MODEL_OR_PATH, transformers:MODEL_OR_PATH, router, random, "
-        "fixed:EXPERT@@SKILL, or direct:EXPERT",
+        help="who decides: openai:URL[|URL][#MODEL], vllm:MODEL_OR_PATH, transformers:MODEL_OR_PATH, router[:bm25], "
+        "random, fixed:EXPERT@@SKILL, direct:EXPERT, or explore: all of those two, for the oracles (docs/baselines.md)",
     )
     what.add_argument("--registry", help="a registry file, or a bundled one by name (see registry list)")
     what.add_argument("--tasks", action="append", default=[], help="task names or tags, with commas or several times")
@@ -42,6 +42,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_selection(what)
     what.add_argument("--repeats", type=positive, default=1, help="independent rollouts of each sample")
     what.add_argument("--seed", type=int, default=0, help="seed of the rollouts, and of a preset's mini benchmarks")
+    variant = parser.add_argument_group("variants of the registry, which share its call cache (docs/swap.md)")
+    variant.add_argument(
+        "--permute-registry", type=int, metavar="N", help="list experts and skills in another order, drawn by seed N"
+    )
+    variant.add_argument(
+        "--rename-experts", action="store_true", help="call the experts expert-a, expert-b, … in all that is read"
+    )
+    variant.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="ENTRY",
+        help="leave out this expert, service or skill; may be repeated",
+    )
     rules = parser.add_argument_group("rules of the rollout")
     rules.add_argument("--regime", help="default, or paper: the released rollout (docs/regimes.md)")
     rules.add_argument(
@@ -92,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where code that a model writes is run; process is weaker and says how",
     )
     add_protocol(parser)
-    add_quiet(parser)
+    add_progress(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -108,13 +122,15 @@ def _run_one(arguments: argparse.Namespace) -> int:
         if not getattr(arguments, flag):
             raise UserError(f"--{flag} is missing (or give --preset quickstart)")
     from maestro_eval.cli.publish import publish, publish_throughput
-    from maestro_eval.report.progress import make_watcher
+    from maestro_eval.cli.standings import baselines_beside
     from maestro_eval.runtime import start_run
 
-    outcome = start_run(_request(arguments), arguments.out, watcher=make_watcher(quiet=arguments.quiet))
-    publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol)
+    watcher, stall = watcher_of(arguments), stall_rules(arguments)
+    outcome = start_run(_request(arguments), arguments.out, watcher=watcher, stall=stall)
+    beside = baselines_beside(outcome.folder)
+    publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside)
     publish_throughput(outcome.folder)
-    return exit_code([outcome.interrupted], [outcome.counts.failed])
+    return exit_code([outcome])
 
 
 _FIXED_BY_PRESET: dict[str, object] = {
@@ -136,6 +152,9 @@ _FIXED_BY_PRESET: dict[str, object] = {
     "policy_key_env": "",
     "regime": None,
     "regime_set": [],
+    "permute_registry": None,
+    "rename_experts": False,
+    "without": [],
 }
 
 
@@ -143,9 +162,7 @@ def _run_preset(arguments: argparse.Namespace) -> int:
     for flag, unset in _FIXED_BY_PRESET.items():
         if getattr(arguments, flag) != unset:
             raise UserError(f"--{flag.replace('_', '-')} does not go with --preset, which fixes it")
-    return run_whole_preset(
-        arguments.preset, arguments.out, arguments.seed, _request(arguments), arguments.protocol, quiet=arguments.quiet
-    )
+    return run_whole_preset(arguments.preset, arguments.out, arguments.seed, _request(arguments), arguments)
 
 
 def run_whole_preset(
@@ -153,32 +170,35 @@ def run_whole_preset(
     out: Path,
     seed: int,
     base: RunRequest,
-    protocol: str,
+    arguments: argparse.Namespace,
     *,
-    quiet: bool,
     changes: Mapping[str, Any] | None = None,
 ) -> int:
-    """Run what of a preset ``out`` does not hold yet, and publish the whole; ``changes`` as in ``run_preset``."""
+    """Run what of a preset ``out`` does not hold yet, and publish the whole; ``changes`` as in ``run_preset``.
+
+    Of ``arguments`` it reads the protocol and the flags of ``add_progress``.
+    """
     from maestro_eval.analysis import ContrastSpec
     from maestro_eval.cli.publish import publish
-    from maestro_eval.report.progress import make_watcher
     from maestro_eval.runtime import check_preset_folder, load_preset, mark_preset_folder, run_preset
 
     preset = load_preset(name)
     check_preset_folder(out, name, seed)
     mark_preset_folder(out, name, seed)
-    watcher = make_watcher(quiet=quiet)
+    watcher, stall = watcher_of(arguments), stall_rules(arguments)
     data = {}
     if preset.per_task:
         watcher.step(f"drawing the mini benchmarks (seed {seed})")
         data = make_mini_data(out / "data", seed, preset.per_task)
-    outcomes = list(run_preset(preset, out, data=data, seed=seed, base=base, watcher=watcher, changes=changes))
+    outcomes = list(
+        run_preset(preset, out, data=data, seed=seed, base=base, watcher=watcher, changes=changes, stall=stall)
+    )
     ran = {system.name for system in preset.systems[: len(outcomes)]}
     contrasts = [ContrastSpec(c.system, c.baseline) for c in preset.contrasts if {c.system, c.baseline} <= ran]
     folders = [outcome.folder for outcome in outcomes]
-    publish(folders, out, protocol=protocol, contrasts=contrasts)
+    publish(folders, out, protocol=arguments.protocol, contrasts=contrasts)
     print(f"runs     {out / 'runs'}")
-    return exit_code([outcome.interrupted for outcome in outcomes], [outcome.counts.failed for outcome in outcomes])
+    return exit_code(outcomes)
 
 
 def make_mini_data(folder: Path, seed: int, per_task: dict[str, int]) -> dict[str, str]:
@@ -192,18 +212,11 @@ def make_mini_data(folder: Path, seed: int, per_task: dict[str, int]) -> dict[st
         raise UserError(f"the mini benchmarks need {error.name}; pip install 'maestro-eval[embedded]'") from error
 
 
-def exit_code(interrupted: list[bool], failed: list[int]) -> int:
-    """What the run ends with."""
-    if any(interrupted):
-        return INTERRUPTED
-    return DONE_WITH_FAILURES if any(failed) else DONE
-
-
 def _request(arguments: argparse.Namespace) -> RunRequest:
     from maestro_eval.policies import lasting_policy
     from maestro_eval.rollout import choose_regime
     from maestro_eval.runtime import RunRequest
-    from maestro_eval.types import Sampling
+    from maestro_eval.types import RegistryVariant, Sampling
 
     return RunRequest(
         policy=lasting_policy(arguments.policy or ""),
@@ -230,4 +243,5 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
         policy_key_env=arguments.policy_key_env,
         sandbox=arguments.sandbox,
         cache=arguments.cache,
+        variant=RegistryVariant(arguments.permute_registry, arguments.rename_experts, tuple(arguments.without)),
     )

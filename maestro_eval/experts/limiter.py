@@ -27,12 +27,18 @@ from maestro_eval.experts.records import Endpoint
 
 
 class Places(Struct, frozen=True):
-    """How a limiter stands: the most it may allow, what it allows now, calls at the engine, calls that wait."""
+    """How a limiter stands: the most it may allow, what it allows now, calls at the engine, calls that wait.
+
+    answered, refused, broken: requests that ended so (see ``CallEnd``) since the limiter was made.
+    """
 
     cap: int
     limit: int
     in_flight: int
     queued: int
+    answered: int = 0
+    refused: int = 0
+    broken: int = 0
 
 
 class Limiter:
@@ -46,12 +52,13 @@ class Limiter:
         self._in_flight = 0
         self._queued = 0
         self._came = 0
+        self._ends = {"answered": 0, "refused": 0, "broken": 0}
 
     @property
     def places(self) -> Places:
         control = self._control
         cap, limit = (0, 0) if control is None else (control.cap, control.limit)
-        return Places(cap, limit, self._in_flight, self._queued)
+        return Places(cap, limit, self._in_flight, self._queued, **self._ends)
 
     @property
     def busy(self) -> bool:
@@ -80,6 +87,7 @@ class Limiter:
     def leave(self, endpoint: Endpoint, end: CallEnd) -> None:
         """Give a place back, and tell how the call ended."""
         assert self._control is not None
+        self._ends[end.how] += 1
         self._control.finished(end, wanting=self._wanting(), in_flight=self._in_flight)
         self._give_back(self._lines[endpoint])
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,15 @@ from typing import Self
 
 from msgspec import structs
 
-from maestro_eval.journal import Finished, Journal
+from maestro_eval.journal import Journal
 from maestro_eval.lmms.requests import RequestBatch
+from maestro_eval.policies import policy_addresses
 from maestro_eval.registry import Registry, render_system
 from maestro_eval.report.progress import make_watcher
 from maestro_eval.rollout import choose_regime, settle_sampling
 from maestro_eval.runtime import RunRequest
+from maestro_eval.runtime.conduct import conduct
+from maestro_eval.runtime.live import endpoint_names
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.provenance import describe, refuse_changes
 from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, worker_spec
@@ -110,21 +113,19 @@ def _journal(folder: Path, manifest: RunManifest, batch: RequestBatch) -> Journa
 def _run(journal: Journal, spec: WorkerSpec, batch: RequestBatch) -> None:
     wanted = frozenset(batch.keys)
     keys = [key for key in journal.pending() if key in wanted]
-    watcher = make_watcher(quiet=not keys)
-    watcher.begin(journal.manifest, journal.counts())
-
-    def commit(finished: Sequence[Finished]) -> None:
-        journal.commit(finished)
-        watcher.committed(finished)
-
-    async def drive() -> None:
-        executor = LocalExecutor(spec.concurrency)
-        await executor.run(keys, partial(_RequestWorker.begin, spec, batch.tasks), commit, stop=asyncio.Event())
-
-    try:
-        asyncio.run(drive())
-    finally:
-        watcher.end(journal.counts())
+    ended = conduct(
+        journal,
+        keys,
+        Counter(key.task for key in keys),
+        LocalExecutor(spec.concurrency),
+        partial(_RequestWorker.begin, spec, batch.tasks),
+        endpoints=endpoint_names(spec.registry, policy_addresses(spec.policy)),
+        watcher=make_watcher(quiet=not keys),
+    )
+    if ended.stalled:
+        raise MaestroError(ended.stalled)
+    if ended.stopped:
+        raise KeyboardInterrupt
 
 
 class _RequestWorker(RolloutWorker):

@@ -8,13 +8,18 @@ batches. It knows nothing of policies or tasks: a worker does. A rollout that fa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from maestro_eval.experts.limiter import Places
 from maestro_eval.journal import Finished
+from maestro_eval.runtime.live import ExecutorState
 from maestro_eval.types import Failed, Rollout, RolloutKey, Sample
+
+# What is closed or cancelled at the end of a run gets as long.
+CLOSE_S = 60.0
 
 Commit = Callable[[Sequence[Finished]], Any]
 """Keeps a batch; what it raises ends the run."""
@@ -25,6 +30,9 @@ class Worker(Protocol):
 
     async def run(self, key: RolloutKey) -> Finished:
         """The rollout of ``key``, whatever its outcome."""
+
+    def places(self) -> Mapping[str, Places]:
+        """How the limiter of each engine that it calls stands, by the engine's url."""
 
     async def close(self) -> None:
         """Give back connections and models."""
@@ -46,6 +54,9 @@ class Executor(Protocol):
         cancelled, leaving no record. Whatever ends this call, what had finished by then has been committed,
         unless ``commit`` itself failed.
         """
+
+    def state(self) -> ExecutorState:
+        """How the run stands, to be asked in the loop that runs it."""
 
 
 class Outbox:
@@ -93,13 +104,24 @@ async def drive(work: Coroutine[Any, Any, None], outbox: Outbox, *, stop: asynci
                 break
         graceless = not task.done()
     finally:
-        # Both when the grace time is over and when this coroutine is itself cancelled or cannot commit.
+        # Both when the grace time is over and when this coroutine is itself cancelled or cannot commit. A rollout
+        # that does not let itself be cancelled is left: the others' results count.
         if not task.done():
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=CLOSE_S)
         outbox.flush()
-    if not (graceless and task.cancelled()):
+    if task.done() and not (graceless and task.cancelled()):
         task.result()
+
+
+async def within(work: Coroutine[Any, Any, Any], seconds: float = CLOSE_S) -> None:
+    """Wait for ``work`` for so long and no longer, even where it does not let itself be cancelled."""
+    task = asyncio.create_task(work)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if done:
+        task.result()
+    else:
+        task.cancel()
 
 
 async def run_key(worker: Worker, name: str, key: RolloutKey) -> Finished:

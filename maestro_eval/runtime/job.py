@@ -6,28 +6,31 @@ folder alone: what is committed is not run again.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib.util
-import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from maestro_eval.journal import Finished, Journal, JournalCounts
-from maestro_eval.policies import is_resident
+from maestro_eval.journal import Journal, JournalCounts, PackedKeys
+from maestro_eval.policies import arms_of, is_resident, policy_addresses
 from maestro_eval.registry import Registry, render_system
 from maestro_eval.rollout import settle_sampling
+from maestro_eval.runtime.conduct import Watcher, conduct
 from maestro_eval.runtime.executor import Executor
+from maestro_eval.runtime.live import endpoint_names
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.order import expected_times, past_runs
 from maestro_eval.runtime.provenance import describe, settle_changes
 from maestro_eval.runtime.ray_executor import RayExecutor
+from maestro_eval.runtime.recorded import refuse_other_settings
 from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
 from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, worker_spec
+from maestro_eval.runtime.stall import StallRules, longest_rollout
 from maestro_eval.runtime.worker import worker_factory
 from maestro_eval.scoring import METRICS, PAPER
 from maestro_eval.tasks import (
@@ -44,29 +47,17 @@ from maestro_eval.tasks import (
 from maestro_eval.types import RolloutKey, RunManifest, UserError
 
 
-class Watcher:
-    """What a run tells whoever shows it; this one shows nothing. Called in the driver's thread."""
-
-    def step(self, what: str) -> None:
-        """A long step begins."""
-
-    def begin(self, manifest: RunManifest, counts: JournalCounts) -> None:
-        """Rollouts are about to start (or to go on)."""
-
-    def committed(self, batch: Sequence[Finished]) -> None:
-        """These are in the journal."""
-
-    def end(self, counts: JournalCounts) -> None:
-        """No more rollouts will come."""
-
-
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """How a run stands: ``interrupted`` when it was stopped before all rollouts were done."""
+    """How a run stands: ``interrupted`` when it was stopped before all rollouts were done.
+
+    ``stalled``: it stood still and was given up; one line that names what is stuck. It is interrupted then.
+    """
 
     folder: Path
     counts: JournalCounts
     interrupted: bool
+    stalled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +72,38 @@ class _Prepared:
 
 
 def start_run(
-    request: RunRequest, folder: Path, *, watcher: Watcher | None = None, served: Mapping[str, str] | None = None
+    request: RunRequest,
+    folder: Path,
+    *,
+    watcher: Watcher | None = None,
+    served: Mapping[str, str] | None = None,
+    keys: Sequence[RolloutKey] | None = None,
+    stall: StallRules = StallRules(),  # noqa: B008  frozen
 ) -> RunOutcome:
     """Run ``request`` into a new ``folder``.
 
-    ``served`` gives the addresses of what the registry would have the run start, where it is up already.
+    ``served`` gives the addresses of what the registry would have the run start, where it is up already. ``keys``
+    are the rollouts to run, where that is not for the request to say. ``stall`` says what becomes of a run that stands
+    still.
     UserError for bad input (nothing is written then beyond log files).
     """
     watcher = watcher or Watcher()
     if (folder / "manifest.json").exists():
         raise UserError(f"{folder}: holds a run already; go on with `maestro-eval resume {folder}`, or choose --out")
     prepared = _prepare(request, watcher)
-    ids = {task.name: choose(task, request.selection, request.seed) for task in prepared.tasks}
-    plan = [
-        RolloutKey(task, sample_id, repeat)
-        for task, sample_ids in ids.items()
-        for sample_id in sample_ids
-        for repeat in range(request.repeats)
-    ]
-    planned = {task: len(sample_ids) for task, sample_ids in ids.items()}
+    # Packed, because a plan may hold millions and is kept for the whole run.
+    plan = PackedKeys(_plan(prepared) if keys is None else keys)
+    if keys is None:
+        # Every sample has a first repeat: no set of them all is needed.
+        samples = Counter(key.task for key in plan if key.repeat == 0)
+    else:
+        samples = Counter(task for task, _ in {(key.task, key.sample_id) for key in plan})
+    planned = {task.name: samples[task.name] for task in prepared.tasks}
     with _served(prepared, folder, served, watcher) as bound:
         manifest = _describe(prepared, bound, planned)
+        refuse_other_settings(manifest)
         with Journal.create(folder, manifest, plan) as journal:
-            return _drive(journal, folder, prepared, bound, watcher, manifest.policy_model)
+            return _drive(journal, folder, prepared, bound, watcher, stall, manifest.policy_model)
 
 
 def resume_run(
@@ -116,6 +116,7 @@ def resume_run(
     accept: Collection[str] = (),
     watcher: Watcher | None = None,
     served: Mapping[str, str] | None = None,
+    stall: StallRules = StallRules(),  # noqa: B008  frozen
 ) -> RunOutcome:
     """Run what ``folder`` still lacks, failed rollouts included. UserError when its settings no longer hold.
 
@@ -133,14 +134,26 @@ def resume_run(
         with _served(prepared, folder, served, watcher) as bound:
             planned = {task.name: task.planned for task in before.tasks}
             now = _describe(prepared, bound, planned)
+            _refuse_other_arms(before, now, folder)
             settled = settle_changes(before, now, folder, accept, time.time())
             if settled != before:
                 journal.amend(settled)
-            return _drive(journal, folder, prepared, bound, watcher, now.policy_model)
+            return _drive(journal, folder, prepared, bound, watcher, stall, now.policy_model)
+
+
+def _plan(prepared: _Prepared) -> Iterator[RolloutKey]:
+    request = prepared.request
+    return (
+        RolloutKey(task.name, sample_id, repeat)
+        for task in prepared.tasks
+        for sample_id in choose(task, request.selection, request.seed)
+        for repeat in range(request.repeats)
+    )
 
 
 def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
     registry = open_registry(request)
+    request = _with_arms(request, registry)
     if request.executor == "ray" and importlib.util.find_spec("ray") is None:
         raise UserError("--executor ray needs Ray: pip install 'maestro-eval[ray]', or use --executor local")
     check_selection(request.selection)
@@ -159,6 +172,26 @@ def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
         specs=tuple(specs),
         tasks=tasks,
     )
+
+
+def _with_arms(request: RunRequest, registry: Registry) -> RunRequest:
+    """An explore run asks each sample once through every arm: the repeats are theirs."""
+    arms = len(arms_of(request.policy, registry))
+    if arms and request.repeats not in (1, arms):
+        raise UserError(
+            f"--policy {request.policy}: asks once through each of the {arms} arms of {registry.name}, not "
+            f"{request.repeats} times; leave out --repeats, and start a new run where the registry has changed"
+        )
+    return msgspec.structs.replace(request, repeats=arms) if arms else request
+
+
+def _refuse_other_arms(before: RunManifest, now: RunManifest, folder: Path) -> None:
+    """The k-th repeat is the k-th arm: with other arms, one repeat would be two systems, whatever is accepted."""
+    if before.arms != now.arms:
+        raise UserError(
+            f"{folder}: the arms that it explores are no longer those of {now.registry.path}; put the registry's "
+            "experts and skills back, or start a new run with another --out"
+        )
 
 
 def _check_rules(tasks: Sequence[Task]) -> None:
@@ -189,30 +222,30 @@ def _describe(prepared: _Prepared, bound: Registry, planned: Mapping[str, int]) 
 
 
 def _drive(
-    journal: Journal, folder: Path, prepared: _Prepared, bound: Registry, watcher: Watcher, model: str
+    journal: Journal,
+    folder: Path,
+    prepared: _Prepared,
+    bound: Registry,
+    watcher: Watcher,
+    stall: StallRules,
+    model: str,
 ) -> RunOutcome:
     request = prepared.request
     spec = worker_spec(request, bound, prepared.system_prompt, model, prepared.specs)
-    watcher.begin(journal.manifest, journal.counts())
-
-    def commit(batch: Sequence[Finished]) -> None:
-        journal.commit(batch)
-        watcher.committed(batch)
-
-    async def drive() -> bool:
-        stop = asyncio.Event()
-        with _interruptible(stop):
-            pending = journal.pending()
-            expected = expected_times(past_runs(folder), {key.task for key in pending})
-            await _executor(request, expected).run(pending, worker_factory(spec), commit, stop=stop)
-        return stop.is_set()
-
-    try:
-        stopped = asyncio.run(drive())
-    finally:
-        counts = journal.counts()
-        watcher.end(counts)
-    return RunOutcome(folder, counts, interrupted=stopped and counts.missing > 0)
+    pending = journal.pending()
+    waiting = Counter(key.task for key in pending)
+    ended = conduct(
+        journal,
+        pending,
+        waiting,
+        _executor(request, expected_times(past_runs(folder), waiting)),
+        worker_factory(spec),
+        endpoints=endpoint_names(bound, policy_addresses(spec.policy)),
+        watcher=watcher,
+        rules=stall,
+    )
+    counts = journal.counts()
+    return RunOutcome(folder, counts, ended.stopped and counts.missing > 0, ended.stalled)
 
 
 def _executor(request: RunRequest, expected: Mapping[str, float]) -> Executor:
@@ -224,40 +257,6 @@ def _executor(request: RunRequest, expected: Mapping[str, float]) -> Executor:
             gpus_per_worker=request.gpus_per_worker,
             resident=is_resident(request.policy),
             expected=expected,
+            lease_s=longest_rollout(request.regime),
         )
     return LocalExecutor(concurrency=request.concurrency * (request.workers or 1), expected=expected)
-
-
-@contextlib.contextmanager
-def _interruptible(stop: asyncio.Event) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) ends the run after what is in flight; the second acts as it always does."""
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        stop.set()
-        _remove(loop)
-
-    installed = _install(loop, on_signal)
-    try:
-        yield
-    finally:
-        if installed:
-            _remove(loop)
-
-
-_SIGNALS: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
-
-
-def _install(loop: asyncio.AbstractEventLoop, handler: Callable[[], None]) -> bool:
-    try:
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, handler)
-    except (RuntimeError, ValueError):
-        # Not in the main thread, say under a notebook's executor: Ctrl-C is not ours to take there.
-        return False
-    return True
-
-
-def _remove(loop: asyncio.AbstractEventLoop) -> None:
-    for number in _SIGNALS:
-        loop.remove_signal_handler(number)

@@ -20,12 +20,21 @@ from maestro_eval.types import RolloutKey
 
 
 class Lease(Struct, frozen=True):
-    """A worker's right to ``keys`` until ``deadline`` (seconds on the queue's clock)."""
+    """A worker's right to ``keys`` from ``since`` until ``deadline`` (seconds on the queue's clock)."""
 
     id: int
     worker: str
     keys: tuple[RolloutKey, ...]
     deadline: float
+    since: float = 0.0
+
+
+class Out(Struct, frozen=True):
+    """A key that a worker holds, and since when (seconds on the queue's clock)."""
+
+    key: RolloutKey
+    worker: str
+    since: float
 
 
 class Lost(Struct, frozen=True):
@@ -91,7 +100,7 @@ class LeaseQueue:
             keys = self._take(worker, n, now)
         if not keys:
             return None
-        lease = Lease(self._next_id, worker, tuple(keys), now + self._lease_s)
+        lease = Lease(self._next_id, worker, tuple(keys), now + self._lease_s, now)
         self._next_id += 1
         self._leases[lease.id] = lease
         self._held.setdefault(worker, {})[lease.id] = None
@@ -142,6 +151,20 @@ class LeaseQueue:
     def finished(self) -> bool:
         """Whether every key is done or poisoned."""
         return len(self._done) + len(self._poisoned) == self._total
+
+    @property
+    def losses(self) -> int:
+        """How often a key was lost with its worker."""
+        return sum(self._losses.values())
+
+    def out(self) -> tuple[Out, ...]:
+        """The keys that workers hold, the longest held first."""
+        return tuple(
+            Out(key, lease.worker, lease.since)
+            for lease in self._leases.values()
+            for key in lease.keys
+            if key in self._open[lease.id] and key not in self._done
+        )
 
     def counts(self) -> LeaseCounts:
         """Where the keys are now."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from maestro_eval.runtime.executor import Commit, Outbox, Worker, WorkerFactory, drive, failed_keys, run_key
+from maestro_eval.runtime.executor import Commit, Outbox, Worker, WorkerFactory, drive, failed_keys, run_key, within
 from maestro_eval.runtime.leases import LeaseQueue
+from maestro_eval.runtime.live import ExecutorState, WorkerState
 from maestro_eval.types import RolloutKey
 
 _NAME = "local"
@@ -29,18 +30,26 @@ class LocalExecutor:
         self.concurrency = concurrency
         self.expected = expected
         self.grace_s = grace_s
+        self._queue = LeaseQueue(())
+        self._worker: Worker | None = None
 
     async def run(
         self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
     ) -> None:
         """See ``Executor.run``."""
-        queue = LeaseQueue(keys, expected=self.expected)
+        queue = self._queue = LeaseQueue(keys, expected=self.expected)
         outbox = Outbox(commit)
-        worker = await factory(_NAME)
+        worker = self._worker = await factory(_NAME)
         try:
             await drive(self._pull_all(queue, worker, outbox, stop), outbox, stop=stop, grace_s=self.grace_s)
         finally:
-            await worker.close()
+            await within(worker.close())
+
+    def state(self) -> ExecutorState:
+        """See ``Executor.state``."""
+        worker = self._worker
+        me = WorkerState(_NAME, engines={} if worker is None else worker.places(), starting=worker is None)
+        return ExecutorState(self._queue.counts().queued, self._queue.out(), workers=(me,))
 
     async def _pull_all(self, queue: LeaseQueue, worker: Worker, outbox: Outbox, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from maestro_eval.files import bundled, load_yaml, write_atomic
 from maestro_eval.registry import load_registry
-from maestro_eval.runtime.job import RunOutcome, Watcher, resume_run, start_run
+from maestro_eval.runtime.conduct import Watcher
+from maestro_eval.runtime.job import RunOutcome, resume_run, start_run
 from maestro_eval.runtime.request import RunRequest
+from maestro_eval.runtime.stall import StallRules
 from maestro_eval.serving import serving
 from maestro_eval.types import UserError
 
@@ -106,10 +108,12 @@ def run_preset(
     base: RunRequest,
     watcher: Watcher,
     changes: Mapping[str, Any] | None = None,
+    stall: StallRules = StallRules(),  # noqa: B008  frozen
 ) -> Iterator[RunOutcome]:
     """Run each system into ``out/runs/NAME``, in order; one that is there already is resumed.
 
-    The experts are started once for all of them. ``base`` carries what all share (executor, concurrency, …), and
+    The experts are started once for all of them, and all share a call cache: ``out/cache``, unless ``base`` names
+    one. ``base`` carries what all share (executor, concurrency, …), and
     ``changes`` what ``resume_run`` is to do otherwise than the run that is there.
     Stops after a system that was interrupted.
     """
@@ -120,15 +124,18 @@ def run_preset(
             folder = out / "runs" / _slug(system.name)
             watcher.step(f"running {system.name}")
             if (folder / "manifest.json").exists():
-                outcome = resume_run(folder, watcher=watcher, served=served, **changes or {})
+                outcome = resume_run(folder, watcher=watcher, served=served, stall=stall, **changes or {})
             else:
-                outcome = start_run(_request(preset, system, data, seed, base), folder, watcher=watcher, served=served)
+                request = _request(preset, system, out, data, seed, base)
+                outcome = start_run(request, folder, watcher=watcher, served=served, stall=stall)
             yield outcome
             if outcome.interrupted:
                 return
 
 
-def _request(preset: Preset, system: PresetSystem, data: Mapping[str, str], seed: int, base: RunRequest) -> RunRequest:
+def _request(
+    preset: Preset, system: PresetSystem, out: Path, data: Mapping[str, str], seed: int, base: RunRequest
+) -> RunRequest:
     return RunRequest(
         policy=system.policy,
         registry=system.registry,
@@ -141,7 +148,8 @@ def _request(preset: Preset, system: PresetSystem, data: Mapping[str, str], seed
         gpus_per_worker=base.gpus_per_worker,
         concurrency=base.concurrency,
         ray_address=base.ray_address,
-        cache=base.cache,
+        # Systems of one preset ask the experts the same things again and again.
+        cache=base.cache or str(out / "cache"),
         sandbox=base.sandbox,
     )
 

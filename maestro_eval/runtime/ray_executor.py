@@ -26,8 +26,10 @@ from typing import Any
 
 import msgspec
 
+from maestro_eval.experts.limiter import Places
 from maestro_eval.journal import Finished
 from maestro_eval.runtime.executor import (
+    CLOSE_S,
     Commit,
     Outbox,
     Worker,
@@ -38,6 +40,7 @@ from maestro_eval.runtime.executor import (
     run_key,
 )
 from maestro_eval.runtime.leases import Lease, LeaseQueue, Lost
+from maestro_eval.runtime.live import ExecutorState, WorkerState, added, counters
 from maestro_eval.serving.ray_cluster import actor_environment, answer, connect, import_ray, one_line
 from maestro_eval.types import RolloutKey, UserError
 
@@ -45,6 +48,9 @@ from maestro_eval.types import RolloutKey, UserError
 _TICK_S = 0.25
 # How often a worker that does not start looks whether Ray is still there.
 _LOOK_S = 5.0
+# How often a worker is asked how it stands; where there are many, the driver's time is spared.
+_ASK_S = 2.0
+_ASKED_PER_S = 50
 # Results are small and short-lived; Ray would take a third of the machine's memory.
 _OBJECT_STORE_BYTES = 256 * 2**20
 
@@ -93,6 +99,7 @@ class RayExecutor:
         self.grace_s = grace_s
         self.start_s = start_s
         self.max_restarts = max_restarts
+        self._fleet: _Fleet | None = None
 
     async def run(
         self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
@@ -107,11 +114,16 @@ class RayExecutor:
             outbox = Outbox(commit)
             places = self._places([node["Resources"] for node in ray.nodes() if node["Alive"]])
             queue = LeaseQueue(keys, expected=self.expected, workers=places.workers, lease_s=self.lease_s)
-            fleet = _Fleet(ray, self, places, queue, factory, outbox, stop)
+            fleet = self._fleet = _Fleet(ray, self, places, queue, factory, outbox, stop)
             await drive(fleet.work(), outbox, stop=stop, grace_s=self.grace_s)
         finally:
             if ours:
-                await asyncio.to_thread(ray.shutdown)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.to_thread(ray.shutdown), CLOSE_S)
+
+    def state(self) -> ExecutorState:
+        """See ``Executor.state``."""
+        return ExecutorState() if self._fleet is None else self._fleet.state()
 
     def _places(self, nodes: Sequence[Mapping[str, float]]) -> _Places:
         """How many workers there are and what each is given, on ``nodes`` with these resources."""
@@ -166,12 +178,14 @@ class _Fleet:
         self._stop = stop
         self._reason = ""
         self._results: Counter[str] = Counter()
+        self._heard: dict[str, _Heard] = {}
+        self._gone: dict[str, Places] = {}
         self._actor_class = ray.remote(_Host).options(
             num_cpus=1,
             num_gpus=places.gpus,
             max_restarts=0,
-            # Beside the rollouts there are `start` and `close`.
-            max_concurrency=settings.concurrency_per_worker + 2,
+            # Beside the rollouts there are `start`, `places` and `close`.
+            max_concurrency=settings.concurrency_per_worker + 3,
             runtime_env=actor_environment(),
         )
 
@@ -191,6 +205,14 @@ class _Fleet:
                 "safe: mend that (Ray's logs are under /tmp/ray/session_latest/logs) and resume the run"
             )
 
+    def state(self) -> ExecutorState:
+        """See ``Executor.state``."""
+        now = asyncio.get_running_loop().time()
+        workers = tuple(
+            WorkerState(name, now - heard.at, heard.engines, heard.starting) for name, heard in self._heard.items()
+        )
+        return ExecutorState(self._queue.counts().queued, self._queue.out(), self._queue.losses, workers, self._gone)
+
     @property
     def _over(self) -> bool:
         return self._stop.is_set() or self._queue.finished
@@ -200,12 +222,14 @@ class _Fleet:
         while not self._over and fruitless <= self._settings.max_restarts:
             before = self._results[name]
             actor = self._actor_class.remote()
+            self._hear(name, {}, starting=True)
             try:
                 await self._live(actor, name)
                 return
             except (_WorkerLostError, self._ray.exceptions.RayError) as error:
                 self._reason = one_line(error)
             finally:
+                self._gone = added(self._gone, counters(self._heard.pop(name).engines))
                 self._ray.kill(actor)
             lost = self._queue.release(name)
             self._bury(lost)
@@ -215,7 +239,9 @@ class _Fleet:
         """One life of a worker: returns when there is no more to do, raises when it is lost."""
         if not await self._start(actor, name):
             return
+        self._hear(name, {})
         in_flight: dict[asyncio.Task[None], Lease] = {}
+        listening = asyncio.create_task(self._listen(actor, name))
         try:
             while True:
                 self._hand_out(actor, name, in_flight)
@@ -233,11 +259,23 @@ class _Fleet:
                 if not all(self._queue.holds(lease.id) for lease in in_flight.values()):
                     raise _WorkerLostError(f"a rollout took longer than its lease of {self._settings.lease_s:g} s")
         finally:
-            for task in in_flight:
+            for task in (listening, *in_flight):
                 task.cancel()
-            await asyncio.gather(*in_flight, return_exceptions=True)
+            await asyncio.gather(listening, *in_flight, return_exceptions=True)
         with contextlib.suppress(self._ray.exceptions.RayError, TimeoutError):
             await asyncio.wait_for(answer(actor.close.remote()), 10)
+
+    async def _listen(self, actor: Any, name: str) -> None:
+        """Ask the worker again and again how it stands. That it is gone is for others to find."""
+        every = max(_ASK_S, self._places.workers / _ASKED_PER_S)
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            while True:
+                said = await answer(actor.places.remote())
+                self._hear(name, msgspec.json.decode(said, type=dict[str, Places]))
+                await asyncio.sleep(every)
+
+    def _hear(self, name: str, engines: dict[str, Places], *, starting: bool = False) -> None:
+        self._heard[name] = _Heard(asyncio.get_running_loop().time(), engines, starting)
 
     async def _start(self, actor: Any, name: str) -> bool:
         """Whether the worker stands; not when the run was over before a full cluster had room for it."""
@@ -295,6 +333,15 @@ class _Fleet:
             self._outbox.add(harness_failure(key, "ray", detail))
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What a worker last said of itself, and when."""
+
+    at: float
+    engines: dict[str, Places]
+    starting: bool
+
+
 class _Started(msgspec.Struct, frozen=True):
     """How a worker's start went: the user's fault, ours, or well."""
 
@@ -320,6 +367,10 @@ class _Host:
         """One rollout."""
         finished = await run_key(self._worker, self._name, msgspec.json.decode(key, type=RolloutKey))
         return msgspec.json.encode(finished)
+
+    async def places(self) -> bytes:
+        """How the limiters of its engines stand."""
+        return msgspec.json.encode(self._worker.places())
 
     async def close(self) -> None:
         """Close the worker."""

@@ -13,7 +13,17 @@ from maestro_eval.journal import Journal, JournalCounts
 from maestro_eval.runtime.job import start_run
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.scoring import RunScores, score_rollout, score_run
-from maestro_eval.types import Answered, Exhausted, Failed, Rollout, RunManifest, Selection, UserError
+from maestro_eval.types import (
+    Answered,
+    Exhausted,
+    Failed,
+    MaestroError,
+    RegistryVariant,
+    Rollout,
+    RunManifest,
+    Selection,
+    UserError,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -106,13 +116,18 @@ def evaluate(
     """Run ``policy`` with ``registry`` on ``tasks`` into the new folder ``out`` and open it.
 
     ``settings`` are the further fields of :class:`RunRequest` (repeats, seed, executor, …), and those of
-    :class:`Selection` (limit, offset, subset, sample_ids).
+    :class:`Selection` (limit, offset, subset, sample_ids) and :class:`RegistryVariant` (permute, rename, without).
     """
-    chosen = {name: settings.pop(name) for name in Selection.__struct_fields__ if name in settings}
-    if chosen:
-        settings["selection"] = Selection(**chosen)
+    records: dict[str, type[Selection | RegistryVariant]] = {"selection": Selection, "variant": RegistryVariant}
+    for field, record in records.items():
+        chosen = {name: settings.pop(name) for name in record.__struct_fields__ if name in settings}
+        if chosen:
+            settings[field] = record(**chosen)
     request = RunRequest(policy=policy, registry=registry, tasks=tuple(tasks), data=dict(data or {}), **settings)
-    return open_run(start_run(request, Path(out)).folder)
+    outcome = start_run(request, Path(out))
+    if outcome.stalled:
+        raise MaestroError(outcome.stalled)
+    return open_run(outcome.folder)
 
 
 def _row(rollout: Rollout) -> dict[str, Any]:

@@ -12,21 +12,38 @@ from typing import Self
 from msgspec import Struct
 
 from maestro_eval.experts import CallCache, ExpertClient
+from maestro_eval.experts.limiter import Places
 from maestro_eval.journal import Finished
 from maestro_eval.policies import Policy, ResidentPolicy, make_policy
 from maestro_eval.registry import Registry
-from maestro_eval.rollout import rollout_seed, run_rollout
+from maestro_eval.rollout import Prefix, rollout_seed, run_rollout
 from maestro_eval.runtime.executor import WorkerFactory
+from maestro_eval.runtime.recorded import recorded_prefix
+from maestro_eval.runtime.threads import READ_S, Readers
 from maestro_eval.sandbox import Isolation
 from maestro_eval.serving import program_revisions
 from maestro_eval.tasks import Task, TaskSpec, open_task
-from maestro_eval.types import Failed, Message, Regime, Rollout, RolloutKey, SampleError, Sampling, TextPart
+from maestro_eval.types import (
+    Failed,
+    FailureCause,
+    LoadedSample,
+    Message,
+    Regime,
+    Replay,
+    Rollout,
+    RolloutFailure,
+    RolloutKey,
+    Sample,
+    SampleError,
+    Sampling,
+    TextPart,
+)
 
 
 class WorkerSpec(Struct, frozen=True):
     """Everything a worker needs, picklable. ``registry`` is bound: every endpoint has an address.
 
-    ``cache`` is the folder of the call cache, empty for none.
+    ``cache`` is the folder of the call cache, empty for none. ``read_s``: what reading a row may take.
     """
 
     registry: Registry
@@ -39,7 +56,9 @@ class WorkerSpec(Struct, frozen=True):
     seed: int
     concurrency: int
     cache: str = ""
+    replay: Replay | None = None
     sandbox: Isolation = "bubblewrap"
+    read_s: float = READ_S
 
 
 def worker_factory(spec: WorkerSpec) -> WorkerFactory:
@@ -58,6 +77,7 @@ class RolloutWorker:
         self._system = Message("system", (TextPart(spec.system),))
         self._specs = {task.name: task for task in spec.tasks}
         self._tasks: dict[str, Task] = {}
+        self._readers = Readers()
 
     @classmethod
     async def start(cls, spec: WorkerSpec, name: str) -> Self:
@@ -82,16 +102,11 @@ class RolloutWorker:
             # Reading and decoding block; off the loop, the other rollouts go on meanwhile.
             loaded = await asyncio.to_thread(lambda: self._task(key.task).load(key.sample_id))
         except SampleError as error:
-            failed = Rollout(
-                key=key,
-                outcome=Failed("sample", str(error)),
-                turns=(),
-                user_prompt="",
-                content_hash=error.sample.content_hash,
-                seed=rollout_seed(self._spec.seed, key),
-                worker=self._name,
-            )
-            return Finished(failed, error.sample)
+            return Finished(self._failed(key, "sample", str(error), error.sample), error.sample)
+        try:
+            prefix = await asyncio.to_thread(self._prefix, key, loaded)
+        except RolloutFailure as failure:
+            return Finished(self._failed(key, failure.cause, failure.detail, loaded.sample), loaded.sample)
         rollout = await run_rollout(
             loaded,
             key.repeat,
@@ -104,12 +119,17 @@ class RolloutWorker:
             seed=self._spec.seed,
             worker=self._name,
             isolation=self._spec.sandbox,
+            prefix=prefix,
         )
         if isinstance(self._policy, ResidentPolicy) and self._policy.lost and _replaceable():
             # A worker without its model would fail every key it is given. Ray sees it die, gives its keys to the
             # others, and starts it anew where there is room.
             os._exit(1)
         return Finished(rollout, loaded.sample)
+
+    def places(self) -> dict[str, Places]:
+        """How the limiter of each engine that its calls go to stands, by the engine's url."""
+        return self._client.places()
 
     async def close(self) -> None:
         """Give the connections and the policy's model back."""
@@ -118,6 +138,35 @@ class RolloutWorker:
                 await self._policy.close()
         finally:
             await self._client.__aexit__(None, None, None)
+
+    def _prefix(self, key: RolloutKey, loaded: LoadedSample) -> Prefix | None:
+        replay = self._spec.replay
+        return None if replay is None else recorded_prefix(replay, key, loaded, self._spec.regime)
+
+    def _failed(self, key: RolloutKey, cause: FailureCause, detail: str, sample: Sample) -> Rollout:
+        """The record of a rollout that could not begin."""
+        return Rollout(
+            key=key,
+            outcome=Failed(cause, detail),
+            turns=(),
+            user_prompt="",
+            content_hash=sample.content_hash,
+            seed=rollout_seed(self._spec.seed, key),
+            worker=self._name,
+        )
+
+    def _unread(self, key: RolloutKey, failed: Failed, sample: Sample) -> Finished:
+        """The record of a rollout that could not begin."""
+        rollout = Rollout(
+            key=key,
+            outcome=failed,
+            turns=(),
+            user_prompt="",
+            content_hash=sample.content_hash,
+            seed=rollout_seed(self._spec.seed, key),
+            worker=self._name,
+        )
+        return Finished(rollout, sample)
 
     def _task(self, name: str) -> Task:
         # Two threads may open the same task at first; both get an equal one and the last is kept.

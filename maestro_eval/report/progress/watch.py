@@ -1,0 +1,210 @@
+"""The watchers: each hears what a run tells, and shows it from a thread of its own, so that the run never waits."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import IO, TYPE_CHECKING, Protocol
+
+from maestro_eval.journal import Finished
+from maestro_eval.report.cells import printable
+from maestro_eval.report.progress.accuracy import Judge
+from maestro_eval.report.progress.facts import Facts, PaceMeter
+from maestro_eval.report.progress.lines import last_line, line
+from maestro_eval.report.progress.prometheus import MetricsServer
+from maestro_eval.runtime import LiveState, Watcher
+from maestro_eval.scoring import check_protocol
+from maestro_eval.types import RunManifest
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+_PLAIN_EVERY_S = 10.0
+_LIVE_EVERY_S = 0.5
+# The least that metrics are made anew after; scrapers come every few seconds.
+_METRICS_EVERY_S = 1.0
+
+
+def make_watcher(
+    *,
+    quiet: bool,
+    file: IO[str] | None = None,
+    protocol: str = "official",
+    metrics_port: int | None = None,
+) -> Watcher:
+    """The watcher that fits where ``file`` (standard error) leads.
+
+    ``quiet`` shows warnings only. ``protocol``: the rules of the running accuracy. ``metrics_port``: serve metrics on
+    loopback, 0 for any free port; UserError where it is taken.
+    """
+    target = file if file is not None else sys.stderr
+    view: _View = _Silence(target) if quiet else _Screen(target) if target.isatty() else _Log(target)
+    return _Shown(view, protocol, metrics_port)
+
+
+class _View(Protocol):
+    """Where a run is shown. ``every_s``: how often it wants to be told, ``None`` for never."""
+
+    @property
+    def every_s(self) -> float | None: ...
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+
+    def open(self) -> None: ...
+
+    def show(self, facts: Facts) -> None: ...
+
+    def close(self, facts: Facts) -> None: ...
+
+
+class _Shown(Watcher):
+    """A run shown in a view, and served as metrics."""
+
+    def __init__(self, view: _View, protocol: str, metrics_port: int | None) -> None:
+        self._view = view
+        self._protocol = check_protocol(protocol)
+        self._quiet = isinstance(view, _Silence)
+        self._lock = threading.Lock()
+        self._ticker: _Ticker | None = None
+        self._server = None if metrics_port is None else MetricsServer(metrics_port, self._facts)
+        if self._server is not None:
+            # Said even when quiet: the port may be one that nobody could know.
+            view.say(f"metrics  {self._server.url}")
+
+    def step(self, what: str) -> None:
+        if not self._quiet:
+            self._view.say(f"{what} …")
+
+    def begin(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
+        every_s = self._view.every_s
+        if every_s is None and self._server is None:
+            return
+        self._view.open()
+        self._ticker = _Ticker(manifest, self._protocol, read, self._view, every_s or _METRICS_EVERY_S)
+        self._ticker.start()
+
+    def committed(self, batch: Sequence[Finished]) -> None:
+        if self._ticker is not None:
+            self._ticker.judge.offer(batch)
+
+    def warn(self, line: str) -> None:
+        self._view.say(f"maestro-eval: {printable(line)}")
+
+    def end(self) -> None:
+        with self._lock:
+            ticker, self._ticker = self._ticker, None
+        if ticker is not None:
+            self._view.close(ticker.stop())
+
+    def _facts(self) -> Facts | None:
+        ticker = self._ticker
+        return None if ticker is None else ticker.facts
+
+
+class _Ticker(threading.Thread):
+    """Makes facts of the latest state again and again, and shows them."""
+
+    def __init__(
+        self, manifest: RunManifest, protocol: str, read: Callable[[], LiveState], view: _View, every_s: float
+    ) -> None:
+        super().__init__(name="progress", daemon=True)
+        self.judge = Judge(manifest.tasks, check_protocol(protocol))
+        self._name = manifest.system
+        self._read = read
+        self._view = view
+        self._every_s = every_s
+        self._pace = PaceMeter()
+        self._end = threading.Event()
+        self.facts = self._look()
+
+    def run(self) -> None:
+        shown = time.monotonic()
+        while not self._end.wait(min(_LIVE_EVERY_S, self._every_s)):
+            self.facts = self._look()
+            if time.monotonic() - shown >= self._every_s:
+                shown = time.monotonic()
+                self._view.show(self.facts)
+
+    def stop(self) -> Facts:
+        """The last facts; nothing is shown any more."""
+        self._end.set()
+        if threading.current_thread() is not self:
+            self.join(2.0)
+        self.facts = self._look()
+        return self.facts
+
+    def _look(self) -> Facts:
+        state = self._read()
+        return Facts(self._name, state, self._pace.measure(state), self.judge.work())
+
+
+class _Silence:
+    every_s: float | None = None
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def say(self, text: str) -> None:
+        print(text, file=self._file, flush=True)
+
+    def open(self) -> None:
+        pass
+
+    def show(self, facts: Facts) -> None:
+        pass
+
+    def close(self, facts: Facts) -> None:
+        pass
+
+
+class _Log(_Silence):
+    """A line when a step begins, every ten seconds, and at the end."""
+
+    every_s = _PLAIN_EVERY_S
+
+    def show(self, facts: Facts) -> None:
+        self.say(line(facts))
+
+    def close(self, facts: Facts) -> None:
+        self.say(last_line(facts))
+
+
+class _Screen:
+    """Drawn over itself twice a second; the end stays."""
+
+    every_s = _LIVE_EVERY_S
+
+    def __init__(self, file: IO[str]) -> None:
+        from rich.console import Console
+
+        self._console = Console(file=file, highlight=False)
+        self._live: Live | None = None
+
+    def say(self, text: str) -> None:
+        from rich.text import Text
+
+        self._console.print(Text(text, style="yellow" if text.startswith("maestro-eval:") else "dim"), soft_wrap=True)
+
+    def open(self) -> None:
+        from rich.live import Live
+
+        # We draw; its own thread would draw again what has not changed.
+        self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._live.start()
+
+    def show(self, facts: Facts) -> None:
+        from maestro_eval.report.progress.display import render
+
+        if self._live is not None:
+            self._live.update(render(facts, self._console.height), refresh=True)
+
+    def close(self, facts: Facts) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            from maestro_eval.report.progress.display import render
+
+            live.update(render(facts, self._console.height), refresh=True)
+            live.stop()

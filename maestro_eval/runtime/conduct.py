@@ -1,0 +1,169 @@
+"""Rollouts into the journal, under watch: whoever shows the run is told, Ctrl-C ends it, and so does standing still.
+
+The driver's loop runs three things side by side: the executor, a look at it about twice a second (``LiveBoard``,
+``StallGuard``), and, in a thread, a watch over the loop itself (``Watchdog``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from maestro_eval.files import write_atomic
+from maestro_eval.journal import Finished, Journal
+from maestro_eval.runtime.executor import Executor, WorkerFactory
+from maestro_eval.runtime.interrupt import interruptible
+from maestro_eval.runtime.live import LiveBoard, LiveState
+from maestro_eval.runtime.stall import Stall, StallGuard, StallRules, Watchdog, describe
+from maestro_eval.runtime.threads import run_loop
+from maestro_eval.types import RolloutKey, RunManifest
+
+_LOOK_S = 0.5
+STALL_FILE = "stall.json"
+
+
+class Watcher:
+    """What a run tells whoever shows it; this one shows nothing. Called in the driver's thread but where it is said."""
+
+    def step(self, what: str) -> None:
+        """A long step begins."""
+
+    def begin(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
+        """Rollouts are about to start (or to go on); ``read`` says, in any thread, how the run stands."""
+
+    def committed(self, batch: Sequence[Finished]) -> None:
+        """These are in the journal. Called between two rollouts: it must not take long."""
+
+    def warn(self, line: str) -> None:
+        """The user is to know this now. Called in any thread."""
+
+    def end(self) -> None:
+        """No more rollouts will come. Called in any thread, and at times twice."""
+
+
+class Conducted(Struct, frozen=True):
+    """How the rollouts ended: ``stopped`` before the last one, by the user or because they ``stalled`` (see there)."""
+
+    stopped: bool
+    stalled: str = ""
+
+
+def conduct(
+    journal: Journal,
+    keys: Sequence[RolloutKey],
+    waiting: Mapping[str, int],
+    executor: Executor,
+    factory: WorkerFactory,
+    *,
+    endpoints: Mapping[str, str],
+    watcher: Watcher,
+    rules: StallRules = StallRules(),  # noqa: B008  frozen
+) -> Conducted:
+    """Run ``keys``, ``waiting`` of each task, on ``executor`` and commit what comes of them.
+
+    ``endpoints`` are their names by url. It is called outside of any event loop. A stalled run leaves all that is
+    known of it in ``logs/stall.json``.
+    """
+    manifest = journal.manifest
+    after_s = rules.bound(manifest.regime)
+    board = LiveBoard(
+        journal.planned(), waiting, executor.state, endpoints, generates=not manifest.policy.startswith("direct:")
+    )
+
+    def commit(batch: Sequence[Finished]) -> None:
+        journal.commit(batch)
+        board.committed(batch)
+        watcher.committed(batch)
+
+    def leave() -> None:
+        watcher.end()
+        if rules.leave is not None:
+            rules.leave()
+
+    watchdog = Watchdog(after_s, say=watcher.warn, leave=leave if rules.leave is not None else None)
+
+    async def drive() -> Conducted:
+        stop = asyncio.Event()
+        look = _Look(board, StallGuard(after_s), watchdog, watcher, stop, journal.folder)
+        with interruptible(stop):
+            async with look.going_on():
+                await executor.run(keys, factory, commit, stop=stop)
+            watchdog.closing()
+        return Conducted(stop.is_set(), look.stalled)
+
+    watcher.begin(manifest, board.read)
+    try:
+        with watchdog:
+            return run_loop(drive())
+    finally:
+        watcher.end()
+
+
+class _Look:
+    """The look at the run that goes on beside it."""
+
+    def __init__(
+        self,
+        board: LiveBoard,
+        guard: StallGuard,
+        watchdog: Watchdog,
+        watcher: Watcher,
+        stop: asyncio.Event,
+        folder: Path,
+    ) -> None:
+        self._board = board
+        self._guard = guard
+        self._watchdog = watchdog
+        self._watcher = watcher
+        self._stop = stop
+        self._folder = folder
+        self._warned = False
+        self.stalled = ""
+
+    @contextlib.asynccontextmanager
+    async def going_on(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._go_on())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+            self._board.publish(stopping=True)
+        if not task.cancelled():
+            task.result()
+
+    async def _go_on(self) -> None:
+        while True:
+            state = self._board.publish(stopping=self._stop.is_set())
+            self._watchdog.beat()
+            # Once it is to stop, the executor's grace time bounds it.
+            stall = None if state.stopping else self._guard.check(state)
+            if stall is None:
+                self._warned = False
+            elif stall.over:
+                self._give_up(stall)
+            elif not self._warned:
+                self._warned = True
+                self._watcher.warn(f"{describe(stall)}; the run is ended in another {stall.quiet_s:.0f} s like these")
+            await asyncio.sleep(_LOOK_S)
+
+    def _give_up(self, stall: Stall) -> None:
+        """All of it into a file, what fits into a line to the user, and the run to its end."""
+        path = self._folder / "logs" / STALL_FILE
+        where = f"all of it is in {path}"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_atomic(path, msgspec.json.format(msgspec.json.encode(stall)) + b"\n")
+        except OSError as error:
+            where = f"{path} could not be written ({error.strerror})"
+        self.stalled = (
+            f"the run stalled: {describe(stall)}; what was committed is safe: mend that (a deadline that is too long "
+            f"for it: --regime-set rollout_deadline_s=…, or --stall-after), then `maestro-eval resume {self._folder}` "
+            f"goes on; {where}"
+        )
+        self._stop.set()

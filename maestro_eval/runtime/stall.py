@@ -1,0 +1,240 @@
+"""No run stands still in silence: what is stuck is named first, and then the run is ended so that it can be resumed.
+
+Every rollout has a deadline and a failed one is a result, so something is committed at least that often. When nothing
+is, although rollouts are in flight, a bound has failed: an event loop is blocked, a machine is gone, an extension does
+not come back. Two watch for that:
+
+- ``StallGuard`` compares one ``LiveState`` with the one before, in the driver's loop. It warns after ``after_s``
+  and gives the run up after twice that; a loss that the executor deals with itself (a lease that ran out) begins
+  the time anew, for these are bounded too.
+- ``Watchdog`` is a thread, for when the driver's loop itself is what is stuck: then nothing in it can act. It names the
+  line at which the loop stands, with the same two bounds, and then calls ``leave``, by which the owner of the process
+  may end it. What was committed is safe at any moment.
+
+Trade-offs: code that keeps Python's lock (an extension that computes for ever) stops the thread too. Such a process
+must be killed, and its run resumed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from msgspec import Struct
+
+from maestro_eval.runtime.live import EndpointState, LiveState, WorkerState
+from maestro_eval.runtime.threads import READ_S
+from maestro_eval.types import Regime
+
+# Beside a rollout's own deadlines: committing it, on a slow machine.
+_SLACK_S = 60.0
+_SHOWN = 5
+_NAME = 60
+# A worker that has not been heard of for so long is worth a word.
+_SILENT_S = 15.0
+# What a run may take for its end once its last rollout is over: workers and Ray are closed.
+CLOSING_S = 180.0
+
+
+class StallRules(Struct, frozen=True):
+    """after_s: how long nothing may be committed, ``None`` for the longest that a rollout may take, 0 for no bound.
+
+    leave: ends the process, where the caller owns it and the run cannot be ended any more.
+    """
+
+    after_s: float | None = None
+    leave: Callable[[], None] | None = None
+
+    def bound(self, regime: Regime) -> float:
+        """Seconds without a commit before a word is said; infinite for no bound."""
+        if self.after_s is None:
+            return longest_rollout(regime)
+        return self.after_s or float("inf")
+
+
+def longest_rollout(regime: Regime) -> float:
+    """Seconds after which a rollout must have ended, whatever it met."""
+    return regime.rollout_deadline_s + READ_S + _SLACK_S
+
+
+class Stall(Struct, frozen=True):
+    """Nothing was committed for ``quiet_s`` seconds; ``state`` is what hung then, ``over`` whether it is given up."""
+
+    quiet_s: float
+    state: LiveState
+    over: bool
+
+
+class StallGuard:
+    """Compares states: ``check`` is a comparison and nothing else."""
+
+    def __init__(self, after_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._after_s = after_s
+        self._clock = clock
+        self._seen: _Marks | None = None
+        self._since = clock()
+
+    def check(self, state: LiveState) -> Stall | None:
+        """The stall, where there is one: it is ``over`` after twice the bound."""
+        now, marks = self._clock(), _marks(state)
+        if marks != self._seen or not state.executor.out:
+            self._seen, self._since = marks, now
+            return None
+        quiet_s = now - self._since
+        return Stall(quiet_s, state, over=quiet_s >= 2 * self._after_s) if quiet_s >= self._after_s else None
+
+
+class _Marks(Struct, frozen=True):
+    """What changes when a run moves."""
+
+    ended: int
+    losses: int
+    starting: int
+
+
+def _marks(state: LiveState) -> _Marks:
+    starting = sum(worker.starting for worker in state.executor.workers)
+    return _Marks(state.ended, state.executor.losses, starting)
+
+
+def describe(stall: Stall) -> str:
+    """One line: which rollouts hang, where, since when, and what they may wait for."""
+    state = stall.state
+    out = state.executor.out
+    named = ", ".join(
+        f"{_plain(f'{one.key.task}/{one.key.sample_id}')} for {_span(state.at - one.since)} on {one.worker}"
+        for one in out[:_SHOWN]
+    )
+    more = f" and {len(out) - _SHOWN} more" if len(out) > _SHOWN else ""
+    noun = "rollout is" if len(out) == 1 else "rollouts are"
+    parts = [f"nothing was committed for {_span(stall.quiet_s)} and {len(out)} {noun} in flight: {named}{more}"]
+    parts += [part for worker in state.executor.workers if (part := _silence(worker))]
+    busy = [endpoint for endpoint in state.endpoints if endpoint.places.in_flight + endpoint.places.queued]
+    parts += [_load(endpoint) for endpoint in busy]
+    if not busy:
+        parts.append("no call of an endpoint is open, so what hangs is in the workers themselves")
+    return "; ".join(parts)
+
+
+def _silence(worker: WorkerState) -> str:
+    if worker.starting:
+        return f"worker {worker.name} is still starting"
+    if worker.silent_s < _SILENT_S:
+        return ""
+    return (
+        f"worker {worker.name} has not answered for {_span(worker.silent_s)} (its event loop is blocked, or its "
+        "machine is gone)"
+    )
+
+
+def _load(endpoint: EndpointState) -> str:
+    places = endpoint.places
+    where = endpoint.name if endpoint.name == endpoint.url else f"{endpoint.name} ({endpoint.url})"
+    errors = f", {endpoint.errors} requests failed so far" if endpoint.errors else ""
+    return f"endpoint {where}: {places.in_flight} calls without a reply, {places.queued} waiting{errors}"
+
+
+class Watchdog:
+    """Looks from a thread of its own whether the loop that calls ``beat`` still lives; a context manager.
+
+    It is made in the loop's thread. say: gets the lines. leave: called, once, when the second bound has passed too.
+    """
+
+    def __init__(
+        self,
+        after_s: float,
+        *,
+        say: Callable[[str], None],
+        leave: Callable[[], None] | None = None,
+        closing_s: float = CLOSING_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._after_s = after_s
+        self._say = say
+        self._leave = leave
+        self._closing_s = closing_s
+        self._clock = clock
+        self._thread = threading.get_ident()
+        self._end = threading.Event()
+        self._beaten = clock()
+        self._closing = False
+        self._warned = False
+
+    def beat(self) -> None:
+        """The loop lives."""
+        self._beaten, self._warned = self._clock(), False
+
+    def closing(self) -> None:
+        """The run is over; what remains is to give back what it held, and nobody beats any more."""
+        self.beat()
+        self._closing = True
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+
+    def look(self) -> None:
+        """Say or do what is due now."""
+        silent_s = self._clock() - self._beaten
+        bound = self._closing_s if self._closing else self._after_s
+        if silent_s >= bound and not self._warned:
+            self._warned = True
+            self._say(f"{self._what(silent_s)}; it is given {_span(bound)} more")
+        elif silent_s >= 2 * bound and self._leave is not None:
+            self._say(f"{self._what(silent_s)}; what was committed is safe: the process ends here, resume the run")
+            self._end.set()
+            self._leave()
+
+    def _what(self, silent_s: float) -> str:
+        where = standing_at(self._thread)
+        if self._closing:
+            return f"the run is over and has not been closed for {_span(silent_s)}: it stands at {where}"
+        return f"the driver's event loop has been blocked for {_span(silent_s)}: it stands at {where}"
+
+    def _watch(self) -> None:
+        every = max(0.05, min(1.0, self._after_s / 10, self._closing_s / 10))
+        while not self._end.wait(every):
+            self.look()
+
+
+def standing_at(thread: int) -> str:
+    """Where a thread is: its innermost line, and the innermost that is in no library."""
+    frame = sys._current_frames().get(thread)
+    if frame is None:
+        return "its end"
+    stack = traceback.extract_stack(frame)
+    innermost = stack[-1]
+    own = next((line for line in reversed(stack) if _is_own(line.filename)), innermost)
+    places = dict.fromkeys(f"{line.filename}:{line.lineno} ({line.name})" for line in (innermost, own))
+    return ", called from ".join(places)
+
+
+def _is_own(filename: str) -> bool:
+    """Of ours, or of the user's."""
+    libraries = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    return f"{os.sep}maestro_eval{os.sep}" in filename or not any(filename.startswith(path) for path in libraries)
+
+
+def _plain(name: str) -> str:
+    """A name from a data set, harmless on a terminal and not longer than it need be."""
+    shown = "".join(character if character.isprintable() else "�" for character in name)
+    return shown if len(shown) <= _NAME else shown[: _NAME - 1] + "…"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,96 @@
+"""Threads that block cannot hold the process: what is read apart, and how an event loop is left.
+
+A file system that hangs, or a library that never returns, cannot be interrupted from Python; the thread it runs in is
+lost. What is awaited of it has a deadline, so a rollout fails and the run goes on. But the standard library waits for
+such threads twice, when the loop closes and when the interpreter ends, and would wait for ever. So reading is done in
+daemon threads (``apart``), for which nobody waits; the loop's own pool is given a few seconds (``run_loop``); and who
+owns the process asks ``left_behind`` before an end that waits for all threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# What reading one sample may take: a task's first one opens it, and imports what it is written in.
+READ_S = 300.0
+# Decoding is Python and C that takes turns; a few keep a disk busy.
+_READERS = 8
+_POOL = 32
+_PATIENCE_S = 5.0
+
+_left_behind: list[str] = []
+
+
+class Readers:
+    """Blocking calls of one event loop, ``at_once`` of them at a time, each in a daemon thread of its own.
+
+    A call that is given up (cancelled, or past a time-out around it) gives its place back at once, though its thread
+    may be stuck: the others go on.
+    """
+
+    def __init__(self, at_once: int = _READERS) -> None:
+        self._places = asyncio.Semaphore(at_once)
+
+    async def apart(self, call: Callable[[], T]) -> T:
+        """What ``call`` returns or raises."""
+        async with self._places:
+            loop = asyncio.get_running_loop()
+            result: asyncio.Future[T] = loop.create_future()
+
+            def settle(value: T | None, error: BaseException | None) -> None:
+                if result.done():
+                    return
+                if error is not None:
+                    result.set_exception(error)
+                else:
+                    result.set_result(value)  # type: ignore[arg-type]
+
+            def work() -> None:
+                value, error = None, None
+                try:
+                    value = call()
+                except BaseException as raised:  # it is the caller's, whatever it is
+                    error = _carried(raised)
+                # The loop may be gone when a thread that was given up comes back.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(settle, value, error)
+
+            threading.Thread(target=work, name="reader", daemon=True).start()
+            return await result
+
+
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """``asyncio.run``, which waits a few seconds at most for threads that block."""
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_default_executor(_Pool(_POOL, "loop"))
+        return runner.run(main)
+
+
+def left_behind() -> list[str]:
+    """The names of threads that a loop's end did not wait for: the interpreter's own end would, for ever."""
+    return list(_left_behind)
+
+
+class _Pool(ThreadPoolExecutor):
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
+        deadline = time.monotonic() + (_PATIENCE_S if wait else 0.0)
+        for thread in list(self._threads):
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                _left_behind.append(thread.name)
+
+
+def _carried(error: BaseException) -> BaseException:
+    """A future takes no StopIteration, and what would end the thread must not end the loop."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(f"{type(error).__name__}: {error}")
