@@ -1,6 +1,7 @@
 """What happened? The run folder: its manifest, its journal of rollouts, and the lock of its one writer."""
 
 from maestro_eval.journal.journal import Journal
+from maestro_eval.journal.keys import PackedKeys
 from maestro_eval.journal.manifest import read_manifest
 from maestro_eval.journal.records import Finished, JournalCounts, PackedRecord, unpack_rollout, unpack_sample
 
@@ -8,6 +9,7 @@ __all__ = [
     "Finished",
     "Journal",
     "JournalCounts",
+    "PackedKeys",
     "PackedRecord",
     "read_manifest",
     "unpack_rollout",

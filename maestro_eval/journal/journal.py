@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from maestro_eval.journal import database
+from maestro_eval.journal.keys import PackedKeys
 from maestro_eval.journal.lock import FolderLock
 from maestro_eval.journal.manifest import NAME as MANIFEST
 from maestro_eval.journal.manifest import read_manifest, write_manifest
@@ -92,7 +93,7 @@ class Journal:
             lock.close()
             raise
 
-    def pending(self, retry_failed: bool = True) -> list[RolloutKey]:
+    def pending(self, retry_failed: bool = True) -> PackedKeys:
         """Keys still to be run, in plan order: those without a record, and the failed ones if they get a retry."""
         rows = self._connection.execute(
             """
@@ -103,7 +104,7 @@ class Journal:
             """,
             (retry_failed,),
         )
-        return [_key(*row) for row in rows]
+        return PackedKeys(_key(*row) for row in rows)
 
     def commit(self, finished: Sequence[Finished]) -> int:
         """Keep a batch in one transaction; how many of its records were new.
@@ -152,10 +153,18 @@ class Journal:
             try:
                 yield unpack_rollout(rollout), unpack_sample(sample)
             except ValueError as error:
-                raise UserError(
-                    f"{self.folder / database.NAME}: the record of {name}/{sample_id}/{repeat} is damaged ({error}); "
-                    "restore the folder from a copy"
-                ) from error
+                raise self._damaged(RolloutKey(name, sample_id, repeat), error) from error
+
+    def get(self, key: RolloutKey) -> Rollout | None:
+        """The record that stands for ``key``; None where there is none."""
+        row = self._connection.execute(
+            "SELECT record FROM rollouts WHERE task = ? AND sample_id = ? AND repeat = ?",
+            (key.task, key.sample_id, key.repeat),
+        ).fetchone()
+        try:
+            return None if row is None else unpack_rollout(row[0])
+        except ValueError as error:
+            raise self._damaged(key, error) from error
 
     def planned_records(self) -> Iterator[PackedRecord]:
         """Every planned key in key order, with the record that stands for it; of one moment, streamed, not unpacked."""
@@ -242,6 +251,10 @@ class Journal:
             (*key, attempt, outcome_tag(rollout), sample.content_hash, pack_rollout(rollout)),
         )
         return True
+
+    def _damaged(self, key: RolloutKey, error: ValueError) -> UserError:
+        where = f"{self.folder / database.NAME}: the record of {key.task}/{key.sample_id}/{key.repeat}"
+        return UserError(f"{where} is damaged ({error}); restore the folder from a copy")
 
     def _unwritable(self, error: sqlite3.OperationalError | OSError) -> UserError:
         full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

@@ -18,6 +18,7 @@ of a run do not depend on it. The simulation in ``benchmarks/schedule.py`` is de
 from __future__ import annotations
 
 import math
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,12 +62,13 @@ class Order:
     ) -> None:
         self._alone = workers == 1
         expected = expected or {}
+        keys = keys if isinstance(keys, Sequence) else list(keys)
         self._tasks: dict[str, _Task] = {}
-        for key in keys:
+        for place, key in enumerate(keys):
             task = self._tasks.get(key.task)
             if task is None:
-                task = self._tasks[key.task] = _Task(key.task, expected.get(key.task))
-            task.queue.append(key)
+                task = self._tasks[key.task] = _Task(key.task, expected.get(key.task), _Queue(keys))
+            task.queue.append(place)
         self._queued = sum(len(task.queue) for task in self._tasks.values())
         self._workers: dict[str, _Worker] = {}
         self._running: dict[RolloutKey, _Begun] = {}
@@ -257,11 +259,39 @@ class _Spent:
         return self.seconds + max(0.0, self.running * now - self.begun)
 
 
+class _Queue:
+    """The keys of one task that are to be run: the places of those never handed out, before them those given back.
+
+    Four bytes each, so that a very long run costs no more than its sequence of keys does.
+    """
+
+    def __init__(self, keys: Sequence[RolloutKey]) -> None:
+        self._keys = keys
+        self._places = array("I")
+        self._next = 0
+        self._back: deque[RolloutKey] = deque()
+
+    def __len__(self) -> int:
+        return len(self._back) + len(self._places) - self._next
+
+    def append(self, place: int) -> None:
+        self._places.append(place)
+
+    def appendleft(self, key: RolloutKey) -> None:
+        self._back.appendleft(key)
+
+    def popleft(self) -> RolloutKey:
+        if self._back:
+            return self._back.popleft()
+        self._next += 1
+        return self._keys[self._places[self._next - 1]]
+
+
 @dataclass(slots=True, eq=False)
 class _Task:
     name: str
     prior: float | None
-    queue: deque[RolloutKey] = field(default_factory=deque)
+    queue: _Queue
     given: int = 0
     spent: _Spent = field(default_factory=_Spent)
     expected: float = 1.0
