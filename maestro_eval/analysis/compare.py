@@ -8,43 +8,75 @@ out for such a reason is said in ``Comparison.notes``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Literal
 
 from maestro_eval.analysis.breakdown import by_category, further_measures
-from maestro_eval.analysis.comparison import Comparison, Contrast, ContrastSpec, Group, SystemResult, TaskAccuracy
+from maestro_eval.analysis.comparison import (
+    Adjust,
+    Comparison,
+    Contrast,
+    ContrastSpec,
+    FamilyScope,
+    Group,
+    Ranking,
+    ReportedContrast,
+    SystemResult,
+    TaskAccuracy,
+)
+from maestro_eval.analysis.contrasts import contrasts_of, paired_strata, reported_contrasts
+from maestro_eval.analysis.families import adjusted
 from maestro_eval.analysis.groups import groups_of
 from maestro_eval.analysis.measured import MeasuredRun, measure
 from maestro_eval.analysis.notes import notes_on
-from maestro_eval.analysis.outcomes import Reading, accuracy, count_failed, same_content, strata_of, widened
+from maestro_eval.analysis.outcomes import TaskOutcomes, accuracy, count_failed, readings, same_content
+from maestro_eval.analysis.published import published_notes, reported_name
+from maestro_eval.analysis.reference import Reference
 from maestro_eval.analysis.repeats import repeat_measures
-from maestro_eval.analysis.stats import Estimate, stratified_difference
+from maestro_eval.analysis.stats import rank_intervals
 from maestro_eval.scoring import RunScores
 from maestro_eval.types import UserError
 
 
-def compare(systems: Sequence[RunScores], contrasts: Sequence[ContrastSpec] = ()) -> Comparison:
-    """Accuracies and means of every system, and the contrasts asked for.
+def compare(
+    systems: Sequence[RunScores],
+    contrasts: Sequence[ContrastSpec] = (),
+    *,
+    references: Sequence[Reference] = (),
+    adjust: Adjust = "holm",
+    family: FamilyScope = "baseline",
+) -> Comparison:
+    """Accuracies and means of every system, the contrasts asked for, and each system against each reported number.
 
     Samples pair by id, repeats averaged; samples that only one side has are left out of the difference, and
-    ``difference.n`` says how many remain. UserError where two systems share a name, a contrast names an unknown
-    system or has no sample in common, or two runs differ in metric, protocol, task definition or sample content.
+    ``difference.n`` says how many remain. ``adjust`` corrects the p-values within what ``family`` makes one.
+    UserError where two systems share a name, a contrast names an unknown system or has no sample in common, or two
+    runs differ in metric, protocol, task definition or sample content.
     """
     runs = [measure(scores) for scores in systems]
-    _refuse_equal_names(runs)
+    _refuse_equal_names([*(run.name for run in runs), *(reported_name(reference) for reference in references)])
     for a, b in combinations(runs, 2):
         _refuse_unlike(a, b)
     groups = groups_of(runs)
     by_name = {run.name: run for run in runs}
     differences: list[Contrast] = []
     for spec in contrasts:
-        differences += _contrasts(_named(by_name, spec.system), _named(by_name, spec.baseline), groups)
+        differences += contrasts_of(_named(by_name, spec.system), _named(by_name, spec.baseline), groups)
+    reported: list[ReportedContrast] = []
+    for reference in references:
+        for run in runs:
+            reported += reported_contrasts(run, reference, groups)
+    published = [note for reference in references for note in published_notes(runs, reported, reference)]
     return Comparison(
         systems=tuple(_result(run, groups) for run in runs),
         groups=groups,
-        contrasts=tuple(differences),
-        notes=notes_on(runs, groups),
+        contrasts=adjusted(differences, adjust, family),
+        notes=(*notes_on(runs, groups), *published),
+        references=tuple(references),
+        reported=adjusted(reported, adjust, family),
+        ranks=tuple(_rankings(runs, groups)),
+        adjust=adjust,
+        family=family,
     )
 
 
@@ -54,15 +86,29 @@ def _result(run: MeasuredRun, groups: Sequence[Group]) -> SystemResult:
         run.manifest,
         run.protocol,
         {task: _task(run, task) for task in run.records},
-        {
-            group.name: accuracy([(run.records[task], run.outcomes(task)) for task in group.tasks])
-            for group in groups
-            if run.covers(group)
-        },
+        {group.name: accuracy(_of(run, group.tasks)) for group in groups if run.covers(group)},
         run.calls,
         run.cached_calls,
         run.missing_evidence,
+        {
+            group.name: found
+            for group in groups
+            if run.covers(group) and (found := readings(_of(run, group.tasks))) is not None
+        },
     )
+
+
+def _of(run: MeasuredRun, tasks: Sequence[str]) -> list[TaskOutcomes]:
+    return [(run.records[task], run.outcomes(task)) for task in tasks]
+
+
+def _rankings(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> Iterator[Ranking]:
+    for group in groups:
+        ranked = [run for run in runs if run.covers(group)]
+        strata = paired_strata(ranked, group.tasks) if len(ranked) > 1 else []
+        if strata:
+            names = (run.name for run in ranked)
+            yield Ranking(group.name, dict(zip(names, rank_intervals(strata), strict=True)))
 
 
 def _task(run: MeasuredRun, name: str) -> TaskAccuracy:
@@ -76,48 +122,8 @@ def _task(run: MeasuredRun, name: str) -> TaskAccuracy:
         by_category(record, outcomes),
         further_measures(run.scores[name].others),
         repeat_measures(record, outcomes),
+        readings([(record, outcomes)]),
     )
-
-
-def _contrasts(system: MeasuredRun, baseline: MeasuredRun, groups: Sequence[Group]) -> list[Contrast]:
-    shared = [task for task in system.records if task in baseline.records]
-    if not shared:
-        raise UserError(f"{system.name} and {baseline.name} have no task in common; run both on the same --tasks")
-    found = [_contrast(system, baseline, task, "task", (task,)) for task in shared]
-    for group in groups:
-        if system.covers(group) and baseline.covers(group):
-            found.append(_contrast(system, baseline, group.name, "mean", group.tasks))
-    return found
-
-
-def _contrast(
-    system: MeasuredRun, baseline: MeasuredRun, scope: str, kind: Literal["task", "mean"], tasks: Sequence[str]
-) -> Contrast:
-    pairs = {task: _pair(system, baseline, task) for task in tasks}
-
-    def difference(ours: Reading, theirs: Reading) -> Estimate:
-        values, weights = [], []
-        for task, ids in pairs.items():
-            a, b = system.outcomes(task), baseline.outcomes(task)
-            # A sample that one side never ran is placed by the other.
-            known = {i: a[i] if a[i].placed else b[i] for i in ids}
-            for stratum in strata_of(system.records[task], known):
-                values.append(([a[i].value(ours) for i in stratum.ids], [b[i].value(theirs) for i in stratum.ids]))
-                weights.append(stratum.weight / len(pairs))
-        return stratified_difference(values, weights)
-
-    primary = difference("wrong", "wrong")
-    if any(run.outcomes(task)[i].failed for run in (system, baseline) for task, ids in pairs.items() for i in ids):
-        primary = widened(primary, low=difference("wrong", "right"), high=difference("right", "wrong"))
-    return Contrast(system.name, baseline.name, scope, kind, primary)
-
-
-def _pair(system: MeasuredRun, baseline: MeasuredRun, task: str) -> tuple[str, ...]:
-    names = (system.name, baseline.name)
-    ids = same_content(task, system.outcomes(task), baseline.outcomes(task), names)
-    if not ids:
-        raise UserError(f"task {task}: {names[0]} and {names[1]} share no sample_id; run both on the same samples")
-    return ids
 
 
 def _named(runs: Mapping[str, MeasuredRun], name: str) -> MeasuredRun:
@@ -126,8 +132,7 @@ def _named(runs: Mapping[str, MeasuredRun], name: str) -> MeasuredRun:
     return runs[name]
 
 
-def _refuse_equal_names(runs: Sequence[MeasuredRun]) -> None:
-    names = [run.name for run in runs]
+def _refuse_equal_names(names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"two runs have the system name {name!r}; leave one out, or run it under another name")

@@ -1,4 +1,4 @@
-"""The records of a comparison: systems with their accuracies and means, groups of tasks, contrasts, notes."""
+"""The records of a comparison: systems with their accuracies and means, groups of tasks, contrasts, ranks, notes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,26 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.analysis.breakdown import CategoryAccuracy, Measure
+from maestro_eval.analysis.outcomes import Readings
+from maestro_eval.analysis.reference import Reference, ReportedValue
 from maestro_eval.analysis.repeats import RepeatMeasures
-from maestro_eval.analysis.stats import Estimate
+from maestro_eval.analysis.stats import Estimate, PValue, RankInterval
 from maestro_eval.types import RunManifest
 
-Verdict = Literal["better", "worse", "not decided"]
+ALPHA = 0.05
+"""The level of every verdict, after adjustment."""
+
+Verdict = Literal["better", "worse", "not decided", "inconclusive"]
+"""``inconclusive``: not significant, and smaller than what this design would detect. ``not decided``: not significant
+either, though large enough to be detected: the adjustment or the failures leave it open, or chance does."""
+
+ScopeKind = Literal["task", "mean"]
+Adjust = Literal["holm", "bh", "none"]
+"""How p-values are adjusted within a family: Holm's step-down method, Benjamini and Hochberg's, not at all."""
+
+FamilyScope = Literal["baseline", "system", "all"]
+"""What is looked at together: the tasks on which any system is held against one baseline (the means are a family of
+their own); those of one system only, likewise; or every contrast there is."""
 
 
 class ContrastSpec(Struct, frozen=True):
@@ -26,7 +41,8 @@ class TaskAccuracy(Struct, frozen=True):
     """A system's accuracy on a task. ``n_failed`` samples had a rollout that failed or never ran.
 
     ``categories`` are by name, of a task that has several. ``others`` are its further measures by the name under
-    which they are shown. ``repeats`` is there where each sample was asked several times.
+    which they are shown. ``repeats`` is there where each sample was asked several times, ``readings`` where
+    something failed.
     """
 
     task: str
@@ -37,13 +53,14 @@ class TaskAccuracy(Struct, frozen=True):
     categories: dict[str, CategoryAccuracy] = msgspec.field(default_factory=dict)
     others: dict[str, Measure] = msgspec.field(default_factory=dict)
     repeats: RepeatMeasures | None = None
+    readings: Readings | None = None
 
 
 class SystemResult(Struct, frozen=True):
     """A row of the table. ``means`` are by group name, of the groups whose tasks the system ran whole.
 
     ``calls`` are its model calls, ``cached_calls`` those that cost no request; ``missing_evidence`` counts by service
-    what its experts had to do without.
+    what its experts had to do without. ``mean_readings`` are by group name, of the means in which something failed.
     """
 
     name: str
@@ -54,27 +71,64 @@ class SystemResult(Struct, frozen=True):
     calls: int = 0
     cached_calls: int = 0
     missing_evidence: dict[str, int] = msgspec.field(default_factory=dict)
+    mean_readings: dict[str, Readings] = msgspec.field(default_factory=dict)
 
 
-class Contrast(Struct, frozen=True):
-    """System minus baseline on a scope: a task, or a group's mean. ``difference.n`` counts the pairs."""
+class _Judged(Struct, frozen=True):
+    """A difference with its test. The interval is of this one difference, and reaches over what failures hide.
+
+    ``p`` reads failures as wrong; ``p_adjusted`` is it within its family. ``detectable`` is the smallest true
+    difference that the design would find with 80 % power, missing where the samples have no spread to tell it.
+    """
+
+    difference: Estimate
+    p: PValue | None = None
+    p_adjusted: float | None = None
+    detectable: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        """Whether the adjusted p is below ``ALPHA`` and no reading of the failures lets the interval reach 0."""
+        return self.difference.excludes_zero and (self.p_adjusted is None or self.p_adjusted < ALPHA)
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.significant:
+            return "better" if self.difference.low > 0 else "worse"
+        small = abs(self.difference.value) <= (self.detectable or 0.0)
+        return "inconclusive" if small else "not decided"
+
+
+class Contrast(_Judged, frozen=True, kw_only=True):
+    """System minus baseline on a scope: a task, or a group's mean. ``difference.n`` counts the pairs.
+
+    ``n_failed`` of the pairs have a failed rollout on either side; ``completed`` is the difference over the others,
+    missing where none failed or none is left.
+    """
 
     system: str
     baseline: str
     scope: str
-    kind: Literal["task", "mean"]
-    difference: Estimate
+    kind: ScopeKind
+    n_failed: int = 0
+    completed: Estimate | None = None
 
-    @property
-    def significant(self) -> bool:
-        """Whether the interval excludes 0: nothing is adjusted for how many contrasts are looked at."""
-        return self.difference.excludes_zero
 
-    @property
-    def verdict(self) -> Verdict:
-        if not self.significant:
-            return "not decided"
-        return "better" if self.difference.low > 0 else "worse"
+class ReportedContrast(_Judged, frozen=True, kw_only=True):
+    """System minus a reported number, which is taken as fixed: a test of one sample, nothing is paired."""
+
+    system: str
+    reference: Reference
+    scope: str
+    kind: ScopeKind
+    reported: ReportedValue
+
+
+class Ranking(Struct, frozen=True):
+    """The systems' ranks by the mean of group ``scope``, on the samples that all of them have."""
+
+    scope: str
+    ranks: dict[str, RankInterval]
 
 
 class Group(Struct, frozen=True):
@@ -92,9 +146,18 @@ class Group(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """All that a table needs. ``notes`` are lines on what was left out, and on what differs between systems."""
+    """All that a table needs. ``notes`` are lines on what was left out, and on what differs between systems.
+
+    ``references`` are the published numbers that stand beside the systems, ``reported`` the systems held against
+    them. ``adjust`` and ``family`` say how the p-values of ``contrasts`` and of ``reported`` were adjusted.
+    """
 
     systems: tuple[SystemResult, ...]
     groups: tuple[Group, ...]
     contrasts: tuple[Contrast, ...]
     notes: tuple[str, ...]
+    references: tuple[Reference, ...] = ()
+    reported: tuple[ReportedContrast, ...] = ()
+    ranks: tuple[Ranking, ...] = ()
+    adjust: Adjust = "holm"
+    family: FamilyScope = "baseline"

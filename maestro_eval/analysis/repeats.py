@@ -7,14 +7,24 @@ docs/statistics.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+import numpy as np
 from msgspec import Struct
 
 from maestro_eval.analysis.draws import Draws, pass_at
-from maestro_eval.analysis.outcomes import Outcomes, SampleOutcome, accuracy, macro_mean, widened
-from maestro_eval.analysis.stats import Estimate
+from maestro_eval.analysis.outcomes import (
+    Outcomes,
+    SampleOutcome,
+    TaskOutcomes,
+    accuracy,
+    macro_mean,
+    parts_of,
+    widened,
+)
+from maestro_eval.analysis.stats import Estimate, rerun_noise
 from maestro_eval.types import TaskRecord
 
 _Reader = Callable[[Draws], float]
@@ -24,12 +34,15 @@ class RepeatMeasures(Struct, frozen=True):
     """``average`` is avg@k, the task's accuracy. ``pass_at`` is by j: 1, 2, 4, … and k.
 
     ``pass_at`` is empty where a value is neither 0 nor 1: there is then no telling a right draw from a wrong one.
+    ``rerun`` is the standard deviation of the accuracy of one pass over the samples that comes from asking the same
+    system again; of avg@k it is √k times smaller. A failed answer counts as wrong in it.
     """
 
     k: int
     average: Estimate
     pass_at: dict[int, Estimate]
     majority: Estimate
+    rerun: float
 
 
 def repeat_measures(task: TaskRecord, outcomes: Outcomes) -> RepeatMeasures | None:
@@ -60,7 +73,25 @@ def repeat_measures(task: TaskRecord, outcomes: Outcomes) -> RepeatMeasures | No
         accuracy([(task, outcomes)]),
         {j: pass_estimate(j) for j in ladder(k)} if whole else {},
         estimate(lambda each: each.majority.value, lambda each: each.majority.low, lambda each: each.majority.high),
+        rerun_deviation([(task, outcomes)]) or 0.0,
     )
+
+
+def rerun_deviation(tasks: Sequence[TaskOutcomes]) -> float | None:
+    """The standard deviation, by rerunning alone, of one pass's macro mean over ``tasks``.
+
+    √Σ wₛ² σₛ²/nₛ over strata, σₛ² being the mean within-sample variance of stratum s (``RerunNoise.rerun``). ``None``
+    unless every task had all its samples asked the same number of times, and several.
+    """
+    for _, outcomes in tasks:
+        numbers = {len(outcome.runs) for outcome in outcomes.values()}
+        if len(numbers) != 1 or numbers == {0}:
+            return None
+    parts = [
+        (part.weight, np.array([outcomes[i].runs for i in part.ids], dtype=np.float64))
+        for part, outcomes in parts_of(tasks)
+    ]
+    return math.sqrt(math.fsum((weight * rerun_noise(values).rerun) ** 2 for weight, values in parts))
 
 
 def ladder(k: int) -> Iterator[int]:

@@ -8,11 +8,13 @@ from typing import Literal
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def bundled(kind: Literal["tasks", "registries", "presets"]) -> Path:
-    """The folder of bundled task files, registries or presets."""
+def bundled(kind: Literal["tasks", "registries", "presets", "references"]) -> Path:
+    """The folder of bundled task files, registries, presets or published numbers."""
     installed = _PACKAGE / "_bundled" / kind
     if installed.is_dir():
         return installed
     if kind == "presets":
         return _PACKAGE / "runtime" / "presets"
+    if kind == "references":
+        return _PACKAGE.parent / "results" / "reference"
     return _PACKAGE.parent / kind

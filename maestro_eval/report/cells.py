@@ -16,11 +16,12 @@ from maestro_eval.analysis import Comparison, Estimate
 FAILURE_MARK = "†"
 MISSING = "–"
 
+_LOPSIDED = 1.0
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 class Cell(Struct, frozen=True):
-    """An accuracy: ``value`` as "75.0" with a failure mark, ``interval`` as "[64–84]", which may be empty."""
+    """An accuracy: ``value`` as "75.0" with a failure mark, ``interval`` as "±1.2" or "[64–84]", which may be empty."""
 
     value: str
     interval: str = ""
@@ -28,10 +29,15 @@ class Cell(Struct, frozen=True):
 
 
 class Column(Struct, frozen=True):
-    """A task or a group's mean, by its short name; in tables of other things, what its cells are."""
+    """A task or a group's mean, by its short name; in tables of other things, what its cells are.
+
+    ``text`` says that its cells are words and not numbers, ``minor`` that it may be left out where there is no room.
+    """
 
     title: str
     is_mean: bool = False
+    text: bool = False
+    minor: bool = False
 
 
 class Row(Struct, frozen=True):
@@ -39,6 +45,7 @@ class Row(Struct, frozen=True):
 
     name: str
     cells: tuple[Cell, ...]
+    is_mean: bool = False
 
 
 class Table(Struct, frozen=True):
@@ -61,7 +68,7 @@ def cell_of(entry: Entry | None, *, best: bool = False) -> Cell:
     """The cell of ``entry``, or the one that says that there is none."""
     if entry is None:
         return Cell(MISSING)
-    value, interval = percent(entry.accuracy)
+    value, interval = percent(entry.accuracy)[0], spread_of(entry.accuracy)
     mark = f"{FAILURE_MARK}{entry.n_failed}" if entry.n_failed else ""
     return Cell(value + mark, interval, best)
 
@@ -104,6 +111,27 @@ def printable(text: str) -> str:
 def percent(estimate: Estimate) -> tuple[str, str]:
     """An accuracy as ("75.0", "[64–84]")."""
     return f"{100 * estimate.value:.1f}", f"[{100 * estimate.low:.0f}–{100 * estimate.high:.0f}]"
+
+
+def spread_of(estimate: Estimate) -> str:
+    """An accuracy's interval as short as it can honestly be said: "±1.2", or "[64–84]" where its arms are unequal.
+
+    Unequal, that is, by a point or more: near 0 and 100, with few samples, and where failures hide something.
+    """
+    below, above = 100 * (estimate.value - estimate.low), 100 * (estimate.high - estimate.value)
+    if abs(above - below) < _LOPSIDED:
+        return f"±{(above + below) / 2:.1f}"
+    return percent(estimate)[1]
+
+
+def p_value(p: float | None) -> str:
+    """A p-value as "0.032" or "<0.001", never rounded across the 0.05 that decides."""
+    if p is None:
+        return MISSING
+    if p < 0.001:
+        return "<0.001"
+    shown = f"{p:.3f}"
+    return f"{p:.4f}" if (float(shown) < 0.05) != (p < 0.05) else shown
 
 
 def points(estimate: Estimate) -> tuple[str, str]:

@@ -1,10 +1,10 @@
-"""The tables beneath an accuracy: its categories, further measures, and what repeats tell."""
+"""The tables beneath an accuracy: its failures and rank, its categories, further measures, and what repeats tell."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from maestro_eval.analysis import Comparison, Measure, TaskAccuracy
+from maestro_eval.analysis import Comparison, Measure, RankInterval, Readings, TaskAccuracy
 from maestro_eval.report.cells import (
     MISSING,
     Cell,
@@ -15,7 +15,10 @@ from maestro_eval.report.cells import (
     all_tasks,
     cell_of,
     compared,
+    percent,
     printable,
+    short_task,
+    spread_of,
     task_title,
 )
 
@@ -53,11 +56,84 @@ def repeat_tables(comparison: Comparison) -> Iterator[Table]:
         shown = {name: entries for name, task in system.tasks.items() if (entries := _repeat_entries(task))}
         titles = list(dict.fromkeys(title for entries in shown.values() for title in entries))
         rows = tuple(
-            Row(task_title(comparison, name), tuple(cell_of(entries.get(title)) for title in titles))
+            Row(
+                task_title(comparison, name),
+                (*(cell_of(entries.get(title)) for title in titles), _rerun(system.tasks[name])),
+            )
             for name, entries in shown.items()
         )
         if rows:
-            yield Table(f"{printable(system.name)}: repeats", tuple(map(Column, titles)), rows, corner="task")
+            columns = tuple(map(Column, (*titles, "rerun")))
+            yield Table(f"{printable(system.name)}: repeats", columns, rows, corner="task")
+
+
+def failure_tables(comparison: Comparison) -> Iterator[Table]:
+    """One table, if anything failed: how each accuracy and mean reads without it, and with it all wrong or right."""
+    rows = []
+    for system in comparison.systems:
+        read = [
+            (task_title(comparison, name), task.n_failed, task.accuracy.n, task.readings, False)
+            for name, task in system.tasks.items()
+        ]
+        for group in comparison.groups:
+            if group.name in system.means:
+                failed = sum(system.tasks[task].n_failed for task in group.tasks)
+                title = f"mean of {short_task(group.name, mini=group.mini)}"
+                read.append((title, failed, system.means[group.name].n, system.mean_readings.get(group.name), True))
+        rows += [
+            _failure_row(f"{printable(system.name)}: {title}", failed, n, readings, is_mean)
+            for title, failed, n, readings, is_mean in read
+            if readings is not None
+        ]
+    if rows:
+        titles = ("failed", "all wrong (shown above)", "completed only", "all right")
+        yield Table("with and without what failed", tuple(map(Column, titles)), tuple(rows), corner="system: on")
+
+
+def rank_tables(comparison: Comparison) -> Iterator[Table]:
+    """One table of the systems' ranks by each group's mean, where two or more have it."""
+    if not comparison.ranks:
+        return
+    minis = {group.name: group.mini for group in comparison.groups}
+    columns = tuple(
+        Column(f"by mean of {short_task(ranking.scope, mini=minis[ranking.scope])}", is_mean=True)
+        for ranking in comparison.ranks
+    )
+    rows = [
+        Row(printable(system.name), tuple(_rank(ranking.ranks.get(system.name)) for ranking in comparison.ranks))
+        for system in comparison.systems
+    ]
+    yield Table("ranks", columns, tuple(rows))
+
+
+def _failure_row(name: str, failed: int, n: int, readings: Readings, is_mean: bool) -> Row:
+    completed = MISSING if readings.completed is None else percent(readings.completed)[0]
+    interval = "" if readings.completed is None else spread_of(readings.completed)
+    return Row(
+        name,
+        (
+            Cell(f"{failed} of {n}"),
+            Cell(f"{100 * readings.worst:.1f}"),
+            Cell(completed, interval),
+            Cell(f"{100 * readings.best:.1f}"),
+        ),
+        is_mean,
+    )
+
+
+def _rank(rank: RankInterval | None) -> Cell:
+    if rank is None:
+        return Cell(MISSING)
+    return Cell(f"{rank.rank}", f"[{rank.low}–{rank.high}] {_letter(rank.tie_group)}")
+
+
+def _letter(number: int) -> str:
+    """a, b, … z, aa, ab, …: of the group of ties with this number, from 1."""
+    letters = ""
+    while number > 0:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(ord("a") + rest) + letters
+    return letters
 
 
 def _columns(comparison: Comparison) -> tuple[Column, ...]:
@@ -95,6 +171,10 @@ def _measure_cell(measure: Measure | None) -> Cell:
 
 def _short(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
+
+
+def _rerun(task: TaskAccuracy) -> Cell:
+    return Cell(MISSING if task.repeats is None else f"{100 * task.repeats.rerun:.1f}")
 
 
 def _repeat_entries(task: TaskAccuracy) -> dict[str, Entry]:

@@ -5,11 +5,12 @@ Nothing here knows how wide a screen is or how a table is drawn: see ``cells.py`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from maestro_eval.analysis import Comparison, Contrast, Group, SystemResult
+from maestro_eval.analysis import Comparison, Group, SystemResult
 from maestro_eval.report.cells import (
     FAILURE_MARK,
     Column,
@@ -18,83 +19,102 @@ from maestro_eval.report.cells import (
     Table,
     all_tasks,
     compared,
-    points,
     printable,
     short_task,
     task_title,
 )
-from maestro_eval.report.details import category_tables, measure_tables, repeat_tables
+from maestro_eval.report.details import category_tables, failure_tables, measure_tables, rank_tables, repeat_tables
+from maestro_eval.report.differences import contrast_note, contrast_tables, reported_rows, reported_tables
 
 FAILURE_NOTE = (
     f"{FAILURE_MARK}n: n samples failed or never ran. They count as wrong; "
     "the interval reaches from all of them wrong to all of them right."
 )
-INTERVAL_NOTE = "Accuracy in percent [95 % interval]; a group's mean weighs its tasks equally."
-CONTRAST_NOTE = "Difference in points on the same samples [95 % interval]; decided where the interval excludes 0."
+INTERVAL_NOTE = (
+    "Accuracy in percent ± half its 95 % interval, or [the interval] where that is lopsided by a point or more; "
+    "a group's mean weighs its tasks equally."
+)
 REPEAT_NOTE = (
     "avg@k: mean of k answers to each sample; pass@j: share of samples of which one of j answers is right; "
-    "majority@k: the most frequent answer counts, ties shared."
+    "majority@k: the most frequent answer counts, ties shared; rerun: standard deviation in points of the accuracy "
+    "of one pass, by asking the same system again."
 )
 MEASURE_NOTE = "Mean over the n samples that have one, in its own unit [95 % interval]."
-
-
-class ContrastRow(Struct, frozen=True):
-    """A difference: ``delta`` as "+25.0", ``interval`` as "[+8.2, +40.1]"."""
-
-    scope: str
-    is_mean: bool
-    delta: str
-    interval: str
-    n: str
-    verdict: str
-
-
-class ContrastTable(Struct, frozen=True):
-    """All differences of one system to one baseline."""
-
-    system: str
-    baseline: str
-    rows: tuple[ContrastRow, ...]
-
-    @property
-    def title(self) -> str:
-        return f"{self.system} against {self.baseline}"
+RANK_NOTE = (
+    "Rank by the mean, on the samples that all have [95 % interval of the rank]; systems with the same letter are not "
+    "told apart from the best of them."
+)
+REPORTED_NOTE = "A reported number is taken as fixed and tested as such; its own error is not known."
 
 
 class Layout(Struct, frozen=True):
     """A whole report's tables; ``footnotes`` are what a reader of exactly these tables must know.
 
-    ``tables`` are the systems on the tasks of a group each. ``categories``, ``measures`` and ``repeats`` are what
-    is known beside the accuracies; ``contrasts`` the differences that were asked for.
+    ``tables`` are the systems on the tasks of a group each. ``failures`` are how accuracies read without what failed,
+    and with it all wrong or all right. ``categories``, ``measures`` and ``repeats`` are what is known beside the
+    accuracies; ``contrasts`` the differences that were asked for, ``reported`` those to published numbers.
     """
 
     tables: tuple[Table, ...]
+    failures: tuple[Table, ...]
+    ranks: tuple[Table, ...]
     categories: tuple[Table, ...]
     measures: tuple[Table, ...]
     repeats: tuple[Table, ...]
-    contrasts: tuple[ContrastTable, ...]
+    contrasts: tuple[Table, ...]
+    reported: tuple[Table, ...]
     footnotes: tuple[str, ...]
 
+    def sections(self) -> Iterator[tuple[str, tuple[Table, ...]]]:
+        """What there is, in reading order, each under its heading."""
+        headed = (
+            ("Accuracy", self.tables),
+            ("Differences", self.contrasts),
+            ("Ranks", self.ranks),
+            ("Against reported numbers", self.reported),
+            ("Failures", self.failures),
+            ("Categories", self.categories),
+            ("Further measures", self.measures),
+            ("Repeats", self.repeats),
+        )
+        return ((heading, tables) for heading, tables in headed if tables)
 
-def layout(comparison: Comparison) -> Layout:
+
+def layout(comparison: Comparison, *, brief: bool = False) -> Layout:
     """Arrange ``comparison``: a table a group, one more for tasks without a group, then all that is beneath them.
 
-    A group that lies within another has no table of its own, but its mean stands in the other's.
+    A group that lies within another has no table of its own, but its mean stands in the other's. ``brief`` leaves out
+    categories and further measures.
     """
-    measures, repeats = tuple(measure_tables(comparison)), tuple(repeat_tables(comparison))
-    notes = [INTERVAL_NOTE]
-    if any(task.n_failed for system in comparison.systems for task in system.tasks.values()):
-        notes.append(FAILURE_NOTE)
-    notes += [REPEAT_NOTE] if repeats else []
-    notes += [CONTRAST_NOTE] if comparison.contrasts else []
-    return Layout(
+    arranged = Layout(
         tables=tuple(_group_tables(comparison)),
-        categories=tuple(category_tables(comparison)),
-        measures=measures,
-        repeats=repeats,
-        contrasts=tuple(_contrast_tables(comparison)),
-        footnotes=(*notes, *(printable(note) for note in comparison.notes)),
+        failures=tuple(failure_tables(comparison)),
+        ranks=tuple(rank_tables(comparison)),
+        categories=() if brief else tuple(category_tables(comparison)),
+        measures=() if brief else tuple(measure_tables(comparison)),
+        repeats=tuple(repeat_tables(comparison)),
+        contrasts=tuple(contrast_tables(comparison)),
+        reported=tuple(reported_tables(comparison)),
+        footnotes=(),
     )
+    notes = (*_notes(arranged, comparison), *(printable(note) for note in comparison.notes))
+    return replace(arranged, footnotes=notes)
+
+
+def _notes(arranged: Layout, comparison: Comparison) -> Iterator[str]:
+    yield INTERVAL_NOTE
+    if any(task.n_failed for system in comparison.systems for task in system.tasks.values()):
+        yield FAILURE_NOTE
+    if arranged.repeats:
+        yield REPEAT_NOTE
+    if arranged.measures:
+        yield f"Further measures: {MEASURE_NOTE[0].lower()}{MEASURE_NOTE[1:]}"
+    if arranged.contrasts or arranged.reported:
+        yield contrast_note(comparison)
+    if arranged.ranks:
+        yield RANK_NOTE
+    if arranged.reported:
+        yield REPORTED_NOTE
 
 
 def _group_tables(comparison: Comparison) -> Iterator[Table]:
@@ -119,6 +139,8 @@ def _table(comparison: Comparison, title: str, tasks: Sequence[str], means: Sequ
         Row(printable(system.name), tuple(column[index] for column in cells))
         for index, system in enumerate(comparison.systems)
     ]
+    scopes = [*((task, (task,)) for task in tasks), *((group.name, group.tasks) for group in means if not group.absent)]
+    rows += reported_rows(comparison, scopes)
     return Table(title, tuple(columns), tuple(rows))
 
 
@@ -136,29 +158,3 @@ def _task_entry(system: SystemResult, task: str) -> Entry | None:
 def _mean_entry(system: SystemResult, group: Group) -> Entry | None:
     mean = system.means.get(group.name)
     return None if mean is None else Entry(mean, sum(system.tasks[task].n_failed for task in group.tasks))
-
-
-def _contrast_tables(comparison: Comparison) -> Iterable[ContrastTable]:
-    minis = {scope for group in comparison.groups if group.mini for scope in (group.name, *group.tasks)}
-    pairs = dict.fromkeys((contrast.system, contrast.baseline) for contrast in comparison.contrasts)
-    for system, baseline in pairs:
-        rows = [
-            _contrast_row(contrast, contrast.scope in minis)
-            for contrast in comparison.contrasts
-            if (contrast.system, contrast.baseline) == (system, baseline)
-        ]
-        yield ContrastTable(printable(system), printable(baseline), tuple(rows))
-
-
-def _contrast_row(contrast: Contrast, mini: bool) -> ContrastRow:
-    is_mean = contrast.kind == "mean"
-    name = short_task(contrast.scope, mini=True if mini else None)
-    delta, interval = points(contrast.difference)
-    return ContrastRow(
-        f"mean of {name}" if is_mean else name,
-        is_mean,
-        delta,
-        interval,
-        str(contrast.difference.n),
-        contrast.verdict,
-    )

@@ -12,7 +12,7 @@ import msgspec
 from maestro_eval.analysis import Comparison, SystemResult, accepted_text, selection_text
 from maestro_eval.files import write_atomic
 from maestro_eval.report.cells import Cell, Table, printable
-from maestro_eval.report.layout import MEASURE_NOTE, ContrastTable, layout
+from maestro_eval.report.layout import layout
 from maestro_eval.types import TaskRecord
 
 _SPECIAL = re.compile(r"([\\`*|\[\]~$])")
@@ -28,19 +28,17 @@ def render_markdown(comparison: Comparison) -> str:
     """The report as GitHub-flavoured Markdown, ending in a newline."""
     arranged = layout(comparison)
     blocks = ["# Comparison", "## What was run", _bullets(map(_what_was_run, comparison.systems))]
-    blocks += _section("Accuracy", arranged.tables)
-    blocks += _section("Categories", arranged.categories)
-    for table in arranged.measures:
-        blocks += ["## Further measures", MEASURE_NOTE, _accuracy_table(table)]
-    blocks += _section("Repeats", arranged.repeats)
-    if arranged.contrasts:
-        blocks.append("## Differences")
-    for contrasts in arranged.contrasts:
-        blocks += [f"### {escape(contrasts.title)}", _contrast_table(contrasts)]
+    for heading, tables in arranged.sections():
+        blocks += _section(heading, tables)
     blocks += ["## Notes", _bullets(map(escape, arranged.footnotes))]
     blocks += ["## Provenance", *_provenance(comparison.systems)]
     blocks += ["### Tasks", _task_table(comparison.systems)]
     return "\n\n".join(blocks) + "\n"
+
+
+def markdown_tables(heading: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """A section of its own that holds ``tables``, ending in a newline."""
+    return "\n\n".join([*_section(heading, tables), _bullets(map(escape, notes))]) + "\n"
 
 
 def escape(text: str) -> str:
@@ -68,25 +66,19 @@ def _what_was_run(system: SystemResult) -> str:
 def _section(heading: str, tables: Sequence[Table]) -> list[str]:
     blocks = [f"## {heading}"] if tables else []
     for table in tables:
-        blocks += [f"### {escape(table.title)}", _accuracy_table(table)]
+        blocks += [f"### {escape(table.title)}", _table(table)]
     return blocks
 
 
-def _accuracy_table(table: Table) -> str:
+def _table(table: Table) -> str:
     header = [table.corner, *(escape(column.title) for column in table.columns)]
     rows = [[escape(row.name), *map(_cell, row.cells)] for row in table.rows]
-    return _grid(header, rows, right=range(1, len(header)))
+    return _grid(header, rows, right=[place for place, column in enumerate(table.columns, 1) if not column.text])
 
 
 def _cell(cell: Cell) -> str:
     value = f"**{escape(cell.value)}**" if cell.best else escape(cell.value)
     return f"{value} {escape(cell.interval)}".rstrip()
-
-
-def _contrast_table(contrasts: ContrastTable) -> str:
-    header = ["on", "Δ", "95 %", "n", "verdict"]
-    rows = [[escape(row.scope), escape(row.delta), escape(row.interval), row.n, row.verdict] for row in contrasts.rows]
-    return _grid(header, rows, right=(1, 2, 3))
 
 
 def _provenance(systems: Sequence[SystemResult]) -> list[str]:

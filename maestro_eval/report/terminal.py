@@ -1,21 +1,19 @@
 """A comparison on a terminal, readable from 60 columns up; plain text where there is no terminal.
 
-A table whose cells do not fit side by side puts each interval under its value, and spreads its columns over
-several tables where even that is too wide. rich is imported when something is drawn, so that a command line
-which draws nothing does not wait for it.
+A table whose cells do not fit side by side loses its minor columns, or puts each interval under its value, and
+spreads its columns over several tables where even that is too wide. rich is imported when something is drawn, so
+that a command line which draws nothing does not wait for it.
 """
 
 from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from maestro_eval.report.cells import Cell, Column, Row, Table
-from maestro_eval.report.layout import ContrastTable, Layout, layout
+from maestro_eval.report.layout import Layout, layout
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,8 +25,8 @@ if TYPE_CHECKING:
 _GAP = 2
 _SYSTEM_WIDTH = 24
 _TITLE_WIDTH = 14
-_ASCII = str.maketrans({"–": "-", "−": "-", "†": "!", "�": "?"})
-_VERDICT_STYLE = {"better": "bold blue", "worse": "bold yellow", "not decided": "dim"}
+_ASCII = str.maketrans({"–": "-", "−": "-", "†": "!", "�": "?", "±": "+-", "Δ": "D"})
+_VERDICT_STYLE = {"better": "bold blue", "worse": "bold yellow", "not decided": "dim", "INCONCLUSIVE": "dim"}
 
 
 def show(comparison: Comparison, file: IO[str] | None = None, width: int | None = None) -> None:
@@ -36,31 +34,54 @@ def show(comparison: Comparison, file: IO[str] | None = None, width: int | None 
 
     Colours and bold appear only on a terminal. An encoding that cannot hold our marks gets ASCII ones.
     """
+    _show(lambda console: draw(comparison, console), file, width)
+
+
+def show_tables(
+    tables: Sequence[Table], footnotes: Sequence[str], file: IO[str] | None = None, width: int | None = None
+) -> None:
+    """Print ``tables`` and ``footnotes`` as ``show`` does a comparison's."""
+
+    def paint(console: Console) -> None:
+        from rich.text import Text
+
+        for table in tables:
+            for part in _drawn(table, console.width):
+                console.print(part)
+                console.print()
+        console.print(Text("\n".join(footnotes), style="dim"))
+
+    _show(paint, file, width)
+
+
+def render(comparison: Comparison, width: int = 80) -> str:
+    """``comparison`` as plain text of at most ``width`` columns."""
+    return _plain(lambda console: draw(comparison, console), width)
+
+
+def _show(paint: Callable[[Console], None], file: IO[str] | None, width: int | None) -> None:
     from rich.console import Console
 
     console = Console(file=file, width=width, highlight=False, markup=False)
     encoding = getattr(console.file, "encoding", None) or "utf-8"
     if encoding.lower().startswith("utf"):
-        draw(comparison, console)
+        paint(console)
     else:
-        text = render(comparison, console.width).translate(_ASCII)
+        text = _plain(paint, console.width).translate(_ASCII)
         console.file.write(text.encode(encoding, "replace").decode(encoding))
 
 
-def render(comparison: Comparison, width: int = 80) -> str:
-    """``comparison`` as plain text of at most ``width`` columns."""
+def _plain(paint: Callable[[Console], None], width: int) -> str:
     from rich.console import Console
 
     file = io.StringIO()
-    draw(comparison, Console(file=file, width=width, highlight=False, markup=False, force_terminal=False, _environ={}))
+    paint(Console(file=file, width=width, highlight=False, markup=False, force_terminal=False, _environ={}))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).rstrip() + "\n"
 
 
 def draw(comparison: Comparison, console: Console) -> None:
-    """Draw ``comparison`` on a rich console: tables, contrasts, footnotes; the categories of a system alone."""
-    arranged = layout(comparison)
-    if len(comparison.systems) > 1:
-        arranged = replace(arranged, categories=())
+    """Draw ``comparison`` on a rich console: tables and footnotes; what is beneath a task only of a system alone."""
+    arranged = layout(comparison, brief=len(comparison.systems) > 1)
     for part in _parts(arranged, console.width):
         console.print(part)
         console.print()
@@ -69,23 +90,24 @@ def draw(comparison: Comparison, console: Console) -> None:
 def _parts(arranged: Layout, width: int) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    for table in (*arranged.tables, *arranged.categories, *arranged.repeats):
-        yield from _accuracy_tables(table, width)
-    for contrasts in arranged.contrasts:
-        yield _contrast_table(contrasts)
+    for _, tables in arranged.sections():
+        for table in tables:
+            yield from _drawn(table, width)
     yield Text("\n".join(arranged.footnotes), style="dim")
 
 
-def _accuracy_tables(table: Table, width: int) -> Iterator[RichTable]:
+def _drawn(table: Table, width: int) -> Iterator[RichTable]:
+    """``table`` in as many tables as it needs: side by side, without minor columns, stacked, in parts."""
     name_width = min(_SYSTEM_WIDTH, width // 3, max((len(row.name) for row in table.rows), default=0))
     room = width - max(name_width, len(table.corner))
-    side_by_side = [_column_width(table, index, stacked=False) for index in range(len(table.columns))]
-    if sum(side_by_side) + _GAP * len(side_by_side) <= room:
-        yield _accuracy_table(table, range(len(table.columns)), name_width, stacked=False)
-        return
-    stacked = [_column_width(table, index, stacked=True) for index in range(len(table.columns))]
+    every = range(len(table.columns))
+    for chosen in (every, [index for index in every if not table.columns[index].minor]):
+        if sum(_column_width(table, index, stacked=False) + _GAP for index in chosen) <= room:
+            yield _table(table, chosen, name_width, stacked=False)
+            return
+    stacked = [_column_width(table, index, stacked=True) for index in every]
     for chunk in _chunks(stacked, room):
-        yield _accuracy_table(table, chunk, name_width, stacked=True)
+        yield _table(table, chunk, name_width, stacked=True)
 
 
 def _chunks(widths: Sequence[int], room: int) -> Iterator[list[int]]:
@@ -102,7 +124,7 @@ def _chunks(widths: Sequence[int], room: int) -> Iterator[list[int]]:
         yield chunk
 
 
-def _accuracy_table(table: Table, chosen: Iterable[int], name_width: int, *, stacked: bool) -> RichTable:
+def _table(table: Table, chosen: Iterable[int], name_width: int, *, stacked: bool) -> RichTable:
     from rich.text import Text
 
     columns = list(chosen)
@@ -112,28 +134,10 @@ def _accuracy_table(table: Table, chosen: Iterable[int], name_width: int, *, sta
     for index in columns:
         column = table.columns[index]
         header = Text("\n".join(_title_lines(column)), style="bold cyan" if column.is_mean else "bold")
-        drawn.add_column(header, justify="right", no_wrap=True)
+        drawn.add_column(header, justify="left" if column.text else "right", no_wrap=True)
     for row in table.rows:
-        drawn.add_row(Text(row.name), *(_cell_text(row, index, stacked) for index in columns))
-    return drawn
-
-
-def _contrast_table(contrasts: ContrastTable) -> RichTable:
-    from rich.text import Text
-
-    drawn = _plain_table(contrasts.title)
-    drawn.add_column("on", overflow="fold")
-    drawn.add_column("Δ", justify="right", no_wrap=True)
-    drawn.add_column("95 %", justify="right", no_wrap=True)
-    drawn.add_column("n", justify="right", no_wrap=True)
-    drawn.add_column("verdict", no_wrap=True)
-    for row in contrasts.rows:
         drawn.add_row(
-            Text(row.scope, style="cyan" if row.is_mean else ""),
-            Text(row.delta),
-            Text(row.interval),
-            Text(row.n),
-            Text(row.verdict, style=_VERDICT_STYLE[row.verdict]),
+            Text(row.name, style="cyan" if row.is_mean else ""), *(_cell_text(row, index, stacked) for index in columns)
         )
     return drawn
 
@@ -159,7 +163,7 @@ def _cell_text(row: Row, index: int, stacked: bool) -> Text:
 
     cell = row.cells[index]
     value, *interval = _cell_lines(cell, stacked=True)
-    text = Text(value, style="bold" if cell.best else "")
+    text = Text(value, style=_VERDICT_STYLE.get(value) or ("bold" if cell.best else ""))
     for part in interval:
         text.append("\n" if stacked else " ")
         text.append(part, style="not bold dim")

@@ -6,18 +6,25 @@ import pytest
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import manifest_of, run_scores, scores_of, task_record
 
-from maestro_eval.analysis import Comparison, ContrastSpec, compare, paired_difference, wilson
+from maestro_eval.analysis import Comparison, Contrast, ContrastSpec, Estimate, compare, paired_difference, wilson
+from maestro_eval.analysis.comparison import Adjust, FamilyScope
 from maestro_eval.scoring import RunScores
 from maestro_eval.types import UserError
 
 CHART = task_record("maestro_mini_chartqa")
 COUNT = task_record("maestro_mini_tallyqa")
 BLIND = task_record("maestro_mini_vlmsareblind", ("maestro_mini", "maestro_mini_ood"), aggregation="category_mean")
+VALUES = [1, 0, 1, 1, 0, 0, 1, 0, 1, 0]
 AGAINST = [ContrastSpec("b", "a")]
 
 
 def chart_run(system: str, values: Sequence[float | None]) -> RunScores:
     return run_scores(system, [(CHART, scores_of(CHART, values))])
+
+
+def clustered(system: str, values: Sequence[float], clusters: Sequence[str]) -> RunScores:
+    scores = [replace(s, cluster=c) for s, c in zip(scores_of(CHART, values), clusters, strict=True)]
+    return run_scores(system, [(CHART, scores)])
 
 
 def scopes(comparison: Comparison) -> list[str]:
@@ -33,14 +40,14 @@ class TestAccuracy:
     def test_repeats_are_averaged_within_their_sample(self) -> None:
         scores = scores_of(CHART, [1, 0, 1]) + scores_of(CHART, [1, 0, 0], repeat=1)
         accuracy = compare([run_scores("a", [(CHART, scores)])]).systems[0].tasks[CHART.name].accuracy
-        assert (accuracy.value, accuracy.n, accuracy.method) == (0.5, 3, "t")
+        assert (accuracy.value, accuracy.n) == (0.5, 3)
 
     def test_failures_count_as_wrong_and_the_interval_covers_what_they_hide(self) -> None:
         task = compare([chart_run("a", [1, 1, None, 0, None])]).systems[0].tasks[CHART.name]
         assert task.n_failed == 2
         assert task.accuracy.value == 2 / 5
-        assert task.accuracy.low == wilson(2, 5).low
-        assert task.accuracy.high == wilson(4, 5).high
+        assert task.accuracy.low == pytest.approx(wilson(2, 5).low)
+        assert task.accuracy.high == pytest.approx(wilson(4, 5).high)
         assert "failures as bounds" in task.accuracy.method
 
     def test_a_sample_with_one_failed_repeat_counts_once(self) -> None:
@@ -104,12 +111,23 @@ class TestContrasts:
 
     @pytest.mark.parametrize(
         ("a", "b", "verdict"),
-        [([0] * 12, [1] * 12, "better"), ([1] * 12, [0] * 12, "worse"), ([1, 0] * 6, [0, 1] * 6, "not decided")],
+        [([0] * 12, [1] * 12, "better"), ([1] * 12, [0] * 12, "worse"), ([1, 0] * 6, [0, 1] * 6, "inconclusive")],
     )
-    def test_are_decided_where_the_interval_excludes_zero(self, a: list[float], b: list[float], verdict: str) -> None:
+    def test_have_a_verdict(self, a: list[float], b: list[float], verdict: str) -> None:
         contrast = compare([chart_run("a", a), chart_run("b", b)], AGAINST).contrasts[0]
         assert contrast.verdict == verdict
-        assert contrast.significant == (verdict != "not decided")
+        assert contrast.significant == (verdict != "inconclusive")
+
+    def test_smaller_than_the_design_detects_are_inconclusive(self) -> None:
+        a, b = [1, 0] * 20, [1, 0] * 19 + [1, 1]
+        contrast = compare([chart_run("a", a), chart_run("b", b)], AGAINST).contrasts[0]
+        assert contrast.detectable is not None
+        assert 0 < contrast.difference.value < contrast.detectable
+        assert contrast.verdict == "inconclusive"
+
+    def test_of_equal_answers_are_inconclusive(self) -> None:
+        contrast = compare([chart_run("a", [1, 0, 1]), chart_run("b", [1, 0, 1])], AGAINST).contrasts[0]
+        assert (contrast.detectable, contrast.verdict) == (None, "inconclusive")
 
     def test_a_win_that_failures_could_undo_is_not_decided(self) -> None:
         a: list[float | None] = [0] * 12
@@ -118,7 +136,8 @@ class TestContrasts:
         unsure = compare([chart_run("a", [None] * 7 + a[7:]), chart_run("b", b)], AGAINST).contrasts[0]
         assert sure.verdict == "better"
         assert unsure.difference.value == sure.difference.value
-        assert unsure.verdict == "not decided"
+        assert not unsure.significant
+        assert unsure.n_failed == 7
 
     def test_pair_only_samples_that_both_have(self) -> None:
         comparison = compare([chart_run("a", [1, 0, 1, 0]), chart_run("b", [1, 1])], AGAINST)
@@ -130,6 +149,140 @@ class TestContrasts:
         a = run_scores("a", [(BLIND, scores_of(BLIND, [0, 0, 0, 1], categories=categories))])
         b = run_scores("b", [(BLIND, scores_of(BLIND, [1, 1, 1, None], categories=[*categories[:3], ""]))])
         assert compare([a, b], AGAINST).contrasts[0].difference.value == pytest.approx((1 + 0) / 2)
+
+    def test_of_clustered_samples_are_tested_by_cluster(self) -> None:
+        # Forty questions about four pictures: b answers ten more, all about one of them.
+        a, b = [0.0] * 40, [1.0] * 10 + [0.0] * 30
+        pictures = [f"picture {index // 10}" for index in range(40)]
+        alone = compare([chart_run("a", a), chart_run("b", b)], AGAINST).contrasts[0]
+        together = compare([clustered("a", a, pictures), clustered("b", b, pictures)], AGAINST).contrasts[0]
+        assert alone.verdict == "better"
+        assert not together.significant
+        assert together.p is not None
+        assert together.p.value == 1.0
+        assert together.difference.high - together.difference.low > alone.difference.high - alone.difference.low
+
+    def test_take_the_cluster_of_a_sample_that_never_ran_from_the_other_side(self) -> None:
+        a, b = [0.0] * 8, [1.0, *[0.0] * 7]
+        pictures = ["one"] * 4 + ["two"] * 4
+        unknown = ["", *pictures[1:]]
+        whole = compare([clustered("a", a, pictures), clustered("b", b, pictures)], AGAINST).contrasts[0]
+        half = compare([clustered("a", a, unknown), clustered("b", b, pictures)], AGAINST).contrasts[0]
+        assert whole.difference == half.difference
+
+
+class TestClusters:
+    def test_widen_the_interval_of_an_accuracy_and_of_a_mean(self) -> None:
+        values, pictures = [1.0] * 20 + [0.0] * 20, [f"{index // 10}" for index in range(40)]
+        alone, together = (
+            compare([run]).systems[0] for run in (chart_run("a", values), clustered("a", values, pictures))
+        )
+        for each in (lambda system: system.tasks[CHART.name].accuracy, lambda system: system.means["mini_main"]):
+            assert each(together).value == each(alone).value
+            assert each(together).high - each(together).low > each(alone).high - each(alone).low
+
+    def test_of_one_sample_each_change_nothing(self) -> None:
+        values = [1.0, 0.0, 1.0]
+        assert compare([clustered("a", values, ["x", "y", "z"])]) == compare([chart_run("a", values)])
+
+    def test_of_two_tasks_are_one_where_their_text_is(self) -> None:
+        def run(*clusters: str) -> Estimate:
+            tasks = [(CHART, clusters[0]), (COUNT, clusters[1])]
+            entries = [
+                (task, [replace(score, cluster=f"{prefix} {score.sample_id}") for score in scores_of(task, VALUES)])
+                for task, prefix in tasks
+            ]
+            return compare([run_scores("a", entries)]).systems[0].means["mini_main"]
+
+        apart, same = run("chart", "count"), run("shared", "shared")
+        assert same.high - same.low > apart.high - apart.low
+
+
+class TestFailures:
+    def test_are_shown_left_out_all_wrong_and_all_right(self) -> None:
+        found = compare([chart_run("a", [1, 1, None, 0, None])]).systems[0]
+        for readings in (found.tasks[CHART.name].readings, found.mean_readings["mini_main"]):
+            assert readings is not None
+            assert (readings.worst, readings.best) == (2 / 5, 4 / 5)
+            assert readings.completed == wilson(2, 3)
+
+    def test_without_any_there_are_no_readings(self) -> None:
+        found = compare([chart_run("a", [1, 1])]).systems[0]
+        assert (found.tasks[CHART.name].readings, found.mean_readings) == (None, {})
+
+    def test_of_some_repeats_leave_the_others(self) -> None:
+        scores = scores_of(CHART, [1, 1, 0]) + scores_of(CHART, [None, 0, 0], repeat=1)
+        readings = compare([run_scores("a", [(CHART, scores)])]).systems[0].tasks[CHART.name].readings
+        assert readings is not None
+        assert readings.completed is not None
+        assert (readings.completed.value, readings.completed.n) == (pytest.approx(1.5 / 3), 3)
+
+    def test_of_a_whole_category_leave_no_completed_mean(self) -> None:
+        scores = scores_of(BLIND, [1, 1, None], categories=["lines", "lines", "circles"])
+        readings = compare([run_scores("a", [(BLIND, scores)])]).systems[0].tasks[BLIND.name].readings
+        assert readings is not None
+        assert readings.completed is None
+
+    def test_that_never_ran_leave_the_categories_equal(self) -> None:
+        scores = scores_of(BLIND, [1, 1, 1, 0, None], categories=["lines", "lines", "lines", "circles", ""])
+        readings = compare([run_scores("a", [(BLIND, scores)])]).systems[0].tasks[BLIND.name].readings
+        assert readings is not None
+        assert readings.completed is not None
+        assert readings.completed.value == pytest.approx(0.5)
+
+    def test_leave_the_pairs_that_completed_on_both_sides(self) -> None:
+        a, b = [0, None, 0, 0], [1, 1, None, 0]
+        contrast = compare([chart_run("a", a), chart_run("b", b)], AGAINST).contrasts[0]
+        assert contrast.n_failed == 2
+        assert contrast.completed == paired_difference([1, 0], [0, 0])
+
+
+class TestFamilies:
+    A, B, C = [0.0] * 12, [1.0] * 8 + [0.0] * 4, [1.0] * 6 + [0.0] * 6
+
+    def compared(self, adjust: Adjust, family: FamilyScope) -> list[Contrast]:
+        runs = [chart_run(name, values) for name, values in (("a", self.A), ("b", self.B), ("c", self.C))]
+        specs = [ContrastSpec("b", "a"), ContrastSpec("c", "a")]
+        found = compare(runs, specs, adjust=adjust, family=family).contrasts
+        return [contrast for contrast in found if contrast.kind == "task"]
+
+    @pytest.mark.parametrize(("family", "factors"), [("baseline", (2, 1)), ("system", (1, 1)), ("all", (4, 2))])
+    def test_hold_what_is_looked_at_together(self, family: FamilyScope, factors: tuple[int, int]) -> None:
+        # The group has one task, so that each mean repeats it: four p-values in all, two equal pairs.
+        for contrast, factor in zip(self.compared("holm", family), factors, strict=True):
+            assert contrast.p is not None
+            assert contrast.p_adjusted == pytest.approx(contrast.p.value * factor)
+
+    def test_leave_the_values_alone_where_nothing_is_to_be_adjusted(self) -> None:
+        for contrast in self.compared("none", "all"):
+            assert contrast.p is not None
+            assert contrast.p_adjusted == contrast.p.value
+
+    def test_make_a_difference_undecided_that_alone_would_be_decided(self) -> None:
+        values = [1.0] * 6 + [0.0] * 6
+        runs = [chart_run("base", [0.0] * 12), *(chart_run(f"s{number}", values) for number in range(3))]
+        specs = [ContrastSpec(f"s{number}", "base") for number in range(3)]
+        alone, adjusted = (compare(runs, specs, adjust=adjust).contrasts[0] for adjust in ("none", "holm"))
+        assert alone.verdict == "better"
+        assert adjusted.difference == alone.difference
+        assert not adjusted.significant
+
+
+class TestRanks:
+    def test_are_of_each_mean_that_two_systems_have(self) -> None:
+        good, bad = [1.0] * 20, [0.0] * 20
+        runs = [chart_run("a", bad), chart_run("b", good), chart_run("c", [1.0] * 19 + [0.0])]
+        (ranking,) = compare(runs).ranks
+        assert ranking.scope == "mini_main"
+        assert {name: each.rank for name, each in ranking.ranks.items()} == {"a": 3, "b": 1, "c": 2}
+        assert ranking.ranks["b"].tie_group == ranking.ranks["c"].tie_group != ranking.ranks["a"].tie_group
+
+    def test_need_samples_in_common(self) -> None:
+        scores = [replace(score, sample_id=f"other {score.sample_id}") for score in scores_of(CHART, [1])]
+        assert compare([chart_run("a", [1]), run_scores("b", [(CHART, scores)])]).ranks == ()
+
+    def test_of_a_system_alone_there_are_none(self) -> None:
+        assert compare([chart_run("a", [1])]).ranks == ()
 
 
 class TestRefusals:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
-from maestro_eval.analysis import Comparison, ContrastSpec, compare
+from maestro_eval.analysis import Comparison, ContrastSpec, Reference, ReportedValue, compare
 
 MAIN = ("maestro_mini_chartqa", "maestro_mini_tallyqa", "maestro_mini_geometry", "maestro_mini_vstar")
 OOD = ("maestro_mini_vlmsareblind", "maestro_mini_ocrbench")
@@ -36,7 +37,24 @@ def hostile() -> Comparison:
     return compare(runs, [ContrastSpec(HOSTILE, "plain")])
 
 
-def detailed(*systems: str, word: str = "") -> Comparison:
+def reference(word: str = "") -> Reference:
+    return Reference(
+        name="s1",
+        system=f"S-1{word}",
+        citation=f"somebody{word}",
+        where=f"table 2{word}",
+        date="2026",
+        values={"main": ReportedValue(0.705, "P"), "ood": ReportedValue(0.5, "D")},
+        means={"main": tuple(f"maestro_{name}{word}" for name in ("chartqa", "slake", "vstar", "mathvision"))},
+        protocol="paper",
+    )
+
+
+def reported(word: str = "") -> Comparison:
+    return detailed("a", word=word, references=[reference(word)])
+
+
+def detailed(*systems: str, word: str = "", references: Sequence[Reference] = ()) -> Comparison:
     """Real names, nested groups, categories, further measures and four repeats; ``word`` stands in every name."""
     source = random.Random(2)
     seen, unseen = ("maestro_main", "maestro_seen"), ("maestro_main", "maestro_unseen")
@@ -58,4 +76,4 @@ def detailed(*systems: str, word: str = "") -> Comparison:
             ]
             entries.append((task, scores))
         runs.append(run_scores(system, entries))
-    return compare(runs)
+    return compare(runs, references=references)

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from unit.report.report_comparisons import detailed, hostile, quickstart
+from unit.report.report_comparisons import detailed, hostile, quickstart, reported
 
 from maestro_eval.analysis import Estimate
-from maestro_eval.report.cells import points, printable, short_task
+from maestro_eval.report.cells import p_value, points, printable, short_task, spread_of
 from maestro_eval.report.layout import FAILURE_NOTE, layout
 
 
@@ -52,7 +52,7 @@ def test_contrasts_are_gathered_by_pair_of_systems() -> None:
     first, second = layout(quickstart()).contrasts
     assert first.title == "router augmented against router base"
     assert second.title == "random against router base"
-    assert [row.scope for row in first.rows if row.is_mean] == ["mean of main (mini)", "mean of ood (mini)"]
+    assert [row.name for row in first.rows if row.is_mean] == ["mean of main (mini)", "mean of ood (mini)"]
 
 
 @pytest.mark.parametrize("text", ["a\x1b[31mb", "a\nb", "a\u202eb", "a\u2028b", "a\x07b"])
@@ -96,10 +96,75 @@ def test_further_measures_are_in_one_table() -> None:
 def test_repeats_are_a_table_for_each_system_with_a_row_for_each_task() -> None:
     first, second = layout(detailed("a", "b")).repeats
     assert (first.title, second.title) == ("a: repeats", "b: repeats")
-    assert [column.title for column in first.columns] == ["avg@4", "pass@2", "pass@4", "majority@4"]
+    assert [column.title for column in first.columns] == ["avg@4", "pass@2", "pass@4", "majority@4", "rerun"]
     assert [row.name for row in first.rows] == ["chartqa", "slake", "vstar", "mathvision"]
 
 
 def test_a_single_pass_over_one_category_has_nothing_beneath_its_accuracies() -> None:
     arranged = layout(quickstart())
     assert (arranged.categories, arranged.measures, arranged.repeats) == ((), (), ())
+
+
+def test_an_interval_is_half_its_width_unless_it_is_lopsided() -> None:
+    assert spread_of(Estimate(0.5, 0.48, 0.522, 9, "")) == "±2.1"
+    assert spread_of(Estimate(0.9, 0.84, 0.93, 9, "")) == "[84–93]"
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(None, "–"), (0.5, "0.500"), (0.0004, "<0.001"), (0.0496, "0.0496"), (0.05, "0.050"), (1.0, "1.000")],
+)
+def test_a_p_value_is_never_rounded_across_what_decides(p: float | None, shown: str) -> None:
+    assert p_value(p) == shown
+
+
+def test_a_difference_has_its_interval_adjusted_p_detectable_effect_number_and_verdict() -> None:
+    first = layout(quickstart(failures=0)).contrasts[0]
+    assert [column.title for column in first.columns] == ["Δ", "95 %", "p adj.", "MDE", "n", "verdict"]
+    shown = {row.name: [cell.value for cell in row.cells] for row in first.rows}
+    starred = {name for name, cells in shown.items() if cells[0].endswith("*")}
+    assert starred == {name for name, cells in shown.items() if cells[-1] in ("better", "worse")}
+    assert shown["chartqa (mini)"][-1] == "INCONCLUSIVE"
+    assert "mean of ood (mini)" in starred
+
+
+def test_failures_are_shown_left_out_and_all_right() -> None:
+    (table,) = layout(quickstart(failures=3)).failures
+    row = table.rows[0]
+    failed, wrong, completed, right = (cell.value for cell in row.cells)
+    assert row.name == "router base: vlmsareblind (mini)"
+    assert failed == "3 of 16"
+    assert float(right) - float(wrong) == pytest.approx(100 * 3 / 16, abs=0.1)
+    assert float(wrong) < float(completed) < float(right)
+    assert layout(quickstart(failures=0)).failures == ()
+
+
+def test_ranks_have_an_interval_and_a_letter_for_what_is_not_told_apart() -> None:
+    (table,) = layout(quickstart()).ranks
+    assert [row.name for row in table.rows] == ["random", "router base", "router augmented"]
+    best = table.rows[2].cells[0]
+    assert (best.value, best.interval[-1]) == ("1", "a")
+
+
+def test_a_reported_number_has_a_row_that_says_so_and_a_table_of_its_own() -> None:
+    arranged = layout(reported())
+    (table,) = arranged.tables
+    assert [row.name for row in table.rows] == ["a", "S-1 (reported)"]
+    assert [cell.value for cell in table.rows[1].cells] == ["–", "–", "–", "–", "70.5", "–", "–"]
+    assert not any(cell.interval for cell in table.rows[1].cells)
+    (against,) = arranged.reported
+    assert against.title == "a against S-1 (reported)"
+    assert [row.name for row in against.rows] == ["mean of main"]
+    assert against.rows[0].cells[0].value == "70.5"
+    assert any("paired with nothing" in note for note in arranged.footnotes)
+
+
+def test_sections_come_in_reading_order_and_only_where_there_is_something() -> None:
+    assert [heading for heading, _ in layout(quickstart(failures=0)).sections()] == ["Accuracy", "Differences", "Ranks"]
+    assert [heading for heading, _ in layout(detailed("a")).sections()] == [
+        "Accuracy",
+        "Failures",
+        "Categories",
+        "Further measures",
+        "Repeats",
+    ]

@@ -23,7 +23,9 @@ def test_at_eighty_columns_intervals_stand_under_their_values_where_they_must() 
     main, ood = render(quickstart(), 80).split("ood (mini)\n")[:2]
     assert "system" in main
     assert "(mini)" in main
-    assert not any("." in line and "[" in line for line in main.splitlines())
+    values = [line for line in main.splitlines() if line.startswith(("random", "router"))]
+    assert values
+    assert not any("[" in line or "±" in line for line in values)
     # Two tasks and a mean fit side by side.
     assert any(line.startswith("random") and "." in line and "[" in line for line in ood.splitlines())
 
@@ -38,7 +40,13 @@ def test_every_contrast_has_a_verdict_in_words() -> None:
     text = render(quickstart(), 80)
     assert "router augmented against router base" in text
     row = next(line for line in text.splitlines() if line.startswith("mean of ood (mini)"))
-    assert row.rstrip().endswith(("better", "worse", "not decided"))
+    assert row.rstrip().endswith(("better", "worse", "not decided", "INCONCLUSIVE"))
+
+
+def test_what_does_not_fit_loses_its_minor_columns_before_it_is_split() -> None:
+    header = {width: next(x for x in render(quickstart(), width).splitlines() if "p adj." in x) for width in (72, 90)}
+    assert ("MDE" in header[90], "MDE" in header[72]) == (True, False)
+    assert "verdict" in header[72]
 
 
 def test_plain_text_has_no_escape_codes() -> None:

@@ -1,0 +1,126 @@
+"""What sets a run apart from a published number: the settings of which one is known to differ, or is not known.
+
+A reproduction that fails because another captioner looked at the images is no failure of the system; so what
+differs is said beside every verdict. Nothing here is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from maestro_eval.analysis.comparison import ReportedContrast
+from maestro_eval.analysis.measured import MeasuredRun
+from maestro_eval.analysis.notes import accepted_text, selection_text
+from maestro_eval.analysis.reference import MARKS, Reference
+from maestro_eval.types import RunManifest, Selection
+
+UNKNOWN = "not published"
+
+_HASH_LENGTH = 12
+
+
+class SettingDifference(Struct, frozen=True):
+    """A setting as it was published and as it was in the run; ``published`` is ``UNKNOWN`` where nobody said."""
+
+    setting: str
+    published: str
+    here: str
+
+    @property
+    def known(self) -> bool:
+        """Whether the two are known to differ."""
+        return self.published != UNKNOWN
+
+
+def setting_differences(
+    manifest: RunManifest,
+    protocol: str,
+    missing_evidence: Mapping[str, int],
+    reference: Reference,
+    scopes: Iterable[str],
+) -> tuple[SettingDifference, ...]:
+    """What differs, or cannot be told, between a run and ``reference``'s numbers on ``scopes``."""
+    registries = {value.registry for scope in scopes if (value := reference.values.get(scope))}
+    found = [
+        _policy(reference.policy_model, manifest.policy_model),
+        *(_compared("registry", name, manifest.registry.name) for name in sorted(registries)),
+        SettingDifference("registry hash", UNKNOWN, manifest.registry.hash[:_HASH_LENGTH]),
+        _compared("regime", reference.regime, manifest.regime.name),
+        _compared("protocol", reference.protocol, protocol),
+        _compared("temperature", _number(reference.temperature), _number(manifest.sampling.temperature)),
+        _compared("repeats", _number(reference.repeats), str(manifest.repeats)),
+        *_services(reference, manifest),
+        *_lacking(manifest, missing_evidence),
+    ]
+    return tuple(each for each in found if each is not None)
+
+
+def published_notes(
+    runs: Sequence[MeasuredRun], reported: Sequence[ReportedContrast], reference: Reference
+) -> list[str]:
+    """What a reader must be told of ``reference``'s row: where it is from, and what is known to differ from each run.
+
+    ``reported`` are the runs held against it; there are none where nothing of it was run.
+    """
+    name = reported_name(reference)
+    marks = sorted({value.mark for value in reference.values.values()})
+    meaning = "; ".join(f"{mark}: {MARKS[mark]}" for mark in marks)
+    notes = [
+        f"{name}: {reference.citation}, {reference.where}{reference.date and f', {reference.date}'} ({meaning}). "
+        "No samples of it are known: it is paired with nothing and tested as a fixed number"
+    ]
+    for run in runs:
+        scopes = [each.scope for each in reported if (each.system, each.reference) == (run.name, reference)]
+        if not scopes:
+            has = ", ".join(reference.values) or "none"
+            notes.append(f"{run.name} has nothing to hold against {name}, of which these are known: {has}")
+            continue
+        found = setting_differences(run.manifest, run.protocol, run.missing_evidence, reference, scopes)
+        if known := [f"{each.setting} ({each.published}, here {each.here})" for each in found if each.known]:
+            notes.append(f"{run.name} differs from {name} in {'; '.join(known)}")
+    return notes
+
+
+def reported_name(reference: Reference) -> str:
+    """The row of a reported number: no run may be called so."""
+    return f"{reference.system} (reported)"
+
+
+def _policy(published: str, here: str) -> SettingDifference | None:
+    same = _model(published) == _model(here)
+    return None if same else SettingDifference("policy model", published or UNKNOWN, here or "none")
+
+
+def _compared(setting: str, published: str, here: str) -> SettingDifference | None:
+    same = published == here
+    return None if same else SettingDifference(setting, published or UNKNOWN, here or "left to the endpoint")
+
+
+def _services(reference: Reference, manifest: RunManifest) -> Iterator[SettingDifference | None]:
+    here = manifest.registry.services
+    for name in dict.fromkeys([*reference.services, *here]):
+        setting = "captioner" if name == "caption" else f"service {name}"
+        published, ours = reference.services.get(name, ""), here.get(name, "")
+        if _model(published) != _model(ours):
+            absent = "none" if reference.services else UNKNOWN
+            yield SettingDifference(setting, published or absent, ours or "none")
+
+
+def _lacking(manifest: RunManifest, missing_evidence: Mapping[str, int]) -> Iterator[SettingDifference]:
+    for service, count in missing_evidence.items():
+        yield SettingDifference(f"evidence of {service}", "there", f"missing for {count} images")
+    if manifest.selection != Selection():
+        yield SettingDifference("samples", "all samples", selection_text(manifest.selection))
+    if manifest.accepted:
+        yield SettingDifference("changed during the run", "nothing", accepted_text(manifest))
+
+
+def _model(name: str) -> str:
+    """A model's name as far as it says which model it is: without its owner or folder, in one case."""
+    return name.rstrip("/").rpartition("/")[2].casefold()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"

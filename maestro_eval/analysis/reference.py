@@ -1,0 +1,223 @@
+"""Published numbers: what somebody reported for a system, read from a YAML file and checked.
+
+A reported number has no samples. It stands in a table as ``reported``, is paired with nothing, and is held against
+a run by a test of one sample. Files are bundled (``results/reference/``), or a user's own; ``results/reference/
+README.md`` documents their fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Struct
+from msgspec import field as struct_field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from maestro_eval.files import YamlDocument, bundled, load_yaml
+from maestro_eval.types import Protocol as ScoringProtocol
+from maestro_eval.types import UserError
+
+Mark = Literal["P", "D"]
+
+MARKS: dict[Mark, str] = {
+    "P": "stated by its authors (paper or model card)",
+    "D": "from a digest of the paper: a single source, probable",
+}
+"""Where a figure comes from, and so how far it can be trusted."""
+
+_TEMPLATE = "template"
+
+
+class ReportedValue(Struct, frozen=True):
+    """A reported accuracy as a fraction; ``n`` is the number of samples behind it, where that was said.
+
+    ``registry`` is the one that it was reached with; ``where`` says more closely where it stands.
+    """
+
+    value: float
+    mark: Mark
+    n: int | None = None
+    registry: str = ""
+    where: str = ""
+
+
+class Reference(Struct, frozen=True):
+    """What was reported for ``system``, by scope: a task's name, or a mean of ``means``, which names its tasks.
+
+    ``name`` is what ``--reference`` and ``--against`` call it. A setting that is not known is empty or ``None``.
+    ``services`` are the models behind the registry's services, by service.
+    """
+
+    name: str
+    system: str
+    citation: str
+    where: str
+    date: str
+    values: dict[str, ReportedValue]
+    means: dict[str, tuple[str, ...]] = struct_field(default_factory=dict)
+    protocol: str = ""
+    regime: str = ""
+    policy_model: str = ""
+    repeats: int | None = None
+    temperature: float | None = None
+    services: dict[str, str] = struct_field(default_factory=dict)
+
+    def reported(self, scope: str, tasks: Sequence[str]) -> ReportedValue | None:
+        """What was reported on ``scope``; of a mean only where it is over exactly ``tasks``."""
+        if scope in self.means and set(self.means[scope]) != set(tasks):
+            return None
+        return self.values.get(scope)
+
+
+def load_reference(name_or_path: str | Path) -> Reference:
+    """A bundled reference by name, or a file by its path. UserError: one line with file, line, field and mend."""
+    document = load_yaml(_find(str(name_or_path)))
+    try:
+        file = _File.model_validate(document.data)
+    except ValidationError as error:
+        raise UserError(_explain(error, document)) from None
+    for scope in file.values:
+        _check_scope(scope, file, document)
+    return Reference(
+        name=document.path.stem,
+        system=file.system,
+        citation=file.source.citation,
+        where=file.source.where,
+        date=file.source.date or "",
+        values={
+            scope: ReportedValue(
+                entry.value / 100, entry.mark, entry.n, entry.registry or file.registry or "", entry.where or ""
+            )
+            for scope, entry in file.values.items()
+            if entry.value is not None and entry.mark is not None
+        },
+        means=file.means,
+        protocol=file.protocol or "",
+        regime=file.regime or "",
+        policy_model=file.policy_model or "",
+        repeats=file.repeats,
+        temperature=file.temperature,
+        services=file.services,
+    )
+
+
+def reference_names() -> list[str]:
+    """The bundled references, without the template."""
+    return sorted(path.stem for path in bundled("references").glob("*.yaml") if path.stem != _TEMPLATE)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _date_as_text(value: object) -> object:
+    # YAML reads 2026-05-01 as a date and 2026 as a number.
+    return str(value) if value is not None else None
+
+
+def _percent(value: float) -> float:
+    if 0 < value <= 1:
+        raise ValueError(f"a value is in percent, say {100 * value:g} and not {value:g}")
+    return value
+
+
+_Text = Annotated[str, Field(min_length=1)]
+_Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), AfterValidator(_percent)]
+_Count = Annotated[int, Field(ge=1)]
+
+
+class _Source(_Strict):
+    citation: _Text
+    where: _Text
+    date: Annotated[str | None, BeforeValidator(_date_as_text)] = None
+
+
+class _Value(_Strict):
+    value: _Percent | None = None
+    n: _Count | None = None
+    mark: Mark | None = None
+    registry: str | None = None
+    where: str | None = None
+
+    @model_validator(mode="after")
+    def _marked(self) -> _Value:
+        if self.value is not None and self.mark is None:
+            raise ValueError("a value needs its mark: P (stated by its authors) or D (from a digest)")
+        return self
+
+
+class _File(_Strict):
+    """A reference as written. Values are in percent."""
+
+    # Named ``schema`` in the file; pydantic's models have a method of that name.
+    version: Literal[1] = Field(alias="schema")
+    system: _Text
+    source: _Source
+    protocol: ScoringProtocol | None = None
+    regime: str | None = None
+    registry: str | None = None
+    policy_model: str | None = None
+    repeats: _Count | None = None
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    services: dict[str, str] = {}
+    means: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = {}
+    values: dict[str, _Value]
+
+
+def _check_scope(scope: str, file: _File, document: YamlDocument) -> None:
+    """Refuse a misspelt benchmark: it would count as not published, and nobody would see why."""
+    tasks = {task for members in file.means.values() for task in members}
+    known = [*file.means, *dict.fromkeys([*_bundled_tasks(), *sorted(tasks)])]
+    if scope in known:
+        return
+    close = difflib.get_close_matches(scope, known, n=1)
+    # A task of the user's own that resembles none of ours is as good as any.
+    if close:
+        place = document.where(("values", scope))
+        raise UserError(f"{place}: values.{scope}: no such task or mean; did you mean {close[0]!r}?")
+
+
+@cache
+def _bundled_tasks() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in bundled("tasks").glob("maestro_*.yaml")))
+
+
+def _find(name: str) -> Path:
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = bundled("references") / f"{name}.yaml"
+    if "/" not in name and name != _TEMPLATE and shipped.is_file():
+        return shipped
+    raise UserError(f"reference {name!r}: no such file and no bundled reference{_suggest(name, reference_names())}")
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
+
+
+def _explain(error: ValidationError, document: YamlDocument) -> str:
+    problems = error.errors()
+    # A misspelt field is missing under its right name as well; the spelling is the news.
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+    field = first["loc"]
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "unknown field" + _suggest(str(field[-1]), _fields_beside(field))
+    elif first["type"] == "missing":
+        message = "this field is missing"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{document.where(field)}: {'.'.join(map(str, field))}: {message}{more}"
+
+
+def _fields_beside(field: Sequence[str | int]) -> list[str]:
+    """The fields that are known where ``field`` stands."""
+    models: dict[Any, type[BaseModel]] = {"source": _Source, "values": _Value}
+    model = models.get(field[0], _File) if len(field) > 1 else _File
+    return [known.alias or name for name, known in model.model_fields.items()]

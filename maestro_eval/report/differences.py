@@ -1,0 +1,116 @@
+"""The tables of differences: between systems, and between systems and numbers that somebody reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from maestro_eval.analysis import Comparison, Contrast, Reference, ReportedContrast, reported_name
+from maestro_eval.report.cells import (
+    MISSING,
+    Cell,
+    Column,
+    Row,
+    Table,
+    p_value,
+    points,
+    printable,
+    short_task,
+)
+
+STAR = "*"
+VERDICTS = {
+    "better": "better",
+    "worse": "worse",
+    "not decided": "not decided",
+    "inconclusive": "INCONCLUSIVE",
+}
+"""How a verdict is written: one that the design could not have reached stands out."""
+
+_ADJUSTED = {
+    "holm": "adjusted by Holm's method",
+    "bh": "adjusted by Benjamini and Hochberg's method (false discoveries)",
+    "none": "not adjusted",
+}
+_FAMILIES = {
+    "baseline": "over all tasks against one baseline, its means apart",
+    "system": "over the tasks of each system, its means apart",
+    "all": "over all that is shown",
+}
+_COLUMNS = (
+    Column("Δ"),
+    Column("95 %"),
+    Column("p adj."),
+    Column("MDE", minor=True),
+    Column("n", minor=True),
+    Column("verdict", text=True),
+)
+
+
+def contrast_tables(comparison: Comparison) -> Iterator[Table]:
+    """A table for each system and baseline: a row a task and a mean."""
+    minis = _minis(comparison)
+    for system, baseline in dict.fromkeys((each.system, each.baseline) for each in comparison.contrasts):
+        rows = tuple(
+            _row(contrast, contrast.scope in minis, ())
+            for contrast in comparison.contrasts
+            if (contrast.system, contrast.baseline) == (system, baseline)
+        )
+        yield Table(f"{printable(system)} against {printable(baseline)}", _COLUMNS, rows, corner="on")
+
+
+def reported_tables(comparison: Comparison) -> Iterator[Table]:
+    """A table for each system and reference that have something in common: the reported value, then as above."""
+    for reference in comparison.references:
+        for system in comparison.systems:
+            rows = tuple(
+                _row(each, False, (Cell(f"{100 * each.reported.value:.1f}"),))
+                for each in comparison.reported
+                if (each.system, each.reference) == (system.name, reference)
+            )
+            if rows:
+                title = f"{printable(system.name)} against {printable(reported_name(reference))}"
+                yield Table(title, (Column("reported"), *_COLUMNS), rows, corner="on")
+
+
+def reported_rows(comparison: Comparison, scopes: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Row]:
+    """The rows of the references that have a value in one of ``scopes``, each with the tasks that it is of."""
+    for reference in comparison.references:
+        cells = tuple(_reported(reference, scope, tasks) for scope, tasks in scopes)
+        if any(cell.value != MISSING for cell in cells):
+            yield Row(printable(reported_name(reference)), cells)
+
+
+def contrast_note(comparison: Comparison) -> str:
+    """What a reader of a table of differences must know."""
+    family = "" if comparison.adjust == "none" else f" {_FAMILIES[comparison.family]}"
+    return (
+        "Δ: difference in points, paired on the same samples [95 % interval of this difference alone; it reaches over "
+        f"all that failures could hide]. p: {_ADJUSTED[comparison.adjust]}{family}. {STAR} better or worse: p < 0.05, "
+        "and the interval excludes 0. MDE: the smallest true difference that this design finds with 80 % power at "
+        "p < 0.05, unadjusted. INCONCLUSIVE: no decision, and Δ is not above the MDE."
+    )
+
+
+def _row(contrast: Contrast | ReportedContrast, mini: bool, before: tuple[Cell, ...]) -> Row:
+    is_mean = contrast.kind == "mean"
+    name = short_task(contrast.scope, mini=True if mini else None)
+    delta, interval = points(contrast.difference)
+    smallest = MISSING if contrast.detectable is None else f"{100 * contrast.detectable:.1f}"
+    cells = (
+        Cell(delta + (STAR if contrast.significant else ""), best=contrast.significant),
+        Cell(interval),
+        Cell(p_value(contrast.p_adjusted)),
+        Cell(smallest),
+        Cell(str(contrast.difference.n)),
+        Cell(VERDICTS[contrast.verdict]),
+    )
+    return Row(f"mean of {name}" if is_mean else name, (*before, *cells), is_mean)
+
+
+def _reported(reference: Reference, scope: str, tasks: Sequence[str]) -> Cell:
+    found = reference.reported(scope, tasks)
+    return Cell(MISSING) if found is None else Cell(f"{100 * found.value:.1f}")
+
+
+def _minis(comparison: Comparison) -> set[str]:
+    return {scope for group in comparison.groups if group.mini for scope in (group.name, *group.tasks)}
