@@ -136,6 +136,25 @@ class Journal:
         write_manifest(self.folder, manifest)
         self.manifest = manifest
 
+    def release(self, task: str) -> int:
+        """Take what of ``task`` has no record out of the plan, for good: how many keys. By the writer.
+
+        For a benchmark that ends early; the manifest says so before.
+        """
+        try:
+            released = self._connection.execute(
+                """
+                DELETE FROM plan WHERE task = ? AND NOT EXISTS (
+                    SELECT 1 FROM rollouts WHERE rollouts.task = plan.task
+                        AND rollouts.sample_id = plan.sample_id AND rollouts.repeat = plan.repeat
+                )
+                """,
+                (task,),
+            )
+        except sqlite3.OperationalError as error:
+            raise self._unwritable(error) from error
+        return released.rowcount
+
     def rollouts(self, task: str | None = None) -> Iterator[tuple[Rollout, Sample]]:
         """Every record that stands, with the sample that its rollout saw, in key order; of one moment, streamed."""
         # Said apart, since SQLite takes no index for "?1 IS NULL OR task = ?1".

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from itertools import chain
 
 from msgspec import Struct
 
@@ -83,6 +84,7 @@ class LeaseQueue:
         self._open: dict[int, set[RolloutKey]] = {}
         self._done: set[RolloutKey] = set()
         self._poisoned: set[RolloutKey] = set()
+        self._retired: set[str] = set()
         self._next_id = 1
 
     def lease(self, worker: str, n: int) -> Lease | None:
@@ -124,6 +126,9 @@ class LeaseQueue:
         fresh = []
         for key in keys:
             if key not in self._done and key not in self._poisoned:
+                if key.task in self._retired and not any(key in keys_out for keys_out in self._open.values()):
+                    # Forgotten, and done all the same by the worker that had lost it.
+                    self._total += 1
                 self._done.add(key)
                 fresh.append(key)
         if rest is not None:
@@ -142,6 +147,15 @@ class LeaseQueue:
         """Void the leases whose time is over; their workers are to be considered lost."""
         now = self._clock()
         return self._lose([lease for lease in self._leases.values() if lease.deadline <= now])
+
+    def retire(self, task: str) -> None:
+        """Nothing more of ``task`` is leased: what is queued of it is forgotten, and what its workers lose."""
+        self._retired.add(task)
+        alone = [key for key in self._alone if key.task == task]
+        self._alone = deque(key for key in self._alone if key.task != task)
+        for key in chain(alone, self._order.retire(task)):
+            # A late result may have come while its key was queued again.
+            self._total -= key not in self._done
 
     def holds(self, lease_id: int) -> bool:
         """Whether a lease is neither complete nor lost."""
@@ -200,6 +214,9 @@ class LeaseQueue:
                     continue
                 self._order.withdraw(key)
                 if key in self._done:
+                    continue
+                if key.task in self._retired:
+                    self._total -= 1
                     continue
                 self._losses[key] = self._losses.get(key, 0) + 1
                 if self._losses[key] >= self._deliveries:

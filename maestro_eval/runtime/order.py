@@ -130,6 +130,14 @@ class Order:
             self._tasks[key.task].spent.forget(begun.at)
             self._workers[begun.worker].forget(key.task, begun.at)
 
+    def retire(self, task: str) -> Iterator[RolloutKey]:
+        """Empty the queue of ``task``, key by key, as the result is read: none of them is handed out any more."""
+        known = self._tasks.get(task)
+        while known is not None and known.queue:
+            self._queued -= 1
+            self._work -= known.expected
+            yield known.queue.popleft()
+
     def forget(self, worker: str) -> None:
         """The worker is gone and holds nothing; one of that name may come back on another machine."""
         self._workers.pop(worker, None)

@@ -52,6 +52,18 @@ def test_pending_keeps_the_order_of_the_plan(tmp_path: Path) -> None:
         assert journal.pending() == [key for key in KEYS if key not in (KEYS[4], KEYS[1])]
 
 
+def test_what_is_released_of_a_task_was_never_planned_and_what_has_a_record_stays(tmp_path: Path) -> None:
+    with made(tmp_path) as journal:
+        journal.commit([finished(KEYS[0]), finished(KEYS[2], FAILED)])
+        assert journal.release("zebra") == 4
+        assert list(journal.plan("zebra")) == [KEYS[0], KEYS[2]]
+        assert list(journal.plan("ant")) == KEYS[6:]
+        assert journal.counts() == JournalCounts(8, 1, 0, 1)
+        assert journal.release("zebra") == 0
+    with Journal.open(tmp_path / "run") as again:
+        assert again.pending() == [KEYS[2], *KEYS[6:]]
+
+
 def test_failed_keys_are_pending_only_for_a_retry(tmp_path: Path) -> None:
     with made(tmp_path) as journal:
         journal.commit([finished(KEYS[0], FAILED), finished(KEYS[1], Exhausted("turns"))])

@@ -225,3 +225,87 @@ class LeasesUnderFire(RuleBasedStateMachine):
 
 TestLeasesUnderFire = LeasesUnderFire.TestCase
 TestLeasesUnderFire.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_retired_task_is_leased_no_more_and_the_others_are() -> None:
+    keys = [RolloutKey(task, str(number)) for task in ("over", "goes on") for number in range(3)]
+    queue = LeaseQueue(keys)
+    first = taken(queue.lease("a", 1))
+    queue.retire(first.keys[0].task)
+    rest = [key for key in keys if key.task != first.keys[0].task]
+    assert list(taken(queue.lease("a", 6)).keys) == rest
+    assert queue.lease("b", 6) is None
+    assert not queue.finished
+    queue.complete(first.id, first.keys)
+    queue.complete(first.id + 1, rest)
+    assert queue.finished
+    assert queue.counts() == LeaseCounts(0, 0, 4, 0)
+
+
+def test_what_a_dead_worker_held_of_a_retired_task_does_not_come_back() -> None:
+    queue = LeaseQueue(KEYS)
+    taken(queue.lease("a", 2))
+    queue.retire("task")
+    queue.release("a")
+    assert queue.lease("b", 6) is None
+    assert queue.finished
+
+
+class RetirementUnderFire(RuleBasedStateMachine):
+    """The same life, in which tasks are retired under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.keys = [RolloutKey(task, str(number)) for task in "xyz" for number in range(5)]
+        self.queue = LeaseQueue(self.keys, lease_s=10, clock=self.clock)
+        self.granted: list[Lease] = []
+        self.settled: list[RolloutKey] = []
+        self.retired: set[str] = set()
+
+    @rule(worker=st.sampled_from("abc"), n=st.integers(1, 5))
+    def take(self, worker: str, n: int) -> None:
+        lease = self.queue.lease(worker, n)
+        if lease is not None:
+            assert not {key.task for key in lease.keys} & self.retired
+            self.granted.append(lease)
+
+    @precondition(lambda self: self.granted)
+    @rule(data=st.data())
+    def finish_some(self, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(self.granted))
+        keys = data.draw(st.lists(st.sampled_from(lease.keys), unique=True))
+        self.settled += self.queue.complete(lease.id, keys)
+
+    @rule(worker=st.sampled_from("abc"))
+    def die(self, worker: str) -> None:
+        self.settled += self.queue.release(worker).poisoned
+
+    @rule(seconds=st.integers(0, 15))
+    def dawdle(self, seconds: int) -> None:
+        self.clock.now += seconds
+        self.settled += self.queue.expire().poisoned
+
+    @rule(task=st.sampled_from("xyz"))
+    def retire(self, task: str) -> None:
+        self.queue.retire(task)
+        self.retired.add(task)
+
+    @invariant()
+    def what_is_settled_is_counted_once(self) -> None:
+        counts = self.queue.counts()
+        assert len(self.settled) == len(set(self.settled)) == counts.done + counts.poisoned
+        assert min(counts.queued, counts.leased) >= 0
+
+    def teardown(self) -> None:
+        """One diligent worker settles what was not retired; what was is over."""
+        for worker in "abc":
+            self.settled += self.queue.release(worker).poisoned
+        while (lease := self.queue.lease("d", 3)) is not None:
+            self.settled += self.queue.complete(lease.id, lease.keys)
+        assert self.queue.finished
+        assert {key for key in self.keys if key.task not in self.retired} <= set(self.settled)
+
+
+TestRetirementUnderFire = RetirementUnderFire.TestCase
+TestRetirementUnderFire.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
