@@ -9,7 +9,7 @@ from msgspec import Struct
 from maestro_eval.analysis.comparison import Group
 from maestro_eval.analysis.outcomes import Outcomes, TaskScores, read_scores
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import RunManifest, TaskRecord
+from maestro_eval.types import RunManifest, TaskRecord, UserError
 
 
 class MeasuredRun(Struct, frozen=True):
@@ -41,7 +41,12 @@ class MeasuredRun(Struct, frozen=True):
 
 
 def measure(scores: RunScores) -> MeasuredRun:
-    """Read ``scores`` in one pass."""
+    """Read ``scores`` in one pass. UserError for an explore run, whose repeats are many systems."""
+    if scores.manifest.arms:
+        raise UserError(
+            f"{scores.manifest.system}: is an explore run, which is no system: its repeats are the "
+            f"{len(scores.manifest.arms)} arms of its registry; give it as compare --explore"
+        )
     by_task = read_scores(scores.scores)
     records = {task.name: task for task in scores.manifest.tasks if task.name in by_task}
     return MeasuredRun(

@@ -20,6 +20,7 @@ COMMANDS = {
     "score": "score a run folder again, from its journal alone",
     "compare": "compare run folders: accuracies, means, paired differences",
     "export": "write a run for lmms-eval, inspect_ai, Hugging Face or a leaderboard, or verify a submission",
+    "replay": "roll a run out again from one turn on with another call, and say what that was worth",
     "serve": "start a registry's models on the GPUs at hand, the embedded experts, or a simulated model",
     "registry": "list, check, show, compare or import registries",
     "tasks": "list or show tasks, or make the mini benchmarks",

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from maestro_eval.analysis import Comparison, ContrastSpec, compare
+from maestro_eval.cli.standings import publish_standings, with_oracles
 from maestro_eval.files import write_atomic
 from maestro_eval.report import show, write_markdown, write_results, write_svg
 from maestro_eval.runtime.summary import lines, throughput
@@ -25,21 +26,28 @@ def publish(
     protocol: str,
     contrasts: Sequence[ContrastSpec] = (),
     processes: int | None = None,
+    beside: Sequence[Path] = (),
 ) -> Comparison:
     """Score, compare, print the table, and write ``results.json``, ``report.md`` and ``table.svg`` into ``out``.
+
+    Explore runs come in as their oracle rows. With them, or with ``beside`` (explore runs and runs of ``random`` that
+    are no rows), ``standing.json`` is written too.
 
     Another protocol than the official one writes into a folder of its name below ``out``: it replaces nothing. Each
     run folder keeps its scores in its ``exports/``.
     """
     out = out if protocol == "official" else out / protocol
     scored = [score_run(folder, protocol, processes=processes) for folder in folders]
-    comparison = compare(scored, contrasts)
+    published = with_oracles(list(zip(scored, folders, strict=True)))
+    comparison = compare([scores for scores, _ in published.systems], contrasts)
     show(comparison)
-    names = {scores.manifest.system: folder for scores, folder in zip(scored, folders, strict=True)}
+    names = {scores.manifest.system: folder for scores, folder in published.systems}
     write_results(out / "results.json", comparison, names)
     write_markdown(out / "report.md", comparison)
     write_svg(out / "table.svg", comparison)
     print()
+    baselines = [score_run(folder, protocol, processes=processes) for folder in beside]
+    publish_standings(scored, published.explored, baselines, out)
     for scores in scored:
         causes = _failures(scores)
         for cause, count in causes.most_common(_CAUSES):

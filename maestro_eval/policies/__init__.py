@@ -1,13 +1,17 @@
 """Who decides each turn? The orchestrator behind an endpoint or held in this process, or a baseline in its place."""
 
-from maestro_eval.policies.base import Policy, ResidentPolicy
+from maestro_eval.policies.base import Policy, RepeatPolicy, ResidentPolicy
 from maestro_eval.policies.checkpoint import lasting_policy
+from maestro_eval.policies.explore import EXPLORE, arms_of
 from maestro_eval.policies.make import POLICY_KINDS, check_policy, is_resident, make_policy, policy_addresses
 
 __all__ = [
+    "EXPLORE",
     "POLICY_KINDS",
     "Policy",
+    "RepeatPolicy",
     "ResidentPolicy",
+    "arms_of",
     "check_policy",
     "is_resident",
     "lasting_policy",

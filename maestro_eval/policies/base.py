@@ -38,6 +38,13 @@ class ResidentPolicy(Policy, Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class RepeatPolicy(Policy, Protocol):
+    """A policy that is another one in each repeat of a sample: its own ``generate`` is never asked."""
+
+    def of_repeat(self, repeat: int) -> Policy: ...
+
+
 def texts(messages: Sequence[Message], origin: Origin) -> list[str]:
     """The texts of one origin, in order: the question, or the observations."""
     return [

@@ -11,8 +11,9 @@ from maestro_eval.policies.base import Policy
 from maestro_eval.policies.callers import CallerPolicy, FixedChooser, RandomChooser
 from maestro_eval.policies.checkpoint import Checkpoint, described, read_checkpoint, require_package
 from maestro_eval.policies.endpoints import DirectPolicy, EndpointPolicy
+from maestro_eval.policies.explore import EXPLORE, ExplorePolicy, arms_of
 from maestro_eval.policies.replicas import ReplicaPolicy
-from maestro_eval.policies.router import RouterChooser
+from maestro_eval.policies.router import RouterChooser, Similarity
 from maestro_eval.policies.transformers_policy import SETTINGS as TRANSFORMERS_SETTINGS
 from maestro_eval.policies.transformers_policy import TransformersPolicy
 from maestro_eval.policies.vllm_engine import SETTINGS as VLLM_SETTINGS
@@ -24,13 +25,16 @@ POLICY_KINDS = {
     "openai": "openai:URL[|URL…][#MODEL] — behind an OpenAI-compatible endpoint, or several alike",
     "vllm": "vllm:MODEL_OR_PATH[?max_model_len=4096&…] — an orchestrator held in each worker by vLLM",
     "transformers": "transformers:MODEL_OR_PATH — the same by transformers: the reference, one turn at a time",
-    "router": "router — by similarity of the question to the registry's descriptions",
+    "router": "router[:bm25] — by similarity of the question to the registry's descriptions, of embeddings or of words",
     "random": "random — any expert through any skill, uniformly",
     "fixed": "fixed:EXPERT@@SKILL — always the same call",
     "direct": "direct:EXPERT — that expert alone, no orchestration",
+    EXPLORE: "explore — every fixed: and every direct: of the registry, from which the oracles are computed",
 }
 _POLICY_TIMEOUT_S = 600.0
 _CONSTRAINABLE = ("openai", "vllm")
+_ROUTERS: dict[str, Similarity] = {"router": "embeddings", "router:bm25": "bm25"}
+_AT_ONCE = {"direct": "answers in", EXPLORE: "has arms that answer in"}
 _IN_PROCESS = {"vllm": VLLM_SETTINGS, "transformers": TRANSFORMERS_SETTINGS}
 
 
@@ -41,8 +45,10 @@ def check_policy(spec: str, registry: Registry, regime: Regime | None = None, sa
         close = difflib.get_close_matches(kind, POLICY_KINDS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(POLICY_KINDS)}"
         raise UserError(f"--policy {spec}: unknown kind {kind!r}; {hint}")
-    if kind in ("router", "random") and rest:
+    if kind in ("random", EXPLORE) and spec != kind:
         raise UserError(f"--policy {spec}: {kind} takes nothing after it")
+    if kind == "router" and spec not in _ROUTERS:
+        raise UserError(f"--policy {spec}: expected {' or '.join(_ROUTERS)}")
     if kind == "openai" and not all(url.startswith(("http://", "https://")) for url in rest.split("|")):
         raise UserError(f"--policy {spec}: expected openai:URL, say openai:http://127.0.0.1:8000/v1")
     if kind in _IN_PROCESS:
@@ -51,11 +57,11 @@ def check_policy(spec: str, registry: Registry, regime: Regime | None = None, sa
         raise UserError(f"--policy {spec}: --turn-regex needs an engine that constrains turns; take vllm: or openai:")
     if kind == "direct":
         _expert(spec, rest, registry)
-        if regime and not regime.answer_at_first_turn:
-            raise UserError(
-                f"--policy {spec}: answers in its first turn, which the regime {regime.name!r} refuses; "
-                f"add --regime-set answer_at_first_turn=true, or take fixed:EXPERT@@SKILL"
-            )
+    if kind in _AT_ONCE and regime and not regime.answer_at_first_turn:
+        raise UserError(
+            f"--policy {spec}: {_AT_ONCE[kind]} the first turn, which the regime {regime.name!r} refuses; "
+            f"add --regime-set answer_at_first_turn=true, or take fixed:EXPERT@@SKILL"
+        )
     if kind == "fixed":
         _pair(spec, rest, registry)
 
@@ -70,7 +76,9 @@ async def make_policy(
     check_policy(spec, registry)
     kind, _, rest = spec.partition(":")
     if kind == "router":
-        return CallerPolicy(RouterChooser(registry))
+        return CallerPolicy(RouterChooser(registry, _ROUTERS[spec]))
+    if kind == EXPLORE:
+        return ExplorePolicy([await make_policy(arm.policy, registry, client) for arm in arms_of(spec, registry)])
     if kind == "random":
         return CallerPolicy(RandomChooser(registry))
     if kind == "fixed":

@@ -60,6 +60,23 @@ def parse_turn(text: str, regime: Regime = _DEFAULT, turn: int = 0) -> Parsed:
     return Parsed(action, text[shown : found.begin], text[found.begin : found.end], complete=True)
 
 
+def redirected(text: str, regime: Regime, turn: int, target: str, question: str) -> str:
+    """What turn ``turn`` says with ``target``, an ``EXPERT@@SKILL``, in the place of its action.
+
+    What it said before its action stays, and the request too where the action is a call; a turn that answers or says
+    nothing that can be acted on asks the ``question`` itself. Where the words before would act otherwise than they
+    did (an earlier call, say, that the answer had gone before), they are left out.
+    """
+    parsed = parse_turn(text, regime, turn)
+    request = parsed.action.request if isinstance(parsed.action, SearchAction) else question
+    call = f"<search> {target}: {request} </search>"
+    begin = text.find(f"{parsed.before}{parsed.said}") + len(parsed.before)
+    whole = f"{text[:begin]}{call}" if parsed.complete else call
+    expert, _, skill = target.partition("@@")
+    asked = SearchAction(expert, skill, request.strip())
+    return whole if parse_action(whole, regime, turn) == asked else call
+
+
 def close_stopped(text: str) -> str:
     """``text`` with the closing tag that an endpoint cut off when it stopped there.
 

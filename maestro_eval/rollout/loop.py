@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from maestro_eval.experts import ExpertClient
-from maestro_eval.policies import Policy
+from maestro_eval.policies import Policy, RepeatPolicy
 from maestro_eval.registry import Registry, resolve, user_message
 from maestro_eval.rollout.grammar import STOP_TAGS, Parsed, close_stopped, parse_turn
+from maestro_eval.rollout.prefix import Prefix
 from maestro_eval.sandbox import Isolation
 from maestro_eval.skills import EvidenceBoard, SkillContext, SkillResult, run_skill
 from maestro_eval.text import clip, neutralise, ruler
@@ -75,10 +76,12 @@ async def run_rollout(
     worker: str = "",
     isolation: Isolation = "bubblewrap",
     clock: Clock | None = None,
+    prefix: Prefix | None = None,
 ) -> Rollout:
     """Answer one sample. ``seed`` is the run's; ``system`` is the rendered system message, the same for all.
 
-    ``sampling`` is settled: the regime's own settings are in it where the user gave none.
+    ``sampling`` is settled: the regime's own settings are in it where the user gave none. ``prefix`` is how the
+    rollout begins, where that is not for the policy to say; nobody is called for it.
     """
     clock = clock or Clock()
     sample = loaded.sample
@@ -88,7 +91,7 @@ async def run_rollout(
     deadline = clock.monotonic() + regime.rollout_deadline_s
     episode = _Episode(
         loaded=loaded,
-        policy=policy,
+        policy=policy.of_repeat(repeat) if isinstance(policy, RepeatPolicy) else policy,
         registry=registry,
         regime=regime,
         sampling=msgspec.structs.replace(
@@ -100,6 +103,7 @@ async def run_rollout(
         clock=clock,
         board=EvidenceBoard(registry, client, deadline),
         messages=[system, first],
+        prefix=prefix or Prefix(),
     )
     started, begun = clock.now(), clock.monotonic()
     outcome = await _outcome(episode, regime)
@@ -162,13 +166,16 @@ class _Episode:
     clock: Clock
     board: EvidenceBoard
     messages: list[Message]
+    prefix: Prefix
     turns: list[Turn] = field(default_factory=list)
     under_way: _UnderWay | None = None
 
     async def play(self) -> Outcome:
-        for number in range(self.regime.max_turns):
+        for number, recorded in enumerate(self.prefix.turns):
+            self._replay(recorded, number)
+        for number in range(len(self.turns), self.regime.max_turns):
             turn = self.under_way = _UnderWay(self.clock.now(), self.clock.monotonic())
-            turn.completion = await self.policy.generate(self.messages, self._turn_sampling())
+            turn.completion = await self._complete(number)
             turn.text = turn.completion.text
             if self.regime.stop_at_tags and turn.completion.finish_reason == "stop":
                 turn.text = close_stopped(turn.text)
@@ -185,6 +192,19 @@ class _Episode:
                 self._continue(self._shown(parsed, number), reaction.observation)
         cut = bool(self.turns) and self.turns[-1].finish_reason == "length"
         return Exhausted("tokens" if cut else "turns")
+
+    def _replay(self, turn: Turn, number: int) -> None:
+        """Take a recorded turn, and show the policy what it was shown of it then."""
+        parsed = parse_turn(turn.text, self.regime, number)
+        dropped = self._dropped(parsed, self._allowed(parsed.action, number))
+        self.turns.append(turn)
+        if not dropped:
+            self._continue(self._shown(parsed, number), turn.observation)
+
+    async def _complete(self, number: int) -> Completion:
+        if number == len(self.prefix.turns) and self.prefix.then is not None:
+            return self.prefix.then
+        return await self.policy.generate(self.messages, self._turn_sampling())
 
     def break_off(self, calls: tuple[ExpertCall, ...] = ()) -> None:
         """Record the turn under way if there is anything to keep of it: ``calls`` are those that broke it off."""

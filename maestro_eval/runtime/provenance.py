@@ -14,7 +14,8 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from maestro_eval.files import bundled, fingerprint
-from maestro_eval.registry import Registry, entry_hashes
+from maestro_eval.policies import arms_of
+from maestro_eval.registry import Registry, entry_hashes, variant_text
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.tasks import Task, list_tasks
 from maestro_eval.text.clip import ESTIMATE
@@ -51,6 +52,8 @@ def describe(
             services={name: service.model for name, service in registry.services.items()},
             skills=tuple(registry.skills),
             entries=entry_hashes(registry),
+            variant=request.variant,
+            renamed=registry.renamed,
         ),
         prompt=PromptRecord(system_prompt, fingerprint(system_prompt)),
         tasks=tuple(
@@ -77,6 +80,8 @@ def describe(
         versions=_versions(request.regime.tokenizer),
         groups=_groups(request, tasks),
         hardware={"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count() or 0},
+        arms=arms_of(request.policy, registry),
+        replay=request.replay,
         settings={
             "executor": request.executor,
             "workers": request.workers,
@@ -168,6 +173,7 @@ def _fields(before: RunManifest, now: RunManifest) -> dict[str, tuple[str, str, 
             before.registry.hash,
             now.registry.hash,
         ),
+        "variant": ("variant of the registry", _variant(before.registry), _variant(now.registry)),
         "prompt": ("prompt", before.prompt.hash, now.prompt.hash),
         "policy": ("policy", before.policy, now.policy),
         "policy-model": ("policy model", before.policy_model, now.policy_model),
@@ -192,6 +198,10 @@ def _fields(before: RunManifest, now: RunManifest) -> dict[str, tuple[str, str, 
         fields[f"task:{task.name}"] = (f"definition of task {task.name}", task.hash, same.hash)
         fields[f"data:{task.name}"] = (f"data of task {task.name}", task.data_hash, same.data_hash)
     return fields
+
+
+def _variant(registry: RegistryRecord) -> str:
+    return variant_text(registry.variant) or "as it stands"
 
 
 def _differing(before: RegistryRecord, now: RegistryRecord) -> str:

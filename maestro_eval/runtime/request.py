@@ -6,8 +6,9 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from maestro_eval.registry import variant_text
 from maestro_eval.sandbox import Isolation
-from maestro_eval.types import Regime, RunManifest, Sampling, Selection
+from maestro_eval.types import Regime, RegistryVariant, Replay, RunManifest, Sampling, Selection
 
 ExecutorName = Literal["local", "ray"]
 
@@ -20,7 +21,8 @@ class RunRequest(Struct, frozen=True):
     ``workers`` processes (``None``: one, or with Ray and an in-process engine one a GPU), each with
     ``gpus_per_worker`` GPUs. ``policy_key_env`` names the variable with the policy endpoint's key. What ``sampling``
     leaves at ``None`` is the regime's. ``cache`` is the folder of a call cache that runs share, empty for none.
-    ``sandbox`` is where code that a model wrote is run.
+    ``sandbox`` is where code that a model wrote is run. ``variant`` is what is done to the registry before it is used.
+    ``replay`` says of which run this is a replay.
     """
 
     policy: str
@@ -42,11 +44,13 @@ class RunRequest(Struct, frozen=True):
     policy_key_env: str = ""
     cache: str = ""
     sandbox: Isolation = "bubblewrap"
+    variant: RegistryVariant = RegistryVariant()
+    replay: Replay | None = None
 
     @property
     def name(self) -> str:
         """The system's name in tables."""
-        return self.system or f"{self.policy} · {self.registry}"
+        return self.system or f"{self.policy} · {self.registry} {variant_text(self.variant)}".rstrip()
 
 
 def request_of(manifest: RunManifest) -> RunRequest:
@@ -72,4 +76,6 @@ def request_of(manifest: RunManifest) -> RunRequest:
         policy_key_env=settings.get("policy_key_env", ""),
         cache=settings.get("cache", ""),
         sandbox=settings.get("sandbox", "bubblewrap"),
+        variant=manifest.registry.variant,
+        replay=manifest.replay,
     )

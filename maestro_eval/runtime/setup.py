@@ -12,7 +12,7 @@ from pathlib import Path
 
 from maestro_eval.experts import ExpertClient, make_cache_folder
 from maestro_eval.policies import check_policy, make_policy, policy_addresses
-from maestro_eval.registry import Registry, check_pipelines, load_registry
+from maestro_eval.registry import Registry, apply_variant, check_pipelines, load_registry, variant_text
 from maestro_eval.rollout import check_regime
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.runtime.worker import WorkerSpec
@@ -24,11 +24,15 @@ from maestro_eval.types import RolloutFailure, UserError
 
 
 def open_registry(request: RunRequest) -> Registry:
-    """The request's registry, with all that can be checked before a server is asked. UserError for what is wrong."""
+    """The request's registry in its variant, with all that can be checked before a server is asked.
+
+    UserError for what is wrong.
+    """
     registry = load_registry(request.registry)
     check_pipelines(registry, find_pipeline)
+    registry = apply_variant(registry, request.variant)
     check_regime(request.regime)
-    check_policy(request.policy, registry, request.regime, request.sampling)
+    _check_policy(request, registry)
     _check_sandbox(request, registry)
     if request.cache:
         make_cache_folder(Path(request.cache))
@@ -86,7 +90,19 @@ def worker_spec(
         # In full: workers of a cluster have working folders of their own.
         cache=str(Path(request.cache).resolve()) if request.cache else "",
         sandbox=request.sandbox,
+        replay=request.replay,
     )
+
+
+def _check_policy(request: RunRequest, registry: Registry) -> None:
+    """A policy that names an entry may name one that this variant has left out or renamed: then that is said too."""
+    try:
+        check_policy(request.policy, registry, request.regime, request.sampling)
+    except UserError as error:
+        variant = variant_text(request.variant)
+        if variant and request.policy.startswith(("fixed:", "direct:")):
+            raise UserError(f"{error} (this registry is {variant})") from error
+        raise
 
 
 def _check_sandbox(request: RunRequest, registry: Registry) -> None:

@@ -18,9 +18,9 @@ def registry(tmp_path):
     ("spec", "says"),
     [
         ("ruoter", "unknown kind 'ruoter'; did you mean 'router'?"),
-        ("zzzz", "unknown kind 'zzzz'; known: openai, vllm, transformers, router, random, fixed, direct"),
+        ("zzzz", "unknown kind 'zzzz'; known: openai, vllm, transformers, router, random, fixed, direct, explore"),
         ("", "unknown kind ''"),
-        ("router:fast", "router takes nothing after it"),
+        ("router:fast", "expected router or router:bm25"),
         ("random:1", "random takes nothing after it"),
         ("openai", "expected openai:URL"),
         ("openai:127.0.0.1:8000", "expected openai:URL"),

@@ -12,7 +12,7 @@ from small_worlds import loaded_sample, small_registry
 
 from maestro_eval.experts import ExpertClient
 from maestro_eval.experts.simulated import Fault, Latency, SimulatedServer, always
-from maestro_eval.rollout import DEFAULT, PAPER, rollout_seed, run_rollout
+from maestro_eval.rollout import DEFAULT, PAPER, prefix_of, rollout_seed, run_rollout
 from maestro_eval.skills.run import PIPELINES
 from maestro_eval.types import (
     AnswerAction,
@@ -30,6 +30,7 @@ from maestro_eval.types import (
     Sampling,
     SearchAction,
     TextPart,
+    Timing,
 )
 
 ASK = "<search> reader@@Read_Text: what does it say? </search>"
@@ -77,7 +78,17 @@ def world(tmp_path):
     """Run a policy against a simulated server: ``await world(policy, server=…, rule=…)``."""
 
     async def play(
-        policy, *, server=None, seed=1, repeat=0, sampling=None, loaded=None, regime=DEFAULT, more="", **rules
+        policy,
+        *,
+        server=None,
+        seed=1,
+        repeat=0,
+        sampling=None,
+        loaded=None,
+        regime=DEFAULT,
+        more="",
+        prefix=None,
+        **rules,
     ) -> Rollout:
         async with AsyncExitStack() as stack:
             up = await stack.enter_async_context(server or SimulatedServer(reply="It says 7.\nAnswer: 7"))
@@ -93,6 +104,7 @@ def world(tmp_path):
                 client=client,
                 seed=seed,
                 worker="w1",
+                prefix=prefix,
             )
 
     return play
@@ -540,3 +552,47 @@ async def test_the_policy_samples_with_the_rollouts_seed(world):
     assert first.seed == rollout_seed(5, first.key)
     assert policies[1].sampling[0].temperature == 0.7
     assert other.seed != first.seed
+
+
+AGAIN = "<search> counter@@Count_Things: how many? </search>"
+
+
+@pytest.mark.parametrize("rules", [{}, {"unusable": "drop"}, {"show_thinking": False, "stop_at_tags": False}])
+async def test_a_replayed_beginning_shows_the_policy_what_it_saw_and_calls_nobody(world, rules):
+    lines = ("no action", ASK, "<think> more </think>" + AGAIN, "<answer> 7 </answer>")
+    policy = Scripted(*lines)
+    whole = await world(policy, **rules)
+    assert len(whole.turns) == 4
+    for at in range(4):
+        server = SimulatedServer(reply="It says 7.\nAnswer: 7")
+        regime = msgspec.structs.replace(DEFAULT, **rules)
+        prefix = prefix_of(whole, at, "", regime, "What does the sign say?")
+        rest = Scripted(*lines[at + 1 :])
+        again = await world(rest, server=server, prefix=prefix, **rules)
+        assert [bare(turn) for turn in again.turns] == [bare(turn) for turn in whole.turns]
+        assert again.outcome == whole.outcome
+        # Whom the policy had asked by then, nobody asks again.
+        assert len(server.requests) == sum(isinstance(turn.action, SearchAction) for turn in whole.turns[at:])
+        assert rest.seen == policy.seen[at + 1 :]
+        assert [each.seed for each in rest.sampling] == [each.seed for each in policy.sampling[at + 1 :]]
+
+
+async def test_another_call_in_a_replay_is_made_and_the_policy_goes_on_from_there(world):
+    whole = await world(Scripted(ASK, "<answer> 7 </answer>"))
+    policy = Scripted("<answer> 3 </answer>")
+    prefix = prefix_of(whole, 0, "counter@@Count_Things", DEFAULT, "What does the sign say?")
+    again = await world(policy, server=SimulatedServer(reply="There are 3."), prefix=prefix)
+    search, _ = again.turns
+    assert search.action == SearchAction("counter", "Count_Things", "what does it say?")
+    assert [call.name for call in search.calls] == ["counter"]
+    assert "There are 3." in policy.last_shown()
+    assert again.outcome == Answered("3")
+
+
+def bare(turn):
+    """A turn without what differs between a call and its replay."""
+    return msgspec.structs.replace(turn, timing=Timing(), notes=(), calls=tuple(map(bare_call, turn.calls)))
+
+
+def bare_call(call: ExpertCall) -> ExpertCall:
+    return msgspec.structs.replace(call, timing=Timing(), cached=False, tries=0, endpoint="")

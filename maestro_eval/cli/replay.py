@@ -1,0 +1,93 @@
+"""``maestro-eval replay``: a run from one turn on with another call, and what that call would have been worth."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from maestro_eval.cli.arguments import add_progress, add_protocol, not_negative, positive
+from maestro_eval.cli.watching import exit_code, stall_rules, watcher_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder to replay")
+    parser.add_argument(
+        "--at", type=not_negative, required=True, metavar="TURN", help="the turn whose call is replaced, from 0"
+    )
+    parser.add_argument(
+        "--call", required=True, metavar="EXPERT@@SKILL", help="who is called instead, with the recorded request"
+    )
+    parser.add_argument(
+        "--sample",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="only this sample ('ID', or 'TASK ID'); may be repeated (default: all that have the turn)",
+    )
+    parser.add_argument(
+        "--subset", type=positive, metavar="N", help="N samples of each task, drawn among those that have the turn"
+    )
+    parser.add_argument(
+        "--control",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also make the recorded call again, to tell the effect from the noise of rolling out again (default: yes)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where the two runs go (default: beside RUN, by its name, turn and call)",
+    )
+    add_protocol(parser)
+    add_progress(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import msgspec
+
+    from maestro_eval.analysis.replay import regret_of
+    from maestro_eval.files import write_atomic
+    from maestro_eval.report import markdown_tables, show_tables
+    from maestro_eval.report.replay import REGRET_NOTE, noise_text, regret_table
+    from maestro_eval.runtime.replay import replay_run
+    from maestro_eval.scoring import score_run
+
+    run_folder: Path = arguments.folder
+    beside = f"{run_folder.resolve().name}-turn-{arguments.at}-{_slug(arguments.call)}"
+    out = arguments.out or run_folder.resolve().parent / beside
+    replayed = replay_run(
+        run_folder,
+        out,
+        at=arguments.at,
+        call=arguments.call,
+        samples=arguments.sample,
+        subset=arguments.subset,
+        control=arguments.control,
+        watcher=watcher_of(arguments),
+        stall=stall_rules(arguments),
+    )
+    original = score_run(run_folder, arguments.protocol)
+    counterfactual, *control = (score_run(outcome.folder, arguments.protocol) for outcome in replayed.outcomes)
+    regret = regret_of(original, counterfactual, *control)
+    replay = counterfactual.manifest.replay
+    call = replay.call if replay is not None else arguments.call
+    table = regret_table(regret, original.manifest.system, arguments.at, call)
+    notes = [REGRET_NOTE, *filter(None, [noise_text(regret)])]
+    show_tables([table], notes)
+    found = replayed.found
+    print(
+        f"replayed {len(found.keys)} rollouts; not replayed: {found.short} ended before turn {arguments.at}, "
+        f"{found.spent} had no call left, {found.failed} failed or never ran"
+    )
+    write_atomic(out / "replay.md", markdown_tables("Replay", [table], notes))
+    record = {"replay": replay, "replayed": len(found.keys), "short": found.short, "spent": found.spent,
+              "failed": found.failed, "regret": regret}  # fmt: skip
+    write_atomic(out / "replay.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+    print(f"runs     {out}\nresults  {out / 'replay.json'}\nreport   {out / 'replay.md'}")
+    return exit_code(list(replayed.outcomes))
+
+
+def _slug(call: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", call.lower()).strip("-")

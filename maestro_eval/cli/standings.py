@@ -1,0 +1,80 @@
+"""Explore runs among what is published: their oracle rows in the table, and where the orchestrators stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from maestro_eval.analysis.baselines import is_orchestrator, standing
+from maestro_eval.analysis.explored import Explored, read_explored
+from maestro_eval.analysis.oracle import oracle_rows
+from maestro_eval.files import write_atomic
+from maestro_eval.journal import read_manifest
+from maestro_eval.report import markdown_tables, show_tables
+from maestro_eval.report.standing import selection_tables, standing_notes, standing_tables
+from maestro_eval.scoring import RunScores
+from maestro_eval.types import RunManifest, UserError
+
+
+class Published(Struct, frozen=True):
+    """What is compared, each with its folder, and the explore runs that some of it comes from."""
+
+    systems: tuple[tuple[RunScores, Path], ...]
+    explored: tuple[Explored, ...]
+
+
+def with_oracles(scored: Sequence[tuple[RunScores, Path]]) -> Published:
+    """``scored`` with the oracle rows of its explore runs, at the end, in their places."""
+    systems = [one for one in scored if not one[0].manifest.arms]
+    explores = [(read_explored(scores), folder) for scores, folder in scored if scores.manifest.arms]
+    for explored, folder in explores:
+        # Two explore runs have rows of the same names.
+        suffix = f" · {explored.manifest.registry.name}" if len(explores) > 1 else ""
+        systems += [(row, folder) for row in oracle_rows(explored, suffix=suffix)]
+    return Published(tuple(systems), tuple(explored for explored, _ in explores))
+
+
+def publish_standings(
+    runs: Sequence[RunScores], explored: Sequence[Explored], beside: Sequence[RunScores], out: Path
+) -> None:
+    """Print where the orchestrators among ``runs`` stand, by what was ``explored`` and what else lies ``beside``.
+
+    It is added to ``report.md``, with what was best where it was explored, and written into ``standing.json``.
+    """
+    known = [*explored, *(read_explored(scores) for scores in beside if scores.manifest.arms)]
+    others = [scores for scores in (*runs, *beside) if not scores.manifest.arms]
+    found = [standing(run, known, others) for run in runs if is_orchestrator(run.manifest)]
+    standings = [each for each in found if each is not None]
+    tables = [table for each in explored for table in selection_tables(each)] + list(standing_tables(standings))
+    if not tables:
+        return
+    notes = standing_notes(standings, explored)
+    show_tables(tables, notes)
+    report = out / "report.md"
+    before = report.read_text() if report.is_file() else ""
+    write_atomic(report, f"{before}\n{markdown_tables('Standing', tables, notes)}")
+    # The groups' tasks are in results.json; here are the numbers.
+    numbers: list[Mapping[str, object]] = [
+        {"system": each.system, "arms": each.arms, "contrasts": each.contrasts} for each in standings
+    ]
+    write_atomic(out / "standing.json", msgspec.json.format(msgspec.json.encode(numbers)) + b"\n")
+
+
+def baselines_beside(folder: Path) -> list[Path]:
+    """The explore runs, or else the runs of ``random``, in the folder that ``folder`` lies in, on its registry."""
+    ours = read_manifest(folder)
+    manifests: dict[Path, RunManifest] = {}
+    for path in sorted(folder.resolve().parent.glob("*/manifest.json")):
+        try:
+            manifests[path.parent] = read_manifest(path.parent)
+        except UserError:
+            # Not ours to mend, nor to stop at: it was not asked for.
+            continue
+    manifests.pop(folder.resolve(), None)
+    near = {path: one for path, one in manifests.items() if {t.name for t in one.tasks} & {t.name for t in ours.tasks}}
+    explores = [path for path, one in near.items() if one.arms]
+    same = [p for p, one in near.items() if one.policy == "random" and one.registry.hash == ours.registry.hash]
+    return explores or same[:1]
