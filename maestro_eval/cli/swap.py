@@ -1,0 +1,74 @@
+"""``maestro-eval compare --swap BASE AUGMENTED``: what another registry changed."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from maestro_eval.cli.main import DONE
+from maestro_eval.types import UserError
+
+
+def add_swap_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``compare`` that belong to a swap."""
+    swap = parser.add_argument_group("registry swap (docs/swap.md)")
+    swap.add_argument(
+        "--swap",
+        action="store_true",
+        help="report what the second run's registry changed against the first's: compare --swap BASE AUGMENTED",
+    )
+    swap.add_argument(
+        "--variants",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="runs of either registry permuted, renamed or without an entry: how robust the result is",
+    )
+    swap.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="FIELD",
+        help="go on although the runs differ in this too, as the refusal names it; the report says so",
+    )
+
+
+def refuse_without_swap(arguments: argparse.Namespace) -> None:
+    """UserError for a flag of a swap where none is asked for."""
+    for flag in ("variants", "allow"):
+        if getattr(arguments, flag):
+            raise UserError(f"--{flag} goes with --swap alone")
+
+
+def run_swap(arguments: argparse.Namespace) -> int:
+    """Score the runs, print the report, and write ``swap.md`` and ``swap.json`` beside them or into ``--out``."""
+    if len(arguments.folders) != 2:
+        raise UserError(f"--swap takes two runs, BASE and AUGMENTED; there are {len(arguments.folders)}")
+    if len(arguments.explore) > 1:
+        raise UserError("--swap takes one --explore run, that of the augmented registry")
+    if arguments.baseline:
+        raise UserError("--baseline does not go with --swap: the first run is the base")
+    from maestro_eval.analysis.explored import read_explored
+    from maestro_eval.analysis.swap import new_entries, read_uses, swap_report
+    from maestro_eval.report import show_tables
+    from maestro_eval.report.swap import swap_notes, swap_tables, write_swap
+    from maestro_eval.scoring import score_run
+
+    protocol = arguments.protocol
+    base, augmented = (score_run(folder, protocol) for folder in arguments.folders)
+    new = new_entries(base.manifest, augmented.manifest)
+    explored = [read_explored(score_run(folder, protocol)) for folder in arguments.explore]
+    swap = swap_report(
+        base,
+        augmented,
+        read_uses(arguments.folders[1], augmented.manifest.registry, new),
+        allow=arguments.allow,
+        explored=explored[0] if explored else None,
+        variants=[score_run(folder, protocol) for folder in arguments.variants],
+    )
+    show_tables(swap_tables(swap), swap_notes(swap))
+    out = arguments.out or arguments.folders[0].resolve().parent
+    report, numbers = write_swap(out if protocol == "official" else out / protocol, swap)
+    print(f"\nprotocol {protocol}\nreport   {report}\nresults  {numbers}")
+    return DONE
