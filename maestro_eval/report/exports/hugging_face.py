@@ -1,0 +1,85 @@
+"""Hugging Face's ``.eval_results/VARIANT.yaml``: an entry for each benchmark whose data has a home on the hub.
+
+The file goes into a model's repository, one for each variant of the system, and the hub shows its entries on the
+model's page and the benchmark's leaderboard. The score is an ensemble's, and every entry's ``notes`` say so. Generated
+and local data sets have no entry: they are nobody's benchmark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from maestro_eval.files import write_atomic
+from maestro_eval.report.exports.benchmarks import hub_definitions
+from maestro_eval.report.exports.names import safe_name
+from maestro_eval.report.exports.options import Options
+from maestro_eval.report.exports.source import Source, iso_time
+from maestro_eval.report.exports.wording import score_note
+from maestro_eval.tasks import Definition
+from maestro_eval.types import UserError
+
+_FOLDER = ".eval_results"
+_DECIMALS = 2
+
+
+def export(source: Source, out: Path, options: Options) -> list[Path]:
+    """Write one file of entries. UserError where no task of the run is of a data set on the hub."""
+    entries = list(_entries(source, options))
+    if not entries:
+        raise UserError(
+            f"{source.folder}: no task has a data set on the hub, so there is no leaderboard to enter; "
+            "choose another --format"
+        )
+    manifest = source.manifest
+    variant = safe_name(f"{manifest.system}-{manifest.registry.name}-{source.protocol}")
+    path = out / _FOLDER / f"{variant}.yaml"
+    # On one line however long, so that a diff shows which note changed.
+    write_atomic(path, yaml.safe_dump(_as_written(entries), sort_keys=False, allow_unicode=True, width=1_000_000))
+    return [path]
+
+
+def _entries(source: Source, options: Options) -> Iterator[dict[str, Any]]:
+    definitions = hub_definitions(source)
+    for task in source.tasks:
+        definition = definitions.get(task.name)
+        if definition is None:
+            continue
+        accuracy = source.result.tasks[task.name]
+        note = score_note(source.manifest, source.protocol, accuracy, source.result.missing_evidence, options.scrubber)
+        if definition.hash != task.hash:
+            note += "; the task's definition has changed since the run"
+        yield {
+            "dataset_id": definition.dataset_path,
+            "task_id": _task_id(definition),
+            "value": round(100 * accuracy.accuracy.value, _DECIMALS),
+            # Data given by path has no commit that is known.
+            "dataset_revision": task.revision or None,
+            "date": iso_time(source.manifest.created_at),
+            "notes": f"accuracy in percent; {note}",
+        }
+
+
+def _task_id(definition: Definition) -> str:
+    """A configuration where the data set has one, else its split: what tells the benchmarks of a data set apart."""
+    return definition.dataset_name or definition.split or "default"
+
+
+def _as_written(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries in the file's shape, by huggingface_hub itself where a version that knows it is installed."""
+    try:
+        from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+    except ImportError:
+        return [_by_hand(entry) for entry in entries]
+    shaped: list[dict[str, Any]] = eval_result_entries_to_yaml([EvalResultEntry(**entry) for entry in entries])
+    return shaped
+
+
+def _by_hand(entry: dict[str, Any]) -> dict[str, Any]:
+    dataset = {"id": entry["dataset_id"], "task_id": entry["task_id"]}
+    if entry["dataset_revision"]:
+        dataset["revision"] = entry["dataset_revision"]
+    return {"dataset": dataset, "value": entry["value"], "date": entry["date"], "notes": entry["notes"]}

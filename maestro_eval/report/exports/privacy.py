@@ -1,0 +1,127 @@
+"""What leaves the machine in something to be published: no keys, no local paths, no user names, no private prompt.
+
+Scores and answers are what a publication is for; where the files lay, who ran it and with which key are not. Texts
+that came with the run (errors, the ``--policy`` argument, data paths) pass through ``Scrubber`` on their way out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, structs
+
+from maestro_eval.tasks import LMMS
+from maestro_eval.types import RunManifest, TaskRecord
+
+REMOVED = "[removed]"
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+# Shorter values ("1", "true") are switches, and are found in any text.
+_SHORTEST_SECRET = 8
+_SECRET_SHAPE = re.compile(r"\b(?:sk|hf|ghp|gho|xox[abp])[-_][A-Za-z0-9_-]{16,}|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}")
+_ADDRESS_OR_PATH = re.compile(
+    r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s'\"<>]*)"
+    r"|(?P<before>^|[\s'\"=(\[:,@])(?P<path>~?/[^\s'\"<>:,;()\[\]]+)"
+)
+_HOME = re.compile(r"^(?:/home/[^/]+|/root|/Users/[^/]+|~)(?=/|$)")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+# Of a run's settings, those that say nothing of this machine's files, keys and addresses.
+_PUBLIC_SETTINGS = frozenset({"executor", "workers", "gpus_per_worker", "concurrency", "sandbox"})
+
+
+class Scrubber(Struct, frozen=True):
+    """Takes out of texts what is nobody's business. ``secrets`` are values that must not be anywhere."""
+
+    secrets: tuple[str, ...] = ()
+    home: str = ""
+
+    @classmethod
+    def of_environment(cls, environment: Mapping[str, str] | None = None) -> Scrubber:
+        """One that knows the values of this environment's keys and the user's home."""
+        given = os.environ if environment is None else environment
+        secrets = {
+            value
+            for name, value in given.items()
+            if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET and not Path(value).is_absolute()
+        }
+        # The longest first: one key may begin with another.
+        return cls(tuple(sorted(secrets, key=lambda value: (-len(value), value))), given.get("HOME", "").rstrip("/"))
+
+    def answer(self, text: str) -> str:
+        """A model's own words: only keys and the user's home are taken out, the rest is what was judged."""
+        for secret in self.secrets:
+            text = text.replace(secret, REMOVED)
+        text = _SECRET_SHAPE.sub(REMOVED, text)
+        return text.replace(self.home, "~") if self.home.count("/") > 1 or self.home == "/root" else text
+
+    def text(self, text: str) -> str:
+        """A text of the run's own: of a path its last part is left, of an address its host and path."""
+        return self.answer(_ADDRESS_OR_PATH.sub(_shortened, text))
+
+    def value(self, value: Any) -> Any:
+        """Every text inside ``value``, as ``text`` leaves it."""
+        match value:
+            case str():
+                return self.text(value)
+            case Mapping():
+                return {self.text(str(name)): self.value(each) for name, each in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self.value(each) for each in value]
+            case _:
+                return value
+
+
+def public_manifest(manifest: RunManifest, scrubber: Scrubber) -> RunManifest:
+    """The provenance as it may be published: the system prompt by its hash alone, data and registry without paths."""
+    text = scrubber.text
+    registry = manifest.registry
+    return structs.replace(
+        manifest,
+        system=text(manifest.system),
+        policy=text(manifest.policy),
+        policy_model=text(manifest.policy_model),
+        registry=structs.replace(
+            registry,
+            name=text(registry.name),
+            path=Path(registry.path).name,
+            experts={name: text(model) for name, model in registry.experts.items()},
+            services={name: text(model) for name, model in registry.services.items()},
+        ),
+        # A prompt may be one that its user may not pass on; what it was is told by its hash.
+        prompt=structs.replace(manifest.prompt, text=""),
+        regime=structs.replace(manifest.regime, tokenizer=text(manifest.regime.tokenizer)),
+        tasks=tuple(structs.replace(task, data=data_source(task)) for task in manifest.tasks),
+        versions=scrubber.value(manifest.versions),
+        hardware=scrubber.value(manifest.hardware),
+        settings=scrubber.value({name: value for name, value in manifest.settings.items() if name in _PUBLIC_SETTINGS}),
+        accepted=tuple(
+            structs.replace(change, was=text(change.was), now=text(change.now)) for change in manifest.accepted
+        ),
+    )
+
+
+def data_source(task: TaskRecord) -> str:
+    """Where a task's data came from, without a path: a hub's id as it is, everything else ``local``."""
+    if task.data.startswith(LMMS) or (_HUB_ID.fullmatch(task.data) and not Path(task.data).exists()):
+        return task.data
+    return f"hub, revision {task.revision}" if task.revision else "local"
+
+
+def _shortened(found: re.Match[str]) -> str:
+    if scheme := found["scheme"]:
+        if scheme.lower() == "file://":
+            return _last_part(found["rest"])
+        address = found["rest"].split("?", 1)[0].split("#", 1)
+        host_and_path = address[0].rsplit("@", 1)[-1]
+        # "#" names the model behind an endpoint in a --policy argument.
+        return scheme + "#".join([host_and_path, *address[1:]])
+    return found["before"] + _last_part(found["path"])
+
+
+def _last_part(path: str) -> str:
+    kept = _HOME.sub("", path).rstrip("/")
+    return f"…/{kept.rsplit('/', 1)[-1]}" if kept else "…"

@@ -1,0 +1,147 @@
+"""What every export reads: a run, its verdicts under one protocol, and the numbers that its table shows.
+
+Rows are streamed, in key order, from the journal and the scores side by side; every planned rollout has one, those
+that never ran too, so that nothing is lost without a word. Aggregate numbers come from ``analysis.compare`` alone:
+an export says what the table says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+
+from msgspec import Struct
+
+from maestro_eval.analysis import Comparison, SystemResult, compare, selection_text
+from maestro_eval.analysis.measured import measure
+from maestro_eval.journal import Journal, JournalCounts
+from maestro_eval.report.exports.uncertainty import standard_errors
+from maestro_eval.scoring import RunScores, score_run
+from maestro_eval.types import (
+    Answered,
+    Rollout,
+    RolloutKey,
+    RunManifest,
+    Sample,
+    Score,
+    Selection,
+    TaskRecord,
+    Usage,
+    UserError,
+)
+
+SECONDS_TO_US = 1_000_000
+
+
+class Row(Struct, frozen=True):
+    """A planned rollout: its verdict, and the record and the sample where it ran."""
+
+    score: Score
+    rollout: Rollout | None
+    sample: Sample | None
+
+    @property
+    def answer(self) -> str | None:
+        """The policy's answer, ``None`` where it gave none."""
+        if self.rollout is None or not isinstance(self.rollout.outcome, Answered):
+            return None
+        return self.rollout.outcome.text
+
+
+class Source(Struct, frozen=True):
+    """A run to be exported. ``errors`` are the standard errors of its tasks' accuracies, by task."""
+
+    folder: Path
+    scores: RunScores
+    comparison: Comparison
+    counts: JournalCounts
+    errors: dict[str, float]
+
+    @property
+    def manifest(self) -> RunManifest:
+        return self.scores.manifest
+
+    @property
+    def protocol(self) -> str:
+        return self.scores.protocol
+
+    @property
+    def result(self) -> SystemResult:
+        """The system's numbers as in the table."""
+        return self.comparison.systems[0]
+
+    @property
+    def tasks(self) -> list[TaskRecord]:
+        """The tasks that have scores."""
+        return [task for task in self.manifest.tasks if task.name in self.result.tasks]
+
+    @property
+    def started(self) -> datetime:
+        return datetime.fromtimestamp(self.manifest.created_at, UTC)
+
+    @property
+    def accuracies(self) -> dict[str, float]:
+        """The accuracy of each task, failures counted as wrong."""
+        return {name: task.accuracy.value for name, task in self.result.tasks.items()}
+
+    def rows(self, task: str | None = None) -> Iterator[Row]:
+        """Every planned rollout, of ``task`` alone where that is given, in key order."""
+        with Journal.open(self.folder, read_only=True) as journal:
+            recorded = iter(journal.rollouts(task))
+            waiting = next(recorded, None)
+            for score in self.scores.scores:
+                if task is not None and score.task != task:
+                    continue
+                if waiting is not None and waiting[0].key == _key(score):
+                    yield Row(score, *waiting)
+                    waiting = next(recorded, None)
+                else:
+                    yield Row(score, None, None)
+            if waiting is not None:
+                raise ValueError(f"no score for {waiting[0].key}: the scores are of another run")
+
+    def samples(self, task: str) -> Iterator[list[Row]]:
+        """The rows of each sample of ``task``, all its repeats together."""
+        for _, group in groupby(self.rows(task), key=lambda row: row.score.sample_id):
+            yield list(group)
+
+
+def open_source(folder: Path, protocol: str) -> Source:
+    """Score a run folder and arrange it for export. UserError where it is none, or holds no planned rollout."""
+    with Journal.open(folder, read_only=True) as journal:
+        counts = journal.counts()
+    if not counts.planned:
+        raise UserError(f"{folder}: the run has no planned rollouts; there is nothing to export")
+    scores = score_run(folder, protocol)
+    return Source(folder, scores, compare([scores]), counts, standard_errors(measure(scores)))
+
+
+def shortcomings(manifest: RunManifest, scored: int, unscored: int) -> tuple[str, ...]:
+    """Why numbers are not those of the whole benchmarks, in one line each; none where they are."""
+    found = []
+    if unscored:
+        found.append(f"{unscored} of {scored + unscored} rollouts failed, never ran or could not be judged")
+    if manifest.selection != Selection():
+        found.append(f"a part of each benchmark: {selection_text(manifest.selection)}")
+    if manifest.accepted:
+        found.append(f"changed on the way: {', '.join(change.field for change in manifest.accepted)}")
+    return tuple(found)
+
+
+def policy_usage(rollout: Rollout) -> Usage:
+    """The tokens of the policy's own turns."""
+    return Usage(
+        sum(turn.usage.prompt_tokens for turn in rollout.turns),
+        sum(turn.usage.completion_tokens for turn in rollout.turns),
+    )
+
+
+def iso_time(seconds: float) -> str:
+    """Unix seconds as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _key(score: Score) -> RolloutKey:
+    return RolloutKey(score.task, score.sample_id, score.repeat)

@@ -1,0 +1,166 @@
+"""The folder that a leaderboard takes: results, samples, manifest, model card, checksums, and a word on each.
+
+It is made beside its place and moved there whole. A run of which something is missing is refused unless its user says
+otherwise, and then the submission says so. Nothing local leaves with it: see ``privacy``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import structs
+
+from maestro_eval.files import write_atomic
+from maestro_eval.report.exports.card import model_card, readme
+from maestro_eval.report.exports.options import Options
+from maestro_eval.report.exports.privacy import Scrubber, public_manifest
+from maestro_eval.report.exports.source import Row, Source, policy_usage, shortcomings
+from maestro_eval.report.exports.submitted import (
+    CARD,
+    MANIFEST,
+    README,
+    RESULTS,
+    SUMS,
+    Gold,
+    SubmittedRow,
+    results_of,
+    samples_name,
+)
+from maestro_eval.report.exports.writing import sha256_of, write_json, write_lines
+from maestro_eval.scoring.score import transcript
+from maestro_eval.text import missing_service
+from maestro_eval.types import Exhausted, Failed, Rollout, Sample, TaskRecord, UserError
+
+NOT_JUDGED_AGAIN = frozenset({"python_tests", "python", "lmms"})
+"""Rules that run code or need another harness: a verifier does neither unasked."""
+
+
+def export(source: Source, out: Path, options: Options) -> list[Path]:
+    """Write the folder ``out``, which must not hold anything yet. UserError for an incomplete run."""
+    _refuse_incomplete(source, options)
+    _refuse_filled(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+    try:
+        names = _fill(stage, source, options)
+        # mkdtemp makes folders private; a submission is read by others.
+        stage.chmod(0o755)
+        os.replace(stage, out)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return [out / name for name in names]
+
+
+def _fill(folder: Path, source: Source, options: Options) -> list[str]:
+    manifest = public_manifest(source.manifest, options.scrubber)
+    names = [samples_name(task.name) for task in source.tasks]
+    for task, name in zip(source.tasks, names, strict=True):
+        write_lines(folder / name, _rows(source, task, options))
+    # From the files just written: what a verifier will read is what the numbers come from.
+    results = results_of(folder, manifest, source.protocol)
+    found = {name: numbers.accuracy.value for name, numbers in results.tasks.items()}
+    if found != source.accuracies:
+        raise AssertionError(f"the samples written do not give the run's accuracies: {found}, {source.accuracies}")
+    write_json(folder / MANIFEST, manifest)
+    write_json(folder / RESULTS, results)
+    write_atomic(folder / CARD, model_card(manifest, results))
+    write_atomic(folder / README, readme(manifest, results))
+    listed = sorted([*names, MANIFEST, RESULTS, CARD, README])
+    write_atomic(folder / SUMS, "".join(f"{sha256_of(folder / name)}  {name}\n" for name in listed))
+    return [*listed, SUMS]
+
+
+def _rows(source: Source, task: TaskRecord, options: Options) -> Iterator[SubmittedRow]:
+    for row in source.rows(task.name):
+        yield _row(row, task, source.protocol, options)
+
+
+def _row(row: Row, task: TaskRecord, protocol: str, options: Options) -> SubmittedRow:
+    score, scrubber = row.score, options.scrubber
+    judged = SubmittedRow(
+        task=score.task,
+        sample_id=score.sample_id,
+        repeat=score.repeat,
+        content_hash=score.content_hash,
+        outcome="never ran",
+        value=score.value,
+        extracted=scrubber.answer(score.extracted),
+        note=scrubber.text(score.note),
+        category=score.category,
+        stratum=score.stratum,
+        cluster=score.cluster,
+        others=score.others,
+    )
+    rollout = row.rollout
+    if rollout is None:
+        return judged
+    calls = [call for turn in rollout.turns for call in turn.calls]
+    usage = policy_usage(rollout)
+    outcome = rollout.outcome
+    failed = isinstance(outcome, Failed)
+    return structs.replace(
+        judged,
+        outcome="failed" if failed else "exhausted" if isinstance(outcome, Exhausted) else "answered",
+        answer=None if row.answer is None else scrubber.answer(row.answer),
+        limit=outcome.limit if isinstance(outcome, Exhausted) else None,
+        cause=outcome.cause if isinstance(outcome, Failed) else None,
+        turns=len(rollout.turns),
+        searches=_searches(rollout),
+        calls=len(calls),
+        cached_calls=sum(call.cached for call in calls),
+        missing=_missing(rollout),
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        elapsed_s=round(rollout.timing.elapsed_s, 3),
+        gold=_gold(row.sample, rollout, task, protocol, scrubber) if options.with_targets else None,
+    )
+
+
+def _gold(sample: Sample | None, rollout: Rollout, task: TaskRecord, protocol: str, scrubber: Scrubber) -> Gold | None:
+    if sample is None or judged_by(task, protocol) in NOT_JUDGED_AGAIN:
+        return None
+    # Only the released rules read more than the answer.
+    words = scrubber.answer(transcript(rollout)) if protocol == "paper" and task.paper else ""
+    return Gold(sample.question, sample.targets, sample.choices, sample.fields, words)
+
+
+def judged_by(task: TaskRecord, protocol: str) -> str:
+    """The rule that judges a task under a protocol."""
+    return task.paper if protocol == "paper" and task.paper else task.metric
+
+
+def _searches(rollout: Rollout) -> tuple[str, ...]:
+    found = [turn.resolution for turn in rollout.turns if turn.resolution is not None]
+    return tuple(f"{each.expert or '?'}@@{each.skill or '?'}" for each in found)
+
+
+def _missing(rollout: Rollout) -> dict[str, int]:
+    names = (missing_service(note) for turn in rollout.turns for note in turn.notes)
+    return dict(sorted(Counter(name for name in names if name).items()))
+
+
+def _refuse_incomplete(source: Source, options: Options) -> None:
+    unscored = sum(score.value is None for score in source.scores.scores)
+    reasons = shortcomings(source.manifest, source.counts.planned - unscored, unscored)
+    if reasons and not options.allow_incomplete:
+        raise UserError(
+            f"{source.folder}: not a whole run: {'; '.join(reasons)}; resume it, or submit it as it is with "
+            "--allow-incomplete, which the submission will say"
+        )
+
+
+def _refuse_filled(out: Path) -> None:
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UserError(f"{out}: not a folder; choose another --out")
+    if out.is_dir() and any(out.iterdir()):
+        raise UserError(f"{out}: holds something already; remove it, or choose another --out")

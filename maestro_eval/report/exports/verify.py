@@ -1,0 +1,316 @@
+"""``export --verify``: is a submission what it says? Every number is computed again from its samples.
+
+The folder comes from somebody else: links are not followed, paths that lead out of it are not read, and no code in it
+is run. What is wrong is told in one line each; the order is that in which a reader would stop trusting it: files,
+samples, verdicts, numbers, texts.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from maestro_eval.report.exports.card import model_card, readme
+from maestro_eval.report.exports.submission import NOT_JUDGED_AGAIN, judged_by
+from maestro_eval.report.exports.submitted import (
+    CARD,
+    LONGEST,
+    MANIFEST,
+    README,
+    RESULTS,
+    SCHEMA,
+    SUMS,
+    BadSamplesError,
+    Results,
+    SubmittedRow,
+    flatten,
+    read_rows,
+    results_of,
+    samples_name,
+)
+from maestro_eval.report.exports.writing import sha256_of
+from maestro_eval.scoring import check_protocol, score_rollout
+from maestro_eval.types import (
+    Answered,
+    Exhausted,
+    MaestroError,
+    MalformedAction,
+    Outcome,
+    Rollout,
+    RolloutKey,
+    RunManifest,
+    Sample,
+    TaskRecord,
+    Turn,
+    UserError,
+)
+
+_Record = TypeVar("_Record", RunManifest, Results)
+
+_SUM_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[^\n]+)")
+# Platforms differ in the last digits of a sum; nothing that is shown does.
+_TOLERANCE = 1e-9
+_SHOWN = 60
+
+
+class Verified(Struct, frozen=True):
+    """What was checked, in numbers, and in one line each what is wrong."""
+
+    folder: Path
+    mismatches: tuple[str, ...]
+    files: int = 0
+    samples: int = 0
+    numbers: int = 0
+    judged_again: int = 0
+
+    @property
+    def summary(self) -> str:
+        """One line for a submission without a mismatch."""
+        again = f", {self.judged_again} verdicts judged again" if self.judged_again else ""
+        return (
+            f"{self.folder}: verified: {self.files} files, {self.samples} rollouts, {self.numbers} numbers computed "
+            f"again from them{again}"
+        )
+
+
+def verify(folder: Path) -> Verified:
+    """Check a submission. UserError where ``folder`` is no folder; everything else is told as a mismatch."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise UserError(f"{folder}: no such submission folder")
+    check = _Check(folder)
+    check.run()
+    return Verified(folder, tuple(check.mismatches), check.files, check.samples, check.numbers, check.judged_again)
+
+
+class _Check:
+    """One verification: what was found so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.mismatches: list[str] = []
+        self.files = self.samples = self.numbers = self.judged_again = 0
+
+    def run(self) -> None:
+        if not self._files():
+            return
+        manifest, results = self._read(MANIFEST, RunManifest), self._read(RESULTS, Results)
+        if manifest is None or results is None or not self._agree(manifest, results):
+            return
+        if not self._samples(manifest, results.protocol):
+            return
+        try:
+            computed = results_of(self.folder, manifest, results.protocol)
+        except (BadSamplesError, MaestroError, ValueError) as error:
+            self._wrong(f"{RESULTS}: cannot be computed from the samples: {error}")
+            return
+        self._numbers(results, computed)
+        self._text(CARD, model_card(manifest, results))
+        self._text(README, readme(manifest, results))
+
+    def _wrong(self, line: str) -> None:
+        # Names in a submission are anybody's: nothing of them may act in a terminal.
+        self.mismatches.append("".join(c if c.isprintable() else "�" for c in line))
+
+    def _files(self) -> bool:
+        """Whether what is there is what the checksums list; only then is anything in it worth reading."""
+        found = set()
+        for name, regular in _walk(self.folder):
+            if regular:
+                found.add(name)
+            else:
+                self._wrong(f"{name}: a link or special file; a submission holds plain files only")
+        if SUMS not in found:
+            self._wrong(f"{SUMS}: missing")
+            return False
+        listed = self._sums()
+        for name in sorted(found - set(listed) - {SUMS}):
+            self._wrong(f"{name}: not listed in {SUMS}")
+        for name, digest in listed.items():
+            if name not in found:
+                self._wrong(f"{name}: listed in {SUMS} but missing")
+                continue
+            self.files += 1
+            try:
+                actual = sha256_of(self.folder / name)
+            except OSError as error:
+                self._wrong(f"{name}: cannot be read ({error.strerror})")
+                continue
+            if actual != digest:
+                self._wrong(f"{name}: SHA-256 is {actual[:12]}…, {SUMS} says {digest[:12]}…")
+        for name in (MANIFEST, RESULTS, CARD, README):
+            if name not in found or name not in listed:
+                self._wrong(f"{name}: missing from the submission")
+        return {MANIFEST, RESULTS} <= found
+
+    def _sums(self) -> dict[str, str]:
+        listed: dict[str, str] = {}
+        text = self._bytes(SUMS)
+        for number, line in enumerate((text or b"").decode(errors="replace").splitlines(), 1):
+            entry = _SUM_LINE.fullmatch(line)
+            if entry is None:
+                self._wrong(f"{SUMS}, line {number}: not a checksum line")
+                continue
+            name = entry["name"]
+            if not _is_inside(name):
+                self._wrong(f"{SUMS}, line {number}: {name!r} leads out of the submission")
+            elif name in listed:
+                self._wrong(f"{SUMS}, line {number}: {name} is listed twice")
+            else:
+                listed[name] = entry["digest"]
+        return listed
+
+    def _bytes(self, name: str) -> bytes | None:
+        try:
+            handle = os.open(self.folder / name, os.O_RDONLY | os.O_NOFOLLOW)
+            with os.fdopen(handle, "rb") as file:
+                data = file.read(LONGEST + 1)
+        except OSError as error:
+            self._wrong(f"{name}: cannot be read ({error.strerror})")
+            return None
+        if len(data) > LONGEST:
+            self._wrong(f"{name}: larger than {LONGEST} bytes")
+            return None
+        return data
+
+    def _read(self, name: str, kind: type[_Record]) -> _Record | None:
+        data = self._bytes(name)
+        if data is None:
+            return None
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._wrong(f"{name}: not what it should be ({error})")
+            return None
+
+    def _agree(self, manifest: RunManifest, results: Results) -> bool:
+        before = len(self.mismatches)
+        if results.schema != SCHEMA:
+            self._wrong(f"{RESULTS}: schema {results.schema}, this maestro-eval knows {SCHEMA}")
+        if results.system != manifest.system:
+            self._wrong(f"{RESULTS}: system is {results.system!r}, {MANIFEST} says {manifest.system!r}")
+        try:
+            check_protocol(results.protocol)
+        except UserError:
+            self._wrong(f"{RESULTS}: unknown protocol {results.protocol!r}")
+        names = [task.name for task in manifest.tasks]
+        if len(set(names)) < len(names):
+            self._wrong(f"{MANIFEST}: a task is there twice")
+        return len(self.mismatches) == before
+
+    def _samples(self, manifest: RunManifest, protocol: str) -> bool:
+        """Whether every planned rollout is there once; then whether each verdict fits its answer."""
+        before = len(self.mismatches)
+        wanted = {samples_name(task.name) for task in manifest.tasks if task.planned}
+        for name, _ in _walk(self.folder):
+            if name.startswith("samples/") and name not in wanted:
+                self._wrong(f"{name}: of no task in {MANIFEST}")
+        for task in manifest.tasks:
+            if not task.planned:
+                continue
+            count = 0
+            hashes: dict[str, str] = {}
+            try:
+                for row in read_rows(self.folder, task.name):
+                    count += 1
+                    self._row(row, task, manifest, protocol, hashes)
+            except BadSamplesError as error:
+                self._wrong(str(error))
+                continue
+            self.samples += count
+            planned = task.planned * manifest.repeats
+            if count != planned:
+                self._wrong(f"{samples_name(task.name)}: {count} rollouts, {MANIFEST} plans {planned}")
+        return len(self.mismatches) == before
+
+    def _row(
+        self, row: SubmittedRow, task: TaskRecord, manifest: RunManifest, protocol: str, hashes: dict[str, str]
+    ) -> None:
+        where = f"{samples_name(task.name)}: sample {row.sample_id!r}, repeat {row.repeat}"
+        if row.repeat >= manifest.repeats:
+            self._wrong(f"{where}: the run has {manifest.repeats} repeats, counted from 0")
+        if row.content_hash and hashes.setdefault(row.sample_id, row.content_hash) != row.content_hash:
+            self._wrong(f"{where}: content_hash differs from that of another repeat")
+        if (row.answer is not None) != (row.outcome == "answered"):
+            self._wrong(f"{where}: outcome {row.outcome!r} does not fit its answer")
+        if row.value is not None and row.outcome in ("failed", "never ran"):
+            self._wrong(f"{where}: has value {row.value:g}, but the rollout {row.outcome}")
+        if row.value is None and row.outcome in ("answered", "exhausted") and not row.note:
+            self._wrong(f"{where}: {row.outcome}, but has neither a value nor a reason for that")
+        if row.content_hash == "" and row.value is not None:
+            self._wrong(f"{where}: judged, but without a content_hash")
+        if any(not math.isfinite(number) for number in row.others.values()):
+            self._wrong(f"{where}: a further measure is no number")
+        if row.gold is not None and row.value is not None and judged_by(task, protocol) not in NOT_JUDGED_AGAIN:
+            self._judge(row, task, protocol, where)
+
+    def _judge(self, row: SubmittedRow, task: TaskRecord, protocol: str, where: str) -> None:
+        gold = row.gold
+        assert gold is not None
+        sample = Sample(row.task, row.sample_id, gold.question, gold.targets, gold.choices, fields=gold.fields)
+        outcome: Outcome = Exhausted(row.limit or "turns") if row.answer is None else Answered(row.answer)
+        turns = (Turn(gold.transcript, MalformedAction("as submitted")),)
+        key = RolloutKey(row.task, row.sample_id, row.repeat)
+        rollout = Rollout(key, outcome, turns, user_prompt="", content_hash=row.content_hash, seed=0)
+        try:
+            score = score_rollout(sample, rollout, task, protocol)
+        except (MaestroError, ValueError, ArithmeticError, LookupError) as error:
+            self._wrong(f"{where}: cannot be judged again ({error})")
+            return
+        self.judged_again += 1
+        if score.value is None or not math.isclose(score.value, row.value or 0.0, abs_tol=_TOLERANCE):
+            self._wrong(f"{where}: value is {row.value}, judging its answer again gives {score.value}")
+        elif score.extracted != row.extracted:
+            self._wrong(f"{where}: extracted is {_cut(row.extracted)}, judging again gives {_cut(score.extracted)}")
+
+    def _numbers(self, written: Results, computed: Results) -> None:
+        found = dict(flatten(msgspec.to_builtins(written)))
+        expected = dict(flatten(msgspec.to_builtins(computed)))
+        for path in sorted(found.keys() | expected.keys()):
+            self.numbers += isinstance(expected.get(path), (int, float))
+            if path not in expected:
+                self._wrong(f"{RESULTS}: {path} does not follow from the samples")
+            elif path not in found:
+                self._wrong(f"{RESULTS}: {path} is missing; the samples give {_cut(expected[path])}")
+            elif not _same(found[path], expected[path]):
+                self._wrong(f"{RESULTS}: {path} is {_cut(found[path])}, the samples give {_cut(expected[path])}")
+
+    def _text(self, name: str, expected: str) -> None:
+        data = self._bytes(name)
+        if data is not None and data != expected.encode():
+            self._wrong(f"{name}: is not the text that {MANIFEST} and {RESULTS} give")
+
+
+def _walk(folder: Path, below: str = "") -> Iterator[tuple[str, bool]]:
+    """Every entry that is no folder, by its path within ``folder``, and whether it is a plain file."""
+    with os.scandir(folder / below) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            name = f"{below}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(folder, f"{name}/")
+            else:
+                yield name, entry.is_file(follow_symlinks=False)
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    plain = "\\" not in name and "\0" not in name and name == path.as_posix()
+    return plain and not path.is_absolute() and ".." not in path.parts
+
+
+def _same(found: Any, expected: Any) -> bool:
+    numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (found, expected))
+    if numbers:
+        return math.isclose(found, expected, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+    return bool(found == expected and type(found) is type(expected))
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
