@@ -6,9 +6,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-from unit.report.report_comparisons import HOSTILE, detailed, hostile, quickstart
+from msgspec.structs import replace
+from unit.report.report_comparisons import HOSTILE, detailed, hostile, quickstart, reported
 
-from maestro_eval.analysis import Comparison
+from maestro_eval.analysis import Comparison, PValue
 from maestro_eval.report import results_schema, write_results
 
 
@@ -26,16 +27,47 @@ def test_the_file_keeps_to_its_schema(tmp_path: Path, make: Any) -> None:
 
 def test_the_fields_are_exactly_those_promised(tmp_path: Path) -> None:
     document = written(tmp_path, quickstart())
-    assert list(document) == ["schema", "systems", "contrasts"]
+    assert list(document) == ["schema", "systems", "contrasts", "notes", "adjust", "family", "ranks"]
     assert document["schema"] == 1
     system = document["systems"][0]
     assert list(system) == ["name", "policy", "registry", "run", "tasks", "means"]
     task = system["tasks"]["maestro_mini_chartqa"]
-    assert list(task) == ["value", "low", "high", "n", "n_failed", "metric", "protocol"]
+    assert list(task) == ["value", "low", "high", "n", "n_failed", "metric", "protocol", "method"]
     assert list(system["means"]) == ["mini_main", "mini_ood"]
-    assert list(system["means"]["mini_ood"]) == ["value", "low", "high"]
+    assert list(system["means"]["mini_ood"]) == ["value", "low", "high", "n", "n_failed", "method"]
     contrast = document["contrasts"][0]
-    assert list(contrast) == ["system", "baseline", "scope", "delta", "low", "high", "n_paired", "method"]
+    assert list(contrast)[:8] == ["system", "baseline", "scope", "delta", "low", "high", "n_paired", "method"]
+    assert list(contrast)[8:] == ["n_failed", "verdict", "p", "p_adjusted", "p_method", "detectable"]
+    assert document["ranks"]["mini_ood"]["random"] == {"rank": 3, "low": 3, "high": 3, "tie_group": 3}
+
+
+def test_what_failed_is_there_left_out_and_right(tmp_path: Path) -> None:
+    document = written(tmp_path, quickstart(failures=2))
+    system = document["systems"][1]
+    for entry in (system["tasks"]["maestro_mini_vlmsareblind"], system["means"]["mini_ood"]):
+        assert entry["n_failed"] == 2
+        assert entry["value"] < entry["completed"]["value"] < entry["failures_right"]
+    assert "completed" not in document["systems"][0]["means"]["mini_ood"]
+    concerned = [entry for entry in document["contrasts"] if entry["n_failed"]]
+    assert concerned
+    assert all(set(entry["completed"]) == {"value", "low", "high"} for entry in concerned)
+
+
+def test_reported_numbers_and_what_was_held_against_them_are_there(tmp_path: Path) -> None:
+    document = written(tmp_path, reported())
+    jsonschema.Draft202012Validator(results_schema()).validate(document)
+    (reference,) = document["references"]
+    assert reference["values"]["main"] == {"value": 0.705, "mark": "P", "n": None}
+    (entry,) = document["reported"]
+    assert (entry["system"], entry["reference"], entry["scope"], entry["value"]) == ("a", "s1", "main", 0.705)
+    assert entry["delta"] == pytest.approx(document["systems"][0]["means"]["main"]["value"] - 0.705, abs=1e-6)
+
+
+def test_a_small_p_value_is_not_rounded_away(tmp_path: Path) -> None:
+    comparison = quickstart()
+    first = replace(comparison.contrasts[0], p=PValue(1.23456e-9, "test"))
+    document = written(tmp_path, replace(comparison, contrasts=(first,)))
+    assert document["contrasts"][0]["p"] == 1.235e-9
 
 
 def test_a_run_folder_is_named_from_where_the_file_lies(tmp_path: Path) -> None:
@@ -64,11 +96,11 @@ def test_the_file_is_rewritten_whole(tmp_path: Path) -> None:
 def test_what_is_known_beside_an_accuracy_stands_with_its_task(tmp_path: Path) -> None:
     comparison = detailed("a")
     task = written(tmp_path, comparison)["systems"][0]["tasks"]["maestro_slake"]
-    assert list(task)[7:] == ["categories", "others", "repeats"]
+    assert list(task)[8:][:3] == ["categories", "others", "repeats"]
     assert list(task["categories"]) == ["augmented", "human", "third"]
     assert list(task["categories"]["human"]) == ["value", "low", "high", "n", "n_failed"]
     assert list(task["others"]["token_recall"]) == ["value", "low", "high", "n", "method"]
-    assert list(task["repeats"]) == ["k", "avg", "pass_at", "majority"]
+    assert list(task["repeats"]) == ["k", "avg", "pass_at", "majority", "rerun_sd"]
     assert list(task["repeats"]["pass_at"]) == ["1", "2", "4"]
     assert task["repeats"]["avg"]["value"] == task["value"] == task["repeats"]["pass_at"]["1"]["value"]
     assert list(task["repeats"]["majority"]) == ["value", "low", "high"]
