@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -77,6 +78,7 @@ class RolloutWorker:
         self._system = Message("system", (TextPart(spec.system),))
         self._specs = {task.name: task for task in spec.tasks}
         self._tasks: dict[str, Task] = {}
+        self._opening = threading.Lock()
         self._readers = Readers()
 
     @classmethod
@@ -169,9 +171,10 @@ class RolloutWorker:
         return Finished(rollout, sample)
 
     def _task(self, name: str) -> Task:
-        # Two threads may open the same task at first; both get an equal one and the last is kept.
-        if name not in self._tasks:
-            self._tasks[name] = open_task(self._specs[name])
+        # One thread opens a task and the others wait: reading a large task many times over costs memory and time.
+        with self._opening:
+            if name not in self._tasks:
+                self._tasks[name] = open_task(self._specs[name])
         return self._tasks[name]
 
 
