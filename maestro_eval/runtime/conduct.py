@@ -89,12 +89,15 @@ def conduct(
 
     async def drive() -> Conducted:
         stop = asyncio.Event()
-        look = _Look(board, StallGuard(after_s), watchdog, watcher, stop, journal.folder)
         with interruptible(stop):
+            running = asyncio.create_task(executor.run(keys, factory, commit, stop=stop))
+            look = _Look(board, StallGuard(after_s), watchdog, watcher, stop, running, journal.folder)
             async with look.going_on():
-                await executor.run(keys, factory, commit, stop=stop)
+                await asyncio.wait({running})
             watchdog.closing()
-        return Conducted(stop.is_set(), look.stalled)
+        if not (look.stalled and running.cancelled()):
+            running.result()
+        return Conducted(stop.is_set() or bool(look.stalled), look.stalled)
 
     watcher.begin(manifest, board.read)
     try:
@@ -114,6 +117,7 @@ class _Look:
         watchdog: Watchdog,
         watcher: Watcher,
         stop: asyncio.Event,
+        running: asyncio.Task[None],
         folder: Path,
     ) -> None:
         self._board = board
@@ -121,6 +125,7 @@ class _Look:
         self._watchdog = watchdog
         self._watcher = watcher
         self._stop = stop
+        self._running = running
         self._folder = folder
         self._warned = False
         self.stalled = ""
@@ -134,22 +139,22 @@ class _Look:
             task.cancel()
             await asyncio.wait({task})
             self._board.publish(stopping=True)
-        if not task.cancelled():
-            task.result()
+            if not task.cancelled():
+                task.result()
 
     async def _go_on(self) -> None:
         while True:
             state = self._board.publish(stopping=self._stop.is_set())
             self._watchdog.beat()
             # Once it is to stop, the executor's grace time bounds it.
-            stall = None if state.stopping else self._guard.check(state)
+            stall = None if state.stopping or self.stalled else self._guard.check(state)
             if stall is None:
                 self._warned = False
             elif stall.over:
                 self._give_up(stall)
             elif not self._warned:
                 self._warned = True
-                self._watcher.warn(f"{describe(stall)}; the run is ended in another {stall.quiet_s:.0f} s like these")
+                self._watcher.warn(f"{describe(stall)}; if that lasts as long again, the run is ended")
             await asyncio.sleep(_LOOK_S)
 
     def _give_up(self, stall: Stall) -> None:
@@ -166,4 +171,5 @@ class _Look:
             f"for it: --regime-set rollout_deadline_s=…, or --stall-after), then `maestro-eval resume {self._folder}` "
             f"goes on; {where}"
         )
-        self._stop.set()
+        # What has hung for so long gets no grace time.
+        self._running.cancel()

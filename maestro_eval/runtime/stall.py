@@ -37,7 +37,7 @@ from maestro_eval.types import Regime
 _SLACK_S = 60.0
 _SHOWN = 5
 _NAME = 60
-# A worker that has not been heard of for so long is worth a word.
+# A worker that has not been heard of for so long is worth a word; where the bound is shorter, for half of that.
 _SILENT_S = 15.0
 # What a run may take for its end once its last rollout is over: workers and Ray are closed.
 CLOSING_S = 180.0
@@ -115,7 +115,7 @@ def describe(stall: Stall) -> str:
     more = f" and {len(out) - _SHOWN} more" if len(out) > _SHOWN else ""
     noun = "rollout is" if len(out) == 1 else "rollouts are"
     parts = [f"nothing was committed for {_span(stall.quiet_s)} and {len(out)} {noun} in flight: {named}{more}"]
-    parts += [part for worker in state.executor.workers if (part := _silence(worker))]
+    parts += [part for worker in state.executor.workers if (part := _silence(worker, stall.quiet_s))]
     busy = [endpoint for endpoint in state.endpoints if endpoint.places.in_flight + endpoint.places.queued]
     parts += [_load(endpoint) for endpoint in busy]
     if not busy:
@@ -123,10 +123,10 @@ def describe(stall: Stall) -> str:
     return "; ".join(parts)
 
 
-def _silence(worker: WorkerState) -> str:
+def _silence(worker: WorkerState, quiet_s: float) -> str:
     if worker.starting:
         return f"worker {worker.name} is still starting"
-    if worker.silent_s < _SILENT_S:
+    if worker.silent_s < min(_SILENT_S, quiet_s / 2):
         return ""
     return (
         f"worker {worker.name} has not answered for {_span(worker.silent_s)} (its event loop is blocked, or its "

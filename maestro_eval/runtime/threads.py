@@ -26,7 +26,7 @@ _READERS = 8
 _POOL = 32
 _PATIENCE_S = 5.0
 
-_left_behind: list[str] = []
+_given_up: list[threading.Thread] = []
 
 
 class Readers:
@@ -76,17 +76,19 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
 
 def left_behind() -> list[str]:
     """The names of threads that a loop's end did not wait for: the interpreter's own end would, for ever."""
-    return list(_left_behind)
+    return [thread.name for thread in _given_up if thread.is_alive()]
 
 
 class _Pool(ThreadPoolExecutor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         super().shutdown(wait=False, cancel_futures=True)
-        deadline = time.monotonic() + (_PATIENCE_S if wait else 0.0)
+        if not wait:
+            return
+        deadline = time.monotonic() + _PATIENCE_S
         for thread in list(self._threads):
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
-                _left_behind.append(thread.name)
+                _given_up.append(thread)
 
 
 def _carried(error: BaseException) -> BaseException:

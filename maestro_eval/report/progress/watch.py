@@ -66,7 +66,6 @@ class _Shown(Watcher):
     def __init__(self, view: _View, protocol: str, metrics_port: int | None) -> None:
         self._view = view
         self._protocol = check_protocol(protocol)
-        self._quiet = isinstance(view, _Silence)
         self._lock = threading.Lock()
         self._ticker: _Ticker | None = None
         self._server = None if metrics_port is None else MetricsServer(metrics_port, self._facts)
@@ -75,7 +74,7 @@ class _Shown(Watcher):
             view.say(f"metrics  {self._server.url}")
 
     def step(self, what: str) -> None:
-        if not self._quiet:
+        if self._view.every_s is not None:
             self._view.say(f"{what} …")
 
     def begin(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:

@@ -1,0 +1,55 @@
+"""States of runs and finished rollouts, for what reads them."""
+
+from __future__ import annotations
+
+from maestro_eval.experts.limiter import Places
+from maestro_eval.journal import Finished
+from maestro_eval.runtime.leases import Out
+from maestro_eval.runtime.live import EndpointState, ExecutorState, LiveState, TaskState, WorkerState
+from maestro_eval.types import Answered, Outcome, Rollout, RolloutKey, Sample, Turn, Usage
+
+URL = "http://127.0.0.1:9/v1"
+
+
+def out(sample: str = "7", worker: str = "local", since: float = 0.0, task: str = "chart") -> Out:
+    return Out(RolloutKey(task, sample), worker, since)
+
+
+def live(
+    at: float = 100.0,
+    *,
+    ended: int = 10,
+    planned: int = 40,
+    failed: int = 0,
+    moved: float | None = None,
+    flying: tuple[Out, ...] = (),
+    places: Places | None = None,
+    workers: tuple[WorkerState, ...] = (),
+    losses: int = 0,
+    tokens: Usage = Usage(),  # noqa: B008  frozen
+    name: str = "there",
+    task: str = "chart",
+    stopping: bool = False,
+) -> LiveState:
+    """A run of one task that began at 0, ``at`` seconds."""
+    return LiveState(
+        at=at,
+        begun=0.0,
+        moved=at if moved is None else moved,
+        tasks={task: TaskState(planned, 0, ended - failed, 0, failed)},
+        tokens=tokens,
+        executor=ExecutorState(planned - ended - len(flying), flying, losses, workers),
+        endpoints=() if places is None else (EndpointState(name, URL, places),),
+        stopping=stopping,
+    )
+
+
+def finished(
+    sample: str = "1",
+    outcome: Outcome = Answered("4"),  # noqa: B008  frozen
+    turns: tuple[Turn, ...] = (),
+    task: str = "chart",
+    target: str = "4",
+) -> Finished:
+    rollout = Rollout(RolloutKey(task, sample), outcome, turns, "How many?", "hash", seed=0)
+    return Finished(rollout, Sample(task, sample, "How many?", (target,), content_hash="hash"))
