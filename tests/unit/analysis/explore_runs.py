@@ -1,0 +1,41 @@
+"""Explore runs as the analysis sees them: scores by arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+from unit.analysis.analysis_runs import run_scores, scores_of
+
+from maestro_eval.scoring import RunScores
+from maestro_eval.types import Arm, RegistryRecord, TaskRecord
+
+EXPERTS, SKILLS = ("a", "b"), ("S", "T")
+ARMS = (
+    *(Arm(f"fixed:{expert}@@{skill}") for expert in EXPERTS for skill in SKILLS),
+    *(Arm(f"direct:{expert}") for expert in EXPERTS),
+)
+
+
+def registry_record(experts: Sequence[str] = EXPERTS, skills: Sequence[str] = SKILLS, **changed: str) -> RegistryRecord:
+    """A registry whose entries are what their names say, but for those that are ``changed``."""
+    names = [*(f"experts.{name}" for name in experts), *(f"skills.{name}" for name in skills), "prompt.system"]
+    entries = {name: changed.get(name.partition(".")[2], f"content of {name}") for name in names}
+    return RegistryRecord(
+        "small", "small.yaml", f"hash of {entries}", dict.fromkeys(experts, "m"), skills=tuple(skills), entries=entries
+    )
+
+
+def explore_run(
+    tasks: Sequence[tuple[TaskRecord, Sequence[Sequence[float | None]]]],
+    arms: Sequence[Arm] = ARMS,
+    **fields: Sequence[str],
+) -> RunScores:
+    """``tasks`` with a list of values for each arm; ``fields`` (categories, hashes) as in ``scores_of``."""
+    listed = [
+        (task, [score for k, values in enumerate(by_arm) for score in scores_of(task, values, repeat=k, **fields)])
+        for task, by_arm in tasks
+    ]
+    run = run_scores("explore", listed)
+    manifest = replace(run.manifest, policy="explore", arms=tuple(arms), repeats=len(arms), registry=registry_record())
+    return replace(run, manifest=manifest)

@@ -1,0 +1,186 @@
+"""Oracles: the best of many, honestly valued."""
+
+import random
+from statistics import fmean
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from unit.analysis.analysis_runs import run_scores, scores_of, task_record
+from unit.analysis.explore_runs import ARMS, explore_run, registry_record
+
+from maestro_eval.analysis import compare
+from maestro_eval.analysis.explored import read_explored
+from maestro_eval.analysis.oracle import (
+    BEST_SINGLE,
+    ORACLE_PAIR,
+    ORACLE_SAMPLE,
+    RANDOM,
+    best_arm,
+    oracle_rows,
+    selected,
+)
+from maestro_eval.types import Arm, UserError
+
+TASK = task_record("maestro_mini_a")
+values = st.lists(
+    st.lists(st.sampled_from([0.0, 1.0, 0.5, None]), min_size=6, max_size=6), min_size=1, max_size=12
+).map(lambda rows: [list(column) for column in zip(*rows, strict=True)])
+
+
+def rows_of(run, **kwargs):
+    """By row its values, ``None`` where a sample of it failed."""
+    return {row.manifest.system: [s.value for s in row.scores] for row in oracle_rows(read_explored(run), **kwargs)}
+
+
+def test_the_sample_oracle_takes_the_best_pair_of_each_sample_and_no_single_model():
+    run = explore_run([(TASK, [[1, 0, 0], [0, 0.5, 0], [0, 0, 0], [0, 0, 0], [1, 1, 1], [1, 1, 1]])])
+    assert rows_of(run)[ORACLE_SAMPLE] == [1, 0.5, 0]
+
+
+def test_random_is_expected_to_score_the_mean_over_pairs_as_often_as_its_registry_names_them():
+    arms = (Arm("fixed:a@@S", ("fixed:a@@T", "fixed:a@@U")), Arm("fixed:b@@S"), Arm("direct:a"))
+    run = explore_run([(TASK, [[1, 0], [0, 1], [1, 1]])], arms)
+    assert rows_of(run)[RANDOM] == [0.75, 0.25]
+
+
+def test_a_failure_is_open_unless_another_pair_is_wholly_right():
+    run = explore_run([(TASK, [[None, None, None], [1, 0, 0.5], [0] * 3, [0] * 3, [1, None, 1], [0] * 3])])
+    rows = rows_of(run)
+    assert rows[ORACLE_SAMPLE] == [1, None, None]
+    assert rows[RANDOM] == [None, None, None]
+    assert rows[BEST_SINGLE][1] is None
+    # As bounds: no failure is a wrong answer silently.
+    table = compare(oracle_rows(read_explored(run)))
+    assert {system.name: system.tasks[TASK.name].n_failed for system in table.systems}[ORACLE_SAMPLE] == 2
+
+
+def test_a_choice_is_made_by_the_samples_that_it_is_not_valued_on():
+    # One pair is right on the first half alone, another on the second: whoever has seen a sample would know.
+    first = [1.0] * 10 + [0.0] * 10
+    run = explore_run([(TASK, [first, [1 - v for v in first], [0.0] * 20, [0.0] * 20, [0.0] * 20, [0.0] * 20])])
+    explored = read_explored(run)
+    (choice,) = selected(explored, explored.pairs)
+    assert choice.seems == 0.5
+    assert choice.is_worth < 0.5
+    assert 0 <= choice.agreement < 1
+
+
+def test_no_skill_is_found_in_pure_chance_by_the_cross_fitted_choice_but_is_seen_by_the_other():
+    chance = random.Random(5)
+    seems, worth = [], []
+    for _ in range(60):
+        columns = [[float(chance.random() < 0.5) for _ in range(25)] for _ in range(6)]
+        explored = read_explored(explore_run([(TASK, columns)]))
+        (choice,) = selected(explored, explored.pairs)
+        seems.append(choice.seems)
+        worth.append(choice.is_worth)
+    # Standard error of the second mean is about 0.013; the best of 4 of 25 tosses seems to be about 0.6.
+    assert fmean(worth) == pytest.approx(0.5, abs=0.05)
+    assert fmean(seems) > 0.57
+
+
+def test_whole_clusters_stay_together():
+    scores = [s for k in range(6) for s in scores_of(TASK, [float(i // 5 == k) for i in range(20)], repeat=k)]
+    run = explore_run([(TASK, [[0.0]] * 6)])
+    clustered = [replace(score, cluster=f"image {int(score.sample_id[1:]) // 5}") for score in scores]
+    run = replace(run, scores=tuple(sorted(clustered, key=lambda s: (s.sample_id, s.repeat))))
+    # Each image is right by an arm of its own: of the others nobody can tell which.
+    assert set(rows_of(run)[ORACLE_PAIR]) == {0.0}
+
+
+def test_one_cluster_can_only_be_what_it_seems():
+    run = explore_run([(TASK, [[0.0], [1.0], [0.0], [0.0], [0.0], [1.0]])])
+    explored = read_explored(run)
+    assert [each.agreement for each in selected(explored, explored.pairs)] == [None]
+    assert rows_of(run)[ORACLE_PAIR] == [1.0]
+
+
+def test_of_equals_the_first_is_chosen():
+    run = explore_run([(TASK, [[0.0] * 8, [1.0] * 8, [1.0] * 8, [0.0] * 8, [1.0] * 8, [1.0] * 8])])
+    explored = read_explored(run)
+    assert [each.arm for each in selected(explored, explored.pairs)] == ["fixed:a@@T"]
+    assert [each.arm for each in selected(explored, explored.singles)] == ["direct:a"]
+
+
+def test_a_task_that_averages_over_categories_chooses_by_that_mean():
+    task = replace(TASK, aggregation="category_mean")
+    categories = ["big"] * 8 + ["small"] * 2
+    columns = [[1.0] * 8 + [0.0] * 2, [0.5] * 8 + [1.0] * 2, *([[0.0] * 10] * 4)]
+    explored = read_explored(explore_run([(task, columns)], categories=categories))
+    (choice,) = selected(explored, explored.pairs)
+    assert (choice.arm, choice.seems) == ("fixed:a@@T", 0.75)
+
+
+@given(values)
+@settings(max_examples=60)
+def test_the_sample_oracle_is_at_least_every_pair_on_every_sample_under_either_reading(columns):
+    explored = read_explored(explore_run([(TASK, columns)]))
+    (best,) = [r for r in oracle_rows(explored) if r.manifest.system == ORACLE_SAMPLE]
+    oracle = [s.value for s in best.scores]
+    for number in explored.pairs:
+        for value, top in zip(columns[number], oracle, strict=True):
+            assert top is None or top >= (0 if value is None else value)
+            # Where nothing is open, nothing that failed could have been better.
+            assert not (value is None and top is not None and top < 1)
+
+
+@given(values, st.integers(0, 3))
+@settings(max_examples=60)
+def test_the_cross_fitted_choice_never_seems_better_than_the_choice_on_all_samples_does(columns, seed):
+    explored = read_explored(explore_run([(TASK, columns)]))
+    for choice in selected(explored, explored.pairs, seed=seed):
+        every = [np.nan_to_num(explored.tasks[TASK.name].values[:, k]).mean() for k in explored.pairs]
+        assert choice.seems == pytest.approx(max(every))
+    chosen = best_arm(explored, explored.pairs, seed=seed)[TASK.name]
+    assert chosen.shape == (len(columns[0]),)
+
+
+def test_the_same_seed_chooses_the_same_whatever_else_was_explored():
+    chance = random.Random(1)
+    columns = [[float(chance.random() < 0.5) for _ in range(30)] for _ in range(6)]
+    alone = rows_of(explore_run([(TASK, columns)]))
+    with_another = rows_of(explore_run([(TASK, columns), (task_record("maestro_mini_b"), columns)]))
+    assert with_another[ORACLE_PAIR][:30] == alone[ORACLE_PAIR]
+
+
+def test_an_explore_run_is_refused_as_a_system_and_another_run_as_an_explore_run():
+    run = explore_run([(TASK, [[1.0]] * 6)])
+    with pytest.raises(UserError, match="is an explore run, which is no system: its repeats are the 6 arms"):
+        compare([run])
+    with pytest.raises(UserError, match=r"s: is no explore run; make one with --policy explore"):
+        read_explored(run_scores("s", [(TASK, scores_of(TASK, [1.0]))]))
+
+
+def test_a_smaller_registry_has_the_arms_of_its_own_entries():
+    arms = (Arm("fixed:a@@S", ("fixed:a@@T",)), Arm("fixed:b@@S", ("fixed:b@@T",)), Arm("direct:a"), Arm("direct:b"))
+    explored = read_explored(explore_run([(TASK, [[1.0], [0.0], [0.5], [None]])], arms))
+    part = explored.within(registry_record(experts=["a"], skills=["T"]))
+    assert part.arms == (Arm("fixed:a@@T"), Arm("direct:a"))
+    assert part.tasks[TASK.name].values.tolist() == [[1.0, 0.5]]
+    assert explored.within(explored.manifest.registry).arms == arms
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
+        registry_record(experts=["a", "c"]),
+        registry_record(S="another prompt"),
+        replace(registry_record(), entries={}, hash="x"),
+    ],
+)
+def test_a_registry_with_anything_else_has_none(registry):
+    assert read_explored(explore_run([(TASK, [[1.0]] * 6)])).within(registry) is None
+
+
+def test_the_rows_say_what_they_are_and_stand_in_a_comparison():
+    run = explore_run([(TASK, [[1.0, 0.0]] * len(ARMS))])
+    rows = oracle_rows(read_explored(run), suffix=" · small")
+    assert [row.manifest.system for row in rows] == [
+        f"{name} · small" for name in (RANDOM, BEST_SINGLE, ORACLE_PAIR, ORACLE_SAMPLE)
+    ]
+    assert all(row.manifest.arms == () and row.manifest.repeats == 1 for row in rows)
+    table = compare(rows)
+    assert [system.tasks[TASK.name].accuracy.value for system in table.systems] == [0.5] * 4
