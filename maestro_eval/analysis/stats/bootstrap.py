@@ -20,7 +20,7 @@ from maestro_eval.analysis.stats.estimates import Estimate, Sampled
 _Floats = NDArray[np.float64]
 
 DRAWS = 10_000
-# Cells of weights held at a time: 32 MB.
+# Clusters drawn that are held at a time: 32 MB.
 _CELLS = 4_000_000
 
 
@@ -50,10 +50,10 @@ def cluster_bootstrap(
     moved, squares = np.zeros(draws), np.zeros(draws)
     for block in found:
         u = block.weight * block.influences
-        for piece, counts in _counts(block, draws, generator):
-            shift = counts @ u
+        for piece, drawn in _drawn(block, draws, generator):
+            shift = u[drawn].sum(axis=1)
             moved[piece] += shift
-            squares[piece] += np.maximum(0.0, counts @ (u * u) - shift * shift / len(u))
+            squares[piece] += np.maximum(0.0, (u * u)[drawn].sum(axis=1) - shift * shift / len(u))
     if not studentised:
         low, high = np.quantile(value + moved, [(1 - level) / 2, (1 + level) / 2])
         return Estimate(value, float(min(low, value)), float(max(high, value)), n, method)
@@ -80,16 +80,16 @@ def deviations(systems: Sequence[Sequence[Block]], draws: int, seed: int) -> _Fl
             root = vectors * np.sqrt(np.maximum(values, 0.0))
             moved += root @ generator.standard_normal((len(u), draws))
             continue
-        for piece, counts in _counts(parts[0], draws, generator):
-            moved[:, piece] += u @ counts.T
+        for piece, drawn in _drawn(parts[0], draws, generator):
+            for i, influences in enumerate(u):
+                moved[i, piece] += influences[drawn].sum(axis=1)
     return moved
 
 
-def _counts(block: Block, draws: int, generator: np.random.Generator) -> Iterator[tuple[slice, _Floats]]:
-    """How often each cluster is drawn, for a piece of the draws at a time."""
+def _drawn(block: Block, draws: int, generator: np.random.Generator) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """The clusters drawn, with putting back, for a piece of the draws at a time."""
     groups = block.clusters
     rows = max(1, _CELLS // groups)
     for start in range(0, draws, rows):
         piece = slice(start, min(draws, start + rows))
-        shares = np.full(groups, 1 / groups)
-        yield piece, generator.multinomial(groups, shares, piece.stop - start).astype(np.float64)
+        yield piece, generator.integers(0, groups, (piece.stop - start, groups))

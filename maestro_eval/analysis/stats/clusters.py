@@ -127,8 +127,8 @@ def _linked(cells: _Cells, strata: int) -> _Codes:
 
     # Cells are sorted by cluster, then stratum: neighbours in one cluster link their strata.
     same = cells.cluster[1:] == cells.cluster[:-1]
-    for a, b in np.unique(np.column_stack([cells.stratum[:-1][same], cells.stratum[1:][same]]), axis=0).tolist():
-        first, second = sorted((root(a), root(b)))
+    for pair in np.unique(cells.stratum[:-1][same] * strata + cells.stratum[1:][same]).tolist():
+        first, second = sorted(map(root, divmod(pair, strata)))
         label[second] = first
     return np.array([root(stratum) for stratum in range(strata)])
 
