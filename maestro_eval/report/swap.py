@@ -41,7 +41,7 @@ def swap_tables(swap: Swap) -> tuple[Table, ...]:
         _adoption_table(swap),
         *_choice_tables(swap),
         _credit_table(swap),
-        *([_interference_table(swap.interference)] if swap.interference else []),
+        *([_interference_table(swap.interference)] if swap.interference and swap.interference.samples else []),
         *(robustness_tables(swap.robustness, _titles(swap)) if swap.robustness else ()),
     )
 
@@ -59,6 +59,7 @@ def swap_notes(swap: Swap) -> tuple[str, ...]:
     lines = (
         f"{swap.base_registry} → {swap.augmented_registry}: {listed or 'no entry differs'}",
         *allowed,
+        *([_interference_note(swap.interference)] if swap.interference else []),
         *swap.notes,
     )
     return (SWAP_NOTE, ADOPTION_NOTE, CREDIT_NOTE, *map(printable, lines))
@@ -190,13 +191,16 @@ def _interference_table(found: Interference) -> Table:
         )
         for each in found.samples
     )
-    more = f", the first {len(rows)} listed" if len(rows) < found.lost else ""
-    title = (
-        f"interference: {found.lost} in-domain samples lost where a new entry was called{more} ({found.gained} gained; "
-        f"without one {found.lost_untouched} lost, {found.gained_untouched} gained)"
-    )
     columns = (Column("base"), Column("augmented"), Column("last call named", text=True))
-    return Table(title, columns, rows, corner="sample")
+    return Table("in-domain samples lost where a new entry was called", columns, rows, corner="sample")
+
+
+def _interference_note(found: Interference) -> str:
+    listed = f"; the first {len(found.samples)} are listed" if len(found.samples) < found.lost else ""
+    return (
+        f"interference: where a new entry was called, {found.lost} in-domain samples were lost and {found.gained} "
+        f"gained{listed}; where none was, {found.lost_untouched} lost and {found.gained_untouched} gained"
+    )
 
 
 def _titles(swap: Swap) -> dict[str, str]:

@@ -13,6 +13,7 @@ from maestro_eval.types import (
     PromptRecord,
     Regime,
     RegistryRecord,
+    RegistryVariant,
     RunManifest,
     Sampling,
     Selection,
@@ -33,6 +34,11 @@ def manifest(digest: str = "h", **entries: str) -> RunManifest:
 
 CHANGES = [
     ("registry", "registry", {"registry": RegistryRecord("r", "r.yaml", "other")}),
+    (
+        "variant",
+        "variant of the registry",
+        {"registry": RegistryRecord("r", "r.yaml", "h", variant=RegistryVariant(permute=3))},
+    ),
     ("prompt", "prompt", {"prompt": PromptRecord("text!", "other")}),
     ("policy", "policy", {"policy": "random"}),
     ("policy-model", "policy model", {"policy_model": "n"}),
