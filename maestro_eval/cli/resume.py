@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.cli.publish import publish, publish_throughput
     from maestro_eval.cli.run import run_whole_preset
+    from maestro_eval.cli.standings import baselines_beside
     from maestro_eval.runtime import RunRequest, preset_of, resume_run
 
     where = {name: getattr(arguments, name) for name in ("executor", "workers", "concurrency", "ray_address")}
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     watcher, stall = watcher_of(arguments), stall_rules(arguments)
     outcome = resume_run(arguments.folder, watcher=watcher, stall=stall, accept=arguments.accept, **given)
-    publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol)
+    beside = baselines_beside(outcome.folder)
+    publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside)
     publish_throughput(outcome.folder)
     return exit_code([outcome])

@@ -12,7 +12,7 @@ from maestro_eval.analysis.baselines import is_orchestrator, standing
 from maestro_eval.analysis.explored import Explored, read_explored
 from maestro_eval.analysis.oracle import oracle_rows
 from maestro_eval.files import write_atomic
-from maestro_eval.journal import read_manifest
+from maestro_eval.journal import Journal, read_manifest
 from maestro_eval.report import markdown_tables, show_tables
 from maestro_eval.report.standing import selection_tables, standing_notes, standing_tables
 from maestro_eval.scoring import RunScores
@@ -64,17 +64,25 @@ def publish_standings(
 
 
 def baselines_beside(folder: Path) -> list[Path]:
-    """The explore runs, or else the runs of ``random``, in the folder that ``folder`` lies in, on its registry."""
+    """The whole explore runs on its tasks in the folder that ``folder`` lies in; else a run of ``random`` like it."""
     ours = read_manifest(folder)
-    manifests: dict[Path, RunManifest] = {}
+    tasks = {task.name for task in ours.tasks}
+    explores, same = [], []
     for path in sorted(folder.resolve().parent.glob("*/manifest.json")):
-        try:
-            manifests[path.parent] = read_manifest(path.parent)
-        except UserError:
-            # Not ours to mend, nor to stop at: it was not asked for.
+        manifest = _whole(path.parent)
+        if manifest is None or path.parent == folder.resolve() or tasks.isdisjoint(t.name for t in manifest.tasks):
             continue
-    manifests.pop(folder.resolve(), None)
-    near = {path: one for path, one in manifests.items() if {t.name for t in one.tasks} & {t.name for t in ours.tasks}}
-    explores = [path for path, one in near.items() if one.arms]
-    same = [p for p, one in near.items() if one.policy == "random" and one.registry.hash == ours.registry.hash]
+        if manifest.arms:
+            explores.append(path.parent)
+        elif manifest.policy == "random" and manifest.registry.hash == ours.registry.hash:
+            same.append(path.parent)
     return explores or same[:1]
+
+
+def _whole(folder: Path) -> RunManifest | None:
+    """The manifest of a run that lacks nothing; ``None`` for others, which nobody asked for by name."""
+    try:
+        with Journal.open(folder, read_only=True) as journal:
+            return journal.manifest if not journal.counts().missing else None
+    except UserError:
+        return None

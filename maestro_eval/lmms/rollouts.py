@@ -15,7 +15,7 @@ from msgspec import structs
 
 from maestro_eval.journal import Journal
 from maestro_eval.lmms.requests import RequestBatch
-from maestro_eval.policies import policy_addresses
+from maestro_eval.policies import arms_of, policy_addresses
 from maestro_eval.registry import Registry, render_system
 from maestro_eval.report.progress import make_watcher
 from maestro_eval.rollout import choose_regime, settle_sampling
@@ -90,6 +90,8 @@ def _prepare(system: System, batch: RequestBatch) -> tuple[RunRequest, Registry]
         sandbox=system.sandbox,
     )
     registry = open_registry(request)
+    if arms_of(system.policy, registry):
+        raise UserError(f"policy={system.policy}: is many systems in one; run it with `maestro-eval run`")
     return structs.replace(request, sampling=settle_sampling(request.sampling, regime)), registry
 
 

@@ -110,7 +110,8 @@ class _Ticker(threading.Thread):
         self, manifest: RunManifest, protocol: str, read: Callable[[], LiveState], view: _View, every_s: float
     ) -> None:
         super().__init__(name="progress", daemon=True)
-        self.judge = Judge(manifest.tasks, check_protocol(protocol))
+        # An explore run is many systems: their mean so far would be nobody's accuracy.
+        self.judge = Judge(() if manifest.arms else manifest.tasks, check_protocol(protocol))
         self._name = manifest.system
         self._read = read
         self._view = view
