@@ -6,6 +6,7 @@ matters: the primary number counts them as wrong, the interval reaches to where 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -155,7 +156,8 @@ def _contrast(
 
 def _detectable(strata: Sequence[Sampled]) -> float | None:
     """What the design would detect; ``None`` where its samples have no spread to tell it from."""
-    return detectable(strata) if any(np.ptp(each.values) > 0 for each in strata) else None
+    smallest = detectable(strata)
+    return None if math.isinf(smallest) else smallest
 
 
 def _strata(system: MeasuredRun, baseline: MeasuredRun, task: str, *, share: float) -> list[_Stratum]:

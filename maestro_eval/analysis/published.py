@@ -65,20 +65,27 @@ def published_notes(
     ``reported`` are the runs held against it; there are none where nothing of it was run.
     """
     name = reported_name(reference)
-    marks = sorted({value.mark for value in reference.values.values()})
-    meaning = "; ".join(f"{mark}: {MARKS[mark]}" for mark in marks)
+    has = ", ".join(reference.values) or "none"
+    scopes = {
+        run.name: [each.scope for each in reported if (each.system, each.reference) == (run.name, reference)]
+        for run in runs
+    }
+    without = [system for system, found in scopes.items() if not found]
+    if len(without) == len(runs):
+        return [f"nothing that was run here can be held against {name}; known of it: {has}"]
+    meaning = "; ".join(
+        f"{mark}: {MARKS[mark]}" for mark in sorted({value.mark for value in reference.values.values()})
+    )
     notes = [
         f"{name}: {reference.citation}, {reference.where}{reference.date and f', {reference.date}'} ({meaning}). "
         "No samples of it are known: it is paired with nothing and tested as a fixed number"
     ]
+    if without:
+        notes.append(f"nothing of {', '.join(without)} can be held against {name}; known of it: {has}")
     for run in runs:
-        scopes = [each.scope for each in reported if (each.system, each.reference) == (run.name, reference)]
-        if not scopes:
-            has = ", ".join(reference.values) or "none"
-            notes.append(f"{run.name} has nothing to hold against {name}, of which these are known: {has}")
-            continue
-        found = setting_differences(run.manifest, run.protocol, run.missing_evidence, reference, scopes)
-        if known := [f"{each.setting} ({each.published}, here {each.here})" for each in found if each.known]:
+        found = setting_differences(run.manifest, run.protocol, run.missing_evidence, reference, scopes[run.name])
+        known = [f"{each.setting} ({each.published}, here {each.here})" for each in found if each.known]
+        if known and scopes[run.name]:
             notes.append(f"{run.name} differs from {name} in {'; '.join(known)}")
     return notes
 

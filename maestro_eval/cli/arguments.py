@@ -117,6 +117,16 @@ def parse_pairs(flag: str, pairs: Iterable[str]) -> dict[str, str]:
     return parsed
 
 
+def run_folders(given: Path) -> list[Path]:
+    """A run folder itself, or the runs directly below a folder such as ``DIR/runs``; UserError where there is none."""
+    if (given / "manifest.json").exists():
+        return [given]
+    below = sorted(path.parent for path in given.glob("*/manifest.json"))
+    if not below:
+        raise UserError(f"{given}: neither a run folder nor a folder of them (no manifest.json)")
+    return below
+
+
 def split_names(values: Iterable[str]) -> tuple[str, ...]:
     """Names given with commas, with several flags, or both."""
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())

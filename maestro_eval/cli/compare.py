@@ -5,39 +5,84 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_protocol
+from maestro_eval.cli.arguments import add_protocol, run_folders, split_names
 from maestro_eval.cli.main import DONE
+from maestro_eval.cli.swap import add_swap_arguments, refuse_without_swap, run_swap
 from maestro_eval.types import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders, or one that holds them")
     parser.add_argument("--baseline", metavar="NAME", help="the system to hold the others against (default: the first)")
-    parser.add_argument("--out", type=Path, help="where results.json, report.md and table.svg go (default: beside)")
+    parser.add_argument(
+        "--explore",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="a run of --policy explore: rows of its oracles, and where the orchestrators stand; may be repeated",
+    )
+    parser.add_argument(
+        "--reference",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="published numbers to show and test against: maestro-4b, gpt-5, gemini-2.5-pro, or YAML files (see "
+        "results/reference/); with commas",
+    )
+    parser.add_argument(
+        "--adjust",
+        choices=("holm", "bh", "none"),
+        default="holm",
+        help="of p-values: Holm's method (default), Benjamini and Hochberg's for exploring, or not",
+    )
+    parser.add_argument(
+        "--family",
+        choices=("baseline", "system", "all"),
+        default="baseline",
+        help="what is adjusted together: all tasks against the baseline, and all means (default); those of each "
+        "system; or everything",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("terminal", "markdown", "latex", "csv", "json", "html"),
+        help="print this form and nothing else, and write files only into --out",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the table goes in every form (default: beside the first run)"
+    )
+    add_swap_arguments(parser)
     add_protocol(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.swap:
+        if arguments.reference or arguments.format:
+            raise UserError("--reference and --format do not go with --swap")
+        return run_swap(arguments)
+    refuse_without_swap(arguments)
     from maestro_eval.analysis import ContrastSpec
-    from maestro_eval.cli.publish import publish
+    from maestro_eval.analysis.reference import load_reference
+    from maestro_eval.cli.publish import Asked, print_form, publish
     from maestro_eval.runtime import open_run
 
-    folders = [folder for given in arguments.folders for folder in _run_folders(given)]
-    names = [open_run(folder).manifest.system for folder in folders]
-    baseline = arguments.baseline or names[0]
-    if baseline not in names:
+    found = [folder for given in (*arguments.folders, *arguments.explore) for folder in run_folders(given)]
+    # The explore run may lie among the others, and be named besides.
+    folders = list({folder.resolve(): folder for folder in found}.values())
+    manifests = [open_run(folder).manifest for folder in folders]
+    names = [manifest.system for manifest in manifests if not manifest.arms]
+    baseline = arguments.baseline or next(iter(names), "")
+    if baseline and baseline not in names:
         raise UserError(f"--baseline {baseline}: no such system; there are {', '.join(names)}")
-    contrasts = [ContrastSpec(name, baseline) for name in names if name != baseline]
-    out = arguments.out or folders[0].resolve().parent
-    publish(folders, out, protocol=arguments.protocol, contrasts=contrasts)
+    asked = Asked(
+        contrasts=tuple(ContrastSpec(name, baseline) for name in names if name != baseline),
+        references=tuple(map(load_reference, split_names(arguments.reference))),
+        adjust=arguments.adjust,
+        family=arguments.family,
+        every_form=True,
+    )
+    if arguments.format:
+        print_form(arguments.format, folders, arguments.out, protocol=arguments.protocol, asked=asked)
+    else:
+        publish(folders, arguments.out or folders[0].resolve().parent, protocol=arguments.protocol, asked=asked)
     return DONE
-
-
-def _run_folders(given: Path) -> list[Path]:
-    """A run folder itself, or the runs directly below a folder such as ``DIR/runs``."""
-    if (given / "manifest.json").exists():
-        return [given]
-    below = sorted(path.parent for path in given.glob("*/manifest.json"))
-    if not below:
-        raise UserError(f"{given}: neither a run folder nor a folder of them (no manifest.json)")
-    return below

@@ -19,6 +19,7 @@ COMMANDS = {
     "resume": "go on with a run folder that was interrupted or has failed rollouts",
     "score": "score a run folder again, from its journal alone",
     "compare": "compare run folders: accuracies, means, paired differences",
+    "reproduce": "say whether runs reach published numbers, and what differs from how those were made",
     "report": "write all that is known of some runs into one page: tables, plots, routing, costs",
     "export": "write a run for lmms-eval, inspect_ai, Hugging Face or a leaderboard, or verify a submission",
     "replay": "roll a run out again from one turn on with another call, and say what that was worth",

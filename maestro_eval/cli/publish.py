@@ -8,15 +8,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
-from maestro_eval.analysis import Comparison, ContrastSpec, compare
-from maestro_eval.cli.standings import publish_standings, with_oracles
+from maestro_eval.analysis import Comparison, ContrastSpec, Reference, compare
+from maestro_eval.analysis.comparison import Adjust, FamilyScope
+from maestro_eval.cli.standings import Published, publish_standings, with_oracles
 from maestro_eval.files import write_atomic
-from maestro_eval.report import show, write_markdown, write_results, write_svg
+from maestro_eval.report import Format, render_as, show, write_forms
 from maestro_eval.runtime.summary import lines, throughput
 from maestro_eval.scoring import RunScores, score_run
 
 _CAUSES = 3
+
+
+class Asked(Struct, frozen=True):
+    """What a comparison is to hold beside the systems; ``every_form`` also writes it as LaTeX, CSV and HTML."""
+
+    contrasts: tuple[ContrastSpec, ...] = ()
+    references: tuple[Reference, ...] = ()
+    adjust: Adjust = "holm"
+    family: FamilyScope = "baseline"
+    every_form: bool = False
+
+
+NOTHING_MORE = Asked()
 
 
 def publish(
@@ -24,7 +39,7 @@ def publish(
     out: Path,
     *,
     protocol: str,
-    contrasts: Sequence[ContrastSpec] = (),
+    asked: Asked = NOTHING_MORE,
     processes: int | None = None,
     beside: Sequence[Path] = (),
 ) -> Comparison:
@@ -39,12 +54,9 @@ def publish(
     out = out if protocol == "official" else out / protocol
     scored = [score_run(folder, protocol, processes=processes) for folder in folders]
     published = with_oracles(list(zip(scored, folders, strict=True)))
-    comparison = compare([scores for scores, _ in published.systems], contrasts)
+    comparison = _compare(published, asked)
     show(comparison)
-    names = {scores.manifest.system: folder for scores, folder in published.systems}
-    write_results(out / "results.json", comparison, names)
-    write_markdown(out / "report.md", comparison)
-    write_svg(out / "table.svg", comparison)
+    files = write_forms(out, comparison, _folders(published), every=asked.every_form)
     print()
     baselines = [score_run(folder, protocol, processes=processes) for folder in beside]
     publish_standings(scored, published.explored, baselines, out)
@@ -57,9 +69,37 @@ def publish(
         if scores.manifest.settings.get("cache"):
             print(f"calls    {scores.manifest.system}: {scores.calls}, of them {scores.cached_calls} from the cache")
     print(f"protocol {protocol}")
-    print(f"results  {out / 'results.json'}\nreport   {out / 'report.md'}\ntable    {out / 'table.svg'}")
+    for form, path in files.items():
+        print(f"{form:<8} {path}")
     sys.stdout.flush()
     return comparison
+
+
+def print_form(form: Format, folders: Sequence[Path], out: Path | None, *, protocol: str, asked: Asked) -> None:
+    """Print the comparison in one form and nothing else; write it in every form into ``out``, if that is given."""
+    scored = [score_run(folder, protocol) for folder in folders]
+    published = with_oracles(list(zip(scored, folders, strict=True)))
+    comparison, names = _compare(published, asked), _folders(published)
+    if form == "terminal":
+        show(comparison)
+    else:
+        sys.stdout.write(render_as(form, comparison, names))
+    if out is not None:
+        write_forms(out if protocol == "official" else out / protocol, comparison, names)
+
+
+def _compare(published: Published, asked: Asked) -> Comparison:
+    return compare(
+        [scores for scores, _ in published.systems],
+        asked.contrasts,
+        references=asked.references,
+        adjust=asked.adjust,
+        family=asked.family,
+    )
+
+
+def _folders(published: Published) -> dict[str, Path]:
+    return {scores.manifest.system: folder for scores, folder in published.systems}
 
 
 def publish_throughput(folder: Path) -> None:

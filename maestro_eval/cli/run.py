@@ -179,7 +179,7 @@ def run_whole_preset(
     Of ``arguments`` it reads the protocol and the flags of ``add_progress``.
     """
     from maestro_eval.analysis import ContrastSpec
-    from maestro_eval.cli.publish import publish
+    from maestro_eval.cli.publish import Asked, publish
     from maestro_eval.runtime import check_preset_folder, load_preset, mark_preset_folder, run_preset
 
     preset = load_preset(name)
@@ -194,9 +194,9 @@ def run_whole_preset(
         run_preset(preset, out, data=data, seed=seed, base=base, watcher=watcher, changes=changes, stall=stall)
     )
     ran = {system.name for system in preset.systems[: len(outcomes)]}
-    contrasts = [ContrastSpec(c.system, c.baseline) for c in preset.contrasts if {c.system, c.baseline} <= ran]
+    contrasts = tuple(ContrastSpec(c.system, c.baseline) for c in preset.contrasts if {c.system, c.baseline} <= ran)
     folders = [outcome.folder for outcome in outcomes]
-    publish(folders, out, protocol=arguments.protocol, contrasts=contrasts)
+    publish(folders, out, protocol=arguments.protocol, asked=Asked(contrasts))
     print(f"runs     {out / 'runs'}")
     return exit_code(outcomes)
 

@@ -1,6 +1,6 @@
 """How is it shown? Tables for a terminal, Markdown, LaTeX, HTML, CSV and SVG, and results.json for programs."""
 
-from maestro_eval.report.formats import Format, render_as, write_all
+from maestro_eval.report.formats import Format, render_as, write_forms
 from maestro_eval.report.html_tables import table_html
 from maestro_eval.report.markdown import markdown_tables, render_markdown, write_markdown
 from maestro_eval.report.results_json import results_schema, write_results
@@ -18,7 +18,7 @@ __all__ = [
     "show",
     "show_tables",
     "table_html",
-    "write_all",
+    "write_forms",
     "write_markdown",
     "write_results",
     "write_svg",

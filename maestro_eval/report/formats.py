@@ -34,20 +34,20 @@ def render_as(form: Format, comparison: Comparison, folders: Mapping[str, Path])
     return forms[form]()
 
 
-def write_all(out: Path, comparison: Comparison, folders: Mapping[str, Path]) -> dict[str, Path]:
-    """Write every form into ``out``; returns the files, by what they are."""
-    written = {
-        "results": out / "results.json",
-        "report": out / "report.md",
-        "table": out / "table.svg",
-        "latex": out / "tables.tex",
-        "csv": out / "tables.csv",
-        "html": out / "tables.html",
-    }
-    write_results(written["results"], comparison, folders)
-    write_markdown(written["report"], comparison)
-    write_svg(written["table"], comparison)
-    write_latex(written["latex"], comparison)
-    write_csv(written["csv"], comparison)
-    write_html(written["html"], comparison)
-    return written
+def write_forms(
+    out: Path, comparison: Comparison, folders: Mapping[str, Path], *, every: bool = True
+) -> dict[str, Path]:
+    """Write ``comparison`` into ``out`` for programs, for reading and as a picture; returns the files by form.
+
+    ``every`` writes the forms for papers and other tools too: LaTeX, CSV, HTML.
+    """
+    files = {"results": out / "results.json", "report": out / "report.md", "table": out / "table.svg"}
+    write_results(files["results"], comparison, folders)
+    write_markdown(files["report"], comparison)
+    write_svg(files["table"], comparison)
+    if every:
+        files |= {"latex": out / "tables.tex", "csv": out / "tables.csv", "html": out / "tables.html"}
+        write_latex(files["latex"], comparison)
+        write_csv(files["csv"], comparison)
+        write_html(files["html"], comparison)
+    return files

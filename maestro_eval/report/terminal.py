@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _GAP = 2
 _SYSTEM_WIDTH = 24
 _TITLE_WIDTH = 14
+# As narrow as a column of words may become.
+_FOLDED_WIDTH = 16
 _ASCII = str.maketrans({"–": "-", "−": "-", "†": "!", "�": "?", "±": "+-", "Δ": "D"})
 _VERDICT_STYLE = {"better": "bold blue", "worse": "bold yellow", "not decided": "dim", "INCONCLUSIVE": "dim"}
 
@@ -97,16 +99,23 @@ def _parts(arranged: Layout, width: int) -> Iterator[RenderableType]:
 
 
 def _drawn(table: Table, width: int) -> Iterator[RichTable]:
-    """``table`` in as many tables as it needs: side by side, without minor columns, stacked, in parts."""
+    """``table`` as little changed as it fits: whole, without minor columns, words folded, stacked, or in parts."""
     name_width = min(_SYSTEM_WIDTH, width // 3, max((len(row.name) for row in table.rows), default=0))
     room = width - max(name_width, len(table.corner))
-    every = range(len(table.columns))
-    for chosen in (every, [index for index in every if not table.columns[index].minor]):
-        if sum(_column_width(table, index, stacked=False) + _GAP for index in chosen) <= room:
-            yield _table(table, chosen, name_width, stacked=False)
+    every = list(range(len(table.columns)))
+    major = [index for index in every if not table.columns[index].minor]
+    for chosen, stacked, folded in (
+        (every, False, False),
+        (major, False, False),
+        (major, False, True),
+        (every, True, False),
+        (major, True, True),
+    ):
+        widths = [_column_width(table, index, stacked=stacked, folded=folded) for index in chosen]
+        if sum(widths) + _GAP * len(widths) <= room:
+            yield _table(table, chosen, name_width, stacked=stacked)
             return
-    stacked = [_column_width(table, index, stacked=True) for index in every]
-    for chunk in _chunks(stacked, room):
+    for chunk in _chunks([_column_width(table, index, stacked=True, folded=True) for index in every], room):
         yield _table(table, chunk, name_width, stacked=True)
 
 
@@ -134,7 +143,8 @@ def _table(table: Table, chosen: Iterable[int], name_width: int, *, stacked: boo
     for index in columns:
         column = table.columns[index]
         header = Text("\n".join(_title_lines(column)), style="bold cyan" if column.is_mean else "bold")
-        drawn.add_column(header, justify="left" if column.text else "right", no_wrap=True)
+        # Words may be folded, and are where there is no room; a number never.
+        drawn.add_column(header, justify="left" if column.text else "right", no_wrap=not column.text, overflow="fold")
     for row in table.rows:
         drawn.add_row(
             Text(row.name, style="cyan" if row.is_mean else ""), *(_cell_text(row, index, stacked) for index in columns)
@@ -170,10 +180,11 @@ def _cell_text(row: Row, index: int, stacked: bool) -> Text:
     return text
 
 
-def _column_width(table: Table, index: int, *, stacked: bool) -> int:
+def _column_width(table: Table, index: int, *, stacked: bool, folded: bool) -> int:
     lines = _title_lines(table.columns[index])
     lines += [line for row in table.rows for line in _cell_lines(row.cells[index], stacked=stacked)]
-    return max(map(len, lines))
+    widest = max(map(len, lines))
+    return min(widest, _FOLDED_WIDTH) if folded and table.columns[index].text else widest
 
 
 def _cell_lines(cell: Cell, *, stacked: bool) -> list[str]:

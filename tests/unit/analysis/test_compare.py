@@ -127,7 +127,7 @@ class TestContrasts:
 
     def test_of_equal_answers_are_inconclusive(self) -> None:
         contrast = compare([chart_run("a", [1, 0, 1]), chart_run("b", [1, 0, 1])], AGAINST).contrasts[0]
-        assert (contrast.detectable, contrast.verdict) == (None, "inconclusive")
+        assert (contrast.difference.value, contrast.verdict) == (0, "inconclusive")
 
     def test_a_win_that_failures_could_undo_is_not_decided(self) -> None:
         a: list[float | None] = [0] * 12

@@ -1,0 +1,60 @@
+"""``maestro-eval reproduce``: do run folders reach the numbers that somebody published?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import get_args
+
+from maestro_eval.cli.arguments import run_folders
+from maestro_eval.cli.main import DONE
+from maestro_eval.types import Protocol
+
+_FORMATS = ("terminal", "markdown", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders, or one that holds them")
+    parser.add_argument(
+        "--against",
+        required=True,
+        metavar="NAME",
+        help="the published numbers: maestro-4b, gpt-5, gemini-2.5-pro, or a YAML file (see results/reference/)",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=get_args(Protocol),
+        help="rules of judging (default: those behind the published numbers, or official where that is not known)",
+    )
+    parser.add_argument("--format", choices=_FORMATS, default="terminal", help="what is printed")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write reproduce.md and reproduce.json here")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from maestro_eval.analysis.reference import load_reference
+    from maestro_eval.analysis.reproduce import reproduce
+    from maestro_eval.files import write_atomic
+    from maestro_eval.report import show_tables
+    from maestro_eval.report.reproduction import (
+        render_reproductions,
+        reproduction_notes,
+        reproduction_tables,
+        reproductions_json,
+    )
+    from maestro_eval.scoring import score_run
+
+    reference = load_reference(arguments.against)
+    protocol = arguments.protocol or reference.protocol or "official"
+    folders = [folder for given in arguments.folders for folder in run_folders(given)]
+    found = [reproduce(score_run(folder, protocol), reference) for folder in folders]
+    if arguments.format == "terminal":
+        show_tables([table for each in found for table in reproduction_tables(each)], reproduction_notes(found))
+        print(f"\nprotocol {protocol}")
+    else:
+        sys.stdout.write(render_reproductions(found) if arguments.format == "markdown" else reproductions_json(found))
+    if arguments.out is not None:
+        write_atomic(arguments.out / "reproduce.md", render_reproductions(found))
+        write_atomic(arguments.out / "reproduce.json", reproductions_json(found))
+        print(f"report   {arguments.out / 'reproduce.md'}", file=sys.stderr)
+    return DONE
