@@ -8,7 +8,7 @@ import msgspec
 
 from maestro_eval.analysis import selection_text
 from maestro_eval.report.exports.submitted import CARD, MANIFEST, RESULTS, SAMPLES, SUMS, Number, Results
-from maestro_eval.report.exports.wording import captioner
+from maestro_eval.report.exports.wording import captioner, registry_text
 from maestro_eval.report.markdown import escape
 from maestro_eval.types import RunManifest
 
@@ -76,7 +76,7 @@ def _settings(manifest: RunManifest, results: Results) -> dict[str, str]:
     return {
         "policy": manifest.policy,
         "policy model": manifest.policy_model,
-        "registry": registry.name,
+        "registry": registry_text(manifest),
         "registry hash": registry.hash,
         "experts": _mapping(registry.experts),
         "services": _mapping(registry.services),

@@ -21,7 +21,7 @@ from maestro_eval.report.exports.benchmarks import hub_definitions
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.privacy import data_source, public_manifest
-from maestro_eval.report.exports.source import Row, Source, policy_usage, shortcomings
+from maestro_eval.report.exports.source import Row, Source, policy_usage
 from maestro_eval.report.exports.wording import SHOWN_HASH, captioner, registry_text, score_note
 from maestro_eval.report.exports.writing import sha256_of, write_json, write_lines
 from maestro_eval.tasks import Definition
@@ -70,8 +70,6 @@ class _Identity:
 
 def _aggregate(source: Source, manifest: RunManifest, identity: _Identity, options: Options) -> dict[str, Any]:
     definitions = hub_definitions(source)
-    scored = sum(manifest.repeats * task.planned for task in source.tasks)
-    unscored = source.counts.failed + source.counts.missing
     return {
         "schema_version": SCHEMA_VERSION,
         "evaluation_id": identity.evaluation,
@@ -85,7 +83,7 @@ def _aggregate(source: Source, manifest: RunManifest, identity: _Identity, optio
             "additional_details": _texts(
                 {
                     "protocol": source.protocol,
-                    "shortcomings": "; ".join(shortcomings(source.manifest, scored - unscored, unscored)) or "none",
+                    "shortcomings": "; ".join(source.shortcomings) or "none",
                 }
             ),
         },

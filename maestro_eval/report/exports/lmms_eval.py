@@ -18,7 +18,7 @@ import msgspec
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.privacy import Scrubber, public_manifest
-from maestro_eval.report.exports.source import Row, Source, iso_time, policy_usage, shortcomings
+from maestro_eval.report.exports.source import Row, Source, iso_time, policy_usage
 from maestro_eval.report.exports.writing import write_json, write_lines
 from maestro_eval.types import TaskRecord
 
@@ -31,7 +31,7 @@ def export(source: Source, out: Path, options: Options) -> list[Path]:
     """Write both kinds of file below ``out``; the samples first, since the results tell their hashes."""
     manifest = source.manifest
     model = manifest.policy_model or manifest.policy
-    folder = out / safe_name(options.scrubber.text(model))
+    folder = out / _folder_name(options.scrubber.text(model))
     stamp = source.started.strftime(_STAMP)
     written, hashes = [], {}
     for task in source.tasks:
@@ -70,13 +70,15 @@ def _sample(rows: list[Row], task: TaskRecord, number: int, scrubber: Scrubber) 
         "input": words(asked),
         # One response is a list of one, several are a list of lists: so lmms-eval writes them.
         "resps": said if len(rows) == 1 else [[text] for text in said],
-        "filtered_resps": answers[0] if len(answers) == 1 else answers,
+        # Empty where a rollout failed: else its loader would hold what is left against the target by itself.
+        "filtered_resps": ([] if score is None else answers) if len(rows) > 1 else answers[0],
         "token_counts": [_tokens(row) for row in rows],
         "doc_hash": next((row.score.content_hash for row in rows if row.score.content_hash), ""),
         task.metric: score,
         "score": score,
         "sample_id": rows[0].score.sample_id,
         "maestro": {
+            "answers": answers,
             "values": values,
             "extracted": [words(row.score.extracted) for row in rows],
             "notes": [scrubber.text(row.score.note) for row in rows],
@@ -90,12 +92,10 @@ def _sample(rows: list[Row], task: TaskRecord, number: int, scrubber: Scrubber) 
 def _results(source: Source, hashes: dict[str, str], scrubber: Scrubber) -> dict[str, Any]:
     manifest = public_manifest(source.manifest, scrubber)
     tasks = {safe_name(task.name): task for task in source.tasks}
-    scored = sum(source.manifest.repeats * task.planned for task in source.tasks)
     ended = [row.rollout.timing for row in source.rows() if row.rollout is not None]
     begin = min((timing.started_at for timing in ended), default=manifest.created_at)
     end = max((timing.started_at + timing.elapsed_s for timing in ended), default=manifest.created_at)
     model = manifest.policy_model or manifest.policy
-    failed = source.counts.failed + source.counts.missing
     return {
         "results": {name: _metrics(source, task, name) for name, task in tasks.items()},
         "groups": {name: {"alias": name, f"mean,{_FILTER}": mean.value} for name, mean in source.result.means.items()},
@@ -119,7 +119,7 @@ def _results(source: Source, hashes: dict[str, str], scrubber: Scrubber) -> dict
         "task_hashes": hashes,
         "model_source": "maestro",
         "model_name": model,
-        "model_name_sanitized": safe_name(model),
+        "model_name_sanitized": _folder_name(model),
         "system_instruction": None,
         "system_instruction_sha": manifest.prompt.hash,
         "fewshot_as_multiturn": None,
@@ -133,7 +133,7 @@ def _results(source: Source, hashes: dict[str, str], scrubber: Scrubber) -> dict
             "protocol": source.protocol,
             "started": iso_time(begin),
             "n_failed": {name: source.result.tasks[task.name].n_failed for name, task in tasks.items()},
-            "shortcomings": shortcomings(source.manifest, scored - failed, failed),
+            "shortcomings": source.shortcomings,
             "notes": [scrubber.text(note) for note in source.comparison.notes],
             "manifest": msgspec.to_builtins(manifest),
         },
@@ -178,3 +178,8 @@ def _tokens(row: Row) -> dict[str, int] | None:
 
 def _is_number(sample_id: str) -> bool:
     return sample_id.isascii() and sample_id.isdecimal() and str(int(sample_id)) == sample_id
+
+
+def _folder_name(model: str) -> str:
+    """A hub's ``ORG/NAME`` as lmms-eval writes it."""
+    return safe_name(model.replace("/", "__"))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct, structs
 
 from maestro_eval.tasks import LMMS
@@ -30,7 +31,7 @@ _ADDRESS_OR_PATH = re.compile(
 _HOME = re.compile(r"^(?:/home/[^/]+|/root|/Users/[^/]+|~)(?=/|$)")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # Of a run's settings, those that say nothing of this machine's files, keys and addresses.
-_PUBLIC_SETTINGS = frozenset({"executor", "workers", "gpus_per_worker", "concurrency", "sandbox"})
+_PUBLIC = frozenset({"executor", "workers", "gpus_per_worker", "concurrency", "sandbox"})
 
 
 class Scrubber(Struct, frozen=True):
@@ -79,12 +80,11 @@ def public_manifest(manifest: RunManifest, scrubber: Scrubber) -> RunManifest:
     """The provenance as it may be published: the system prompt by its hash alone, data and registry without paths."""
     text = scrubber.text
     registry = manifest.registry
-    return structs.replace(
-        manifest,
-        system=text(manifest.system),
-        policy=text(manifest.policy),
-        policy_model=text(manifest.policy_model),
-        registry=structs.replace(
+    told = {
+        "system": text(manifest.system),
+        "policy": text(manifest.policy),
+        "policy_model": text(manifest.policy_model),
+        "registry": structs.replace(
             registry,
             name=text(registry.name),
             path=Path(registry.path).name,
@@ -92,20 +92,23 @@ def public_manifest(manifest: RunManifest, scrubber: Scrubber) -> RunManifest:
             services={name: text(model) for name, model in registry.services.items()},
         ),
         # A prompt may be one that its user may not pass on; what it was is told by its hash.
-        prompt=structs.replace(manifest.prompt, text=""),
-        regime=structs.replace(manifest.regime, tokenizer=text(manifest.regime.tokenizer)),
-        tasks=tuple(structs.replace(task, data=data_source(task)) for task in manifest.tasks),
-        versions=scrubber.value(manifest.versions),
-        hardware=scrubber.value(manifest.hardware),
-        settings=scrubber.value({name: value for name, value in manifest.settings.items() if name in _PUBLIC_SETTINGS}),
-        accepted=tuple(
-            structs.replace(change, was=text(change.was), now=text(change.now)) for change in manifest.accepted
-        ),
-    )
+        "prompt": structs.replace(manifest.prompt, text=""),
+        "tasks": tuple(structs.replace(task, data=data_source(task)) for task in manifest.tasks),
+        # Names of tasks and tags, as in the samples.
+        "groups": manifest.groups,
+        "settings": scrubber.value({name: manifest.settings[name] for name in _PUBLIC & manifest.settings.keys()}),
+    }
+    for each in structs.fields(manifest):
+        if each.name not in told:
+            plain = msgspec.to_builtins(getattr(manifest, each.name))
+            told[each.name] = msgspec.convert(scrubber.value(plain), each.type)
+    return structs.replace(manifest, **told)
 
 
 def data_source(task: TaskRecord) -> str:
     """Where a task's data came from, without a path: a hub's id as it is, everything else ``local``."""
+    if not task.data and task.name.startswith(LMMS):
+        return task.name
     if task.data.startswith(LMMS) or (_HUB_ID.fullmatch(task.data) and not Path(task.data).exists()):
         return task.data
     return f"hub, revision {task.revision}" if task.revision else "local"

@@ -51,13 +51,17 @@ class Row(Struct, frozen=True):
 
 
 class Source(Struct, frozen=True):
-    """A run to be exported. ``errors`` are the standard errors of its tasks' accuracies, by task."""
+    """A run to be exported. ``errors`` are the standard errors of its tasks' accuracies, by task.
+
+    ``unscored`` counts the rollouts without a verdict: failed, never run, or not to be judged.
+    """
 
     folder: Path
     scores: RunScores
     comparison: Comparison
     counts: JournalCounts
     errors: dict[str, float]
+    unscored: int
 
     @property
     def manifest(self) -> RunManifest:
@@ -80,6 +84,11 @@ class Source(Struct, frozen=True):
     @property
     def started(self) -> datetime:
         return datetime.fromtimestamp(self.manifest.created_at, UTC)
+
+    @property
+    def shortcomings(self) -> tuple[str, ...]:
+        """Why its numbers are not those of the whole benchmarks, in one line each; none where they are."""
+        return shortcomings(self.manifest, self.counts.planned - self.unscored, self.unscored)
 
     @property
     def accuracies(self) -> dict[str, float]:
@@ -115,18 +124,32 @@ def open_source(folder: Path, protocol: str) -> Source:
     if not counts.planned:
         raise UserError(f"{folder}: the run has no planned rollouts; there is nothing to export")
     scores = score_run(folder, protocol)
-    return Source(folder, scores, compare([scores]), counts, standard_errors(measure(scores)))
+    unscored = sum(score.value is None for score in scores.scores)
+    return Source(folder, scores, compare([scores]), counts, standard_errors(measure(scores)), unscored)
 
 
 def shortcomings(manifest: RunManifest, scored: int, unscored: int) -> tuple[str, ...]:
     """Why numbers are not those of the whole benchmarks, in one line each; none where they are."""
+    failed = (
+        [f"{unscored} of {scored + unscored} rollouts failed, never ran or could not be judged"] if unscored else []
+    )
+    return (*failed, *departures(manifest))
+
+
+def departures(manifest: RunManifest) -> tuple[str, ...]:
+    """In what a run departs from asking one system every sample under one setting, in one line each."""
     found = []
-    if unscored:
-        found.append(f"{unscored} of {scored + unscored} rollouts failed, never ran or could not be judged")
     if manifest.selection != Selection():
         found.append(f"a part of each benchmark: {selection_text(manifest.selection)}")
+    if manifest.stopped:
+        ended = ", ".join(f"{stop.task} after {stop.samples} of {stop.planned} samples" for stop in manifest.stopped)
+        found.append(f"ended early, once a comparison was decided, so that intervals are too narrow: {ended}")
     if manifest.accepted:
-        found.append(f"changed on the way: {', '.join(change.field for change in manifest.accepted)}")
+        found.append(f"settings changed during the run: {', '.join(change.field for change in manifest.accepted)}")
+    if manifest.arms:
+        found.append(f"an explore run: each repeat is another of {len(manifest.arms)} systems")
+    if manifest.replay is not None:
+        found.append(f"a replay of another run from turn {manifest.replay.at} on")
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ from maestro_eval.files import write_atomic
 from maestro_eval.report.exports.card import model_card, readme
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.privacy import Scrubber, public_manifest
-from maestro_eval.report.exports.source import Row, Source, policy_usage, shortcomings
+from maestro_eval.report.exports.source import Row, Source, policy_usage
 from maestro_eval.report.exports.submitted import (
     CARD,
     MANIFEST,
@@ -150,8 +150,7 @@ def _missing(rollout: Rollout) -> dict[str, int]:
 
 
 def _refuse_incomplete(source: Source, options: Options) -> None:
-    unscored = sum(score.value is None for score in source.scores.scores)
-    reasons = shortcomings(source.manifest, source.counts.planned - unscored, unscored)
+    reasons = source.shortcomings
     if reasons and not options.allow_incomplete:
         raise UserError(
             f"{source.folder}: not a whole run: {'; '.join(reasons)}; resume it, or submit it as it is with "

@@ -87,10 +87,14 @@ class Number(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TaskNumbers(Struct, frozen=True, forbid_unknown_fields=True):
-    """A benchmark: its accuracy, failures counted as wrong; its categories and further measures, where it has some."""
+    """A benchmark: its accuracy, failures counted as wrong; its categories and further measures, where it has some.
+
+    ``rollouts`` are the lines of its sample file.
+    """
 
     accuracy: Number
     metric: str
+    rollouts: int
     categories: dict[str, Number] = field(default_factory=dict)
     others: dict[str, Number] = field(default_factory=dict)
 
@@ -132,7 +136,7 @@ def read_rows(folder: Path, task: str) -> Iterator[SubmittedRow]:
             for number, line in enumerate(_lines(file, name), 1):
                 try:
                     row = decoder.decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                     raise BadSamplesError(f"{name}, line {number}: not a sample ({error})") from error
                 key = (row.sample_id, row.repeat)
                 if row.task != task:
@@ -188,12 +192,14 @@ def results_of(folder: Path, manifest: RunManifest, protocol: str) -> Results:
     """All numbers, from the sample files of ``folder``. BadSamplesError where one cannot be read; UserError."""
     tasks = [task.name for task in manifest.tasks if task.planned]
     outcomes: Counter[str] = Counter()
+    rollouts: Counter[str] = Counter()
     missing: Counter[str] = Counter()
     calls = cached = scored = unscored = 0
     gold = False
     for task in tasks:
         for row in read_rows(folder, task):
             outcomes[row.outcome] += 1
+            rollouts[task] += 1
             missing.update(row.missing)
             calls, cached = calls + row.calls, cached + row.cached_calls
             scored, unscored = scored + (row.value is not None), unscored + (row.value is None)
@@ -207,7 +213,7 @@ def results_of(folder: Path, manifest: RunManifest, protocol: str) -> Results:
         SCHEMA,
         manifest.system,
         protocol,
-        {name: _task(task) for name, task in system.tasks.items()},
+        {name: _task(task, rollouts[name]) for name, task in system.tasks.items()},
         {name: _number(mean) for name, mean in system.means.items()},
         dict(sorted(outcomes.items())),
         calls,
@@ -218,10 +224,11 @@ def results_of(folder: Path, manifest: RunManifest, protocol: str) -> Results:
     )
 
 
-def _task(task: TaskAccuracy) -> TaskNumbers:
+def _task(task: TaskAccuracy, rollouts: int) -> TaskNumbers:
     return TaskNumbers(
         _number(task.accuracy, task.n_failed),
         task.metric,
+        rollouts,
         {name: _number(each.accuracy, each.n_failed) for name, each in task.categories.items()},
         {name: _measure(measure) for name, measure in task.others.items()},
     )

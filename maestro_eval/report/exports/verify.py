@@ -85,7 +85,10 @@ def verify(folder: Path) -> Verified:
     if folder.is_symlink() or not folder.is_dir():
         raise UserError(f"{folder}: no such submission folder")
     check = _Check(folder)
-    check.run()
+    try:
+        check.run()
+    except OSError as error:
+        check.wrong(f"{error.filename or folder}: cannot be read ({error.strerror})")
     return Verified(folder, tuple(check.mismatches), check.files, check.samples, check.numbers, check.judged_again)
 
 
@@ -107,14 +110,15 @@ class _Check:
             return
         try:
             computed = results_of(self.folder, manifest, results.protocol)
-        except (BadSamplesError, MaestroError, ValueError) as error:
-            self._wrong(f"{RESULTS}: cannot be computed from the samples: {error}")
+        except (BadSamplesError, MaestroError, ValueError, ArithmeticError, LookupError) as error:
+            self.wrong(f"{RESULTS}: cannot be computed from the samples: {error}")
             return
         self._numbers(results, computed)
         self._text(CARD, model_card(manifest, results))
         self._text(README, readme(manifest, results))
 
-    def _wrong(self, line: str) -> None:
+    def wrong(self, line: str) -> None:
+        """Note a mismatch."""
         # Names in a submission are anybody's: nothing of them may act in a terminal.
         self.mismatches.append("".join(c if c.isprintable() else "�" for c in line))
 
@@ -125,28 +129,28 @@ class _Check:
             if regular:
                 found.add(name)
             else:
-                self._wrong(f"{name}: a link or special file; a submission holds plain files only")
+                self.wrong(f"{name}: a link or special file; a submission holds plain files only")
         if SUMS not in found:
-            self._wrong(f"{SUMS}: missing")
+            self.wrong(f"{SUMS}: missing")
             return False
         listed = self._sums()
         for name in sorted(found - set(listed) - {SUMS}):
-            self._wrong(f"{name}: not listed in {SUMS}")
+            self.wrong(f"{name}: not listed in {SUMS}")
         for name, digest in listed.items():
             if name not in found:
-                self._wrong(f"{name}: listed in {SUMS} but missing")
+                self.wrong(f"{name}: listed in {SUMS} but missing")
                 continue
             self.files += 1
             try:
                 actual = sha256_of(self.folder / name)
             except OSError as error:
-                self._wrong(f"{name}: cannot be read ({error.strerror})")
+                self.wrong(f"{name}: cannot be read ({error.strerror})")
                 continue
             if actual != digest:
-                self._wrong(f"{name}: SHA-256 is {actual[:12]}…, {SUMS} says {digest[:12]}…")
+                self.wrong(f"{name}: SHA-256 is {actual[:12]}…, {SUMS} says {digest[:12]}…")
         for name in (MANIFEST, RESULTS, CARD, README):
             if name not in found or name not in listed:
-                self._wrong(f"{name}: missing from the submission")
+                self.wrong(f"{name}: missing from the submission")
         return {MANIFEST, RESULTS} <= found
 
     def _sums(self) -> dict[str, str]:
@@ -155,13 +159,13 @@ class _Check:
         for number, line in enumerate((text or b"").decode(errors="replace").splitlines(), 1):
             entry = _SUM_LINE.fullmatch(line)
             if entry is None:
-                self._wrong(f"{SUMS}, line {number}: not a checksum line")
+                self.wrong(f"{SUMS}, line {number}: not a checksum line")
                 continue
             name = entry["name"]
             if not _is_inside(name):
-                self._wrong(f"{SUMS}, line {number}: {name!r} leads out of the submission")
+                self.wrong(f"{SUMS}, line {number}: {name!r} leads out of the submission")
             elif name in listed:
-                self._wrong(f"{SUMS}, line {number}: {name} is listed twice")
+                self.wrong(f"{SUMS}, line {number}: {name} is listed twice")
             else:
                 listed[name] = entry["digest"]
         return listed
@@ -172,10 +176,10 @@ class _Check:
             with os.fdopen(handle, "rb") as file:
                 data = file.read(LONGEST + 1)
         except OSError as error:
-            self._wrong(f"{name}: cannot be read ({error.strerror})")
+            self.wrong(f"{name}: cannot be read ({error.strerror})")
             return None
         if len(data) > LONGEST:
-            self._wrong(f"{name}: larger than {LONGEST} bytes")
+            self.wrong(f"{name}: larger than {LONGEST} bytes")
             return None
         return data
 
@@ -185,32 +189,33 @@ class _Check:
             return None
         try:
             return msgspec.json.decode(data, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            self._wrong(f"{name}: not what it should be ({error})")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self.wrong(f"{name}: not what it should be ({error})")
             return None
 
     def _agree(self, manifest: RunManifest, results: Results) -> bool:
         before = len(self.mismatches)
         if results.schema != SCHEMA:
-            self._wrong(f"{RESULTS}: schema {results.schema}, this maestro-eval knows {SCHEMA}")
+            self.wrong(f"{RESULTS}: schema {results.schema}, this maestro-eval knows {SCHEMA}")
         if results.system != manifest.system:
-            self._wrong(f"{RESULTS}: system is {results.system!r}, {MANIFEST} says {manifest.system!r}")
+            self.wrong(f"{RESULTS}: system is {results.system!r}, {MANIFEST} says {manifest.system!r}")
         try:
             check_protocol(results.protocol)
         except UserError:
-            self._wrong(f"{RESULTS}: unknown protocol {results.protocol!r}")
+            self.wrong(f"{RESULTS}: unknown protocol {results.protocol!r}")
         names = [task.name for task in manifest.tasks]
         if len(set(names)) < len(names):
-            self._wrong(f"{MANIFEST}: a task is there twice")
+            self.wrong(f"{MANIFEST}: a task is there twice")
         return len(self.mismatches) == before
 
     def _samples(self, manifest: RunManifest, protocol: str) -> bool:
         """Whether every planned rollout is there once; then whether each verdict fits its answer."""
         before = len(self.mismatches)
+        ended = {stop.task for stop in manifest.stopped}
         wanted = {samples_name(task.name) for task in manifest.tasks if task.planned}
         for name, _ in _walk(self.folder):
             if name.startswith("samples/") and name not in wanted:
-                self._wrong(f"{name}: of no task in {MANIFEST}")
+                self.wrong(f"{name}: of no task in {MANIFEST}")
         for task in manifest.tasks:
             if not task.planned:
                 continue
@@ -221,12 +226,13 @@ class _Check:
                     count += 1
                     self._row(row, task, manifest, protocol, hashes)
             except BadSamplesError as error:
-                self._wrong(str(error))
+                self.wrong(str(error))
                 continue
             self.samples += count
             planned = task.planned * manifest.repeats
-            if count != planned:
-                self._wrong(f"{samples_name(task.name)}: {count} rollouts, {MANIFEST} plans {planned}")
+            # What an early end has left unasked is in no plan any more; how many remained, the results say.
+            if count > planned or (count < planned and task.name not in ended):
+                self.wrong(f"{samples_name(task.name)}: {count} rollouts, {MANIFEST} plans {planned}")
         return len(self.mismatches) == before
 
     def _row(
@@ -234,19 +240,19 @@ class _Check:
     ) -> None:
         where = f"{samples_name(task.name)}: sample {row.sample_id!r}, repeat {row.repeat}"
         if row.repeat >= manifest.repeats:
-            self._wrong(f"{where}: the run has {manifest.repeats} repeats, counted from 0")
+            self.wrong(f"{where}: the run has {manifest.repeats} repeats, counted from 0")
         if row.content_hash and hashes.setdefault(row.sample_id, row.content_hash) != row.content_hash:
-            self._wrong(f"{where}: content_hash differs from that of another repeat")
+            self.wrong(f"{where}: content_hash differs from that of another repeat")
         if (row.answer is not None) != (row.outcome == "answered"):
-            self._wrong(f"{where}: outcome {row.outcome!r} does not fit its answer")
+            self.wrong(f"{where}: outcome {row.outcome!r} does not fit its answer")
         if row.value is not None and row.outcome in ("failed", "never ran"):
-            self._wrong(f"{where}: has value {row.value:g}, but the rollout {row.outcome}")
+            self.wrong(f"{where}: has value {row.value:g}, but the rollout {row.outcome}")
         if row.value is None and row.outcome in ("answered", "exhausted") and not row.note:
-            self._wrong(f"{where}: {row.outcome}, but has neither a value nor a reason for that")
+            self.wrong(f"{where}: {row.outcome}, but has neither a value nor a reason for that")
         if row.content_hash == "" and row.value is not None:
-            self._wrong(f"{where}: judged, but without a content_hash")
+            self.wrong(f"{where}: judged, but without a content_hash")
         if any(not math.isfinite(number) for number in row.others.values()):
-            self._wrong(f"{where}: a further measure is no number")
+            self.wrong(f"{where}: a further measure is no number")
         if row.gold is not None and row.value is not None and judged_by(task, protocol) not in NOT_JUDGED_AGAIN:
             self._judge(row, task, protocol, where)
 
@@ -261,13 +267,13 @@ class _Check:
         try:
             score = score_rollout(sample, rollout, task, protocol)
         except (MaestroError, ValueError, ArithmeticError, LookupError) as error:
-            self._wrong(f"{where}: cannot be judged again ({error})")
+            self.wrong(f"{where}: cannot be judged again ({error})")
             return
         self.judged_again += 1
         if score.value is None or not math.isclose(score.value, row.value or 0.0, abs_tol=_TOLERANCE):
-            self._wrong(f"{where}: value is {row.value}, judging its answer again gives {score.value}")
+            self.wrong(f"{where}: value is {row.value}, judging its answer again gives {score.value}")
         elif score.extracted != row.extracted:
-            self._wrong(f"{where}: extracted is {_cut(row.extracted)}, judging again gives {_cut(score.extracted)}")
+            self.wrong(f"{where}: extracted is {_cut(row.extracted)}, judging again gives {_cut(score.extracted)}")
 
     def _numbers(self, written: Results, computed: Results) -> None:
         found = dict(flatten(msgspec.to_builtins(written)))
@@ -275,16 +281,16 @@ class _Check:
         for path in sorted(found.keys() | expected.keys()):
             self.numbers += isinstance(expected.get(path), (int, float))
             if path not in expected:
-                self._wrong(f"{RESULTS}: {path} does not follow from the samples")
+                self.wrong(f"{RESULTS}: {path} does not follow from the samples")
             elif path not in found:
-                self._wrong(f"{RESULTS}: {path} is missing; the samples give {_cut(expected[path])}")
+                self.wrong(f"{RESULTS}: {path} is missing; the samples give {_cut(expected[path])}")
             elif not _same(found[path], expected[path]):
-                self._wrong(f"{RESULTS}: {path} is {_cut(found[path])}, the samples give {_cut(expected[path])}")
+                self.wrong(f"{RESULTS}: {path} is {_cut(found[path])}, the samples give {_cut(expected[path])}")
 
     def _text(self, name: str, expected: str) -> None:
         data = self._bytes(name)
         if data is not None and data != expected.encode():
-            self._wrong(f"{name}: is not the text that {MANIFEST} and {RESULTS} give")
+            self.wrong(f"{name}: is not the text that {MANIFEST} and {RESULTS} give")
 
 
 def _walk(folder: Path, below: str = "") -> Iterator[tuple[str, bool]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from maestro_eval.analysis import TaskAccuracy, selection_text
+from maestro_eval.analysis import TaskAccuracy
+from maestro_eval.registry import variant_text
 from maestro_eval.report.exports.privacy import Scrubber
-from maestro_eval.types import RunManifest, Selection
+from maestro_eval.report.exports.source import departures
+from maestro_eval.types import RunManifest
 
 SHOWN_HASH = 12
 _CAPTION = "caption"
@@ -12,13 +14,16 @@ _CAPTION = "caption"
 
 def captioner(manifest: RunManifest) -> str:
     """The service that describes images in words, or that there was none: the released code drops it silently."""
-    named = [f"{name} ({model})" for name, model in manifest.registry.services.items() if _CAPTION in name.lower()]
+    named = [
+        f"{model} (service {name})" for name, model in manifest.registry.services.items() if _CAPTION in name.lower()
+    ]
     return ", ".join(named) or "none"
 
 
 def registry_text(manifest: RunManifest) -> str:
-    """The registry by name and hash."""
-    return f"{manifest.registry.name} ({manifest.registry.hash[:SHOWN_HASH]})"
+    """The registry by name and hash, and what was changed in it on purpose."""
+    variant = variant_text(manifest.registry.variant)
+    return f"{manifest.registry.name} ({manifest.registry.hash[:SHOWN_HASH]}{f', {variant}' if variant else ''})"
 
 
 def score_note(
@@ -37,13 +42,10 @@ def score_note(
     ]
     if manifest.repeats > 1:
         parts.append(f"mean of {manifest.repeats} answers to each sample")
-    if manifest.selection != Selection():
-        parts.append(f"a part of the benchmark: {selection_text(manifest.selection)}")
     if missing:
         lacking = ", ".join(f"{name} {count} times" for name, count in missing.items())
         parts.append(f"evidence missing: {lacking}")
-    if manifest.accepted:
-        parts.append(f"settings changed during the run: {', '.join(change.field for change in manifest.accepted)}")
+    parts += departures(manifest)
     version = manifest.versions.get("maestro-eval", "unknown")
     parts.append(f"maestro-eval {version}")
     return " ".join(scrubber.text("; ".join(parts)).split())

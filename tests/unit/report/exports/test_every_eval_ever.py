@@ -59,7 +59,7 @@ def test_the_aggregate_has_the_tables_numbers_with_their_uncertainty(
     assert uncertainty["standard_error"]["value"] == pytest.approx(1 / 3)
     assert chartqa["source_data"]["hf_repo"] == "lmms-lab-encoder/ChartQA"
     assert aggregate["model_info"]["id"] == "Jinyang23/Maestro-4B-with-base-a1b2c3d4"
-    assert aggregate["model_info"]["additional_details"]["captioner"] == "captioner (gpt-5)"
+    assert aggregate["model_info"]["additional_details"]["captioner"] == "gpt-5 (service captioner)"
 
 
 def test_a_failed_rollout_says_so_beside_the_number_that_the_schema_wants(

@@ -57,6 +57,17 @@ def test_bad_input_is_one_line(arguments: list[str], said: str, capsys: pytest.C
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "flag"), [("parquet", "--with-images"), ("hf", "--with-targets"), ("inspect", "--allow-incomplete")]
+)
+def test_a_flag_that_means_nothing_to_a_format_is_refused(
+    name: str, flag: str, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(whole), "--format", name, flag, "--out", str(tmp_path / "out")]) == BAD_INPUT
+    assert f"{flag} means nothing to --format {name}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_unless_told_otherwise_files_go_into_the_run_folder(
     whole: Path, copy_of: object, capsys: pytest.CaptureFixture[str]
 ) -> None:

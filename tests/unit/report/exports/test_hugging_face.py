@@ -31,8 +31,9 @@ def test_an_entry_has_the_data_set_the_value_and_a_note_on_the_ensemble(
     assert entry.value == 33.33
     assert entry.date == "2026-09-21T14:13:20+00:00"
     for said in (
-        "an ensemble", "Jinyang23/Maestro-4B", "base (a1b2c3d4a1b2)", "Chart-R1", "captioner: captioner (gpt-5)",
-        "protocol official", "n=3", "failed samples, counted as wrong: 0", "evidence missing",
+        "an ensemble", "Jinyang23/Maestro-4B", "base (a1b2c3d4a1b2)", "Chart-R1",
+        "captioner: gpt-5 (service captioner)", "protocol official", "n=3", "failed samples, counted as wrong: 0",
+        "evidence missing",
     ):  # fmt: skip
         assert said in entry.notes
     assert "alice" not in path.read_text()
@@ -42,7 +43,7 @@ def test_failures_and_a_part_of_the_benchmark_are_said(broken: Path, tmp_path: P
     (path,) = export_run(broken, "hf", tmp_path, options=options)
     (entry,) = entries_of(path)
     assert "failed samples, counted as wrong: 2" in entry.notes
-    assert "a part of the benchmark" in entry.notes
+    assert "a part of each benchmark" in entry.notes
     assert "mean of 2 answers" in entry.notes
     assert KEY not in path.read_text()
 

@@ -34,7 +34,7 @@ def test_there_is_a_log_for_each_task_with_the_tables_metrics(of_whole: list[Pat
     assert score.metrics["stderr"].value == pytest.approx(1 / 3)
     assert 0 < score.metrics["ci95_low"].value < 1 / 3 < score.metrics["ci95_high"].value
     assert read[0].results.total_samples == read[0].results.completed_samples == 3
-    assert read[0].eval.metadata["captioner"] == "captioner (gpt-5)"
+    assert read[0].eval.metadata["captioner"] == "gpt-5 (service captioner)"
 
 
 def test_a_rollout_is_a_conversation_with_tool_calls(of_whole: list[Path]) -> None:

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from maestro_eval.report.exports.privacy import REMOVED, Scrubber, public_manifest
+from maestro_eval.types import Arm, Replay, Stopping
 from tests.unit.report.exports.export_worlds import CHARTQA, HOME, HOSTILE, KEY, LEAK, PROMPT, manifest_of
 
 SCRUBBER = Scrubber.of_environment({"OPENAI_API_KEY": KEY, "HF_TOKEN": "hf-token-value", "HOME": HOME, "KEY": "1"})
@@ -60,6 +62,19 @@ def test_a_public_manifest_tells_what_matters_and_nothing_else() -> None:
     assert [task.data for task in public.tasks] == ["hub, revision 0123abcd", "local"]
     assert [task.data_hash for task in public.tasks] == [task.data_hash for task in manifest.tasks]
     assert public.settings == {"executor": "local", "concurrency": 4}
+
+
+def test_what_a_manifest_holds_besides_is_read_too() -> None:
+    manifest = structs.replace(
+        manifest_of([CHARTQA]),
+        replay=Replay(f"{HOME}/runs/base", 2, "reader@@Read_Text"),
+        stopping=Stopping(f"{HOME}/runs/base", "base", "f" * 64, 0.05, "official"),
+        arms=(Arm(f"transformers:{HOME}/ckpt", ("random",)),),
+    )
+    public = public_manifest(manifest, SCRUBBER)
+    assert "alice" not in msgspec.json.encode(public).decode()
+    assert public.replay == Replay("…/base", 2, "reader@@Read_Text")
+    assert public.arms == (Arm("transformers:…/ckpt", ("random",)),)
 
 
 def test_scrubbing_twice_changes_nothing_more() -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 from statistics import stdev
 
 import pytest
+from msgspec import structs
 
 from maestro_eval.analysis import compare
-from maestro_eval.report.exports.source import open_source, shortcomings
+from maestro_eval.report.exports.source import departures, open_source, shortcomings
 from maestro_eval.scoring import score_run
-from maestro_eval.types import Selection, UserError
+from maestro_eval.types import Accepted, Arm, EarlyStop, Replay, Selection, UserError
+from tests.unit.report.exports.export_worlds import CHARTQA, HOME, manifest_of
 
 
 def test_every_planned_rollout_has_a_row_and_those_that_never_ran_have_no_record(broken: Path) -> None:
@@ -46,6 +48,25 @@ def test_a_run_is_short_of_its_benchmarks_by_failures_and_by_selection(broken: P
     assert len(shortcomings(manifest, 6, 0)) == 1
     assert shortcomings(open_source(whole, "official").manifest, 5, 0) == ()
     assert manifest.selection != Selection()
+
+
+def test_what_departs_from_one_system_under_one_setting_is_said() -> None:
+    manifest = manifest_of([CHARTQA])
+    assert departures(manifest) == ()
+    stop = EarlyStop("maestro_chartqa", "base", 0.05, 0.01, 120, 2500, 0.1, 0.02, 0.2)
+    changed = structs.replace(
+        manifest,
+        stopped=(stop,),
+        accepted=(Accepted("registry", "a", "b", 0.0),),
+        arms=(Arm("random"), Arm("router")),
+        replay=Replay(f"{HOME}/runs/base", 1),
+    )
+    said = departures(changed)
+    assert len(said) == 4
+    assert "maestro_chartqa after 120 of 2500 samples" in said[0]
+    assert "registry" in said[1]
+    assert "another of 2 systems" in said[2]
+    assert "alice" not in said[3]
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
