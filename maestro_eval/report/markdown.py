@@ -11,6 +11,7 @@ import msgspec
 
 from maestro_eval.analysis import Comparison, SystemResult, accepted_text, selection_text
 from maestro_eval.files import write_atomic
+from maestro_eval.registry import variant_text
 from maestro_eval.report.cells import Cell, Table, printable
 from maestro_eval.report.layout import layout
 from maestro_eval.types import TaskRecord
@@ -103,6 +104,7 @@ def _provenance_of(system: SystemResult) -> dict[str, str]:
         "policy model": _code(manifest.policy_model),
         "registry": _code(registry.name),
         "registry hash": _hash(registry.hash),
+        "registry variant": escape(variant_text(registry.variant)) or "none",
         "prompt hash": _hash(manifest.prompt.hash),
         "experts": _mapping(registry.experts),
         "services": _mapping(registry.services),
