@@ -87,7 +87,7 @@ def price_template(models: Iterable[str], currency: str = "USD") -> str:
     # JSON strings are YAML, whatever is in a name.
     lines = [f"  {json.dumps(model, ensure_ascii=False)}: null" for model in sorted(set(models))]
     return (
-        "# What each model costs. For null write one of\n"
+        "# What each model costs, or that it has no price (null). A price is one of\n"
         "#   {prompt_per_million: …, completion_per_million: …}\n"
         "#   {gpu_hour: …, gpus: 1, calls_at_once: 1}\n"
         f"schema: 1\ncurrency: {currency}\nmodels:" + ("\n" + "\n".join(lines) if lines else " {}") + "\n"

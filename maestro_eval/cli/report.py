@@ -1,0 +1,81 @@
+"""``maestro-eval report``: all that is known of some run folders, for reading and for printing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from maestro_eval.cli.arguments import add_protocol, run_folders
+from maestro_eval.cli.main import DONE
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders, or one that holds them")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="where report.html, report.md, figures/ and routing.json go (default: a run's own report/, or beside)",
+    )
+    parser.add_argument("--baseline", metavar="NAME", help="the system to hold the others against (default: the first)")
+    parser.add_argument(
+        "--explore",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="a run of --policy explore: rows of its oracles, and where the orchestrators stand; may be repeated",
+    )
+    parser.add_argument(
+        "--swap",
+        type=Path,
+        nargs=2,
+        metavar=("BASE", "AUGMENTED"),
+        help="what the second run's registry changed against the first's (docs/swap.md)",
+    )
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="FIELD",
+        help="go on with --swap although the runs differ in this too, as the refusal names it",
+    )
+    parser.add_argument("--prices", type=Path, metavar="FILE", help="a price table (docs/routing.md)")
+    parser.add_argument(
+        "--price-template",
+        action="store_true",
+        help="only print a price table of the models that these runs called, to be filled in",
+    )
+    add_protocol(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    found = [folder for given in (*arguments.folders, *arguments.explore) for folder in run_folders(given)]
+    # The explore run may lie among the others, and be named besides.
+    folders = list({folder.resolve(): folder for folder in found}.values())
+    if arguments.price_template:
+        from maestro_eval.analysis.routing import models_called, price_template
+
+        sys.stdout.write(price_template(model for folder in folders for model in models_called(folder)))
+        return DONE
+    from maestro_eval.report.further import SwapRuns
+    from maestro_eval.report.write import write_report
+
+    swap = None
+    if arguments.swap:
+        base, augmented = arguments.swap
+        swap = SwapRuns(base, augmented, tuple(arguments.allow))
+    beside = folders[0] / "report" if len(folders) == 1 else folders[0].resolve().parent
+    out = arguments.out or beside
+    paths = write_report(
+        folders,
+        out if arguments.protocol == "official" else out / arguments.protocol,
+        protocol=arguments.protocol,
+        baseline=arguments.baseline or "",
+        prices=arguments.prices,
+        swap=swap,
+    )
+    if paths.note:
+        print(paths.note)
+    print(f"report   {paths.html}\nreport   {paths.markdown}\nrouting  {paths.routing}")
+    return DONE

@@ -1,0 +1,216 @@
+"""The figures of a report: what the tables say, arranged for ``plots`` and given a caption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean
+
+from maestro_eval.analysis import Comparison, Estimate, Group, SystemResult
+from maestro_eval.analysis.routing import SIDES, Routing
+from maestro_eval.report.cells import all_tasks, short_task, task_title
+from maestro_eval.report.page import Figure
+from maestro_eval.report.plots import (
+    Bars,
+    Block,
+    Difference,
+    DifferencePanel,
+    HeatMap,
+    ParetoPanel,
+    Point,
+    Span,
+    Spot,
+    accuracy_forest,
+    difference_forest,
+    heat_maps,
+    latency_spans,
+    pareto,
+    stacked,
+    turn_bars,
+)
+from maestro_eval.report.routing import lost_by_side, mix_of, rollout_title
+
+
+def accuracy_figure(comparison: Comparison) -> Iterator[Figure]:
+    """Every system on every task, each group's mean behind its tasks."""
+    grouped = {task for group in comparison.groups for task in group.tasks}
+    blocks: list[Block] = []
+    shown: set[str] = set()
+    for group in comparison.groups:
+        fresh = [task for task in group.tasks if task not in shown]
+        shown.update(fresh)
+        blocks += [_task_block(comparison, task) for task in fresh]
+        means = _points((system.name, system.means.get(group.name)) for system in comparison.systems)
+        if means:
+            blocks.append(Block(f"mean of {short_task(group.name, mini=group.mini)}", means, is_mean=True))
+    blocks += [_task_block(comparison, task) for task in all_tasks(comparison) if task not in grouped]
+    if blocks:
+        caption = "Accuracies with 95 % intervals; shaded: means over benchmarks. Failures count as wrong, and widen."
+        yield Figure("accuracy", accuracy_forest(blocks), caption)
+
+
+def difference_figure(comparison: Comparison) -> Iterator[Figure]:
+    """The contrasts, a panel for each system and its baseline."""
+    pairs = dict.fromkeys((contrast.system, contrast.baseline) for contrast in comparison.contrasts)
+    minis = {scope for group in comparison.groups if group.mini for scope in (group.name, *group.tasks)}
+    panels = [
+        DifferencePanel(
+            f"{system} against {baseline}",
+            tuple(
+                Difference(
+                    _scope(contrast.scope, contrast.kind == "mean", contrast.scope in minis),
+                    contrast.difference.value,
+                    contrast.difference.low,
+                    contrast.difference.high,
+                    contrast.significant,
+                    contrast.kind == "mean",
+                )
+                for contrast in comparison.contrasts
+                if (contrast.system, contrast.baseline) == (system, baseline)
+            ),
+        )
+        for system, baseline in pairs
+    ]
+    if panels:
+        caption = (
+            "Differences in points on the same samples, with 95 % intervals; diamonds: means over benchmarks; filled: "
+            "better or worse by the adjusted p-value, under every reading of the failures."
+        )
+        yield Figure("differences", difference_forest(panels), caption)
+
+
+def call_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
+    """The call mix of every system that called somebody."""
+    maps = []
+    for routing in routings:
+        mix = mix_of(routing)
+        if mix.pairs:
+            totals = [mix.total(index) for index in range(len(mix.tasks))]
+            shares = tuple(
+                tuple(count / total if total else None for count, total in zip(row, totals, strict=True))
+                for row in mix.counts
+            )
+            maps.append(HeatMap(routing.system, mix.pairs, tuple(map(short_task, mix.tasks)), shares))
+    if maps:
+        caption = "Of each benchmark's calls, the percent that went to an expert through a skill."
+        yield Figure("calls", heat_maps(maps), caption)
+
+
+def turn_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
+    """How many turns the rollouts of each system took, over all tasks."""
+    turns: dict[str, dict[int, int]] = {}
+    for routing in routings:
+        counts: dict[int, int] = {}
+        for each in routing.conduct:
+            for number, rollouts in each.turns.items():
+                counts[number] = counts.get(number, 0) + rollouts
+        if counts:
+            turns[routing.system] = counts
+    if turns:
+        yield Figure("turns", turn_bars(turns), "Turns of a rollout, the answer included, over all benchmarks.")
+
+
+def lost_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
+    """Where each system's answers were lost."""
+    bars = [Bars(routing.system, tuple(lost_by_side(routing).values())) for routing in routings]
+    if any(sum(bar.counts) for bar in bars):
+        names = tuple(lost_by_side(routings[0]))
+        kept = [i for i in range(len(SIDES)) if any(bar.counts[i] for bar in bars)]
+        shown = [Bars(bar.label, tuple(bar.counts[i] for i in kept)) for bar in bars]
+        drawn = stacked([names[i] for i in kept], shown, "rollouts without a right answer")
+        yield Figure("attribution", drawn, "Rollouts without a right answer, by where it was lost.")
+
+
+def latency_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
+    """Calls and rollouts of every system."""
+    spans = []
+    for routing in routings:
+        named = [(f"{each.what} {each.name}", each) for each in routing.latencies if each.what != "endpoint"]
+        named += [(rollout_title(each.name), each) for each in routing.rollout_seconds.values()]
+        for label, each in named:
+            if each.p50 is not None and each.p90 is not None and each.p99 is not None:
+                spans.append(Span(routing.system, label, each.n, each.p50, each.p90, each.p99))
+    if spans:
+        caption = "Latencies, cached and failed calls left out: median, 90th and 99th percentile of the records."
+        yield Figure("latency", latency_spans(spans), caption)
+
+
+def pareto_figure(comparison: Comparison, routings: Sequence[Routing]) -> Iterator[Figure]:
+    """Accuracy against cost where all is priced, else against tokens and seconds; a panel a group and measure."""
+    by_name = {routing.system: routing for routing in routings}
+    groups = [group for group in comparison.groups if not group.within] or [
+        Group(task, (task,), mini=False) for task in all_tasks(comparison)
+    ]
+    panels = []
+    for group in groups:
+        rows = [
+            (system, by_name[system.name], accuracy)
+            for system in comparison.systems
+            if system.name in by_name and (accuracy := _group_accuracy(system, group)) is not None
+        ]
+        for taken in _measures([routing for _, routing, _ in rows], group.tasks):
+            spots = [
+                Spot(amount, _point(system.name, accuracy))
+                for system, routing, accuracy in rows
+                if (amount := _taken(routing, group.tasks, taken)) is not None
+            ]
+            if len(spots) > 1:
+                title = short_task(group.name, mini=group.mini)
+                panels.append(ParetoPanel(title, _unit(taken, rows[0][1].currency), tuple(spots)))
+    if panels:
+        caption = (
+            "Accuracy (mean over the group's benchmarks) against what a rollout takes (the same mean). Filled: no "
+            "system is both more accurate and takes less; the dashed line joins these."
+        )
+        yield Figure("pareto", pareto(panels), caption)
+
+
+def _measures(routings: Sequence[Routing], tasks: Sequence[str]) -> list[str]:
+    """What to hold accuracy against: money only where it is known of all."""
+    if routings and all(_taken(routing, tasks, "cost") is not None for routing in routings):
+        return ["cost"]
+    tokens = any(_taken(routing, tasks, "tokens") for routing in routings)
+    return ["tokens", "seconds"] if tokens else ["seconds"]
+
+
+def _taken(routing: Routing, tasks: Sequence[str], what: str) -> float | None:
+    """The macro mean over ``tasks`` of what a rollout takes; None where it is not known of one of them."""
+    if what == "cost":
+        found = {each.task: each.per_rollout for each in routing.costs}
+    elif what == "tokens":
+        found = {each.task: each.total / each.rollouts if each.rollouts else None for each in routing.tokens}
+    else:
+        found = {name: each.mean for name, each in routing.rollout_seconds.items()}
+    amounts = [found.get(task) for task in tasks]
+    known = [amount for amount in amounts if amount is not None]
+    return fmean(known) if known and len(known) == len(amounts) else None
+
+
+def _unit(what: str, currency: str) -> str:
+    names = {"cost": f"{currency} a rollout", "tokens": "tokens a rollout", "seconds": "mean seconds a rollout"}
+    return names[what]
+
+
+def _group_accuracy(system: SystemResult, group: Group) -> Estimate | None:
+    if group.name in system.means:
+        return system.means[group.name]
+    found = system.tasks.get(group.tasks[0]) if len(group.tasks) == 1 else None
+    return None if found is None else found.accuracy
+
+
+def _task_block(comparison: Comparison, task: str) -> Block:
+    found = ((system.name, system.tasks.get(task)) for system in comparison.systems)
+    points = _points((name, None if each is None else each.accuracy) for name, each in found)
+    return Block(task_title(comparison, task), points)
+
+
+def _points(found: Iterable[tuple[str, Estimate | None]]) -> tuple[Point, ...]:
+    return tuple(_point(name, estimate) for name, estimate in found if estimate is not None)
+
+
+def _point(name: str, estimate: Estimate) -> Point:
+    return Point(name, estimate.value, estimate.low, estimate.high)
+
+
+def _scope(name: str, is_mean: bool, mini: bool) -> str:
+    short = short_task(name, mini=True if mini else None)
+    return f"mean of {short}" if is_mean else short

@@ -1,0 +1,118 @@
+"""A report as one HTML file that needs nothing beside it: no script, no address, no font, no picture from elsewhere.
+
+All text is escaped. The plots are our own SVG, in which names are escaped as well. The page forbids itself everything
+but its own styles, so that markup which got past the escaping would still do nothing. It is readable on a light and
+on a dark screen, with a screen reader, on a phone and in print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from maestro_eval.report.cells import printable
+from maestro_eval.report.html_tables import STYLE, table_html
+from maestro_eval.report.page import Block, Bullets, Figure, Grid, Page, PageSection, Prose
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+_STYLE = """\
+:root {
+  color-scheme: light dark;
+  --ink: #1a1a1a; --quiet: #545454; --line: #c8c8c8; --paper: #ffffff; --link: #0b5394;
+}
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e8; --quiet: #b0b0b0; --line: #4a4a4a; --paper: #161616; --link: #8ab4f8; }
+}
+* { box-sizing: border-box; }
+html { background: var(--paper); color: var(--ink); }
+body { max-width: 68rem; margin: 0 auto; padding: 1.5rem; font: 15px/1.5 system-ui, "Segoe UI", Roboto, sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0 1rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.25rem; margin: 2.5rem 0 .8rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); }
+p, li { max-width: 46rem; overflow-wrap: anywhere; }
+.quiet, figcaption { color: var(--quiet); font-size: 13px; }
+a { color: var(--link); }
+nav ol { columns: 3 13rem; padding-left: 1.3rem; margin: 0; font-size: 14px; }
+figure { margin: 1rem 0 1.5rem; }
+figure svg { display: block; max-width: 100%; height: auto; }
+figcaption { max-width: 46rem; margin-top: .4rem; }
+.wide { overflow-x: auto; margin-bottom: 1.2rem; }
+.wide .maestro { margin-bottom: .3rem; font-size: 13px; font-variant-numeric: tabular-nums; }
+.maestro caption { overflow-wrap: anywhere; }
+.maestro thead th { vertical-align: bottom; white-space: normal; min-width: 4.2rem; }
+.maestro tbody th { overflow-wrap: break-word; min-width: 7rem; }
+.maestro tbody tr:nth-child(even) > * { background: rgba(128, 128, 128, .07); }
+.maestro .text { white-space: normal; overflow-wrap: break-word; max-width: 30rem; }
+.maestro .interval { color: var(--quiet); }
+.skip { position: absolute; left: -999rem; }
+.skip:focus { position: static; }
+@media print {
+  @page { size: A4; margin: 14mm; }
+  :root { --ink: #000000; --quiet: #3c3c3c; --line: #999999; --paper: #ffffff; --link: #000000; }
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  nav, .skip { display: none; }
+  h2, h2 + p { break-after: avoid; }
+  h2 { margin-top: 1.4rem; }
+  figure, .maestro tr { break-inside: avoid; }
+  .maestro thead { display: table-header-group; }
+  .maestro caption { break-after: avoid; }
+  .wide { overflow: visible; }
+  .wide .maestro { font-size: 7.5pt; }
+  .maestro th, .maestro td { padding: .12rem .35rem; white-space: normal; }
+  .maestro .interval { font-size: 6.5pt; white-space: nowrap; }
+  .wide { break-inside: avoid; }
+  .maestro tbody th { min-width: 4.5rem; }
+  .maestro .text { overflow-wrap: anywhere; min-width: 5rem; }
+  figure svg { max-height: 225mm; width: auto; }
+  .maestro tbody tr:nth-child(even) > * { background: none; }
+}
+"""
+
+
+def render_page(page: Page) -> str:
+    """``page`` as HTML, ending in a newline."""
+    title = _text(page.title)
+    lead = "".join(part for block in page.lead for part in _block(block))
+    sections = "".join(_section(number, section) for number, section in enumerate(page.sections, 1))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        f"<title>{title}</title>\n<style>\n{STYLE}{_STYLE}</style>\n</head>\n<body>\n"
+        '<a class="skip" href="#section-1">To the numbers</a>\n'
+        f"<header>\n<h1>{title}</h1>\n{lead}</header>\n{_contents(page)}<main>\n{sections}</main>\n</body>\n</html>\n"
+    )
+
+
+def _contents(page: Page) -> str:
+    items = "".join(
+        f'<li><a href="#section-{number}">{_text(section.heading)}</a></li>\n'
+        for number, section in enumerate(page.sections, 1)
+    )
+    return f'<nav aria-label="contents">\n<ol>\n{items}</ol>\n</nav>\n'
+
+
+def _section(number: int, section: PageSection) -> str:
+    blocks = "".join(part for block in section.blocks for part in _block(block))
+    heading = f'<h2 id="section-{number}-title">{_text(section.heading)}</h2>'
+    return f'<section id="section-{number}" aria-labelledby="section-{number}-title">\n{heading}\n{blocks}</section>\n'
+
+
+def _block(block: Block) -> Iterator[str]:
+    match block:
+        case Prose(text):
+            yield f'<p class="quiet">{_text(text)}</p>\n'
+        case Bullets(items):
+            lines = "".join(f"<li>{_text(item)}</li>\n" for item in items)
+            yield f'<ul class="quiet">\n{lines}</ul>\n'
+        case Figure(_, svg, caption):
+            yield f"<figure>\n{svg}\n<figcaption>{_text(caption)}</figcaption>\n</figure>\n"
+        case Grid(table):
+            # A wide table scrolls by itself, for the keyboard too.
+            name = _text(table.title)
+            yield f'<div class="wide" tabindex="0" role="group" aria-label="{name}">\n{table_html(table)}</div>\n'
+
+
+def _text(text: str) -> str:
+    return escape(printable(text), quote=True)

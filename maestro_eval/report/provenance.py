@@ -1,0 +1,94 @@
+"""Where the numbers come from: the manifests of the systems as tables, what they share apart from what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from maestro_eval.analysis import SystemResult, accepted_text, selection_text
+from maestro_eval.report.cells import Cell, Column, Row, Table, printable
+from maestro_eval.types import TaskRecord
+
+_HASH_LENGTH = 12
+
+
+def provenance_tables(systems: Sequence[SystemResult]) -> Iterator[Table]:
+    """What differs between the systems, side by side; what they share; and the tasks."""
+    fields = [_fields(system) for system in systems]
+    names = list(dict.fromkeys(name for each in fields for name in each))
+    shared = [name for name in names if len({each[name] for each in fields}) == 1]
+    if len(shared) < len(names):
+        rows = [Row(name, tuple(Cell(each[name]) for each in fields)) for name in names if name not in shared]
+        columns = tuple(Column(printable(system.name), text=True) for system in systems)
+        yield Table("different between the systems", columns, tuple(rows), "field")
+    rows = [Row(name, (Cell(fields[0][name]),)) for name in shared]
+    title = "the same for all systems" if len(systems) > 1 else "the run"
+    yield Table(title, (Column("value", text=True),), tuple(rows), "field")
+    yield _tasks(systems)
+
+
+def _fields(system: SystemResult) -> dict[str, str]:
+    manifest = system.manifest
+    registry = manifest.registry
+    started = datetime.fromtimestamp(manifest.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    found = {
+        "policy": manifest.policy,
+        "policy model": manifest.policy_model,
+        "registry": registry.name,
+        "registry hash": registry.hash[:_HASH_LENGTH],
+        "prompt hash": manifest.prompt.hash[:_HASH_LENGTH],
+        "experts": _mapping(registry.experts),
+        "services": _mapping(registry.services),
+        "skills": ", ".join(registry.skills) or "none",
+        "regime": f"{manifest.regime.name} ({_record(manifest.regime)})",
+        "sampling": _record(manifest.sampling),
+        "protocol": system.protocol,
+        "selection": selection_text(manifest.selection),
+        "changes accepted": accepted_text(manifest) or "none",
+        "seed": str(manifest.seed),
+        "repeats": str(manifest.repeats),
+        "model calls": f"{system.calls:,}, of them {system.cached_calls:,} from the cache",
+        "versions": _mapping(manifest.versions),
+        "hardware": _mapping(manifest.hardware),
+        "settings": _mapping(manifest.settings),
+        "started": started,
+    }
+    return {name: printable(value) for name, value in found.items()}
+
+
+def _tasks(systems: Sequence[SystemResult]) -> Table:
+    records: dict[tuple[str, str], TaskRecord] = {}
+    for system in systems:
+        for record in system.manifest.tasks:
+            records.setdefault((record.name, record.data_hash), record)
+    titles = ("metric", "paper rule", "aggregation", "task hash", "data", "revision", "data hash")
+    rows = tuple(
+        Row(
+            printable(record.name),
+            tuple(
+                Cell(printable(value))
+                for value in (
+                    record.metric,
+                    record.paper or "none",
+                    record.aggregation,
+                    record.hash[:_HASH_LENGTH],
+                    record.data,
+                    record.revision or "none",
+                    record.data_hash[:_HASH_LENGTH],
+                )
+            ),
+        )
+        for record in records.values()
+    )
+    return Table("tasks", tuple(Column(title, text=True) for title in titles), rows, "task")
+
+
+def _record(record: msgspec.Struct) -> str:
+    fields = msgspec.to_builtins(record)
+    return _mapping({key: value for key, value in fields.items() if key != "name" and value is not None})
+
+
+def _mapping(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items()) or "none"

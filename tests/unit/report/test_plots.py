@@ -1,0 +1,185 @@
+"""The plots: the same bytes for the same data, safe to stand in a page, and readable without colour."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.report.report_comparisons import HOSTILE, detailed, quickstart
+from unit.report.report_comparisons import hostile as hostile_comparison
+from unit.report.routing_reports import hostile, routing
+
+from maestro_eval.analysis import Comparison
+from maestro_eval.analysis.routing import Routing
+from maestro_eval.report.figures import (
+    accuracy_figure,
+    call_figure,
+    difference_figure,
+    latency_figure,
+    lost_figure,
+    pareto_figure,
+    turn_figure,
+)
+from maestro_eval.report.page import Figure
+from maestro_eval.report.plots import Bars, Block, Point, Spot, accuracy_forest, pareto_front, stacked
+from maestro_eval.report.svg_plot import standalone
+
+SVG = "{http://www.w3.org/2000/svg}"
+DOLLARS = "$x^2$ costs $5"
+
+
+def drawn(comparison: Comparison, *routings: Routing) -> Iterator[Figure]:
+    yield from accuracy_figure(comparison)
+    yield from difference_figure(comparison)
+    yield from call_figure(routings)
+    yield from turn_figure(routings)
+    yield from lost_figure(routings)
+    yield from latency_figure(routings)
+    yield from pareto_figure(comparison, routings)
+
+
+@pytest.fixture(scope="module")
+def figures() -> list[Figure]:
+    return list(drawn(quickstart(), routing(), routing("other", currency="EUR")))
+
+
+@pytest.fixture(scope="module")
+def hostile_figures() -> list[Figure]:
+    return list(drawn(hostile_comparison(), hostile(), routing(DOLLARS, word=DOLLARS)))
+
+
+def test_every_plot_is_there_once(figures: list[Figure]) -> None:
+    names = [figure.name for figure in figures]
+    assert names == ["accuracy", "differences", "calls", "turns", "attribution", "latency"]
+
+
+def test_a_pareto_plot_needs_what_the_systems_of_a_group_took() -> None:
+    comparison = detailed("router", "other")
+    tasks = [task.name for task in comparison.systems[0].manifest.tasks]
+    found = [routing(name) for name in ("router", "other")]
+    assert list(pareto_figure(comparison, found)) == []  # they routed other benchmarks
+    measured = [_on(each, tasks) for each in found]
+    (figure,) = pareto_figure(comparison, measured)
+    texts = [text.text for text in ET.fromstring(figure.svg).iter(f"{SVG}text")]
+    assert "tokens a rollout" in texts
+    assert "mean seconds a rollout" in texts
+
+
+def test_the_same_data_gives_the_same_bytes(figures: list[Figure]) -> None:
+    assert list(drawn(quickstart(), routing(), routing("other", currency="EUR"))) == figures
+
+
+def test_a_users_own_settings_change_nothing(figures: list[Figure]) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.grid": True, "lines.linewidth": 9}):
+        assert next(accuracy_figure(quickstart())) == figures[0]
+
+
+def test_nothing_is_dated_and_nothing_is_fetched(figures: list[Figure], hostile_figures: list[Figure]) -> None:
+    for figure in (*figures, *hostile_figures):
+        urls = set(re.findall(r"[a-z]+://[^\"'<\s)]+", figure.svg.replace("http://there/v1", "")))
+        assert urls <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+        root = ET.fromstring(figure.svg)
+        tags = {element.tag.removeprefix(SVG) for element in root.iter()}
+        assert not tags & {"script", "style", "image", "foreignObject", "metadata", "a"}
+        assert not re.search(r"\bon\w+=|date", re.sub(r">[^<]*<", "><", figure.svg))
+
+
+def test_ids_are_a_plots_own_and_every_reference_has_one(figures: list[Figure]) -> None:
+    ids = [found for figure in figures for found in re.findall(r'\bid="([^"]*)"', figure.svg)]
+    assert max(Counter(ids).values()) == 1
+    references = [found for figure in figures for found in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', figure.svg)]
+    assert {a or b for a, b in references} <= set(ids)
+
+
+def test_a_plot_says_what_it_shows_to_who_cannot_see_it(figures: list[Figure]) -> None:
+    for figure in figures:
+        root = ET.fromstring(figure.svg)
+        labels = root.attrib["aria-labelledby"].split()
+        words = {element.attrib["id"]: element.text for element in root if element.tag in (f"{SVG}title", f"{SVG}desc")}
+        assert root.attrib["role"] == "img"
+        assert all(words[label] for label in labels)
+        assert figure.caption
+
+
+def test_text_stays_text_and_takes_the_pages_colour(figures: list[Figure]) -> None:
+    texts = [text.text for text in ET.fromstring(figures[0].svg).iter(f"{SVG}text")]
+    assert {"random", "router base", "router augmented", "ocrbench (mini)"} <= set(texts)
+    assert "currentColor" in figures[0].svg
+    assert "#010203" not in figures[0].svg
+
+
+def test_hostile_names_are_text_and_never_markup_or_mathematics(hostile_figures: list[Figure]) -> None:
+    for figure in hostile_figures:
+        root = ET.fromstring(figure.svg)
+        texts = " ".join(text.text or "" for text in root.iter(f"{SVG}text"))
+        assert not list(root.iter(f"{SVG}b"))
+        assert "\x1b" not in figure.svg
+        if figure.name in ("calls", "turns", "attribution", "latency"):
+            assert DOLLARS in texts
+    assert HOSTILE.split("]")[0] in hostile_figures[0].svg
+
+
+def test_series_differ_without_their_colour() -> None:
+    names = [f"system {i}" for i in range(9)]
+    svg = accuracy_forest([Block("b", tuple(Point(name, 0.5, 0.4, 0.6) for name in names))])
+    grey = re.sub(r"#[0-9a-fA-F]{6}", "#777777", svg)
+    marks = re.findall(r'<use xlink:href="#(accuracy-\w+)"', grey)
+    shapes = {re.sub(r"\s+", " ", path) for path in re.findall(r'<path id="accuracy-\w+" d="([^"]+)"', grey)}
+    assert marks
+    assert len(shapes) >= len(names)
+
+
+def test_a_bar_too_thin_for_its_number_goes_without() -> None:
+    svg = stacked(["a", "b"], [Bars("x", (1, 999))], "rollouts")
+    texts = [text.text for text in ET.fromstring(svg).iter(f"{SVG}text")]
+    assert "999" in texts
+    assert texts.count("1") == 0
+
+
+def test_a_file_of_its_own_is_dark_on_white(figures: list[Figure]) -> None:
+    text = standalone(figures[0].svg)
+    root = ET.fromstring(text.encode())
+    assert root.attrib["style"] == "color: #1a1a1a"
+    assert root[0].attrib["fill"] == "#ffffff"
+
+
+spots = st.lists(
+    st.builds(
+        lambda taken, value: Spot(float(taken), Point("s", value / 10, 0, 1)), st.integers(0, 9), st.integers(0, 10)
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(spots)
+def test_what_is_on_the_front_is_beaten_by_nothing_and_the_rest_by_something_on_it(found: list[Spot]) -> None:
+    front = pareto_front(found)
+
+    def beats(a: Spot, b: Spot) -> bool:
+        no_worse = a.taken <= b.taken and a.point.value >= b.point.value
+        return no_worse and (a.taken, a.point.value) != (b.taken, b.point.value)
+
+    assert not any(beats(other, spot) for spot in front for other in found)
+    for spot in found:
+        on_it = any((spot.taken, spot.point.value) == (best.taken, best.point.value) for best in front)
+        assert on_it or any(beats(best, spot) for best in front)
+
+
+def _on(found: Routing, tasks: list[str]) -> Routing:
+    from msgspec.structs import replace
+
+    return replace(
+        found,
+        tasks=tuple(tasks),
+        tokens=tuple(replace(found.tokens[0], task=task) for task in tasks),
+        rollout_seconds={task: replace(found.rollout_seconds[""], name=task) for task in tasks},
+        costs=tuple(replace(found.costs[0], task=task) for task in tasks),
+    )
