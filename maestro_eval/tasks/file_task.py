@@ -246,7 +246,7 @@ def _with_images(sample: Sample, images: tuple[Image, ...]) -> Sample:
         sample,
         images=tuple(image.ref for image in images),
         # Questions about the same picture are not independent; a task says only what is coarser than that.
-        cluster=sample.cluster or fingerprint(hashes)[:16],
+        cluster=sample.cluster or (fingerprint(hashes)[:16] if hashes else ""),
         content_hash=fingerprint(content),
     )
 

@@ -156,7 +156,7 @@ def identified(sample: Sample, images: tuple[Image, ...]) -> LoadedSample:
         structs.replace(
             sample,
             images=tuple(image.ref for image in images),
-            cluster=fingerprint(hashes)[:16],
+            cluster=fingerprint(hashes)[:16] if hashes else "",
             content_hash=fingerprint(content),
         ),
         images,

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from maestro_eval.tasks import Task, define, open_task, select_tasks
+from maestro_eval.tasks.file_task import _with_images
+from maestro_eval.tasks.lmms import identified
 from maestro_eval.types import SampleError, UserError
 from tests import realdata
 from tests.unit.tasks.parquet_rows import png, write_rows
@@ -200,6 +202,12 @@ def test_questions_on_the_same_picture_are_one_cluster(tmp_path: Path) -> None:
     task = opened(tmp_path, "maestro_chartqa", ROWS["chartqa"])
     other = {task.load(sample_id).sample.cluster for sample_id in task.ids()}
     assert (len(same), len(other)) == (1, 2)
+
+
+def test_questions_without_a_picture_are_no_cluster(tmp_path: Path) -> None:
+    sample = opened(tmp_path, "maestro_chartqa", ROWS["chartqa"]).load("0").sample
+    for settle in (_with_images, lambda sample, images: identified(sample, images).sample):
+        assert settle(structs.replace(sample, cluster=""), ()).cluster == ""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,148 @@
+"""Two runs in one table, in every form, beside published numbers; and whether they reproduce them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from integration.conftest import write_chartqa, write_registry
+
+from maestro_eval.cli.main import main
+from maestro_eval.experts.simulated import simulated_in_thread
+from maestro_eval.report import results_schema
+
+N = 12
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``runs/good`` answers everything, ``runs/poor`` nothing, ``runs/other`` was asked about other pictures."""
+    root = tmp_path_factory.mktemp("compared")
+    samples = [{"question": f"What is value {number}?", "answer": "4"} for number in range(N)]
+    data = write_chartqa(root / "d", samples)
+    moved = write_chartqa(root / "e", [{**sample, "answer": "5"} for sample in samples])
+    for name, reply, rows in (("good", "4", data), ("poor", "7", data), ("other", "4", moved)):
+        with simulated_in_thread(reply=lambda body, reply=reply: f"Answer: {reply}") as server:
+            registry = write_registry(root / f"{name}.yaml", server.url, name=name)
+            arguments: list[str | Path] = ["--policy", "direct:oracle", "--registry", registry, "--name", name]
+            arguments += ["--tasks", "maestro_chartqa", "--data", f"maestro_chartqa={rows}"]
+            code = main(["run", *map(str, arguments), "--out", str(root / "runs" / name), "--quiet"])
+            assert code == 0
+    return root / "runs"
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "schema: 1\nsystem: S-1\nsource: {citation: somebody, where: table 2}\nprotocol: strict\n"
+        "values: {maestro_chartqa: {value: 50, mark: P}}\n"
+    )
+    return path
+
+
+class TestCompare:
+    def test_each_form_is_printed_alone_and_nothing_is_written(
+        self, runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        before = set(runs.parent.iterdir())
+        out = {}
+        for form in ("terminal", "markdown", "latex", "csv", "json", "html"):
+            assert main(["compare", str(runs / "good"), str(runs / "poor"), "--format", form]) == 0
+            out[form] = capsys.readouterr().out
+        assert "poor against good" in out["terminal"]
+        assert out["markdown"].startswith("# Comparison\n")
+        assert out["latex"].startswith("% By maestro-eval")
+        assert r"\toprule" in out["latex"]
+        rows = list(csv.DictReader(io.StringIO(out["csv"])))
+        (difference,) = [row for row in rows if row["statistic"] == "difference"]
+        assert (difference["system"], difference["against"], difference["verdict"]) == ("poor", "good", "worse")
+        results = json.loads(out["json"])
+        jsonschema.validate(results, results_schema())
+        assert results["contrasts"][0]["p_adjusted"] == pytest.approx(2 * 0.5**N, rel=1e-3)
+        assert out["html"].startswith("<!doctype html>")
+        assert set(runs.parent.iterdir()) == before
+
+    def test_all_forms_are_written_where_they_are_wanted(
+        self, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["compare", str(runs / "good"), str(runs / "poor"), "--out", str(tmp_path / "o")]) == 0
+        names = {"results.json", "report.md", "table.svg", "tables.tex", "tables.csv", "tables.html"}
+        assert {path.name for path in (tmp_path / "o").iterdir()} == names
+        shown = capsys.readouterr().out
+        assert all(str(tmp_path / "o" / name) in shown for name in names)
+
+    def test_a_published_number_is_a_row_that_is_paired_with_nothing(
+        self, runs: Path, reference: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        arguments = ["compare", str(runs / "good"), str(runs / "poor"), "--reference", str(reference)]
+        assert main([*arguments, "--format", "json"]) == 0
+        results = json.loads(capsys.readouterr().out)
+        assert [system["name"] for system in results["systems"]] == ["good", "poor"]
+        assert [(entry["system"], entry["verdict"]) for entry in results["reported"]] == [
+            ("good", "better"),
+            ("poor", "worse"),
+        ]
+        assert main([*arguments, "--format", "terminal"]) == 0
+        assert "S-1 (reported)" in capsys.readouterr().out
+
+    def test_what_is_not_the_same_is_not_paired(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["compare", str(runs / "good"), str(runs / "other"), "--format", "csv"]) == 2
+        error = capsys.readouterr().err
+        assert "content_hash differs between good and other" in error
+        assert error.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("arguments", "complaint"),
+        [
+            (["--reference", "maestro4b"], "did you mean 'maestro-4b'"),
+            (["--baseline", "nobody"], "no such system; there are good, poor"),
+            (["--swap", "--format", "csv"], "do not go with --swap"),
+        ],
+    )
+    def test_what_cannot_be_asked_is_refused(
+        self, runs: Path, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["compare", str(runs / "good"), str(runs / "poor"), *arguments]) == 2
+        assert complaint in capsys.readouterr().err
+
+
+class TestReproduce:
+    def test_answers_for_each_run_and_always_ends_well(
+        self, runs: Path, reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        arguments = ["reproduce", str(runs / "good"), str(runs / "poor"), "--against", str(reference)]
+        assert main([*arguments, "--out", str(tmp_path / "o")]) == 0
+        shown = capsys.readouterr().out
+        assert "good against S-1 (reported)" in shown
+        assert "not reproduced" in shown
+        # The protocol behind the published numbers, unless another is asked for.
+        assert "protocol strict" in shown
+        written = json.loads((tmp_path / "o" / "reproduce.json").read_text())
+        assert [run["system"] for run in written["runs"]] == ["good", "poor"]
+        row = next(row for row in written["runs"][0]["rows"] if row["scope"] == "maestro_chartqa")
+        assert (row["verdict"], row["published"]["value"]) == ("not reproduced", 0.5)
+        assert "## Reproduction" in (tmp_path / "o" / "reproduce.md").read_text()
+
+    def test_says_so_where_nothing_is_published(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["reproduce", str(runs / "good"), "--against", "maestro-4b", "--format", "json"]) == 0
+        (run,) = json.loads(capsys.readouterr().out)["runs"]
+        verdicts = {row["scope"]: row["verdict"] for row in run["rows"]}
+        assert verdicts["maestro_chartqa"] == "no published value"
+        assert verdicts["main"] == verdicts["ood"] == "not given"
+
+    def test_markdown_is_printed_alone(self, runs: Path, reference: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["reproduce", str(runs / "poor"), "--against", str(reference), "--format", "markdown"]) == 0
+        assert capsys.readouterr().out.startswith("## Reproduction\n")
+
+    def test_what_is_no_run_or_no_reference_is_refused(
+        self, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["reproduce", str(tmp_path), "--against", "maestro-4b"]) == 2
+        assert "neither a run folder" in capsys.readouterr().err
+        assert main(["reproduce", str(runs / "good"), "--against", "gtp-5"]) == 2
+        assert "did you mean 'gpt-5'" in capsys.readouterr().err
