@@ -102,9 +102,14 @@ class RolloutWorker:
         """One rollout. A row that cannot be read is a failed rollout with its cause."""
         try:
             # Reading and decoding block; off the loop, the other rollouts go on meanwhile.
-            loaded = await asyncio.to_thread(lambda: self._task(key.task).load(key.sample_id))
+            async with asyncio.timeout(self._spec.read_s):
+                loaded = await self._readers.apart(lambda: self._task(key.task).load(key.sample_id))
         except SampleError as error:
             return Finished(self._failed(key, "sample", str(error), error.sample), error.sample)
+        except TimeoutError:
+            late = f"its row was not read within {self._spec.read_s:g} s; does the data's disk answer?"
+            unread = Sample(key.task, key.sample_id, question="", targets=())
+            return Finished(self._failed(key, "deadline", late, unread), unread)
         try:
             prefix = await asyncio.to_thread(self._prefix, key, loaded)
         except RolloutFailure as failure:
@@ -156,19 +161,6 @@ class RolloutWorker:
             seed=rollout_seed(self._spec.seed, key),
             worker=self._name,
         )
-
-    def _unread(self, key: RolloutKey, failed: Failed, sample: Sample) -> Finished:
-        """The record of a rollout that could not begin."""
-        rollout = Rollout(
-            key=key,
-            outcome=failed,
-            turns=(),
-            user_prompt="",
-            content_hash=sample.content_hash,
-            seed=rollout_seed(self._spec.seed, key),
-            worker=self._name,
-        )
-        return Finished(rollout, sample)
 
     def _task(self, name: str) -> Task:
         # One thread opens a task and the others wait: reading a large task many times over costs memory and time.

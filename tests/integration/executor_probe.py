@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Callable
 
+from maestro_eval.experts.limiter import Places
 from maestro_eval.journal import Finished
 from maestro_eval.types import Answered, Exhausted, Rollout, RolloutKey, Sample, UserError
 
@@ -30,6 +31,9 @@ class ProbeWorker:
         outcome = Exhausted("turns") if number % 5 == 0 else Answered(str(number))
         rollout = Rollout(key, outcome, (), "How many?", f"hash-{number}", seed=number, worker=self._name)
         return Finished(rollout, Sample(key.task, key.sample_id, "How many?", ("7",), content_hash=f"hash-{number}"))
+
+    def places(self) -> dict[str, Places]:
+        return {}
 
     async def close(self) -> None:
         pass

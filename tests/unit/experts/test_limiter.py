@@ -31,6 +31,14 @@ async def settle() -> None:
 # Places
 
 
+async def test_how_calls_ended_is_counted():
+    limiter = Limiter()
+    for how in ("answered", "answered", "refused", "broken"):
+        await limiter.enter(ENDPOINT)
+        limiter.leave(ENDPOINT, CallEnd(how, 0.0, 0.0))
+    assert (limiter.places.answered, limiter.places.refused, limiter.places.broken) == (2, 1, 1)
+
+
 async def test_places_go_to_those_who_came_first():
     limiter, order = Limiter(), []
 

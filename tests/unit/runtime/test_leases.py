@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from maestro_eval.runtime.leases import Lease, LeaseCounts, LeaseQueue, Lost
+from maestro_eval.runtime.leases import Lease, LeaseCounts, LeaseQueue, Lost, Out
 from maestro_eval.types import RolloutKey
 
 KEYS = [RolloutKey("task", str(number)) for number in range(6)]
@@ -29,6 +29,21 @@ def test_the_task_that_takes_longest_is_leased_first() -> None:
     keys = [RolloutKey(task, str(number)) for task in ("short", "long") for number in range(2)]
     queue = LeaseQueue(keys, expected={"short": 1.0, "long": 60.0})
     assert taken(queue.lease("a", 3)).keys == (keys[2], keys[3], keys[0])
+
+
+def test_what_is_out_is_told_with_who_holds_it_and_since_when() -> None:
+    clock = Clock()
+    queue = LeaseQueue(KEYS, clock=clock, lease_s=10)
+    first = taken(queue.lease("a", 2))
+    clock.now = 3.0
+    taken(queue.lease("b", 1))
+    assert queue.out() == (Out(KEYS[0], "a", 0.0), Out(KEYS[1], "a", 0.0), Out(KEYS[2], "b", 3.0))
+    queue.complete(first.id, [KEYS[0]])
+    assert queue.out() == (Out(KEYS[1], "a", 0.0), Out(KEYS[2], "b", 3.0))
+    assert queue.losses == 0
+    queue.release("a")
+    assert queue.out() == (Out(KEYS[2], "b", 3.0),)
+    assert queue.losses == 1
 
 
 def test_times_are_learnt_from_leases_and_not_from_failures() -> None:

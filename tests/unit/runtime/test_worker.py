@@ -1,5 +1,8 @@
 """A worker and the policy that it holds."""
 
+import asyncio
+import threading
+
 import pytest
 from small_worlds import loaded_sample, small_registry
 
@@ -86,3 +89,36 @@ async def test_where_it_is_replaced_a_worker_without_its_engine_ends_its_process
     monkeypatch.setattr(worker_module.os, "_exit", end)
     with pytest.raises(EndedError):
         await worker.run(RolloutKey("signs", "s1"))
+
+
+async def test_a_row_that_is_not_read_in_time_fails_and_holds_no_other_up(policy, tmp_path, monkeypatch):
+    end = threading.Event()
+
+    class Hanging:
+        def load(self, sample_id):
+            if sample_id != "s1":
+                end.wait()
+            return loaded_sample()
+
+    monkeypatch.setattr(RolloutWorker, "_task", lambda self, name: Hanging())
+    spec = WorkerSpec(
+        registry=small_registry(tmp_path),
+        policy="vllm:somewhere",
+        policy_key_env="",
+        tasks=(),
+        regime=Regime(),
+        sampling=settle_sampling(Sampling(), Regime()),
+        system="Decide.",
+        seed=0,
+        concurrency=1,
+        read_s=0.3,
+    )
+    worker = await RolloutWorker.start(spec, "w")
+    # Twice as many as are read at once: those that hang are given up, and their places with them.
+    hung = await asyncio.gather(*(worker.run(RolloutKey("signs", f"x{number}")) for number in range(16)))
+    assert {finished.rollout.outcome.cause for finished in hung} == {"deadline"}
+    assert "not read within 0.3 s" in hung[0].rollout.outcome.detail
+    assert hung[0].sample.sample_id == "x0"
+    assert (await worker.run(RolloutKey("signs", "s1"))).rollout.outcome == Failed("policy", "the engine died")
+    await worker.close()
+    end.set()
