@@ -43,17 +43,20 @@ def _order_table(reference: str, orders: Sequence[OrderSpread], titles: Mapping[
 
 
 def _run_table(title: str, runs: Sequence[VariantRun], titles: Mapping[str, str], *, sign: int) -> Table:
-    scopes = list(dict.fromkeys(scope.scope for run in runs for scope in run.scopes))
-    means = {scope.scope for run in runs for scope in run.scopes if scope.kind == "mean"}
-    references = {run.reference for run in runs}
-    rows = []
-    for run in runs:
-        found = {scope.scope: scope.difference for scope in run.scopes}
-        name = run.left_out or run.variant
-        against = f" (of {run.reference})" if len(references) > 1 else ""
-        rows.append(Row(printable(name + against), tuple(_cell(found.get(scope), sign) for scope in scopes)))
-    columns = tuple(Column(_title(scope, titles), is_mean=scope in means) for scope in scopes)
-    return Table(title, columns, tuple(rows), corner="entry" if sign < 0 else "variant")
+    """A row for each scope, as in the report's first table, and a column for each run."""
+    scopes = {scope.scope: scope.kind for run in runs for scope in run.scopes}
+    found = [{scope.scope: scope.difference for scope in run.scopes} for run in runs]
+    several = len({run.reference for run in runs}) > 1
+    names = [f"{run.left_out or run.variant}{f' (of {run.reference})' if several else ''}" for run in runs]
+    rows = tuple(
+        Row(
+            _title(scope, titles),
+            tuple(_cell(differences.get(scope), sign) for differences in found),
+            is_mean=kind == "mean",
+        )
+        for scope, kind in scopes.items()
+    )
+    return Table(title, tuple(Column(printable(name)) for name in names), rows, corner="on")
 
 
 def _cell(difference: Estimate | None, sign: int) -> Cell:

@@ -122,6 +122,15 @@ def test_each_table_shows_its_numbers(title: str, row: int, shown: list[str]) ->
     assert cells(TABLES[title], row) == shown
 
 
+def test_variants_of_several_runs_say_of_which() -> None:
+    assert SWAP.robustness is not None
+    other = replace(SWAP.robustness.runs[0], reference="q|")
+    robustness = replace(SWAP.robustness, runs=(*SWAP.robustness.runs, other))
+    tables = {table.title: table for table in swap_tables(replace(SWAP, robustness=robustness))}
+    varied = tables["variants: accuracy of the variant − that of its reference"]
+    assert [column.title for column in varied.columns] == ["permuted 1 (of r)", "permuted 1 (of q|)"]
+
+
 def test_the_notes_begin_with_what_was_swapped_and_say_what_was_allowed() -> None:
     notes = swap_notes(SWAP)
     assert "small → large: added: experts.ear; changed: skills.Look" in notes
