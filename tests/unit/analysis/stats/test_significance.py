@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from analysis_designs import sides
+from hypothesis import given, settings
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar as table_test
+
+from maestro_eval.analysis.stats import (
+    Sampled,
+    difference_p,
+    differences,
+    independent,
+    mcnemar,
+    mean_interval,
+    reference_p,
+    sign_flip,
+)
+
+
+def effects(values: list[float]) -> list[Sampled]:
+    """Signed strata of clusters that add up to ``values``: one sample each."""
+    return [Sampled(np.array(values), np.arange(len(values)), signed=True)]
+
+
+class TestMcNemar:
+    @pytest.mark.parametrize(("gains", "losses"), [(0, 0), (8, 2), (2, 8), (5, 5), (1, 0), (30, 12), (400, 350)])
+    def test_agrees_with_statsmodels(self, gains: int, losses: int) -> None:
+        expected = table_test([[10, gains], [losses, 10]], exact=True).pvalue if gains + losses else 1.0
+        assert mcnemar(gains, losses).value == pytest.approx(float(expected), rel=1e-9)
+
+    def test_is_the_test_of_one_stratum_of_independent_zeros_and_ones(self) -> None:
+        a, b = independent([[1.0, 1, 1, 1, 0, 1]]), independent([[0.0, 0, 1, 0, 1, 0]])
+        assert difference_p(a, b) == mcnemar(4, 1)
+
+    def test_equals_the_exact_sign_flip(self) -> None:
+        assert sign_flip(effects([1.0] * 9 + [-1.0] * 3)).value == pytest.approx(mcnemar(9, 3).value)
+
+
+class TestSignFlip:
+    @pytest.mark.parametrize("seed", range(4))
+    def test_exact_agrees_with_scipys_permutation_test(self, seed: int) -> None:
+        values = np.random.default_rng(seed).normal(0.3, 1, 10).clip(-1, 1)
+        theirs = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
+        found = sign_flip(effects(values.tolist()))
+        assert (found.method, found.value) == ("exact sign flip", pytest.approx(float(theirs.pvalue), abs=1e-9))
+
+    def test_drawn_signs_come_close_to_all_of_them(self) -> None:
+        values = np.random.default_rng(5).normal(0.08, 0.2, 40).clip(-1, 1)
+        found = sign_flip(effects(values.tolist()), seed=2)
+        # With 40 clusters the sum of flipped signs is normal to the third digit.
+        expected = 2 * stats.norm.sf(abs(values.sum()) / np.sqrt((values**2).sum()))
+        assert found.method == "sign flip, 10,000 draws"
+        assert found.value == pytest.approx(float(expected), abs=0.012)
+
+    def test_draws_of_equal_and_of_single_clusters_agree_with_normal_theory_together(self) -> None:
+        generator = np.random.default_rng(6)
+        values = np.concatenate([generator.normal(0.05, 0.2, 60).clip(-1, 1), generator.choice([0.25, -0.25], 200)])
+        expected = 2 * stats.norm.sf(abs(values.sum()) / np.sqrt((values**2).sum()))
+        assert sign_flip(effects(values.tolist()), seed=1).value == pytest.approx(float(expected), abs=0.02)
+
+    def test_the_same_seed_draws_the_same(self) -> None:
+        values = np.random.default_rng(7).normal(0.05, 0.3, 30).clip(-1, 1).tolist()
+        assert sign_flip(effects(values), seed=3) == sign_flip(effects(values), seed=3)
+
+    def test_a_drawn_p_value_is_never_zero(self) -> None:
+        values = (np.random.default_rng(8).random(60) / 2 + 0.5).tolist()
+        assert sign_flip(effects(values)).value == pytest.approx(1 / 10_001)
+
+    def test_clusters_flip_as_wholes(self) -> None:
+        a = [Sampled(np.ones(30), np.repeat([0, 1, 2], 10))]
+        b = [Sampled(np.zeros(30), np.repeat([0, 1, 2], 10))]
+        assert difference_p(a, b).value == pytest.approx(2 / 8)
+
+    def test_a_cluster_flips_in_all_its_strata_at_once(self) -> None:
+        a = [Sampled(np.ones(3), np.arange(3), 0.25) for _ in range(4)]
+        b = [Sampled(np.zeros(3), np.arange(3), 0.25) for _ in range(4)]
+        assert difference_p(a, b).value == pytest.approx(2 / 8)
+
+    def test_no_difference_at_all_is_no_evidence(self) -> None:
+        one = [Sampled(np.array([0.5, 1.0, 0.2]), np.zeros(3, dtype=np.int64))]
+        assert difference_p(one, one).value == 1.0
+
+    @settings(max_examples=60)
+    @given(sides(most=2))
+    def test_is_a_probability_and_the_same_for_both_orders(self, both: tuple[list[Sampled], list[Sampled]]) -> None:
+        a, b = both
+        p = difference_p(a, b).value
+        assert 0 < p <= 1
+        assert difference_p(b, a).value == pytest.approx(p)
+
+
+class TestReference:
+    @pytest.mark.parametrize(("right", "n", "published"), [(9, 12, 0.5), (480, 1000, 0.5), (12, 12, 0.9), (0, 5, 0.3)])
+    def test_of_zeros_and_ones_is_twice_the_smaller_binomial_tail(self, right: int, n: int, published: float) -> None:
+        found = reference_p(independent([[1.0] * right + [0.0] * (n - right)]), published)
+        tails = stats.binom.cdf(right, n, published), stats.binom.sf(right - 1, n, published)
+        assert found.method == "exact binomial"
+        assert found.value == pytest.approx(min(1.0, 2 * min(tails)))
+
+    def test_of_values_without_bounds_is_the_one_sample_t_test(self) -> None:
+        values = np.random.default_rng(9).normal(12, 3, 35)
+        expected = stats.ttest_1samp(values, 11.0).pvalue
+        assert reference_p(independent([values]), 11.0).value == pytest.approx(float(expected), rel=1e-9)
+
+    def test_of_clusters_of_one_size_nears_the_t_test_of_their_means(self) -> None:
+        generator = np.random.default_rng(10)
+        shares = generator.binomial(5, generator.beta(3, 2, 300)) / 5
+        values = np.concatenate([[1.0] * round(5 * s) + [0.0] * (5 - round(5 * s)) for s in shares])
+        found = reference_p([Sampled(values, np.repeat(np.arange(300), 5))], 0.57)
+        assert found.value == pytest.approx(float(stats.ttest_1samp(shares, 0.57).pvalue), rel=0.05)
+        assert found.method == "one-sample wilson, 300 clusters"
+
+    @given(sides(most=2))
+    def test_rejects_exactly_where_the_interval_excludes(self, both: tuple[list[Sampled], list[Sampled]]) -> None:
+        paired = differences(*both)
+        found = mean_interval(paired)
+        assert (reference_p(paired, 0.0).value <= 0.05 - 1e-9) <= found.excludes_zero
+        assert (reference_p(paired, 0.0).value >= 0.05 + 1e-9) <= (not found.excludes_zero)
+
+    @pytest.mark.parametrize("published", [0.0, 1.0, -0.2, 1.3])
+    def test_a_number_that_no_accuracy_like_this_can_have_is_refuted(self, published: float) -> None:
+        clusters = np.repeat(np.arange(4), 3)
+        assert reference_p([Sampled(np.array([1.0, 0, 1] * 4), clusters)], published).value == 0.0
+
+    def test_the_published_number_itself_is_no_evidence(self) -> None:
+        clusters = np.repeat(np.arange(6), 2)
+        assert reference_p([Sampled(np.array([1.0, 0] * 6), clusters)], 0.5).value == 1.0
