@@ -12,7 +12,7 @@ from maestro_eval.analysis.comparison import (
     SystemResult,
     TaskAccuracy,
 )
-from maestro_eval.analysis.notes import accepted_text, selection_text
+from maestro_eval.analysis.notes import accepted_text, selection_text, stop_text
 from maestro_eval.analysis.outcomes import Readings
 from maestro_eval.analysis.published import SettingDifference, reported_name
 from maestro_eval.analysis.reference import Reference, ReportedValue, load_reference, reference_names
@@ -103,6 +103,7 @@ __all__ = [
     "selection_text",
     "sign_flip",
     "standard_error",
+    "stop_text",
     "stratified_difference",
     "stratified_mean",
     "wilson",

@@ -13,7 +13,7 @@ import msgspec
 from maestro_eval.analysis.breakdown import MOST_CATEGORIES, category_names
 from maestro_eval.analysis.comparison import Group
 from maestro_eval.analysis.measured import MeasuredRun
-from maestro_eval.types import RunManifest, Selection
+from maestro_eval.types import EarlyStop, RunManifest, Selection
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -22,6 +22,7 @@ def notes_on(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> tuple[str,
     """All notes, those that change what an accuracy means first."""
     return (
         *_accepted_changes(runs),
+        *_early_stops(runs),
         *_parts_of_benchmarks(runs),
         *_no_released_scorer(runs),
         *_incomplete_groups(runs, groups),
@@ -45,6 +46,26 @@ def accepted_text(manifest: RunManifest) -> str:
     shown = [[side[:12] if _HASH.fullmatch(side) else side for side in (one.was, one.now)] for one in manifest.accepted]
     return ", ".join(
         f"{one.field} (was {was}, is {now})" for one, (was, now) in zip(manifest.accepted, shown, strict=True)
+    )
+
+
+def _early_stops(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    for run in runs:
+        for stop in run.manifest.stopped:
+            yield (
+                f"{run.name} stopped early: {stop_text(stop)}; intervals of other comparisons and of its accuracy take "
+                "no account of that"
+            )
+
+
+def stop_text(stop: EarlyStop) -> str:
+    """What an early stop decided: "maestro_chartqa: better than base by +8.1 points [+1.2, +15.0] after 210 of …"."""
+    verdict = "better" if stop.low > 0 else "worse"
+    value, low, high = (f"{100 * number:+.1f}" for number in (stop.value, stop.low, stop.high))
+    level = 100 * (1 - stop.alpha)
+    return (
+        f"{stop.task}: {verdict} than {stop.against} by {value} points [{low}, {high}] after {stop.samples} of "
+        f"{stop.planned} samples (anytime-valid {level:g} % interval, p = {stop.p:.2g})"
     )
 
 

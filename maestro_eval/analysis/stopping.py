@@ -15,6 +15,8 @@ import math
 import random
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
 from statistics import fmean
 
 from msgspec import Struct
@@ -23,8 +25,8 @@ from maestro_eval.analysis.measured import MeasuredRun, measure
 from maestro_eval.analysis.outcomes import Reading, SampleOutcome, content_digest, strata_of
 from maestro_eval.analysis.sequential import Evidence
 from maestro_eval.journal import Finished
-from maestro_eval.scoring import RunScores, score_rollout
-from maestro_eval.types import EarlyStop, RunManifest, TaskRecord, UserError
+from maestro_eval.scoring import RunScores, score_rollout, score_run
+from maestro_eval.types import EarlyStop, RunManifest, Stopping, TaskRecord, UserError
 
 _OPPOSITE: Mapping[Reading, Reading] = {"wrong": "right", "right": "wrong"}
 
@@ -33,6 +35,35 @@ class _Unit(Struct, frozen=True):
     """Samples that count as one, with their weights in the unit's value, which then lies in [−1, 1]."""
 
     weights: dict[str, float]
+
+
+def stop_rule(folder: Path, protocol: str, alpha: float, seed: int) -> tuple[Stopping, StopWhenDecided]:
+    """The rule that ends benchmarks when they are decided against the run in ``folder``, and its record."""
+    scores = score_run(folder, protocol)
+    # Checked before the fingerprint is made, which takes a pass.
+    rule = StopWhenDecided(scores, alpha=alpha, seed=seed)
+    named = Stopping(str(folder.resolve()), scores.manifest.system, _fingerprint(scores), alpha, protocol)
+    return named, rule
+
+
+def rule_again(stopping: Stopping, seed: int) -> StopWhenDecided:
+    """The rule of an interrupted run. UserError where its baseline is no longer what it was."""
+    now, rule = stop_rule(Path(stopping.against), stopping.protocol, stopping.alpha, seed)
+    if now.scores != stopping.scores:
+        raise UserError(
+            f"{stopping.against}: the scores of {stopping.system} are no longer those that the run was begun against; "
+            "put that folder back as it was, or start a new run"
+        )
+    return rule
+
+
+def _fingerprint(scores: RunScores) -> str:
+    digest = sha256()
+    for score in scores.scores:
+        digest.update(
+            f"{score.task}\0{score.sample_id}\0{score.repeat}\0{score.value}\0{score.content_hash}\n".encode()
+        )
+    return digest.hexdigest()
 
 
 class StopWhenDecided:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from maestro_eval.cli.arguments import add_progress, add_protocol, positive
+from maestro_eval.cli.early_stop import early_stop_again, print_early_stops
 from maestro_eval.cli.watching import exit_code, stall_rules, watcher_of
 
 
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.cli.publish import publish, publish_throughput
     from maestro_eval.cli.run import run_whole_preset
     from maestro_eval.cli.standings import baselines_beside
-    from maestro_eval.runtime import RunRequest, preset_of, resume_run
+    from maestro_eval.runtime import RunRequest, open_run, preset_of, resume_run
 
     where = {name: getattr(arguments, name) for name in ("executor", "workers", "concurrency", "ray_address")}
     given = {name: value for name, value in where.items() if value is not None}
@@ -49,8 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
             changes={**given, "accept": arguments.accept},
         )
     watcher, stall = watcher_of(arguments), stall_rules(arguments)
-    outcome = resume_run(arguments.folder, watcher=watcher, stall=stall, accept=arguments.accept, **given)
+    rule = early_stop_again(open_run(arguments.folder).manifest)
+    outcome = resume_run(
+        arguments.folder, watcher=watcher, stall=stall, accept=arguments.accept, stop_rule=rule, **given
+    )
     beside = baselines_beside(outcome.folder)
     publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside)
+    print_early_stops(outcome.folder)
     publish_throughput(outcome.folder)
     return exit_code([outcome])

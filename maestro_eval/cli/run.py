@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from maestro_eval.cli.arguments import (
     add_data,
     add_include,
@@ -19,6 +21,7 @@ from maestro_eval.cli.arguments import (
     positive,
     split_names,
 )
+from maestro_eval.cli.early_stop import add_early_stop, early_stop, print_early_stops
 from maestro_eval.cli.watching import exit_code, stall_rules, watcher_of
 from maestro_eval.types import UserError
 
@@ -105,6 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="bubblewrap",
         help="where code that a model writes is run; process is weaker and says how",
     )
+    add_early_stop(parser.add_argument_group("ending early"))
     add_protocol(parser)
     add_progress(parser)
 
@@ -126,9 +130,12 @@ def _run_one(arguments: argparse.Namespace) -> int:
     from maestro_eval.runtime import start_run
 
     watcher, stall = watcher_of(arguments), stall_rules(arguments)
-    outcome = start_run(_request(arguments), arguments.out, watcher=watcher, stall=stall)
+    stopping, rule = early_stop(arguments)
+    request = msgspec.structs.replace(_request(arguments), stopping=stopping)
+    outcome = start_run(request, arguments.out, watcher=watcher, stall=stall, stop_rule=rule)
     beside = baselines_beside(outcome.folder)
     publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside)
+    print_early_stops(outcome.folder)
     publish_throughput(outcome.folder)
     return exit_code([outcome])
 
@@ -155,6 +162,9 @@ _FIXED_BY_PRESET: dict[str, object] = {
     "permute_registry": None,
     "rename_experts": False,
     "without": [],
+    "stop_when": None,
+    "against": None,
+    "alpha": None,
 }
 
 

@@ -21,7 +21,8 @@ from maestro_eval.runtime.interrupt import interruptible
 from maestro_eval.runtime.live import LiveBoard, LiveState
 from maestro_eval.runtime.stall import Stall, StallGuard, StallRules, Watchdog, describe
 from maestro_eval.runtime.threads import run_loop
-from maestro_eval.types import RolloutKey, RunManifest
+from maestro_eval.runtime.umpire import StopRule, Umpire
+from maestro_eval.types import EarlyStop, RolloutKey, RunManifest
 
 _LOOK_S = 0.5
 STALL_FILE = "stall.json"
@@ -38,6 +39,9 @@ class Watcher:
 
     def committed(self, batch: Sequence[Finished]) -> None:
         """These are in the journal. Called between two rollouts: it must not take long."""
+
+    def decided(self, stop: EarlyStop) -> None:
+        """A benchmark is decided: nothing more of it is begun."""
 
     def warn(self, line: str) -> None:
         """The user is to know this now. Called in any thread."""
@@ -63,11 +67,12 @@ def conduct(
     endpoints: Mapping[str, str],
     watcher: Watcher,
     rules: StallRules = StallRules(),  # noqa: B008  frozen
+    stop_rule: StopRule | None = None,
 ) -> Conducted:
     """Run ``keys``, ``waiting`` of each task, on ``executor`` and commit what comes of them.
 
-    ``endpoints`` are their names by url. It is called outside of any event loop. A stalled run leaves all that is
-    known of it in ``logs/stall.json``.
+    ``stop_rule`` may end tasks before their last key. ``endpoints`` are their names by url. It is called outside of
+    any event loop. A stalled run leaves all that is known of it in ``logs/stall.json``.
     """
     manifest = journal.manifest
     after_s = rules.bound(manifest.regime)
@@ -75,10 +80,14 @@ def conduct(
         journal.planned(), waiting, executor.state, endpoints, generates=not manifest.policy.startswith("direct:")
     )
 
+    umpire = None if stop_rule is None else Umpire(stop_rule, journal, executor.retire, watcher.decided)
+
     def commit(batch: Sequence[Finished]) -> None:
         journal.commit(batch)
         board.committed(batch)
         watcher.committed(batch)
+        if umpire is not None:
+            umpire.committed(batch)
 
     def leave() -> None:
         watcher.end()
@@ -90,11 +99,15 @@ def conduct(
     async def drive() -> Conducted:
         stop = asyncio.Event()
         with interruptible(stop):
+            if umpire is not None:
+                umpire.begin(stop)
             running = asyncio.create_task(executor.run(keys, factory, commit, stop=stop))
             look = _Look(board, StallGuard(after_s), watchdog, watcher, stop, running, journal.folder)
             async with look.going_on():
                 await asyncio.wait({running})
             watchdog.closing()
+            if umpire is not None:
+                await umpire.end()
         if not (look.stalled and running.cancelled()):
             running.result()
         return Conducted(stop.is_set() or bool(look.stalled), look.stalled)

@@ -55,6 +55,9 @@ class Executor(Protocol):
         unless ``commit`` itself failed.
         """
 
+    def retire(self, task: str) -> None:
+        """Begin nothing more of ``task``; what is in flight ends as always. To be called in the loop that runs it."""
+
     def state(self) -> ExecutorState:
         """How the run stands, to be asked in the loop that runs it."""
 

@@ -31,6 +31,7 @@ from maestro_eval.runtime.recorded import refuse_other_settings
 from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
 from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, worker_spec
 from maestro_eval.runtime.stall import StallRules, longest_rollout
+from maestro_eval.runtime.umpire import StopRule, arranged, take_up
 from maestro_eval.runtime.worker import worker_factory
 from maestro_eval.scoring import METRICS, PAPER
 from maestro_eval.tasks import (
@@ -79,12 +80,13 @@ def start_run(
     served: Mapping[str, str] | None = None,
     keys: Sequence[RolloutKey] | None = None,
     stall: StallRules = StallRules(),  # noqa: B008  frozen
+    stop_rule: StopRule | None = None,
 ) -> RunOutcome:
     """Run ``request`` into a new ``folder``.
 
     ``served`` gives the addresses of what the registry would have the run start, where it is up already. ``keys``
     are the rollouts to run, where that is not for the request to say. ``stall`` says what becomes of a run that stands
-    still.
+    still. ``stop_rule`` is that of ``request.stopping``.
     UserError for bad input (nothing is written then beyond log files).
     """
     watcher = watcher or Watcher()
@@ -102,8 +104,10 @@ def start_run(
     with _served(prepared, folder, served, watcher) as bound:
         manifest = _describe(prepared, bound, planned)
         refuse_other_settings(manifest)
+        if stop_rule is not None:
+            plan = PackedKeys(arranged(stop_rule, manifest, plan))
         with Journal.create(folder, manifest, plan) as journal:
-            return _drive(journal, folder, prepared, bound, watcher, stall, manifest.policy_model)
+            return _drive(journal, folder, prepared, bound, watcher, stall, manifest.policy_model, stop_rule)
 
 
 def resume_run(
@@ -117,15 +121,19 @@ def resume_run(
     watcher: Watcher | None = None,
     served: Mapping[str, str] | None = None,
     stall: StallRules = StallRules(),  # noqa: B008  frozen
+    stop_rule: StopRule | None = None,
 ) -> RunOutcome:
     """Run what ``folder`` still lacks, failed rollouts included. UserError when its settings no longer hold.
 
     Where the rollouts run may change: ``executor``, ``workers``, ``concurrency`` and ``ray_address`` are the run's
     unless given. ``accept`` names what may have changed besides; the manifest says so before the first rollout.
+    ``stop_rule`` is that of the manifest's ``stopping``.
     """
     watcher = watcher or Watcher()
     with Journal.open(folder) as journal:
         before = journal.manifest
+        if before.stopping is not None and stop_rule is None:
+            raise UserError(f"{folder}: ends benchmarks early by a rule; `maestro-eval resume {folder}` brings it")
         changed = {"executor": executor, "workers": workers, "concurrency": concurrency, "ray_address": ray_address}
         request = msgspec.structs.replace(
             request_of(before), **{name: value for name, value in changed.items() if value is not None}
@@ -138,7 +146,9 @@ def resume_run(
             settled = settle_changes(before, now, folder, accept, time.time())
             if settled != before:
                 journal.amend(settled)
-            return _drive(journal, folder, prepared, bound, watcher, stall, now.policy_model)
+            if stop_rule is not None:
+                take_up(stop_rule, journal)
+            return _drive(journal, folder, prepared, bound, watcher, stall, now.policy_model, stop_rule)
 
 
 def _plan(prepared: _Prepared) -> Iterator[RolloutKey]:
@@ -229,6 +239,7 @@ def _drive(
     watcher: Watcher,
     stall: StallRules,
     model: str,
+    stop_rule: StopRule | None = None,
 ) -> RunOutcome:
     request = prepared.request
     spec = worker_spec(request, bound, prepared.system_prompt, model, prepared.specs)
@@ -243,6 +254,7 @@ def _drive(
         endpoints=endpoint_names(bound, policy_addresses(spec.policy)),
         watcher=watcher,
         rules=stall,
+        stop_rule=stop_rule,
     )
     counts = journal.counts()
     return RunOutcome(folder, counts, ended.stopped and counts.missing > 0, ended.stalled)

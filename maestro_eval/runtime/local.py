@@ -45,6 +45,10 @@ class LocalExecutor:
         finally:
             await within(worker.close())
 
+    def retire(self, task: str) -> None:
+        """See ``Executor.retire``."""
+        self._queue.retire(task)
+
     def state(self) -> ExecutorState:
         """See ``Executor.state``."""
         worker = self._worker

@@ -82,6 +82,7 @@ def describe(
         hardware={"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count() or 0},
         arms=arms_of(request.policy, registry),
         replay=request.replay,
+        stopping=request.stopping,
         settings={
             "executor": request.executor,
             "workers": request.workers,

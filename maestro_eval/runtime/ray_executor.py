@@ -100,6 +100,7 @@ class RayExecutor:
         self.start_s = start_s
         self.max_restarts = max_restarts
         self._fleet: _Fleet | None = None
+        self._retired: set[str] = set()
 
     async def run(
         self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
@@ -115,11 +116,20 @@ class RayExecutor:
             places = self._places([node["Resources"] for node in ray.nodes() if node["Alive"]])
             queue = LeaseQueue(keys, expected=self.expected, workers=places.workers, lease_s=self.lease_s)
             fleet = self._fleet = _Fleet(ray, self, places, queue, factory, outbox, stop)
+            # Ray takes seconds to start; a task may have been decided meanwhile, by what an earlier session left.
+            for task in self._retired:
+                fleet.retire(task)
             await drive(fleet.work(), outbox, stop=stop, grace_s=self.grace_s)
         finally:
             if ours:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.to_thread(ray.shutdown), CLOSE_S)
+
+    def retire(self, task: str) -> None:
+        """See ``Executor.retire``."""
+        self._retired.add(task)
+        if self._fleet is not None:
+            self._fleet.retire(task)
 
     def state(self) -> ExecutorState:
         """See ``Executor.state``."""
@@ -204,6 +214,10 @@ class _Fleet:
                 f"all {len(names)} Ray workers died again and again (last: {self._reason}); what was committed is "
                 "safe: mend that (Ray's logs are under /tmp/ray/session_latest/logs) and resume the run"
             )
+
+    def retire(self, task: str) -> None:
+        """See ``Executor.retire``."""
+        self._queue.retire(task)
 
     def state(self) -> ExecutorState:
         """See ``Executor.state``."""

@@ -94,7 +94,9 @@ def replay_run(
 
 def _request(original: RunRequest, replay: Replay) -> RunRequest:
     what = replay.call or "as recorded"
-    return msgspec.structs.replace(original, system=f"{original.name}, turn {replay.at}: {what}", replay=replay)
+    system = f"{original.name}, turn {replay.at}: {what}"
+    # Which rollouts there are is settled: nothing ends early.
+    return msgspec.structs.replace(original, system=system, replay=replay, stopping=None)
 
 
 def _roll_out(

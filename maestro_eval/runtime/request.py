@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from maestro_eval.registry import variant_text
 from maestro_eval.sandbox import Isolation
-from maestro_eval.types import Regime, RegistryVariant, Replay, RunManifest, Sampling, Selection
+from maestro_eval.types import Regime, RegistryVariant, Replay, RunManifest, Sampling, Selection, Stopping
 
 ExecutorName = Literal["local", "ray"]
 
@@ -22,7 +22,7 @@ class RunRequest(Struct, frozen=True):
     ``gpus_per_worker`` GPUs. ``policy_key_env`` names the variable with the policy endpoint's key. What ``sampling``
     leaves at ``None`` is the regime's. ``cache`` is the folder of a call cache that runs share, empty for none.
     ``sandbox`` is where code that a model wrote is run. ``variant`` is what is done to the registry before it is used.
-    ``replay`` says of which run this is a replay.
+    ``replay`` says of which run this is a replay, ``stopping`` by which rule its benchmarks may end early.
     """
 
     policy: str
@@ -46,6 +46,7 @@ class RunRequest(Struct, frozen=True):
     sandbox: Isolation = "bubblewrap"
     variant: RegistryVariant = RegistryVariant()
     replay: Replay | None = None
+    stopping: Stopping | None = None
 
     @property
     def name(self) -> str:
@@ -78,4 +79,5 @@ def request_of(manifest: RunManifest) -> RunRequest:
         sandbox=settings.get("sandbox", "bubblewrap"),
         variant=manifest.registry.variant,
         replay=manifest.replay,
+        stopping=manifest.stopping,
     )

@@ -60,6 +60,11 @@ class Run:
         with Journal.open(self.folder, read_only=True) as journal:
             return journal.counts()
 
+    def samples(self) -> dict[str, int]:
+        """How many samples of each task are planned, those that an early stop spared left out."""
+        with Journal.open(self.folder, read_only=True) as journal:
+            return {task.name: len({key.sample_id for key in journal.plan(task.name)}) for task in self.manifest.tasks}
+
     def calls(self) -> list[CallCounts]:
         """The expert and service calls of all rollouts that stand, by model, most calls first."""
         calls, cached, failed = Counter[_Model](), Counter[_Model](), Counter[_Model]()
