@@ -59,7 +59,8 @@ def _write(source: Source, task: TaskRecord, out: Path, images: _Images, options
                 continue
             sample = _sample(row, row.rollout, row.sample, manifest, images, options)
             _put(archive, f"samples/{sample['id']}_epoch_{sample['epoch']}.json", sample)
-            summaries.append(_summary(sample))
+            # Encoded at once: a text is a fraction of the objects that it is made of, and all of them are held.
+            summaries.append(msgspec.Raw(msgspec.json.encode(_summary(sample))))
         _put(archive, "_journal/summaries/1.json", summaries)
         _put(archive, "summaries.json", summaries)
         _put(archive, "header.json", head | log.ending())

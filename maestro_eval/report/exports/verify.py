@@ -266,7 +266,7 @@ class _Check:
         rollout = Rollout(key, outcome, turns, user_prompt="", content_hash=row.content_hash, seed=0)
         try:
             score = score_rollout(sample, rollout, task, protocol)
-        except (MaestroError, ValueError, ArithmeticError, LookupError) as error:
+        except Exception as error:  # whatever a stranger's targets do to a judge, it is this sample's alone
             self.wrong(f"{where}: cannot be judged again ({error})")
             return
         self.judged_again += 1
@@ -274,6 +274,8 @@ class _Check:
             self.wrong(f"{where}: value is {row.value}, judging its answer again gives {score.value}")
         elif score.extracted != row.extracted:
             self.wrong(f"{where}: extracted is {_cut(row.extracted)}, judging again gives {_cut(score.extracted)}")
+        elif score.others != row.others:
+            self.wrong(f"{where}: others are {_cut(row.others)}, judging again gives {_cut(score.others)}")
 
     def _numbers(self, written: Results, computed: Results) -> None:
         found = dict(flatten(msgspec.to_builtins(written)))

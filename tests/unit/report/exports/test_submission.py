@@ -8,11 +8,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from maestro_eval.report.exports import Options, export_run, verify
 from maestro_eval.report.exports.submitted import samples_name
-from maestro_eval.types import UserError
-from tests.unit.report.exports.export_worlds import HOSTILE_ID, HOSTILE_TASK, KEY, PROMPT
+from maestro_eval.types import Answered, EarlyStop, RolloutKey, UserError
+from tests.unit.report.exports.export_worlds import (
+    CHARTQA,
+    HOSTILE_ID,
+    HOSTILE_TASK,
+    KEY,
+    PROMPT,
+    manifest_of,
+    write_run,
+)
 
 
 def submitted(run: Path, out: Path, options: Options, protocol: str = "official", **changes: bool) -> Path:
@@ -88,6 +97,23 @@ def test_an_incomplete_run_that_is_allowed_says_so_everywhere(broken: Path, tmp_
         ("answered", 1.0), ("answered", 0.0), ("failed", None), ("answered", 1.0), ("exhausted", 0.0),
         ("never ran", None),
     ]  # fmt: skip
+
+
+def test_a_benchmark_that_ended_early_has_the_rollouts_that_were_left_in_its_plan(
+    tmp_path: Path, options: Options
+) -> None:
+    task = structs.replace(CHARTQA, planned=2500)
+    stop = EarlyStop(task.name, "base", 0.05, 0.01, 3, 2500, 0.1, 0.02, 0.2)
+    manifest = structs.replace(manifest_of([task]), stopped=(stop,))
+    outcomes = {RolloutKey(task.name, str(number)): Answered("7") for number in range(3)}
+    run = write_run(tmp_path / "run", manifest, outcomes)
+    with pytest.raises(UserError, match="ended early"):
+        submitted(run, tmp_path / "out", options)
+    out = submitted(run, tmp_path / "out", options, allow_incomplete=True)
+    assert verify(out).mismatches == ()
+    lines = (out / samples_name(task.name)).read_text().splitlines(keepends=True)
+    (out / samples_name(task.name)).write_text("".join(lines[:2]))
+    assert any("rollouts is 3, the samples give 2" in line for line in verify(out).mismatches)
 
 
 def test_nothing_of_the_machine_leaves_with_it(broken: Path, tmp_path: Path, options: Options) -> None:

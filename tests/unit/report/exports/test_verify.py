@@ -231,3 +231,34 @@ def test_names_in_a_mismatch_cannot_act_in_a_terminal(original: Path, copy_of: C
     found = verify(folder).mismatches
     assert all(line.isprintable() for line in found)
     assert any("red" in line for line in found)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every container within ``value`` with every key or index that it has."""
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [place for key in keys for place in ((value, key), *places(value[key]))]
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_whatever_stands_in_it_verifying_ends_with_lines(data: st.DataObject, original: Path) -> None:
+    path = original / data.draw(st.sampled_from(["manifest.json", "results.json", SAMPLES]))
+    before = {each: each.read_bytes() for each in (path, original / SUMS)}
+    texts = [path.read_text()] if path.suffix == ".json" else path.read_text().splitlines()
+    documents = [json.loads(text) for text in texts]
+    container, key = data.draw(st.sampled_from(places(documents)))
+    container[key] = data.draw(_JSON)
+    try:
+        path.write_text("\n".join(map(json.dumps, documents)) + "\n")
+        sum_up(original)
+        assert all(line.isprintable() for line in verify(original).mismatches)
+    finally:
+        for each, content in before.items():
+            each.write_bytes(content)
