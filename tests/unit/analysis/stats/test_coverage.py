@@ -6,8 +6,11 @@ docs/statistics.md says.
 
 from __future__ import annotations
 
+import sys
 from functools import partial
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -90,6 +93,19 @@ class TestErrors:
     def test_of_ranks(self) -> None:
         found = percent(partial(coverage.ranks, accuracies=(0.7, 0.7, 0.7), groups=30), trials=100)
         assert min(found.values()) >= 88
+
+
+def test_the_command_prints_its_tables_and_writes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["coverage.py", "--trials", "20", "--only", "macro", "--json", str(tmp_path / "a")]
+    )
+    assert coverage.main() == 0
+    lines = msgspec.json.decode((tmp_path / "a").read_bytes(), type=list[coverage.Line])
+    assert all(line.name in capsys.readouterr().out for line in lines[:1])
+    assert {line.trials for line in lines} == {20}
+    assert all(0 <= share <= 100 for line in lines for share in line.percent.values())
 
 
 @pytest.mark.slow
