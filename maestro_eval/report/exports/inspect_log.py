@@ -45,7 +45,8 @@ def export(source: Source, out: Path, options: Options) -> list[Path]:
 def _write(source: Source, task: TaskRecord, out: Path, images: _Images, options: Options) -> Path:
     # A log shows what the policy was told; it is the one place where the prompt goes out with its text.
     manifest = structs.replace(public_manifest(source.manifest, options.scrubber), prompt=source.manifest.prompt)
-    name = safe_name(task.name)
+    # The viewer splits a file's name at "_" into stamp, task and id.
+    name = safe_name(task.name).replace("_", "-")
     identity = _short_hash(f"{manifest.created_at}{manifest.system}{source.protocol}{task.name}")
     path = out / f"{source.started.strftime(_STAMP)}_{name}_{identity}.eval"
     log = _Log(source, task, manifest)

@@ -37,6 +37,12 @@ def test_there_is_a_log_for_each_task_with_the_tables_metrics(of_whole: list[Pat
     assert read[0].eval.metadata["captioner"] == "gpt-5 (service captioner)"
 
 
+def test_a_folder_of_logs_is_listed_by_task_and_id(of_whole: list[Path]) -> None:
+    listed = {info.task: info.task_id for info in log.list_eval_logs(str(of_whole[0].parent))}
+    assert listed["maestro-chartqa"] == log.read_eval_log(str(of_whole[0])).eval.task_id
+    assert len(listed) == 2
+
+
 def test_a_rollout_is_a_conversation_with_tool_calls(of_whole: list[Path]) -> None:
     sample = log.read_eval_log(str(of_whole[0])).samples[0]
     assert [message.role for message in sample.messages] == [
