@@ -42,10 +42,9 @@ def setting_differences(
     scopes: Iterable[str],
 ) -> tuple[SettingDifference, ...]:
     """What differs, or cannot be told, between a run and ``reference``'s numbers on ``scopes``."""
-    registries = {value.registry for scope in scopes if (value := reference.values.get(scope))}
     found = [
         _policy(reference.policy_model, manifest.policy_model),
-        *(_compared("registry", name, manifest.registry.name) for name in sorted(registries)),
+        *_registries(manifest.registry.name, reference, scopes),
         SettingDifference("registry hash", UNKNOWN, manifest.registry.hash[:_HASH_LENGTH]),
         _compared("regime", reference.regime, manifest.regime.name),
         _compared("protocol", reference.protocol, protocol),
@@ -82,17 +81,28 @@ def published_notes(
     ]
     if without:
         notes.append(f"nothing of {', '.join(without)} can be held against {name}; known of it: {has}")
+    alike: dict[str, list[str]] = {}
     for run in runs:
         found = setting_differences(run.manifest, run.protocol, run.missing_evidence, reference, scopes[run.name])
         known = [f"{each.setting} ({each.published}, here {each.here})" for each in found if each.known]
         if known and scopes[run.name]:
-            notes.append(f"{run.name} differs from {name} in {'; '.join(known)}")
+            alike.setdefault("; ".join(known), []).append(run.name)
+    notes += [f"{', '.join(systems)}: unlike {name} in {settings}" for settings, systems in alike.items()]
     return notes
 
 
 def reported_name(reference: Reference) -> str:
     """The row of a reported number: no run may be called so."""
     return f"{reference.system} (reported)"
+
+
+def _registries(here: str, reference: Reference, scopes: Iterable[str]) -> Iterator[SettingDifference]:
+    """One difference, or one for each number where they were reached with different registries."""
+    published = {scope: value.registry for scope in scopes if (value := reference.values.get(scope))}
+    several = len(set(published.values())) > 1
+    for scope, registry in published.items() if several else list(published.items())[:1]:
+        if registry != here:
+            yield SettingDifference(f"registry of {scope}" if several else "registry", registry or UNKNOWN, here)
 
 
 def _policy(published: str, here: str) -> SettingDifference | None:

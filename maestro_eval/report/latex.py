@@ -1,4 +1,4 @@
-r"""A comparison as LaTeX tables for a paper: ``booktabs`` rules, everything escaped, nothing else needed.
+r"""A comparison as LaTeX tables for a paper: ``booktabs`` rules, no wider than the line, everything escaped.
 
 Each table is a ``table`` environment of its own, to be copied or ``\input`` whole. Our own signs (±, −, Δ, †, –) are
 written as commands, so that pdfLaTeX takes them; a name in a script that pdfLaTeX does not have needs XeLaTeX or
@@ -16,7 +16,9 @@ from maestro_eval.files import write_atomic
 from maestro_eval.report.cells import Cell, Row, Table, printable
 from maestro_eval.report.layout import layout
 
-_HEAD = "% By maestro-eval. In the preamble: \\usepackage{booktabs}\n"
+_HEAD = "% By maestro-eval. In the preamble: \\usepackage{booktabs,graphicx}\n"
+# A table wider than the line is shrunk to it; others keep their size.
+_FITTED = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
 
 _ESCAPED = {
     "\\": r"\textbackslash{}",
@@ -73,9 +75,9 @@ def latex_table(table: Table) -> str:
     header = " & ".join(map(latex_text, (table.corner, *(column.title for column in table.columns))))
     return (
         "\\begin{table}\n\\centering\\small\n"
-        f"\\caption{{{latex_text(table.title)}}}\n\\begin{{tabular}}{{{columns}}}\n"
+        f"\\caption{{{latex_text(table.title)}}}\n{_FITTED}\\begin{{tabular}}{{{columns}}}\n"
         f"\\toprule\n{header} \\\\\n\\midrule\n"
-        f"{''.join(_rows(table))}\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
+        f"{''.join(_rows(table))}\\bottomrule\n\\end{{tabular}}%\n}}\n\\end{{table}}\n"
     )
 
 

@@ -65,7 +65,7 @@ def test_no_row_begins_with_what_a_rows_end_would_take_as_its_option() -> None:
 
 def test_uses_booktabs_rules_and_sets_means_apart() -> None:
     text = render_latex(quickstart())
-    assert r"\usepackage{booktabs}" in text
+    assert r"\usepackage{booktabs,graphicx}" in text
     assert r"\hline" not in text
     assert "\\midrule\nmean of main (mini)" in text
     assert r"\textbf{" in text
