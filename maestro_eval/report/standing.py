@@ -23,7 +23,7 @@ SELECTION_NOTE = (
 )
 _TITLES = {
     RANDOM: "gain over random",
-    BEST_SINGLE: "gain over best single",
+    BEST_SINGLE: "gain over the best single",
     ORACLE_PAIR: "gap to oracle (pair)",
     ORACLE_SAMPLE: "gap to oracle (sample)",
 }
@@ -49,7 +49,7 @@ def selection_tables(explored: Explored) -> Iterator[Table]:
     """The best pair of each benchmark, and the best single model."""
     for title, arms in (("Best pair", explored.pairs), ("Best single model", explored.singles)):
         if arms:
-            rows = [_selected(each) for each in selected(explored, arms)]
+            rows = [_selected(explored, each) for each in selected(explored, arms)]
             columns = tuple(map(Column, ("chosen", "seems", "is worth", "agreement")))
             name = printable(explored.manifest.registry.name)
             yield Table(f"{title} of each benchmark, of {len(arms)} of {name}", columns, tuple(rows), corner="on")
@@ -67,11 +67,20 @@ def _scope(standing: Standing, scope: str, minis: set[str]) -> str:
 
 
 def _difference(contrast: Contrast | None) -> Cell:
-    return Cell(MISSING) if contrast is None else Cell(*points(contrast.difference))
+    if contrast is None:
+        return Cell(MISSING)
+    value, interval = points(contrast.difference)
+    # Without its comma, so that four of them stand side by side on 80 columns.
+    return Cell(value, interval.replace(",", ""))
 
 
-def _selected(each: Selected) -> Row:
-    chosen = "@@".join(filter(None, pair_of(each.arm)))
+def _selected(explored: Explored, each: Selected) -> Row:
+    expert, skill = pair_of(each.arm)
+    names = next(1 + len(arm.alike) for arm in explored.arms if arm.policy == each.arm)
+    if skill and names > 1:
+        # Skills that ask alike are one arm, and the first of them no better than the others.
+        skill = "any" if names == len(explored.manifest.registry.skills) else f"{skill} (or {names - 1} alike)"
+    chosen = f"{expert}@@{skill}" if skill else expert
     agreement = MISSING if each.agreement is None else f"{100 * each.agreement:.0f} %"
     numbers = (f"{100 * each.seems:.1f}", f"{100 * each.is_worth:.1f}", agreement)
     return Row(short_task(each.task), (Cell(printable(chosen)), *map(Cell, numbers)))

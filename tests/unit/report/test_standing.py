@@ -12,6 +12,7 @@ from maestro_eval.analysis.replay import regret_of
 from maestro_eval.report import markdown_tables, show_tables
 from maestro_eval.report.replay import noise_text, regret_table
 from maestro_eval.report.standing import selection_tables, standing_notes, standing_tables
+from maestro_eval.types import Arm
 
 TASK = task_record("maestro_mini_a")
 EXPLORED = read_explored(explore_run([(TASK, [[1.0] * 10, *([[0.0] * 10] * 4), [1.0] * 5 + [0.0] * 5])]))
@@ -34,7 +35,7 @@ def test_a_standing_says_which_gain_and_which_gap():
     assert table.title == "Where mine <b> stands, of 6 arms of its registry"
     assert [column.title for column in table.columns] == [
         "gain over random",
-        "gain over best single",
+        "gain over the best single",
         "gap to oracle (pair)",
         "gap to oracle (sample)",
     ]
@@ -51,6 +52,17 @@ def test_the_choice_is_told_with_what_it_seems_and_what_it_is_worth():
     assert [cell.value for cell in pairs.rows[0].cells] == ["a@@S", "100.0", "100.0", "100 %"]
     assert pairs.title == "Best pair of each benchmark, of 4 of small"
     assert singles.rows[0].cells[0].value == "b"
+
+
+def test_skills_that_ask_alike_are_told_as_one_choice():
+    def chosen(*alike: str) -> str:
+        arms = (Arm("fixed:a@@S", tuple(f"fixed:a@@{skill}" for skill in alike)), Arm("direct:a"))
+        pairs, _ = selection_tables(read_explored(explore_run([(TASK, [[1.0], [1.0]])], arms)))
+        return pairs.rows[0].cells[0].value
+
+    # The registry of these runs has two skills.
+    assert chosen("T") == "a@@any"
+    assert chosen("T", "U") == "a@@S (or 2 alike)"
 
 
 def test_a_regret_is_shown_beside_its_noise():
