@@ -1,0 +1,134 @@
+"""One run in a fresh process, and what it cost: time, CPU and memory before, during and after its rollouts.
+
+The process is a driver as ``maestro-eval run`` starts one, with a watcher that reads the clocks when the first rollout
+is about to start and when the last has ended. What is read is the process's own: Ray's workers are not in it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from maestro_eval.journal import Finished
+from maestro_eval.runtime import RunRequest, Watcher, resume_run, start_run
+from maestro_eval.types import Failed, RunManifest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Driven(Struct, frozen=True):
+    """``planning_s`` is from the request to where the first rollout may start, ``wall_s`` and ``cpu_s`` from there on.
+    ``planned_at`` is that moment, in Unix seconds.
+
+    Memory is resident MB: when the package is imported, when the run is planned, the peak while rollouts ran, and
+    when they had ended.
+    """
+
+    rollouts: int
+    failed: int
+    planning_s: float
+    planned_at: float
+    wall_s: float
+    cpu_s: float
+    imported_mb: float
+    planned_mb: float
+    peak_mb: float
+    ended_mb: float
+
+
+class _Order(Struct, frozen=True):
+    """Without a request the run in ``folder`` is to go on. ``stop_after``: Ctrl-C after so many rollouts."""
+
+    folder: str
+    request: RunRequest | None = None
+    stop_after: int | None = None
+
+
+def drive(folder: Path, request: RunRequest | None = None, *, stop_after: int | None = None) -> Driven:
+    """Run ``request`` into ``folder`` (or go on with what it holds) and end it after ``stop_after`` rollouts."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.driver"],
+        input=msgspec.json.encode(_Order(str(folder), request, stop_after)),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        check=True,
+    )
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Driven)
+
+
+class _Meter(Watcher):
+    def __init__(self, stop_after: int | None) -> None:
+        self._stop_after = stop_after
+        self.rollouts = self.failed = 0
+        self.began = time.perf_counter()
+        self.imported_mb = resident_mb()
+
+    def begin(self, manifest: RunManifest, read: Callable[[], object]) -> None:
+        self.planned_mb = resident_mb()
+        # The peak of planning is not that of the rollouts.
+        Path("/proc/self/clear_refs").write_text("5")
+        self.planned_at = time.time()
+        self.planned, self.cpu = time.perf_counter(), time.process_time()
+
+    def committed(self, batch: Sequence[Finished]) -> None:
+        self.rollouts += len(batch)
+        self.failed += sum(isinstance(finished.rollout.outcome, Failed) for finished in batch)
+        if self._stop_after is not None and self.rollouts >= self._stop_after:
+            self._stop_after = None
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def end(self) -> None:
+        self.wall_s, self.cpu_s = time.perf_counter() - self.planned, time.process_time() - self.cpu
+        self.ended_mb, self.peak_mb = resident_mb(), peak_mb()
+
+    def driven(self) -> Driven:
+        return Driven(
+            rollouts=self.rollouts,
+            failed=self.failed,
+            planning_s=self.planned - self.began,
+            planned_at=self.planned_at,
+            wall_s=self.wall_s,
+            cpu_s=self.cpu_s,
+            imported_mb=self.imported_mb,
+            planned_mb=self.planned_mb,
+            peak_mb=self.peak_mb,
+            ended_mb=self.ended_mb,
+        )
+
+
+def resident_mb() -> float:
+    return _status("VmRSS")
+
+
+def peak_mb() -> float:
+    """Since the process began, or since its peak was last cleared."""
+    # Not getrusage, which for a fresh process begins with what its parent was.
+    return _status("VmHWM")
+
+
+def _status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (value,) = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
+    return int(value) / 1024
+
+
+def _main() -> None:
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=_Order)
+    meter = _Meter(order.stop_after)
+    if order.request is None:
+        resume_run(Path(order.folder), watcher=meter)
+    else:
+        start_run(order.request, Path(order.folder), watcher=meter)
+    print(msgspec.json.encode(meter.driven()).decode())
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,71 @@
+"""A picture is decoded when its rollout starts, once, and encoded once, however many calls carry it."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from integration.conftest import write_chartqa, write_registry
+
+from maestro_eval.experts import wire
+from maestro_eval.experts.simulated import simulated_in_thread
+from maestro_eval.runtime import RunRequest, Watcher, start_run
+from maestro_eval.tasks import file_task
+from maestro_eval.types import RunManifest
+
+SAMPLES = 6
+
+
+def speak(body: dict[str, Any]) -> str:
+    """Two searches and an answer."""
+    if body["model"] == "oracle":
+        return "Answer: 4"
+    searched = sum(message["role"] == "user" for message in body["messages"]) - 1
+    return "<answer> 4 </answer>" if searched == 2 else "<search> oracle@@Ask: How many? </search>"
+
+
+class Seen(Watcher):
+    """What had been decoded when the first rollout was about to start."""
+
+    def __init__(self, decoded: Counter[str]) -> None:
+        self._decoded = decoded
+        self.before: int | None = None
+
+    def begin(self, manifest: RunManifest, read: object) -> None:
+        self.before = self._decoded.total()
+
+
+def test_once_each_and_none_before_the_rollouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded, encoded = Counter[str](), Counter[bytes]()
+    decode, encode = file_task.decode, base64.b64encode
+
+    def counting_decode(image: Any) -> Any:
+        decoded[image.name] += 1
+        return decode(image)
+
+    def counting_encode(data: bytes, *rest: Any) -> bytes:
+        encoded[data] += 1
+        return encode(data, *rest)
+
+    monkeypatch.setattr(file_task, "decode", counting_decode)
+    monkeypatch.setattr(wire.base64, "b64encode", counting_encode)
+    data = write_chartqa(tmp_path / "d", [{"question": f"{number}?", "answer": "4"} for number in range(SAMPLES)])
+    watcher = Seen(decoded)
+    with simulated_in_thread(reply=speak) as server:
+        request = RunRequest(
+            policy=f"openai:{server.url}#orchestrator",
+            registry=str(write_registry(tmp_path / "r.yaml", server.url)),
+            tasks=("maestro_chartqa",),
+            data={"maestro_chartqa": str(data)},
+            concurrency=3,
+        )
+        outcome = start_run(request, tmp_path / "run", watcher=watcher)
+        images = sum(asked.images for asked in server.requests)
+    assert outcome.counts.answered == SAMPLES
+    assert images == 5 * SAMPLES
+    assert watcher.before == 0
+    assert sorted(decoded.values()) == [1] * SAMPLES
+    assert sorted(encoded.values()) == [1] * SAMPLES
