@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
+from typing import TypeVar
 
 from maestro_eval.analysis import Comparison, Estimate, Group, SystemResult
 from maestro_eval.analysis.routing import SIDES, Routing
 from maestro_eval.report.cells import all_tasks, short_task, task_title
 from maestro_eval.report.page import Figure
 from maestro_eval.report.plots import (
+    MOST_ROWS,
     Bars,
     Block,
     Difference,
@@ -24,10 +26,16 @@ from maestro_eval.report.plots import (
     heat_maps,
     latency_spans,
     pareto,
+    reach_of,
     stacked,
     turn_bars,
 )
 from maestro_eval.report.routing import lost_by_side, mix_of, rollout_title
+
+_T = TypeVar("_T")
+
+# A plot shows the shape; the table beside it has more of them.
+_MOST_PAIRS = 12
 
 
 def accuracy_figure(comparison: Comparison) -> Iterator[Figure]:
@@ -75,14 +83,15 @@ def difference_figure(comparison: Comparison) -> Iterator[Figure]:
             "Differences in points on the same samples, with 95 % intervals; diamonds: means over benchmarks; filled: "
             "better or worse by the adjusted p-value, under every reading of the failures."
         )
-        yield Figure("differences", difference_forest(panels), caption)
+        for name, page in _pages("differences", panels, lambda panel: len(panel.rows)):
+            yield Figure(name, difference_forest(page, name, reach_of(panels)), caption)
 
 
 def call_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
     """The call mix of every system that called somebody."""
     maps = []
     for routing in routings:
-        mix = mix_of(routing)
+        mix = mix_of(routing, _MOST_PAIRS)
         if mix.pairs:
             totals = [mix.total(index) for index in range(len(mix.tasks))]
             shares = tuple(
@@ -92,7 +101,8 @@ def call_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
             maps.append(HeatMap(routing.system, mix.pairs, tuple(map(short_task, mix.tasks)), shares))
     if maps:
         caption = "Of each benchmark's calls, the percent that went to an expert through a skill."
-        yield Figure("calls", heat_maps(maps), caption)
+        for name, page in _pages("calls", maps, lambda each: len(each.rows)):
+            yield Figure(name, heat_maps(page, name), caption)
 
 
 def turn_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
@@ -121,17 +131,21 @@ def lost_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
 
 
 def latency_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
-    """Calls and rollouts of every system."""
-    spans = []
+    """Calls and rollouts of every system, over all benchmarks."""
+    groups = []
     for routing in routings:
+        spans = []
         named = [(f"{each.what} {each.name}", each) for each in routing.latencies if each.what != "endpoint"]
-        named += [(rollout_title(each.name), each) for each in routing.rollout_seconds.values()]
+        # The tables have the rollouts of each benchmark.
+        named += [(rollout_title(each.name), each) for name, each in routing.rollout_seconds.items() if not name]
         for label, each in named:
             if each.p50 is not None and each.p90 is not None and each.p99 is not None:
                 spans.append(Span(routing.system, label, each.n, each.p50, each.p90, each.p99))
-    if spans:
-        caption = "Latencies, cached and failed calls left out: median, 90th and 99th percentile of the records."
-        yield Figure("latency", latency_spans(spans), caption)
+        if spans:
+            groups.append(spans)
+    caption = "Latencies, cached and failed calls left out: median, 90th and 99th percentile of the records."
+    for name, page in _pages("latency", groups, len):
+        yield Figure(name, latency_spans([span for group in page for span in group], name), caption)
 
 
 def pareto_figure(comparison: Comparison, routings: Sequence[Routing]) -> Iterator[Figure]:
@@ -162,6 +176,22 @@ def pareto_figure(comparison: Comparison, routings: Sequence[Routing]) -> Iterat
             "system is both more accurate and takes less; the dashed line joins these."
         )
         yield Figure("pareto", pareto(panels), caption)
+
+
+def _pages(name: str, panels: Sequence[_T], rows: Callable[[_T], int]) -> Iterator[tuple[str, list[_T]]]:
+    """The panels in as many plots as fit a page each when printed; a plot's name has its number from the second on."""
+    pages: list[list[_T]] = []
+    room = 0.0
+    for panel in panels:
+        # A panel's title takes as much as a row and a half.
+        needed = rows(panel) + 1.5
+        if not pages or needed > room:
+            pages.append([])
+            room = MOST_ROWS
+        pages[-1].append(panel)
+        room -= needed
+    for number, page in enumerate(pages, 1):
+        yield (name if number == 1 else f"{name}-{number}"), page
 
 
 def _measures(routings: Sequence[Routing], tasks: Sequence[str]) -> list[str]:

@@ -39,11 +39,15 @@ figcaption { max-width: 46rem; margin-top: .4rem; }
 .wide { overflow-x: auto; margin-bottom: 1.2rem; }
 .wide .maestro { margin-bottom: .3rem; font-size: 13px; font-variant-numeric: tabular-nums; }
 .maestro caption { overflow-wrap: anywhere; }
-.maestro thead th { vertical-align: bottom; white-space: normal; min-width: 4.2rem; }
+.maestro thead th { vertical-align: bottom; white-space: normal; min-width: 3.6rem; overflow-wrap: break-word; }
 .maestro tbody th { overflow-wrap: break-word; min-width: 7rem; }
 .maestro tbody tr:nth-child(even) > * { background: rgba(128, 128, 128, .07); }
 .maestro .text { white-space: normal; overflow-wrap: break-word; max-width: 30rem; }
 .maestro .interval { color: var(--quiet); }
+/* Many columns: the interval goes below its value. */
+.maestro:has(thead th:nth-child(8)) .interval { display: block; }
+.maestro:has(thead th:nth-child(8)) :is(th, td) { padding-left: .35rem; padding-right: .35rem; }
+.maestro:has(thead th:nth-child(12)) { font-size: 12px; }
 .skip { position: absolute; left: -999rem; }
 .skip:focus { position: static; }
 @media print {
@@ -62,6 +66,10 @@ figcaption { max-width: 46rem; margin-top: .4rem; }
   .maestro .interval { font-size: 6.5pt; white-space: nowrap; }
   .wide { break-inside: avoid; }
   .maestro tbody th { min-width: 4.5rem; }
+  .maestro thead th { min-width: 0; }
+  .maestro:has(thead th:nth-child(12)) { font-size: 6.5pt; }
+  .maestro:has(thead th:nth-child(12)) th { overflow-wrap: anywhere; }
+  .maestro:has(thead th:nth-child(12)) :is(th, td) { padding-left: .15rem; padding-right: .15rem; }
   .maestro .text { overflow-wrap: anywhere; min-width: 5rem; }
   figure svg { max-height: 225mm; width: auto; }
   .maestro tbody tr:nth-child(even) > * { background: none; }

@@ -18,7 +18,7 @@ from maestro_eval.report.cells import MISSING, Cell, Column, Entry, Row, Table, 
 from maestro_eval.types import Usage
 
 MOST_PAIRS = 24
-"""Pairs that a table or a plot shows of one system; the rest is summed up."""
+"""Pairs that a table shows of one system; the rest is summed up."""
 OTHERS = "(other pairs)"
 
 _SIDES = {"open": "not told"}
@@ -57,13 +57,13 @@ class Mix(Struct, frozen=True):
         return sum(row[column] for row in self.counts)
 
 
-def mix_of(routing: Routing) -> Mix:
-    """The calls of ``routing``, most called pairs first, over the tasks with calls."""
+def mix_of(routing: Routing, most: int = MOST_PAIRS) -> Mix:
+    """The calls of ``routing``, most called pairs first, over the tasks with calls; ``most`` rows."""
     counts: dict[str, dict[str, int]] = {}
     for pair in routing.mix:
         counts.setdefault(f"{pair.expert}@@{pair.skill}", {})[pair.task] = pair.calls
     ranked = sorted(counts, key=lambda name: (-sum(counts[name].values()), name))
-    shown = ranked if len(ranked) <= MOST_PAIRS else ranked[: MOST_PAIRS - 1]
+    shown = ranked if len(ranked) <= most else ranked[: most - 1]
     tasks = tuple(task for task in routing.tasks if any(task in each for each in counts.values()))
     rows = [tuple(counts[name].get(task, 0) for task in tasks) for name in shown]
     if rest := ranked[len(shown) :]:

@@ -26,7 +26,18 @@ from maestro_eval.report.figures import (
     turn_figure,
 )
 from maestro_eval.report.page import Figure
-from maestro_eval.report.plots import Bars, Block, Point, Spot, accuracy_forest, pareto_front, stacked
+from maestro_eval.report.plots import (
+    Bars,
+    Block,
+    Difference,
+    DifferencePanel,
+    Point,
+    Spot,
+    accuracy_forest,
+    difference_forest,
+    pareto_front,
+    stacked,
+)
 from maestro_eval.report.svg_plot import standalone
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -183,3 +194,35 @@ def _on(found: Routing, tasks: list[str]) -> Routing:
         rollout_seconds={task: replace(found.rollout_seconds[""], name=task) for task in tasks},
         costs=tuple(replace(found.costs[0], task=task) for task in tasks),
     )
+
+
+def test_many_systems_stand_in_panels_beside_each_other_and_none_is_lost() -> None:
+    names = [f"system {i}" for i in range(9)]
+    blocks = [Block(f"bench {b}", tuple(Point(name, 0.5, 0.4, 0.6) for name in names)) for b in range(14)]
+    root = ET.fromstring(accuracy_forest(blocks))
+    texts = Counter(text.text for text in root.iter(f"{SVG}text"))
+    assert all(texts[block.label] == 1 for block in blocks)
+    assert all(texts[name] == 1 for name in names)  # in the legend alone
+    width, height = (float(value) for value in root.attrib["viewBox"].split()[2:])
+    assert height < 1.3 * width  # a page's
+
+
+def test_what_is_higher_than_a_page_is_several_plots_and_every_system_is_in_one() -> None:
+    routings = [routing(f"system {i}") for i in range(20)]
+    found = list(call_figure(routings))
+    assert [figure.name for figure in found][:2] == ["calls", "calls-2"]
+    texts = [text.text for figure in found for text in ET.fromstring(figure.svg).iter(f"{SVG}text")]
+    assert all(texts.count(each.system) == 1 for each in routings)
+    for figure in found:
+        width, height = (float(value) for value in ET.fromstring(figure.svg).attrib["viewBox"].split()[2:])
+        assert height < 1.5 * width
+
+
+def test_a_mark_is_filled_where_the_comparison_decided() -> None:
+    def marks(*, decided: bool) -> set[str]:
+        row = Difference("b", 0.2, 0.1, 0.3, decided)
+        svg = difference_forest([DifferencePanel("a against b", (row,))])
+        return set(re.findall(r'<use [^>]*style="fill: (#\w+)', svg))
+
+    assert "#ffffff" in marks(decided=False)
+    assert "#ffffff" not in marks(decided=True)
