@@ -80,7 +80,11 @@ def conduct(
         journal.planned(), waiting, executor.state, endpoints, generates=not manifest.policy.startswith("direct:")
     )
 
-    umpire = None if stop_rule is None else Umpire(stop_rule, journal, executor.retire, watcher.decided)
+    def retire(task: str) -> None:
+        executor.retire(task)
+        board.retire(task)
+
+    umpire = None if stop_rule is None else Umpire(stop_rule, journal, retire, watcher.decided)
 
     def commit(batch: Sequence[Finished]) -> None:
         journal.commit(batch)

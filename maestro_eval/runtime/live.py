@@ -62,6 +62,11 @@ class TaskState(Struct, frozen=True):
         """Rollouts with a record that stays; a failed one is tried again on a resume."""
         return self.before + self.answered + self.exhausted
 
+    @property
+    def ended(self) -> int:
+        """Rollouts with any record."""
+        return self.done + self.failed
+
 
 class EndpointState(Struct, frozen=True):
     """An endpoint by its names in the registry (``policy`` for the policy's), and its places over all workers."""
@@ -159,6 +164,13 @@ class LiveBoard:
                 completion += usage.completion_tokens
         self._state = replace(state, tasks=tasks, tokens=Usage(prompt, completion), moved=self._clock())
 
+    def retire(self, task: str) -> None:
+        """Nothing more of ``task`` is begun: what is planned of it is what has ended or is out."""
+        state = self._state
+        known = state.tasks[task]
+        out = sum(each.key.task == task for each in self._executor().out)
+        self._state = replace(state, tasks={**state.tasks, task: replace(known, planned=known.ended + out)})
+
     def publish(self, *, stopping: bool) -> LiveState:
         """Look at the executor and put up what is seen."""
         executor = self._executor()
@@ -207,11 +219,13 @@ def _sum(one: Places, other: Places) -> Places:
 def _with(task: TaskState, rollout: Rollout) -> TaskState:
     match rollout.outcome:
         case Answered():
-            return replace(task, answered=task.answered + 1)
+            now = replace(task, answered=task.answered + 1)
         case Exhausted():
-            return replace(task, exhausted=task.exhausted + 1)
+            now = replace(task, exhausted=task.exhausted + 1)
         case _:
-            return replace(task, failed=task.failed + 1)
+            now = replace(task, failed=task.failed + 1)
+    # Of a retired task, what had ended but was not committed yet is not in the plan.
+    return replace(now, planned=max(now.planned, now.ended))
 
 
 def _usages(rollout: Rollout, *, generates: bool) -> Iterator[Usage]:

@@ -41,6 +41,18 @@ def test_what_was_done_before_counts_as_done_and_what_is_committed_is_added_by_i
     assert (state.planned, state.done, state.failed, state.ended, state.left) == (8, 4, 1, 4, 3)
 
 
+def test_of_a_retired_task_only_what_has_ended_or_is_out_is_planned() -> None:
+    made = board(ExecutorState(out=(out("2"), out("1", task="maps"))))
+    made.committed([finished("1")])
+    made.retire("chart")
+    state = made.read()
+    assert state.tasks == {"chart": TaskState(3, 1, 1), "maps": TaskState(3)}
+    assert state.left == 4
+    # What had ended and was on its way to the journal comes on top.
+    made.committed([finished("2"), finished("3")])
+    assert made.read().tasks["chart"] == TaskState(4, 1, 3)
+
+
 def test_the_time_of_the_last_commit_is_kept_and_looking_does_not_move_it() -> None:
     clock = Clock()
     made = board(clock=clock)
