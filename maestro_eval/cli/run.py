@@ -190,7 +190,10 @@ def run_whole_preset(
     """
     from maestro_eval.analysis import ContrastSpec
     from maestro_eval.cli.publish import Asked, publish
-    from maestro_eval.runtime import check_preset_folder, load_preset, mark_preset_folder, run_preset
+    from maestro_eval.cli.swap import print_swap
+    from maestro_eval.report.further import SwapRuns
+    from maestro_eval.report.write import write_report
+    from maestro_eval.runtime import check_preset_folder, load_preset, mark_preset_folder, preset_run, run_preset
 
     preset = load_preset(name)
     check_preset_folder(out, name, seed)
@@ -207,7 +210,22 @@ def run_whole_preset(
     contrasts = tuple(ContrastSpec(c.system, c.baseline) for c in preset.contrasts if {c.system, c.baseline} <= ran)
     folders = [outcome.folder for outcome in outcomes]
     publish(folders, out, protocol=arguments.protocol, asked=Asked(contrasts))
-    print(f"runs     {out / 'runs'}")
+    swap = None
+    if preset.swap is not None and {preset.swap.base, preset.swap.augmented} <= ran:
+        base_run, augmented_run = (preset_run(out, system) for system in (preset.swap.base, preset.swap.augmented))
+        swap = SwapRuns(base_run, augmented_run)
+        explored = [
+            preset_run(out, system.name)
+            for system in preset.systems
+            if system.policy == "explore" and system.name in ran
+        ]
+        print()
+        print_swap(base_run, augmented_run, out, protocol=arguments.protocol, explore=explored[:1])
+    whole = out if arguments.protocol == "official" else out / arguments.protocol
+    paths = write_report(folders, whole, protocol=arguments.protocol, contrasts=contrasts, swap=swap)
+    if paths.note:
+        print(paths.note)
+    print(f"runs     {out / 'runs'}\npage     {paths.html}")
     return exit_code(outcomes)
 
 

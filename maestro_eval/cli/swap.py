@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from maestro_eval.cli.main import DONE
@@ -49,26 +50,47 @@ def run_swap(arguments: argparse.Namespace) -> int:
         raise UserError("--swap takes one --explore run, that of the augmented registry")
     if arguments.baseline:
         raise UserError("--baseline does not go with --swap: the first run is the base")
+    out = arguments.out or arguments.folders[0].resolve().parent
+    print_swap(
+        arguments.folders[0],
+        arguments.folders[1],
+        out,
+        protocol=arguments.protocol,
+        allow=arguments.allow,
+        explore=arguments.explore,
+        variants=arguments.variants,
+    )
+    return DONE
+
+
+def print_swap(
+    base_folder: Path,
+    augmented_folder: Path,
+    out: Path,
+    *,
+    protocol: str,
+    allow: Sequence[str] = (),
+    explore: Sequence[Path] = (),
+    variants: Sequence[Path] = (),
+) -> None:
+    """Print the report of a swap, and write it into ``out``, below it for another protocol than the official one."""
     from maestro_eval.analysis.explored import read_explored
     from maestro_eval.analysis.swap import new_entries, read_uses, swap_report
     from maestro_eval.report import show_tables
     from maestro_eval.report.swap import swap_notes, swap_tables, write_swap
     from maestro_eval.scoring import score_run
 
-    protocol = arguments.protocol
-    base, augmented = (score_run(folder, protocol) for folder in arguments.folders)
+    base, augmented = (score_run(folder, protocol) for folder in (base_folder, augmented_folder))
     new = new_entries(base.manifest, augmented.manifest)
-    explored = [read_explored(score_run(folder, protocol)) for folder in arguments.explore]
+    explored = [read_explored(score_run(folder, protocol)) for folder in explore]
     swap = swap_report(
         base,
         augmented,
-        read_uses(arguments.folders[1], augmented.manifest.registry, new),
-        allow=arguments.allow,
+        read_uses(augmented_folder, augmented.manifest.registry, new),
+        allow=allow,
         explored=explored[0] if explored else None,
-        variants=[score_run(folder, protocol) for folder in arguments.variants],
+        variants=[score_run(folder, protocol) for folder in variants],
     )
     show_tables(swap_tables(swap), swap_notes(swap))
-    out = arguments.out or arguments.folders[0].resolve().parent
     report, numbers = write_swap(out if protocol == "official" else out / protocol, swap)
     print(f"\nprotocol {protocol}\nreport   {report}\nresults  {numbers}")
-    return DONE

@@ -10,6 +10,7 @@ from maestro_eval.runtime.preset import (
     load_preset,
     mark_preset_folder,
     preset_of,
+    preset_run,
     run_preset,
 )
 from maestro_eval.runtime.request import RunRequest, request_of
@@ -38,6 +39,7 @@ __all__ = [
     "mark_preset_folder",
     "open_run",
     "preset_of",
+    "preset_run",
     "request_of",
     "resume_run",
     "run_preset",

@@ -49,6 +49,13 @@ class PresetContrast(_Strict):
     baseline: str
 
 
+class PresetSwap(_Strict):
+    """The same system with another registry: what did that change?"""
+
+    base: str
+    augmented: str
+
+
 class Preset(_Strict):
     """``per_task`` says how many samples of each generated mini benchmark are made (for VLMsAreBlind: of each of
     its seven tasks)."""
@@ -58,6 +65,7 @@ class Preset(_Strict):
     per_task: dict[str, int] = Field(default_factory=dict)
     systems: tuple[PresetSystem, ...]
     contrasts: tuple[PresetContrast, ...]
+    swap: PresetSwap | None = None
 
 
 def load_preset(name: str) -> Preset:
@@ -121,7 +129,7 @@ def run_preset(
     watcher.step("starting the embedded experts")
     with serving(registries, out / "logs") as served:
         for system in preset.systems:
-            folder = out / "runs" / _slug(system.name)
+            folder = preset_run(out, system.name)
             watcher.step(f"running {system.name}")
             if (folder / "manifest.json").exists():
                 outcome = resume_run(folder, watcher=watcher, served=served, stall=stall, **changes or {})
@@ -152,6 +160,11 @@ def _request(
         cache=base.cache or str(out / "cache"),
         sandbox=base.sandbox,
     )
+
+
+def preset_run(out: Path, system: str) -> Path:
+    """The run folder of a preset's system."""
+    return out / "runs" / _slug(system)
 
 
 def _slug(name: str) -> str:
