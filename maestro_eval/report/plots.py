@@ -276,6 +276,7 @@ def pareto(panels: Sequence[ParetoPanel]) -> str:
                 )  # fmt: skip
             axes.set_title(label_of(panel.title, 60))
             axes.set_xlabel(panel.taken)
+            axes.locator_params(axis="x", nbins=5)
             axes.set_ylim(-3, 103)
             axes.set_xlim(left=0, right=1.08 * max(spot.taken for spot in panel.spots) or 1)
             axes.grid(**GRID)

@@ -393,7 +393,10 @@ def _money(amount: float | None) -> Cell:
 def _amount(amount: float) -> str:
     if not math.isfinite(amount):
         return "∞"
-    return f"{amount:,.2f}" if amount >= 10 else f"{amount:.3g}"
+    if amount >= 10 or amount == 0:
+        return f"{amount:,.2f}"
+    # Three digits, however small: money is not written with an exponent.
+    return f"{amount:.{max(2, 2 - math.floor(math.log10(amount)))}f}"
 
 
 def _share(part: int, whole: int) -> Cell:

@@ -89,10 +89,10 @@ def test_an_unknown_cost_is_unknown_in_every_sum_and_says_for_want_of_what() -> 
     unknown = replace(unknown, costs=(unknown.costs[0], Cost("maestro_counts", 40, None, 0.1, None, ("big-model",))))
     sections = routing_sections([known, unknown])
     total = table(sections, "Cost", "cost in EUR")
-    assert cells(total, "known") == {"uncached": Cell("0.8"), "paid": Cell("0.6")}
-    assert cells(total, "unknown") == {"uncached": Cell("unknown"), "paid": Cell("0.4")}
+    assert cells(total, "known") == {"uncached": Cell("0.800"), "paid": Cell("0.600")}
+    assert cells(total, "unknown") == {"uncached": Cell("unknown"), "paid": Cell("0.400")}
     right = table(sections, "Cost", "cost of a right answer in EUR")
-    assert cells(right, "unknown") == {"signs": Cell("0.02", "[0.015–0.03]"), "counts": Cell("unknown")}
+    assert cells(right, "unknown") == {"signs": Cell("0.0200", "[0.0150–0.0300]"), "counts": Cell("unknown")}
     (section,) = [each for each in sections if each.heading == "Cost"]
     assert "unknown: unknown, for want of a price of big-model." in section.notes
 
@@ -101,7 +101,7 @@ def test_a_right_answer_that_never_came_costs_without_end() -> None:
     costly = routing(currency="EUR")
     endless = Cost("maestro_signs", 40, 1.0, 1.0, Estimate(math.inf, 2.0, math.inf, 40, "…"))
     right = table(routing_sections([replace(costly, costs=(endless,))]), "Cost", "cost of a right answer in EUR")
-    assert cells(right, "router")["signs"] == Cell("∞", "[2–∞]")
+    assert cells(right, "router")["signs"] == Cell("∞", "[2.00–∞]")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,16 @@ def test_a_right_answer_that_never_came_costs_without_end() -> None:
 )
 def test_seconds_have_three_digits(value: float, shown: str) -> None:
     assert seconds(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"), [(0.0, "0.00"), (1.94e-05, "0.0000194"), (0.5, "0.500"), (9.876, "9.88"), (1234.5, "1,234.50")]
+)
+def test_money_is_written_without_an_exponent(amount: float, shown: str) -> None:
+    free = routing(currency="EUR")
+    priced = replace(free, costs=(Cost("maestro_signs", 1, amount, 0.0, None),))
+    each = table(routing_sections([priced]), "Cost", "cost of a rollout in EUR")
+    assert cells(each, "router")["signs"] == Cell(shown)
 
 
 def test_hostile_names_are_one_line_in_every_cell() -> None:

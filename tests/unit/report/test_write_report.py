@@ -79,7 +79,7 @@ def test_a_price_table_prices_the_report(runs: list[Path], tmp_path: Path) -> No
     prices.write_text("schema: 1\ncurrency: EUR\nmodels: {reader-model: {gpu_hour: 3.6}}\n")
     text = write_report(runs, tmp_path / "out", prices=prices).markdown.read_text()
     assert "cost in EUR" in text
-    assert "| first | 0.007 | 0.007 |" in text  # seven calls of a second, each at 0.001
+    assert "| first | 0.00700 | 0.00700 |" in text  # seven calls of a second, each at 0.001
 
 
 @pytest.mark.parametrize(
