@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 _K1, _B = 1.5, 0.75
 _WORD = re.compile(r"\w+")
-_STOP_WORDS = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this "
-    "to was will with".split()
-)
+_LEFT_OUT = """
+a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was
+will with
+"""
+_STOP_WORDS = frozenset(_LEFT_OUT.split())
 
 
 class Bm25:

@@ -155,7 +155,7 @@ def test_an_explore_run_alone_is_shown_as_its_oracles_and_never_as_repeats(
         # An arm's place is its number: a registry of other arms cannot go on with it, accepted or not.
         path = registry(tmp_path, server.url)
         path.write_text(path.read_text().replace("  even:", "  other:"))
-        resumed = cli("resume", out, "--accept", "registry", "--accept", "prompt")
+        resumed = cli("resume", out, "--accept", "registry", "--accept", "prompt", "--quiet")
     assert (resumed.returncode, resumed.stderr.count("\n")) == (2, 1)
     assert "the arms that it explores are no longer those of" in resumed.stderr
 
