@@ -99,9 +99,7 @@ def test_a_printed_price_table_can_be_filled_in_and_used(home: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nowhere"], "neither a run folder nor a folder of them"),
         (["runs", "--baseline", "nobody"], "--baseline nobody: no such system; there are asks, is asked"),
-        (["runs", "--prices", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["runs", "--swap", "runs/asks", "runs/is-asked"], "policy differs"),
     ],
 )

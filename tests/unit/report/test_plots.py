@@ -41,7 +41,7 @@ from maestro_eval.report.plots import (
 from maestro_eval.report.svg_plot import standalone
 
 SVG = "{http://www.w3.org/2000/svg}"
-DOLLARS = "$x^2$ costs $5"
+DOLLARS = "$x^2$ costs"
 
 
 def drawn(comparison: Comparison, *routings: Routing) -> Iterator[Figure]:
