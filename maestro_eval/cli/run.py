@@ -26,7 +26,7 @@ from maestro_eval.cli.watching import exit_code, stall_rules, watcher_of
 from maestro_eval.types import UserError
 
 if TYPE_CHECKING:
-    from maestro_eval.runtime import RunRequest
+    from maestro_eval.runtime import Preset, RunRequest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -188,12 +188,7 @@ def run_whole_preset(
 
     Of ``arguments`` it reads the protocol and the flags of ``add_progress``.
     """
-    from maestro_eval.analysis import ContrastSpec
-    from maestro_eval.cli.publish import Asked, publish
-    from maestro_eval.cli.swap import print_swap
-    from maestro_eval.report.further import SwapRuns
-    from maestro_eval.report.write import write_report
-    from maestro_eval.runtime import check_preset_folder, load_preset, mark_preset_folder, preset_run, run_preset
+    from maestro_eval.runtime import check_preset_folder, load_preset, mark_preset_folder, run_preset
 
     preset = load_preset(name)
     check_preset_folder(out, name, seed)
@@ -207,26 +202,32 @@ def run_whole_preset(
         run_preset(preset, out, data=data, seed=seed, base=base, watcher=watcher, changes=changes, stall=stall)
     )
     ran = {system.name for system in preset.systems[: len(outcomes)]}
+    _publish_preset(preset, out, [outcome.folder for outcome in outcomes], ran, arguments.protocol)
+    return exit_code(outcomes)
+
+
+def _publish_preset(preset: Preset, out: Path, folders: list[Path], ran: set[str], protocol: str) -> None:
+    """The table, what the registry swap changed, and the page that has both and all the rest."""
+    from maestro_eval.analysis import ContrastSpec
+    from maestro_eval.cli.publish import Asked, publish
+    from maestro_eval.cli.swap import print_swap
+    from maestro_eval.report.further import SwapRuns
+    from maestro_eval.report.write import write_report
+    from maestro_eval.runtime import preset_run
+
     contrasts = tuple(ContrastSpec(c.system, c.baseline) for c in preset.contrasts if {c.system, c.baseline} <= ran)
-    folders = [outcome.folder for outcome in outcomes]
-    publish(folders, out, protocol=arguments.protocol, asked=Asked(contrasts))
+    publish(folders, out, protocol=protocol, asked=Asked(contrasts))
     swap = None
     if preset.swap is not None and {preset.swap.base, preset.swap.augmented} <= ran:
-        base_run, augmented_run = (preset_run(out, system) for system in (preset.swap.base, preset.swap.augmented))
-        swap = SwapRuns(base_run, augmented_run)
-        explored = [
-            preset_run(out, system.name)
-            for system in preset.systems
-            if system.policy == "explore" and system.name in ran
-        ]
+        swap = SwapRuns(preset_run(out, preset.swap.base), preset_run(out, preset.swap.augmented))
+        explored = [preset_run(out, one.name) for one in preset.systems if one.policy == "explore" and one.name in ran]
         print()
-        print_swap(base_run, augmented_run, out, protocol=arguments.protocol, explore=explored[:1])
-    whole = out if arguments.protocol == "official" else out / arguments.protocol
-    paths = write_report(folders, whole, protocol=arguments.protocol, contrasts=contrasts, swap=swap)
+        print_swap(swap.base, swap.augmented, out, protocol=protocol, explore=explored[:1])
+    whole = out if protocol == "official" else out / protocol
+    paths = write_report(folders, whole, protocol=protocol, contrasts=contrasts, swap=swap)
     if paths.note:
         print(paths.note)
     print(f"runs     {out / 'runs'}\npage     {paths.html}")
-    return exit_code(outcomes)
 
 
 def make_mini_data(folder: Path, seed: int, per_task: dict[str, int]) -> dict[str, str]:
