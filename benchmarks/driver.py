@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from benchmarks.process_memory import clear_peak, peak_mb, resident_mb
 from maestro_eval.journal import Finished
 from maestro_eval.runtime import RunRequest, Watcher, resume_run, start_run
 from maestro_eval.types import Failed, RunManifest
@@ -74,7 +75,7 @@ class _Meter(Watcher):
     def begin(self, manifest: RunManifest, read: Callable[[], object]) -> None:
         self.planned_mb = resident_mb()
         # The peak of planning is not that of the rollouts.
-        Path("/proc/self/clear_refs").write_text("5")
+        clear_peak()
         self.planned_at = time.time()
         self.planned, self.cpu = time.perf_counter(), time.process_time()
 
@@ -102,22 +103,6 @@ class _Meter(Watcher):
             peak_mb=self.peak_mb,
             ended_mb=self.ended_mb,
         )
-
-
-def resident_mb() -> float:
-    return _status("VmRSS")
-
-
-def peak_mb() -> float:
-    """Since the process began, or since its peak was last cleared."""
-    # Not getrusage, which for a fresh process begins with what its parent was.
-    return _status("VmHWM")
-
-
-def _status(name: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (value,) = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
-    return int(value) / 1024
 
 
 def _main() -> None:

@@ -126,8 +126,8 @@ def _orchestrator(searches: int, experts: int) -> Rule:
         searched = len(users) - 1
         if searched >= searches:
             return "<think> That settles it. </think><answer> 4 </answer>"
-        # Spread over the experts by the question, so that the load of each is even and the same in every run.
-        asked = zlib.crc32(json.dumps(users[0]["content"])[-120:].encode())
+        # Spread over the experts by the question, so that the load of each is about even and the same in every run.
+        asked = zlib.crc32("".join(part.get("text", "") for part in users[0]["content"]).encode())
         name = expert(1 + (asked + searched) % experts)
         return (
             f"<think> {name} should know. </think><search> {name}@@Ask: What does the bar in question read? </search>"

@@ -265,8 +265,11 @@ def _install(peer: Peer, environments: Path) -> str:
         return ""
     pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
     constraints = environments / "constraints.txt"
-    environments.mkdir(parents=True, exist_ok=True)
-    constraints.write_text(f"{_CONSTRAINT}\n")
+    try:
+        environments.mkdir(parents=True, exist_ok=True)
+        constraints.write_text(f"{_CONSTRAINT}\n")
+    except OSError as error:
+        return f"not installed: {environments} cannot be written ({error.strerror})"
     print(f"making the environment of {peer.name} in {python.parent.parent} …", file=sys.stderr)
     steps = [
         [sys.executable, "-m", "venv", str(python.parent.parent)],

@@ -27,6 +27,7 @@ from msgspec import Struct, to_builtins
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.process_memory import peak_mb
 from maestro_eval.analysis import compare
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.scoring import score_run
@@ -106,7 +107,7 @@ def _measure(run: Path, processes: int) -> Measured:
     scores = score_run(run, processes=processes)
     scored = time.perf_counter()
     # Of the largest child that has ended; a child counts what its parent was when it was started.
-    own, workers = _peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    own, workers = peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     compared = compare([scores])
     table = time.perf_counter()
     (system,) = compared.systems
@@ -117,14 +118,8 @@ def _measure(run: Path, processes: int) -> Measured:
         table_s=table - scored,
         pass_mb=own,
         worker_mb=workers,
-        table_mb=_peak_mb(),
+        table_mb=peak_mb(),
     )
-
-
-def _peak_mb() -> float:
-    # Not getrusage, which for a fresh process begins with what its parent was.
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
 
 
 def _generate(folder: Path, rollouts: int) -> None:

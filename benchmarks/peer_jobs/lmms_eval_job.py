@@ -31,6 +31,8 @@ with open(os.path.join(folder, "peer_job.yaml"), "w", encoding="utf-8") as file:
         "process_results: !function peer_utils.process_results\n"
         "metric_list:\n  - {metric: right, aggregation: mean, higher_is_better: true}\nmetadata: {version: 0.0}\n"
     )
+# Its default is PNG, which costs more and is larger; the others send the files as they are.
+os.environ["LMMS_IMAGE_ENCODE_FORMAT"] = "JPEG"
 # ``num_cpus`` is what it calls the number of requests at once.
 sys.argv = [
     "lmms_eval",
