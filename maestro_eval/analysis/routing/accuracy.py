@@ -40,7 +40,7 @@ class GivenTally:
 
     def __init__(self) -> None:
         self._values: defaultdict[_Scope, _Values] = defaultdict(_Values)
-        self._clusters: dict[tuple[str, str], int] = {}
+        self._clusters: dict[str, int] = {}
         self._codes = count()
 
     def add(self, repeats: Sequence[Episode]) -> None:
@@ -77,13 +77,13 @@ class GivenTally:
         return tuple(found)
 
     def _cluster(self, episode: Episode) -> int:
-        # A sample without a cluster is one of its own; a cluster's name is its task's.
-        if not episode.score.cluster:
+        # A sample without a cluster is one of its own; equal clusters are one wherever they stand.
+        name = episode.score.cluster
+        if not name:
             return next(self._codes)
-        key = (episode.rollout.key.task, episode.score.cluster)
-        if key not in self._clusters:
-            self._clusters[key] = next(self._codes)
-        return self._clusters[key]
+        if name not in self._clusters:
+            self._clusters[name] = next(self._codes)
+        return self._clusters[name]
 
 
 def _accuracy(scope: _Scope, values: _Values) -> CallAccuracy:

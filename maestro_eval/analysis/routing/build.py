@@ -56,7 +56,7 @@ def routing(folder: Path, scores: RunScores, prices: PriceTable | None = None) -
         tokens=tuple(map(costs.tokens, records)),
         latencies=costs.latencies(),
         rollout_seconds={name: costs.rollout_seconds(name) for name in (*records, "")},
-        costs=tuple(costs.cost(name, accuracies.get(name)) for name in records),
+        costs=tuple(costs.cost(name, planned[name], accuracies.get(name)) for name in records),
         currency=prices.currency if prices else "",
         models=tuple(sorted(costs.models)),
     )

@@ -50,8 +50,8 @@ def expenses(rollout: Rollout, manifest: RunManifest) -> Iterator[Expense]:
         for call in turn.calls:
             recorded |= call.kind == "policy"
             yield _of_call(call)
-        # A policy's generation is kept as its turn, unless it broke off as a call.
-        if kind in _GENERATING and not recorded and turn.text:
+        # A policy's generation is kept as its turn, unless it broke off as a call. One that only thought has no text.
+        if kind in _GENERATING and not recorded and (turn.text or turn.usage != Usage()):
             yield Expense("policy", "policy", manifest.policy_model, "", turn.usage, _generated_s(turn))
 
 
@@ -119,15 +119,15 @@ class CostTally:
     def rollout_seconds(self, task: str) -> Latency:
         return self._rollouts[task].latency("rollout", task)
 
-    def cost(self, task: str, accuracy: Estimate | None) -> Cost:
-        """``accuracy``: the task's own, by which a right answer is priced."""
+    def cost(self, task: str, planned: int, accuracy: Estimate | None) -> Cost:
+        """``accuracy``: the task's own over its ``planned`` rollouts, by which a right answer is priced."""
         spent = self._spent[task]
         if self._prices is None:
             return Cost(task, spent.rollouts, None, None, None)
         full = None if spent.unknown else spent.full
         paid = None if spent.unknown_paid else spent.paid
         unknown = tuple(sorted(spent.unknown | spent.unknown_paid))
-        each = None if full is None or accuracy is None else _per_correct(full, spent.rollouts, accuracy)
+        each = None if full is None or accuracy is None else _per_correct(full, spent.rollouts, planned, accuracy)
         return Cost(task, spent.rollouts, full, paid, each, unknown)
 
     def _count(self, spent: _Spent, expense: Expense) -> None:
@@ -200,11 +200,19 @@ def _generated_s(turn: Turn) -> float:
     return max(0.0, min((turn.timing.elapsed_s, *called)))
 
 
-def _per_correct(full: float, rollouts: int, accuracy: Estimate) -> Estimate | None:
+def _per_correct(full: float, rollouts: int, planned: int, accuracy: Estimate) -> Estimate | None:
+    """Rollouts that never ran are wrong in ``accuracy`` and have cost nothing; the ends price them as the others."""
     if not rollouts:
         return None
+
+    def price(spent: float, share: float) -> float:
+        return spent / share if share > 0 else math.inf
+
     each = full / rollouts
-    value, low, high = (
-        each / share if share > 0 else math.inf for share in (accuracy.value, accuracy.high, accuracy.low)
+    return Estimate(
+        price(full / planned, accuracy.value),
+        price(each, accuracy.high),
+        price(each, accuracy.low),
+        accuracy.n,
+        f"cost over accuracy; {accuracy.method}",
     )
-    return Estimate(value, low, high, accuracy.n, f"cost over accuracy; {accuracy.method}")

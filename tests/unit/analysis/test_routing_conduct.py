@@ -148,6 +148,19 @@ def test_samples_of_one_image_are_not_taken_as_independent(tmp_path: Path) -> No
     assert clustered.high - clustered.low > alone.high - alone.low
 
 
+def test_a_picture_in_two_benchmarks_is_one_cluster_of_the_accuracy_over_both(tmp_path: Path) -> None:
+    rollouts = [
+        rollout(search("7"), answer("7" if i % 3 else "6"), sample=f"s{i}", task=task)
+        for i in range(12)
+        for task in ("signs", "counts")
+    ]
+    alone = routed(tmp_path / "a", rollouts)
+    shared = routed(tmp_path / "b", rollouts, clusters={f"s{i}": f"image {i}" for i in range(12)})
+    assert (alone.accuracy_given[0].task, shared.accuracy_given[0].task) == ("", "")
+    assert shared.accuracy_given[0].accuracy.method == "wilson, 12 clusters"
+    assert shared.accuracy_given[0].accuracy.low < alone.accuracy_given[0].accuracy.low
+
+
 def test_names_beyond_the_most_are_counted_as_one() -> None:
     tally = Tally()
     for number in range(3000):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.analysis.routing_worlds import answer, call, rollout, routed, search
+from unit.analysis.routing_worlds import answer, call, malformed, rollout, routed, search
 
 from maestro_eval.analysis.routing import PriceTable, load_prices, models_called, price_template
 from maestro_eval.analysis.routing.costs import percentiles
 from maestro_eval.analysis.stats import wilson
-from maestro_eval.types import Failed, Usage, UserError
+from maestro_eval.types import Failed, RolloutKey, Usage, UserError
 
 MODEL = "reader-model"
 
@@ -83,6 +83,23 @@ def test_cost_is_full_price_and_what_was_paid(tmp_path: Path) -> None:
     each = cost.per_correct
     assert each is not None
     assert (each.value, each.low, each.high) == pytest.approx((18, 9 / accuracy.high, 9 / accuracy.low))
+
+
+def test_rollouts_that_never_ran_have_cost_nothing(tmp_path: Path) -> None:
+    ran = [rollout(search("7"), answer("7"), sample=sample) for sample in "ab"]
+    never = [RolloutKey("signs", sample) for sample in "cd"]
+    (cost,) = routed(tmp_path / "run", ran, never_ran=never, prices=prices(**{MODEL: READER})).costs
+    each = cost.per_correct
+    assert each is not None
+    # Two right answers for 12 in all; had the others run, they would have cost as much.
+    assert (each.value, each.low, each.high) == pytest.approx((6, 6 / wilson(4, 4).high, 6 / wilson(2, 4).low))
+
+
+def test_tokens_of_a_turn_that_only_thought_are_counted(tmp_path: Path) -> None:
+    silent = malformed(text="")
+    silent = type(silent)(silent.text, silent.action, usage=Usage(100, 4000))
+    found = routed(tmp_path / "run", [rollout(silent, answer("7", Usage(50, 5)))], policy="vllm:m")
+    assert found.tokens[0].policy == Usage(150, 4005)
 
 
 def test_a_right_answer_costs_without_end_where_there_is_none(tmp_path: Path) -> None:
