@@ -111,7 +111,7 @@ def conduct(
                 await asyncio.wait({running})
             watchdog.closing()
             if umpire is not None:
-                await umpire.end()
+                await umpire.end(broken_off=stop.is_set() or bool(look.stalled))
         if not (look.stalled and running.cancelled()):
             running.result()
         return Conducted(stop.is_set() or bool(look.stalled), look.stalled)
@@ -121,6 +121,8 @@ def conduct(
         with watchdog:
             return run_loop(drive())
     finally:
+        if umpire is not None:
+            umpire.close()
         watcher.end()
 
 

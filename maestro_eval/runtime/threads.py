@@ -70,7 +70,7 @@ class Readers:
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """``asyncio.run``, which waits a few seconds at most for threads that block."""
     with asyncio.Runner() as runner:
-        runner.get_loop().set_default_executor(_Pool(_POOL, "loop"))
+        runner.get_loop().set_default_executor(PatientPool(_POOL, "loop"))
         return runner.run(main)
 
 
@@ -79,7 +79,9 @@ def left_behind() -> list[str]:
     return [thread.name for thread in _given_up if thread.is_alive()]
 
 
-class _Pool(ThreadPoolExecutor):
+class PatientPool(ThreadPoolExecutor):
+    """Waits a few seconds at most for its threads at its end, and drops what they have not begun."""
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         super().shutdown(wait=False, cancel_futures=True)
         if not wait:

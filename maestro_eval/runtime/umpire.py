@@ -10,15 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from itertools import islice
 from typing import Protocol
 
 from msgspec import structs
 
 from maestro_eval.journal import Finished, Journal
+from maestro_eval.runtime.threads import PatientPool
 from maestro_eval.types import EarlyStop, Failed, RolloutKey, RunManifest, TaskRecord
 
 _BATCH = 64
+# Batches of an earlier session's rollouts that wait to be judged; transcripts are tens of kilobytes each.
+_AHEAD = 16
 
 
 class StopRule(Protocol):
@@ -80,8 +84,10 @@ class Umpire:
         self._journal = journal
         self._retire = retire
         self._decided = decided
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="umpire")
+        self._thread = PatientPool(1, "umpire")
         self._waiting: set[Future[list[EarlyStop]]] = set()
+        self._fewer = asyncio.Event()
+        self._earlier: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._error: BaseException | None = None
@@ -89,15 +95,11 @@ class Umpire:
     def begin(self, stop: asyncio.Event) -> None:
         """In the loop, before the first rollout: look at what an earlier session has left. ``stop`` ends the run."""
         self._loop, self._stop = asyncio.get_running_loop(), stop
-        batch: list[Finished] = []
-        for rollout, sample in self._journal.rollouts():
-            # A failed one is tried again: it counts as it ends then.
-            if not isinstance(rollout.outcome, Failed):
-                batch.append(Finished(rollout, sample))
-            if len(batch) == _BATCH:
-                self.committed(batch)
-                batch = []
-        self.committed(batch)
+        earlier = Journal.open(self._journal.folder, read_only=True)
+        batches = _batches(earlier)
+        # Read before anything more is committed: these rows, and no later ones, are what is read from here on.
+        self.committed(next(batches, ()))
+        self._earlier = asyncio.create_task(self._look_back(earlier, batches))
 
     def committed(self, batch: Sequence[Finished]) -> None:
         """In the loop: these are in the journal."""
@@ -114,11 +116,18 @@ class Umpire:
 
         future.add_done_callback(tell)
 
-    async def end(self) -> None:
+    async def end(self, *, broken_off: bool = False) -> None:
         """In the loop, after the last rollout: wait for what is still being judged, and cut the plan.
 
-        Raises what the rule raised.
+        ``broken_off``: what is not being judged yet is left to the session that goes on. Raises what the rule raised.
         """
+        if self._earlier is not None:
+            if broken_off:
+                self._earlier.cancel()
+            await asyncio.wait({self._earlier})
+        if broken_off:
+            for future in tuple(self._waiting):
+                future.cancel()
         while self._waiting and self._error is None:
             await asyncio.wait({asyncio.wrap_future(future) for future in self._waiting})
             # The callbacks have been put into the loop and run in its next round.
@@ -128,20 +137,56 @@ class Umpire:
         if self._error is not None:
             raise self._error
 
+    def close(self) -> None:
+        """However the run ended, and out of its loop: what is not judged yet never is, and nobody waits for it."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    async def _look_back(self, earlier: Journal, batches: Iterator[list[Finished]]) -> None:
+        """The rest of what an earlier session has left, no more at once than memory is to hold."""
+        try:
+            with earlier:
+                for batch in batches:
+                    while len(self._waiting) >= _AHEAD:
+                        self._fewer.clear()
+                        await self._fewer.wait()
+                    self.committed(batch)
+                    await asyncio.sleep(0)
+        except Exception as error:
+            self._fail(error)
+
     def _judged(self, future: Future[list[EarlyStop]]) -> None:
         self._waiting.discard(future)
+        self._fewer.set()
         if future.cancelled():
             return
         error = future.exception()
         if error is not None:
-            self._error = self._error or error
-            if self._stop is not None:
-                self._stop.set()
+            self._fail(error)
             return
-        stops = future.result()
+        try:
+            self._carry_out(future.result())
+        except Exception as defect:
+            self._fail(defect)
+
+    def _carry_out(self, stops: Sequence[EarlyStop]) -> None:
         if stops:
             manifest = self._journal.manifest
             self._journal.amend(structs.replace(manifest, stopped=(*manifest.stopped, *stops)))
         for stop in stops:
             self._retire(stop.task)
             self._decided(stop)
+
+    def _fail(self, error: BaseException) -> None:
+        """The run ends, and says why."""
+        self._error = self._error or error
+        if self._stop is not None:
+            self._stop.set()
+
+
+def _batches(journal: Journal) -> Iterator[list[Finished]]:
+    # A failed one is tried again: it counts as it ends then.
+    ended = (
+        Finished(rollout, sample) for rollout, sample in journal.rollouts() if not isinstance(rollout.outcome, Failed)
+    )
+    while batch := list(islice(ended, _BATCH)):
+        yield batch

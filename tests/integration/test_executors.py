@@ -165,6 +165,34 @@ async def test_after_the_grace_time_what_is_in_flight_is_cancelled_and_the_finis
     assert [record.rollout.key for record in records] == KEYS[:2]
 
 
+async def test_a_task_that_is_retired_before_the_first_rollout_is_not_begun(probe: Any) -> None:
+    keys = [RolloutKey(task, str(number)) for task in ("over", "goes on") for number in range(5)]
+    executor = LocalExecutor(2)
+    executor.retire("over")
+    assert each_key_once(await run(executor, probe.Factory(), keys), keys[5:])
+
+
+async def test_a_stop_does_not_wait_for_a_worker_that_is_still_starting(probe: Any) -> None:
+    started: list[str] = []
+
+    async def loads_for_ages(name: str) -> Any:
+        await asyncio.sleep(600)
+        started.append(name)
+
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.1, stop.set)
+    await asyncio.wait_for(LocalExecutor(2).run(KEYS, loads_for_ages, lambda batch: None, stop=stop), 10)
+    assert not started
+
+
+async def test_a_worker_that_does_not_start_in_its_time_ends_the_run(probe: Any) -> None:
+    async def never(name: str) -> Any:
+        await asyncio.Event().wait()
+
+    with pytest.raises(UserError, match=r"did not start within 0\.1 s"):
+        await run(LocalExecutor(2, start_s=0.1), never)
+
+
 async def test_an_error_of_the_journal_ends_the_run_as_it_is(probe: Any) -> None:
     def full(batch: Sequence[Finished]) -> None:
         raise UserError("the disk is full")
