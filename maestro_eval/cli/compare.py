@@ -10,6 +10,8 @@ from maestro_eval.cli.main import DONE
 from maestro_eval.cli.swap import add_swap_arguments, refuse_without_swap, run_swap
 from maestro_eval.types import UserError
 
+_ADJUST, _FAMILY = "holm", "baseline"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders, or one that holds them")
@@ -33,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adjust",
         choices=("holm", "bh", "none"),
-        default="holm",
+        default=_ADJUST,
         help="of p-values: Holm's method (default), Benjamini and Hochberg's for exploring, or not",
     )
     parser.add_argument(
         "--family",
         choices=("baseline", "system", "all"),
-        default="baseline",
+        default=_FAMILY,
         help="what is adjusted together: all tasks against the baseline, and all means (default); those of each "
         "system; or everything",
     )
@@ -59,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.swap:
         if arguments.reference or arguments.format:
             raise UserError("--reference and --format do not go with --swap")
+        if (arguments.adjust, arguments.family) != (_ADJUST, _FAMILY):
+            raise UserError("--adjust and --family do not go with --swap: nothing is adjusted there")
         return run_swap(arguments)
     refuse_without_swap(arguments)
     from maestro_eval.analysis import ContrastSpec

@@ -56,6 +56,7 @@ def early_stop_again(manifest: RunManifest) -> StopWhenDecided | None:
 def print_early_stops(folder: Path) -> None:
     """What was decided, and what that saved."""
     from maestro_eval.analysis import stop_text
+    from maestro_eval.report.cells import printable
     from maestro_eval.runtime import open_run
 
     run = open_run(folder)
@@ -63,9 +64,9 @@ def print_early_stops(folder: Path) -> None:
     asked = run.samples() if stops else {}
     for stop in stops:
         saved = planned[stop.task] - asked[stop.task]
-        print(f"decided  {stop_text(stop)}; {saved} of {planned[stop.task]} samples saved")
+        print(f"decided  {printable(stop_text(stop))}; {saved} of {planned[stop.task]} samples saved")
     if run.manifest.stopping is not None:
         decided = {stop.task for stop in stops}
         for task in planned:
             if task not in decided:
-                print(f"decided  {task}: not decided against {run.manifest.stopping.system}")
+                print(f"decided  {task}: not decided against {printable(run.manifest.stopping.system)}")

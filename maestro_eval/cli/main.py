@@ -101,7 +101,9 @@ class _Version(argparse.Action):
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"maestro-eval: {' '.join(message.split())}", file=sys.stderr)
+    # Names from files and replies of endpoints stand in it, which may hold what steers a terminal.
+    line = "".join(character if character.isprintable() else "�" for character in " ".join(message.split()))
+    print(f"maestro-eval: {line}", file=sys.stderr)
     return code
 
 

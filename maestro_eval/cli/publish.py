@@ -15,6 +15,7 @@ from maestro_eval.analysis.comparison import Adjust, FamilyScope
 from maestro_eval.cli.standings import Published, publish_standings, with_oracles
 from maestro_eval.files import write_atomic
 from maestro_eval.report import Format, render_as, show, write_forms
+from maestro_eval.report.cells import printable
 from maestro_eval.runtime.summary import lines, throughput
 from maestro_eval.scoring import RunScores, score_run
 
@@ -61,13 +62,13 @@ def publish(
     baselines = [score_run(folder, protocol, processes=processes) for folder in beside]
     publish_standings(scored, published.explored, baselines, out)
     for scores in scored:
-        causes = _failures(scores)
+        name, causes = printable(scores.manifest.system), _failures(scores)
         for cause, count in causes.most_common(_CAUSES):
-            print(f"failed   {scores.manifest.system}: {count} × {cause}")
+            print(f"failed   {name}: {count} × {printable(cause)}")
         if len(causes) > _CAUSES:
-            print(f"failed   {scores.manifest.system}: … and {len(causes) - _CAUSES} more causes (see exports/)")
+            print(f"failed   {name}: … and {len(causes) - _CAUSES} more causes (see exports/)")
         if scores.manifest.settings.get("cache"):
-            print(f"calls    {scores.manifest.system}: {scores.calls}, of them {scores.cached_calls} from the cache")
+            print(f"calls    {name}: {scores.calls}, of them {scores.cached_calls} from the cache")
     print(f"protocol {protocol}")
     for form, path in files.items():
         print(f"{form:<8} {path}")

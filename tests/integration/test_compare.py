@@ -46,6 +46,33 @@ def reference(tmp_path: Path) -> Path:
 
 
 class TestCompare:
+    def test_a_name_that_would_steer_the_terminal_is_made_harmless_everywhere(
+        self, runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        name = "red\x1b[31m\u202e"
+        with simulated_in_thread(reply=lambda body: "Answer: 4") as server:
+            registry = write_registry(tmp_path / "r.yaml", server.url)
+            arguments = ["--policy", "direct:oracle", "--registry", str(registry), "--name", name, "--quiet"]
+            arguments += ["--tasks", "maestro_chartqa", "--data", f"maestro_chartqa={runs.parent / 'd'}"]
+            arguments += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "red")]
+            arguments += ["--stop-when", "decided", "--against", str(runs / "poor")]
+            assert main(["run", *arguments]) == 0
+        assert main(["compare", str(tmp_path / "red"), str(runs / "poor"), "--out", str(tmp_path / "o")]) == 0
+        assert main(["compare", str(tmp_path / "red"), str(runs / "other")]) == 2
+        assert main(["compare", str(tmp_path / "red"), "--baseline", name + "!"]) == 2
+        shown = "".join(capsys.readouterr())
+        assert "calls    red�[31m�: " in shown
+        assert "decided  maestro_chartqa: better than poor" in shown
+        assert "\x1b" not in shown
+        assert "\u202e" not in shown
+
+    def test_adjustment_is_refused_where_nothing_is_adjusted(
+        self, runs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for flags in (["--adjust", "bh"], ["--family", "all"]):
+            assert main(["compare", "--swap", str(runs / "good"), str(runs / "poor"), *flags]) == 2
+            assert "do not go with --swap" in capsys.readouterr().err
+
     def test_each_form_is_printed_alone_and_nothing_is_written(
         self, runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
