@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import takewhile
 
 from msgspec import Struct
 
@@ -82,7 +82,10 @@ class LeaseQueue:
         # The ids of each worker's leases in the order of their making, which a set would lose.
         self._held: dict[str, dict[int, None]] = {}
         self._open: dict[int, set[RolloutKey]] = {}
-        self._done: set[RolloutKey] = set()
+        self._done = 0
+        # Of keys that are done, those that were once lost: only of these can there be another result. A set of all
+        # that is done would take more memory than the plan of a very long run.
+        self._done_late: set[RolloutKey] = set()
         self._poisoned: set[RolloutKey] = set()
         self._retired: set[str] = set()
         self._next_id = 1
@@ -93,7 +96,8 @@ class LeaseQueue:
         ``None`` does not mean that the run is over (see ``finished``): keys may come back from others, and what is
         left may be left to faster workers for now.
         """
-        held = [self._leases[number] for number in self._held.get(worker, ())]
+        # Only a key that was lost can be on its last delivery: where none was, hundreds of leases are not looked at.
+        held = [self._leases[number] for number in self._held.get(worker, ())] if self._losses else []
         if any(self._is_last_delivery(key) for lease in held for key in lease.keys):
             return None
         now = self._clock()
@@ -125,16 +129,22 @@ class LeaseQueue:
                     self._order.finish(key, now, typical=key not in failed)
         fresh = []
         for key in keys:
-            if key not in self._done and key not in self._poisoned:
-                if key.task in self._retired and not any(key in keys_out for keys_out in self._open.values()):
-                    # Forgotten, and done all the same by the worker that had lost it.
-                    self._total += 1
-                self._done.add(key)
-                fresh.append(key)
-        if rest is not None:
-            rest.difference_update(keys)
-            if not rest:
-                self._close(lease_id)
+            ours = rest is not None and key in rest
+            if rest is not None:
+                rest.discard(key)
+            lost = key in self._losses
+            # What is in no lease and was never lost is done.
+            if not (ours or lost) or key in self._done_late or key in self._poisoned:
+                continue
+            if not ours and key.task in self._retired and not any(key in keys_out for keys_out in self._open.values()):
+                # Forgotten, and done all the same by the worker that had lost it.
+                self._total += 1
+            self._done += 1
+            if lost:
+                self._done_late.add(key)
+            fresh.append(key)
+        if rest is not None and not rest:
+            self._close(lease_id)
         return fresh
 
     def release(self, worker: str) -> Lost:
@@ -146,16 +156,17 @@ class LeaseQueue:
     def expire(self) -> Lost:
         """Void the leases whose time is over; their workers are to be considered lost."""
         now = self._clock()
-        return self._lose([lease for lease in self._leases.values() if lease.deadline <= now])
+        # In the order of their making, which is that of their deadlines: this is asked often, of thousands.
+        return self._lose(list(takewhile(lambda lease: lease.deadline <= now, self._leases.values())))
 
     def retire(self, task: str) -> None:
         """Nothing more of ``task`` is leased: what is queued of it is forgotten, and what its workers lose."""
         self._retired.add(task)
         alone = [key for key in self._alone if key.task == task]
         self._alone = deque(key for key in self._alone if key.task != task)
-        for key in chain(alone, self._order.retire(task)):
-            # A late result may have come while its key was queued again.
-            self._total -= key not in self._done
+        untouched, given_back = self._order.retire(task)
+        # A late result may have come while its key was queued again.
+        self._total -= untouched + sum(key not in self._done_late for key in (*alone, *given_back))
 
     def holds(self, lease_id: int) -> bool:
         """Whether a lease is neither complete nor lost."""
@@ -164,7 +175,7 @@ class LeaseQueue:
     @property
     def finished(self) -> bool:
         """Whether every key is done or poisoned."""
-        return len(self._done) + len(self._poisoned) == self._total
+        return self._done + len(self._poisoned) == self._total
 
     @property
     def losses(self) -> int:
@@ -177,21 +188,21 @@ class LeaseQueue:
             Out(key, lease.worker, lease.since)
             for lease in self._leases.values()
             for key in lease.keys
-            if key in self._open[lease.id] and key not in self._done
+            if key in self._open[lease.id] and key not in self._done_late
         )
 
     def counts(self) -> LeaseCounts:
         """Where the keys are now."""
-        settled = len(self._done) + len(self._poisoned)
+        settled = self._done + len(self._poisoned)
         # A key whose lease was lost may be done by its late worker and still be out with, or queued for, another.
-        leased = len({key for keys in self._open.values() for key in keys} - self._done)
-        return LeaseCounts(self._total - settled - leased, leased, len(self._done), len(self._poisoned))
+        leased = len({key for keys in self._open.values() for key in keys} - self._done_late)
+        return LeaseCounts(self._total - settled - leased, leased, self._done, len(self._poisoned))
 
     def _take(self, worker: str, n: int, now: float) -> list[RolloutKey]:
         keys: list[RolloutKey] = []
         while len(keys) < n and (key := self._order.take(worker, now)) is not None:
             # The late result of a lost lease may have come while its key was queued again.
-            if key in self._done:
+            if key in self._done_late:
                 self._order.withdraw(key)
             else:
                 keys.append(key)
@@ -200,7 +211,7 @@ class LeaseQueue:
     def _take_alone(self) -> list[RolloutKey]:
         while self._alone:
             key = self._alone.popleft()
-            if key not in self._done:
+            if key not in self._done_late:
                 return [key]
         return []
 
@@ -213,9 +224,11 @@ class LeaseQueue:
                 if key not in rest:
                     continue
                 self._order.withdraw(key)
-                if key in self._done:
+                if key in self._done_late:
                     continue
                 if key.task in self._retired:
+                    # Its worker may end it all the same.
+                    self._losses.setdefault(key, 0)
                     self._total -= 1
                     continue
                 self._losses[key] = self._losses.get(key, 0) + 1

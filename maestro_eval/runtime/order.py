@@ -130,13 +130,16 @@ class Order:
             self._tasks[key.task].spent.forget(begun.at)
             self._workers[begun.worker].forget(key.task, begun.at)
 
-    def retire(self, task: str) -> Iterator[RolloutKey]:
-        """Empty the queue of ``task``, key by key, as the result is read: none of them is handed out any more."""
+    def retire(self, task: str) -> tuple[int, list[RolloutKey]]:
+        """Hand out nothing more of ``task``: how many of its keys never were, and which had been given back."""
         known = self._tasks.get(task)
-        while known is not None and known.queue:
-            self._queued -= 1
-            self._work -= known.expected
-            yield known.queue.popleft()
+        if known is None:
+            return 0, []
+        untouched, given_back = known.queue.clear()
+        dropped = untouched + len(given_back)
+        self._queued -= dropped
+        self._work -= dropped * known.expected
+        return untouched, given_back
 
     def forget(self, worker: str) -> None:
         """The worker is gone and holds nothing; one of that name may come back on another machine."""
@@ -293,6 +296,13 @@ class _Queue:
             return self._back.popleft()
         self._next += 1
         return self._keys[self._places[self._next - 1]]
+
+    def clear(self) -> tuple[int, list[RolloutKey]]:
+        """Drop all: how many were never handed out, and the others."""
+        untouched, given_back = len(self._places) - self._next, list(self._back)
+        self._places, self._next = array("I"), 0
+        self._back.clear()
+        return untouched, given_back
 
 
 @dataclass(slots=True, eq=False)

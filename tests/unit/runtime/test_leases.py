@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from typing import Any
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from maestro_eval.journal import PackedKeys
 from maestro_eval.runtime.leases import Lease, LeaseCounts, LeaseQueue, Lost, Out
 from maestro_eval.types import RolloutKey
 
@@ -178,6 +182,77 @@ def test_one_delivery_too_many_is_never_made(deliveries: int) -> None:
         queue.release("a")
     assert given == deliveries * len(KEYS)
     assert queue.counts() == LeaseCounts(0, 0, 0, len(KEYS))
+
+
+def test_a_late_result_of_one_that_another_had_settled_is_not_fresh_whatever_was_done_in_between() -> None:
+    clock = Clock()
+    queue = LeaseQueue(KEYS[:2], lease_s=10, clock=clock)
+    first = taken(queue.lease("a", 2))
+    assert queue.complete(first.id, [KEYS[0], KEYS[0]]) == [KEYS[0]]
+    clock.now = 10
+    queue.expire()
+    second = taken(queue.lease("b", 2))
+    assert second.keys == (KEYS[1],)
+    assert queue.complete(second.id, second.keys) == [KEYS[1]]
+    assert queue.complete(first.id, KEYS[:2]) == []
+    assert queue.complete(second.id, second.keys) == []
+    assert queue.finished
+
+
+def test_of_a_key_that_is_done_and_was_never_lost_nothing_is_kept() -> None:
+    keys = PackedKeys(RolloutKey("task", f"sample {number}") for number in range(20_000))
+    queue = LeaseQueue(keys)
+    tracemalloc.start()
+    try:
+        while (lease := queue.lease("a", 1)) is not None:
+            queue.complete(lease.id, lease.keys)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert queue.counts().done == len(keys)
+    assert kept < 10 * len(keys)
+
+
+def test_a_task_is_retired_without_a_look_at_its_keys() -> None:
+    class Looked(list[RolloutKey]):
+        looks = 0
+
+        def __getitem__(self, place: Any) -> Any:
+            self.looks += 1
+            return super().__getitem__(place)
+
+    keys = Looked(RolloutKey("task", str(number)) for number in range(1000))
+    queue = LeaseQueue(keys)
+    taken(queue.lease("a", 2))
+    queue.release("a")
+    before = keys.looks
+    queue.retire("task")
+    assert keys.looks == before
+    assert queue.finished
+
+
+def test_leases_that_are_not_due_cost_nothing_to_look_for() -> None:
+    compared = 0
+
+    class Moment(float):
+        def __add__(self, other: float) -> Moment:
+            return Moment(float(self) + other)
+
+        def __le__(self, other: float) -> bool:
+            nonlocal compared
+            compared += 1
+            return float(self) <= float(other)
+
+    clock = Clock()
+    queue = LeaseQueue(
+        [RolloutKey("task", str(number)) for number in range(500)], lease_s=10, clock=lambda: Moment(clock.now)
+    )
+    for number in range(500):
+        clock.now = number / 100
+        taken(queue.lease(f"worker {number}", 1))
+    clock.now = 10.02
+    assert len(queue.expire().leases) == 3
+    assert compared == 4
 
 
 def test_no_keys_are_finished_at_once() -> None:
