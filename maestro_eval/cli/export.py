@@ -56,7 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _verify(folder: Path) -> int:
-    from maestro_eval.report.cells import printable
     from maestro_eval.report.exports import verify
 
     verified = verify(folder)
@@ -64,7 +63,7 @@ def _verify(folder: Path) -> int:
         print(verified.summary)
         return DONE
     for line in verified.mismatches[:_MOST_LINES]:
-        print(f"mismatch {printable(line)}", file=sys.stderr)
+        print(f"mismatch {line}", file=sys.stderr)
     if len(verified.mismatches) > _MOST_LINES:
         print(f"mismatch … and {len(verified.mismatches) - _MOST_LINES} more", file=sys.stderr)
     print(f"{folder}: not verified: {len(verified.mismatches)} mismatches", file=sys.stderr)

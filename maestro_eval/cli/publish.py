@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from maestro_eval.analysis import Comparison, ContrastSpec, Reference, compare
 from maestro_eval.analysis.comparison import Adjust, FamilyScope
-from maestro_eval.cli.standings import Published, publish_standings, with_oracles
+from maestro_eval.cli.standings import Published, standings_of, with_oracles, write_standings
 from maestro_eval.files import write_atomic
 from maestro_eval.report import Format, render_as, show, write_forms
 from maestro_eval.report.cells import printable
@@ -60,7 +60,9 @@ def publish(
     files = write_forms(out, comparison, _folders(published), every=asked.every_form)
     print()
     baselines = [score_run(folder, protocol, processes=processes) for folder in beside]
-    publish_standings(scored, published.explored, baselines, out)
+    standings = standings_of(scored, published.explored, baselines)
+    standings.show()
+    write_standings(standings, out)
     for scores in scored:
         name, causes = printable(scores.manifest.system), _failures(scores)
         for cause, count in causes.most_common(_CAUSES):
@@ -77,16 +79,25 @@ def publish(
 
 
 def print_form(form: Format, folders: Sequence[Path], out: Path | None, *, protocol: str, asked: Asked) -> None:
-    """Print the comparison in one form and nothing else; write it in every form into ``out``, if that is given."""
+    """Print the comparison in one form and nothing else; write it in every form into ``out``, if that is given.
+
+    Where orchestrators stand is part of the forms for readers, and of what is written.
+    """
     scored = [score_run(folder, protocol) for folder in folders]
     published = with_oracles(list(zip(scored, folders, strict=True)))
     comparison, names = _compare(published, asked), _folders(published)
+    standings = standings_of(scored, published.explored)
     if form == "terminal":
         show(comparison)
+        standings.show()
     else:
         sys.stdout.write(render_as(form, comparison, names))
+    if form == "markdown" and standings.tables:
+        sys.stdout.write(f"\n{standings.markdown()}")
     if out is not None:
-        write_forms(out if protocol == "official" else out / protocol, comparison, names)
+        out = out if protocol == "official" else out / protocol
+        write_forms(out, comparison, names)
+        write_standings(standings, out)
 
 
 def _compare(published: Published, asked: Asked) -> Comparison:

@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.analysis.baselines import is_orchestrator, standing
+from maestro_eval.analysis.baselines import Standing, is_orchestrator, standing
 from maestro_eval.analysis.explored import Explored, read_explored
 from maestro_eval.analysis.oracle import oracle_rows
 from maestro_eval.files import write_atomic
 from maestro_eval.journal import Journal, read_manifest
 from maestro_eval.report import markdown_tables, show_tables
+from maestro_eval.report.cells import Table
 from maestro_eval.report.standing import selection_tables, standing_notes, standing_tables
 from maestro_eval.scoring import RunScores
 from maestro_eval.types import RunManifest, UserError
@@ -24,6 +25,23 @@ class Published(Struct, frozen=True):
 
     systems: tuple[tuple[RunScores, Path], ...]
     explored: tuple[Explored, ...]
+
+
+class Standings(Struct, frozen=True):
+    """Where orchestrators stand, with what was best where it was explored: the numbers, and them in tables."""
+
+    standings: tuple[Standing, ...]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+    def show(self) -> None:
+        """Print the tables, if there are any."""
+        if self.tables:
+            show_tables(self.tables, self.notes)
+
+    def markdown(self) -> str:
+        """The tables as a section of a report; nothing where there are none."""
+        return markdown_tables("Standing", self.tables, self.notes) if self.tables else ""
 
 
 def with_oracles(scored: Sequence[tuple[RunScores, Path]]) -> Published:
@@ -37,28 +55,28 @@ def with_oracles(scored: Sequence[tuple[RunScores, Path]]) -> Published:
     return Published(tuple(systems), tuple(explored for explored, _ in explores))
 
 
-def publish_standings(
-    runs: Sequence[RunScores], explored: Sequence[Explored], beside: Sequence[RunScores], out: Path
-) -> None:
-    """Print where the orchestrators among ``runs`` stand, by what was ``explored`` and what else lies ``beside``.
-
-    It is added to ``report.md``, with what was best where it was explored, and written into ``standing.json``.
-    """
+def standings_of(
+    runs: Sequence[RunScores], explored: Sequence[Explored], beside: Sequence[RunScores] = ()
+) -> Standings:
+    """Where the orchestrators among ``runs`` stand, by what was ``explored`` and what else lies ``beside``."""
     known = [*explored, *(read_explored(scores) for scores in beside if scores.manifest.arms)]
     others = [scores for scores in (*runs, *beside) if not scores.manifest.arms]
-    found = [standing(run, known, others) for run in runs if is_orchestrator(run.manifest)]
-    standings = [each for each in found if each is not None]
-    tables = [table for each in explored for table in selection_tables(each)] + list(standing_tables(standings))
-    if not tables:
+    placed = [standing(run, known, others) for run in runs if is_orchestrator(run.manifest)]
+    found = tuple(each for each in placed if each is not None)
+    tables = [table for each in explored for table in selection_tables(each)] + list(standing_tables(found))
+    return Standings(found, tuple(tables), standing_notes(found, explored))
+
+
+def write_standings(found: Standings, out: Path) -> None:
+    """Add the tables to ``report.md``, and write the numbers into ``standing.json``; nothing where there are none."""
+    if not found.tables:
         return
-    notes = standing_notes(standings, explored)
-    show_tables(tables, notes)
     report = out / "report.md"
     before = report.read_text() if report.is_file() else ""
-    write_atomic(report, f"{before}\n{markdown_tables('Standing', tables, notes)}")
+    write_atomic(report, f"{before}\n{found.markdown()}")
     # The groups' tasks are in results.json; here are the numbers.
     numbers: list[Mapping[str, object]] = [
-        {"system": each.system, "arms": each.arms, "contrasts": each.contrasts} for each in standings
+        {"system": each.system, "arms": each.arms, "contrasts": each.contrasts} for each in found.standings
     ]
     write_atomic(out / "standing.json", msgspec.json.format(msgspec.json.encode(numbers)) + b"\n")
 

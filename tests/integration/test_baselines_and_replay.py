@@ -136,6 +136,11 @@ def test_an_explore_run_survives_a_kill_and_its_oracles_stand_above_every_fixed_
     standing = json.loads((runs / "standing.json").read_text())
     assert [each["system"] for each in standing] == ["words"]
     assert "Best pair of each benchmark" in table.stdout
+    # A form for readers that is printed alone has it too, and so has what is written beside.
+    page = cli("compare", runs / "words", "--explore", explore, "--format", "markdown", "--out", tmp_path / "forms")
+    assert "## Where words stands" in page.stdout
+    assert page.stdout.rstrip() == (tmp_path / "forms/report.md").read_text().rstrip()
+    assert (tmp_path / "forms/standing.json").is_file()
 
 
 def test_an_explore_run_alone_is_shown_as_its_oracles_and_never_as_repeats(
