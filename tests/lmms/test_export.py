@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("lmms_eval")
+
 from lmms_eval.baselines.loader import load_baseline
 from lmms_eval.loggers.evaluation_tracker import EvaluationTracker
 from lmms_eval.utils import make_table, sanitize_model_name
