@@ -152,14 +152,20 @@ class _Look:
     @contextlib.asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
         task = asyncio.create_task(self._go_on())
+        task.add_done_callback(self._broke_down)
         try:
             yield
         finally:
             task.cancel()
             await asyncio.wait({task})
-            self._board.publish(stopping=True)
             if not task.cancelled():
                 task.result()
+            self._board.publish(stopping=True)
+
+    def _broke_down(self, task: asyncio.Task[None]) -> None:
+        """A defect of ours: unwatched, the run would be taken for one that is blocked, and its process be ended."""
+        if not task.cancelled() and task.exception() is not None:
+            self._stop.set()
 
     async def _go_on(self) -> None:
         while True:

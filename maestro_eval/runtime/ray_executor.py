@@ -51,6 +51,8 @@ _LOOK_S = 5.0
 # How often a worker is asked how it stands; where there are many, the driver's time is spared.
 _ASK_S = 2.0
 _ASKED_PER_S = 50
+# However many there are: who is not heard of for twice as long is said to be silent (see ``stall``).
+_ASK_MOST_S = 7.0
 # Results are small and short-lived; Ray would take a third of the machine's memory.
 _OBJECT_STORE_BYTES = 256 * 2**20
 
@@ -281,7 +283,7 @@ class _Fleet:
 
     async def _listen(self, actor: Any, name: str) -> None:
         """Ask the worker again and again how it stands. That it is gone is for others to find."""
-        every = max(_ASK_S, self._places.workers / _ASKED_PER_S)
+        every = min(max(_ASK_S, self._places.workers / _ASKED_PER_S), _ASK_MOST_S)
         with contextlib.suppress(self._ray.exceptions.RayError):
             while True:
                 said = await answer(actor.places.remote())

@@ -1,8 +1,8 @@
 """No run stands still in silence: what is stuck is named first, and then the run is ended so that it can be resumed.
 
 Every rollout has a deadline and a failed one is a result, so something is committed at least that often. When nothing
-is, although rollouts are in flight, a bound has failed: an event loop is blocked, a machine is gone, an extension does
-not come back. Two watch for that:
+is, although rollouts are in flight or wait for workers that are there, a bound has failed: an event loop is blocked, a
+machine is gone, an extension does not come back. Two watch for that:
 
 - ``StallGuard`` compares one ``LiveState`` with the one before, in the driver's loop. It warns after ``after_s``
   and gives the run up after twice that; a loss that the executor deals with itself (a lease that ran out) begins
@@ -84,11 +84,17 @@ class StallGuard:
     def check(self, state: LiveState) -> Stall | None:
         """The stall, where there is one: it is ``over`` after twice the bound."""
         now, marks = self._clock(), _marks(state)
-        if marks != self._seen or not state.executor.out:
+        if marks != self._seen or not _is_due(state):
             self._seen, self._since = marks, now
             return None
         quiet_s = now - self._since
         return Stall(quiet_s, state, over=quiet_s >= 2 * self._after_s) if quiet_s >= self._after_s else None
+
+
+def _is_due(state: LiveState) -> bool:
+    """Whether something is to be committed. Rollouts that wait while workers start do not count: that has a bound."""
+    executor = state.executor
+    return bool(executor.out) or (executor.queued > 0 and not any(worker.starting for worker in executor.workers))
 
 
 class _Marks(Struct, frozen=True):
@@ -108,6 +114,11 @@ def describe(stall: Stall) -> str:
     """One line: which rollouts hang, where, since when, and what they may wait for."""
     state = stall.state
     out = state.executor.out
+    if not out:
+        return (
+            f"nothing was committed for {_span(stall.quiet_s)} and no rollout is in flight, though "
+            f"{state.executor.queued:,} wait and workers are there: a defect of maestro-eval, please report it"
+        )
     named = ", ".join(
         f"{_plain(f'{one.key.task}/{one.key.sample_id}')} for {_span(state.at - one.since)} on {one.worker}"
         for one in out[:_SHOWN]

@@ -62,8 +62,21 @@ class TestTheGuard:
     def test_does_not_take_an_idle_run_for_a_stalled_one(self, clock: Clock) -> None:
         guard = StallGuard(10, clock=clock)
         for now in range(0, 100, 5):
-            assert self.check(guard, clock, now, live(flying=())) is None
-        assert self.check(guard, clock, 100, live(flying=(out(),))) is None
+            assert self.check(guard, clock, now, live(ended=40, planned=40)) is None
+        assert self.check(guard, clock, 100, live(ended=40, planned=41, flying=(out(),))) is None
+
+    def test_rollouts_that_wait_and_are_given_to_no_worker_are_a_stall(self, clock: Clock) -> None:
+        guard, state = StallGuard(10, clock=clock), live(ended=10, planned=40)
+        assert self.check(guard, clock, 0, state) is None
+        stall = self.check(guard, clock, 10, state)
+        assert stall is not None
+        assert "no rollout is in flight, though 30 wait" in describe(stall)
+        assert "report" in describe(stall)
+
+    def test_workers_that_start_have_a_bound_of_their_own(self, clock: Clock) -> None:
+        guard, state = StallGuard(10, clock=clock), live(workers=(WorkerState("ray-1", starting=True),))
+        assert self.check(guard, clock, 0, state) is None
+        assert self.check(guard, clock, 100, state) is None
 
     def test_is_not_moved_by_other_rollouts_in_flight(self, clock: Clock) -> None:
         guard = StallGuard(10, clock=clock)

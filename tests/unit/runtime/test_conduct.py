@@ -1,0 +1,62 @@
+"""Rollouts under watch: a watch that breaks down ends the run in order, and what was committed stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_worlds import small_manifest
+from unit.analysis.analysis_runs import task_record
+
+from maestro_eval.journal import Finished, Journal
+from maestro_eval.runtime import conduct as conducting
+from maestro_eval.runtime.conduct import Watcher, conduct
+from maestro_eval.runtime.executor import Commit, WorkerFactory
+from maestro_eval.runtime.live import ExecutorState
+from maestro_eval.types import Answered, Rollout, RolloutKey, Sample
+
+KEYS = [RolloutKey("signs", str(number)) for number in range(3)]
+
+
+class Blind:
+    """Commits one rollout, waits for the end, commits another; how it stands it can say once."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    async def run(
+        self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
+    ) -> None:
+        commit([_finished(keys[0])])
+        await asyncio.wait_for(stop.wait(), 20)
+        commit([_finished(keys[1])])
+
+    def retire(self, task: str) -> None:
+        pass
+
+    def state(self) -> ExecutorState:
+        self.looks += 1
+        if self.looks == 2:
+            raise ZeroDivisionError("a defect of ours")
+        return ExecutorState()
+
+
+def _finished(key: RolloutKey) -> Finished:
+    return Finished(Rollout(key, Answered("4"), (), "", "h", 0), Sample(key.task, key.sample_id, "?", ("4",)))
+
+
+async def _no_worker(name: str) -> Any:
+    raise AssertionError
+
+
+def test_a_watch_that_breaks_down_ends_the_run_in_order_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conducting, "_LOOK_S", 0.05)
+    with Journal.create(tmp_path / "run", small_manifest(task_record("signs")), KEYS) as journal:
+        with pytest.raises(ZeroDivisionError, match="a defect of ours"):
+            conduct(journal, KEYS, {"signs": 3}, Blind(), _no_worker, endpoints={}, watcher=Watcher())
+        assert journal.pending() == KEYS[2:]
