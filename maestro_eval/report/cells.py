@@ -130,8 +130,10 @@ def p_value(p: float | None) -> str:
         return MISSING
     if p < 0.001:
         return "<0.001"
-    shown = f"{p:.3f}"
-    return f"{p:.4f}" if (float(shown) < 0.05) != (p < 0.05) else shown
+    digits = 3
+    while (float(shown := f"{p:.{digits}f}") < 0.05) != (p < 0.05):
+        digits += 1
+    return shown
 
 
 def points(estimate: Estimate) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from maestro_eval.analysis import Comparison, Contrast, Reference, ReportedContrast, reported_name
 from maestro_eval.report.cells import (
+    FAILURE_MARK,
     MISSING,
     Cell,
     Column,
@@ -95,9 +96,11 @@ def _row(contrast: Contrast | ReportedContrast, mini: bool, before: tuple[Cell, 
     is_mean = contrast.kind == "mean"
     name = short_task(contrast.scope, mini=True if mini else None)
     delta, interval = points(contrast.difference)
+    failed = contrast.n_failed if isinstance(contrast, Contrast) else 0
+    mark = f"{FAILURE_MARK}{failed}" if failed else ""
     smallest = MISSING if contrast.detectable is None else f"{100 * contrast.detectable:.1f}"
     cells = (
-        Cell(delta + (STAR if contrast.significant else ""), best=contrast.significant),
+        Cell(delta + mark + (STAR if contrast.significant else ""), best=contrast.significant),
         Cell(interval),
         Cell(p_value(contrast.p_adjusted)),
         Cell(smallest),

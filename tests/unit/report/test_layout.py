@@ -48,6 +48,14 @@ def test_equal_cells_are_not_called_best() -> None:
     assert not any(cell.best for table in layout(hostile()).tables for row in table.rows for cell in row.cells)
 
 
+def test_a_difference_says_on_how_many_pairs_something_failed() -> None:
+    marks = [row.cells[0].value.partition("†")[2].rstrip("*") for table in layout(quickstart(failures=2)).contrasts
+             for row in table.rows]  # fmt: skip
+    counts = [contrast.n_failed for contrast in quickstart(failures=2).contrasts]
+    assert any(counts)
+    assert marks == [str(count) if count else "" for count in counts]
+
+
 def test_contrasts_are_gathered_by_pair_of_systems() -> None:
     first, second = layout(quickstart()).contrasts
     assert first.title == "router augmented against router base"
@@ -112,7 +120,15 @@ def test_an_interval_is_half_its_width_unless_it_is_lopsided() -> None:
 
 @pytest.mark.parametrize(
     ("p", "shown"),
-    [(None, "–"), (0.5, "0.500"), (0.0004, "<0.001"), (0.0496, "0.0496"), (0.05, "0.050"), (1.0, "1.000")],
+    [
+        (None, "–"),
+        (0.5, "0.500"),
+        (0.0004, "<0.001"),
+        (0.0496, "0.0496"),
+        (0.04999, "0.04999"),
+        (0.05, "0.050"),
+        (1.0, "1.000"),
+    ],
 )
 def test_a_p_value_is_never_rounded_across_what_decides(p: float | None, shown: str) -> None:
     assert p_value(p) == shown
