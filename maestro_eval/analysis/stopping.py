@@ -192,7 +192,8 @@ class _Game:
             p=decisive.p,
             samples=self._counted,
             planned=len(self._theirs),
-            value=self._scale * low.value,
+            # Where clusters are of unequal sizes, units that came early may weigh more than their share.
+            value=max(-1.0, min(1.0, self._scale * low.value)),
             low=max(-1.0, self._scale * low.low),
             high=min(1.0, self._scale * high.high),
         )

@@ -149,6 +149,19 @@ def test_a_cluster_is_one_unit_however_many_samples_it_has() -> None:
     assert all(len(set(clusters[start : start + 10])) == 1 for start in range(0, 60, 10))
 
 
+def test_a_difference_over_clusters_of_unequal_sizes_is_never_beyond_what_is_possible() -> None:
+    ids = [f"s{index:03}" for index in range(200)]
+    values = []
+    for seed in range(10):
+        rule = _rule([0.0] * 200, seed=seed, cluster=lambda index: f"image {index // 10}" if index < 100 else "")
+        (stop,) = _play(rule, dict.fromkeys(ids, True), rule.arrange(TASK, ids, 1))
+        assert stop.low <= stop.value <= stop.high <= 1
+        values.append(stop.value)
+    # As large clusters come early or late, the first units overstate it or understate it.
+    assert max(values) == 1
+    assert min(values) < 1
+
+
 def test_a_sample_counts_when_all_its_repeats_are_there() -> None:
     rule = _rule([0.0] * 60)
     order = rule.arrange(TASK, IDS, 2)
