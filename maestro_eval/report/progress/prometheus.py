@@ -7,6 +7,7 @@ names do not change between versions without a word in the changelog.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,8 @@ from maestro_eval.runtime import EndpointState
 from maestro_eval.types import UserError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# A scraper that asks nothing does not keep a thread.
+_PATIENCE_S = 10.0
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
@@ -117,11 +120,22 @@ def _escaped(value: str) -> str:
     return value.encode("utf-8", "replace").decode().translate(_ESCAPES)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A scraper that went away is none of the run's concern; anything else is told as ever."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 class MetricsServer:
     """``GET /metrics`` on 127.0.0.1; ``port`` 0 takes a free one. UserError where the port is taken."""
 
     def __init__(self, port: int, read: Callable[[], Facts | None]) -> None:
         class Handler(BaseHTTPRequestHandler):
+            timeout = _PATIENCE_S
+
             def do_GET(self) -> None:
                 if self.path.partition("?")[0] != "/metrics":
                     self.send_error(404)
@@ -138,11 +152,10 @@ class MetricsServer:
                 """Whoever asks is not worth a line each time."""
 
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+            self._server = _Server(("127.0.0.1", port), Handler)
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
             raise UserError(f"--metrics-port {port}: {why}; choose another, or 0 for any that is free") from error
-        self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
     @property

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import re
+import socket
+import struct
+import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -110,3 +114,31 @@ def test_before_the_run_begins_there_is_nothing_to_tell() -> None:
 def test_a_port_that_does_not_exist_is_the_users_error() -> None:
     with pytest.raises(UserError, match=r"--metrics-port 99999: .*0-65535"):
         MetricsServer(99999, facts)
+
+
+def test_a_scraper_that_goes_away_is_not_worth_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    asked, go_on, answered = threading.Event(), threading.Event(), threading.Event()
+
+    def slowly() -> Facts:
+        asked.set()
+        go_on.wait(10)
+        answered.set()
+        return facts(task="x" * 1_000_000)
+
+    server = MetricsServer(0, slowly)
+    try:
+        port = int(server.url.split(":")[2].split("/")[0])
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert asked.wait(10)
+            # Closed with a reset, as by a scraper that is killed.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        go_on.set()
+        assert answered.wait(10)
+        deadline = time.monotonic() + 10
+        while any("process_request_thread" in thread.name for thread in threading.enumerate()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        server.close()
+    assert capsys.readouterr().err == ""
