@@ -130,6 +130,9 @@ def _lacking(manifest: RunManifest, missing_evidence: Mapping[str, int]) -> Iter
         yield SettingDifference(f"evidence of {service}", "there", f"missing for {count} images")
     if manifest.selection != Selection():
         yield SettingDifference("samples", "all samples", selection_text(manifest.selection))
+    for stop in manifest.stopped:
+        early = f"ended early, decided after {stop.samples} of {stop.planned}"
+        yield SettingDifference(f"samples of {stop.task}", "all samples", early)
     if manifest.accepted:
         yield SettingDifference("changed during the run", "nothing", accepted_text(manifest))
 

@@ -152,7 +152,8 @@ def _same_samples(
     manifest = run.manifest
     other_samples = published.n is not None and published.n != sum(len(outcomes) for _, outcomes in tasks)
     other_heat = reference.temperature is not None and reference.temperature != manifest.sampling.temperature
-    if manifest.selection != Selection() or other_samples or other_heat:
+    ended_early = {stop.task for stop in manifest.stopped} & {task.name for task, _ in tasks}
+    if manifest.selection != Selection() or ended_early or other_samples or other_heat:
         return None
     return rerun_deviation(tasks)
 

@@ -10,7 +10,7 @@ from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from maestro_eval.analysis.reference import Reference, ReportedValue
 from maestro_eval.analysis.reproduce import Reproduced, Reproduction, reproduce
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import Accepted, Sampling, Selection, TaskRecord
+from maestro_eval.types import Accepted, EarlyStop, Sampling, Selection, TaskRecord
 
 MAIN = ("maestro_main",)
 CHART, SLAKE = task_record("maestro_chartqa", MAIN), task_record("maestro_slake", MAIN)
@@ -42,6 +42,12 @@ def asked(
     run = run_scores("ours", entries)
     manifest = replace(run.manifest, repeats=len(passes), sampling=Sampling(temperature=temperature))
     return replace(run, manifest=manifest)
+
+
+def ended_early(run: RunScores) -> RunScores:
+    """``run`` with ChartQA ended once it was decided."""
+    stop = EarlyStop("maestro_chartqa", "base", 0.05, 0.01, 60, 2500, 0.3, 0.1, 0.5)
+    return replace(run, manifest=replace(run.manifest, stopped=(stop,)))
 
 
 def rows(found: Reproduction) -> dict[str, Reproduced]:
@@ -140,6 +146,15 @@ class TestNoise:
         assert self.noise(asked(self.PASSES, temperature=0.0), reference) == "sampling"
         assert self.noise(run, other) == "sampling"
 
+    def test_is_sampling_where_the_benchmark_was_ended_early(self) -> None:
+        run = ended_early(asked([share(60, 42)] * 4))
+        found = rows(reproduce(run, published(maestro_chartqa=0.7, maestro_slake=0.7, main=0.7)))
+        assert {scope: row.tested.noise for scope, row in found.items() if row.tested is not None} == {
+            "maestro_chartqa": "sampling",
+            "maestro_slake": "rerun",
+            "main": "sampling",
+        }
+
     def test_of_an_unknown_number_of_published_repeats_is_that_of_one(self) -> None:
         errors = []
         for repeats in (None, 1, 8):
@@ -210,6 +225,10 @@ class TestDifferences:
         assert found["evidence of caption"] == ("there", "missing for 3 images")
         assert found["samples"] == ("all samples", "limit 4")
         assert found["changed during the run"] == ("nothing", "policy_model (was one, is two)")
+
+    def test_name_benchmarks_that_were_ended_early(self) -> None:
+        found = self.differences(ended_early(asked([share(60, 42)])), published(maestro_chartqa=0.7))
+        assert found["samples of maestro_chartqa"] == ("all samples", "ended early, decided after 60 of 2500")
 
     def test_take_the_registry_of_the_numbers_that_were_compared(self) -> None:
         reference = published(maestro_chartqa=0.5)
