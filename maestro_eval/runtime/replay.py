@@ -55,12 +55,14 @@ def replay_run(
     """Replay ``run`` from turn ``at`` (from 0) with ``call``, an ``EXPERT@@SKILL`` of its registry, into ``out``.
 
     ``samples`` and ``subset`` as in ``find_replayable``. What of the two runs is in ``out`` already is resumed.
-    UserError for a call that the registry does not have, for a turn that no rollout has, where the data, registry or
-    policy are no longer those of the run, and where ``out`` holds another replay.
+    UserError for an explore run, for a call that the registry does not have, for a turn that no rollout has, where
+    the data, registry or policy are no longer those of the run, and where ``out`` holds another replay.
     """
     watcher = watcher or Watcher()
     with Journal.open(run, read_only=True) as journal:
         manifest = journal.manifest
+    if manifest.arms:
+        raise UserError(f"{run}: is an explore run: its arms are baselines, whose calls nobody chose; replay another")
     request = request_of(manifest)
     registry = open_registry(request)
     expert, _, skill = call.partition("@@")

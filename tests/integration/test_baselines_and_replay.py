@@ -157,6 +157,11 @@ def test_an_explore_run_alone_is_shown_as_its_oracles_and_never_as_repeats(
         assert ended.returncode == 0, ended.stderr
         assert "oracle (sample)" in ended.stdout
         assert "pass@" not in ended.stdout + (out / "report/report.md").read_text()
+        # Refused before anybody is asked.
+        replayed = cli("replay", out, "--at", "0", "--call", "odd@@Plainly", "--out", "replayed")
+        assert (replayed.returncode, replayed.stderr.count("\n")) == (2, 1)
+        assert "is an explore run: its arms are baselines, whose calls nobody chose" in replayed.stderr
+        assert not (tmp_path / "replayed").exists()
         # An arm's place is its number: a registry of other arms cannot go on with it, accepted or not.
         path = registry(tmp_path, server.url)
         path.write_text(path.read_text().replace("  even:", "  other:"))
