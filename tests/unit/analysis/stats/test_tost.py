@@ -5,6 +5,7 @@ import pytest
 from analysis_designs import strata
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
 from maestro_eval.analysis.stats import Sampled, differences, equivalence, independent, mean_interval
@@ -58,3 +59,19 @@ class TestEquivalence:
     def test_a_margin_of_nothing_is_refused(self, margin: float) -> None:
         with pytest.raises(ValueError, match="above 0"):
             equivalence(independent([[0.0, 1.0]]), 0.5, margin)
+
+
+def test_on_zeros_and_ones_the_exact_error_at_the_margin_wavers_about_the_level() -> None:
+    n, margin = 100, 0.15
+    sizes = []
+    for percent in range(20, 81, 2):
+        truth = percent / 100
+        # The truth lies on the upper margin; how often few enough are right to claim that it lies within.
+        claimed = [
+            stats.binom.pmf(right, n, truth)
+            for right in range(n + 1)
+            if equivalence(independent([[1.0] * right + [0.0] * (n - right)]), truth - margin, margin).equivalent
+        ]
+        sizes.append(sum(claimed))
+    assert max(sizes) < 0.065
+    assert sum(sizes) / len(sizes) < 0.051
