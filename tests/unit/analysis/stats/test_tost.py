@@ -64,7 +64,7 @@ class TestEquivalence:
 def test_on_zeros_and_ones_the_exact_error_at_the_margin_wavers_about_the_level() -> None:
     n, margin = 100, 0.15
     sizes = []
-    for percent in range(20, 81, 2):
+    for percent in range(20, 81, 5):
         truth = percent / 100
         # The truth lies on the upper margin; how often few enough are right to claim that it lies within.
         claimed = [
