@@ -22,6 +22,18 @@ def add_protocol(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_reference(parser: argparse.ArgumentParser) -> None:
+    """``--reference``, repeatable."""
+    parser.add_argument(
+        "--reference",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="published numbers to show and test against: maestro-4b, gpt-5, gemini-2.5-pro, or YAML files (see "
+        "results/reference/); with commas",
+    )
+
+
 def add_progress(parser: argparse.ArgumentParser) -> None:
     """``--quiet``, ``--metrics-port`` and ``--stall-after``."""
     shown = parser.add_argument_group("progress")

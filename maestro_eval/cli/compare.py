@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_protocol, run_folders, split_names
+from maestro_eval.cli.arguments import add_protocol, add_reference, run_folders, split_names
 from maestro_eval.cli.main import DONE
 from maestro_eval.cli.swap import add_swap_arguments, refuse_without_swap, run_swap
 from maestro_eval.types import UserError
@@ -24,14 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a run of --policy explore: rows of its oracles, and where the orchestrators stand; may be repeated",
     )
-    parser.add_argument(
-        "--reference",
-        action="append",
-        default=[],
-        metavar="NAMES",
-        help="published numbers to show and test against: maestro-4b, gpt-5, gemini-2.5-pro, or YAML files (see "
-        "results/reference/); with commas",
-    )
+    add_reference(parser)
     parser.add_argument(
         "--adjust",
         choices=("holm", "bh", "none"),

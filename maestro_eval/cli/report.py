@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_protocol, run_folders
+from maestro_eval.cli.arguments import add_protocol, add_reference, run_folders, split_names
 from maestro_eval.cli.main import DONE
 
 
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a run of --policy explore: rows of its oracles, and where the orchestrators stand; may be repeated",
     )
+    add_reference(parser)
     parser.add_argument(
         "--swap",
         type=Path,
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         sys.stdout.write(price_template(model for folder in folders for model in models_called(folder)))
         return DONE
+    from maestro_eval.analysis.reference import load_reference
     from maestro_eval.report.further import SwapRuns
     from maestro_eval.report.write import write_report
 
@@ -74,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         baseline=arguments.baseline or "",
         prices=arguments.prices,
         swap=swap,
+        references=tuple(map(load_reference, split_names(arguments.reference))),
     )
     if paths.note:
         print(paths.note)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.analysis import ContrastSpec, compare
+from maestro_eval.analysis import ContrastSpec, Reference, compare
 from maestro_eval.analysis.routing import Routing, load_prices, routing
 from maestro_eval.files import write_atomic
 from maestro_eval.report.document import NO_PLOTS, build_page
@@ -41,14 +41,16 @@ def write_report(
     contrasts: Sequence[ContrastSpec] = (),
     prices: Path | None = None,
     swap: SwapRuns | None = None,
+    references: Sequence[Reference] = (),
     scored: Sequence[RunScores] = (),
 ) -> ReportPaths:
     """Write ``report.html``, ``report.md`` with ``figures/``, and ``routing.json`` into ``out``.
 
     Explore runs among ``folders`` come in as the rows of their oracles. ``contrasts`` are the differences to show;
     without any, every system is held against ``baseline``, by default the first. ``swap`` adds the report of a
-    registry swap. ``scored`` are the scores of ``folders``, in that order, where they are there already. UserError
-    for an unknown baseline, a price table that cannot be read, and runs that cannot be compared.
+    registry swap, ``references`` rows of published numbers. ``scored`` are the scores of ``folders``, in that order,
+    where they are there already. UserError for an unknown baseline, a price table that cannot be read, and runs that
+    cannot be compared.
     """
     # First what the user may have got wrong, then what takes time.
     table = load_prices(prices) if prices else None
@@ -56,7 +58,9 @@ def write_report(
     by_folder = dict(zip((folder.resolve() for folder in folders), found, strict=True))
     systems = systems_of(found)
     names = [scores.manifest.system for scores in systems.runs]
-    comparison = compare([*systems.runs, *systems.oracles], list(contrasts) or _against(baseline, names))
+    comparison = compare(
+        [*systems.runs, *systems.oracles], list(contrasts) or _against(baseline, names), references=references
+    )
     routings = [
         routing(folder, scores, table)
         for folder, scores in by_folder.items()

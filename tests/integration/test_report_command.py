@@ -82,7 +82,18 @@ def test_a_run_alone_goes_into_its_own_folder_by_its_protocol(home: Path) -> Non
     assert (home / "runs" / "asks" / "report" / "strict" / "report.html").exists()
 
 
-def test_a_printed_price_table_can_be_filled_in_and_used(home: Path, tmp_path: Path) -> None:
+REPORTED = """
+schema: 1
+system: Their system
+source: {citation: a paper, where: table 2, date: 2026-05}
+values:
+  maestro_chartqa: {value: 81.5, n: 2500, mark: P}
+"""
+
+
+def test_a_printed_price_table_can_be_filled_in_and_a_published_number_stands_beside(
+    home: Path, tmp_path: Path
+) -> None:
     printed = program(home, "report", "runs", "--price-template")
     assert printed.returncode == 0, printed.stderr
     prices = tmp_path / "prices.yaml"
@@ -91,8 +102,11 @@ def test_a_printed_price_table_can_be_filled_in_and_used(home: Path, tmp_path: P
     assert program(home, "report", "runs", "--prices", prices, "--out", out).returncode == 0
     assert "unknown, for want of a price of oracle" in (out / "report.md").read_text()
     prices.write_text(printed.stdout.replace(": null", ": {prompt_per_million: 1, completion_per_million: 1}", 1))
-    filled = program(home, "report", "runs", "--prices", prices, "--out", out)
+    reported = tmp_path / "paper.yaml"
+    reported.write_text(REPORTED)
+    filled = program(home, "report", "runs", "--prices", prices, "--out", out, "--reference", reported)
     assert filled.returncode == 0, filled.stderr
+    assert "Their system (reported)" in (out / "report.md").read_text()
     assert "unknown" not in (out / "report.md").read_text().split("## Cost")[1].split("## ")[0]
 
 
