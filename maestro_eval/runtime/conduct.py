@@ -110,10 +110,14 @@ def conduct(
             async with look.going_on():
                 await asyncio.wait({running})
             watchdog.closing()
-            if umpire is not None:
-                await umpire.end(broken_off=stop.is_set() or bool(look.stalled))
-        if not (look.stalled and running.cancelled()):
-            running.result()
+            try:
+                if umpire is not None:
+                    broken_off = stop.is_set() or running.cancelled() or running.exception() is not None
+                    await umpire.end(broken_off=broken_off)
+            finally:
+                # What ended the rollouts is told before what then went wrong with the umpire too.
+                if not (look.stalled and running.cancelled()):
+                    running.result()
         return Conducted(stop.is_set() or bool(look.stalled), look.stalled)
 
     watcher.begin(manifest, board.read)

@@ -149,6 +149,8 @@ class Umpire:
                     while len(self._waiting) >= _AHEAD:
                         self._fewer.clear()
                         await self._fewer.wait()
+                    if self._error is not None:
+                        return
                     self.committed(batch)
                     await asyncio.sleep(0)
         except Exception as error:

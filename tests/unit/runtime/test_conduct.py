@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,17 @@ from maestro_eval.runtime import conduct as conducting
 from maestro_eval.runtime.conduct import Watcher, conduct
 from maestro_eval.runtime.executor import Commit, WorkerFactory
 from maestro_eval.runtime.live import ExecutorState
-from maestro_eval.types import Answered, Rollout, RolloutKey, Sample
+from maestro_eval.runtime.umpire import take_up
+from maestro_eval.types import (
+    Answered,
+    EarlyStop,
+    Rollout,
+    RolloutKey,
+    RunManifest,
+    Sample,
+    TaskRecord,
+    UserError,
+)
 
 KEYS = [RolloutKey("signs", str(number)) for number in range(3)]
 
@@ -60,3 +70,59 @@ def test_a_watch_that_breaks_down_ends_the_run_in_order_and_is_told(
         with pytest.raises(ZeroDivisionError, match="a defect of ours"):
             conduct(journal, KEYS, {"signs": 3}, Blind(), _no_worker, endpoints={}, watcher=Watcher())
         assert journal.pending() == KEYS[2:]
+
+
+class Decides:
+    """A rule that decides at the first rollout."""
+
+    def check(self, tasks: Iterable[TaskRecord]) -> None:
+        pass
+
+    def arrange(self, task: TaskRecord, sample_ids: Sequence[str], repeats: int) -> list[str]:
+        return list(sample_ids)
+
+    def observe(self, batch: Iterable[Finished], manifest: RunManifest) -> list[EarlyStop]:
+        return [EarlyStop("signs", "base", 0.05, 0.01, 1, 3, 1.0, 0.5, 1.0)]
+
+
+class Breaks(Blind):
+    """The journal refuses a batch when a task has been retired."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+        self.retired = asyncio.Event()
+
+    async def run(
+        self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
+    ) -> None:
+        commit([_finished(keys[0])])
+        await asyncio.wait_for(self.retired.wait(), 20)
+        raise self.error
+
+    def retire(self, task: str) -> None:
+        self.retired.set()
+
+    def state(self) -> ExecutorState:
+        return ExecutorState()
+
+
+def test_what_ends_the_rollouts_is_told_before_what_goes_wrong_with_an_early_stop_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(task: str) -> int:
+        raise UserError("the disk is full")
+
+    with Journal.create(tmp_path / "run", small_manifest(task_record("signs")), KEYS) as journal:
+        with monkeypatch.context() as patch:
+            patch.setattr(journal, "release", full)
+            with pytest.raises(ZeroDivisionError, match="a defect of ours"):
+                conduct(
+                    journal, KEYS, {"signs": 3}, Breaks(ZeroDivisionError("a defect of ours")), _no_worker,
+                    endpoints={}, watcher=Watcher(), stop_rule=Decides(),
+                )  # fmt: skip
+        # The manifest says that it is decided, and the plan is cut by who goes on.
+        assert [stop.task for stop in journal.manifest.stopped] == ["signs"]
+        assert journal.pending() == KEYS[1:]
+        take_up(Decides(), journal)
+        assert not journal.pending()
