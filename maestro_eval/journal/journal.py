@@ -207,8 +207,10 @@ class Journal:
 
     def plan(self, task: str | None = None) -> Iterator[RolloutKey]:
         """The planned keys in the order in which they are to be run."""
+        # Said apart, as in `rollouts`.
+        chosen, parameters = ("", ()) if task is None else ("WHERE task = ?", (task,))
         rows = self._connection.execute(
-            "SELECT task, sample_id, repeat FROM plan WHERE ?1 IS NULL OR task = ?1 ORDER BY position", (task,)
+            f"SELECT task, sample_id, repeat FROM plan {chosen} ORDER BY position", parameters
         )
         return (_key(*row) for row in rows)
 
