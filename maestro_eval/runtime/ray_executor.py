@@ -283,7 +283,7 @@ class _Fleet:
 
     async def _listen(self, actor: Any, name: str) -> None:
         """Ask the worker again and again how it stands. That it is gone is for others to find."""
-        every = min(max(_ASK_S, self._places.workers / _ASKED_PER_S), _ASK_MOST_S)
+        every = _asked_every(self._places.workers)
         with contextlib.suppress(self._ray.exceptions.RayError):
             while True:
                 said = await answer(actor.places.remote())
@@ -391,6 +391,11 @@ class _Host:
     async def close(self) -> None:
         """Close the worker."""
         await self._worker.close()
+
+
+def _asked_every(workers: int) -> float:
+    """Seconds between two questions to one of so many workers."""
+    return min(max(_ASK_S, workers / _ASKED_PER_S), _ASK_MOST_S)
 
 
 def _can_be_had(gpus: float) -> bool:
