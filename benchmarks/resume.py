@@ -63,10 +63,11 @@ COLUMNS = (
 
 def main() -> int:
     options = _options()
-    with tempfile.TemporaryDirectory(dir=options.dir) as name, engines([Latency()] * 2, searches=1) as served:
+    # Calls take a while, so that few rollouts end before the stop is heard.
+    slow = [Latency(base_s=0.1)] * 2
+    with tempfile.TemporaryDirectory(dir=options.dir) as name, engines(slow, searches=1) as served:
         folder = Path(name)
         data = write_questions(folder / "data", options.done + options.pending)
-        # One rollout at a time, so that no more than asked are ended by the stop.
         drive(folder / "run", orchestrated(folder, served.urls, data, concurrency=1), stop_after=1)
         _fill(folder / "run", options.pending)
         rows = [_measure(folder / "run", served, options.pending) for _ in range(options.repeats)]

@@ -34,7 +34,7 @@ POLICY_KINDS = {
 _POLICY_TIMEOUT_S = 600.0
 _CONSTRAINABLE = ("openai", "vllm")
 _ROUTERS: dict[str, Similarity] = {"router": "embeddings", "router:bm25": "bm25"}
-_AT_ONCE = {"direct": "answers in", EXPLORE: "has arms that answer in"}
+_AT_ONCE = {"direct": "answers in its", EXPLORE: "has arms that answer in the"}
 _IN_PROCESS = {"vllm": VLLM_SETTINGS, "transformers": TRANSFORMERS_SETTINGS}
 
 
@@ -59,7 +59,7 @@ def check_policy(spec: str, registry: Registry, regime: Regime | None = None, sa
         _expert(spec, rest, registry)
     if kind in _AT_ONCE and regime and not regime.answer_at_first_turn:
         raise UserError(
-            f"--policy {spec}: {_AT_ONCE[kind]} the first turn, which the regime {regime.name!r} refuses; "
+            f"--policy {spec}: {_AT_ONCE[kind]} first turn, which the regime {regime.name!r} refuses; "
             f"add --regime-set answer_at_first_turn=true, or take fixed:EXPERT@@SKILL"
         )
     if kind == "fixed":
