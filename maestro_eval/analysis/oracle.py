@@ -13,8 +13,9 @@ the choice on all samples seems to be worth stands in ``Selected`` beside it. Th
 sample oracle: where models sample their answers, it is the luckiest of as many draws as there are pairs.
 
 A failed rollout has no value. A choice counts it as wrong. A sample on which the chosen arm failed is a failed one
-of the row; to the sample oracle it is one where an arm failed and no other was wholly right. Each widens the
-intervals by what it might have been.
+of the row; to the sample oracle it is one where an arm failed and no other was wholly right. Where a pair failed, the
+expectation is of the pairs' values one by one, so that this pair alone is open. Each widens the intervals by what it
+might have been.
 """
 
 from __future__ import annotations
@@ -54,15 +55,15 @@ class Selected(Struct, frozen=True):
 
 def oracle_rows(explored: Explored, *, suffix: str = "", seed: int = 0) -> list[RunScores]:
     """The rows that ``explored`` has the arms for, in the order of ``ROWS``; ``suffix`` ends their names."""
-    rows = []
+    rows: list[tuple[str, dict[str, list[Values]]]] = []
     if pairs := explored.pairs:
-        names = np.array([1 + len(explored.arms[number].alike) for number in pairs], dtype=np.float64)
-        rows.append((RANDOM, {name: task.values[:, pairs] @ (names / names.sum()) for name, task in _tasks(explored)}))
+        names = np.array([1 + len(explored.arms[number].alike) for number in pairs])
+        rows.append((RANDOM, {name: _expected(task.values[:, pairs], names) for name, task in _tasks(explored)}))
     if explored.singles:
-        rows.append((BEST_SINGLE, best_arm(explored, explored.singles, seed=seed)))
+        rows.append((BEST_SINGLE, _once(best_arm(explored, explored.singles, seed=seed))))
     if pairs:
-        rows.append((ORACLE_PAIR, best_arm(explored, pairs, seed=seed)))
-        rows.append((ORACLE_SAMPLE, {name: _best_of(task.values[:, pairs]) for name, task in _tasks(explored)}))
+        rows.append((ORACLE_PAIR, _once(best_arm(explored, pairs, seed=seed))))
+        rows.append((ORACLE_SAMPLE, _once({name: _best_of(task.values[:, pairs]) for name, task in _tasks(explored)})))
     return [_row(explored, f"{name}{suffix}", values) for name, values in rows]
 
 
@@ -130,18 +131,33 @@ def _best_of(values: Values) -> Values:
     return np.where(open_, np.nan, best)
 
 
+def _expected(values: Values, names: NDArray[np.int64]) -> list[Values]:
+    """Of each sample, the mean over pairs, each as often as it has names; where one failed, its values one by one."""
+    means = values @ (names / names.sum())
+    return [
+        np.repeat(row, names) if np.isnan(mean) else np.array([mean]) for row, mean in zip(values, means, strict=True)
+    ]
+
+
+def _once(values: dict[str, Values]) -> dict[str, list[Values]]:
+    """One value of each sample."""
+    return {name: [np.array([value]) for value in each] for name, each in values.items()}
+
+
 def _tasks(explored: Explored) -> Iterator[tuple[str, ExploredTask]]:
     yield from explored.tasks.items()
 
 
-def _row(explored: Explored, name: str, values: dict[str, Values]) -> RunScores:
+def _row(explored: Explored, name: str, values: dict[str, list[Values]]) -> RunScores:
+    """``values`` are of each sample those that are averaged."""
     manifest = replace(
         explored.manifest, system=name, policy=f"{name} of {explored.manifest.system}", repeats=1, arms=()
     )
     scores = tuple(
-        _score(place, float(value))
+        _score(replace(place, repeat=repeat), float(value))
         for task in sorted(explored.tasks)
-        for place, value in zip(explored.tasks[task].places, values[task], strict=True)
+        for place, each in zip(explored.tasks[task].places, values[task], strict=True)
+        for repeat, value in enumerate(each)
     )
     return RunScores(manifest, explored.protocol, scores)
 

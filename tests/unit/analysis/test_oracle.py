@@ -50,11 +50,22 @@ def test_a_failure_is_open_unless_another_pair_is_wholly_right():
     run = explore_run([(TASK, [[None, None, None], [1, 0, 0.5], [0] * 3, [0] * 3, [1, None, 1], [0] * 3])])
     rows = rows_of(run)
     assert rows[ORACLE_SAMPLE] == [1, None, None]
-    assert rows[RANDOM] == [None, None, None]
+    assert rows[RANDOM] == [None, 1, 0, 0, None, 0, 0, 0, None, 0.5, 0, 0]
     assert rows[BEST_SINGLE][1] is None
     # As bounds: no failure is a wrong answer silently.
     table = compare(oracle_rows(read_explored(run)))
     assert {system.name: system.tasks[TASK.name].n_failed for system in table.systems}[ORACLE_SAMPLE] == 2
+
+
+def test_one_dead_expert_takes_its_own_part_of_the_expectation_and_no_more():
+    # Of four pairs one is dead and one is right.
+    run = explore_run([(TASK, [[None] * 40, [1.0] * 40, [0.0] * 40, [0.0] * 40, [0.0] * 40, [0.0] * 40])])
+    (expected,) = [row for row in compare(oracle_rows(read_explored(run))).systems if row.name == RANDOM]
+    found = expected.tasks[TASK.name]
+    assert found.accuracy.value == pytest.approx(0.25)
+    assert found.n_failed == 40
+    assert found.accuracy.low < 0.25
+    assert 0.5 < found.accuracy.high < 0.75
 
 
 def test_a_choice_is_made_by_the_samples_that_it_is_not_valued_on():
