@@ -67,6 +67,13 @@ def oracle_rows(explored: Explored, *, suffix: str = "", seed: int = 0) -> list[
     return [_row(explored, f"{name}{suffix}", values) for name, values in rows]
 
 
+def rows_of_each(explored: Sequence[Explored]) -> list[list[RunScores]]:
+    """The rows of several explore runs: of more than one, under names that tell their registries."""
+    return [
+        oracle_rows(each, suffix=f" · {each.manifest.registry.name}" if len(explored) > 1 else "") for each in explored
+    ]
+
+
 def best_arm(explored: Explored, arms: Sequence[int], *, seed: int = 0) -> dict[str, Values]:
     """By task, what the best of ``arms`` scores on each sample, chosen on the folds that the sample is not in."""
     found = {}

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from maestro_eval.analysis.baselines import Standing, is_orchestrator, standing
 from maestro_eval.analysis.explored import Explored, read_explored
-from maestro_eval.analysis.oracle import oracle_rows
+from maestro_eval.analysis.oracle import rows_of_each
 from maestro_eval.files import write_atomic
 from maestro_eval.journal import Journal, read_manifest
 from maestro_eval.report import markdown_tables, show_tables
@@ -47,12 +47,11 @@ class Standings(Struct, frozen=True):
 def with_oracles(scored: Sequence[tuple[RunScores, Path]]) -> Published:
     """``scored`` with the oracle rows of its explore runs, at the end, in their places."""
     systems = [one for one in scored if not one[0].manifest.arms]
-    explores = [(read_explored(scores), folder) for scores, folder in scored if scores.manifest.arms]
-    for explored, folder in explores:
-        # Two explore runs have rows of the same names.
-        suffix = f" · {explored.manifest.registry.name}" if len(explores) > 1 else ""
-        systems += [(row, folder) for row in oracle_rows(explored, suffix=suffix)]
-    return Published(tuple(systems), tuple(explored for explored, _ in explores))
+    explores = [(scores, folder) for scores, folder in scored if scores.manifest.arms]
+    explored = tuple(read_explored(scores) for scores, _ in explores)
+    for rows, (_, folder) in zip(rows_of_each(explored), explores, strict=True):
+        systems += [(row, folder) for row in rows]
+    return Published(tuple(systems), explored)
 
 
 def standings_of(

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from maestro_eval.analysis.baselines import is_orchestrator, standing
 from maestro_eval.analysis.explored import Explored, read_explored
-from maestro_eval.analysis.oracle import oracle_rows
+from maestro_eval.analysis.oracle import rows_of_each
 from maestro_eval.analysis.swap import new_entries, read_uses, swap_report
 from maestro_eval.report.routing import Section
 from maestro_eval.report.standing import selection_tables, standing_notes, standing_tables
@@ -36,11 +36,7 @@ class Systems(Struct, frozen=True):
 def systems_of(scored: Sequence[RunScores]) -> Systems:
     """``scored`` with the oracle rows of the explore runs among them."""
     explored = [read_explored(scores) for scores in scored if scores.manifest.arms]
-    oracles: list[RunScores] = []
-    for each in explored:
-        # Two explore runs have rows of the same names.
-        suffix = f" · {each.manifest.registry.name}" if len(explored) > 1 else ""
-        oracles += oracle_rows(each, suffix=suffix)
+    oracles = [row for rows in rows_of_each(explored) for row in rows]
     runs = tuple(scores for scores in scored if not scores.manifest.arms)
     return Systems(runs, tuple(oracles), tuple(explored))
 
