@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from maestro_eval.analysis import Comparison, Estimate, Group, SystemResult
 from maestro_eval.analysis.routing import SIDES, Routing
-from maestro_eval.report.cells import all_tasks, short_task, task_title
+from maestro_eval.report.cells import all_tasks, printable, short_task, task_title
 from maestro_eval.report.page import Figure
 from maestro_eval.report.plots import (
     MOST_ROWS,
@@ -36,6 +36,9 @@ _T = TypeVar("_T")
 
 # A plot shows the shape; the table beside it has more of them.
 _MOST_PAIRS = 12
+
+# A cached reply takes no time: with more of them than this, seconds tell of the cache and not of the system.
+_MOST_CACHED = 0.1
 
 
 def accuracy_figure(comparison: Comparison) -> Iterator[Figure]:
@@ -149,12 +152,17 @@ def latency_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
 
 
 def pareto_figure(comparison: Comparison, routings: Sequence[Routing]) -> Iterator[Figure]:
-    """Accuracy against cost where all is priced, else against tokens and seconds; a panel a group and measure."""
+    """Accuracy against cost where all is priced, else against tokens and seconds; a panel a group and measure.
+
+    Tokens and cost are the same whether a reply came from the cache or not. Seconds are not: systems with more than a
+    tenth of their calls from the cache are in no panel of seconds, and the caption names them.
+    """
     by_name = {routing.system: routing for routing in routings}
     groups = [group for group in comparison.groups if not group.within] or [
         Group(task, (task,), mini=False) for task in all_tasks(comparison)
     ]
     panels = []
+    untimed: dict[str, None] = {}
     for group in groups:
         rows = [
             (system, by_name[system.name], accuracy)
@@ -162,11 +170,14 @@ def pareto_figure(comparison: Comparison, routings: Sequence[Routing]) -> Iterat
             if system.name in by_name and (accuracy := _group_accuracy(system, group)) is not None
         ]
         for taken in _measures([routing for _, routing, _ in rows], group.tasks):
-            spots = [
-                Spot(amount, _point(system.name, accuracy))
+            held = [
+                (system, Spot(amount, _point(system.name, accuracy)))
                 for system, routing, accuracy in rows
                 if (amount := _taken(routing, group.tasks, taken)) is not None
             ]
+            hidden = [system.name for system, _ in held if taken == "seconds" and _from_cache(system)]
+            untimed |= dict.fromkeys(hidden)
+            spots = [spot for system, spot in held if system.name not in hidden]
             if len(spots) > 1:
                 title = short_task(group.name, mini=group.mini)
                 panels.append(ParetoPanel(title, _unit(taken, rows[0][1].currency), tuple(spots)))
@@ -175,7 +186,15 @@ def pareto_figure(comparison: Comparison, routings: Sequence[Routing]) -> Iterat
             "Accuracy (mean over the group's benchmarks) against what a rollout takes (the same mean). Filled: no "
             "system is both more accurate and takes less; the dashed line joins these."
         )
+        if untimed:
+            names = ", ".join(map(printable, untimed))
+            caption += f" Seconds say nothing of {names}, whose replies came from the cache (over a tenth of them)."
         yield Figure("pareto", pareto(panels), caption)
+
+
+def _from_cache(system: SystemResult) -> bool:
+    """Whether too many calls of ``system`` were answered by the cache for its seconds to be its own."""
+    return system.cached_calls > _MOST_CACHED * system.calls
 
 
 def _pages(name: str, panels: Sequence[_T], rows: Callable[[_T], int]) -> Iterator[tuple[str, list[_T]]]:

@@ -79,6 +79,24 @@ def test_a_pareto_plot_needs_what_the_systems_of_a_group_took() -> None:
     texts = [text.text for text in ET.fromstring(figure.svg).iter(f"{SVG}text")]
     assert "tokens a rollout" in texts
     assert "mean seconds a rollout" in texts
+    assert "cache" not in figure.caption
+
+
+@pytest.mark.parametrize(("cached", "timed"), [(0, True), (10, True), (11, False), (100, False)])
+def test_seconds_are_held_against_no_system_that_was_mostly_answered_by_the_cache(cached: int, timed: bool) -> None:
+    names = ("router", "other", "third")
+    (figure,) = _pareto_with_cached({"router": cached, "other": 0, "third": 0})
+    seconds = _described(figure, "mean seconds a rollout")
+    assert [name in seconds for name in names] == [timed, True, True]
+    assert all(name in _described(figure, "tokens a rollout") for name in names)
+    assert ("Seconds say nothing of router, whose replies came from the cache" in figure.caption) is not timed
+
+
+def test_without_two_systems_to_time_there_are_no_seconds() -> None:
+    (figure,) = _pareto_with_cached({"router": 100, "other": 50, "third": 0})
+    assert "tokens a rollout" in figure.svg
+    assert "mean seconds a rollout" not in figure.svg
+    assert "Seconds say nothing of router, other, whose" in figure.caption
 
 
 def test_the_same_data_gives_the_same_bytes(figures: list[Figure]) -> None:
@@ -182,6 +200,22 @@ def test_what_is_on_the_front_is_beaten_by_nothing_and_the_rest_by_something_on_
     for spot in found:
         on_it = any((spot.taken, spot.point.value) == (best.taken, best.point.value) for best in front)
         assert on_it or any(beats(best, spot) for best in front)
+
+
+def _pareto_with_cached(cached: dict[str, int]) -> Iterator[Figure]:
+    """The plot of systems that made 100 calls each, so many of them answered by the cache."""
+    from msgspec.structs import replace
+
+    comparison = detailed(*cached)
+    tasks = [task.name for task in comparison.systems[0].manifest.tasks]
+    systems = tuple(replace(each, calls=100, cached_calls=cached[each.name]) for each in comparison.systems)
+    return pareto_figure(replace(comparison, systems=systems), [_on(routing(name), tasks) for name in cached])
+
+
+def _described(figure: Figure, unit: str) -> str:
+    """What the plot says in words of its panels of ``unit``."""
+    texts = ET.fromstring(figure.svg).iter(f"{SVG}desc")
+    return " ".join(panel for text in texts for panel in (text.text or "").split("; ") if panel.endswith(f" {unit}"))
 
 
 def _on(found: Routing, tasks: list[str]) -> Routing:
