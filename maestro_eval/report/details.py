@@ -47,7 +47,8 @@ def measure_tables(comparison: Comparison) -> Iterator[Table]:
             cells = [_number_of_samples(measure.n for measure in measures if measure), *map(_measure_cell, measures)]
             rows.append(Row(f"{task_title(comparison, task)}: {printable(name)}", tuple(cells)))
     if rows:
-        yield Table("further measures", _columns(comparison), tuple(rows), corner="measure")
+        title = "further measures, over the samples that gave a number"
+        yield Table(title, _columns(comparison), tuple(rows), corner="measure")
 
 
 def repeat_tables(comparison: Comparison) -> Iterator[Table]:

@@ -96,7 +96,7 @@ def _lead(comparison: Comparison, plots: bool) -> Iterator[Block]:
     columns = (
         Column("policy", text=True),
         Column("registry", text=True),
-        *map(Column, ("tasks", "samples", "repeats", "samples with failures", "model calls", "from the cache")),
+        *map(Column, ("tasks", "samples", "repeats", "samples with failures", "expert calls", "from the cache")),
     )
     yield Grid(Table("what was run", columns, tuple(map(_what_was_run, comparison.systems))))
     if not plots:

@@ -59,7 +59,7 @@ def _what_was_run(system: SystemResult) -> str:
         f"samples: {samples}",
         f"repeats: {manifest.repeats}",
         f"failed: {failed}",
-        f"model calls: {system.calls}, of them {system.cached_calls} from the cache",
+        f"expert calls: {system.calls}, of them {system.cached_calls} from the cache",
     ]
     return f"**{escape(system.name)}**: {', '.join(parts)}"
 

@@ -49,7 +49,7 @@ def _fields(system: SystemResult) -> dict[str, str]:
         "changes accepted": accepted_text(manifest) or "none",
         "seed": str(manifest.seed),
         "repeats": str(manifest.repeats),
-        "model calls": f"{system.calls:,}, of them {system.cached_calls:,} from the cache",
+        "expert calls": f"{system.calls:,}, of them {system.cached_calls:,} from the cache",
         "versions": _mapping(manifest.versions),
         "hardware": _mapping(manifest.hardware),
         "settings": _mapping(manifest.settings),

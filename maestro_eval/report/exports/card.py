@@ -90,7 +90,7 @@ def _settings(manifest: RunManifest, results: Results) -> dict[str, str]:
         "repeats": str(manifest.repeats),
         "seed": str(manifest.seed),
         "rollouts": ", ".join(f"{count} {name}" for name, count in outcomes.items()),
-        "model calls": f"{results.calls}, of them {results.cached_calls} from the cache",
+        "expert calls": f"{results.calls}, of them {results.cached_calls} from the cache",
         "missing evidence": _mapping(results.missing_evidence),
         "changes accepted": changed or "none",
         "versions": _mapping(manifest.versions),

@@ -59,6 +59,12 @@ def attacked() -> Reader:
     return Reader(render_page(page))
 
 
+def test_the_calls_counted_are_said_to_be_of_experts() -> None:
+    text = render_page(build_page(quickstart(), [routing()], plots=False))
+    assert ">expert calls</th>" in text
+    assert "model calls" not in text
+
+
 @pytest.mark.parametrize("which", ["plain", "attacked"])
 def test_nothing_is_run_and_nothing_is_fetched(which: str, request: pytest.FixtureRequest) -> None:
     reader: Reader = request.getfixturevalue(which)

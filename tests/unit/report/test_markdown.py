@@ -30,6 +30,15 @@ def test_says_what_was_run_and_where_every_number_comes_from() -> None:
     assert "2023-11-14 22:13 UTC" in text
 
 
+def test_calls_are_said_to_be_of_experts_and_measures_of_those_that_gave_a_number() -> None:
+    comparison = detailed("a", "b")
+    called = replace(comparison.systems[0], calls=12, cached_calls=5)
+    text = render_markdown(replace(comparison, systems=(called, *comparison.systems[1:])))
+    assert "expert calls: 12, of them 5 from the cache" in text
+    assert "model calls" not in text
+    assert "### further measures, over the samples that gave a number\n" in text
+
+
 def test_the_best_of_a_column_is_bold_and_failures_are_marked() -> None:
     text = render_markdown(quickstart(failures=2))
     assert re.search(r"\| router augmented \|.*\*\*\d", text)
