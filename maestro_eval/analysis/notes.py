@@ -53,7 +53,7 @@ def _early_stops(runs: Sequence[MeasuredRun]) -> Iterator[str]:
     for run in runs:
         for stop in run.manifest.stopped:
             yield (
-                f"{run.name} stopped early: {stop_text(stop)}; intervals of other comparisons and of its accuracy take "
+                f"{run.name} decided early: {stop_text(stop)}; intervals of other comparisons and of its accuracy take "
                 "no account of that"
             )
 

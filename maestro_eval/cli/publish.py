@@ -17,7 +17,7 @@ from maestro_eval.files import write_atomic
 from maestro_eval.report import Format, render_as, show, write_forms
 from maestro_eval.report.cells import printable
 from maestro_eval.runtime.summary import lines, throughput
-from maestro_eval.scoring import RunScores, score_run
+from maestro_eval.scoring import EXHAUSTED, RunScores, score_run
 
 _CAUSES = 3
 
@@ -69,6 +69,8 @@ def publish(
             print(f"failed   {name}: {count} × {printable(cause)}")
         if len(causes) > _CAUSES:
             print(f"failed   {name}: … and {len(causes) - _CAUSES} more causes (see exports/)")
+        if silent := sum(score.note.startswith(EXHAUSTED) for score in scores.scores):
+            print(f"silent   {name}: {silent:,} rollouts ended without an answer, at a limit of the regime")
         if scores.manifest.settings.get("cache"):
             print(f"calls    {name}: {scores.calls}, of them {scores.cached_calls} from the cache")
     print(f"protocol {protocol}")

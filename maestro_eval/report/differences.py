@@ -88,7 +88,8 @@ def contrast_note(comparison: Comparison) -> str:
         "Δ: difference in points, paired on the same samples [95 % interval of this difference alone; it reaches over "
         f"all that failures could hide]. p: {_ADJUSTED[comparison.adjust]}{family}. {STAR} better or worse: p < 0.05, "
         "and the interval excludes 0. MDE: the smallest true difference that this design finds with 80 % power at "
-        "p < 0.05, unadjusted. INCONCLUSIVE: no decision, and Δ is not above the MDE."
+        "p < 0.05, unadjusted. INCONCLUSIVE: no decision, and Δ is not above the MDE; not decided: none, though Δ is "
+        "above it."
     )
 
 

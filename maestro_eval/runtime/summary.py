@@ -94,7 +94,7 @@ def lines(seen: Throughput) -> list[str]:
 
 def _line(seen: EndpointThroughput) -> str:
     of = "" if seen.asked is None else f" of {seen.asked}"
-    parts = [f"calls    {seen.endpoint}: {seen.calls:,}, {seen.in_flight:.1f}{of} in flight"]
+    parts = [f"calls    {seen.endpoint}: {seen.calls:,}, {seen.in_flight:.1f}{of} in flight or waiting"]
     if seen.p50_s is not None:
         parts.append(f"p50 {seen.p50_s:.3g} s, p95 {seen.p95_s:.3g} s, p99 {seen.p99_s:.3g} s")
     if seen.tries > seen.calls:

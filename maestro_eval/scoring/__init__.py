@@ -2,10 +2,11 @@
 
 from maestro_eval.scoring.metrics import METRICS, PAPER, check_protocol, judge, judge_paper
 from maestro_eval.scoring.run import RunScores, score_run
-from maestro_eval.scoring.score import score_rollout, unscored
+from maestro_eval.scoring.score import EXHAUSTED, score_rollout, unscored
 from maestro_eval.scoring.verdict import Verdict
 
 __all__ = [
+    "EXHAUSTED",
     "METRICS",
     "PAPER",
     "RunScores",

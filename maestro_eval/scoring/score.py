@@ -9,6 +9,8 @@ from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.types import Answered, Exhausted, Failed, Protocol, Rollout, RolloutKey, Sample, Score, TaskRecord
 
 _LONGEST_NOTE = 200
+EXHAUSTED = "exhausted: "
+"""How the note begins on a rollout that ended at a limit before an answer."""
 _NO_PAPER_RULE = "no released scorer: judged as official"
 
 
@@ -59,7 +61,7 @@ def _verdict(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: Proto
             return _failed(cause, detail)
         case Exhausted(limit):
             verdict = judge_paper(sample, transcript(rollout), task.paper)
-            return replace(verdict, note=_joined(f"exhausted: out of {limit}", verdict.note))
+            return replace(verdict, note=_joined(f"{EXHAUSTED}out of {limit}", verdict.note))
         case Answered():
             return judge_paper(sample, transcript(rollout), task.paper)
 
@@ -71,7 +73,7 @@ def _of_outcome(sample: Sample, rollout: Rollout, metric: str, protocol: str) ->
         case Exhausted(limit):
             # A further measure, such as a recall, counts the silence as the value does.
             others = judge(sample, "", metric, protocol).others
-            return Verdict(0.0, note=f"exhausted: out of {limit} before an answer", others=others)
+            return Verdict(0.0, note=f"{EXHAUSTED}out of {limit} before an answer", others=others)
         case Failed(cause, detail):
             return _failed(cause, detail)
 

@@ -75,7 +75,7 @@ def test_a_decided_benchmark_ends_and_says_what_was_saved(
     line = next(line for line in done.stdout.splitlines() if line.startswith("decided"))
     assert f"after {stop.samples} of {SAMPLES} samples (anytime-valid 95 % interval" in line
     assert f"{SAMPLES - counts.planned} of {SAMPLES} samples saved" in line
-    assert "stopped early" in (tmp_path / "four/report/report.md").read_text()
+    assert "decided early" in (tmp_path / "four/report/report.md").read_text()
     # It is a finished run: there is nothing to resume, and its scores are those of the samples that were asked.
     again = cli("resume", "four", "--quiet")
     assert again.returncode == 0, again.stderr

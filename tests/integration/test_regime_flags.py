@@ -49,3 +49,15 @@ def test_a_presets_rules_are_its_own(cli: Cli) -> None:
     result = cli("run", "--preset", "quickstart", "--out", "out", "--regime-set", "max_turns=3")
     assert result.returncode == 2
     assert "--regime-set does not go with --preset" in result.stderr
+
+
+def test_a_policy_that_never_answers_is_told_from_one_that_is_wrong(cli: Cli, tmp_path: Path) -> None:
+    with simulated_in_thread(reply="Answer: 4") as server:
+        registry = write_registry(tmp_path / "r.yaml", server.url)
+        data = write_chartqa(tmp_path / "d", SAMPLES)
+        done = cli(
+            "run", "--policy", f"openai:{server.url}#m", "--name", "mute", "--registry", str(registry), "--tasks",
+            "maestro_chartqa", "--data", f"maestro_chartqa={data}", "--regime-set", "max_turns=2", "--out", "done",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "silent   mute: 1 rollouts ended without an answer, at a limit of the regime" in done.stdout

@@ -46,7 +46,8 @@ class Facts(Struct, frozen=True):
     @property
     def quiet_s(self) -> float:
         """Seconds since something was committed."""
-        return self.state.at - self.state.moved
+        # The look may be a little older than the commit.
+        return max(0.0, self.state.at - self.state.moved)
 
 
 class PaceMeter:

@@ -126,6 +126,6 @@ def test_lines_name_only_what_happened() -> None:
     rough = EndpointThroughput("http://there/v1", None, 1.0, 10, 3, 14, 10, None, None, None)
     assert lines(Throughput(2000, 61.5, 32.5, 64, 60.04, (quiet, rough))) == [
         "rollouts 2,000 in 61.5 s, 32.5 a second; 60.0 of 64 in flight",
-        "calls    here: 1,200, 7.2 of 32 in flight; p50 0.5 s, p95 1.25 s, p99 2 s",
-        "calls    http://there/v1: 10, 1.0 in flight; 4 tried again; 10 failed; 3 more from the cache",
+        "calls    here: 1,200, 7.2 of 32 in flight or waiting; p50 0.5 s, p95 1.25 s, p99 2 s",
+        "calls    http://there/v1: 10, 1.0 in flight or waiting; 4 tried again; 10 failed; 3 more from the cache",
     ]
