@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
+from maestro_eval.cli.main import printable
 from maestro_eval.types import Protocol, Selection, UserError
 
 _Container = argparse.ArgumentParser | argparse._ArgumentGroup
+_MOST_NAMED = 20
 
 
 def add_protocol(parser: argparse.ArgumentParser) -> None:
@@ -129,14 +132,50 @@ def parse_pairs(flag: str, pairs: Iterable[str]) -> dict[str, str]:
     return parsed
 
 
-def run_folders(given: Path) -> list[Path]:
-    """A run folder itself, or the runs directly below a folder such as ``DIR/runs``; UserError where there is none."""
-    if (given / "manifest.json").exists():
-        return [given]
-    below = sorted(path.parent for path in given.glob("*/manifest.json"))
-    if not below:
-        raise UserError(f"{given}: neither a run folder nor a folder of them (no manifest.json)")
-    return below
+def find_runs(given: Sequence[Path], explore: Sequence[Path] = ()) -> list[Path]:
+    """The run folders among ``given``, and those directly below a folder such as ``DIR/runs``, each once.
+
+    ``given`` may be what a shell made of ``DIR/runs/*``: what is no run there, such as a table that was written beside
+    the runs, is passed over, and named on standard error. UserError for a path that does not exist, where none of
+    them is a run, and for one of ``explore`` that is none.
+    """
+    found: list[Path] = []
+    passed: list[Path] = []
+    for path in given:
+        runs = _runs_at(path)
+        found += runs
+        passed += [] if runs else [path]
+    if not found:
+        raise _no_runs(passed)
+    for path in explore:
+        runs = _runs_at(path)
+        if not runs:
+            raise _no_runs([path])
+        found += runs
+    if passed:
+        print(f"maestro-eval: passed over, being no runs: {printable(_listed(passed))}", file=sys.stderr)
+    # The explore run may lie among the others, and be named besides.
+    return list({folder.resolve(): folder for folder in found}.values())
+
+
+def _runs_at(path: Path) -> list[Path]:
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    if (path / "manifest.json").exists():
+        return [path]
+    return sorted(manifest.parent for manifest in path.glob("*/manifest.json"))
+
+
+def _no_runs(paths: Sequence[Path]) -> UserError:
+    return UserError(
+        f"{_listed(paths)}: neither a run folder nor a folder of them (no manifest.json); give run folders, or the "
+        "folder that holds them"
+    )
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    more = len(paths) - _MOST_NAMED
+    return ", ".join(map(str, paths[:_MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 def split_names(values: Iterable[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_protocol, add_reference, run_folders, split_names
+from maestro_eval.cli.arguments import add_protocol, add_reference, find_runs, split_names
 from maestro_eval.cli.main import DONE
 from maestro_eval.cli.swap import add_swap_arguments, refuse_without_swap, run_swap
 from maestro_eval.types import UserError
@@ -63,9 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.cli.publish import Asked, print_form, publish
     from maestro_eval.runtime import open_run
 
-    found = [folder for given in (*arguments.folders, *arguments.explore) for folder in run_folders(given)]
-    # The explore run may lie among the others, and be named besides.
-    folders = list({folder.resolve(): folder for folder in found}.values())
+    folders = find_runs(arguments.folders, arguments.explore)
     manifests = [open_run(folder).manifest for folder in folders]
     names = [manifest.system for manifest in manifests if not manifest.arms]
     baseline = arguments.baseline or next(iter(names), "")

@@ -101,10 +101,13 @@ class _Version(argparse.Action):
 
 
 def _fail(message: str, code: int) -> int:
-    # Names from files and replies of endpoints stand in it, which may hold what steers a terminal.
-    line = "".join(character if character.isprintable() else "�" for character in " ".join(message.split()))
-    print(f"maestro-eval: {line}", file=sys.stderr)
+    print(f"maestro-eval: {printable(message)}", file=sys.stderr)
     return code
+
+
+def printable(message: str) -> str:
+    """``message`` in one line: names from files and replies of endpoints may hold what steers a terminal."""
+    return "".join(character if character.isprintable() else "�" for character in " ".join(message.split()))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="where the two runs go (default: beside RUN, by its name, turn and call)",
+        help="where the two runs go (default: a folder of RUN/replays, by turn and call)",
     )
     add_protocol(parser)
     add_progress(parser)
@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.scoring import score_run
 
     run_folder: Path = arguments.folder
-    beside = f"{run_folder.resolve().name}-turn-{arguments.at}-{_slug(arguments.call)}"
-    out = arguments.out or run_folder.resolve().parent / beside
+    # Inside the run: beside it, a command given all runs there would take the two for systems of their own.
+    out = arguments.out or run_folder / "replays" / f"turn-{arguments.at}-{_slug(arguments.call)}"
     replayed = replay_run(
         run_folder,
         out,
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
               "failed": found.failed, "regret": regret}  # fmt: skip
     write_atomic(out / "replay.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
     print(f"runs     {out}\nresults  {out / 'replay.json'}\nreport   {out / 'replay.md'}")
-    return exit_code(list(replayed.outcomes))
+    return exit_code(replayed.outcomes, "the same command")
 
 
 def _slug(call: str) -> str:

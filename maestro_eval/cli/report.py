@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_protocol, add_reference, run_folders, split_names
+from maestro_eval.cli.arguments import add_protocol, add_reference, find_runs, split_names
 from maestro_eval.cli.main import DONE
 
 
@@ -51,9 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    found = [folder for given in (*arguments.folders, *arguments.explore) for folder in run_folders(given)]
-    # The explore run may lie among the others, and be named besides.
-    folders = list({folder.resolve(): folder for folder in found}.values())
+    folders = find_runs(arguments.folders, arguments.explore)
     if arguments.price_template:
         from maestro_eval.analysis.routing import models_called, price_template
 

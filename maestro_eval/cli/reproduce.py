@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from maestro_eval.cli.arguments import run_folders
+from maestro_eval.cli.arguments import find_runs
 from maestro_eval.cli.main import DONE
 from maestro_eval.types import Protocol
 
@@ -46,8 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     reference = load_reference(arguments.against)
     protocol = arguments.protocol or reference.protocol or "official"
-    folders = [folder for given in arguments.folders for folder in run_folders(given)]
-    found = [reproduce(score_run(folder, protocol), reference) for folder in folders]
+    found = [reproduce(score_run(folder, protocol), reference) for folder in find_runs(arguments.folders)]
     if arguments.format == "terminal":
         show_tables([table for each in found for table in reproduction_tables(each)], reproduction_notes(found))
         print(f"\nprotocol {protocol}")

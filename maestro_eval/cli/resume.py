@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from maestro_eval.cli.arguments import add_progress, add_protocol, positive
 from maestro_eval.cli.early_stop import early_stop_again, print_early_stops
-from maestro_eval.cli.watching import exit_code, stall_rules, watcher_of
+from maestro_eval.cli.watching import exit_code, resume_command, stall_rules, watcher_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,12 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.cli.publish import publish, publish_throughput
     from maestro_eval.cli.run import run_whole_preset
     from maestro_eval.cli.standings import baselines_beside
-    from maestro_eval.runtime import RunRequest, open_run, preset_of, resume_run
+    from maestro_eval.runtime import RunRequest, load_preset, open_run, preset_of, preset_run, resume_run
 
     where = {name: getattr(arguments, name) for name in ("executor", "workers", "concurrency", "ray_address")}
     given = {name: value for name, value in where.items() if value is not None}
     preset = preset_of(arguments.folder)
     if preset is not None:
+        _say_if_done([preset_run(arguments.folder, one.name) for one in load_preset(preset.preset).systems])
         base = msgspec.structs.replace(RunRequest(policy="", registry="", tasks=()), **given)
         return run_whole_preset(
             preset.preset,
@@ -49,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments,
             changes={**given, "accept": arguments.accept},
         )
+    _say_if_done([arguments.folder])
     watcher, stall = watcher_of(arguments), stall_rules(arguments)
     rule = early_stop_again(open_run(arguments.folder).manifest)
     outcome = resume_run(
@@ -58,4 +61,15 @@ def run(arguments: argparse.Namespace) -> int:
     publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside)
     print_early_stops(outcome.folder)
     publish_throughput(outcome.folder)
-    return exit_code([outcome])
+    return exit_code([outcome], resume_command(outcome.folder))
+
+
+def _say_if_done(folders: Sequence[Path]) -> None:
+    """Say so first where the runs in ``folders`` lack nothing: what follows is then the table alone."""
+    from maestro_eval.runtime import open_run
+
+    if not all((folder / "manifest.json").exists() for folder in folders):
+        return
+    counts = [open_run(folder).counts() for folder in folders]
+    if not any(each.missing or each.failed for each in counts):
+        print(f"nothing to run: all {sum(each.planned for each in counts)} rollouts are done")

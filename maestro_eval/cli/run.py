@@ -22,7 +22,7 @@ from maestro_eval.cli.arguments import (
     split_names,
 )
 from maestro_eval.cli.early_stop import add_early_stop, early_stop, print_early_stops
-from maestro_eval.cli.watching import exit_code, stall_rules, watcher_of
+from maestro_eval.cli.watching import exit_code, resume_command, stall_rules, watcher_of
 from maestro_eval.types import UserError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _run_one(arguments: argparse.Namespace) -> int:
     publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside)
     print_early_stops(outcome.folder)
     publish_throughput(outcome.folder)
-    return exit_code([outcome])
+    return exit_code([outcome], resume_command(outcome.folder))
 
 
 _FIXED_BY_PRESET: dict[str, object] = {
@@ -203,7 +203,7 @@ def run_whole_preset(
     )
     ran = {system.name for system in preset.systems[: len(outcomes)]}
     _publish_preset(preset, out, [outcome.folder for outcome in outcomes], ran, arguments.protocol)
-    return exit_code(outcomes)
+    return exit_code(outcomes, resume_command(out))
 
 
 def _publish_preset(preset: Preset, out: Path, folders: list[Path], ran: set[str], protocol: str) -> None:

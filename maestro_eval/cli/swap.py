@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from maestro_eval.cli.arguments import find_runs
 from maestro_eval.cli.main import DONE
 from maestro_eval.types import UserError
 
@@ -58,7 +59,7 @@ def run_swap(arguments: argparse.Namespace) -> int:
         protocol=arguments.protocol,
         allow=arguments.allow,
         explore=arguments.explore,
-        variants=arguments.variants,
+        variants=find_runs(arguments.variants) if arguments.variants else (),
     )
     return DONE
 

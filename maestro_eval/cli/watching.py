@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES, INTERRUPTED
+from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES, INTERRUPTED, printable
 
 if TYPE_CHECKING:
     from maestro_eval.runtime import RunOutcome, StallRules, Watcher
@@ -28,14 +30,34 @@ def stall_rules(arguments: argparse.Namespace) -> StallRules:
     return StallRules(arguments.stall_after, leave=_leave)
 
 
-def exit_code(outcomes: Sequence[RunOutcome]) -> int:
-    """What the command ends with; of a run that stalled it is said why."""
+def resume_command(folder: Path) -> str:
+    """What to type to go on with ``folder``."""
+    return f"maestro-eval resume {shlex.quote(str(folder))}"
+
+
+def exit_code(outcomes: Sequence[RunOutcome], again: str) -> int:
+    """What the command ends with; the last line says what ``again``, a command, would do about what is lacking.
+
+    Of a run that stalled it is said why.
+    """
     for outcome in outcomes:
         if outcome.stalled:
-            print(f"maestro-eval: {' '.join(outcome.stalled.split())}", file=sys.stderr)
+            _say(outcome.stalled)
     if any(outcome.interrupted for outcome in outcomes):
+        _say(f"interrupted; {again} goes on")
         return INTERRUPTED
-    return DONE_WITH_FAILURES if any(outcome.counts.failed for outcome in outcomes) else DONE
+    failed = sum(outcome.counts.failed for outcome in outcomes)
+    if failed:
+        _say(f"{failed} of {sum(outcome.counts.planned for outcome in outcomes)} rollouts failed; {again} tries the "
+             "failed ones again")  # fmt: skip
+        return DONE_WITH_FAILURES
+    return DONE
+
+
+def _say(message: str) -> None:
+    # The table before it may still be on its way.
+    sys.stdout.flush()
+    print(f"maestro-eval: {printable(message)}", file=sys.stderr)
 
 
 def _leave() -> None:

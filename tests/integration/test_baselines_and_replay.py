@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from integration.conftest import Cli, command, environment, write_chartqa
 
+from maestro_eval.cli.arguments import find_runs
 from maestro_eval.experts.simulated import Latency, simulated_in_thread
 from maestro_eval.journal import Journal
 from maestro_eval.scoring import score_run
@@ -198,22 +199,25 @@ def test_a_replay_of_the_same_call_is_the_same_rollout_and_asks_nobody_for_what_
         # Without a cache: who is asked is seen.
         assert cli(*(each for each in arguments if each not in ("--cache", tmp_path / "cache"))).returncode == 0
         asked.clear()
-        ended = cli("replay", run, "--at", "1", "--call", "odd@@Carefully", "--out", "out", "--quiet")
+        # Unless told otherwise, inside the run: beside it, its two runs would be taken for systems.
+        out = run / "replays" / "turn-1-odd-carefully"
+        ended = cli("replay", run, "--at", "1", "--call", "odd@@Carefully", "--quiet")
         assert ended.returncode == 0, ended.stderr
         # Turn 0 asked odd: neither run asks it again, but the counterfactual, once a sample, at turn 1.
         assert Counter(asked) == {"orchestrator": 2 * SAMPLES, "even": SAMPLES, "odd": SAMPLES}
         before = len(asked)
-        assert cli("replay", run, "--at", "1", "--call", "odd@@Carefully", "--out", "out", "--quiet").returncode == 0
+        assert cli("replay", run, "--at", "1", "--call", "odd@@Carefully", "--quiet").returncode == 0
         assert len(asked) == before
-        other = cli("replay", run, "--at", "1", "--call", "even@@Carefully", "--out", "out")
+        other = cli("replay", run, "--at", "1", "--call", "even@@Carefully", "--out", out)
         assert "holds a replay of other rollouts or with another call" in other.stderr
-        assert len(rollouts(tmp_path / "out/control")) == SAMPLES
-        assert [bare(each) for each in rollouts(tmp_path / "out/control")] == [bare(each) for each in rollouts(run)]
-        _, turn, _ = rollouts(tmp_path / "out/counterfactual")[0].turns
+        assert find_runs(sorted(tmp_path.iterdir())) == [run]
+        assert len(rollouts(out / "control")) == SAMPLES
+        assert [bare(each) for each in rollouts(out / "control")] == [bare(each) for each in rollouts(run)]
+        _, turn, _ = rollouts(out / "counterfactual")[0].turns
         assert (turn.resolution.expert, turn.resolution.skill) == ("odd", "Carefully")
         # Even items were known to even alone.
         assert f"0 of {SAMPLES} rollouts (0.0 %) came out otherwise with the same call" in ended.stdout
-        (regret,) = json.loads((tmp_path / "out/replay.json").read_text())["regret"]["regret"].values()
+        (regret,) = json.loads((out / "replay.json").read_text())["regret"]["regret"].values()
         assert regret["difference"]["value"] == pytest.approx(5 / 12)
         late = cli("replay", run, "--at", "3", "--call", "odd@@Plainly", "--out", "late")
         assert f"{SAMPLES} ended before it" in late.stderr

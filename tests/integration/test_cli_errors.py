@@ -116,12 +116,19 @@ def test_resume_runs_the_failed_sample_again_once_its_image_is_mended(
     data = write_chartqa(tmp_path / "d", SAMPLES)
     good = (tmp_path / "d/2.png").read_bytes()
     (tmp_path / "d/2.png").unlink()
-    assert cli(*run_arguments(registry, data)).returncode == 3
+    failed = cli(*run_arguments(registry, data))
+    assert one_line(failed, 3).endswith("1 of 4 rollouts failed; maestro-eval resume out tries the failed ones again")
     asked = len(server.requests)
     (tmp_path / "d/2.png").write_bytes(good)
-    assert cli("resume", "out").returncode == 0
+    mended = cli("resume", "out")
+    assert mended.returncode == 0
+    assert "nothing to run" not in mended.stdout
     assert len(server.requests) == asked + 1
     assert open_run(tmp_path / "out").counts().answered == 4
+    again = cli("resume", "out")
+    assert again.returncode == 0
+    assert again.stdout.startswith("nothing to run: all 4 rollouts are done\n")
+    assert len(server.requests) == asked + 1
 
 
 def test_an_endpoint_that_is_down_stops_the_run_before_it_begins(cli: Cli, tmp_path: Path) -> None:

@@ -60,8 +60,9 @@ def test_ctrl_c_finishes_what_is_in_flight_and_leaves_a_run_that_resume_ends(cli
         driver = _start("direct:oracle", registry, data, out)
         _wait_for_records(out, driver, at_least=5)
         driver.send_signal(signal.SIGINT)
-        table, _ = driver.communicate(timeout=60)
+        table, said = driver.communicate(timeout=60)
         assert driver.returncode == 4
+        assert said.splitlines()[-1] == f"maestro-eval: interrupted; maestro-eval resume {out} goes on"
         # The table of what is there says how much is not.
         assert "†" in table
         # Every request that was begun ended as a record.
@@ -81,7 +82,7 @@ def _start(policy: str, registry: Path, data: Path, out: Path) -> subprocess.Pop
         cwd=out.parent,
         env=environment(),
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
 

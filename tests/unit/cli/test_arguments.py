@@ -1,0 +1,66 @@
+"""Run folders as a user names them: one by one, by the folder that holds them, or by a shell's ``*``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maestro_eval.cli.arguments import find_runs
+from maestro_eval.types import UserError
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two runs, and what ``compare`` and ``report`` write beside them."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text("{}")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/plot.svg").write_text("")
+    (tmp_path / "report.md").write_text("")
+    return tmp_path
+
+
+def test_what_a_shell_finds_beside_the_runs_is_passed_over_and_named(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert find_runs(sorted(runs.iterdir())) == [runs / "a", runs / "b"]
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"maestro-eval: passed over, being no runs: {runs / 'figures'}, {runs / 'report.md'}\n"
+
+
+def test_a_folder_of_runs_is_its_runs_and_none_comes_twice(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert find_runs([runs / "b", runs], [runs / "a"]) == [runs / "b", runs / "a"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_name_that_steers_a_terminal_does_not_reach_it(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "x\x1b[2J\ny").write_text("")
+    find_runs(sorted(runs.iterdir()))
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert said.count("\n") == 1
+
+
+def test_where_nothing_is_a_run_it_is_refused(runs: Path) -> None:
+    with pytest.raises(UserError, match=r"report\.md: .*give run folders, or the folder that holds them"):
+        find_runs([runs / "figures", runs / "report.md"])
+
+
+def test_a_path_that_does_not_exist_is_refused_beside_runs(runs: Path) -> None:
+    with pytest.raises(UserError, match="c: no such file or folder"):
+        find_runs([runs / "a", runs / "c"])
+
+
+def test_an_explore_run_is_asked_for_by_name_and_never_passed_over(runs: Path) -> None:
+    with pytest.raises(UserError, match="figures: neither a run folder"):
+        find_runs([runs / "a"], [runs / "figures"])
+
+
+def test_a_long_list_of_what_is_no_run_is_cut(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number:02}.md").write_text("")
+    with pytest.raises(UserError, match=r"19\.md and 10 more: neither"):
+        find_runs(sorted(tmp_path.iterdir()))
