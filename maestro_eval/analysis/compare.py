@@ -135,7 +135,9 @@ def _named(runs: Mapping[str, MeasuredRun], name: str) -> MeasuredRun:
 def _refuse_equal_names(names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"two runs have the system name {name!r}; leave one out, or run it under another name")
+            raise UserError(
+                f"two runs have the system name {name!r}; run one under another name with --name, or leave one out"
+            )
 
 
 def _refuse_unlike(a: MeasuredRun, b: MeasuredRun) -> None:

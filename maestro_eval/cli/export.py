@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError("--verify DIR checks a submission and takes neither RUN nor --format")
         return _verify(arguments.verify)
     if arguments.folder is None or arguments.format is None:
-        raise UserError("export takes RUN and --format, or --verify DIR")
+        raise UserError(f"export takes RUN and --format ({', '.join(_FORMATS)}), or --verify DIR")
     from maestro_eval.report.exports import Options, export_run
 
     options = Options(

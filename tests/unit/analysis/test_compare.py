@@ -310,7 +310,7 @@ class TestRefusals:
             compare([chart_run("a", [1]), other])
 
     def test_two_runs_of_one_name(self) -> None:
-        with pytest.raises(UserError, match="system name 'a'"):
+        with pytest.raises(UserError, match="system name 'a'; run one under another name with --name"):
             compare([chart_run("a", [1]), chart_run("a", [0])])
 
     def test_a_contrast_with_an_unknown_system(self) -> None:

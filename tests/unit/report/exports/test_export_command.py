@@ -45,8 +45,8 @@ def test_a_submission_is_verified_by_its_exit_code(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["export"], "export takes RUN and --format, or --verify DIR"),
-        (["export", "RUN"], "export takes RUN and --format, or --verify DIR"),
+        (["export"], "--format (lmms-eval, hf, eee, inspect, parquet, submission), or --verify DIR"),
+        (["export", "RUN"], "--format (lmms-eval, hf, eee, inspect, parquet, submission), or --verify DIR"),
         (["export", "RUN", "--verify", "DIR"], "takes neither RUN nor --format"),
         (["export", "--verify", "/nowhere"], "no such submission folder"),
         (["export", "/nowhere", "--format", "hf"], "no such run folder"),
