@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,3 +103,23 @@ def test_peers_measures_every_peer_or_says_why_not() -> None:
     assert len(said["rows"]) == 4
     for row in said["rows"]:
         assert bool(row["problem"]) != bool(row["samples_per_s"]), row
+
+
+def test_stopping(tmp_path: Path) -> None:
+    out = tmp_path / "stopping.json"
+    done = subprocess.run(
+        [sys.executable, "benchmarks/stopping.py", "--games", "20", "--json", str(out)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(out.read_text())["rows"]
+    assert len(done.stdout.splitlines()) == 2 + len(rows)
+    # A plain difference is found in every one of so few games, and long before the end.
+    plain = next(row for row in rows if row["only_new"] == 0.3)
+    assert plain["decided"] == 1
+    assert plain["mean_units"] < plain["units"] / 2
