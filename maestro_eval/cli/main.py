@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="maestro-eval",
         description="Evaluate orchestrated multimodal agents: rollouts against registries of experts, with error bars.",
         epilog="maestro-eval COMMAND --help says more. First steps: maestro-eval run --preset quickstart --out DIR",
@@ -85,6 +85,13 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line: a long usage above it hides it. Its subparsers are like it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; {self.prog} --help says what there is\n")
 
 
 class _Version(argparse.Action):

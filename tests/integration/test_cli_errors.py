@@ -299,3 +299,12 @@ def test_a_run_may_go_on_with_another_executor(cli: Cli, server: SimulatedServer
     result = cli("resume", "out", "--executor", "ray", "--workers", "1")
     assert result.returncode == 0, result.stderr
     assert set(open_run(tmp_path / "out").rollouts()["outcome"]) == {"answered"}
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["rum"], [], ["compare"], ["run", "--out", "x", "--limit", "many"]])
+def test_a_flag_that_is_missing_or_wrong_is_one_line(cli: Cli, arguments: list[str]) -> None:
+    refused = cli(*arguments)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("maestro-eval")
+    assert refused.stderr.count("\n") == 1
+    assert "--help says what there is" in refused.stderr
