@@ -169,9 +169,9 @@ class _Game:
     def _count(self, unit: _Unit) -> None:
         self._counted += len(unit.weights)
         for reading, evidence in self._evidence.items():
-            evidence.add(
-                sum(weight * self._difference(sample_id, reading) for sample_id, weight in unit.weights.items())
-            )
+            value = math.fsum(weight * self._difference(i, reading) for i, weight in unit.weights.items())
+            # A whole unit's parts may add up to a rounding error more than 1.
+            evidence.add(max(-1.0, min(1.0, value)))
         low, high = self._evidence["wrong"], self._evidence["right"]
         if low.rejects(self._alpha) and low.direction > 0:
             self.stop = self._stopped(low)

@@ -213,3 +213,12 @@ def test_a_baseline_without_any_of_the_samples_is_refused() -> None:
 def test_alpha_is_a_chance(alpha: float) -> None:
     with pytest.raises(UserError, match="--alpha"):
         StopWhenDecided(run_scores("b", [(TASK, scores_of(TASK, [1.0]))]), alpha=alpha, seed=0)
+
+
+@pytest.mark.parametrize("size", range(2, 61))
+def test_a_cluster_won_whole_is_a_whole_unit_whatever_its_size(size: int) -> None:
+    # The parts of 1 that its samples are do not always add up to 1 in floating point.
+    ids = IDS[: size + 1]
+    rule = _rule([0.0] * (size + 1), cluster=lambda index: "one image" if index < size else "")
+    order = rule.arrange(TASK, ids, 1)
+    assert _play(rule, dict.fromkeys(ids, True), order) == []
