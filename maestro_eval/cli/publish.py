@@ -43,17 +43,19 @@ def publish(
     asked: Asked = NOTHING_MORE,
     processes: int | None = None,
     beside: Sequence[Path] = (),
+    scored: Sequence[RunScores] = (),
 ) -> Comparison:
     """Score, compare, print the table, and write ``results.json``, ``report.md`` and ``table.svg`` into ``out``.
 
     Explore runs come in as their oracle rows. With them, or with ``beside`` (explore runs and runs of ``random`` that
-    are no rows), ``standing.json`` is written too.
+    are no rows), ``standing.json`` is written too. ``scored`` are the scores of ``folders``, where they are there
+    already.
 
     Another protocol than the official one writes into a folder of its name below ``out``: it replaces nothing. Each
     run folder keeps its scores in its ``exports/``.
     """
     out = out if protocol == "official" else out / protocol
-    scored = [score_run(folder, protocol, processes=processes) for folder in folders]
+    scored = scored or [score_run(folder, protocol, processes=processes) for folder in folders]
     published = with_oracles(list(zip(scored, folders, strict=True)))
     comparison = _compare(published, asked)
     show(comparison)

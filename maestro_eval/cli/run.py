@@ -214,17 +214,20 @@ def _publish_preset(preset: Preset, out: Path, folders: list[Path], ran: set[str
     from maestro_eval.report.further import SwapRuns
     from maestro_eval.report.write import write_report
     from maestro_eval.runtime import preset_run
+    from maestro_eval.scoring import score_run
 
     contrasts = tuple(ContrastSpec(c.system, c.baseline) for c in preset.contrasts if {c.system, c.baseline} <= ran)
-    publish(folders, out, protocol=protocol, asked=Asked(contrasts))
+    scored = [score_run(folder, protocol) for folder in folders]
+    publish(folders, out, protocol=protocol, asked=Asked(contrasts), scored=scored)
     swap = None
     if preset.swap is not None and {preset.swap.base, preset.swap.augmented} <= ran:
         swap = SwapRuns(preset_run(out, preset.swap.base), preset_run(out, preset.swap.augmented))
-        explored = [preset_run(out, one.name) for one in preset.systems if one.policy == "explore" and one.name in ran]
+        by_folder = dict(zip(folders, scored, strict=True))
+        explore = [scores for scores in scored if scores.manifest.arms]
         print()
-        print_swap(swap.base, swap.augmented, out, protocol=protocol, explore=explored[:1])
+        print_swap(by_folder[swap.base], by_folder[swap.augmented], swap.augmented, out, explore=explore)
     whole = out if protocol == "official" else out / protocol
-    paths = write_report(folders, whole, protocol=protocol, contrasts=contrasts, swap=swap)
+    paths = write_report(folders, whole, protocol=protocol, contrasts=contrasts, swap=swap, scored=scored)
     if paths.note:
         print(paths.note)
     print(f"runs     {out / 'runs'}\npage     {paths.html}")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maestro_eval.cli.arguments import find_runs
 from maestro_eval.cli.main import DONE
 from maestro_eval.types import UserError
+
+if TYPE_CHECKING:
+    from maestro_eval.scoring import RunScores
 
 
 def add_swap_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,47 +55,54 @@ def run_swap(arguments: argparse.Namespace) -> int:
         raise UserError("--swap takes one --explore run, that of the augmented registry")
     if arguments.baseline:
         raise UserError("--baseline does not go with --swap: the first run is the base")
-    out = arguments.out or arguments.folders[0].resolve().parent
+    from maestro_eval.scoring import score_run
+
+    protocol = arguments.protocol
+    base, augmented, *variants = (
+        score_run(folder, protocol)
+        for folder in (*arguments.folders, *(find_runs(arguments.variants) if arguments.variants else ()))
+    )
     print_swap(
-        arguments.folders[0],
+        base,
+        augmented,
         arguments.folders[1],
-        out,
-        protocol=arguments.protocol,
+        arguments.out or arguments.folders[0].resolve().parent,
         allow=arguments.allow,
-        explore=arguments.explore,
-        variants=find_runs(arguments.variants) if arguments.variants else (),
+        explore=[score_run(folder, protocol) for folder in arguments.explore],
+        variants=variants,
     )
     return DONE
 
 
 def print_swap(
-    base_folder: Path,
+    base: RunScores,
+    augmented: RunScores,
     augmented_folder: Path,
     out: Path,
     *,
-    protocol: str,
     allow: Sequence[str] = (),
-    explore: Sequence[Path] = (),
-    variants: Sequence[Path] = (),
+    explore: Sequence[RunScores] = (),
+    variants: Sequence[RunScores] = (),
 ) -> None:
-    """Print the report of a swap, and write it into ``out``, below it for another protocol than the official one."""
+    """Print the report of a swap, and write it into ``out``, below it for another protocol than the official one.
+
+    ``augmented_folder`` holds the rollouts of ``augmented``; of ``explore`` the first is read.
+    """
     from maestro_eval.analysis.explored import read_explored
     from maestro_eval.analysis.swap import new_entries, read_uses, swap_report
     from maestro_eval.report import show_tables
     from maestro_eval.report.swap import swap_notes, swap_tables, write_swap
-    from maestro_eval.scoring import score_run
 
-    base, augmented = (score_run(folder, protocol) for folder in (base_folder, augmented_folder))
     new = new_entries(base.manifest, augmented.manifest)
-    explored = [read_explored(score_run(folder, protocol)) for folder in explore]
     swap = swap_report(
         base,
         augmented,
         read_uses(augmented_folder, augmented.manifest.registry, new),
         allow=allow,
-        explored=explored[0] if explored else None,
-        variants=[score_run(folder, protocol) for folder in variants],
+        explored=read_explored(explore[0]) if explore else None,
+        variants=variants,
     )
     show_tables(swap_tables(swap), swap_notes(swap))
+    protocol = base.protocol
     report, numbers = write_swap(out if protocol == "official" else out / protocol, swap)
     print(f"\nprotocol {protocol}\nreport   {report}\nresults  {numbers}")
