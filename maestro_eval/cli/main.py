@@ -1,6 +1,7 @@
 """The entry point: find the command, run it, turn failures into one line and an exit code.
 
-Exit codes: 0 done, 3 done with failed rollouts, 4 interrupted (resumable), 2 bad input, 1 a defect of ours.
+Exit codes: 0 done, 3 done with failed rollouts, 4 interrupted (resumable), 2 bad input, 5 a check that disagrees,
+1 a defect of ours.
 A command's module is imported only when it is the one asked for, so that ``--help`` stays instant.
 """
 
@@ -26,9 +27,10 @@ COMMANDS = {
     "serve": "start a registry's models on the GPUs at hand, the embedded experts, or a simulated model",
     "registry": "list, check, show, compare or import registries",
     "tasks": "list or show tasks, or make the mini benchmarks",
+    "conformance": "hold a recording of another system against ours, case by case",
     "doctor": "say what this machine has and lacks",
 }
-DONE, DEFECT, BAD_INPUT, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 4
+DONE, DEFECT, BAD_INPUT, DONE_WITH_FAILURES, INTERRUPTED, DISAGREES = 0, 1, 2, 3, 4, 5
 
 
 def entry() -> NoReturn:

@@ -1,0 +1,29 @@
+"""``maestro-eval conformance``: a recording of another system, held against ours case by case."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from maestro_eval.cli.main import DISAGREES, DONE, printable
+from maestro_eval.conformance import KINDS, Conformance, cases_of
+
+_LONGEST = 300
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=KINDS, help="; ".join(f"{kind}: {what}" for kind, what in KINDS.items()))
+    parser.add_argument("file", type=Path, help="the recording: JSONL, or JSONL.gz (docs/conformance.md)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    tally = Conformance.of(cases_of(arguments.kind, arguments.file))
+    print(f"agree {tally.agreeing} of {tally.cases}")
+    for case in tally.disagreements:
+        print(f"{case.id}: expected {_shown(case.expected)}, got {_shown(case.got)}")
+    return DONE if tally.complete else DISAGREES
+
+
+def _shown(text: str) -> str:
+    line = printable(text)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
