@@ -63,12 +63,16 @@ class ExpertCall(Struct, frozen=True):
 
 
 class Completion(Struct, frozen=True):
-    """What a policy generated in one turn; ``calls`` are the model calls that it cost."""
+    """What a policy generated in one turn; ``calls`` are the model calls that it cost.
+
+    ``tokens`` are the ids that were sampled, the end token included, where the engine reports them.
+    """
 
     text: str
     finish_reason: str = "stop"
     usage: Usage = Usage()
     calls: tuple[ExpertCall, ...] = ()
+    tokens: tuple[int, ...] | None = None
 
 
 class Turn(Struct, frozen=True):
@@ -124,7 +128,9 @@ class Rollout(Struct, frozen=True):
     """The whole episode for one (sample, repeat).
 
     ``user_prompt`` is the text of the first user message; the system message is the manifest's, the
-    same for all. ``seed`` is the rollout's own. ``worker`` names who ran it.
+    same for all. ``seed`` is the rollout's own. ``worker`` names who ran it. ``scored_text`` is what the released
+    scorer reads of a rollout in the ``released`` style (the kept turns and the observations), and ``stop_reason`` is
+    that style's name for how it ended; ``None`` and empty in other styles.
     """
 
     key: RolloutKey
@@ -135,3 +141,5 @@ class Rollout(Struct, frozen=True):
     seed: int
     worker: str = ""
     timing: Timing = Timing()
+    scored_text: str | None = None
+    stop_reason: str = ""
