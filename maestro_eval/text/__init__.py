@@ -2,11 +2,13 @@
 
 from maestro_eval.text.clip import Ruler, clip, estimate_tokens, ruler
 from maestro_eval.text.notes import missing_note, missing_service
+from maestro_eval.text.reply import Spoken, spoken, visible
 from maestro_eval.text.statement import answer_statement
 from maestro_eval.text.tags import neutralise
 
 __all__ = [
     "Ruler",
+    "Spoken",
     "answer_statement",
     "clip",
     "estimate_tokens",
@@ -14,4 +16,6 @@ __all__ = [
     "missing_service",
     "neutralise",
     "ruler",
+    "spoken",
+    "visible",
 ]
