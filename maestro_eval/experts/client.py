@@ -133,6 +133,7 @@ class ExpertClient:
             error=result.error,
             timing=Timing(started_at, self._clock() - began),
             cached=result.cached,
+            reasoning=reply.reasoning,
         )
 
     async def models(self, endpoint: Endpoint, *, deadline: float | None = None) -> list[str]:

@@ -4,8 +4,8 @@ Images travel as ``data:`` URLs with the dataset's own bytes, so that an endpoin
 Base64 text is kept in a small cache, because every turn of a rollout sends the same image again.
 
 Replies are hostile input: they are decoded into typed records, and what does not fit is a ``MalformedReplyError``
-whose text names the field. ``reasoning_content`` (``reasoning``) is not part of a reply: it is only looked at
-to tell a model that spent itself on thinking (its reply is empty) from a server that sent no content.
+whose text names the field. A server with a reasoning parser sends the thought apart, as ``reasoning`` or
+``reasoning_content``: it is ``Reply.reasoning``, and an empty text beside one is a reply.
 
 Text may hold halves of surrogate pairs (a data set cut in the middle of an emoji, say), which no JSON can carry:
 they are sent as U+FFFD instead of failing the call.
@@ -39,11 +39,12 @@ class MalformedReplyError(Exception):
 
 
 class Reply(Struct, frozen=True):
-    """What a model said."""
+    """What a model said; ``reasoning`` is the thought, where the server returns it apart from the text."""
 
     text: str
     finish_reason: str
     usage: Usage
+    reasoning: str = ""
 
 
 class DataUrls:
@@ -103,12 +104,12 @@ def decode_reply(body: bytes) -> Reply:
     text, finish_reason = choice.message.content, choice.finish_reason or ""
     if finish_reason in _BROKEN_OFF:
         raise MalformedReplyError(f"it broke its reply off (`finish_reason` is {finish_reason})", retry=True)
+    reasoning = _reasoning(choice.message)
     if text is None:
-        thought = bool(choice.message.reasoning_content or choice.message.reasoning)
-        if not thought and finish_reason != "length":
+        if not reasoning and finish_reason != "length":
             raise MalformedReplyError("`content` is null")
         text = ""
-    return Reply(text, finish_reason, _usage(completion.usage))
+    return Reply(text, finish_reason, _usage(completion.usage), reasoning)
 
 
 def decode_models(body: bytes) -> list[str]:
@@ -169,7 +170,7 @@ def _whole(text: str) -> str:
 
 class _Message(Struct):
     content: str | None
-    # Only ever tested for being there, so their type is the server's business.
+    # Some servers send other things than text here; a reply is not refused for it.
     reasoning_content: Any = None
     reasoning: Any = None
 
@@ -207,6 +208,11 @@ def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedReplyError(" ".join(str(error).split())) from None
+
+
+def _reasoning(message: _Message) -> str:
+    found = message.reasoning or message.reasoning_content or ""
+    return found if isinstance(found, str) else msgspec.json.encode(found).decode()
 
 
 def _usage(raw: Raw) -> Usage:

@@ -38,7 +38,7 @@ class EndpointPolicy:
         call = await self._client.call(ask)
         if call.error:
             raise RolloutFailure("policy", call.error, (call,))
-        return Completion(call.reply, call.finish_reason, call.usage)
+        return Completion(call.reply, call.finish_reason, call.usage, reasoning=call.reasoning)
 
 
 class DirectPolicy:

@@ -189,7 +189,7 @@ class _Episode:
             if isinstance(turn.action, AnswerAction):
                 return Answered(turn.action.text)
             if not dropped:
-                self._continue(self._shown(parsed, number), reaction.observation)
+                self._continue(self._shown(parsed, number, turn.completion.reasoning), reaction.observation)
         cut = bool(self.turns) and self.turns[-1].finish_reason == "length"
         return Exhausted("tokens" if cut else "turns")
 
@@ -199,7 +199,7 @@ class _Episode:
         dropped = self._dropped(parsed, self._allowed(parsed.action, number))
         self.turns.append(turn)
         if not dropped:
-            self._continue(self._shown(parsed, number), turn.observation)
+            self._continue(self._shown(parsed, number, turn.reasoning), turn.observation)
 
     async def _complete(self, number: int) -> Completion:
         if number == len(self.prefix.turns) and self.prefix.then is not None:
@@ -289,9 +289,12 @@ class _Episode:
         ]
         return f"Not called: {' and '.join(unknown)}."
 
-    def _shown(self, parsed: Parsed, number: int) -> str:
+    def _shown(self, parsed: Parsed, number: int, reasoning: str) -> str:
         """What the policy sees of its own turn from now on."""
         before = parsed.before
+        if reasoning and self.regime.show_thinking:
+            # The conversation is the same whether or not the server parses thoughts.
+            before = f"<think>{reasoning}</think>{before}"
         if number == 0 and self.regime.first_turn_tail is not None:
             before = clip(before, self.regime.first_turn_tail, "tail", measure=ruler(self.regime.tokenizer), mark=False)
         return before + parsed.said
@@ -317,6 +320,7 @@ class _Episode:
                 finish_reason=turn.completion.finish_reason,
                 usage=turn.completion.usage,
                 timing=Timing(turn.started, self.clock.monotonic() - turn.begun),
+                reasoning=turn.completion.reasoning,
             )
         )
         self.under_way = None

@@ -38,7 +38,8 @@ def prefix_of(recorded: Rollout, at: int, call: str, regime: Regime, question: s
         # A question may hold tags of its own, which would act.
         text = redirected(text, regime, at, call, neutralise(question))
     finish = "stop" if call else turn.finish_reason
-    return Prefix(tuple(_replayed(each) for each in recorded.turns[:at]), Completion(text, finish, turn.usage))
+    then = Completion(text, finish, turn.usage, reasoning=turn.reasoning)
+    return Prefix(tuple(_replayed(each) for each in recorded.turns[:at]), then)
 
 
 def _replayed(turn: Turn) -> Turn:

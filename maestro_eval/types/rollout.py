@@ -45,6 +45,7 @@ class ExpertCall(Struct, frozen=True):
     HTTP requests. ``error`` is empty when the call succeeded, else one line that begins with its kind.
     ``cached`` says that the reply came from the call cache, or from the same call in flight beside it: it
     cost no request (``tries`` is 0), and ``usage`` is what the reply cost when it was made.
+    ``reasoning`` is the model's thought, where the server returns it apart from the reply.
     """
 
     kind: Literal["expert", "service", "policy"]
@@ -60,12 +61,14 @@ class ExpertCall(Struct, frozen=True):
     error: str = ""
     timing: Timing = Timing()
     cached: bool = False
+    reasoning: str = ""
 
 
 class Completion(Struct, frozen=True):
     """What a policy generated in one turn; ``calls`` are the model calls that it cost.
 
     ``tokens`` are the ids that were sampled, the end token included, where the engine reports them.
+    ``reasoning`` is its thought, where the server returns it apart from ``text`` (a reasoning parser).
     """
 
     text: str
@@ -73,14 +76,15 @@ class Completion(Struct, frozen=True):
     usage: Usage = Usage()
     calls: tuple[ExpertCall, ...] = ()
     tokens: tuple[int, ...] | None = None
+    reasoning: str = ""
 
 
 class Turn(Struct, frozen=True):
     """One generation of the policy and what came of it.
 
-    ``text`` is what the policy wrote, whole. ``observation`` is the text that the policy was given
-    back (``None`` when the turn ended the rollout, or was dropped). ``notes`` say what was left out or went wrong
-    without ending the rollout, a missing service for instance.
+    ``text`` is what the policy wrote, whole; ``reasoning`` is its thought, where the server returned it apart.
+    ``observation`` is the text that the policy was given back (``None`` when the turn ended the rollout, or was
+    dropped). ``notes`` say what was left out or went wrong without ending the rollout, a missing service for instance.
     """
 
     text: str
@@ -92,6 +96,7 @@ class Turn(Struct, frozen=True):
     finish_reason: str = ""
     usage: Usage = Usage()
     timing: Timing = Timing()
+    reasoning: str = ""
 
 
 class Answered(Struct, frozen=True, tag="answered"):

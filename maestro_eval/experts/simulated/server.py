@@ -48,8 +48,9 @@ class SimulatedServer:
     """An async context manager; ``url`` is known inside it.
 
     reply: one text for all, a script (the n-th good reply; 400 after its end) or a rule. models: the names
-    that are served, empty for any name. api_key: demanded as a bearer token where set. metrics: whether there is
-    ``/metrics``. on_request: called with each record as it arrives.
+    that are served, empty for any name. reasoning_parser: what ``</think>`` ends is returned apart, as vLLM's do.
+    api_key: demanded as a bearer token where set. metrics: whether there is ``/metrics``. on_request: called with
+    each record as it arrives.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class SimulatedServer:
         models: Sequence[str] = (),
         latency: Latency = Latency(),  # noqa: B008  frozen
         faults: FaultPlan | None = None,
+        reasoning_parser: bool = False,
         api_key: str = "",
         metrics: bool = True,
         port: int = 0,
@@ -67,6 +69,7 @@ class SimulatedServer:
         self._rule = _as_rule(reply)
         self._models = tuple(models)
         self._faults = faults or (lambda number: None)
+        self._reasoning_parser = reasoning_parser
         self._api_key = api_key
         self._publishes = metrics
         self._port = port
@@ -157,7 +160,11 @@ class SimulatedServer:
             self._finished[finish_reason] += 1
             self._prompt_tokens += prompt
             self._generation_tokens += completion
-            answer = msgspec.json.encode(_completion(asked.model, text, finish_reason, prompt, completion))
+            thought, _, rest = text.rpartition("</think>") if self._reasoning_parser else ("", "", text)
+            message = {"role": "assistant", "content": rest}
+            if thought:
+                message["reasoning"] = thought.removeprefix("<think>")
+            answer = msgspec.json.encode(_completion(asked.model, message, finish_reason, prompt, completion))
             if fault is None:
                 return web.Response(body=answer, content_type="application/json")
             return await self._send_badly(request, fault, answer)
@@ -288,14 +295,14 @@ def _cut(reply: str, asked: _Asked) -> tuple[str, str]:
 
 
 def _completion(
-    model: str, text: str, finish_reason: str, prompt_tokens: int, completion_tokens: int
+    model: str, message: dict[str, str], finish_reason: str, prompt_tokens: int, completion_tokens: int
 ) -> dict[str, Any]:
     return {
         "id": "chatcmpl-simulated",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
         "usage": {
             "prompt_tokens": prompt_tokens,
             "completion_tokens": completion_tokens,

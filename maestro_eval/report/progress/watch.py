@@ -14,6 +14,7 @@ from maestro_eval.report.progress.accuracy import Judge
 from maestro_eval.report.progress.facts import Facts, PaceMeter
 from maestro_eval.report.progress.lines import last_line, line
 from maestro_eval.report.progress.prometheus import MetricsServer
+from maestro_eval.report.progress.thoughts import where_thoughts_are
 from maestro_eval.runtime import LiveState, Watcher
 from maestro_eval.scoring import check_protocol
 from maestro_eval.types import RunManifest
@@ -68,6 +69,7 @@ class _Shown(Watcher):
         self._protocol = check_protocol(protocol)
         self._lock = threading.Lock()
         self._ticker: _Ticker | None = None
+        self._seen_thoughts = False
         self._server = None if metrics_port is None else MetricsServer(metrics_port, self._facts)
         if self._server is not None:
             # Said even when quiet: the port may be one that nobody could know.
@@ -86,6 +88,9 @@ class _Shown(Watcher):
         self._ticker.start()
 
     def committed(self, batch: Sequence[Finished]) -> None:
+        if not self._seen_thoughts and (where := where_thoughts_are(finished.rollout for finished in batch)):
+            self._seen_thoughts = True
+            self.warn(where)
         if self._ticker is not None:
             self._ticker.judge.offer(batch)
 

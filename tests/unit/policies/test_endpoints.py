@@ -37,6 +37,16 @@ async def test_the_only_model_of_an_endpoint_is_found(policy_of):
     assert [(request.model, request.images) for request in server.requests] == [("maestro-4b", 1)]
 
 
+async def test_a_thought_that_the_server_returns_apart_is_kept(policy_of):
+    thinking = "<think>a sign, so 7</think><answer> 7 </answer>"
+    async with policy_of("openai:URL#m", reply=thinking, reasoning_parser=True) as (policy, messages, _):
+        completion = await policy.generate(messages, Sampling())
+    assert (completion.text, completion.reasoning) == ("<answer> 7 </answer>", "a sign, so 7")
+    async with policy_of("openai:URL#m", reply=thinking) as (policy, messages, _):
+        completion = await policy.generate(messages, Sampling())
+    assert (completion.text, completion.reasoning) == (thinking, "")
+
+
 async def test_several_models_must_be_chosen_from(policy_of):
     with pytest.raises(UserError, match=r"serves one, two; choose one: openai:http://.*#MODEL"):
         async with policy_of("openai:URL", models=["one", "two"]):

@@ -12,7 +12,7 @@ from small_worlds import loaded_sample, small_registry
 
 from maestro_eval.experts import ExpertClient
 from maestro_eval.experts.simulated import Fault, Latency, SimulatedServer, always
-from maestro_eval.rollout import DEFAULT, PAPER, prefix_of, rollout_seed, run_rollout
+from maestro_eval.rollout import DEFAULT, PAPER, Prefix, prefix_of, rollout_seed, run_rollout
 from maestro_eval.skills.run import PIPELINES
 from maestro_eval.types import (
     AnswerAction,
@@ -320,6 +320,19 @@ async def test_the_papers_policy_sees_the_tail_of_its_first_turn_and_later_ones_
     await world(policy, regime=PAPER)
     said = [joined(message) for message in policy.seen[-1] if message.role == "assistant"]
     assert said == ["x" * 796 + f" so {ASK}", other, f" see {ASK}"]
+
+
+@pytest.mark.parametrize("show", [True, False])
+async def test_a_conversation_is_the_same_whether_or_not_the_server_parses_thoughts(world, show):
+    within = Scripted(f"<think>hm</think>{ASK}", "<answer>7</answer>")
+    apart = Scripted(Completion(ASK, reasoning="hm"), "<answer>7</answer>")
+    rollouts = [await world(policy, show_thinking=show) for policy in (within, apart)]
+    assert within.seen[1] == apart.seen[1]
+    assert rollouts[1].turns[0].reasoning == "hm"
+    assert ("hm" in joined(apart.seen[1][2])) == show
+    again = Scripted("<answer>7</answer>")
+    await world(again, prefix=Prefix(rollouts[1].turns[:1]), show_thinking=show)
+    assert again.seen[0] == apart.seen[1]
 
 
 async def test_the_papers_observation_is_the_plain_end_of_the_reply(world):

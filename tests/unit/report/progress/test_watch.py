@@ -18,7 +18,7 @@ from maestro_eval.report.progress.display import render
 from maestro_eval.report.progress.facts import Facts, Pace
 from maestro_eval.report.progress.lines import last_line, line
 from maestro_eval.runtime.live import TaskState, WorkerState
-from maestro_eval.types import TaskRecord, Usage
+from maestro_eval.types import AnswerAction, TaskRecord, Turn, Usage
 
 HOSTILE = "\x1b[2Jevil [bold]x[/bold]\n"
 
@@ -168,3 +168,21 @@ def _wait_for(condition) -> None:
             return
         threading.Event().wait(0.05)
     raise AssertionError("it did not come about")
+
+
+@pytest.mark.parametrize(
+    ("turn", "said"),
+    [
+        (Turn("<answer>4</answer>", AnswerAction("4"), reasoning="2+2"), "apart"),
+        (Turn("2+2</think><answer>4</answer>", AnswerAction("4")), "in the text"),
+        (Turn("<answer>4</answer>", AnswerAction("4")), None),
+    ],
+)
+def test_where_the_server_puts_thoughts_is_said_once(turn: Turn, said: str | None) -> None:
+    file = io.StringIO()
+    watcher = make_watcher(quiet=True, file=file)
+    watcher.committed([finished(turns=(turn,))])
+    watcher.committed([finished("2", turns=(turn,))])
+    lines = file.getvalue().splitlines()
+    assert len(lines) == (said is not None)
+    assert said is None or said in lines[0]
