@@ -1,8 +1,8 @@
 """The turn loop: policy → action → skill → observation → … → outcome.
 
-It knows nothing of HTTP, vLLM, Ray or benchmarks. Whatever happens, it returns a Rollout: the policy's limits end it
-as exhausted, everybody else's faults as failed with their cause and with the calls made until then. Only
-cancellation passes through.
+It knows nothing of tags, HTTP, vLLM, Ray or benchmarks: a style reads turns and writes prompts. Whatever happens, it
+returns a Rollout: the policy's limits end it as exhausted, everybody else's faults as failed with their cause and with
+the calls made until then. Only cancellation passes through.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ import msgspec
 from maestro_eval.experts import ExpertClient
 from maestro_eval.policies import Policy, RepeatPolicy
 from maestro_eval.registry import Registry, resolve, user_message
-from maestro_eval.rollout.grammar import STOP_TAGS, Parsed, close_stopped, parse_turn
 from maestro_eval.rollout.prefix import Prefix
+from maestro_eval.rollout.styles import Reading, Style, style_of
 from maestro_eval.sandbox import Isolation
 from maestro_eval.skills import EvidenceBoard, SkillContext, SkillResult, run_skill
-from maestro_eval.text import clip, neutralise, ruler
 from maestro_eval.types import (
     Action,
     AnswerAction,
-    Answered,
     Completion,
     Exhausted,
     ExpertCall,
@@ -41,7 +39,6 @@ from maestro_eval.types import (
     RolloutFailure,
     RolloutKey,
     Sampling,
-    SearchAction,
     TextPart,
     Timing,
     Turn,
@@ -89,14 +86,13 @@ async def run_rollout(
     own_seed = rollout_seed(seed, key)
     first = user_message(registry, sample.question, loaded.images)
     deadline = clock.monotonic() + regime.rollout_deadline_s
+    style = style_of(regime)
     episode = _Episode(
         loaded=loaded,
         policy=policy.of_repeat(repeat) if isinstance(policy, RepeatPolicy) else policy,
         registry=registry,
         regime=regime,
-        sampling=msgspec.structs.replace(
-            sampling, seed=own_seed, stop=sampling.stop + (STOP_TAGS if regime.stop_at_tags else ())
-        ),
+        sampling=msgspec.structs.replace(sampling, seed=own_seed, stop=sampling.stop + style.stop),
         client=client,
         deadline=deadline,
         isolation=isolation,
@@ -104,6 +100,7 @@ async def run_rollout(
         board=EvidenceBoard(registry, client, deadline),
         messages=[system, first],
         prefix=prefix or Prefix(),
+        style=style,
     )
     started, begun = clock.now(), clock.monotonic()
     outcome = await _outcome(episode, regime)
@@ -116,6 +113,8 @@ async def run_rollout(
         seed=own_seed,
         worker=worker,
         timing=Timing(started, clock.monotonic() - begun),
+        scored_text=style.scored_text(episode.messages),
+        stop_reason=episode.stop_reason,
     )
 
 
@@ -135,7 +134,7 @@ async def _outcome(episode: _Episode, regime: Regime) -> Outcome:
 
 
 _NOTHING_SAID = Completion("", finish_reason="")
-_BROKEN_OFF = MalformedAction("the turn was broken off before the policy had written anything")
+_NOTHING_READ = Reading("", (MalformedAction("the turn was broken off before the policy had written anything"),))
 
 
 @dataclass
@@ -145,10 +144,15 @@ class _UnderWay:
     started: float
     begun: float
     completion: Completion = _NOTHING_SAID
-    text: str = ""
-    action: Action = _BROKEN_OFF
+    reading: Reading = _NOTHING_READ
     resolution: Resolution | None = None
     skill: SkillContext | None = None
+
+    @property
+    def action(self) -> Action:
+        # A record's turn has one action, and so has a turn in every style that there is.
+        (action,) = self.reading.actions
+        return action
 
 
 @dataclass
@@ -167,7 +171,10 @@ class _Episode:
     board: EvidenceBoard
     messages: list[Message]
     prefix: Prefix
+    style: Style
     turns: list[Turn] = field(default_factory=list)
+    dropped: int = 0
+    stop_reason: str = ""
     under_way: _UnderWay | None = None
 
     async def play(self) -> Outcome:
@@ -176,30 +183,28 @@ class _Episode:
         for number in range(len(self.turns), self.regime.max_turns):
             turn = self.under_way = _UnderWay(self.clock.now(), self.clock.monotonic())
             turn.completion = await self._complete(number)
-            turn.text = turn.completion.text
-            if self.regime.stop_at_tags and turn.completion.finish_reason == "stop":
-                turn.text = close_stopped(turn.text)
-            parsed = parse_turn(turn.text, self.regime, number)
-            turn.action = self._allowed(parsed.action, number)
-            dropped = self._dropped(parsed, turn.action)
-            reaction = _Reaction() if dropped else await self._react(turn, number)
+            reading = turn.reading = self.style.read(turn.completion, number, self._calls_made())
+            goes_on = not reading.dropped and reading.outcome is None
+            reaction = await self._react(turn, number) if goes_on else _Reaction()
             self._record(turn, reaction)
             if reaction.failure:
                 return reaction.failure
-            if isinstance(turn.action, AnswerAction):
-                return Answered(turn.action.text)
-            if not dropped:
-                self._continue(self._shown(parsed, number, turn.completion.reasoning), reaction.observation)
+            self._continue(reading, reaction.observation)
+            if reading.outcome is not None:
+                self.stop_reason = reading.stop_reason
+                return reading.outcome
         cut = bool(self.turns) and self.turns[-1].finish_reason == "length"
         return Exhausted("tokens" if cut else "turns")
 
     def _replay(self, turn: Turn, number: int) -> None:
         """Take a recorded turn, and show the policy what it was shown of it then."""
-        parsed = parse_turn(turn.text, self.regime, number)
-        dropped = self._dropped(parsed, self._allowed(parsed.action, number))
+        reading = self.style.read(turn.completion, number, self._calls_made())
         self.turns.append(turn)
-        if not dropped:
-            self._continue(self._shown(parsed, number, turn.reasoning), turn.observation)
+        self._continue(reading, turn.observation)
+
+    def _calls_made(self) -> int:
+        # A call to nobody is none: it spends its turn only.
+        return sum(_reached(turn) for turn in self.turns)
 
     async def _complete(self, number: int) -> Completion:
         if number == len(self.prefix.turns) and self.prefix.then is not None:
@@ -212,39 +217,22 @@ class _Episode:
         if turn is None:
             return
         made = (*calls, *(turn.skill.calls if turn.skill else ()))
-        if turn.text or made:
+        if turn.reading.text or made:
             self._record(turn, _Reaction(turn.resolution, None, made, tuple(turn.skill.notes) if turn.skill else ()))
 
     def _turn_sampling(self) -> Sampling:
         # After a dropped turn the policy is shown the same messages again; with the same seed it would say the same.
-        dropped = len(self.turns) - sum(message.role == "assistant" for message in self.messages)
-        seed = ((self.sampling.seed or 0) + dropped) % 2**31
-        return msgspec.structs.replace(self.sampling, seed=seed)
-
-    def _allowed(self, action: Action, number: int) -> Action:
-        """The action, unless the regime refuses it here."""
-        # A call to nobody is none: it spends its turn only.
-        searched = sum(_reached(turn) for turn in self.turns)
-        if isinstance(action, AnswerAction) and number == 0 and not self.regime.answer_at_first_turn:
-            return MalformedAction("the first turn may not answer; ask first")
-        if isinstance(action, SearchAction) and searched >= self.regime.max_searches:
-            return MalformedAction(f"all {self.regime.max_searches} calls are used; answer now")
-        return action
-
-    def _dropped(self, parsed: Parsed, action: Action) -> bool:
-        """Whether the policy sees nothing of this turn."""
-        refused = action is not parsed.action
-        return self.regime.unusable == "drop" and (refused or not parsed.complete)
+        return msgspec.structs.replace(self.sampling, seed=((self.sampling.seed or 0) + self.dropped) % 2**31)
 
     async def _react(self, turn: _UnderWay, number: int) -> _Reaction:
         action = turn.action
         if isinstance(action, AnswerAction):
             return _Reaction()
         if isinstance(action, MalformedAction):
-            return _Reaction(observation=f"Not understood: {action.reason}.")
+            return _Reaction(observation=self.style.refuse(action))
         found = turn.resolution = resolve(self.registry, action.expert, action.skill, self.regime.names)
         if found.expert is None or found.skill is None:
-            return _Reaction(resolution=found, observation=self._unknown(found))
+            return _Reaction(resolution=found, observation=self.style.unknown(found, self.registry))
         if number == self.regime.max_turns - 1:
             return _Reaction(resolution=found, notes=("not called: no turn is left to read the reply",))
         turn.skill = SkillContext(
@@ -274,44 +262,18 @@ class _Episode:
         rules = self.regime
         if rules.reply_tail_chars and skill.skill.pipeline != "code":
             text = text[-rules.reply_tail_chars :]
-        measure = ruler(rules.tokenizer)
-        text = clip(text, rules.observation_tokens, rules.observation_keep, measure=measure, mark=rules.mark_cuts)
-        return neutralise(text) if rules.neutralise else text
+        return self.style.observe(text)
 
-    def _unknown(self, resolution: Resolution) -> str:
-        unknown = [
-            f"unknown {what}" + (f"; known: {', '.join(names)}" if self.regime.list_known_names else "")
-            for what, found, names in (
-                ("expert", resolution.expert, self.registry.experts),
-                ("skill", resolution.skill, self.registry.skills),
-            )
-            if found is None
-        ]
-        return f"Not called: {' and '.join(unknown)}."
-
-    def _shown(self, parsed: Parsed, number: int, reasoning: str) -> str:
-        """What the policy sees of its own turn from now on."""
-        before = parsed.before
-        if reasoning and self.regime.show_thinking:
-            # The conversation is the same whether or not the server parses thoughts.
-            before = f"<think>{reasoning}</think>{before}"
-        if number == 0 and self.regime.first_turn_tail is not None:
-            before = clip(before, self.regime.first_turn_tail, "tail", measure=ruler(self.regime.tokenizer), mark=False)
-        return before + parsed.said
-
-    def _continue(self, said: str, observation: str | None) -> None:
-        self.messages.append(Message("assistant", (TextPart(said, "policy"),)))
-        back = (
-            TextPart("<information>\n"),
-            TextPart(observation or "", "observation"),
-            TextPart("\n</information>"),
-        )
-        self.messages.append(Message("user", back))
+    def _continue(self, reading: Reading, observation: str | None) -> None:
+        if reading.dropped:
+            self.dropped += 1
+        else:
+            self.messages.extend(self.style.extend(reading, (observation,)))
 
     def _record(self, turn: _UnderWay, reaction: _Reaction) -> None:
         self.turns.append(
             Turn(
-                text=turn.text,
+                text=turn.reading.text,
                 action=turn.action,
                 resolution=reaction.resolution,
                 observation=reaction.observation,

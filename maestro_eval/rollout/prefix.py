@@ -10,8 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.rollout.grammar import close_stopped, redirected
-from maestro_eval.text import neutralise
+from maestro_eval.rollout.styles import style_of
 from maestro_eval.types import Completion, ExpertCall, Regime, Rollout, Turn
 
 REPLAYED = "replayed from the record: nobody was called"
@@ -32,14 +31,11 @@ def prefix_of(recorded: Rollout, at: int, call: str, regime: Regime, question: s
     if at >= len(recorded.turns):
         raise ValueError(f"the rollout has {len(recorded.turns)} turns: none is number {at}")
     turn = recorded.turns[at]
-    # As the loop read it: `text` is what a policy wrote, and the tag that an endpoint stopped at is in it again.
-    text = close_stopped(turn.text) if regime.stop_at_tags and turn.finish_reason == "stop" else turn.text
+    said = turn.completion
     if call:
-        # A question may hold tags of its own, which would act.
-        text = redirected(text, regime, at, call, neutralise(question))
-    finish = "stop" if call else turn.finish_reason
-    then = Completion(text, finish, turn.usage, reasoning=turn.reasoning)
-    return Prefix(tuple(_replayed(each) for each in recorded.turns[:at]), then)
+        text = style_of(regime).redirect(said, at, call, question)
+        said = replace(said, text=text, finish_reason="stop")
+    return Prefix(tuple(_replayed(each) for each in recorded.turns[:at]), said)
 
 
 def _replayed(turn: Turn) -> Turn:

@@ -98,6 +98,11 @@ class Turn(Struct, frozen=True):
     timing: Timing = Timing()
     reasoning: str = ""
 
+    @property
+    def completion(self) -> Completion:
+        """What the policy generated in this turn, as a style reads it."""
+        return Completion(self.text, self.finish_reason, self.usage, reasoning=self.reasoning)
+
 
 class Answered(Struct, frozen=True, tag="answered"):
     """The policy gave its answer."""

@@ -1,0 +1,75 @@
+"""What a conversation style is: everything particular to how a policy is put into words, in one object.
+
+A style says how system message and question open the conversation, what a turn's completion does and how much of it
+stays, and how a turn and its observation become the next prompt. The turn loop carries out what a style reads, and
+knows none of its tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from maestro_eval.registry import Registry
+from maestro_eval.types import Action, Completion, MalformedAction, Message, Outcome, Resolution
+
+
+class Reading(Struct, frozen=True):
+    """What a style read in one turn.
+
+    text: the turn's whole text, as the record keeps it.
+    actions: what the turn does, in order. A turn does at least one thing: nothing usable is a ``MalformedAction``.
+    kept: the text of the turn that later prompts show; ``tokens`` are its ids, where the style counts in tokens.
+    dropped: later prompts show nothing of the turn, and nothing is carried out.
+    outcome: how the rollout ends with this turn; ``None`` where it goes on.
+    stop_reason: the style's own name for that end, where it has names.
+    """
+
+    text: str
+    actions: tuple[Action, ...]
+    kept: str = ""
+    tokens: tuple[int, ...] | None = None
+    dropped: bool = False
+    outcome: Outcome | None = None
+    stop_reason: str = ""
+
+
+class Style(Protocol):
+    """One conversation style under one regime. It has no state: a rollout's messages are all there is."""
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """The strings at which an endpoint is asked to stop."""
+
+    @property
+    def chat_template(self) -> str | None:
+        """The chat template that renders this style's messages; ``None`` for the checkpoint's own."""
+
+    def read(self, completion: Completion, number: int, calls_made: int) -> Reading:
+        """What turn ``number`` (from 0) does, after ``calls_made`` calls. It never raises, whatever the text."""
+
+    def refuse(self, action: MalformedAction) -> str:
+        """The observation for a turn that cannot be carried out."""
+
+    def unknown(self, found: Resolution, registry: Registry) -> str:
+        """The observation for a call whose expert or skill is not in the registry."""
+
+    def observe(self, reply: str) -> str:
+        """A skill's reply as the policy is given it."""
+
+    def extend(self, reading: Reading, observations: Sequence[str | None]) -> Sequence[Message]:
+        """The messages that a turn adds to the conversation, with an observation for each of its actions.
+
+        An observation is ``None`` where an action has none; the turn was not dropped.
+        """
+
+    def scored_text(self, messages: Sequence[Message]) -> str | None:
+        """What the scorer of this style's release reads of a finished conversation; ``None`` where it has none."""
+
+    def redirect(self, completion: Completion, number: int, target: str, question: str) -> str:
+        """What turn ``number`` says with a call of ``target``, an ``EXPERT@@SKILL``, in the place of its action.
+
+        What it said before its action stays, and so does the request of a call; any other turn asks ``question``.
+        """
