@@ -245,11 +245,13 @@ def _urls(parts: list[object]) -> Iterable[str]:
 
 
 def _picture(url: str) -> NDArray[np.uint8]:
-    """The RGB pixels of a data URL; transparent parts become white."""
+    """The RGB pixels of a data URL, as everybody reads them."""
     import io
 
     import numpy as np
     from PIL import Image
+
+    from maestro_eval.files import shown
 
     head, _, payload = url.partition(",")
     if not head.endswith(";base64"):
@@ -259,12 +261,10 @@ def _picture(url: str) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(raw)) as opened:
             if opened.width * opened.height > _LARGEST_PICTURE:
                 raise _RequestError(f"the image has more than {_LARGEST_PICTURE} pixels")
-            clear = opened.convert("RGBA")
+            opened.load()
+            return np.asarray(shown(opened).convert("RGB"), dtype=np.uint8)
     except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _RequestError(f"the image cannot be read: {error}") from None
-    paper = Image.new("RGBA", clear.size, "white")
-    paper.alpha_composite(clear)
-    return np.asarray(paper.convert("RGB"), dtype=np.uint8)
 
 
 if __name__ == "__main__":

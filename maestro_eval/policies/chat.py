@@ -11,13 +11,13 @@ regime's ``neutralise``, as they are for an endpoint.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from maestro_eval.files import read_pixels
 from maestro_eval.types import Image, Message, RolloutFailure, TextPart
 
 if TYPE_CHECKING:
@@ -105,20 +105,11 @@ def render(chat: Chat, processor: Any) -> str:
 
 
 def open_image(image: Image) -> PIL.Image.Image:
-    """The pixels as RGB: turned upright as its EXIF says, on white where it is transparent, like vLLM's server."""
+    """The pixels as RGB, as everybody reads them."""
     import PIL.Image
-    import PIL.ImageOps
 
     try:
-        picture = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(image.data)))
-        if picture.mode == "RGB":
-            return picture
-        if "A" not in picture.getbands() and "transparency" not in picture.info:
-            return picture.convert("RGB")
-        picture = picture.convert("RGBA")
-        white = PIL.Image.new("RGB", picture.size, (255, 255, 255))
-        white.paste(picture, mask=picture.getchannel("A"))
-        return white
+        return read_pixels(image.data)
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise RolloutFailure("policy", f"image {image.ref.sha256[:12]} cannot be read: {one_line(error)}") from error
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from maestro_eval.files import read_pixels
 from maestro_eval.skills.boxes import Box
 from maestro_eval.types import Image, ImageRef
 
@@ -54,12 +55,8 @@ def draw_boxes(image: Image, boxes: Sequence[Box]) -> Image:
 
 
 def _open(image: Image) -> Pixels:
-    import PIL.Image
-
     try:
-        with PIL.Image.open(BytesIO(image.data)) as pixels:
-            # Decodes, so that what is wrong with the file is found here.
-            return pixels.convert("RGB")
+        return read_pixels(image.data)
     except Exception as error:  # Pillow's decoders fail in many ways, a decompression bomb among them
         raise PictureError(" ".join(f"cannot be decoded: {type(error).__name__}: {error}".split())) from error
 

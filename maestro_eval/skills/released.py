@@ -35,6 +35,7 @@ from msgspec import Struct
 
 from maestro_eval.experts import Endpoint
 from maestro_eval.experts.transport import shown_url
+from maestro_eval.files import read_pixels
 from maestro_eval.registry import Expert, Registry, Service
 from maestro_eval.registry.release import ReleasedCode, code_hash
 from maestro_eval.skills.context import SkillContext
@@ -233,12 +234,9 @@ def _task(context: SkillContext, settings: _Settings, endpoint: Endpoint, key: s
 
 def _as_jpeg(image: Image, number: int) -> bytes:
     """The released code is given JPEG data, whatever the dataset has."""
-    from PIL import Image as Picture
-
     encoded = io.BytesIO()
     try:
-        with Picture.open(io.BytesIO(image.data)) as picture:
-            picture.convert("RGB").save(encoded, "JPEG", quality=95)
+        read_pixels(image.data).save(encoded, "JPEG", quality=95)
     except Exception as error:  # a decoder's faults have no common base
         raise RolloutFailure("sample", f"image {number} cannot be decoded ({type(error).__name__}: {error})") from error
     return encoded.getvalue()

@@ -75,10 +75,11 @@ def fits_arrow(column: Column, data_type: Any) -> bool:
     """Whether an arro3 ``DataType`` can hold such a column."""
     if column.type == "any":
         return True
+    data_type = _of_values(data_type)
     item = _ITEM.get(column.type)
     if item is None:
         return _fits_one(column.type, data_type)
-    return _is_list(data_type) and _fits_one(item, data_type.value_type)
+    return _is_list(data_type) and _fits_one(item, _of_values(data_type.value_type))
 
 
 def fits_json(column: Column, value: object) -> bool:
@@ -123,6 +124,13 @@ def _fits_one(kind: str, data_type: Any) -> bool:
     return _is_image(data_type)
 
 
+def _of_values(data_type: Any) -> Any:
+    """The type of a column's values, which pandas and polars store as a dictionary where they call it categorical."""
+    from arro3.core import DataType
+
+    return data_type.value_type if DataType.is_dictionary(data_type) else data_type
+
+
 def _is_list(data_type: Any) -> bool:
     from arro3.core import DataType
 
@@ -146,4 +154,4 @@ def _is_image(data_type: Any) -> bool:
 
     if not DataType.is_struct(data_type):
         return _is_binary(data_type)
-    return any(field.name == "bytes" and _is_binary(field.type) for field in data_type.fields)
+    return any(field.name == "bytes" and _is_binary(_of_values(field.type)) for field in data_type.fields)

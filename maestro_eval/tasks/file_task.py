@@ -18,7 +18,7 @@ from maestro_eval.tasks.columns import IMAGE_TYPES
 from maestro_eval.tasks.dialect import Definition
 from maestro_eval.tasks.functions import Read
 from maestro_eval.tasks.images import BadImageError, EncodedImage, decode
-from maestro_eval.tasks.rows import Row, Source
+from maestro_eval.tasks.rows import BadRowError, Row, Source
 from maestro_eval.tasks.sources import hash_files
 from maestro_eval.types import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
 
@@ -75,13 +75,17 @@ class FileTask:
 
     def load(self, sample_id: str) -> LoadedSample:
         """The sample with its decoded-and-checked images. SampleError for a row that cannot be asked."""
+        bad = ""
         try:
             row = self._source.row(self._row_number(sample_id))
+        except BadRowError as error:
+            row, bad = error.row, str(error)
         except LookupError:
             raise UserError(
                 f"{self.data}: {self.name} has no sample {sample_id!r}; is it the data that the run began with?"
             ) from None
         sample, problem = describe(self.definition, sample_id, row)
+        problem = bad or problem
         images: tuple[Image, ...] = ()
         try:
             images = _images(self.definition.visual(row))

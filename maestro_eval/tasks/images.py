@@ -1,7 +1,8 @@
 """Encoded images: bytes from a dataset become an ``Image`` that is known to decode, or one line that says why not.
 
-The bytes are kept exactly as the dataset has them. They are decoded once, whole, because a header can promise
-what the rest of the file does not hold; the pixels are then dropped, since endpoints take encoded images. Only
+The bytes are kept exactly as the dataset has them, except for a picture that readers see differently
+(``files.is_plain``), which is encoded again as it is to be seen. They are decoded once, whole, because a header can
+promise what the rest of the file does not hold; the pixels are then dropped, since endpoints take encoded images. Only
 formats that vision endpoints read are tried, so that hostile bytes never reach Pillow's rarer decoders, and an
 image that would unpack to more than ``MAX_PIXELS`` is refused by its header.
 """
@@ -12,6 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from io import BytesIO
 
+from maestro_eval.files import is_plain, plain_file, shown
 from maestro_eval.types import Image, ImageRef
 
 MAX_PIXELS = 89_000_000
@@ -27,6 +29,7 @@ _MEDIA_TYPES = {
     "BMP": "image/bmp",
 }
 _TRIED = tuple(name for name in _MEDIA_TYPES if name != "MPO")
+_LONGEST_NAME = 100
 _READABLE = "PNG, JPEG, WebP, GIF and BMP can be read"
 
 
@@ -38,13 +41,14 @@ class BadImageError(Exception):
 class EncodedImage:
     """An image column's value before it is decoded: what ``doc_to_visual`` is given and gives back.
 
-    ``name`` is the file name that the dataset gives, for messages only. ``problem`` is set instead of ``data``
-    where the bytes could not be had.
+    ``name`` is the file name that the dataset gives, ``path`` the absolute one where it is a file of its own.
+    ``problem`` is set instead of ``data`` where the bytes could not be had.
     """
 
     data: bytes
     name: str = ""
     problem: str = ""
+    path: str = ""
 
 
 def decode(encoded: EncodedImage) -> Image:
@@ -52,7 +56,7 @@ def decode(encoded: EncodedImage) -> Image:
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
 
-    called = f"{encoded.name}: " if encoded.name else ""
+    called = f"{shown_name(encoded.name)}: " if encoded.name else ""
     if encoded.problem:
         raise BadImageError(called + encoded.problem)
     if not encoded.data:
@@ -64,6 +68,10 @@ def decode(encoded: EncodedImage) -> Image:
             if width * height > MAX_PIXELS:
                 raise BadImageError(f"{called}{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
             picture.load()
+            data = encoded.data
+            if not is_plain(picture):
+                data, media_type = plain_file(picture)
+                width, height = shown(picture).size
     except UnidentifiedImageError:
         raise BadImageError(f"{called}not an image of a known format ({_READABLE})") from None
     except Pillow.DecompressionBombError:
@@ -79,8 +87,15 @@ def decode(encoded: EncodedImage) -> Image:
         width=width,
         height=height,
         size=len(encoded.data),
+        file=encoded.name if encoded.path else "",
     )
-    return Image(ref=reference, data=encoded.data)
+    return Image(ref=reference, data=data)
+
+
+def shown_name(name: str) -> str:
+    """A file name of others as messages show it: one line, and not a long one."""
+    printable = "".join(character if character.isprintable() else " " for character in name[: 2 * _LONGEST_NAME])
+    return printable if len(printable) <= _LONGEST_NAME else f"{printable[: _LONGEST_NAME - 1]}…"
 
 
 def _one_line(error: Exception) -> str:

@@ -2,10 +2,15 @@
 
 Every row is checked against the schema before the first is used. Memory holds where each row begins and ends, never
 the rows: a list is cut into its objects by counting brackets outside strings, over a mapping of the file.
+
+Python writes ``NaN`` and ``Infinity``, which are no JSON. They are read as null; a row that has one in a column that
+the task demands is a bad row.
 """
 
 from __future__ import annotations
 
+import codecs
+import json
 import mmap
 import re
 from array import array
@@ -17,13 +22,15 @@ import msgspec
 
 from maestro_eval.tasks.columns import IMAGE_TYPES, Column, expected, fits_json
 from maestro_eval.tasks.pictures import Pictures
-from maestro_eval.tasks.rows import Row, from_base64
+from maestro_eval.tasks.rows import BadRowError, Row, from_base64
 from maestro_eval.types import UserError
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 # A string as a whole, or a mark that opens or closes. A quote alone begins a string that never ends.
 _MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
+_NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
+_PYTHONIC = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
 # What may stand between two objects is a comma and white space; more is not searched for it.
 _LONGEST_GAP = 100_000
 
@@ -61,15 +68,21 @@ class JsonSource:
         with self._file.open("rb") as stream:
             for begin, end in zip(self._begins, self._ends, strict=True):
                 stream.seek(begin)
-                data = msgspec.json.decode(stream.read(end - begin))
+                data = _decoded(stream.read(end - begin))
                 yield {name: data.get(name) for name in columns}
 
     def row(self, index: int) -> Row:
         begin, end = self._begins[index], self._ends[index]
         with self._file.open("rb") as stream:
             stream.seek(begin)
-            data = msgspec.json.decode(stream.read(end - begin))
-        return {name: self._value(data.get(name), column) for name, column in self._columns.items()}
+            written = stream.read(end - begin)
+        data = _decoded(written)
+        row = {name: self._value(data.get(name), column) for name, column in self._columns.items()}
+        numbers = _not_numbers(written)
+        for name, column in self._columns.items():
+            if name in numbers and not column.optional:
+                raise BadRowError(f"column {name!r} holds {numbers[name]}, which is no value", row)
+        return row
 
     def _value(self, value: Any, column: Column) -> Any:
         if value is None or column.type not in IMAGE_TYPES:
@@ -85,7 +98,12 @@ _Piece = tuple[int, int, int, bytes]
 
 def _lines(file: Path) -> Iterator[_Piece]:
     with file.open("rb") as stream:
-        offset = 0
+        # Windows begins a file with a mark of its encoding.
+        begins = stream.read(len(codecs.BOM_UTF8))
+        if begins[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise UserError(f"{file}: is UTF-16; save it as UTF-8")
+        offset = len(codecs.BOM_UTF8) if begins == codecs.BOM_UTF8 else 0
+        stream.seek(offset)
         for number, line in enumerate(stream, start=1):
             if line.strip():
                 yield number, offset, offset + len(line), line
@@ -171,6 +189,54 @@ class _RowCheck:
         return _check(written, where, self._columns)
 
 
+def _decoded(written: bytes) -> Any:
+    """A row, also as Python writes it: NaN and Infinity become null, halves of surrogate pairs U+FFFD."""
+    try:
+        return msgspec.json.decode(written)
+    except msgspec.DecodeError:
+        if not _PYTHONIC.search(written):
+            raise
+        try:
+            return _whole(json.loads(written, parse_constant=lambda _: None))
+        except ValueError:
+            pass
+        raise
+
+
+def _whole(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        case list():
+            return [_whole(item) for item in value]
+        case dict():
+            return {_whole(key): _whole(item) for key, item in value.items()}
+    return value
+
+
+def _not_numbers(written: bytes) -> dict[str, str]:
+    """The columns of a row that hold NaN or an infinity, each with the first of them."""
+    if not _NOT_A_NUMBER.search(written):
+        return {}
+    data = json.loads(written, parse_constant=_Constant)
+    return {name: found for name, value in data.items() if (found := _constant_in(value))}
+
+
+class _Constant(str):
+    """NaN or an infinity, as it is written."""
+
+
+def _constant_in(value: Any) -> str:
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, _Constant):
+            return str(item)
+        if isinstance(item, list | dict):
+            todo.extend(item.values() if isinstance(item, dict) else item)
+    return ""
+
+
 def _unset_or_fits(column: Column, value: object) -> bool:
     return value is msgspec.UNSET or fits_json(column, value)
 
@@ -187,7 +253,7 @@ _DECODED: dict[str, Any] = {
 def _check(written: bytes, where: str, columns: Mapping[str, Column]) -> set[str]:
     """The optional columns that the row lacks; UserError for anything else that it lacks."""
     try:
-        data = msgspec.json.decode(written)
+        data = _decoded(written)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{where}: not valid JSON ({error})") from error
     if not isinstance(data, dict):

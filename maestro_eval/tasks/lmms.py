@@ -22,7 +22,7 @@ from typing import Any
 
 from msgspec import structs
 
-from maestro_eval.files import fingerprint
+from maestro_eval.files import fingerprint, is_plain, shown
 from maestro_eval.tasks.images import BadImageError, EncodedImage, decode
 from maestro_eval.tasks.lmms_config import PREFIX, LmmsRules, check_judge, lmms_rules
 from maestro_eval.types import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
@@ -191,11 +191,15 @@ def _image(picture: Any) -> Image:
         try:
             return decode(EncodedImage(Path(picture).read_bytes(), Path(picture).name))
         except (OSError, ValueError) as error:
-            raise BadImageError(f"the image file cannot be read ({error})") from error
+            raise BadImageError(
+                f"the image file cannot be read ({getattr(error, 'strerror', None) or error})"
+            ) from error
     if isinstance(picture, bytes):
         return decode(EncodedImage(picture))
     encoded = io.BytesIO()
-    (picture if picture.mode in _PNG_MODES else picture.convert("RGB")).save(encoded, format="PNG")
+    # Saving it would lose the camera's note of how it was turned.
+    seen = picture if is_plain(picture) else shown(picture)
+    (seen if seen.mode in _PNG_MODES else seen.convert("RGB")).save(encoded, format="PNG")
     return decode(EncodedImage(encoded.getvalue()))
 
 

@@ -1,21 +1,28 @@
 """Image files that JSON rows name: beside the data, in a folder beside it, or in a zip file beside it.
 
 The names are data of others. One that is absolute or leaves the folder is never opened; a zip file's members are read
-by name and never written anywhere, and only as far as ``MAX_IMAGE_BYTES``, whatever its directory says. What cannot
-be had becomes an ``EncodedImage`` that says why: one bad row, not the end of a run.
+by name and never written anywhere, and only as far as ``MAX_IMAGE_BYTES``, whatever its directory says. A value that is
+the picture itself (a data URL, bare base64) is decoded; an address is never fetched. What cannot be had becomes an
+``EncodedImage`` that says why: one bad row, not the end of a run.
 """
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Protocol
 
 from maestro_eval.tasks.images import EncodedImage
-from maestro_eval.tasks.rows import MAX_IMAGE_BYTES
+from maestro_eval.tasks.rows import MAX_IMAGE_BYTES, from_base64
 from maestro_eval.types import UserError
 
+# How the base64 of a PNG, JPEG, GIF, WebP file begins; that of a BMP ("Qk") begins many a name too.
+_BASE64_PICTURE = re.compile(r"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\r\n]{20,}={0,2}\s*")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://")
+# Linux opens no longer path; checking what no path can be would take time that grows with its square.
+_LONGEST_PATH = 4096
 _TOO_LARGE = f"more than the {MAX_IMAGE_BYTES // 1024**2} MB allowed for an image file"
 
 
@@ -42,6 +49,21 @@ def open_pictures(folder: Path, images_in: str) -> Pictures:
     raise UserError(f"{folder}: holds neither the folder {images_in} nor {images_in}.zip, in which the images are")
 
 
+def _inline(value: str) -> EncodedImage | None:
+    """What a value that is no name of a file gives; ``None`` for a name."""
+    if value[:5].lower() == "data:" or _BASE64_PICTURE.fullmatch(value):
+        return from_base64(value)
+    if address := _ADDRESS.match(value):
+        advice = "nothing is fetched; save the picture beside the data and give its path"
+        return EncodedImage(b"", value, f"is an address ({address[1].lower()}), and {advice}")
+    if len(value) <= _LONGEST_PATH:
+        return None
+    encoded = from_base64(value)
+    if encoded is None or encoded.problem == "not base64":
+        return EncodedImage(b"", value, "neither base64 nor a path, which is never that long")
+    return encoded
+
+
 class _Folder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,6 +73,8 @@ class _Folder:
         return ()
 
     def get(self, name: str) -> EncodedImage:
+        if (inline := _inline(name)) is not None:
+            return inline
         try:
             inside = self._folder.resolve()
             file = (inside / name).resolve()
@@ -60,10 +84,10 @@ class _Folder:
                 return EncodedImage(b"", name, "no such image file")
             if file.stat().st_size > MAX_IMAGE_BYTES:
                 return EncodedImage(b"", name, _TOO_LARGE)
-            return EncodedImage(file.read_bytes(), name)
+            return EncodedImage(file.read_bytes(), name, path=str(file))
         except (OSError, ValueError) as error:
-            # ValueError: a path with a NUL in it.
-            return EncodedImage(b"", name, f"cannot be read ({error})")
+            # ValueError: a path with a NUL in it. The text of an OSError repeats the path.
+            return EncodedImage(b"", name, f"cannot be read ({getattr(error, 'strerror', None) or error})")
 
 
 class _Zip:
@@ -82,6 +106,8 @@ class _Zip:
         return (self._archive,)
 
     def get(self, name: str) -> EncodedImage:
+        if (inline := _inline(name)) is not None:
+            return inline
         try:
             member = self._member(name)
             if member is None:

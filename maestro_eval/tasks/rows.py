@@ -18,6 +18,14 @@ MAX_IMAGE_BYTES = 64 * 1024 * 1024
 """An encoded image larger than this is refused before it is unpacked: an 8K frame as PNG takes about half."""
 
 
+class BadRowError(Exception):
+    """A row that cannot be asked: ``row`` is what could be read of it, the message one line of why."""
+
+    def __init__(self, message: str, row: Row) -> None:
+        super().__init__(message)
+        self.row = row
+
+
 class Source(Protocol):
     """Rows that can be had by number."""
 
@@ -35,7 +43,7 @@ class Source(Protocol):
         ...
 
     def row(self, index: int) -> Row:
-        """The row with that number, from 0. IndexError past the end."""
+        """The row with that number, from 0. IndexError past the end, BadRowError for one with a value that is none."""
         ...
 
 
@@ -46,7 +54,9 @@ def from_base64(value: str | None) -> EncodedImage | None:
     # Four characters hold three bytes; refused by length, before any of it is decoded.
     if len(value) > MAX_IMAGE_BYTES // 3 * 4 + 256:
         return EncodedImage(b"", problem=f"more than the {MAX_IMAGE_BYTES // 1024**2} MB allowed for an image file")
-    text = value.partition(",")[2] if value.startswith("data:") else value
+    head, comma, text = value.partition(",") if value[:5].lower() == "data:" else ("", "", value)
+    if comma and not head.lower().rstrip().endswith(";base64"):
+        return EncodedImage(b"", problem="a data URL that is not base64")
     try:
         # Line breaks are common in base64 and mean nothing; any other stray character is damage.
         return EncodedImage(base64.b64decode("".join(text.split()), validate=True))

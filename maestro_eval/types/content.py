@@ -15,7 +15,8 @@ Origin = Literal["template", "question", "policy", "observation"]
 class ImageRef(Struct, frozen=True):
     """An image without its pixels: what a journal keeps.
 
-    ``width`` and ``height`` are pixels, ``size`` is the length of the encoded file in bytes.
+    ``sha256`` and ``size`` (bytes) are those of the file as the dataset has it, ``file`` is its name there where it is
+    a file of its own. ``width`` and ``height`` are pixels of the picture when it is upright.
     """
 
     sha256: str
@@ -23,10 +24,15 @@ class ImageRef(Struct, frozen=True):
     width: int
     height: int
     size: int
+    file: str = ""
 
 
 class Image(Struct, frozen=True):
-    """An encoded image (PNG, JPEG, …) exactly as its dataset has it; ``data`` hashes to ``ref.sha256``."""
+    """An encoded image (PNG, JPEG, …), the same to every reader.
+
+    ``data`` is exactly what the dataset has, and hashes to ``ref.sha256``, except for a picture that engines read in
+    different ways (a camera's turn, transparency, 16 bits): that is encoded again as it is to be seen.
+    """
 
     ref: ImageRef
     data: bytes

@@ -44,6 +44,25 @@ def test_a_flipped_byte_in_the_pixels_is_refused() -> None:
         decode(EncodedImage(bytes(data)))
 
 
+def test_what_engines_read_differently_is_made_plain_under_the_hash_of_the_dataset() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    encoded = BytesIO()
+    Image.new("RGB", (8, 6)).save(encoded, "JPEG", exif=exif)
+    image = decode(EncodedImage(encoded.getvalue()))
+    assert image.ref.sha256 == hashlib.sha256(encoded.getvalue()).hexdigest()
+    assert (image.ref.width, image.ref.height, image.ref.size) == (6, 8, len(encoded.getvalue()))
+    with Image.open(BytesIO(image.data)) as sent:
+        assert (sent.size, sent.getexif().get(0x0112)) == ((6, 8), None)
+
+
+def test_a_long_name_is_cut_in_messages() -> None:
+    with pytest.raises(BadImageError) as refused:
+        decode(EncodedImage(b"", "a\n" * 5000, "no such image file"))
+    assert len(str(refused.value)) < 150
+    assert "\n" not in str(refused.value)
+
+
 def test_text_is_no_image() -> None:
     with pytest.raises(BadImageError, match="not an image of a known format"):
         decode(EncodedImage(b"<html>404</html>"))

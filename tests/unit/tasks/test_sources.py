@@ -3,16 +3,20 @@
 import base64
 import json
 import os
+import re
+import time
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from maestro_eval.tasks.columns import Column
-from maestro_eval.tasks.images import EncodedImage
-from maestro_eval.tasks.rows import MAX_IMAGE_BYTES, from_base64
+from maestro_eval.tasks.images import BadImageError, EncodedImage, decode
+from maestro_eval.tasks.rows import MAX_IMAGE_BYTES, BadRowError, from_base64
 from maestro_eval.tasks.sources import hash_files, open_source
 from maestro_eval.types import UserError
 from tests.unit.tasks.parquet_rows import png, write_rows, write_saved, write_stream
@@ -263,7 +267,10 @@ def test_jsonl_images_are_read_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "images" / "a.png").write_bytes(png())
     path = jsonl(tmp_path, {"question": "é?", "image": "images/a.png"}, {"question": "q", "image": "images/no.png"})
     source = open_source(path, COLUMNS)
-    assert source.row(0) == {"question": "é?", "image": EncodedImage(png(), "images/a.png")}
+    assert source.row(0) == {
+        "question": "é?",
+        "image": EncodedImage(png(), "images/a.png", path=str(tmp_path / "images" / "a.png")),
+    }
     assert source.row(1)["image"].problem == "no such image file"
     assert [row["question"] for row in source.scan(["question"])] == ["é?", "q"]
 
@@ -280,6 +287,86 @@ def test_no_image_outside_the_folder_is_opened(tmp_path: Path) -> None:
         image = source.row(number)["image"]
         assert image.data == b"", paths[number]
         assert image.problem, paths[number]
+
+
+@pytest.mark.parametrize("prefix", ["data:image/png;base64,", "DATA:image/PNG;charset=x;base64,", ""])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_picture_in_the_row_is_decoded_whatever_its_size(tmp_path: Path, prefix: str, zipped: bool) -> None:
+    if zipped:
+        zipfile.ZipFile(tmp_path / "images.zip", "w").close()
+    large = b"\x89PNG\r\n\x1a\n" + os.urandom(3_000_000)
+    rows = [{"question": "q", "image": prefix + base64.b64encode(data).decode()} for data in (png(), large)]
+    source = open_source(jsonl(tmp_path, *rows), COLUMNS, images_in="images" if zipped else "")
+    began = time.process_time()
+    assert [source.row(number)["image"].data for number in range(2)] == [png(), large]
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("https://a.org/x.png", r"^is an address \(https\), and nothing is fetched"),
+        ("file:///etc/hostname", r"^is an address \(file\), and nothing is fetched"),
+        ("data:image/svg+xml,<svg/>", "^a data URL that is not base64$"),
+        ("data:image/png;base64,%%%", "^not base64$"),
+        ("x-/" * 1_000_000, "^neither base64 nor a path"),
+        ("n" * 300 + ".png", "^cannot be read .File name too long.$"),
+    ],
+)
+def test_what_is_no_picture_in_a_row_is_one_short_line(tmp_path: Path, written: str, problem: str) -> None:
+    source = open_source(jsonl(tmp_path, {"question": "q", "image": written}), COLUMNS)
+    began = time.process_time()
+    image = source.row(0)["image"]
+    with pytest.raises(BadImageError) as refused:
+        decode(image)
+    assert time.process_time() - began < 1
+    assert re.search(problem, image.problem)
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json"])
+def test_json_as_python_writes_it_is_read(tmp_path: Path, suffix: str) -> None:
+    good = {"question": "is it NaN?", "image": "a.png"}
+    nan, infinite = float("nan"), float("-inf")
+    rows = [good, {**good, "score": nan}, {**good, "more": [1, {"x": infinite}]}, {**good, "question": "caf\ud83d"}]
+    bad = [{**good, "question": nan}, {**good, "image": infinite}]
+    path = tmp_path / f"a{suffix}"
+    lines = [json.dumps(row) for row in (*rows, *bad)]
+    text = f"[{','.join(lines)}]" if suffix == ".json" else "\n".join(lines)
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    source = open_source(path, COLUMNS)
+    questions = ["is it NaN?", "is it NaN?", "is it NaN?", "caf\ufffd", None, "is it NaN?"]
+    assert [row["question"] for row in source.scan(["question"])] == questions
+    assert [source.row(number)["question"] for number in range(4)] == questions[:4]
+    for number, said in ((4, "column 'question' holds NaN"), (5, "column 'image' holds -Infinity")):
+        with pytest.raises(BadRowError, match=said):
+            source.row(number)
+
+
+def test_a_file_in_utf_16_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(json.dumps({"question": "q", "image": "a"}).encode("utf-16"))
+    with pytest.raises(UserError, match=r"a\.jsonl: is UTF-16; save it as UTF-8"):
+        open_source(tmp_path / "a.jsonl", COLUMNS)
+
+
+def test_categorical_columns_are_read_as_what_they_hold(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "question": pa.array(["a", "b", "a"]).dictionary_encode(),
+            "image": pa.array([png(), png(3, 3), png()]).dictionary_encode(),
+            "choices": pa.array([["x"], ["y", "x"], None], pa.list_(pa.dictionary(pa.int8(), pa.large_string()))),
+            "number": pa.array([4, 5, 4]).dictionary_encode(),
+        }
+    )
+    columns = {**COLUMNS, "choices": Column("strings"), "number": Column("integer")}
+    parquet.write_table(table, tmp_path / "a.parquet")
+    source = open_source(tmp_path / "a.parquet", columns)
+    assert source.row(1) == {
+        "question": "b", "image": EncodedImage(png(3, 3)), "choices": ["y", "x"], "number": 5,
+    }  # fmt: skip
+    assert [row["question"] for row in source.scan(["question"])] == ["a", "b", "a"]
+    with pytest.raises(UserError, match="column 'number' should be string"):
+        open_source(tmp_path / "a.parquet", {"number": Column("string")})
 
 
 @pytest.mark.parametrize(
