@@ -1,7 +1,7 @@
 """What a verdict costs: answers judged a second on one core, by benchmark, and against lmms-eval's own scorers.
 
 For each benchmark ``--answers`` answers are made up (a quarter each right, wrong, and both in a paragraph of
-reasoning) to as many samples, and judged under ``official`` and, where there is a released rule, ``paper``. Where
+reasoning) to as many samples, and judged under ``official`` and, where there is a released rule, ``released``. Where
 lmms-eval 0.7.3 can be imported, its ``process_results`` for the benchmark judges the same answers in turn with ours,
 and the ratio is ours over its time: the machine's mood hits both. Where it has no such task, or one that asks a judge
 model, there is no ratio. Programs run in the sandbox, a handful of them. Imports and the first dozen are not timed.
@@ -25,7 +25,7 @@ from msgspec import Struct, to_builtins
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maestro_eval.scoring import judge, judge_paper
+from maestro_eval.scoring import judge, judge_released
 from maestro_eval.types import Sample
 
 _PROGRAMS = 4
@@ -49,12 +49,12 @@ class Row(Struct, frozen=True):
 
 
 class Benchmark(Struct, frozen=True):
-    """``theirs`` is MODULE:FUNCTION below lmms_eval.tasks; ``paper`` the released rule, if there is one."""
+    """``theirs`` is MODULE:FUNCTION below lmms_eval.tasks; ``released`` the released rule, if there is one."""
 
     name: str
     metric: str
     row: Callable[[int], Row]
-    paper: str = ""
+    released: str = ""
     theirs: str = ""
 
 
@@ -64,7 +64,7 @@ class Measured(Struct, frozen=True):
     name: str
     answers: int
     official_us: float
-    paper_us: float | None
+    released_us: float | None
     theirs_us: float | None
 
     @property
@@ -78,11 +78,12 @@ def main() -> int:
     if options.json:
         print(json.dumps({"rows": [{**to_builtins(row), "ratio": row.ratio} for row in rows]}))
         return 0
-    print(f"{'':16}{'answers':>8}{'a second':>10}{'official µs':>13}{'paper µs':>10}{'lmms-eval µs':>14}{'ratio':>7}")
+    titles = f"{'official µs':>13}{'released µs':>13}{'lmms-eval µs':>14}{'ratio':>7}"
+    print(f"{'':16}{'answers':>8}{'a second':>10}{titles}")
     for row in rows:
         print(
             f"{row.name:16}{row.answers:>8}{1e6 / row.official_us:>10.0f}{row.official_us:>13.1f}"
-            f"{_shown(row.paper_us):>10}{_shown(row.theirs_us):>14}{_shown(row.ratio, 2):>7}"
+            f"{_shown(row.released_us):>13}{_shown(row.theirs_us):>14}{_shown(row.ratio, 2):>7}"
         )
     return 0
 
@@ -91,21 +92,21 @@ def _measure(benchmark: Benchmark, answers: int) -> Measured:
     programs = benchmark.metric == "python_tests"
     wanted, untimed = (_PROGRAMS, 1) if programs else (answers, _UNTIMED)
     theirs = _theirs(benchmark.theirs, benchmark.row(0)) if benchmark.theirs else None
-    spent = {"official": 0.0, "paper": 0.0, "theirs": 0.0}
+    spent = {"official": 0.0, "released": 0.0, "theirs": 0.0}
     for number in range(-untimed, wanted):
         row = benchmark.row(number + untimed)
         answer = _answer(row, number)
         judges: dict[str, Callable[[], object]] = {
             "official": partial(judge, row.sample, answer, benchmark.metric, "official")
         }
-        if benchmark.paper:
+        if benchmark.released:
             transcript = f"<think>{_THOUGHTS}</think><answer>{answer}</answer>"
-            judges["paper"] = partial(judge_paper, row.sample, transcript, benchmark.paper)
+            judges["released"] = partial(judge_released, row.sample, transcript, benchmark.released)
         if theirs is not None:
             judges["theirs"] = partial(theirs, row.doc, [answer])
         for name, judged in judges.items():
             apart = (name == "official" and benchmark.metric in _APART) or (
-                name == "paper" and benchmark.paper in _APART
+                name == "released" and benchmark.released in _APART
             )
             clock = time.perf_counter if apart else time.thread_time
             start = clock()
@@ -117,7 +118,7 @@ def _measure(benchmark: Benchmark, answers: int) -> Measured:
         benchmark.name,
         wanted,
         each["official"],
-        each["paper"] if benchmark.paper else None,
+        each["released"] if benchmark.released else None,
         each["theirs"] if theirs is not None else None,
     )
 

@@ -1,7 +1,7 @@
-"""``process_results`` for lmms-eval: a reply judged by our three protocols, as the metrics official, strict and paper.
+"""``process_results`` for lmms-eval: a reply judged by our four protocols, each a metric of its name.
 
 It needs maestro-eval beside lmms-eval, and imports it when the first reply is judged. What lmms-eval hands over is an
-answer and not a rollout: the paper protocol, which reads ``<answer>`` from all that a policy wrote, takes a reply
+answer and not a rollout: the released protocol, which reads ``<answer>`` from all that a policy wrote, takes a reply
 without that tag as if it stood within one.
 """
 
@@ -9,6 +9,7 @@ import functools
 from pathlib import Path
 
 _ANSWER = "<answer>"
+_BY_ANSWER = ("official", "fair", "strict")
 
 
 def mean_of_means(values):
@@ -46,16 +47,16 @@ vstar = _judged_by("maestro_vstar")
 
 
 def _verdicts(task, doc, reply):
-    from maestro_eval.scoring import judge, judge_paper
+    from maestro_eval.scoring import judge, judge_released
     from maestro_eval.tasks.file_task import describe
 
     definition = _definition(task)
     sample, problem = describe(definition, "", doc)
     if problem:
         raise ValueError(f"{task}: {problem}")
-    verdicts = {protocol: judge(sample, reply, definition.metric, protocol) for protocol in ("official", "strict")}
-    verdicts["paper"] = (
-        judge_paper(sample, _transcript(reply), definition.paper) if definition.paper else verdicts["official"]
+    verdicts = {protocol: judge(sample, reply, definition.metric, protocol) for protocol in _BY_ANSWER}
+    verdicts["released"] = (
+        judge_released(sample, _transcript(reply), definition.released) if definition.released else verdicts["official"]
     )
     unjudged = next((verdict.note for verdict in verdicts.values() if verdict.value is None), None)
     if unjudged is not None:

@@ -18,8 +18,8 @@ from msgspec import field as struct_field
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from maestro_eval.files import YamlDocument, bundled, load_yaml
+from maestro_eval.types import FORMER_PROTOCOLS, UserError
 from maestro_eval.types import Protocol as ScoringProtocol
-from maestro_eval.types import UserError
 
 Mark = Literal["P", "D"]
 
@@ -150,6 +150,10 @@ class _Value(_Strict):
         return self
 
 
+def _present_name(protocol: object) -> object:
+    return FORMER_PROTOCOLS.get(protocol, protocol) if isinstance(protocol, str) else protocol
+
+
 class _File(_Strict):
     """A reference as written. Values are in percent."""
 
@@ -157,7 +161,7 @@ class _File(_Strict):
     version: Literal[1] = Field(alias="schema")
     system: _Text
     source: _Source
-    protocol: ScoringProtocol | None = None
+    protocol: Annotated[ScoringProtocol | None, BeforeValidator(_present_name)] = None
     regime: str | None = None
     registry: str | None = None
     policy_model: str | None = None

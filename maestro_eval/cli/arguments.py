@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from maestro_eval.cli.main import printable
-from maestro_eval.types import Protocol, Selection, UserError
+from maestro_eval.types import FORMER_PROTOCOLS, Protocol, Selection, UserError
 
 _Container = argparse.ArgumentParser | argparse._ArgumentGroup
 _MOST_NAMED = 20
@@ -19,10 +19,19 @@ def add_protocol(parser: argparse.ArgumentParser) -> None:
     """``--protocol``."""
     parser.add_argument(
         "--protocol",
+        type=protocol,
         choices=get_args(Protocol),
         default="official",
-        help="rules of judging: official (the benchmark's authors'), paper (the released code's) or strict",
+        help="rules of judging: official (the benchmark's authors'), released (the released code's), fair (what a "
+        "careful human accepts) or strict",
     )
+
+
+def protocol(name: str) -> str:
+    """An argparse type: a former name becomes the name, with a note on standard error."""
+    if name in FORMER_PROTOCOLS:
+        print(f"maestro-eval: the protocol {name} is called {FORMER_PROTOCOLS[name]} now", file=sys.stderr)
+    return FORMER_PROTOCOLS.get(name, name)
 
 
 def add_reference(parser: argparse.ArgumentParser) -> None:

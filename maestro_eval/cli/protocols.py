@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NOTE = "Accuracy in percent [95 % interval], of the same rollouts under each protocol."
-_NO_SCORER = "= : no released scorer, so paper judges as official does."
+_NO_SCORER = "= : no released scorer, so released judges as official does."
 
 
 def show_protocols(comparisons: Mapping[str, Comparison], file: IO[str] | None = None) -> None:
@@ -60,7 +60,7 @@ def _cell(system: SystemResult, name: str) -> str:
         return MISSING
     value, interval = percent(task.accuracy)
     failed = f"{FAILURE_MARK}{task.n_failed}" if task.n_failed else ""
-    borrowed = system.protocol == "paper" and not any(
-        record.paper for record in system.manifest.tasks if record.name == name
+    borrowed = system.protocol == "released" and not any(
+        record.released for record in system.manifest.tasks if record.name == name
     )
     return f"{'= ' if borrowed else ''}{value}{failed} {interval}"

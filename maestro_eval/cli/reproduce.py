@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from maestro_eval.cli.arguments import find_runs
+from maestro_eval.cli.arguments import find_runs, protocol
 from maestro_eval.cli.main import DONE
 from maestro_eval.types import Protocol
 
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--protocol",
+        type=protocol,
         choices=get_args(Protocol),
         help="rules of judging (default: those behind the published numbers, or official where that is not known)",
     )
@@ -45,11 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.scoring import score_run
 
     reference = load_reference(arguments.against)
-    protocol = arguments.protocol or reference.protocol or "official"
-    found = [reproduce(score_run(folder, protocol), reference) for folder in find_runs(arguments.folders)]
+    chosen = arguments.protocol or reference.protocol or "official"
+    found = [reproduce(score_run(folder, chosen), reference) for folder in find_runs(arguments.folders)]
     if arguments.format == "terminal":
         show_tables([table for each in found for table in reproduction_tables(each)], reproduction_notes(found))
-        print(f"\nprotocol {protocol}")
+        print(f"\nprotocol {chosen}")
     else:
         sys.stdout.write(render_reproductions(found) if arguments.format == "markdown" else reproductions_json(found))
     if arguments.out is not None:

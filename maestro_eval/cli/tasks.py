@@ -77,7 +77,7 @@ def _show(arguments: argparse.Namespace) -> int:
     task = open_task(localise(specs[0]))
     ids = task.ids()
     print(f"{task.name}\ntags      {', '.join(task.tags)}\nmetric    {task.metric} ({task.aggregation})")
-    print(f"paper     {task.paper or 'no released scorer: judged as official'}")
+    print(f"released  {task.released or 'no released scorer: judged as official'}")
     print(f"data      {task.data}\nsamples   {len(ids)}\nhash      {task.hash}")
     if not ids and arguments.sample is None:
         return DONE

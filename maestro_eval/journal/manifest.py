@@ -11,12 +11,13 @@ import os
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from maestro_eval.files import write_atomic
-from maestro_eval.types import RunManifest, UserError
+from maestro_eval.types import FORMER_PROTOCOLS, RunManifest, UserError
 
 NAME = "manifest.json"
-SCHEMA = 1
+SCHEMA = 2
 
 
 def write_manifest(folder: Path, manifest: RunManifest) -> None:
@@ -49,9 +50,28 @@ def read_manifest(folder: Path) -> RunManifest:
             raise UserError(
                 f"{path}: written by a newer maestro-eval (schema {schema}, this one knows {SCHEMA}); upgrade"
             )
-        return msgspec.json.decode(data, type=RunManifest)
+        return msgspec.json.decode(data, type=RunManifest) if schema == SCHEMA else _from_schema_1(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a run manifest ({error}); restore it from a copy or start a new run") from error
+
+
+def _from_schema_1(data: bytes) -> RunManifest:
+    """In which the rule of the released scorer was called ``paper``, as was the protocol."""
+    manifest = msgspec.json.decode(data, type=RunManifest)
+    rules = [task.paper for task in msgspec.json.decode(data, type=_Schema1).tasks]
+    tasks = tuple(replace(task, released=rule) for task, rule in zip(manifest.tasks, rules, strict=True))
+    stopping = manifest.stopping
+    if stopping is not None:
+        stopping = replace(stopping, protocol=FORMER_PROTOCOLS.get(stopping.protocol, stopping.protocol))
+    return replace(manifest, tasks=tasks, stopping=stopping, schema=SCHEMA)
+
+
+class _Task1(msgspec.Struct, frozen=True):
+    paper: str = ""
+
+
+class _Schema1(msgspec.Struct, frozen=True):
+    tasks: tuple[_Task1, ...]
 
 
 class _Schema(msgspec.Struct, frozen=True):

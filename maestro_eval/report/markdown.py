@@ -128,12 +128,12 @@ def _task_table(systems: Sequence[SystemResult]) -> str:
     for system in systems:
         for record in system.manifest.tasks:
             records.setdefault((record.name, record.data_hash), record)
-    header = ["task", "metric", "paper rule", "aggregation", "task hash", "data", "revision", "data hash"]
+    header = ["task", "metric", "released rule", "aggregation", "task hash", "data", "revision", "data hash"]
     rows = [
         [
             _code(record.name),
             _code(record.metric),
-            escape(record.paper) or "none",
+            escape(record.released) or "none",
             record.aggregation,
             _hash(record.hash),
             escape(record.data),

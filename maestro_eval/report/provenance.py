@@ -63,7 +63,7 @@ def _tasks(systems: Sequence[SystemResult]) -> Table:
     for system in systems:
         for record in system.manifest.tasks:
             records.setdefault((record.name, record.data_hash), record)
-    titles = ("metric", "paper rule", "aggregation", "task hash", "data", "revision", "data hash")
+    titles = ("metric", "released rule", "aggregation", "task hash", "data", "revision", "data hash")
     rows = tuple(
         Row(
             printable(record.name),
@@ -71,7 +71,7 @@ def _tasks(systems: Sequence[SystemResult]) -> Table:
                 Cell(printable(value))
                 for value in (
                     record.metric,
-                    record.paper or "none",
+                    record.released or "none",
                     record.aggregation,
                     record.hash[:_HASH_LENGTH],
                     record.data,

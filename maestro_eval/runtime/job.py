@@ -33,7 +33,7 @@ from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model
 from maestro_eval.runtime.stall import StallRules, longest_rollout
 from maestro_eval.runtime.umpire import StopRule, arranged, take_up
 from maestro_eval.runtime.worker import worker_factory
-from maestro_eval.scoring import METRICS, PAPER
+from maestro_eval.scoring import METRICS, RELEASED
 from maestro_eval.tasks import (
     Task,
     TaskSpec,
@@ -209,8 +209,8 @@ def _check_rules(tasks: Sequence[Task]) -> None:
     for task in tasks:
         if task.metric not in METRICS:
             raise UserError(f"task {task.name}: metric: {task.metric!r} is none of {', '.join(METRICS)}")
-        if task.paper and task.paper not in PAPER:
-            raise UserError(f"task {task.name}: paper: {task.paper!r} is none of {', '.join(PAPER)}")
+        if task.released and task.released not in RELEASED:
+            raise UserError(f"task {task.name}: released: {task.released!r} is none of {', '.join(RELEASED)}")
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def describe(
                 data=task.data,
                 data_hash=task.data_hash,
                 planned=planned[task.name],
-                paper=task.paper,
+                released=task.released,
                 revision=task.revision,
             )
             for task in tasks

@@ -1,6 +1,6 @@
 """Was it right? Answer extraction, metrics and protocols as pure functions, and the pass over a journal."""
 
-from maestro_eval.scoring.metrics import METRICS, PAPER, check_protocol, judge, judge_paper
+from maestro_eval.scoring.metrics import METRICS, RELEASED, check_protocol, judge, judge_released
 from maestro_eval.scoring.run import RunScores, score_run
 from maestro_eval.scoring.score import EXHAUSTED, score_rollout, unscored
 from maestro_eval.scoring.verdict import Verdict
@@ -8,12 +8,12 @@ from maestro_eval.scoring.verdict import Verdict
 __all__ = [
     "EXHAUSTED",
     "METRICS",
-    "PAPER",
+    "RELEASED",
     "RunScores",
     "Verdict",
     "check_protocol",
     "judge",
-    "judge_paper",
+    "judge_released",
     "score_rollout",
     "score_run",
     "unscored",

@@ -12,7 +12,7 @@ from typing import Literal
 
 from maestro_eval.scoring.doubt import undenied
 from maestro_eval.scoring.extract import (
-    Manner,
+    Strictness,
     braced_number,
     character,
     final_answer,
@@ -49,14 +49,14 @@ _TIMES = re.compile(r"(?<![0-9])([0-9]{1,4})\s?(?:[x\u00d7]|by)\s?([0-9]{1,4})(?
 _DIGITS = re.compile(r"(?<![0-9.])[0-9]{1,4}(?![0-9]|\.[0-9])")
 
 
-def blind_reading(task: str, text: str, manner: Manner) -> str | None:
+def blind_reading(task: str, text: str, strictness: Strictness) -> str | None:
     """The answer in ``text`` in one normal form: ``4``, ``yes``, ``A``, ``4,5``; ``None`` where it has none.
 
     ``strict`` keeps a letter's case, which is part of the answer there. Targets are read by the same function, so
     that equal readings are right answers.
     """
     form = _form(task)
-    if manner == "strict":
+    if strictness == "strict":
         return _strict(form, text.strip())
     lenient = {"number": _number, "yes_no": _yes_no, "letter": _letter, "pair": _pair}[form]
     return lenient(half_width(text))

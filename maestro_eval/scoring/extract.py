@@ -16,7 +16,7 @@ from msgspec import Struct
 from maestro_eval.scoring.doubt import counts_nothing, denied, left_open, undenied
 from maestro_eval.text import answer_statement
 
-Manner = Literal["official", "strict"]
+Strictness = Literal["official", "fair", "strict"]
 """How a reply is read: for what it says its answer is, or as the answer and nothing else."""
 
 _THINK_END = "</think>"

@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from maestro_eval.scoring.extract import Manner, final_answer
+from maestro_eval.scoring.extract import Strictness, final_answer
 from maestro_eval.scoring.offline import offline
 from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.types import Sample, UserError
@@ -33,12 +33,12 @@ _FULL_MARKS = (1.0, 100.0)
 _LONGEST_NOTE = 200
 
 
-def lmms_score(sample: Sample, answer: str, manner: Manner) -> Verdict:
+def lmms_score(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """Judge an answer to a sample of an ``lmms:`` task. UserError without lmms-eval, or without such a task there."""
     from maestro_eval.tasks.lmms_config import lmms_rules
 
     rules = lmms_rules(sample.task)
-    reading = answer.strip() if manner == "strict" else final_answer(answer)
+    reading = answer.strip() if strictness == "strict" else final_answer(answer)
     try:
         doc = json.loads(sample.fields.get("doc", ""))
     except ValueError:

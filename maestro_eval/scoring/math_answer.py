@@ -1,7 +1,7 @@
 r"""Mathematical answers: a letter, a number or an expression, right if it has the target's value.
 
-``math_answer`` (MathVision) and ``mathvista_answer`` (MathVista) are metrics, ``paper_math`` is the rule of the scorer
-released with the paper for Geometry3K and TallyQA. `docs/math.md` says how we read each and where we differ.
+``math_answer`` (MathVision) and ``mathvista_answer`` (MathVista) are metrics, ``released_math`` is the rule of the
+released scorer for Geometry3K and TallyQA. `docs/math.md` says how we read each and where we differ.
 
 An expression that cannot be decided within its limit is a wrong answer, for the policy wrote it; a checker that
 cannot run is no verdict, for that is our failure.
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from maestro_eval.scoring.extract import (
     Number,
+    Strictness,
     final_answer,
     half_width,
     lone_letter,
@@ -27,7 +28,7 @@ from maestro_eval.scoring.extract import (
 from maestro_eval.scoring.options import choice_letter, plain_value
 from maestro_eval.scoring.symbolic import Equivalence, bare_expression, equivalent, without_unit
 from maestro_eval.scoring.verdict import Verdict
-from maestro_eval.types import Protocol, Sample
+from maestro_eval.types import Sample
 
 _LIMIT_S = 5.0
 # MathVision's authors and the released scorer both call values equal that agree when rounded to two places.
@@ -42,15 +43,15 @@ _COSTLY = ("time limit", "memory")
 _ANSWER, _ANSWER_END = "<answer>", "</answer>"
 
 
-def math_answer(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
+def math_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """MathVision: the right option, or without options an expression with the value of a target.
 
     ``official`` reads the final answer and rounds values to two places, as its authors do; ``strict`` wants the
     letter or the expression alone and equality.
     """
     if sample.choices:
-        return _chosen(sample, answer, protocol)
-    if protocol == "strict":
+        return _chosen(sample, answer, strictness)
+    if strictness == "strict":
         return _valued(answer.strip(), sample.targets, decimals=None)
     whole = _valued(answer.strip(), sample.targets, decimals=_DECIMALS)
     stated = final_answer(half_width(answer))
@@ -59,15 +60,15 @@ def math_answer(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
     return _valued(stated, sample.targets, decimals=_DECIMALS)
 
 
-def mathvista_answer(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
+def mathvista_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """MathVista: equal after normalising as ``fields`` say (``question_type``, ``answer_type``, ``precision``)."""
     if sample.choices or sample.fields.get("question_type") == "multi_choice":
-        return _chosen_text(sample, answer, protocol)
+        return _chosen_text(sample, answer, strictness)
     kind = sample.fields.get("answer_type", "text")
-    reading = answer.strip() if protocol == "strict" else final_answer(half_width(answer))
+    reading = answer.strip() if strictness == "strict" else final_answer(half_width(answer))
     if kind in ("integer", "float"):
         places = _precision(sample.fields.get("precision", "")) if kind == "float" else None
-        read = _only_number(reading, protocol)
+        read = _only_number(reading, strictness)
         if read is None:
             return Verdict(0.0, note="no number")
         targets = {_rounded(target, places) for target in map(number, sample.targets) if target is not None}
@@ -77,7 +78,7 @@ def mathvista_answer(sample: Sample, answer: str, protocol: Protocol) -> Verdict
     return Verdict(float(folded in {_without_spaces(target) for target in sample.targets}), folded)
 
 
-def paper_math(sample: Sample, transcript: str) -> Verdict:
+def released_math(sample: Sample, transcript: str) -> Verdict:
     r"""The released rule: the last ``<answer>``, else all of it; its box, phrase or text; equal to two decimals.
 
     With options both the letter and the right option's value are targets, as the release lists them.
@@ -91,13 +92,13 @@ def paper_math(sample: Sample, transcript: str) -> Verdict:
     return _valued(stated, (*sample.targets, *_target_texts(sample)), decimals=_DECIMALS)
 
 
-def _chosen(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
+def _chosen(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     options = min(len(sample.choices), len(_LETTERS))
     wanted = _target_letters(sample)
     alone = _letter_alone(answer)
     if alone and alone in _LETTERS[:options]:
         return Verdict(float(alone in wanted), alone)
-    if protocol == "strict":
+    if strictness == "strict":
         return Verdict(0.0, note="no option")
     stated = bare_expression(final_answer(half_width(answer)))
     letter = _letter_for(stated, sample.choices)
@@ -147,12 +148,12 @@ def _without_match(checks: list[Equivalence], note: str) -> Verdict:
     return Verdict(0.0, note=f"symbolic check exceeded {exceeded}")
 
 
-def _chosen_text(sample: Sample, answer: str, protocol: Protocol) -> Verdict:
+def _chosen_text(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     texts = {_without_spaces(text) for text in (_target_texts(sample) or sample.targets)}
-    reading = answer.strip() if protocol == "strict" else final_answer(half_width(answer))
+    reading = answer.strip() if strictness == "strict" else final_answer(half_width(answer))
     chosen = next((choice for choice in sample.choices if choice.strip() == reading), None)
     if chosen is None:
-        letter = _letter_alone(answer) or (_letter_for(reading, sample.choices) if protocol == "official" else None)
+        letter = _letter_alone(answer) or (_letter_for(reading, sample.choices) if strictness != "strict" else None)
         index = _LETTERS.find(letter) if letter else -1
         chosen = sample.choices[index] if 0 <= index < len(sample.choices) else None
     if chosen is None:
@@ -183,9 +184,9 @@ def _target_texts(sample: Sample) -> tuple[str, ...]:
     return tuple(named) or tuple(target for target in sample.targets if target in sample.choices)
 
 
-def _only_number(reading: str, protocol: Protocol) -> Number | None:
+def _only_number(reading: str, strictness: Strictness) -> Number | None:
     whole = number(reading)
-    if whole is not None or protocol == "strict":
+    if whole is not None or strictness == "strict":
         return whole
     found = stated_numbers(reading)
     # Which of several would be a guess; the authors have a model choose.

@@ -1,7 +1,8 @@
-"""Was it right? The metrics by name: ``(sample, answer text, manner) -> Verdict``, pure functions.
+"""Was it right? The metrics by name: ``(sample, answer text, strictness) -> Verdict``, pure functions.
 
 ``strict`` wants the answer and nothing else. ``official`` is the benchmark's authors' rule on the reply's
-final answer; it first tries the whole reply as it stands, so that what ``strict`` accepts it accepts too.
+final answer; it first tries the whole reply as it stands, so that what ``strict`` accepts it accepts too. ``fair``
+judges as ``official`` does where a metric does not tell the two apart.
 `docs/scoring.md` says for each metric where our reading differs from its authors'.
 
 ``Verdict.extracted`` is one normal form per meaning (``B``, ``yes``, ``340``), for repeats that are put to a vote.
@@ -20,8 +21,8 @@ from msgspec.structs import replace
 
 from maestro_eval.scoring.blind import blind_reading
 from maestro_eval.scoring.extract import (
-    Manner,
     Number,
+    Strictness,
     final_answer,
     half_width,
     lone_letter,
@@ -33,12 +34,12 @@ from maestro_eval.scoring.extract import (
     yes_no,
 )
 from maestro_eval.scoring.lmms_score import lmms_score
-from maestro_eval.scoring.math_answer import math_answer, mathvista_answer, paper_math
+from maestro_eval.scoring.math_answer import math_answer, mathvista_answer, released_math
 from maestro_eval.scoring.options import choice_letter, value_form
-from maestro_eval.scoring.paper import PaperRule, chartqa, letter_or_text, slake, vstar
-from maestro_eval.scoring.python_tests import paper_python, python_tests
+from maestro_eval.scoring.python_tests import python_tests, released_python
+from maestro_eval.scoring.released import ReleasedRule, chartqa, letter_or_text, slake, vstar
 from maestro_eval.scoring.verdict import Verdict
-from maestro_eval.types import Protocol, Sample, UserError
+from maestro_eval.types import FORMER_PROTOCOLS, Protocol, Sample, UserError
 
 _RELAXATION = 0.05
 _FLOAT_NOISE = 1e-9
@@ -50,52 +51,52 @@ _INTEGER = re.compile(r"[+\-\u2212]?[0-9]{1,15}")
 _BARE_OPTION = re.compile(r"(?:([A-Za-z])|\(([A-Za-z])\)|\[([A-Za-z])\]|\{([A-Za-z])\})\.?")
 _LINE_BREAKS = str.maketrans("\t\r\n", "   ")
 
-Metric = Callable[[Sample, str, Manner], Verdict]
+Metric = Callable[[Sample, str, Strictness], Verdict]
 
 
 def judge(sample: Sample, answer: str, metric: str, protocol: str) -> Verdict:
-    """The verdict of a metric on an answer under ``official`` or ``strict``.
+    """The verdict of a metric on an answer under ``official``, ``fair`` or ``strict``.
 
-    UserError for a metric or a protocol that does not exist. ``paper`` reads a transcript: `judge_paper`.
+    UserError for a metric or a protocol that does not exist. ``released`` reads a transcript: `judge_released`.
     """
-    manner = _manner(protocol)
+    strictness = _strictness(protocol)
     rule = METRICS.get(metric)
     if rule is None:
         raise UserError(f"task {sample.task}: no metric {metric!r}; its file may name one of {', '.join(METRICS)}")
     if not answer.strip() and metric not in _JUDGES_SILENCE:
         return Verdict(0.0, note="empty answer")
-    return _shown(rule(sample, answer, manner))
+    return _shown(rule(sample, answer, strictness))
 
 
-def judge_paper(sample: Sample, transcript: str, rule: str) -> Verdict:
+def judge_released(sample: Sample, transcript: str, rule: str) -> Verdict:
     """The verdict of a rule of the released scorer on all that the policy wrote, turn by turn.
 
     UserError for a rule that does not exist.
     """
-    judged = PAPER.get(rule)
+    judged = RELEASED.get(rule)
     if judged is None:
-        raise UserError(f"task {sample.task}: no paper rule {rule!r}; its file may name one of {', '.join(PAPER)}")
+        raise UserError(f"task {sample.task}: no released rule {rule!r}; there are {', '.join(RELEASED)}")
     return _shown(judged(sample, transcript))
 
 
 def check_protocol(name: str) -> Protocol:
-    """The protocol of that name; UserError listing them when there is none."""
+    """The protocol of that name (or former name); UserError listing them when there is none."""
     for known in get_args(Protocol):
-        if name == known:
+        if FORMER_PROTOCOLS.get(name, name) == known:
             return known  # type: ignore[no-any-return]
     raise UserError(f"--protocol {name}: no such protocol; choose one of {', '.join(get_args(Protocol))}")
 
 
-def relaxed_accuracy(sample: Sample, answer: str, manner: Manner) -> Verdict:
+def relaxed_accuracy(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """ChartQA: numbers within 5 % of the target, other answers equal without regard to case."""
-    readings = _readings(answer, manner)
+    readings = _readings(answer, strictness)
     right = [reading for reading in readings if any(_relaxed_equal(reading, target) for target in sample.targets)]
     return Verdict(float(bool(right)), _numeric_form(right[0] if right else readings[-1]))
 
 
-def integer(sample: Sample, answer: str, manner: Manner) -> Verdict:
+def integer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """TallyQA: the first integer, or number word up to twenty, of the final answer equals the target."""
-    if manner == "strict":
+    if strictness == "strict":
         bare = answer.strip()
         read = number(bare) if _INTEGER.fullmatch(bare) else None
     else:
@@ -110,7 +111,7 @@ def integer(sample: Sample, answer: str, manner: Manner) -> Verdict:
     return Verdict(float(count in targets), str(count), others=others)
 
 
-def option(sample: Sample, answer: str, manner: Manner) -> Verdict:
+def option(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """The letter of the chosen option; official also takes the option's own text or value.
 
     Geometry3K, V*, HRBench, ERQA, MicroVQA.
@@ -119,30 +120,30 @@ def option(sample: Sample, answer: str, manner: Manner) -> Verdict:
     letter = "".join(filter(None, bare.groups())) if bare else None
     targets = {target.upper() for target in map(lone_letter, sample.targets) if target}
     if not targets:
-        return _free_form(sample, answer, manner)
-    if letter is None and manner == "official":
+        return _free_form(sample, answer, strictness)
+    if letter is None and strictness != "strict":
         letter = _chosen_letter(final_answer(half_width(answer)), sample.choices)
     if letter is None:
         return Verdict(0.0, note="no option")
     return Verdict(float(letter.upper() in targets), letter.upper())
 
 
-def json_option(sample: Sample, answer: str, manner: Manner) -> Verdict:
+def json_option(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """MSEarthMCQ: a JSON object's ``answer``, where the reply gives one, else the reply, read as an option."""
-    written = [answer.strip()] if manner == "strict" else _json_candidates(answer)
+    written = [answer.strip()] if strictness == "strict" else _json_candidates(answer)
     given = next((read for text in written if (read := _json_answer(text)) is not None), answer)
-    return option(sample, given, manner)
+    return option(sample, given, strictness)
 
 
-def short_answer(sample: Sample, answer: str, manner: Manner) -> Verdict:
+def short_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """SLAKE: equal apart from case, punctuation and a leading article; a yes or no may be explained.
 
     ``others["token_recall"]`` of an open question: the share of the target's words that the answer has.
     """
-    readings = _readings(answer, manner)
+    readings = _readings(answer, strictness)
     targets = [form for form in map(_short_form, sample.targets) if form]
     given = [_short_form(reading) for reading in readings]
-    word = yes_no(readings[-1]) if manner == "official" and not {"yes", "no"}.isdisjoint(targets) else None
+    word = yes_no(readings[-1]) if strictness != "strict" and not {"yes", "no"}.isdisjoint(targets) else None
     given += [word] if word else []
     right = next((form for form in given if form in targets), None)
     recall = {"token_recall": _token_recall(readings[-1], targets)} if _is_open(sample) and targets else {}
@@ -150,27 +151,27 @@ def short_answer(sample: Sample, answer: str, manner: Manner) -> Verdict:
     return Verdict(float(right is not None), given[-1] if right is None else right, note, recall)
 
 
-def substring(sample: Sample, answer: str, manner: Manner) -> Verdict:
+def substring(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """OCRBench: a target stands in the reply; ``HME100k``: without its spaces, case kept."""
     fold = _fold_formula if sample.fields.get("dataset") == "HME100k" else _fold_line
     targets = [folded for folded in map(fold, sample.targets) if folded]
     whole = fold(answer)
     if whole in targets:
         return Verdict(1.0, whole)
-    if manner == "strict":
+    if strictness == "strict":
         return Verdict(0.0, whole)
     reply = fold(spoken(answer))
     found = next((target for target in targets if target in reply), None)
     return Verdict(0.0, reply) if found is None else Verdict(1.0, found)
 
 
-def blind(sample: Sample, answer: str, manner: Manner) -> Verdict:
+def blind(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """VLMsAreBlind: a number, yes or no, the circled letter, or rows and columns, by ``fields["task"]``."""
     task = sample.fields.get("task", "")
-    read = blind_reading(task, answer, manner)
+    read = blind_reading(task, answer, strictness)
     if read is None:
         return Verdict(0.0, note="no answer of the form that the question asks for")
-    targets = {blind_reading(task, target, manner) for target in sample.targets}
+    targets = {blind_reading(task, target, strictness) for target in sample.targets}
     return Verdict(float(read in targets), read)
 
 
@@ -190,20 +191,20 @@ METRICS: dict[str, Metric] = {
 # A missing answer has a token recall too (0), and what lmms-eval thinks of one is not ours to say.
 _JUDGES_SILENCE = {"short_answer", "lmms"}
 
-PAPER: dict[str, PaperRule] = {
+RELEASED: dict[str, ReleasedRule] = {
     "chartqa": chartqa,
     "letter_or_text": letter_or_text,
     "slake": slake,
     "vstar": vstar,
-    "math": paper_math,
-    "python": paper_python,
+    "math": released_math,
+    "python": released_python,
 }
 
 
-def _manner(protocol: str) -> Manner:
+def _strictness(protocol: str) -> Strictness:
     checked = check_protocol(protocol)
-    if checked == "paper":
-        raise UserError("the paper protocol judges a transcript by a task's paper rule; ask judge_paper for it")
+    if checked == "released":
+        raise UserError("the released protocol judges a transcript by a task's released rule: judge_released")
     return checked
 
 
@@ -216,9 +217,9 @@ def _shown(verdict: Verdict) -> Verdict:
     return replace(verdict, extracted=text[: _SHOWN - len(mark)] + mark)
 
 
-def _readings(answer: str, manner: Manner) -> list[str]:
+def _readings(answer: str, strictness: Strictness) -> list[str]:
     whole = answer.strip()
-    return [whole] if manner == "strict" else [whole, final_answer(half_width(answer))]
+    return [whole] if strictness == "strict" else [whole, final_answer(half_width(answer))]
 
 
 def _numeric_form(reading: str) -> str:
@@ -243,11 +244,11 @@ def _count(read: Number) -> int | None:
     return whole if whole is not None and abs(whole) < _LARGEST_COUNT else None
 
 
-def _free_form(sample: Sample, answer: str, manner: Manner) -> Verdict:
+def _free_form(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     # Some Geometry3K rows have a value and no options: the target is then the only choice there is.
-    reading = answer.strip() if manner == "strict" else final_answer(answer)
+    reading = answer.strip() if strictness == "strict" else final_answer(answer)
     right = any(_same_value(answer, target) for target in sample.targets)
-    if manner == "official":
+    if strictness != "strict":
         right = right or any(choice_letter(reading, (target,)) for target in sample.targets)
     return Verdict(float(right), value_form(reading))
 

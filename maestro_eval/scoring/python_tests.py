@@ -23,14 +23,14 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.sandbox import PACKAGES_FOLDER, Limits, SandboxResult, lacking, run_python
-from maestro_eval.scoring.extract import spoken
+from maestro_eval.scoring.extract import Strictness, spoken
 from maestro_eval.scoring.python_source import definitions, imported, last_solution, only_program, python_blocks
 from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.text import clip
 from maestro_eval.types import RolloutFailure, Sample, UserError
 
 _OFFICIAL_CPU_S, _OFFICIAL_WALL_S = 2, 10.0
-_PAPER_CPU_S, _PAPER_WALL_S = 10, 30.0
+_RELEASED_CPU_S, _RELEASED_WALL_S = 10, 30.0
 _GRACE_S = 5.0
 # Most take one; over a program that imports pandas, pylint thinks for ten and more.
 _PYLINT_S = 60.0
@@ -63,13 +63,13 @@ print(json.dumps([message["message"] for message in json.loads(found.getvalue() 
 """
 
 
-def python_tests(sample: Sample, answer: str, protocol: Literal["official", "strict"]) -> Verdict:
+def python_tests(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """HumanEval-V by its authors' rule; ``strict``: the answer is the program, or its block, and nothing else."""
     program = only_program(answer)
-    if program is None and protocol == "official":
+    if program is None and strictness != "strict":
         program = last_solution(spoken(answer), sample.fields.get("function_signature", ""))
     if program is None:
-        wanted = "the answer is not a program alone" if protocol == "strict" else "no Python block with def solution"
+        wanted = "the answer is not a program alone" if strictness == "strict" else "no Python block with def solution"
         return Verdict(0.0, note=wanted)
     kept = definitions(program)
     if kept is None:
@@ -84,14 +84,14 @@ def python_tests(sample: Sample, answer: str, protocol: Literal["official", "str
     return Verdict(errors.value, program, errors.note)
 
 
-def paper_python(sample: Sample, transcript: str) -> Verdict:
+def released_python(sample: Sample, transcript: str) -> Verdict:
     """HumanEval-V by the released scorer's rule: the last Python block after ``</think>`` passes within 10 s."""
     if "<answer>" not in transcript:
         return Verdict(0.0, note="no <answer>")
     blocks = python_blocks(spoken(transcript))
     if not blocks:
         return Verdict(0.0, note="no Python block")
-    ran = _tested(sample, blocks[-1], _PAPER_CPU_S, _PAPER_WALL_S)
+    ran = _tested(sample, blocks[-1], _RELEASED_CPU_S, _RELEASED_WALL_S)
     return Verdict(ran.value, blocks[-1], ran.note)
 
 

@@ -19,7 +19,7 @@ from msgspec import Struct, field
 
 from maestro_eval.journal import Journal, PackedRecord
 from maestro_eval.scoring.judging import Judged, Rules, judge_records
-from maestro_eval.scoring.metrics import METRICS, PAPER, check_protocol
+from maestro_eval.scoring.metrics import METRICS, RELEASED, check_protocol
 from maestro_eval.scoring.pool import Pool
 from maestro_eval.scoring.scores_file import heading_of, write_scores_file
 from maestro_eval.types import Protocol, RunManifest, Score, TaskRecord, UserError
@@ -113,7 +113,7 @@ def _processes(rules: Rules, planned: Mapping[str, int]) -> int:
 
 
 def _seconds(task: TaskRecord, protocol: Protocol) -> float:
-    rule = task.paper if protocol == "paper" and task.paper else task.metric
+    rule = task.released if protocol == "released" and task.released else task.metric
     return _SECONDS.get(rule, _PLAIN_SECONDS)
 
 
@@ -122,8 +122,8 @@ def _tasks(folder: Path, manifest: RunManifest, planned: Iterable[str]) -> dict[
     tasks = {task.name: task for task in manifest.tasks}
     for task in manifest.tasks:
         _refuse_unknown(folder, task, "metric", task.metric, METRICS)
-        if task.paper:
-            _refuse_unknown(folder, task, "released rule", task.paper, PAPER)
+        if task.released:
+            _refuse_unknown(folder, task, "released rule", task.released, RELEASED)
     for name in planned:
         if name not in tasks:
             raise UserError(

@@ -26,11 +26,11 @@ _scores = msgspec.json.Decoder(Score)
 
 
 class TaskHeading(Struct, frozen=True):
-    """What decides how a task is judged. ``paper`` is empty where no released scorer is known."""
+    """What decides how a task is judged. ``released`` is empty where no released scorer is known."""
 
     hash: str
     metric: str
-    paper: str
+    released: str
 
 
 class Heading(Struct, frozen=True):
@@ -80,7 +80,7 @@ def heading_of(manifest: RunManifest, protocol: str) -> Heading:
         manifest.system,
         manifest.registry.hash,
         manifest.prompt.hash,
-        {task.name: TaskHeading(task.hash, task.metric, task.paper) for task in manifest.tasks},
+        {task.name: TaskHeading(task.hash, task.metric, task.released) for task in manifest.tasks},
     )
 
 

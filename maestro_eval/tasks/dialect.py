@@ -30,7 +30,8 @@ class Definition(Struct, frozen=True):
 
     ``size`` is how many samples the split is known to have, 0 where that is not said. ``keep`` tells a row that is
     a sample from one that is not. ``images_in`` is the folder (or the zip file without its ending) in which the image
-    paths of JSON data are looked up. ``paper`` names the rule of the released scorer, empty where there is none.
+    paths of JSON data are looked up. ``released`` names the rule of the released scorer (in the
+    file also under the former key ``paper``), empty where there is none.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Definition(Struct, frozen=True):
     target: Read
     choice: Read | None
     metric: str
-    paper: str
+    released: str
     aggregation: Aggregation
     id: str | Read | None
     keep: Read | None
@@ -98,6 +99,7 @@ _REQUIRED = ("task", "dataset_path", "test_split", "doc_to_visual", "doc_to_text
 _OURS: dict[str, tuple[type, ...]] = {
     "metric": _TEXT,
     "aggregation": _TEXT,
+    "released": _TEXT,
     "paper": _TEXT,
     "id": _READER,
     "keep": (FunctionName,),
@@ -114,6 +116,8 @@ _OURS: dict[str, tuple[type, ...]] = {
     "licence": _TEXT,
     "citation": _TEXT,
 }
+# What lmms-eval alone reads changes nothing that is measured here.
+_LMMS_ONLY = ("metric_list", "process_results", "generation_kwargs", "doc_to_messages")
 _ABOUT = ("description", "reference", "licence", "citation")
 _AGGREGATES_OVER = {"category_mean": "category", "stratum_mean": "stratum"}
 _NAMES = {
@@ -154,7 +158,7 @@ def load_definition(path: Path, root: Path) -> Definition:
         target=read("doc_to_target"),
         choice=optional("doc_to_choice"),
         metric=ours["metric"],
-        paper=ours.get("paper", ""),
+        released=ours.get("released", ours.get("paper", "")),
         aggregation=cast(Aggregation, ours.get("aggregation", "mean")),
         id=ours["id"] if isinstance(ours.get("id"), str) else optional(*_MAESTRO, "id"),
         keep=optional(*_MAESTRO, "keep"),
@@ -165,7 +169,7 @@ def load_definition(path: Path, root: Path) -> Definition:
         fields=tuple(ours.get("fields", ())),
         columns={name: column for name, kind in ours["columns"].items() if (column := parse_column(kind))},
         about={key: ours[key].strip() for key in _ABOUT if key in ours} if of_this_dataset else {},
-        hash=fingerprint({"definition": written.data, "functions": functions.hashes}),
+        hash=fingerprint({"definition": _measured(written.data), "functions": functions.hashes}),
     )
 
 
@@ -282,6 +286,8 @@ def _check_ours(written: _Written) -> None:
     for key in ("metric", "columns"):
         if key not in ours:
             raise UserError(f"{written.where(*_MAESTRO)}: metadata.maestro.{key}: is missing")
+    if "paper" in ours and "released" in ours:
+        raise UserError(f"{written.where(*_MAESTRO, 'paper')}: paper: is the former name of released; leave it out")
     _check_values(written, ours)
     for name, kind in ours["columns"].items():
         if parse_column(kind) is None:
@@ -340,6 +346,14 @@ def _tags(data: Mapping[str, Any]) -> tuple[str, ...]:
         value = data.get(key, [])
         tags += [value] if isinstance(value, str) else [str(tag) for tag in value]
     return tuple(tags)
+
+
+def _measured(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a definition that decides what is asked and how it is judged."""
+    ours = {key: value for key, value in data["metadata"]["maestro"].items() if key not in _ABOUT}
+    if "paper" in ours:
+        ours["released"] = ours.pop("paper")
+    return {key: value for key, value in data.items() if key not in _LMMS_ONLY} | {"metadata": ours}
 
 
 def _default_kwargs(data: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -31,7 +31,7 @@ class FileTask:
         self.name: str = definition.name
         self.tags: tuple[str, ...] = definition.tags
         self.metric: str = definition.metric
-        self.paper: str = definition.paper
+        self.released: str = definition.released
         self.aggregation: Aggregation = definition.aggregation
         self.hash: str = definition.hash
         self.size: int = definition.size

@@ -42,7 +42,7 @@ class LmmsTask:
 
     metric = "lmms"
     aggregation: Aggregation = "mean"
-    paper = ""
+    released = ""
     tags: tuple[str, ...] = ()
 
     def __init__(self, name: str, definition_hash: str, task: Any, data: str) -> None:

@@ -39,7 +39,7 @@ class TaskSpec(Struct, frozen=True):
 class Task(Protocol):
     """An opened task. Safe to share between threads; open it again in other processes.
 
-    ``paper`` names the released scorer's rule, empty where there is none; ``size`` is how many samples the task is
+    ``released`` names the released scorer's rule, empty where there is none; ``size`` is how many samples the task is
     known to have, 0 where that is not said; ``hash`` covers what the task asks, ``data`` is where its rows are, and
     ``revision`` the hub's, where they came from there.
     """
@@ -51,7 +51,7 @@ class Task(Protocol):
     @property
     def metric(self) -> str: ...
     @property
-    def paper(self) -> str: ...
+    def released(self) -> str: ...
     @property
     def aggregation(self) -> Aggregation: ...
     @property

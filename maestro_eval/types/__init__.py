@@ -51,9 +51,10 @@ from maestro_eval.types.rollout import (
     Usage,
 )
 from maestro_eval.types.sample import LoadedSample, Sample
-from maestro_eval.types.score import Protocol, Score
+from maestro_eval.types.score import FORMER_PROTOCOLS, Protocol, Score
 
 __all__ = [
+    "FORMER_PROTOCOLS",
     "Accepted",
     "Action",
     "Aggregation",

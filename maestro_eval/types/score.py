@@ -6,8 +6,12 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-Protocol = Literal["paper", "official", "strict"]
-"""The rules of judging: those of the released code, of a benchmark's authors, the answer and nothing else."""
+Protocol = Literal["released", "official", "fair", "strict"]
+"""The rules of judging: the released code's, the benchmark's authors', a careful human's, the answer and nothing else.
+"""
+
+FORMER_PROTOCOLS: dict[str, Protocol] = {"paper": "released"}
+"""What command lines, task files and records of earlier versions call a protocol, and its name."""
 
 
 class Score(Struct, frozen=True):

@@ -16,13 +16,13 @@ DOC = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding=
 def test_the_table_says_what_the_task_file_says(name: str) -> None:
     definition = define(select_tasks([f"maestro_{name}"], data={})[0])
     (line,) = [line for line in DOC.splitlines() if line.startswith(f"| {name} |") and line.count("|") == 9]
-    _, _, source, size, _, reported, metric, paper, licence, _ = (cell.strip() for cell in line.split("|"))
+    _, _, source, size, _, reported, metric, released, licence, _ = (cell.strip() for cell in line.split("|"))
     dataset = "none" if definition.dataset_path.startswith("local:") else definition.dataset_path
     assert source == f"{dataset}, {definition.split}"
     assert size == str(definition.size or "–")
     assert (reported == "–") == (definition.category is None)
     assert metric == f"`{definition.metric}`"
-    assert paper == (f"`{definition.paper}`" if definition.paper else "official")
+    assert released == (f"`{definition.released}`" if definition.released else "official")
     assert licence == definition.about.get("licence", "not stated")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -19,7 +19,7 @@ pytest.importorskip("datasets")
 from maestro_eval.files import bundled
 from maestro_eval.sandbox import available
 from maestro_eval.tasks import Task, define, open_task, select_tasks
-from maestro_eval.types import Sample
+from maestro_eval.types import Protocol, Sample
 from tests.benchmarks import rows
 from tests.benchmarks.rows import SCHEMAS
 
@@ -123,18 +123,16 @@ def verdicts(task: Any, answer: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_reply_is_judged_by_our_protocols(lmms_tasks: Tasks, name: str) -> None:
-    assert verdicts(lmms_tasks[name], RIGHT[name]) == {"official": 1.0, "strict": 1.0, "paper": 1.0}
-    assert verdicts(lmms_tasks[name], "") == {"official": 0.0, "strict": 0.0, "paper": 0.0}
-    assert verdicts(lmms_tasks[name], "I cannot tell what is shown here.") == {
-        "official": 0.0, "strict": 0.0, "paper": 0.0,
-    }  # fmt: skip
+    assert verdicts(lmms_tasks[name], RIGHT[name]) == dict.fromkeys(get_args(Protocol), 1.0)
+    assert verdicts(lmms_tasks[name], "") == dict.fromkeys(get_args(Protocol), 0.0)
+    assert verdicts(lmms_tasks[name], "I cannot tell what is shown here.") == dict.fromkeys(get_args(Protocol), 0.0)
 
 
 def test_a_reply_with_tags_is_read_as_a_transcript_and_one_without_as_an_answer(lmms_tasks: Tasks) -> None:
     task = lmms_tasks["chartqa"]
-    assert verdicts(task, "<think>No.</think><answer>337.8</answer>")["paper"] == 1.0
-    assert verdicts(task, "It was <answer>12</answer>")["paper"] == 0.0
-    assert verdicts(task, "<think>337</think>337.8")["paper"] == 1.0
+    assert verdicts(task, "<think>No.</think><answer>337.8</answer>")["released"] == 1.0
+    assert verdicts(task, "It was <answer>12</answer>")["released"] == 0.0
+    assert verdicts(task, "<think>337</think>337.8")["released"] == 1.0
 
 
 @pytest.mark.skipif(available() is not None, reason="no sandbox here")
@@ -142,7 +140,7 @@ def test_a_program_is_judged(lmms_tasks: Tasks) -> None:
     pytest.importorskip("pylint")
     solution = SCHEMAS["humanevalv"].rows[0]["ground_truth_solution"]
     assert verdicts(lmms_tasks["humanevalv"], f"Here:\n```python\n{solution}```\nDone.") == {
-        "official": 1.0, "strict": 0.0, "paper": 1.0,
+        "official": 1.0, "fair": 1.0, "strict": 0.0, "released": 1.0,
     }  # fmt: skip
     wrong = solution.replace("2 * n", "3 * n")
     assert verdicts(lmms_tasks["humanevalv"], f"```python\n{wrong}```")["official"] == 0.0
@@ -157,7 +155,7 @@ def test_a_program_is_judged(lmms_tasks: Tasks) -> None:
 def test_means_of_means(lmms_tasks: Tasks, name: str, answers: list[str], mean: float) -> None:
     task = lmms_tasks[name]
     results = [task.process_results(doc, [answer]) for doc, answer in zip(task.eval_docs, answers, strict=True)]
-    for metric in ("official", "paper"):
+    for metric in ("official", "released"):
         assert task.aggregation()[metric]([result[metric] for result in results]) == pytest.approx(mean)
 
 

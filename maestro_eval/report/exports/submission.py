@@ -130,13 +130,13 @@ def _gold(sample: Sample | None, rollout: Rollout, task: TaskRecord, protocol: s
     if sample is None or judged_by(task, protocol) in NOT_JUDGED_AGAIN:
         return None
     # Only the released rules read more than the answer.
-    words = scrubber.answer(transcript(rollout)) if protocol == "paper" and task.paper else ""
+    words = scrubber.answer(transcript(rollout)) if protocol == "released" and task.released else ""
     return Gold(sample.question, sample.targets, sample.choices, sample.fields, words)
 
 
 def judged_by(task: TaskRecord, protocol: str) -> str:
     """The rule that judges a task under a protocol."""
-    return task.paper if protocol == "paper" and task.paper else task.metric
+    return task.released if protocol == "released" and task.released else task.metric
 
 
 def _searches(rollout: Rollout) -> tuple[str, ...]:

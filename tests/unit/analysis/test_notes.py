@@ -8,7 +8,7 @@ from maestro_eval.analysis import compare, selection_text
 from maestro_eval.scoring import RunScores
 from maestro_eval.types import Accepted, Selection
 
-CHART = task_record("maestro_chartqa", (), paper="chartqa")
+CHART = task_record("maestro_chartqa", (), released="chartqa")
 ERQA = task_record("maestro_erqa", ())
 WHOLE = Selection()
 
@@ -47,9 +47,9 @@ def test_whole_runs_have_nothing_to_say() -> None:
     assert compare([run_of("a"), run_of("b")]).notes == ()
 
 
-def test_paper_names_the_tasks_that_have_no_released_scorer() -> None:
-    (note,) = compare([run_of("a", protocol="paper")]).notes
-    assert note == "judged by the official rule under paper, for want of a released scorer: maestro_erqa"
+def test_released_names_the_tasks_that_have_no_released_scorer() -> None:
+    (note,) = compare([run_of("a", protocol="released")]).notes
+    assert note == "judged by the official rule under released, for want of a released scorer: maestro_erqa"
 
 
 def test_a_run_that_went_on_after_a_change_says_so_first() -> None:

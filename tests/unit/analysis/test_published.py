@@ -69,15 +69,15 @@ def test_a_mini_benchmark_is_never_held_against_a_real_ones_number() -> None:
 
 
 def test_where_it_is_from_and_what_differs_is_said() -> None:
-    notes = compared(replace(PUBLISHED, protocol="paper", repeats=8)).notes
+    notes = compared(replace(PUBLISHED, protocol="released", repeats=8)).notes
     assert notes[0].startswith("S-1 (reported): somebody, table 2, 2026 (D: from a digest")
-    assert notes[1] == "a: unlike S-1 (reported) in protocol (paper, here official); repeats (8, here 1)"
+    assert notes[1] == "a: unlike S-1 (reported) in protocol (released, here official); repeats (8, here 1)"
 
 
 def test_systems_that_differ_alike_are_said_in_one_line() -> None:
     runs = [run_scores(name, [(CHART, scores_of(CHART, [1.0]))]) for name in ("a", "b")]
-    notes = compare(runs, references=[replace(PUBLISHED, protocol="paper")]).notes
-    assert "a, b: unlike S-1 (reported) in protocol (paper, here official)" in notes
+    notes = compare(runs, references=[replace(PUBLISHED, protocol="released")]).notes
+    assert "a, b: unlike S-1 (reported) in protocol (released, here official)" in notes
 
 
 def test_numbers_reached_with_different_registries_are_told_apart() -> None:

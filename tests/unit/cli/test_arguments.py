@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 
-from maestro_eval.cli.arguments import find_runs
+from maestro_eval.cli.arguments import add_protocol, find_runs
 from maestro_eval.types import UserError
 
 
@@ -64,3 +65,13 @@ def test_a_long_list_of_what_is_no_run_is_cut(tmp_path: Path) -> None:
         (tmp_path / f"{number:02}.md").write_text("")
     with pytest.raises(UserError, match=r"19\.md and 10 more: neither"):
         find_runs(sorted(tmp_path.iterdir()))
+
+
+def test_a_protocol_is_understood_by_its_former_name_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_protocol(parser)
+    assert parser.parse_args(["--protocol", "paper"]).protocol == "released"
+    assert capsys.readouterr().err == "maestro-eval: the protocol paper is called released now\n"
+    assert parser.parse_args(["--protocol", "fair"]).protocol == "fair"
+    assert parser.parse_args([]).protocol == "official"
+    assert capsys.readouterr().err == ""

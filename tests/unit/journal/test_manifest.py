@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from maestro_eval.journal import read_manifest
 from maestro_eval.journal.manifest import SCHEMA, write_manifest
@@ -15,6 +17,7 @@ from maestro_eval.types import (
     RegistryRecord,
     RunManifest,
     Sampling,
+    Stopping,
     TaskRecord,
     UserError,
 )
@@ -43,6 +46,18 @@ def test_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_is_written_in_the_schema_that_this_version_reads() -> None:
     assert MANIFEST.schema == SCHEMA
+
+
+def test_a_manifest_of_the_first_schema_names_the_released_rule_and_protocol_as_they_were_called(
+    tmp_path: Path,
+) -> None:
+    stopping = Stopping("runs/other", "other", "f", 0.05, "released")
+    task = replace(MANIFEST.tasks[0], released="chartqa")
+    written = json.loads(msgspec.json.encode(replace(MANIFEST, tasks=(task,), stopping=stopping, schema=1)))
+    written["tasks"][0]["paper"] = written["tasks"][0].pop("released")
+    written["stopping"]["protocol"] = "paper"
+    (tmp_path / "manifest.json").write_text(json.dumps(written))
+    assert read_manifest(tmp_path) == replace(MANIFEST, tasks=(task,), stopping=stopping)
 
 
 def test_is_laid_out_for_people(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def reference(word: str = "") -> Reference:
         date="2026",
         values={"main": ReportedValue(0.705, "P"), "ood": ReportedValue(0.5, "D")},
         means={"main": tuple(f"maestro_{name}{word}" for name in ("chartqa", "slake", "vstar", "mathvision"))},
-        protocol="paper",
+        protocol="released",
     )
 
 

@@ -59,9 +59,9 @@ def test_reply_is_read_in_its_form(task: str, text: str, official: str | None, s
 @settings(deadline=None)
 @given(st.sampled_from(_TASKS), replies)
 def test_a_reading_of_a_reading_is_itself(task: str, text: str) -> None:
-    for manner in ("official", "strict"):
-        read = blind_reading(task, text, manner)
-        assert read is None or blind_reading(task, read, manner) == read
+    for strictness in ("official", "strict"):
+        read = blind_reading(task, text, strictness)
+        assert read is None or blind_reading(task, read, strictness) == read
 
 
 @settings(deadline=None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_eval.scoring import METRICS, PAPER, judge, judge_paper
+from maestro_eval.scoring import METRICS, RELEASED, judge, judge_released
 from maestro_eval.tasks import TaskSpec, define
 from maestro_eval.types import Sample
 
@@ -36,10 +36,10 @@ def test_example_is_judged_as_the_table_says(row: list[str]) -> None:
     given = answer.strip("`")
     verdicts = [judge(sample, given, definition.metric, protocol) for protocol in ("official", "strict")]
     transcript = f"<answer>{given}</answer>"
-    paper = judge_paper(sample, transcript, definition.paper) if definition.paper else verdicts[0]
-    if paper.value is None:
-        pytest.skip(paper.note)  # the symbolic checker is not installed
-    assert ["right" if verdict.value == 1 else "wrong" for verdict in [paper, *verdicts]] == values
+    released = judge_released(sample, transcript, definition.released) if definition.released else verdicts[0]
+    if released.value is None:
+        pytest.skip(released.note)  # the symbolic checker is not installed
+    assert ["right" if verdict.value == 1 else "wrong" for verdict in [released, *verdicts]] == values
 
 
 @pytest.mark.parametrize("row", table_below("### `blind`: VLMsAreBlind")[7:], ids=lambda row: f"{row[0]}-{row[2]}")
@@ -52,4 +52,4 @@ def test_blind_example_is_judged_as_the_table_says(row: list[str]) -> None:
 def test_every_metric_and_rule_is_in_the_table_of_benchmarks() -> None:
     rows = table_below("## What each protocol does with each benchmark")
     assert {row[1].strip("`") for row in rows} == set(METRICS)
-    assert {rule for row in rows for rule in re.findall("`([a-z_]+)`", row[2])} == set(PAPER)
+    assert {rule for row in rows for rule in re.findall("`([a-z_]+)`", row[2])} == set(RELEASED)

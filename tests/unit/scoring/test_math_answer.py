@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestro_eval.scoring import math_answer as module
-from maestro_eval.scoring.math_answer import math_answer, mathvista_answer, paper_math
+from maestro_eval.scoring.math_answer import math_answer, mathvista_answer, released_math
 from maestro_eval.scoring.symbolic import Equivalence
 from maestro_eval.types import Sample
 
@@ -207,11 +207,11 @@ class TestPaperMath:
         ],
     )
     def test_rule(self, sample: Sample, transcript: str, value: int) -> None:
-        assert paper_math(sample, transcript).value == value
+        assert released_math(sample, transcript).value == value
 
     def test_hostile_answer_is_wrong(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "_LIMIT_S", 0.4)
-        assert paper_math(_GEOMETRY, f"<answer>{_HOSTILE}</answer>").value == 0.0
+        assert released_math(_GEOMETRY, f"<answer>{_HOSTILE}</answer>").value == 0.0
 
 
 _SAMPLES = st.sampled_from([_FREE, _LETTERED, _PICTURED, _MULTI, _INTEGER, _FLOAT, _LIST, _TALLY, _GEOMETRY])
@@ -235,4 +235,4 @@ def test_every_reply_has_a_verdict_and_official_accepts_what_strict_accepts(
         assert strict.value in (0.0, 1.0)
         assert official.value in (0.0, 1.0)
         assert strict.value <= official.value
-    assert paper_math(sample, answer).value in (0.0, 1.0)
+    assert released_math(sample, answer).value in (0.0, 1.0)

@@ -292,18 +292,18 @@ def test_recall_reads_the_whole_answer_under_strict() -> None:
 
 
 def test_unknown_protocol_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"lenient.*paper, official, strict"):
+    with pytest.raises(UserError, match=r"lenient.*released, official, fair, strict"):
         check_protocol("lenient")
 
 
-@pytest.mark.parametrize("protocol", ["paper", "official", "strict"])
+@pytest.mark.parametrize("protocol", ["released", "official", "strict"])
 def test_known_protocol_is_returned(protocol: str) -> None:
     assert check_protocol(protocol) == protocol
 
 
-def test_a_metric_does_not_judge_by_the_paper_protocol() -> None:
-    with pytest.raises(UserError, match="judge_paper"):
-        judge(_COUNT, "7", "integer", "paper")
+def test_a_metric_does_not_judge_by_the_released_protocol() -> None:
+    with pytest.raises(UserError, match="judge_released"):
+        judge(_COUNT, "7", "integer", "released")
 
 
 def test_unknown_metric_names_the_task() -> None:

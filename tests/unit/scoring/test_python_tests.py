@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from maestro_eval.sandbox import available, lacking
 from maestro_eval.scoring import python_tests as rules
 from maestro_eval.scoring.python_source import definitions, imported, last_solution, only_program, python_blocks
-from maestro_eval.scoring.python_tests import paper_python, python_tests
+from maestro_eval.scoring.python_tests import python_tests, released_python
 from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.types import Sample
 
@@ -44,8 +44,8 @@ def strict(answer: str) -> Verdict:
     return python_tests(sample(), answer, "strict")
 
 
-def paper(program: str, of: Sample | None = None) -> Verdict:
-    return paper_python(of or sample(), f"<think>hm</think>\n<answer>\n```python\n{program}\n```\n</answer>")
+def released(program: str, of: Sample | None = None) -> Verdict:
+    return released_python(of or sample(), f"<think>hm</think>\n<answer>\n```python\n{program}\n```\n</answer>")
 
 
 def unsandboxed(*_: object, **__: object) -> None:
@@ -133,27 +133,27 @@ def test_readings_take_any_text(text: str, beginning: str) -> None:
 @sandboxed
 def test_a_wrong_program_is_wrong_everywhere() -> None:
     wrong = RIGHT.replace("sum(xs)", "len(xs)")
-    assert {official(wrong).value, strict(wrong).value, paper(f"from typing import List\n{wrong}").value} == {0.0}
+    assert {official(wrong).value, strict(wrong).value, released(f"from typing import List\n{wrong}").value} == {0.0}
     assert official(wrong).note == "a test failed: AssertionError"
 
 
 @linted
-def test_what_pylint_calls_an_error_fails_official_but_not_paper() -> None:
+def test_what_pylint_calls_an_error_fails_official_but_not_released() -> None:
     program = "def solution(xs):\n    if len(xs) > 5:\n        return unknown\n    return sum(xs)"
     assert official(program) == Verdict(0.0, program, "pylint: Undefined variable 'unknown'")
-    assert paper(program).value == 1.0
+    assert released(program).value == 1.0
 
 
 @sandboxed
-def test_paper_runs_the_last_block_whole_and_without_the_signature() -> None:
-    assert paper("OFFSET = 0\ndef solution(xs):\n    return sum(xs, OFFSET)").value == 1.0
-    assert paper(RIGHT) == Verdict(0.0, RIGHT, "NameError: name 'List' is not defined")
+def test_released_runs_the_last_block_whole_and_without_the_signature() -> None:
+    assert released("OFFSET = 0\ndef solution(xs):\n    return sum(xs, OFFSET)").value == 1.0
+    assert released(RIGHT) == Verdict(0.0, RIGHT, "NameError: name 'List' is not defined")
 
 
 @sandboxed
 @pytest.mark.parametrize("transcript", ["", f"```python\n{RIGHT}\n```", f"<answer>{RIGHT}</answer>"])
-def test_paper_wants_an_answer_and_a_block(transcript: str) -> None:
-    assert paper_python(sample(), transcript).value == 0.0
+def test_released_wants_an_answer_and_a_block(transcript: str) -> None:
+    assert released_python(sample(), transcript).value == 0.0
 
 
 @linted
@@ -171,7 +171,7 @@ def test_a_constant_is_lost_in_official() -> None:
 )
 def test_values_survive_the_way_to_the_tests(value: str) -> None:
     tests = f"got = solution({value})\nassert got == {value}\nassert solution(k={value}) == [{value}]\n"
-    assert paper("def solution(x=None, k=None):\n    return x if k is None else [k]", sample(tests)).note == (
+    assert released("def solution(x=None, k=None):\n    return x if k is None else [k]", sample(tests)).note == (
         "a test failed: AssertionError" if value == "None" else ""
     )
 
@@ -183,23 +183,23 @@ def test_exceptions_and_classes_of_the_signature_reach_the_other_side() -> None:
     tests += "    assert str(error) == 'no side'\nelse:\n    raise AssertionError"
     program = "import enum\nclass Side(enum.Enum):\n    LEFT = 1\ndef solution(side):\n"
     program += "    if side is None:\n        raise ValueError('no side')\n    return side.value"
-    assert paper(program, sample(tests, signature)) == Verdict(1.0, program)
+    assert released(program, sample(tests, signature)) == Verdict(1.0, program)
 
 
 @sandboxed
 def test_a_task_without_a_signature_is_judged_all_the_same() -> None:
-    assert paper("def solution(xs):\n    return sum(xs)", sample(signature="")).value == 1.0
+    assert released("def solution(xs):\n    return sum(xs)", sample(signature="")).value == 1.0
 
 
 @numeric
 def test_numpy_is_lent_and_its_scalars_are_numbers() -> None:
-    assert paper("import numpy as np\ndef solution(xs):\n    return np.sum(xs, dtype=int)").value == 1.0
+    assert released("import numpy as np\ndef solution(xs):\n    return np.sum(xs, dtype=int)").value == 1.0
 
 
 @sandboxed
 def test_a_known_package_that_we_lack_is_our_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(rules._PACKAGES, "nosuch_numbers", ("nosuch-numbers",))
-    verdict = paper("import nosuch_numbers\ndef solution(xs):\n    return sum(xs)")
+    verdict = released("import nosuch_numbers\ndef solution(xs):\n    return sum(xs)")
     assert verdict.value is None
     assert verdict.note == "the sandbox has no nosuch-numbers: install it beside maestro-eval"
 
@@ -209,9 +209,9 @@ def test_a_known_package_that_we_lack_is_our_failure(monkeypatch: pytest.MonkeyP
     "first", ["import invented", "raise ModuleNotFoundError(name='networkx')", "raise ModuleNotFoundError"]
 )
 def test_a_package_that_is_unknown_or_not_imported_is_wrong(first: str) -> None:
-    assert paper(f"{first}\ndef solution(xs):\n    return sum(xs)").value == 0.0
+    assert released(f"{first}\ndef solution(xs):\n    return sum(xs)").value == 0.0
     late = f"def solution(xs):\n    {first}\n    return sum(xs)"
-    assert paper(late).value == 0.0
+    assert released(late).value == 0.0
 
 
 # Hostile
@@ -242,7 +242,7 @@ def test_a_package_that_is_unknown_or_not_imported_is_wrong(first: str) -> None:
     ],
 )
 def test_a_hostile_program_does_not_pass_and_is_judged(body: str) -> None:
-    assert paper(f"def solution(xs):\n    {body}").value == 0.0
+    assert released(f"def solution(xs):\n    {body}").value == 0.0
 
 
 @sandboxed
@@ -266,14 +266,14 @@ def solution(xs):
     found = [word for word in words if word[::-1] in "".join(seen)]
     raise ValueError(len(seen) > 6, found)
 """
-    assert paper(program).note == "ValueError: (True, ['noitulos fed'])"
+    assert released(program).note == "ValueError: (True, ['noitulos fed'])"
 
 
 @sandboxed
 def test_a_fork_bomb_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "_PAPER_WALL_S", 1.0)
+    monkeypatch.setattr(rules, "_RELEASED_WALL_S", 1.0)
     program = "import os\ndef solution(xs):\n    while True:\n        try: os.fork()\n        except OSError: pass"
-    assert paper(program).value == 0.0
+    assert released(program).value == 0.0
 
 
 @sandboxed
@@ -283,15 +283,15 @@ def test_an_endless_program_is_wrong_by_its_cpu_time() -> None:
 
 @sandboxed
 def test_a_sleeping_program_is_wrong_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "_PAPER_WALL_S", 0.5)
+    monkeypatch.setattr(rules, "_RELEASED_WALL_S", 0.5)
     program = "import os, time\ndef solution(xs):\n    os.fork()\n    time.sleep(60)"
-    assert paper(program).note == "exceeded 0.5 s by the clock"
+    assert released(program).note == "exceeded 0.5 s by the clock"
 
 
 @sandboxed
 def test_the_same_program_gets_the_same_note() -> None:
     program = "def solution(xs):\n    raise ValueError(set('abcdefgh'), object())"
-    assert paper(program) == paper(program)
+    assert released(program) == released(program)
 
 
 # Ours
@@ -310,14 +310,14 @@ def test_the_same_program_gets_the_same_note() -> None:
     ],
 )
 def test_tests_that_cannot_judge_are_our_failure(of: Sample, note: str) -> None:
-    verdict = paper("def solution(xs):\n    return sum(xs)", of)
+    verdict = released("def solution(xs):\n    return sum(xs)", of)
     assert verdict.value is None
     assert note in verdict.note
 
 
 def test_without_a_sandbox_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    verdict = paper("def solution(xs):\n    return sum(xs)")
+    verdict = released("def solution(xs):\n    return sum(xs)")
     assert verdict.value is None
     assert "'bubblewrap'" in verdict.note
 
@@ -325,7 +325,7 @@ def test_without_a_sandbox_nothing_is_run(tmp_path: Path, monkeypatch: pytest.Mo
 @sandboxed
 def test_a_harness_that_does_not_come_to_the_program_is_our_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "_harness", lambda: "raise SystemError('no more processes')")
-    verdict = paper("def solution(xs):\n    return sum(xs)")
+    verdict = released("def solution(xs):\n    return sum(xs)")
     assert verdict == Verdict(
         None, verdict.extracted, "the test harness does not run: error SystemError: no more processes"
     )

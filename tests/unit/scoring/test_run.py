@@ -135,17 +135,17 @@ def test_scores_file_says_what_it_is(tmp_path: Path) -> None:
     assert run.file == folder / "exports" / "scores.official.jsonl"
     heading, *scores = map(msgspec.json.decode, run.file.read_bytes().splitlines())
     assert (heading["schema"], heading["protocol"], heading["system"]) == (2, "official", "test")
-    assert heading["tasks"]["maestro_cars"] == {"hash": "h", "metric": "integer", "paper": ""}
+    assert heading["tasks"]["maestro_cars"] == {"hash": "h", "metric": "integer", "released": ""}
     assert [score["sample_id"] for score in scores] == ["10", "9", "9", "1", "2"]
 
 
 def test_each_protocol_has_a_file_of_its_own_and_no_stray_is_left(tmp_path: Path) -> None:
     folder = journal_at(tmp_path / "run", list(_OUTCOMES))
-    for protocol in ("paper", "official", "strict"):
+    for protocol in ("released", "official", "strict"):
         score_run(folder, protocol)
     assert sorted(path.name for path in (folder / "exports").iterdir()) == [
         "scores.official.jsonl",
-        "scores.paper.jsonl",
+        "scores.released.jsonl",
         "scores.strict.jsonl",
     ]
 
@@ -159,11 +159,11 @@ def test_folder_that_takes_no_file_is_scored_all_the_same(tmp_path: Path) -> Non
     assert [score.value for score in run.scores] == [1.0, 0.0, 0.0, None, None]
 
 
-def test_a_task_without_a_released_scorer_is_judged_officially_by_the_paper_protocol(tmp_path: Path) -> None:
+def test_a_task_without_a_released_scorer_is_judged_officially_by_the_released_protocol(tmp_path: Path) -> None:
     folder = journal_at(tmp_path / "run", list(_OUTCOMES))
-    paper, official = (list(score_run(folder, protocol).scores) for protocol in ("paper", "official"))
-    assert [score.value for score in paper] == [score.value for score in official]
-    assert {score.protocol for score in paper} == {"paper"}
+    released, official = (list(score_run(folder, protocol).scores) for protocol in ("released", "official"))
+    assert [score.value for score in released] == [score.value for score in official]
+    assert {score.protocol for score in released} == {"released"}
 
 
 def test_a_judge_that_raises_costs_one_sample_its_value_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_a_damaged_record_is_named_and_no_file_is_left(tmp_path: Path) -> None:
 
 
 def test_unknown_protocol_is_refused_before_the_journal_is_opened(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"lenient.*official, strict"):
+    with pytest.raises(UserError, match=r"lenient.*official, fair, strict"):
         score_run(tmp_path / "nowhere", "lenient")
 
 

@@ -29,8 +29,8 @@ _ROCK = Sample("maestro_t", "s1", "?", ("B",), choices=("basalt", "granite"))
 _OPEN = Sample("maestro_t", "s1", "?", ("Liver",), fields={"answer_type": "OPEN"})
 
 
-def recorded_task(metric: str = "integer", paper: str = "") -> TaskRecord:
-    return TaskRecord("maestro_t", "h", metric, "mean", (), "data", "d", 1, paper=paper)
+def recorded_task(metric: str = "integer", released: str = "") -> TaskRecord:
+    return TaskRecord("maestro_t", "h", metric, "mean", (), "data", "d", 1, released=released)
 
 
 def ended(outcome: Outcome, *turns: Turn) -> Rollout:
@@ -67,58 +67,60 @@ def test_exhausted_rollout_recalls_nothing() -> None:
     assert score.others == {"token_recall": 0.0}
 
 
-@pytest.mark.parametrize("protocol", ["paper", "official", "strict"])
-@pytest.mark.parametrize("paper", ["", "letter_or_text"])
-def test_failed_rollout_has_no_value_and_says_why(protocol: str, paper: str) -> None:
+@pytest.mark.parametrize("protocol", ["released", "official", "strict"])
+@pytest.mark.parametrize("released", ["", "letter_or_text"])
+def test_failed_rollout_has_no_value_and_says_why(protocol: str, released: str) -> None:
     rollout = ended(Failed("expert", "timeout: " + "x" * 1000), Turn("<answer>B</answer>", MalformedAction("?")))
-    score = score_rollout(_ROCK, rollout, recorded_task("option_letter", paper), protocol)
+    score = score_rollout(_ROCK, rollout, recorded_task("option_letter", released), protocol)
     assert score.value is None
     assert "failed (expert): timeout" in score.note
     assert len(score.note) == 200
 
 
-def test_paper_judges_by_the_released_rule() -> None:
+def test_released_judges_by_the_released_rule() -> None:
     task = recorded_task("option_letter", "letter_or_text")
-    lenient = score_rollout(_ROCK, answering("granite or so"), task, "paper")
-    assert (lenient.value, lenient.protocol, lenient.extracted, lenient.note) == (1.0, "paper", "granite or so", "")
+    lenient = score_rollout(_ROCK, answering("granite or so"), task, "released")
+    assert (lenient.value, lenient.protocol, lenient.extracted, lenient.note) == (1.0, "released", "granite or so", "")
     assert score_rollout(_ROCK, answering("granite or so"), task, "official").value == 0
 
 
-def test_paper_does_not_read_observations() -> None:
+def test_released_does_not_read_observations() -> None:
     task = recorded_task("short_answer", "slake")
-    assert score_rollout(_OPEN, answering("liver"), task, "paper").extracted == "liver"
+    assert score_rollout(_OPEN, answering("liver"), task, "released").extracted == "liver"
     assert transcript(answering("liver")) == "<search>e@@s: look</search>\n<answer>liver</answer>"
 
 
-def test_paper_judges_what_was_written_before_a_limit_ended_it() -> None:
+def test_released_judges_what_was_written_before_a_limit_ended_it() -> None:
     wrote = Turn("<search>x</search><answer>B</answer>", MalformedAction("unknown expert"))
     task = recorded_task("option_letter", "letter_or_text")
-    score = score_rollout(_ROCK, ended(Exhausted("turns"), wrote), task, "paper")
+    score = score_rollout(_ROCK, ended(Exhausted("turns"), wrote), task, "released")
     assert (score.value, score.note) == (1.0, "exhausted: out of turns")
-    silent = score_rollout(_ROCK, ended(Exhausted("turns")), task, "paper")
+    silent = score_rollout(_ROCK, ended(Exhausted("turns")), task, "released")
     assert (silent.value, silent.note) == (0.0, "exhausted: out of turns; no <answer>")
 
 
-def test_paper_without_a_released_rule_is_official_and_says_so() -> None:
-    score = score_rollout(_SAMPLE, answering("none"), recorded_task(), "paper")
-    assert (score.value, score.protocol) == (0.0, "paper")
+def test_released_without_a_released_rule_is_official_and_says_so() -> None:
+    score = score_rollout(_SAMPLE, answering("none"), recorded_task(), "released")
+    assert (score.value, score.protocol) == (0.0, "released")
     assert score.note == "no released scorer: judged as official; no integer"
-    assert score_rollout(_SAMPLE, answering("I see 7"), recorded_task(), "paper").note.startswith("no released scorer")
+    assert score_rollout(_SAMPLE, answering("I see 7"), recorded_task(), "released").note.startswith(
+        "no released scorer"
+    )
 
 
 @pytest.mark.parametrize("outcome", [Answered("7"), Exhausted("turns"), Failed("harness", "?")])
 def test_unknown_protocol_is_refused_whatever_the_outcome(outcome: Outcome) -> None:
-    with pytest.raises(UserError, match="official, strict"):
+    with pytest.raises(UserError, match="official, fair, strict"):
         score_rollout(_SAMPLE, ended(outcome), recorded_task(), "lenient")
 
 
-@pytest.mark.parametrize(("task", "protocol"), [("bleu", "official"), ("integer", "paper")])
+@pytest.mark.parametrize(("task", "protocol"), [("bleu", "official"), ("integer", "released")])
 def test_unknown_metric_or_rule_is_refused(task: str, protocol: str) -> None:
     with pytest.raises(UserError, match="'bleu'"):
         score_rollout(_SAMPLE, answering("7"), recorded_task(task, "bleu"), protocol)
 
 
 def test_a_rollout_that_never_ran_has_no_value() -> None:
-    score = unscored(RolloutKey("maestro_t", "s2"), recorded_task(), "paper", "never ran")
-    assert (score.sample_id, score.metric, score.protocol) == ("s2", "integer", "paper")
+    score = unscored(RolloutKey("maestro_t", "s2"), recorded_task(), "released", "never ran")
+    assert (score.sample_id, score.metric, score.protocol) == ("s2", "integer", "released")
     assert (score.value, score.note) == (None, "never ran")

@@ -59,9 +59,9 @@ def test_a_mini_task_differs_from_its_benchmark_in_name_tags_and_data_only(path:
     assert mini.tags[0] == "maestro_mini"
     assert not set(mini.tags) & set(real.tags)
     assert [tag.replace("mini_", "") for tag in mini.tags[1:]] == list(real.tags)[: len(mini.tags) - 1]
-    assert (mini.metric, mini.paper, mini.aggregation, mini.columns, mini.fields) == (
+    assert (mini.metric, mini.released, mini.aggregation, mini.columns, mini.fields) == (
         real.metric,
-        real.paper,
+        real.released,
         real.aggregation,
         real.columns,
         real.fields,
@@ -91,7 +91,7 @@ def test_what_a_file_may_say_of_its_dataset_and_its_rows(tmp_path: Path) -> None
     task = TASK.replace("    metric: integer\n", MORE).replace("test_split: test\n", PASSED_BY)
     utils = UTILS + "\n\ndef keep(doc):\n    return doc['lang'] == 'en'\n"
     definition = load_definition(folder_with(tmp_path, task, utils), tmp_path)
-    assert (definition.paper, definition.aggregation, definition.images_in) == ("math", "stratum_mean", "imgs")
+    assert (definition.released, definition.aggregation, definition.images_in) == ("math", "stratum_mean", "imgs")
     assert (definition.size, definition.revision, definition.dataset_name) == (12, "abc", "small")
     assert definition.about == {"citation": "Someone, 2020", "licence": "MIT"}
     assert definition.keep is not None
@@ -103,7 +103,7 @@ def test_what_a_file_may_say_of_its_dataset_and_its_rows(tmp_path: Path) -> None
 
 MORE = """\
     metric: integer
-    paper: math
+    released: math
     aggregation: stratum_mean
     stratum: turn
     keep: !function utils.keep
@@ -167,7 +167,7 @@ def line_of(text: str, part: str) -> int:
         ("metric: integer", "metric: integer\n    size: many", "size: expected an integer"),
         ("metric: integer", "metric: integer\n    size: -1", "size: expected a number of samples"),
         ("metric: integer", "metric: integer\n    size: true", "size: expected a number of samples"),
-        ("metric: integer", "metric: integer\n    paper: [math]", "paper: expected text"),
+        ("metric: integer", "metric: integer\n    released: [math]", "released: expected text"),
         ("metric: integer", "metric: integer\n    revision: 12", "revision: expected text"),
         ("metric: integer", "metric: integer\n    images_in: ../imgs", "images_in: expected the bare name"),
         ("metric: integer", 'metric: integer\n    images_in: ".."', "images_in: expected the bare name"),
@@ -253,5 +253,17 @@ def test_the_hash_follows_the_definition_and_the_functions(tmp_path: Path) -> No
     folder_with(tmp_path, TASK.replace("Why", "How"))
     assert load_definition(path, tmp_path).hash not in (first.hash, changed.hash)
 
-    folder_with(tmp_path, "# A comment.\n" + TASK)
-    assert load_definition(path, tmp_path).hash == first.hash
+    for alike in ("# A comment.\n" + TASK, TASK + "metric_list: []\n"):
+        folder_with(tmp_path, alike)
+        assert load_definition(path, tmp_path).hash == first.hash
+
+
+def test_the_released_rule_may_be_written_under_its_former_key(tmp_path: Path) -> None:
+    path = folder_with(tmp_path, TASK.replace("metric: integer", "metric: integer\n    released: math"))
+    now = load_definition(path, tmp_path)
+    folder_with(tmp_path, TASK.replace("metric: integer", "metric: integer\n    paper: math"))
+    before = load_definition(path, tmp_path)
+    assert (before.released, before.hash) == ("math", now.hash)
+    folder_with(tmp_path, TASK.replace("metric: integer", "metric: integer\n    paper: math\n    released: math"))
+    with pytest.raises(UserError, match="paper: is the former name of released"):
+        load_definition(path, tmp_path)

@@ -398,7 +398,7 @@ def test_an_opened_task_says_what_its_file_and_its_data_are(tmp_path: Path) -> N
     path = write_rows(tmp_path / "a.parquet", ROWS["chartqa"])
     (spec,) = select_tasks(["maestro_chartqa"], data={"maestro_chartqa": str(path)})
     task = open_task(structs.replace(spec, revision="abc"))
-    assert (task.paper, task.size, task.revision, task.data) == ("chartqa", 2500, "abc", str(path))
+    assert (task.released, task.size, task.revision, task.data) == ("chartqa", 2500, "abc", str(path))
 
 
 def test_an_id_may_be_made_by_a_function_from_columns(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def validated(out: Path, paths: list[Path]) -> list[str]:
 
 
 @pytest.mark.parametrize("run", ["whole", "broken"])
-@pytest.mark.parametrize("protocol", ["official", "paper"])
+@pytest.mark.parametrize("protocol", ["official", "released"])
 def test_its_validator_finds_nothing_wrong(
     run: str, protocol: str, tmp_path: Path, options: Options, request: pytest.FixtureRequest
 ) -> None:

@@ -65,7 +65,7 @@ def test_the_same_run_gives_the_same_bytes(whole: Path, tmp_path: Path, options:
     assert sums[0] == sums[1]
 
 
-@pytest.mark.parametrize("protocol", ["official", "paper", "strict"])
+@pytest.mark.parametrize("protocol", ["official", "released", "strict"])
 def test_with_targets_every_verdict_is_made_again(protocol: str, whole: Path, tmp_path: Path, options: Options) -> None:
     verified = verify(submitted(whole, tmp_path / "out", options, protocol, with_targets=True))
     assert verified.mismatches == ()

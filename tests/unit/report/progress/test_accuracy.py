@@ -13,8 +13,8 @@ class Clock:
         return self.now
 
 
-def task(name: str = "chart", metric: str = "integer", paper: str = "") -> TaskRecord:
-    return TaskRecord(name, "h", metric, "mean", (), "", "", 10, paper)
+def task(name: str = "chart", metric: str = "integer", released: str = "") -> TaskRecord:
+    return TaskRecord(name, "h", metric, "mean", (), "", "", 10, released)
 
 
 def test_right_wrong_and_exhausted_are_judged_and_failed_ones_are_no_wrong_answers() -> None:
@@ -37,8 +37,8 @@ def test_what_computes_or_runs_programs_is_not_judged() -> None:
     assert judge.work() == {}
 
 
-def test_under_the_paper_protocol_its_rule_decides_whether_it_is_quick() -> None:
-    judge = Judge([task("a", "math", "chartqa"), task("b", "integer", "math"), task("c", "integer")], "paper")
+def test_under_the_released_protocol_its_rule_decides_whether_it_is_quick() -> None:
+    judge = Judge([task("a", "math", "chartqa"), task("b", "integer", "math"), task("c", "integer")], "released")
     assert judge.work().keys() == {"a", "c"}
 
 

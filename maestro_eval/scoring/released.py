@@ -19,7 +19,7 @@ from maestro_eval.scoring.extract import lone_letter, number_form, tagged_answer
 from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.types import Sample
 
-PaperRule = Callable[[Sample, str], Verdict]
+ReleasedRule = Callable[[Sample, str], Verdict]
 
 _DECIMALS = 2
 _YES_NO = {"yes", "no"}

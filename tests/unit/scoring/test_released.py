@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_eval.scoring import PAPER, judge_paper
+from maestro_eval.scoring import RELEASED, judge_released
 from maestro_eval.types import Sample, UserError
 
 unhurried = settings(deadline=None)
@@ -96,11 +96,11 @@ _CASES: list[tuple[str, Sample, str, int]] = [
 
 @pytest.mark.parametrize(("rule", "sample", "answer", "right"), _CASES)
 def test_tagged_answer_is_judged_as_documented(rule: str, sample: Sample, answer: str, right: int) -> None:
-    assert judge_paper(sample, said(answer), rule).value == right
+    assert judge_released(sample, said(answer), rule).value == right
 
 
 def test_every_rule_has_cases_here_or_in_a_file_of_its_own() -> None:
-    assert {case[0] for case in _CASES} | {"math", "python"} == set(PAPER)
+    assert {case[0] for case in _CASES} | {"math", "python"} == set(RELEASED)
 
 
 _HERE = sorted({case[0] for case in _CASES})
@@ -109,16 +109,16 @@ _HERE = sorted({case[0] for case in _CASES})
 @pytest.mark.parametrize("rule", _HERE)
 @pytest.mark.parametrize("transcript", ["", "B", "Answer: B", "<answer>B", "B</answer>", "<ANSWER>B</ANSWER>"])
 def test_without_a_tagged_answer_nothing_is_right(rule: str, transcript: str) -> None:
-    verdict = judge_paper(posed("B", choices=("b", "b")), transcript, rule)
+    verdict = judge_released(posed("B", choices=("b", "b")), transcript, rule)
     assert (verdict.value, verdict.extracted, verdict.note) == (0, "", "no <answer>")
 
 
 def test_first_answer_counts() -> None:
-    assert judge_paper(_ROCK, said("B") + said("A"), "letter_or_text").extracted == "B"
+    assert judge_released(_ROCK, said("B") + said("A"), "letter_or_text").extracted == "B"
 
 
 def test_words_about_the_tag_are_no_answer() -> None:
-    assert judge_paper(_ROCK, "I could use <answer> now: <answer>B</answer>", "letter_or_text").value == 1
+    assert judge_released(_ROCK, "I could use <answer> now: <answer>B</answer>", "letter_or_text").value == 1
 
 
 @pytest.mark.parametrize(
@@ -131,12 +131,12 @@ def test_words_about_the_tag_are_no_answer() -> None:
     ],
 )
 def test_one_meaning_has_one_form(rule: str, sample: Sample, answers: list[str], form: str) -> None:
-    assert {judge_paper(sample, said(answer), rule).extracted for answer in answers} == {form}
+    assert {judge_released(sample, said(answer), rule).extracted for answer in answers} == {form}
 
 
 def test_unknown_rule_names_the_task_and_the_rules() -> None:
     with pytest.raises(UserError, match=r"maestro_any.*'bleu'.*chartqa"):
-        judge_paper(_ROCK, said("B"), "bleu")
+        judge_released(_ROCK, said("B"), "bleu")
 
 
 @unhurried
@@ -148,7 +148,7 @@ def test_unknown_rule_names_the_task_and_the_rules() -> None:
 )
 def test_no_transcript_raises(rule: str, target: str, choices: tuple[str, ...], pieces: list[str]) -> None:
     transcript = "".join(pieces)
-    verdict = judge_paper(posed(target, choices=choices), transcript, rule)
+    verdict = judge_released(posed(target, choices=choices), transcript, rule)
     assert verdict.value in (0, 1)
     assert verdict.value == 0 or "</answer>" in transcript
 
@@ -157,8 +157,8 @@ def test_no_transcript_raises(rule: str, target: str, choices: tuple[str, ...], 
 @given(st.sampled_from(_CASES), st.sampled_from(["", " ", "\n", "\u2003\t"]))
 def test_judging_does_not_see_surrounding_space(case: tuple[str, Sample, str, int], space: str) -> None:
     rule, sample, answer, right = case
-    padded = judge_paper(sample, space + said(space + answer + space) + space, rule)
-    assert padded == judge_paper(sample, said(answer), rule)
+    padded = judge_released(sample, space + said(space + answer + space) + space, rule)
+    assert padded == judge_released(sample, said(answer), rule)
     assert padded.value == right
 
 
@@ -172,7 +172,7 @@ def test_letter_moves_with_its_choice(words: list[str], order: list[int], meant:
     moved = posed("ABCD"[order.index(right)], choices=tuple(choices[index] for index in order))
     for rule in ("letter_or_text", "vstar"):
         for answer in (choices[meant], "ABCD"[order.index(meant)]):
-            assert judge_paper(moved, said(answer), rule).value == float(meant == right)
+            assert judge_released(moved, said(answer), rule).value == float(meant == right)
 
 
 @pytest.mark.parametrize(
@@ -192,5 +192,5 @@ def test_letter_moves_with_its_choice(words: list[str], order: list[int], meant:
 def test_hostile_transcript_takes_linear_time(transcript: str) -> None:
     for rule, sample in {case[0]: case[1] for case in _CASES}.items():
         started = time.process_time()
-        assert judge_paper(sample, transcript, rule).value == 0
+        assert judge_released(sample, transcript, rule).value == 0
         assert time.process_time() - started < 1.0
