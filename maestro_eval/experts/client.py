@@ -47,7 +47,7 @@ from maestro_eval.experts.wire import (
     image_hashes,
     last_user_text,
 )
-from maestro_eval.types import ExpertCall, RolloutFailure, Timing, Usage
+from maestro_eval.types import CallError, ExpertCall, RolloutFailure, Timing, Usage
 
 T = TypeVar("T")
 
@@ -110,8 +110,8 @@ class ExpertClient:
     async def call(self, ask: ModelAsk, *, deadline: float | None = None) -> ExpertCall:
         """Ask a model. ``deadline`` is on ``clock`` and holds in the queue and between tries as well.
 
-        ``error`` of the record is empty on success, else one line: its kind (``connection``, ``http 503``,
-        ``timeout``, ``malformed``, ``deadline`` or ``key``), the endpoint's url and what to do.
+        ``fault`` of the record is ``None`` on success; ``error`` is the same as one line: its kind, the endpoint's url
+        and what to do.
         """
         started_at, began = self._wall_clock(), self._clock()
         if self._cache is not None and self._cache.takes(ask):
@@ -130,17 +130,18 @@ class ExpertClient:
             finish_reason=reply.finish_reason,
             usage=reply.usage,
             tries=result.tries,
-            error=result.error,
+            error=str(result.fault or ""),
             timing=Timing(started_at, self._clock() - began),
             cached=result.cached,
             reasoning=reply.reasoning,
+            fault=result.fault,
         )
 
     async def models(self, endpoint: Endpoint, *, deadline: float | None = None) -> list[str]:
         """The models served at ``endpoint``; RolloutFailure (cause ``expert``) where that cannot be told."""
         result = await self._converse(endpoint, lambda: HttpRequest("/models"), decode_models, None, deadline)
         if result.value is None:
-            raise RolloutFailure("expert", result.error)
+            raise RolloutFailure("expert", str(result.fault or ""), fault=result.fault)
         return result.value
 
     def places(self) -> dict[str, Places]:
@@ -156,17 +157,17 @@ class ExpertClient:
             if not done:
                 where = shown_url(ask.endpoint)
                 late = EndpointError("deadline", f"{where}: no time left while waiting for an equal call in flight")
-                return _Result(None, 0, str(late))
+                return _Result(None, 0, late.fault)
             shared = first.result()
             if shared is not None:
-                return replace(shared, tries=0, cached=not shared.error)
+                return replace(shared, tries=0, cached=shared.fault is None)
         landing = self._flights[flight] = asyncio.get_running_loop().create_future()
         result: _Result[Reply] | None = None
         try:
             result = await self._look_up(cache, key, ask, deadline)
         finally:
             del self._flights[flight]
-            ours = result is None or result.error.startswith("deadline")
+            ours = result is None or (result.fault is not None and result.fault.kind == "deadline")
             landing.set_result(None if ours else result)
         return result
 
@@ -216,7 +217,8 @@ class ExpertClient:
                 except EndpointError as fault:
                     await self._back_off(fault, tries, endpoint, deadline)
         except EndpointError as fault:
-            return _Result(None, tries, f"{fault} (after {tries} tries)" if tries > 1 else str(fault))
+            detail = f"{fault.fault.detail} (after {tries} tries)" if tries > 1 else fault.fault.detail
+            return _Result(None, tries, replace(fault.fault, detail=detail))
 
     @asynccontextmanager
     async def _place(self, endpoint: Endpoint, deadline: float | None) -> AsyncIterator[_Visit]:
@@ -328,9 +330,9 @@ class _Visit(Struct):
 
 
 class _Result(Struct, Generic[T], frozen=True):
-    """What a conversation came to: a value, or ``None`` and the error's line."""
+    """What a conversation came to: a value, or ``None`` and why."""
 
     value: T | None
     tries: int
-    error: str = ""
+    fault: CallError | None = None
     cached: bool = False

@@ -12,17 +12,15 @@ import errno
 import io
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
 
 import aiohttp
-import msgspec
 from msgspec import Struct
 from yarl import URL
 
 from maestro_eval.experts.records import Endpoint
+from maestro_eval.experts.refusals import error_message, refusal_kind
 from maestro_eval.experts.retry import parse_retry_after
-
-FaultKind = Literal["connection", "http", "timeout", "malformed", "deadline", "key"]
+from maestro_eval.types import CallError, CallErrorKind
 
 # A host that drops packets would otherwise hold a call for its whole timeout_s, several times over.
 _CONNECT_S = 10.0
@@ -30,21 +28,28 @@ _ERROR_BODY_BYTES = 64 * 2**10
 _QUOTED_CHARACTERS = 300
 # aiohttp warns, and blocks the loop, when a larger body is handed over in one piece.
 _WHOLE_BODY_BYTES = 2**20
+_REFUSALS = (400, 413, 422, 500)
+_ADVICE = {
+    "context": "raise the server's max_model_len, or lower max_tokens, observation_tokens or the pictures' sizes",
+    "images": "raise the server's limit_mm_per_prompt, or take a model that reads pictures",
+}
 
 
 class EndpointError(Exception):
-    """Why a request failed, as one line that begins with its kind; ``retry``: whether sending it again may help."""
+    """Why a request failed; ``retry``: whether sending it again at once may help."""
 
     def __init__(
         self,
-        kind: FaultKind,
+        kind: CallErrorKind,
         detail: str,
         *,
         status: int | None = None,
         retry: bool = False,
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(f"{kind}{'' if status is None else f' {status}'}: {detail}")
+        # A time-out or a deadline is not tried again within the call, and may well not be met the next time.
+        self.fault = CallError(kind, detail, status, retriable=retry or kind in ("timeout", "deadline", "connection"))
+        super().__init__(str(self.fault))
         self.kind = kind
         self.status = status
         self.retry = retry
@@ -163,6 +168,9 @@ def _connection_error(error: aiohttp.ClientError | OSError, where: str) -> Endpo
 
 def _status_error(status: int, line: str, wait: float | None, endpoint: Endpoint, where: str) -> EndpointError:
     said = f"{where} said: {line or '(nothing)'}"
+    refused = refusal_kind(line) if status in _REFUSALS else None
+    if refused is not None:
+        return EndpointError(refused, f"{said}; {_ADVICE[refused]}", status=status)
     if 300 <= status < 400:
         advice = "redirects are not followed, write the final address into the endpoint's url"
     elif status in (401, 403):
@@ -175,7 +183,7 @@ def _status_error(status: int, line: str, wait: float | None, endpoint: Endpoint
     elif status >= 500:
         advice = "look into the server's log"
     else:
-        advice = "the request does not suit this model"
+        advice = "the server refuses this request"
     retry = status == 429 or status >= 500
     return EndpointError("http", f"{said}; {advice}", status=status, retry=retry, retry_after_s=wait)
 
@@ -206,23 +214,7 @@ async def _read_error_body(response: aiohttp.ClientResponse) -> str:
                 break
     except (aiohttp.ClientError, OSError):
         pass  # The status is the news; what came of the body is shown.
-    return _error_message(bytes(body)) or body.decode("utf-8", "replace")
-
-
-class _ErrorDetail(Struct):
-    message: str
-
-
-class _ErrorBody(Struct):
-    error: _ErrorDetail
-
-
-def _error_message(body: bytes) -> str:
-    """The ``message`` in an OpenAI-style error body, ``""`` in any other."""
-    try:
-        return msgspec.json.decode(body, type=_ErrorBody).error.message
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+    return error_message(bytes(body)) or body.decode("utf-8", "replace")
 
 
 def _quote(text: str, key: str = "") -> str:

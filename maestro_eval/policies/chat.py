@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from maestro_eval.files import read_pixels
-from maestro_eval.types import Image, Message, RolloutFailure, TextPart
+from maestro_eval.types import CallError, Image, Message, RolloutFailure, TextPart
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -135,3 +135,9 @@ def _opened(found: re.Match[str]) -> str:
 def _whole(text: str) -> str:
     """``text`` with halves of surrogate pairs replaced: no tokenizer takes them."""
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def too_long(length: int, context: int) -> RolloutFailure:
+    """The failure of a prompt of ``length`` tokens where the model's ``context`` is shorter."""
+    detail = f"the prompt has {length} tokens, the model's context {context}; raise max_model_len"
+    return RolloutFailure("policy", detail, fault=CallError("context", detail, retriable=False))

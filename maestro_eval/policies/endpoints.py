@@ -37,7 +37,7 @@ class EndpointPolicy:
         )
         call = await self._client.call(ask)
         if call.error:
-            raise RolloutFailure("policy", call.error, (call,))
+            raise RolloutFailure.of_call("policy", call, recorded=False)
         return Completion(call.reply, call.finish_reason, call.usage, reasoning=call.reasoning)
 
 
@@ -58,7 +58,7 @@ class DirectPolicy:
         images = [part.image for message in messages for part in message.parts if isinstance(part, ImagePart)]
         call = await ask_model(self._client, self._registry, self._expert, question, images, deadline=None)
         if call.error:
-            raise RolloutFailure("expert", f"{self._expert.name}: {call.error}", (call,))
+            raise RolloutFailure.of_call("expert", call, name=self._expert.name, recorded=False)
         # A thinking model's reasoning is not its answer, and its end tag would cut ours.
         reply = neutralise(call.reply.rpartition(THINK_END)[2].strip())
         return Completion(f"<answer> {reply} </answer>", call.finish_reason, call.usage, (call,))

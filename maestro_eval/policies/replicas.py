@@ -63,7 +63,8 @@ class ReplicaPolicy:
             try:
                 completion = await self._ask(other, messages, sampling)
             except RolloutFailure as second:
-                raise RolloutFailure(second.cause, second.detail, (*failure.calls, *second.calls)) from failure
+                calls = (*failure.calls, *second.calls)
+                raise RolloutFailure(second.cause, second.detail, calls, fault=second.fault) from failure
             return msgspec.structs.replace(completion, calls=(*failure.calls, *completion.calls))
 
     async def _ask(self, replica: _Replica, messages: Sequence[Message], sampling: Sampling) -> Completion:
@@ -108,8 +109,8 @@ class ReplicaPolicy:
 
 def _is_an_answer(failure: RolloutFailure) -> bool:
     """Whether the endpoint is well and meant what it said; 408 and 429 say that it is busy."""
-    kind = failure.detail.partition(":")[0]
-    return kind.startswith("http 4") and kind not in ("http 408", "http 429")
+    status = failure.fault.status if failure.fault is not None else None
+    return status is not None and 400 <= status < 500 and status not in (408, 429)
 
 
 @dataclass(slots=True, eq=False)

@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from maestro_eval.policies.chat import Chat, Placeholders, chat_of, one_line, open_image, render
+from maestro_eval.policies.chat import Chat, Placeholders, chat_of, one_line, open_image, render, too_long
 from maestro_eval.policies.checkpoint import Checkpoint, Value
 from maestro_eval.types import Completion, Message, RolloutFailure, Sampling, Usage, UserError
 
@@ -124,7 +124,7 @@ def _generate(loaded: _Loaded, messages: Sequence[Message], sampling: Sampling) 
         length = int(inputs["input_ids"].shape[1])
         room = loaded.context - length
         if room < 1:
-            raise RolloutFailure("policy", f"the prompt has {length} tokens, the model's context {loaded.context}")
+            raise too_long(length, loaded.context)
         limit = min(room, sampling.max_tokens or room)
         torch.manual_seed(sampling.seed or 0)
         with torch.inference_mode():

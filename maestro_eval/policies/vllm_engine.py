@@ -20,9 +20,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from maestro_eval.policies.chat import Placeholders, chat_of, one_line, open_image, render
+from maestro_eval.experts.refusals import refusal_kind
+from maestro_eval.policies.chat import Placeholders, chat_of, one_line, open_image, render, too_long
 from maestro_eval.policies.checkpoint import Checkpoint, Value
-from maestro_eval.types import Completion, Message, RolloutFailure, Sampling, Usage, UserError
+from maestro_eval.types import CallError, Completion, Message, RolloutFailure, Sampling, Usage, UserError
 
 # The engine's own names, but for `images`: how many a prompt may have.
 SETTINGS: Mapping[str, type[Value]] = {
@@ -110,7 +111,9 @@ class VllmPolicy:
             self._lost = self._lost or bool(engine.llm.errored)
             reason = one_line(_root(error))
             detail = f"the engine died ({reason})" if self._lost else reason
-            raise RolloutFailure("policy", detail) from error
+            kind = None if self._lost else refusal_kind(str(_root(error)))
+            fault = None if kind is None else CallError(kind, detail, retriable=False)
+            raise RolloutFailure("policy", detail, fault=fault) from error
         return _completion(output)
 
 
@@ -210,7 +213,7 @@ def _parameters(engine: _Engine, prompt: Mapping[str, Any], sampling: Sampling) 
 
     length = len(prompt["prompt_token_ids"])
     if length >= engine.context:
-        raise RolloutFailure("policy", f"the prompt has {length} tokens, the engine's context {engine.context}")
+        raise too_long(length, engine.context)
     given = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}
     settings = {**engine.defaults, **{name: value for name, value in given.items() if value is not None}}
     # The images' tokens are not counted yet; the engine ends a turn at the context's end in any case.

@@ -32,6 +32,7 @@ from maestro_eval.types import (
     LoadedSample,
     MalformedAction,
     Message,
+    MissingEvidence,
     Outcome,
     Regime,
     Resolution,
@@ -125,7 +126,11 @@ async def _outcome(episode: _Episode, regime: Regime) -> Outcome:
             return await episode.play()
     except RolloutFailure as failure:
         episode.break_off(failure.calls)
-        return Failed(failure.cause, failure.detail)
+        too_long = failure.cause == "policy" and failure.fault is not None and failure.fault.kind == "context"
+        # What the policy's own turns have filled is the policy's doing; a first prompt that does not fit is not.
+        if too_long and any(message.role == "assistant" for message in episode.messages):
+            return Exhausted("context")
+        return Failed(failure.cause, failure.detail, failure.fault)
     except Exception as defect:  # recorded as ours, so that one sample's surprise cannot end a run or score 0
         episode.break_off()
         if limit.expired():
@@ -218,7 +223,8 @@ class _Episode:
             return
         made = (*calls, *(turn.skill.calls if turn.skill else ()))
         if turn.reading.text or made:
-            self._record(turn, _Reaction(turn.resolution, None, made, tuple(turn.skill.notes) if turn.skill else ()))
+            notes, missing = (tuple(turn.skill.notes), tuple(turn.skill.missing)) if turn.skill else ((), ())
+            self._record(turn, _Reaction(turn.resolution, None, made, notes, missing=missing))
 
     def _turn_sampling(self) -> Sampling:
         # After a dropped turn the policy is shown the same messages again; with the same seed it would say the same.
@@ -255,7 +261,7 @@ class _Episode:
         if failure and failure.cause == "expert" and self.regime.on_expert_failure == "observe":
             text, notes, failure = "The expert could not be reached.", (*notes, failure.detail), None
         observation = None if failure else self._observation(text, skill)
-        return _Reaction(resolution, observation, result.calls, notes, failure)
+        return _Reaction(resolution, observation, result.calls, notes, failure, result.missing)
 
     def _observation(self, text: str, skill: SkillContext) -> str:
         """A skill's reply as the policy is given it."""
@@ -279,6 +285,7 @@ class _Episode:
                 observation=reaction.observation,
                 calls=turn.completion.calls + reaction.calls,
                 notes=reaction.notes,
+                missing=reaction.missing,
                 finish_reason=turn.completion.finish_reason,
                 usage=turn.completion.usage,
                 timing=Timing(turn.started, self.clock.monotonic() - turn.begun),
@@ -297,6 +304,7 @@ class _Reaction:
     calls: tuple[ExpertCall, ...] = ()
     notes: tuple[str, ...] = ()
     failure: Failed | None = None
+    missing: tuple[MissingEvidence, ...] = ()
 
 
 def _reached(turn: Turn) -> bool:

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from maestro_eval.journal import PackedRecord, unpack_rollout, unpack_sample
 from maestro_eval.scoring.score import score_rollout, unscored
-from maestro_eval.text import missing_service
 from maestro_eval.types import Protocol, Rollout, Sample, Score, TaskRecord, UserError
 
 NEVER_RAN = "never ran"
@@ -56,7 +55,7 @@ def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
             score = _score(rules, rollout, sample)
             cached = [call.cached for turn in rollout.turns for call in turn.calls]
             calls, cached_calls = calls + len(cached), cached_calls + sum(cached)
-            missing.update(name for turn in rollout.turns for note in turn.notes if (name := missing_service(note)))
+            missing.update(each.service for each in rollout.missing_evidence)
         lines.append(_encoder.encode(score))
     return Judged(b"".join(line + b"\n" for line in lines), len(lines), calls, cached_calls, dict(missing))
 

@@ -12,7 +12,7 @@ from maestro_eval.skills.evidence import EvidenceBoard, Piece
 from maestro_eval.skills.models import ask_model
 from maestro_eval.skills.replies import without_thoughts
 from maestro_eval.text import neutralise
-from maestro_eval.types import ExpertCall, FailureCause, Image, RolloutFailure, UserError
+from maestro_eval.types import ExpertCall, Image, MissingEvidence, RolloutFailure, UserError
 
 
 @dataclass
@@ -38,12 +38,13 @@ class SkillContext:
     isolation: Isolation = "bubblewrap"
     calls: list[ExpertCall] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    missing: list[MissingEvidence] = field(default_factory=list)
     solver: str = ""
 
     async def evidence(self, uses: Sequence[EvidenceUse] | None = None) -> tuple[Piece, ...]:
         """What services say of the images: those in ``uses``, or else the skill's.
 
-        What is missing goes into the notes; RolloutFailure when a service that is not optional could not be asked.
+        What is missing is recorded; RolloutFailure when a service that is not optional could not be asked.
         """
         gathered = await self.board.gather(
             self.skill.evidence if uses is None else uses,
@@ -53,9 +54,9 @@ class SkillContext:
         )
         self.calls.extend(gathered.calls)
         # A pipeline may gather twice; what is missing is missing once.
-        self.notes.extend(note for note in gathered.notes if note not in self.notes)
+        self.missing.extend(each for each in gathered.missing if each not in self.missing)
         if gathered.failure:
-            raise RolloutFailure(gathered.failure.cause, gathered.failure.detail)
+            raise gathered.failure
         return gathered.pieces
 
     def shown(self, evidence: Sequence[Piece]) -> tuple[Image, ...]:
@@ -109,6 +110,5 @@ class SkillContext:
         call = await ask_model(self.client, self.registry, self.expert, text, shown, deadline=self.deadline)
         self.calls.append(call)
         if call.error:
-            cause: FailureCause = "deadline" if call.error.startswith("deadline:") else "expert"
-            raise RolloutFailure(cause, f"{self.expert.name}: {call.error}")
+            raise RolloutFailure.of_call("expert", call, name=self.expert.name)
         return without_thoughts(call.reply)

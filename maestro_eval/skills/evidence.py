@@ -13,8 +13,7 @@ from maestro_eval.experts import ExpertClient
 from maestro_eval.registry import EvidenceUse, Registry, Service, render_template
 from maestro_eval.skills.models import ask_model
 from maestro_eval.skills.reading import Reading, read_reply
-from maestro_eval.text import missing_note
-from maestro_eval.types import ExpertCall, Failed, FailureCause, Image
+from maestro_eval.types import ExpertCall, Image, MissingEvidence, RolloutFailure
 
 
 class Piece(Struct, frozen=True):
@@ -27,15 +26,15 @@ class Piece(Struct, frozen=True):
 
 
 class Gathered(Struct, frozen=True):
-    """Pieces in the order of services and images, the calls made just now, and notes of what is missing.
+    """Pieces in the order of services and images, the calls made just now, and what is missing.
 
     ``failure`` is set where a service that is not optional could not be asked.
     """
 
     pieces: tuple[Piece, ...]
     calls: tuple[ExpertCall, ...]
-    notes: tuple[str, ...]
-    failure: Failed | None = None
+    missing: tuple[MissingEvidence, ...]
+    failure: RolloutFailure | None = None
 
 
 class EvidenceBoard:
@@ -66,17 +65,17 @@ class EvidenceBoard:
         asked = {key: images[number - 1] for key, (_, number) in zip(keys, wanted, strict=True)}
         fresh = await asyncio.gather(*(self._fetch(key, image, question) for key, image in asked.items()))
         pieces: list[Piece] = []
-        notes: list[str] = []
-        failure: Failed | None = None
+        missing: list[MissingEvidence] = []
+        failure: RolloutFailure | None = None
         for key, (service, number) in zip(keys, wanted, strict=True):
             report = self._reports[key]
             if report.missing:
-                notes.append(missing_note(service, number, report.missing))
+                missing.append(MissingEvidence(service, number, report.missing, report.call.fault))
             else:
                 pieces.append(Piece(service, number, report.reading.text, report.reading.picture))
             failure = failure or _failure(self._registry.services[service], report.call)
         calls = tuple(call for call in fresh if call is not None)
-        return Gathered(_numbered(pieces, images), calls, tuple(notes), failure)
+        return Gathered(_numbered(pieces, images), calls, tuple(missing), failure)
 
     async def _fetch(self, key: _Key, image: Image, question: str) -> ExpertCall | None:
         """The call that it took to have the report, ``None`` when it was there."""
@@ -115,11 +114,10 @@ def _numbers(use: EvidenceUse, images: int) -> range:
     return range(1, min(images, most, use.limit or most) + 1)
 
 
-def _failure(service: Service, call: ExpertCall) -> Failed | None:
+def _failure(service: Service, call: ExpertCall) -> RolloutFailure | None:
     if service.optional or not call.error:
         return None
-    cause: FailureCause = "deadline" if call.error.startswith("deadline:") else "service"
-    return Failed(cause, f"{service.name}: {call.error}")
+    return RolloutFailure.of_call("service", call, name=service.name)
 
 
 def _numbered(pieces: Sequence[Piece], images: Sequence[Image]) -> tuple[Piece, ...]:

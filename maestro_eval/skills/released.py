@@ -28,10 +28,11 @@ import tempfile
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from maestro_eval.experts import Endpoint
 from maestro_eval.experts.transport import shown_url
@@ -41,7 +42,7 @@ from maestro_eval.registry.release import ReleasedCode, code_hash
 from maestro_eval.skills.context import SkillContext
 from maestro_eval.skills.models import endpoint_of
 from maestro_eval.skills.released_process import ERRORS_KEPT, MAX_REPLY, Ended, converse
-from maestro_eval.types import ExpertCall, FailureCause, Image, RolloutFailure, Timing, Usage, UserError
+from maestro_eval.types import CallError, ExpertCall, Image, MissingEvidence, RolloutFailure, Timing, Usage, UserError
 
 HOST = Path(__file__).with_name("released_host.py")
 
@@ -56,19 +57,28 @@ _SUFFIXES = {
     "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/gif": ".gif", "image/bmp": ".bmp",
 }  # fmt: skip
 
+_NOT_OURS = "the released skill's process said something that is not ours"
+
 _places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 async def run(context: SkillContext) -> str:
     """The reply of the released skill; RolloutFailure when there is none."""
     settings = _settings(context)
-    services, notes = service_environment(context.registry)
+    services, lost = service_environment(context.registry)
     wanted = {use.service for use in context.skill.evidence}
-    context.notes.extend(note for service, note in notes.items() if service in wanted)
+    images = range(1, len(context.images) + 1)
+    context.missing.extend(
+        MissingEvidence(service, number, fault.detail, fault)
+        for service, fault in lost.items()
+        if service in wanted
+        for number in images
+    )
     context.notes.append(f"released skill {settings.skill}: its own model calls are not recorded one by one")
     endpoint, key = endpoint_of(context.registry, context.expert), _key(context.registry, context.expert)
     if endpoint.api_key_env and not key:
-        raise RolloutFailure("expert", f"{context.expert.name}: key: ${endpoint.api_key_env} is not set; export it")
+        fault = CallError("key", f"${endpoint.api_key_env} is not set; export it", retriable=False)
+        raise RolloutFailure("expert", f"{context.expert.name}: {fault}", fault=fault)
     hidden = [secret for secret in (key, services.get("OPENAI_API_KEY", "")) if secret]
     started_at, began = time.time(), time.monotonic()
     left = settings.timeout_s if context.deadline is None else min(settings.timeout_s, context.deadline - began)
@@ -81,8 +91,10 @@ async def run(context: SkillContext) -> str:
                 outcome = _read(await converse((settings.code.python, HOST), task, environment, Path(folder)))
     except TimeoutError:
         late = context.deadline is not None and context.deadline - began <= settings.timeout_s
-        kind = "deadline" if late else "timeout"
-        outcome = _Outcome(error=f"{kind}: released skill {settings.skill} was not done in {left:.1f} s and was killed")
+        killed = f"released skill {settings.skill} was not done in {left:.1f} s and was killed"
+        outcome = _Outcome(fault=CallError("deadline" if late else "timeout", killed))
+    found = outcome.fault
+    lack = found and replace(found, detail=_without(hidden, found.detail))
     call = ExpertCall(
         kind="expert",
         name=context.expert.name,
@@ -93,13 +105,13 @@ async def run(context: SkillContext) -> str:
         images=tuple(image.ref.sha256 for image in context.images),
         finish_reason=outcome.finish_reason,
         usage=outcome.usage,
-        error=_without(hidden, outcome.error),
+        error=str(lack or ""),
         timing=Timing(started_at, time.monotonic() - began),
+        fault=lack,
     )
     context.calls.append(call)
     if call.error:
-        cause: FailureCause = "deadline" if call.error.startswith("deadline:") else "expert"
-        raise RolloutFailure(cause, f"{context.expert.name}: {call.error}")
+        raise RolloutFailure.of_call("expert", call, name=context.expert.name)
     return call.reply
 
 
@@ -119,19 +131,19 @@ def check_code(code: ReleasedCode) -> None:
     outcome = _read(Ended(done.stdout[:MAX_REPLY], done.stderr[-ERRORS_KEPT:]))
     if not outcome.checked:
         raise UserError(
-            f"{code.root}: {code.python} cannot import its skills ({outcome.error}); "
+            f"{code.root}: {code.python} cannot import its skills ({outcome.fault}); "
             f"name an interpreter that has what they need with --python"
         )
 
 
-def service_environment(registry: Registry) -> tuple[dict[str, str], dict[str, str]]:
-    """The variables that the released code reads, from the registry's services; and what is missing, by service."""
+def service_environment(registry: Registry) -> tuple[dict[str, str], dict[str, CallError]]:
+    """The variables that the released code reads, from the registry's services; and why one is lost, by service."""
     environment: dict[str, str] = {}
-    missing: dict[str, str] = {}
+    lost: dict[str, CallError] = {}
     for name, variable in _VARIABLES.items():
         service = registry.services.get(name)
         if service is None:
-            missing[name] = f"service {name} missing: the registry has none, so ${variable} is not set"
+            lost[name] = CallError("connection", f"the registry has none, so ${variable} is not set", retriable=False)
         else:
             environment[variable] = endpoint_of(registry, service).url
     caption = registry.services.get("caption")
@@ -142,12 +154,12 @@ def service_environment(registry: Registry) -> tuple[dict[str, str], dict[str, s
         if key:
             environment["OPENAI_API_KEY"] = key
         elif variable:
-            missing["caption"] = f"service caption missing: ${variable} is not set"
+            lost["caption"] = CallError("key", f"${variable} is not set", retriable=False)
     zoom = registry.services.get("zoom")
     if zoom is not None and endpoint_of(registry, zoom).url not in _ZOOM:
         ours = shown_url(endpoint_of(registry, zoom))
-        missing["zoom"] = f"service zoom: the released code asks {_ZOOM[0]}, not {ours}"
-    return environment, missing
+        lost["zoom"] = CallError("connection", f"the released code asks {_ZOOM[0]}, not {ours}", retriable=False)
+    return environment, lost
 
 
 class _Settings(Struct, frozen=True):
@@ -158,10 +170,10 @@ class _Settings(Struct, frozen=True):
 
 
 class _Outcome(Struct, frozen=True):
-    """A text, or an error's line."""
+    """A text, or why there is none."""
 
     text: str = ""
-    error: str = ""
+    fault: CallError | None = None
     finish_reason: str = ""
     usage: Usage = Usage()
     checked: bool = False
@@ -256,27 +268,31 @@ def _environment(root: Path, folder: Path) -> dict[str, str]:
 
 def _read(ended: Ended) -> _Outcome:
     if ended.too_long:
-        return _Outcome(error=f"malformed: the released skill replied with more than {MAX_REPLY >> 20} MiB")
+        return _lacking(f"the released skill replied with more than {MAX_REPLY >> 20} MiB", kind="malformed")
     if not ended.line:
         last = ended.errors.decode(errors="replace").strip().rpartition("\n")[2]
-        return _Outcome(error=f"released: the process ended without a result ({_line(last) or 'nothing on stderr'})")
+        return _lacking(f"the process ended without a result ({_line(last) or 'nothing on stderr'})")
     try:
         said: dict[str, Any] = json.loads(ended.line)
         kind, text = said["kind"], said.get("text")
     except (ValueError, TypeError, KeyError):
-        return _Outcome(error="malformed: the released skill's process said something that is not ours")
+        return _lacking(_NOT_OURS, kind="malformed")
     if kind == "checked":
         return _Outcome(checked=True)
     if kind == "completion" and isinstance(text, str):
         usage = Usage(int(said["prompt_tokens"]), int(said["completion_tokens"]))
         return _Outcome(text=text, finish_reason=str(said["finish_reason"]), usage=usage)
     reasons = {
-        "completion": "released: the completion has no text",
-        "none": "released: the skill returned None, so it had no reply",
-        "string": f"released: the skill returned an error: {_line(text) or 'an empty string'}",
-        "raised": f"released: the skill raised {_line(text)}",
+        "completion": "the completion has no text",
+        "none": "the skill returned None, so it had no reply",
+        "string": f"the skill returned an error: {_line(text) or 'an empty string'}",
+        "raised": f"the skill raised {_line(text)}",
     }
-    return _Outcome(error=reasons.get(kind, "malformed: the released skill's process said something that is not ours"))
+    return _lacking(reasons[kind]) if kind in reasons else _lacking(_NOT_OURS, kind="malformed")
+
+
+def _lacking(why: str, *, kind: Literal["released", "malformed"] = "released") -> _Outcome:
+    return _Outcome(fault=CallError(kind, why))
 
 
 def _line(text: object) -> str:

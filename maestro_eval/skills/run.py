@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from maestro_eval.skills.context import SkillContext
 from maestro_eval.skills.pipelines import ask, classify, code, direct, dispatch, steps
-from maestro_eval.types import ExpertCall, Failed, RolloutFailure, UserError
+from maestro_eval.types import ExpertCall, Failed, MissingEvidence, RolloutFailure, UserError
 
 Pipeline = Callable[[SkillContext], Awaitable[str]]
 """From a context to the text of the observation."""
@@ -21,6 +21,7 @@ class SkillResult(Struct, frozen=True):
     text: str
     calls: tuple[ExpertCall, ...]
     notes: tuple[str, ...]
+    missing: tuple[MissingEvidence, ...] = ()
     failure: Failed | None = None
 
 
@@ -58,5 +59,5 @@ async def run_skill(context: SkillContext) -> SkillResult:
     try:
         text = await find_pipeline(context.skill.pipeline)(context)
     except RolloutFailure as error:
-        failure = Failed(error.cause, error.detail)
-    return SkillResult(text, tuple(context.calls), tuple(context.notes), failure)
+        failure = Failed(error.cause, error.detail, error.fault)
+    return SkillResult(text, tuple(context.calls), tuple(context.notes), tuple(context.missing), failure)

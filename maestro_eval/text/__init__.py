@@ -1,7 +1,6 @@
 """How is a string read and made harmless? Pure functions that several rooms share."""
 
 from maestro_eval.text.clip import Ruler, clip, estimate_tokens, ruler
-from maestro_eval.text.notes import missing_note, missing_service
 from maestro_eval.text.reply import Spoken, spoken, visible
 from maestro_eval.text.statement import answer_statement
 from maestro_eval.text.tags import neutralise
@@ -12,8 +11,6 @@ __all__ = [
     "answer_statement",
     "clip",
     "estimate_tokens",
-    "missing_note",
-    "missing_service",
     "neutralise",
     "ruler",
     "spoken",

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from maestro_eval.types.action import Action, Resolution
-from maestro_eval.types.errors import FailureCause
+from maestro_eval.types.errors import CallError, FailureCause
 
 
 class Usage(Struct, frozen=True):
@@ -42,7 +42,8 @@ class ExpertCall(Struct, frozen=True):
     """One call of an expert or a service over HTTP, as it went.
 
     ``name`` is the registry's entry, ``model`` what was asked for at ``endpoint``. ``tries`` counts
-    HTTP requests. ``error`` is empty when the call succeeded, else one line that begins with its kind.
+    HTTP requests. ``error`` is empty when the call succeeded, else one line that begins with its kind; ``fault`` is the
+    same in fields (``None`` in records of before there were any).
     ``cached`` says that the reply came from the call cache, or from the same call in flight beside it: it
     cost no request (``tries`` is 0), and ``usage`` is what the reply cost when it was made.
     ``reasoning`` is the model's thought, where the server returns it apart from the reply.
@@ -62,6 +63,7 @@ class ExpertCall(Struct, frozen=True):
     timing: Timing = Timing()
     cached: bool = False
     reasoning: str = ""
+    fault: CallError | None = None
 
 
 class Completion(Struct, frozen=True):
@@ -79,12 +81,29 @@ class Completion(Struct, frozen=True):
     reasoning: str = ""
 
 
+class MissingEvidence(Struct, frozen=True):
+    """What ``service`` was to report of image number ``image`` (from 1) and did not.
+
+    ``fault`` is the error of its call: it was lost, and may be had another time. Without one the service replied, and
+    there was nothing in its reply; ``reason`` says what.
+    """
+
+    service: str
+    image: int
+    reason: str
+    fault: CallError | None = None
+
+    def __str__(self) -> str:
+        return f"service {self.service} missing for image {self.image}: {self.reason}"
+
+
 class Turn(Struct, frozen=True):
     """One generation of the policy and what came of it.
 
     ``text`` is what the policy wrote, whole; ``reasoning`` is its thought, where the server returned it apart.
     ``observation`` is the text that the policy was given back (``None`` when the turn ended the rollout, or was
-    dropped). ``notes`` say what was left out or went wrong without ending the rollout, a missing service for instance.
+    dropped). ``notes`` say what was left out or went wrong without ending the rollout; ``missing`` is the evidence that
+    the skill went without.
     """
 
     text: str
@@ -97,6 +116,7 @@ class Turn(Struct, frozen=True):
     usage: Usage = Usage()
     timing: Timing = Timing()
     reasoning: str = ""
+    missing: tuple[MissingEvidence, ...] = ()
 
     @property
     def completion(self) -> Completion:
@@ -110,17 +130,27 @@ class Answered(Struct, frozen=True, tag="answered"):
     text: str
 
 
-class Exhausted(Struct, frozen=True, tag="exhausted"):
-    """A limit of the regime ended the rollout before an answer: the policy's doing, so it scores 0."""
+Limit = Literal["turns", "tokens", "context"]
 
-    limit: Literal["turns", "tokens"]
+
+class Exhausted(Struct, frozen=True, tag="exhausted"):
+    """A limit ended the rollout before an answer: the policy's doing, so it scores 0.
+
+    ``turns`` and ``tokens`` are limits of the regime; ``context`` is the model's: the policy's own turns filled it.
+    """
+
+    limit: Limit
 
 
 class Failed(Struct, frozen=True, tag="failed"):
-    """Not the policy's doing: ours, the data's or an endpoint's. Never scored as a wrong answer."""
+    """Not the policy's doing: ours, the data's or an endpoint's. Never scored as a wrong answer.
+
+    ``fault`` is the error of the model call that ended the rollout, if one did.
+    """
 
     cause: FailureCause
     detail: str
+    fault: CallError | None = None
 
 
 Outcome = Answered | Exhausted | Failed
@@ -153,3 +183,8 @@ class Rollout(Struct, frozen=True):
     timing: Timing = Timing()
     scored_text: str | None = None
     stop_reason: str = ""
+
+    @property
+    def missing_evidence(self) -> tuple[MissingEvidence, ...]:
+        """The evidence that was lost: its service got no reply to us. An answered rollout is answered all the same."""
+        return tuple(each for turn in self.turns for each in turn.missing if each.fault is not None)

@@ -216,8 +216,7 @@ async def test_with_its_services_down_a_skill_asks_without_them_and_says_so(skil
     assert result.failure is None
     assert result.text
     assert all(call.error.startswith("connection") for call in services)
-    missing = [note for note in result.notes if note.startswith("service ")]
-    assert len(missing) == len(services)
+    assert [each.fault.kind for each in result.missing] == ["connection"] * len(services)
     experts = [call for call in result.calls if call.kind == "expert"]
     assert all(call.images == (FIRST.ref.sha256, SECOND.ref.sha256) for call in experts)
 

@@ -243,9 +243,9 @@ async def test_the_environment_is_that_of_the_services_and_nothing_of_ours(use, 
 
 
 async def test_missing_services_are_said(use):
-    notes = (await use("tell me")).notes
-    assert "service caption missing: $CAPTION_KEY is not set" in notes
-    assert "service zoom: the released code asks http://localhost:2370/v1, not http://10.0.0.3:2370/v1" in notes
+    lost = {each.service: each.fault for each in (await use("tell me")).missing}
+    assert (lost["caption"].kind, lost["caption"].detail) == ("key", "$CAPTION_KEY is not set")
+    assert lost["zoom"].detail == "the released code asks http://localhost:2370/v1, not http://10.0.0.3:2370/v1"
 
 
 # What comes back instead of a reply

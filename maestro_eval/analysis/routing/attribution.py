@@ -17,7 +17,6 @@ from maestro_eval.analysis.routing.conduct import made_calls
 from maestro_eval.analysis.routing.records import SIDES, Blame, Side
 from maestro_eval.policies.callers import NO_ANSWER
 from maestro_eval.scoring import judge
-from maestro_eval.text import missing_service
 from maestro_eval.types import Answered, Exhausted, Failed, Rollout, TaskRecord
 
 # Replies are judged by the authors' rule whatever the run's protocol: what matters is what was said, not its form.
@@ -116,7 +115,7 @@ def _says_it(episode: Episode, text: str | None, task: TaskRecord) -> bool:
 
 
 def _missing_evidence(rollout: Rollout) -> bool:
-    return any(missing_service(note) for turn in rollout.turns for note in turn.notes)
+    return any(turn.missing for turn in rollout.turns)
 
 
 def _abstains(text: str) -> bool:

@@ -31,7 +31,7 @@ _VERSION = 2
 _STAMP = "%Y-%m-%dT%H-%M-%S-00-00"
 _SUMMARY_CHARS = 500
 # inspect_ai's words for the limits that end a sample.
-_LIMITS = {"turns": "turn", "tokens": "token"}
+_LIMITS = {"turns": "turn", "tokens": "token", "context": "context"}
 
 _Images = Callable[[Sample], dict[str, Image]]
 
@@ -201,7 +201,7 @@ def _sample(
             "stratum": score.stratum,
             "cluster": score.cluster,
             "images": [msgspec.to_builtins(image) for image in sample.images],
-            "notes": [options.scrubber.text(note) for turn in rollout.turns for note in turn.notes],
+            "notes": [options.scrubber.text(str(note)) for t in rollout.turns for note in (*t.notes, *t.missing)],
         },
         "store": {},
         "events": [],

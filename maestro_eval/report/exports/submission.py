@@ -33,7 +33,6 @@ from maestro_eval.report.exports.submitted import (
 )
 from maestro_eval.report.exports.writing import sha256_of, write_json, write_lines
 from maestro_eval.scoring.score import transcript
-from maestro_eval.text import missing_service
 from maestro_eval.types import Exhausted, Failed, Rollout, Sample, TaskRecord, UserError
 
 NOT_JUDGED_AGAIN = frozenset({"python_tests", "python", "lmms"})
@@ -145,8 +144,7 @@ def _searches(rollout: Rollout) -> tuple[str, ...]:
 
 
 def _missing(rollout: Rollout) -> dict[str, int]:
-    names = (missing_service(note) for turn in rollout.turns for note in turn.notes)
-    return dict(sorted(Counter(name for name in names if name).items()))
+    return dict(sorted(Counter(each.service for each in rollout.missing_evidence).items()))
 
 
 def _refuse_incomplete(source: Source, options: Options) -> None:

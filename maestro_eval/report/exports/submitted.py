@@ -19,7 +19,7 @@ from maestro_eval.analysis import Estimate, Measure, TaskAccuracy, compare
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.source import shortcomings
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import RunManifest, Score, UserError
+from maestro_eval.types import Limit, RunManifest, Score, UserError
 
 SCHEMA = 1
 MANIFEST, RESULTS, CARD, README, SUMS, SAMPLES = (
@@ -58,7 +58,7 @@ class SubmittedRow(Struct, frozen=True, forbid_unknown_fields=True):
     answer: str | None = None
     extracted: str = ""
     note: str = ""
-    limit: Literal["turns", "tokens"] | None = None
+    limit: Limit | None = None
     cause: str | None = None
     category: str = ""
     stratum: str = ""

@@ -10,8 +10,7 @@ from unit.analysis.routing_worlds import TASK, answer, call, episode, malformed,
 
 from maestro_eval.analysis.routing import Blame, attribute
 from maestro_eval.analysis.routing.attribution import is_right
-from maestro_eval.text import missing_note
-from maestro_eval.types import Exhausted, Failed, RolloutKey, Turn
+from maestro_eval.types import CallError, Exhausted, Failed, MissingEvidence, RolloutKey, Turn
 
 POLICY = "openai:http://here/v1"
 
@@ -88,9 +87,9 @@ def test_a_reply_that_was_cut_on_its_way_to_the_policy_is_ours() -> None:
 
 
 def test_missing_evidence_is_the_services_where_no_expert_had_the_answer() -> None:
-    note = missing_note("spotter", 1, "http 503")
-    assert side(search("Answer: 6", notes=[note]), answer("6")) == "service"
-    assert side(search("Answer: 7", notes=[note]), answer("6")) == "policy"
+    lost = (MissingEvidence("spotter", 1, "http 503", CallError("http", "busy", 503)),)
+    assert side(replace(search("Answer: 6"), missing=lost), answer("6")) == "service"
+    assert side(replace(search("Answer: 7"), missing=lost), answer("6")) == "policy"
 
 
 def test_a_wrong_answer_after_wrong_replies_is_the_experts() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from maestro_eval.policies.replicas import ReplicaPolicy
-from maestro_eval.types import Completion, ExpertCall, Message, RolloutFailure, Sampling, UserError
+from maestro_eval.types import CallError, Completion, ExpertCall, Message, RolloutFailure, Sampling, UserError
 
 
 class Replica:
@@ -18,7 +18,7 @@ class Replica:
         self.name = name
         self.model = model
         self.seeds: list[int | None] = []
-        self.error = ""
+        self.error: CallError | None = None
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
@@ -27,7 +27,10 @@ class Replica:
         await self.may_answer.wait()
         if self.error:
             raise RolloutFailure(
-                "policy", self.error, (ExpertCall("policy", self.name, "m", "u", "q", error=self.error),)
+                "policy",
+                str(self.error),
+                (ExpertCall("policy", self.name, "m", "u", "q", error=str(self.error)),),
+                fault=self.error,
             )
         return Completion(self.name)
 
@@ -88,12 +91,12 @@ async def test_a_dead_replica_costs_one_call_and_its_rollouts_move_for_good() ->
     dead, well, clock = Replica("dead"), Replica("well"), Clock()
     policy = ReplicaPolicy([dead, well], clock=clock)
     assert await turn(policy, 1) == "dead"
-    dead.error = "connection: refused"
+    dead.error = CallError("connection", "refused")
     moved = await policy.generate((), Sampling(seed=1))
     assert (moved.text, [call.name for call in moved.calls]) == ("well", ["dead"])
     assert [await turn(policy, seed) for seed in (1, 10, 20, 30)] == ["well"] * 4
     assert dead.seeds == [1, 1]
-    dead.error = ""
+    dead.error = None
     clock.now += 31
     assert await turn(policy, 40) == "dead"
     assert await turn(policy, 1) == "well"
@@ -102,16 +105,16 @@ async def test_a_dead_replica_costs_one_call_and_its_rollouts_move_for_good() ->
 async def test_when_all_replicas_fail_every_failed_call_is_told() -> None:
     replicas = [Replica("a"), Replica("b")]
     for replica in replicas:
-        replica.error = "http 503: overloaded"
+        replica.error = CallError("http", "overloaded", 503)
     with pytest.raises(RolloutFailure) as caught:
         await turn(ReplicaPolicy(replicas), 1)
     assert [call.name for call in caught.value.calls] == ["a", "b"]
 
 
-@pytest.mark.parametrize(("error", "asked"), [("http 400: too long", 0), ("http 429: busy", 1), ("http 500: oh", 1)])
-async def test_a_refusal_is_not_asked_elsewhere_and_trouble_is(error: str, asked: int) -> None:
+@pytest.mark.parametrize(("status", "asked"), [(400, 0), (429, 1), (500, 1)])
+async def test_a_refusal_is_not_asked_elsewhere_and_trouble_is(status: int, asked: int) -> None:
     first, second = Replica("a"), Replica("b")
-    first.error = second.error = error
+    first.error = second.error = CallError("http", "no", status)
     with pytest.raises(RolloutFailure):
         await turn(ReplicaPolicy([first, second]), 1)
     assert len(second.seeds) == asked

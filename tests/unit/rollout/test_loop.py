@@ -1,6 +1,7 @@
 """One sample, answered: policies of a few lines, a real client, experts on loopback."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -10,8 +11,9 @@ import msgspec
 import pytest
 from small_worlds import loaded_sample, small_registry
 
-from maestro_eval.experts import ExpertClient
-from maestro_eval.experts.simulated import Fault, Latency, SimulatedServer, always
+from maestro_eval.experts import Endpoint, ExpertClient
+from maestro_eval.experts.simulated import Fault, Latency, SimulatedServer, always, on_requests
+from maestro_eval.policies.endpoints import EndpointPolicy
 from maestro_eval.rollout import DEFAULT, PAPER, Prefix, prefix_of, rollout_seed, run_rollout
 from maestro_eval.skills.run import PIPELINES
 from maestro_eval.types import (
@@ -609,3 +611,20 @@ def bare(turn):
 
 def bare_call(call: ExpertCall) -> ExpertCall:
     return msgspec.structs.replace(call, timing=Timing(), cached=False, tries=0, endpoint="")
+
+
+@pytest.mark.parametrize(("at", "outcome"), [(1, Failed), (2, Exhausted)])
+async def test_the_context_is_the_policys_limit_where_its_own_turns_filled_it(world, at, outcome):
+    said = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens."
+    refused = Fault("status", status=400, body=json.dumps({"message": said}))
+    async with ExpertClient() as client, SimulatedServer(reply=ASK, faults=on_requests({at: refused})) as server:
+        policy = EndpointPolicy(client, Endpoint("policy", server.url), "m")
+        rollout = await world(policy)
+    assert isinstance(rollout.outcome, outcome)
+    if isinstance(rollout.outcome, Failed):
+        fault = rollout.outcome.fault
+        assert (fault.kind, fault.status, fault.retriable) == ("context", 400, False)
+        assert "max_model_len" in rollout.outcome.detail
+        assert len(rollout.turns) == 1
+    else:
+        assert (rollout.outcome.limit, len(rollout.turns)) == ("context", 2)

@@ -15,9 +15,11 @@ from maestro_eval.scoring.judging import Rules, judge_records
 from maestro_eval.types import (
     AnswerAction,
     Answered,
+    CallError,
     Exhausted,
     ExpertCall,
     Failed,
+    MissingEvidence,
     Outcome,
     PromptRecord,
     Regime,
@@ -192,7 +194,9 @@ def test_a_judge_that_cannot_work_here_ends_the_pass(monkeypatch: pytest.MonkeyP
 def test_calls_and_missing_evidence_are_counted(tmp_path: Path) -> None:
     key = RolloutKey("maestro_cars", "10")
     calls = tuple(ExpertCall("expert", "e", "m", "u", "?", cached=cached) for cached in (True, False, False))
-    turn = Turn("", AnswerAction("7"), calls=calls, notes=("service ocr missing for image 1: down", "other"))
+    # The service that was down is counted; one that found nothing is not.
+    missing = (MissingEvidence("ocr", 1, "down", CallError("http", "down", 503)), MissingEvidence("zoom", 1, "no box"))
+    turn = Turn("", AnswerAction("7"), calls=calls, missing=missing)
     with Journal.create(tmp_path / "run", recorded(), [key]) as journal:
         sample = Sample(*("maestro_cars", "10", "?"), ("7",))
         journal.commit([Finished(Rollout(key, Answered("7"), (turn, turn), "?", "", seed=1), sample)])

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from maestro_eval.experts.simulated import Fault, Latency, always
 from maestro_eval.registry import EvidenceUse
 from maestro_eval.skills import EvidenceBoard, Gathered, run_skill
-from maestro_eval.types import Failed, Image, ImageRef
+from maestro_eval.types import Image, ImageRef, MissingEvidence
 from tests.unit.skills.skill_worlds import drawn, pixels_of
 
 FIRST, SECOND, THIRD = drawn(seed=1), drawn(seed=2), drawn(seed=3)
@@ -106,7 +106,7 @@ async def test_nothing_detected_is_evidence_too(augmented):
     async with augmented(detection="[]") as w:
         gathered = await w.board.gather([DETECTION], [FIRST])
         assert [(piece.text, piece.picture) for piece in gathered.pieces] == [("No object was found.", None)]
-        assert gathered.notes == ()
+        assert gathered.missing == ()
 
 
 async def test_pictures_are_numbered_after_the_originals_and_each_once(augmented):
@@ -144,22 +144,24 @@ async def test_a_reply_that_holds_no_evidence_is_noted(augmented, service, reply
     async with augmented(**{service: reply}) as w:
         gathered = await w.board.gather([EvidenceUse(service)], [FIRST])
         assert gathered.pieces == ()
-        assert gathered.notes == (f"service {service} missing for image 1: {why}",)
+        assert gathered.missing == (MissingEvidence(service, 1, why),)
         assert gathered.failure is None
 
 
 async def test_an_image_that_cannot_be_cropped_is_noted(augmented):
     broken = Image(ImageRef("0" * 64, "image/png", 280, 140, 3), b"???")
     async with augmented(zoom=PROPOSED) as w:
-        (note,) = (await w.board.gather([ZOOM], [broken])).notes
-        assert note.startswith("service zoom missing for image 1: cannot be decoded: ")
+        (lack,) = (await w.board.gather([ZOOM], [broken])).missing
+        assert str(lack).startswith("service zoom missing for image 1: cannot be decoded: ")
+        assert lack.fault is None
 
 
 async def test_a_service_that_is_down_is_asked_once_a_rollout_and_noted_each_time(augmented):
     async with augmented(server={"faults": always(Fault("status", 503))}) as w:
         for _ in range(2):
-            (note,) = (await w.board.gather([OCR], [FIRST])).notes
-            assert note.startswith("service ocr missing for image 1: http 503")
+            (lack,) = (await w.board.gather([OCR], [FIRST])).missing
+            assert str(lack).startswith("service ocr missing for image 1: http 503")
+            assert (lack.fault.kind, lack.fault.status, lack.fault.retriable) == ("http", 503, True)
         assert len(w.server.requests) == 1
 
 
@@ -168,7 +170,8 @@ async def test_a_service_that_is_not_optional_fails_the_gathering_when_it_is_dow
         required = replace(w.registry.services["ocr"], optional=False)
         registry = replace(w.registry, services={**w.registry.services, "ocr": required})
         gathered = await EvidenceBoard(registry, w.client, None).gather([OCR, ZOOM], [FIRST])
-        assert gathered.failure == Failed("service", f"ocr: {gathered.calls[0].error}")
+        failure, call = gathered.failure, gathered.calls[0]
+        assert (failure.cause, failure.detail, failure.fault) == ("service", f"ocr: {call.error}", call.fault)
         assert len(gathered.calls) == 2
 
 
@@ -181,7 +184,7 @@ async def test_a_skill_whose_required_service_is_down_fails_before_the_expert_is
         assert result.failure.cause == "service"
         assert result.failure.detail.startswith("zoom: http 503")
         assert [call.name for call in result.calls] == ["zoom"]
-        assert result.notes[0].startswith("service zoom missing for image 1: http 503")
+        assert str(result.missing[0]).startswith("service zoom missing for image 1: http 503")
 
 
 async def test_a_long_page_is_cut_from_its_middle(augmented):

@@ -115,8 +115,8 @@ async def test_a_service_that_fails_is_a_note_and_the_expert_is_still_asked(worl
     async with world("spotter, captioner", models=["captioner-model", "reader-model"]) as w:
         result = await run_skill(w.context(FIRST))
         assert (result.text, result.failure) == ("Answer: 7", None)
-        (note,) = result.notes
-        assert note.startswith("service spotter missing for image 1: http 404: ")
+        (lack,) = result.missing
+        assert str(lack).startswith("service spotter missing for image 1: http 404: ")
         (prompt,) = w.asked("reader-model")
         assert "captioner" in prompt
         assert "spotter" not in prompt
@@ -143,7 +143,7 @@ async def test_an_experts_failure_is_a_result_that_keeps_its_calls(world):
         assert result.failure.cause == "expert"
         assert result.failure.detail.startswith("reader: http 503: ")
         assert [call.kind for call in result.calls] == ["service", "expert"]
-        assert len(result.notes) == 1
+        assert len(result.missing) == 1
 
 
 async def test_a_deadline_that_passes_is_not_the_experts_fault(world):

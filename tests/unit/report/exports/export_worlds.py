@@ -11,11 +11,13 @@ from maestro_eval.types import (
     Action,
     AnswerAction,
     Answered,
+    CallError,
     Exhausted,
     ExpertCall,
     Failed,
     ImageRef,
     MalformedAction,
+    MissingEvidence,
     Outcome,
     PromptRecord,
     Regime,
@@ -100,9 +102,10 @@ def rollout_of(sample: Sample, outcome: Outcome, *, repeat: int = 0, found: str 
         Resolution("reader", "Read_Text", "exact"),
         None if error else found,
         (call,),
-        ("service captioner missing for image 1: no key",),
+        (),
         "stop",
         Usage(50, 10),
+        missing=(MissingEvidence("captioner", 1, "no key", CallError("key", "no key", retriable=False)),),
     )
     lost = Turn("Hm.", MalformedAction("no tag"), None, "Say <search> or <answer>.", usage=Usage(60, 2))
     end = Turn(said, last, usage=Usage(70, 3))
