@@ -14,7 +14,9 @@ import msgspec
 from maestro_eval.conformance.records import Case, Check
 from maestro_eval.types import UserError
 
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {
+    "skills": "uses of skills: each model call, what it is sent and in which order",
+}
 """Name → one line on what a recording of that kind holds."""
 
 _Line = TypeVar("_Line")

@@ -2,7 +2,8 @@
 
 A reply is found by everything that can change it: the body as it is sent (model, messages, sampling) with each
 image as its hash, the model's revision, and what serves it; not by address, entry name, key or time limits. Kept
-are only whole replies to calls that would be answered the same again (``cacheable``, ``storable``). The first
+are only whole replies to calls that would be answered the same again, or whose reply may be used again all the same
+(``cacheable``, ``storable``). The first
 reply to be kept stands.
 
 A cache may be lost at any time, and it never fails a call. What SQLite cannot do is logged once and done without:
@@ -63,8 +64,8 @@ def call_key(ask: ModelAsk, program: str = "") -> bytes:
 
 
 def cacheable(ask: ModelAsk) -> bool:
-    """Whether asking again would give the same: sampling is off, or on with a seed."""
-    return ask.sampling.temperature == 0 or ask.sampling.seed is not None
+    """Whether a reply may stand for the next: sampling is off, or on with a seed, or the registry says so."""
+    return ask.reuse or ask.sampling.temperature == 0 or ask.sampling.seed is not None
 
 
 def storable(ask: ModelAsk, reply: Reply) -> bool:

@@ -33,7 +33,8 @@ class ModelAsk(Struct, frozen=True):
     """One question to one model.
 
     ``name`` is the registry's entry, ``model`` the name at the endpoint, ``revision`` the model's own where the
-    registry knows it (it is not sent; the call cache tells models by it).
+    registry knows it (it is not sent; the call cache tells models by it). ``reuse`` lets the call cache keep a reply
+    that would not be the same again.
     """
 
     kind: Literal["expert", "service", "policy"]
@@ -43,3 +44,4 @@ class ModelAsk(Struct, frozen=True):
     messages: tuple[Message, ...]
     sampling: Sampling
     revision: str = ""
+    reuse: bool = False

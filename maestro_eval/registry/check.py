@@ -72,7 +72,7 @@ def check_templates(registry: Registry, written: Written) -> None:
 
 def _previous(skill: Skill, step: int = 0) -> tuple[str, ...] | None:
     """The steps whose replies are there for a prompt; ``None`` where only the pipeline knows."""
-    if skill.pipeline == "code" or skill.pipeline not in PIPELINE_FIELDS:
+    if skill.pipeline in ("code", "code_rounds") or skill.pipeline not in PIPELINE_FIELDS:
         return None
     return tuple(earlier.name for earlier in skill.steps[:step])
 
@@ -126,6 +126,9 @@ def _check_evidence(uses: Iterable[EvidenceUse], registry: Registry, place: str)
             raise UserError(f"{place}: no service {use.service!r}{suggest(use.service, registry.services)}")
         if use.service in seen:
             raise UserError(f"{place}: service {use.service!r} is listed twice; keep one of them")
+        for given in use.given:
+            if given not in seen:
+                raise UserError(f"{place}: {use.service} is given {given!r}, which is not listed above it; list it there")
         seen.add(use.service)
 
 

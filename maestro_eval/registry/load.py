@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from maestro_eval.registry.check import Written, check_addresses, check_entries, check_templates
 from maestro_eval.registry.records import (
+    Bonus,
     EndpointEntry,
     EvidenceUse,
     Expert,
@@ -39,6 +40,9 @@ from maestro_eval.registry.schema import (
 )
 from maestro_eval.registry.source import Source, read_chain, suggest
 from maestro_eval.types import Sampling, UserError
+
+
+_Value = TypeVar("_Value")
 
 
 def load_registry(name_or_path: str | Path) -> Registry:
@@ -83,8 +87,10 @@ def _load(name_or_path: str | Path) -> tuple[Registry, Written]:
         experts=merged.experts,
         services=merged.services,
         skills=merged.skills,
-        prompts=Prompts(system=merged.prompt("system", chain), user=merged.prompt("user", chain), exact=_exact(chain)),
+        prompts=_prompts(merged, chain),
         orchestrator=_orchestrator(chain, merged.endpoints),
+        image_encoding=_nearest([source.file.image_encoding for source in chain], "original"),
+        show_question=_nearest([source.file.show_question for source in chain], True),
     )
     check_entries(registry, merged.written)
     check_templates(registry, merged.written)
@@ -141,8 +147,21 @@ class _Merged:
                 del entries[name]
 
 
-def _exact(chain: Sequence[Source]) -> bool:
-    return next((s.file.prompt.exact for s in reversed(chain) if s.file.prompt.exact is not None), False)
+def _prompts(merged: _Merged, chain: Sequence[Source]) -> Prompts:
+    written = [source.file.prompt for source in chain]
+    # A prompt of its own stands in for nothing, unless it says so.
+    stand_in = [False if p.stand_in is None and (p.system or p.user) else p.stand_in for p in written]
+    return Prompts(
+        system=merged.prompt("system", chain),
+        user=merged.prompt("user", chain),
+        exact=_nearest([prompt.exact for prompt in written], False),
+        stand_in=_nearest(stand_in, False),
+    )
+
+
+def _nearest(written: Sequence[_Value | None], otherwise: _Value) -> _Value:
+    """What the nearest file of the chain says."""
+    return next((value for value in reversed(written) if value is not None), otherwise)
 
 
 def _orchestrator(chain: Sequence[Source], endpoints: Mapping[str, EndpointEntry]) -> Orchestrator | None:
@@ -192,15 +211,20 @@ def _skill(name: str, fields: SkillFields, source: Source) -> Skill:
                 name=key,
                 prompt=template(solver.prompt, "solvers", key, "prompt"),
                 keywords=solver.keywords,
+                bonus=tuple(Bonus(bonus.points, bonus.any) for bonus in solver.bonus),
                 evidence=None if solver.evidence is None else _evidence(solver.evidence),
                 description=solver.description.strip(),
             )
             for key, solver in fields.solvers.items()
         },
         default_solver=fields.default_solver or "",
+        system=fields.system.strip(),
+        images=fields.images,
+        pictures=fields.pictures,
+        thoughts=fields.thoughts,
         options=dict(fields.options),
     )
 
 
 def _evidence(uses: Sequence[EvidenceFields]) -> tuple[EvidenceUse, ...]:
-    return tuple(EvidenceUse(**use.model_dump()) for use in uses)
+    return tuple(EvidenceUse(**{**use.model_dump(), "hint": use.hint.strip()}) for use in uses)

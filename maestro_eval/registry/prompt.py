@@ -49,7 +49,9 @@ def check_skill_prompt(template: str, what: str, previous: Collection[str] | Non
 
 def check_service_request(request: str, what: str) -> None:
     """UserError unless what a service is asked can be rendered."""
-    _check(request, what, {"question": "a question"})
+    piece = SimpleNamespace(service="a-service", image=1, text="what it says", picture=None)
+    for evidence in ([], [piece]):
+        _check(request, what, {"question": "a question", "request": "a request", "hint": "", "evidence": evidence})
 
 
 def check_system_prompt(registry: Registry, what: str) -> None:

@@ -61,11 +61,18 @@ class Expert(Struct, frozen=True):
 
 class Service(Struct, frozen=True):
     """A model that gives evidence. ``request`` is what it is asked about each image: a Jinja2 text that may use the
-    sample's ``question`` and nothing else, so that a piece holds for a whole rollout.
+    sample's ``question``, the policy's ``request``, the use's ``hint``, and the ``evidence`` that the use is given.
+    One without the last three gives a piece that holds for a whole rollout.
 
     ``kind`` says how its reply is read: ``text`` as it is; ``boxes`` as JSON boxes, which become text and a drawn
     image; ``region`` as one proposed box, which becomes a crop. A use of a skill fails without a service that is
     not ``optional``; without an optional one it goes on and says so in its notes.
+
+    system: its system message, empty for none. text_first: whether the request comes before the image.
+    boxes: ``fitted`` carries boxes over to the original image and keeps them inside it; ``as_given`` takes the
+        numbers as the model wrote them, as the released code does.
+    reuse: whether the call cache keeps a reply only where the same ask gives the same reply (``deterministic``), or
+        always (``per_image``).
     """
 
     name: str
@@ -74,6 +81,10 @@ class Service(Struct, frozen=True):
     request: str
     kind: Literal["text", "boxes", "region"] = "text"
     optional: bool = True
+    system: str = ""
+    text_first: bool = False
+    boxes: Literal["fitted", "as_given"] = "fitted"
+    reuse: Literal["deterministic", "per_image"] = "deterministic"
     sampling: Sampling = Sampling()
     serve: ServeBlock | None = None
 
@@ -87,11 +98,18 @@ class Orchestrator(Struct, frozen=True):
 
 
 class EvidenceUse(Struct, frozen=True):
-    """Ask ``service`` about the ``first`` image or ``all`` of them, but about no more than ``limit``."""
+    """Ask ``service`` about the ``first`` image or ``all`` of them, but about no more than ``limit``.
+
+    hint: fills ``{{ hint }}`` in the service's request. show: what of the evidence reaches the expert.
+    given: services used before, whose evidence about the same image this service is shown.
+    """
 
     service: str
     images: Literal["first", "all"] = "all"
     limit: int | None = None
+    hint: str = ""
+    show: Literal["all", "text", "picture", "nothing"] = "all"
+    given: tuple[str, ...] = ()
 
 
 class Step(Struct, frozen=True):
@@ -101,14 +119,25 @@ class Step(Struct, frozen=True):
     prompt: str
 
 
+class Bonus(Struct, frozen=True):
+    """``points`` for a solver, once, where a text holds ``any`` of these."""
+
+    points: int
+    any: tuple[str, ...]
+
+
 class Solver(Struct, frozen=True):
-    """A special case of a skill, chosen by its ``keywords``. Without ``evidence`` of its own it uses the skill's."""
+    """A special case of a skill, chosen by its ``keywords``. Without ``evidence`` of its own it uses the skill's.
+
+    ``bonus`` counts where the skill's ``options.match`` is ``score``.
+    """
 
     name: str
     prompt: str
     keywords: tuple[str, ...] = ()
     evidence: tuple[EvidenceUse, ...] | None = None
     description: str = ""
+    bonus: tuple[Bonus, ...] = ()
 
 
 class Skill(Struct, frozen=True):
@@ -117,6 +146,12 @@ class Skill(Struct, frozen=True):
     All prompts are Jinja2 texts with ``request``, ``question``, ``evidence`` (pieces with ``service``, ``image`` and
     ``text``) and ``previous`` (earlier steps' replies by name) to fill; ``prompt`` is empty where the pipeline reads
     none. ``default_solver`` is taken where no solver's keywords are found; ``options`` are the pipeline's own.
+
+    system: the system message of the expert's calls, empty for none.
+    images: which of the sample's images the expert is shown. pictures: where those of the evidence are, ``after`` all
+        images or each ``beside`` the image that it was made of.
+    thoughts: what is left out of a reply: ``drop`` all up to the last ``</think>``; ``pairs`` complete
+        ``<think>…</think>``; ``keep`` nothing of the last reply, and ``pairs`` of those before.
     """
 
     name: str
@@ -128,24 +163,33 @@ class Skill(Struct, frozen=True):
     steps: tuple[Step, ...] = ()
     solvers: dict[str, Solver] = field(default_factory=dict)
     default_solver: str = ""
+    system: str = ""
+    images: Literal["all", "first"] = "all"
+    pictures: Literal["after", "beside"] = "after"
+    thoughts: Literal["drop", "pairs", "keep"] = "drop"
     options: dict[str, Scalar] = field(default_factory=dict)
 
 
 class Prompts(Struct, frozen=True):
     """The orchestrator's prompt: Jinja2 texts of the system message and of the first user message.
 
-    ``exact`` messages are sent as rendered; others lose the white space around them.
+    ``exact`` messages are sent as rendered; others lose the white space around them. ``stand_in`` says that the
+    registry is meant to have another prompt, which its user imports (``registry import``).
     """
 
     system: str
     user: str
     exact: bool = False
+    stand_in: bool = False
 
 
 class Registry(Struct, frozen=True, dict=True):
     """Experts, services and skills by name, in the order in which the prompt lists them.
 
     ``renamed`` gives, for an expert under a neutral name, its name in the file (``variants.py``).
+    ``image_encoding`` says how experts and services get images: as the dataset has them, or encoded anew as JPEG.
+    ``show_question`` says whether they read the sample's question; where not, ``question`` in their templates is the
+    policy's request.
     """
 
     name: str
@@ -157,6 +201,8 @@ class Registry(Struct, frozen=True, dict=True):
     skills: dict[str, Skill]
     prompts: Prompts
     orchestrator: Orchestrator | None = None
+    image_encoding: Literal["original", "jpeg"] = "original"
+    show_question: bool = True
     renamed: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -183,12 +229,17 @@ def entry_hashes(registry: Registry) -> dict[str, str]:
     entries["prompt.user"] = registry.prompts.user
     if registry.prompts.exact:
         entries["prompt.exact"] = True
+    if registry.image_encoding != "original":
+        entries["image_encoding"] = registry.image_encoding
+    if not registry.show_question:
+        entries["show_question"] = registry.show_question
     return {name: fingerprint(content) for name, content in entries.items()}
 
 
 def _content(entry: Struct) -> dict[str, Any]:
     content: dict[str, Any] = msgspec.to_builtins(entry)
     content.pop("endpoint", None)
+    _drop_unset(content)
     # A constraint that is not there is no content: hashes of before there were any still hold.
     if "sampling" in content and content["sampling"].get("regex") is None:
         content["sampling"].pop("regex", None)
@@ -199,3 +250,29 @@ def _content(entry: Struct) -> dict[str, Any]:
         if not serve["command"]:
             del serve["command"]
     return content
+
+
+_LATER_FIELDS: dict[str, object] = {
+    "system": "",
+    "text_first": False,
+    "boxes": "fitted",
+    "reuse": "deterministic",
+    "hint": "",
+    "show": "all",
+    "given": (),
+    "bonus": (),
+    "images": "all",
+    "pictures": "after",
+    "thoughts": "drop",
+}
+"""Fields that registries did not always have, with what they are where nothing is said of them."""
+
+
+def _drop_unset(content: dict[str, Any]) -> None:
+    """Leave out what is not said, so that a registry which does not say it keeps its hash."""
+    nested = [content, *content.get("evidence", ()), *content.get("solvers", {}).values()]
+    nested += [use for solver in content.get("solvers", {}).values() for use in solver["evidence"] or ()]
+    for fields in nested:
+        for name, unset in _LATER_FIELDS.items():
+            if name in fields and fields[name] == unset and not (name == "images" and "service" in fields):
+                del fields[name]

@@ -16,6 +16,7 @@ PIPELINE_FIELDS: dict[str, frozenset[str]] = {
     "classify": frozenset({"prompt", "solvers", "evidence"}),
     "dispatch": frozenset({"solvers", "evidence"}),
     "code": frozenset({"steps", "evidence"}),
+    "code_rounds": frozenset({"steps", "evidence"}),
 }
 """Which fields of a skill each bundled pipeline reads; of a pipeline of the user's own we know nothing."""
 
@@ -69,6 +70,7 @@ class SamplingFields(_Strict):
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_tokens: int | None = Field(default=None, gt=0)
     seed: int | None = None
+    stop: tuple[Text, ...] = ()
 
 
 class EndpointFields(_Strict):
@@ -145,6 +147,12 @@ class ServiceFields(_Strict):
     request: Text
     kind: Literal["text", "boxes", "region"] = "text"
     optional: bool = True
+    system: str = ""
+    text_first: bool = Field(default=False, description="the request before the image")
+    boxes: Literal["fitted", "as_given"] = "fitted"
+    reuse: Literal["deterministic", "per_image"] = Field(
+        default="deterministic", description="per_image: a reply is kept in the call cache at any temperature"
+    )
     sampling: SamplingFields = Field(default_factory=SamplingFields)
     serve: ServeFields | None = None
 
@@ -163,6 +171,11 @@ class EvidenceFields(_Strict):
     service: Name
     images: Literal["first", "all"] = "all"
     limit: int | None = Field(default=None, gt=0)
+    hint: str = Field(default="", description="fills {{ hint }} in the service's request")
+    show: Literal["all", "text", "picture", "nothing"] = Field(
+        default="all", description="what of the evidence the expert is shown"
+    )
+    given: tuple[Name, ...] = Field(default=(), description="services above whose evidence this one is shown")
 
     @model_validator(mode="before")
     @classmethod
@@ -177,11 +190,19 @@ class StepFields(_Strict):
     prompt: Text
 
 
+class BonusFields(_Strict):
+    """Points for a solver whose request holds any of some words."""
+
+    points: int = Field(gt=0)
+    any: Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
 class SolverFields(_Strict):
     """A special case of a skill, taken when one of its keywords is found."""
 
     prompt: Text
     keywords: tuple[Text, ...] = ()
+    bonus: tuple[BonusFields, ...] = Field(default=(), description="with options.match: score")
     evidence: tuple[EvidenceFields, ...] | None = None
     description: str = ""
 
@@ -197,6 +218,12 @@ class SkillFields(_Strict):
     steps: tuple[StepFields, ...] = ()
     solvers: dict[Name, SolverFields] = {}
     default_solver: Name | None = None
+    system: str = Field(default="", description="the system message of the expert's calls")
+    images: Literal["all", "first"] = Field(default="all", description="the sample's images that the expert is shown")
+    pictures: Literal["after", "beside"] = Field(
+        default="after", description="where the evidence's pictures are: behind all images, or each behind its own"
+    )
+    thoughts: Literal["drop", "pairs", "keep"] = "drop"
     options: dict[Name, Scalar] = {}
 
 
@@ -206,6 +233,7 @@ class PromptFields(_Strict):
     system: Text | None = None
     user: Text | None = None
     exact: bool | None = None
+    stand_in: bool | None = Field(default=None, description="these templates stand in for a prompt to be imported")
 
 
 class RemoveFields(_Strict):
@@ -228,6 +256,8 @@ class RegistryFile(_Strict):
     services: dict[Name, ServiceFields] = {}
     skills: dict[Name, SkillFields] = {}
     orchestrator: OrchestratorFields | None = None
+    image_encoding: Literal["original", "jpeg"] | None = None
+    show_question: bool | None = Field(default=None, description="false: experts and services read the request only")
     prompt: PromptFields = PromptFields()
     remove: RemoveFields = RemoveFields()
 

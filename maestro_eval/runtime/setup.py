@@ -107,7 +107,7 @@ def _check_policy(request: RunRequest, registry: Registry) -> None:
 
 def _check_sandbox(request: RunRequest, registry: Registry) -> None:
     """A skill that runs a model's code needs a place to run it: without one it would score otherwise, unseen."""
-    runs_code = next((skill.name for skill in registry.skills.values() if skill.pipeline == "code"), None)
+    runs_code = next((skill.name for skill in registry.skills.values() if skill.pipeline in ("code", "code_rounds")), None)
     lack = available(request.sandbox) if runs_code else None
     if lack:
         raise UserError(f"{registry.path}: skill {runs_code} runs code that a model writes: {lack}")

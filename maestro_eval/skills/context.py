@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from maestro_eval.experts import ExpertClient
 from maestro_eval.registry import EvidenceUse, Expert, Registry, Skill, Solver, Step, render_template
 from maestro_eval.sandbox import Isolation
-from maestro_eval.skills.evidence import EvidenceBoard, Piece
+from maestro_eval.skills.evidence import EvidenceBoard, Piece, arrange
 from maestro_eval.skills.models import ask_model
-from maestro_eval.skills.replies import without_thoughts
+from maestro_eval.skills.pictures import PictureError
+from maestro_eval.skills.replies import without_pairs, without_thoughts
 from maestro_eval.text import neutralise
 from maestro_eval.types import ExpertCall, Image, MissingEvidence, RolloutFailure, UserError
 
@@ -49,8 +50,10 @@ class SkillContext:
         gathered = await self.board.gather(
             self.skill.evidence if uses is None else uses,
             self.images,
-            question=self.question,
+            question=self._read_question(),
+            request=self.request,
             rescale=self.zoom_rescale,
+            layout=self.skill.pictures,
         )
         self.calls.extend(gathered.calls)
         # A pipeline may gather twice; what is missing is missing once.
@@ -60,9 +63,9 @@ class SkillContext:
         return gathered.pieces
 
     def shown(self, evidence: Sequence[Piece]) -> tuple[Image, ...]:
-        """The images, then the pictures of the evidence, each once: the order that the evidence's text refers to."""
-        pictures = {p.picture.ref.sha256: p.picture for p in evidence if p.picture is not None}
-        return (*self.images, *pictures.values())
+        """The images that the skill shows, with the pictures of the evidence where its text says that they are."""
+        images = self.images[:1] if self.skill.images == "first" else self.images
+        return arrange(images, evidence, self.skill.pictures)
 
     def prompt(
         self,
@@ -80,8 +83,8 @@ class SkillContext:
             self.skill.prompt if template is None else template,
             f"{self.registry.path}: skills.{self.skill.name}.{field}",
             request=self.request,
-            question=self.question,
-            evidence=list(evidence),
+            question=self._read_question(),
+            evidence=[piece for piece in evidence if piece.text],
             previous={name: neutralise(text) for name, text in (previous or {}).items()},
         ).strip()
 
@@ -101,14 +104,39 @@ class SkillContext:
         self.notes.append(f"solver: {name}")
         return self.skill.solvers[name]
 
-    async def ask(self, text: str, images: Sequence[Image] | None = None) -> str:
-        """The expert's reply without its thinking; RolloutFailure when it could not be had.
+    async def ask(self, text: str, images: Sequence[Image] | None = None, *, last: bool = True) -> str:
+        """The expert's reply, its thinking left out as the skill says; RolloutFailure when it could not be had.
 
-        ``images`` are shown before the text: the sample's, when not given.
+        ``images`` are shown before the text: the sample's, when not given. ``last``: whether the reply becomes the
+        observation.
         """
-        shown = self.images if images is None else images
-        call = await ask_model(self.client, self.registry, self.expert, text, shown, deadline=self.deadline)
+        call = await ask_model(
+            self.client,
+            self.registry,
+            self.expert,
+            text,
+            await self._sent(self.shown(()) if images is None else images),
+            deadline=self.deadline,
+            system=self.skill.system,
+        )
         self.calls.append(call)
         if call.error:
             raise RolloutFailure.of_call("expert", call, name=self.expert.name)
-        return without_thoughts(call.reply)
+        match self.skill.thoughts:
+            case "drop":
+                return without_thoughts(call.reply)
+            case "keep" if last:
+                return call.reply
+            case _:
+                return without_pairs(call.reply)
+
+    def _read_question(self) -> str:
+        return self.question if self.registry.show_question else self.request
+
+    async def _sent(self, images: Sequence[Image]) -> list[Image]:
+        """The images as the expert is sent them; those of the evidence are made as they are sent."""
+        own = {image.ref.sha256 for image in self.images}
+        try:
+            return [await self.board.sent(image) if image.ref.sha256 in own else image for image in images]
+        except PictureError as error:
+            raise RolloutFailure("sample", f"an image {error}") from error

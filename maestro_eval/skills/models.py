@@ -1,4 +1,4 @@
-"""How a registry's entry becomes a call: one user message with the images before the text."""
+"""How a registry's entry becomes a call: one user message, behind a system message where there is one."""
 
 from __future__ import annotations
 
@@ -33,20 +33,29 @@ async def ask_model(
     images: Sequence[Image],
     *,
     deadline: float | None,
+    system: str = "",
 ) -> ExpertCall:
-    """Ask ``entry`` about ``images`` in one message. ``deadline`` is in ``time.monotonic()`` seconds."""
-    kind: Literal["expert", "service"] = "expert" if isinstance(entry, Expert) else "service"
+    """Ask ``entry`` about ``images`` in one message, the images before the text unless the entry says otherwise.
+
+    ``deadline`` is in ``time.monotonic()`` seconds. ``system`` is an expert's; a service has its own.
+    """
     parts: list[Part] = [ImagePart(image) for image in images]
-    parts.append(TextPart(text))
+    kind: Literal["expert", "service"] = "expert"
+    reuse = False
+    if isinstance(entry, Service):
+        kind, system, reuse = "service", entry.system, entry.reuse == "per_image"
+    parts.insert(0 if isinstance(entry, Service) and entry.text_first else len(parts), TextPart(text))
+    messages = (Message("user", tuple(parts)),)
     ask = ModelAsk(
         kind=kind,
         name=entry.name,
         model=entry.model,
         endpoint=endpoint_of(registry, entry),
-        messages=(Message("user", tuple(parts)),),
+        messages=(Message("system", (TextPart(system),)), *messages) if system else messages,
         sampling=entry.sampling,
         # Which weights, in which precision, with which limits: two engines may serve them under one name.
         revision=_revision(entry.serve) if entry.serve else "",
+        reuse=reuse,
     )
     return await client.call(ask, deadline=deadline)
 

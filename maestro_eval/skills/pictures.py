@@ -1,4 +1,7 @@
-"""New images made of given ones: a crop, and a drawing of boxes. The only images that we encode ourselves, as PNG.
+"""New images made of given ones: a crop, a drawing of boxes, a JPEG. The only images that we encode ourselves.
+
+Crops and drawings are PNG. Where a registry says ``image_encoding: jpeg``, everything is encoded as the released code
+does it: JPEG at Pillow's own quality, drawings at OpenCV's.
 
 Blocking work on pixels: call it in a thread.
 """
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 _LONGEST_SIDE = 4096
 # One merged patch of a Qwen-VL: an image with a thinner side is refused or stretched beyond recognition.
 _SHORTEST_CROP = 28
+# Pillow's and OpenCV's own, which the released code leaves as they are.
+_JPEG_QUALITY, _DRAWING_QUALITY = 75, 95
+# Of a model's box, which may be of any size: an 8K picture has 33 million pixels.
+_MOST_CROPPED = 1 << 26
 _COLOURS = ("#e6194b", "#0072b2", "#3cb44b", "#f58231", "#911eb4", "#008080")
 
 
@@ -28,15 +35,34 @@ class PictureError(Exception):
     """The pixels of an image could not be had; one line of why."""
 
 
-def crop(image: Image, box: Box) -> Image:
+def crop(image: Image, box: Box, *, as_jpegs: bool = False) -> Image:
     """The part of ``image`` in ``box``, widened where it is thinner than 28 pixels. PictureError."""
     pixels = _open(image)
     left, right = _widened(box.left, box.right, pixels.width)
     top, bottom = _widened(box.top, box.bottom, pixels.height)
-    return _encode(pixels.crop((left, top, right, bottom)))
+    part = pixels.crop((left, top, right, bottom))
+    return _jpeg(part, _JPEG_QUALITY) if as_jpegs else _encode(part)
 
 
-def draw_boxes(image: Image, boxes: Sequence[Box]) -> Image:
+def crop_as_given(image: Image, corners: Sequence[float]) -> Image:
+    """The part of ``image`` between the corners as JPEG, black where it is outside. PictureError where there is none.
+
+    What the released code's encoder refuses is refused here: an image with transparency or a palette, for one.
+    """
+    left, top, right, bottom = (round(corner) for corner in corners)
+    if not (0 < right - left and 0 < bottom - top):
+        raise PictureError("rejected: the box is empty or inverted")
+    if (right - left) * (bottom - top) > _MOST_CROPPED:
+        raise PictureError("rejected: the box is larger than any picture")
+    return _jpeg(_stored(image).crop((left, top, right, bottom)), _JPEG_QUALITY)
+
+
+def as_jpeg(image: Image) -> Image:
+    """``image`` encoded anew. PictureError."""
+    return _jpeg(_open(image), _JPEG_QUALITY)
+
+
+def draw_boxes(image: Image, boxes: Sequence[Box], *, as_jpegs: bool = False) -> Image:
     """``image`` with numbered outlines, number n for the n-th box. PictureError."""
     from PIL import ImageDraw, ImageFont
 
@@ -51,7 +77,7 @@ def draw_boxes(image: Image, boxes: Sequence[Box]) -> Image:
         corner = (box.left + line, box.top + line)
         pen.rectangle(pen.textbbox(corner, str(number), font=font), fill="white")
         pen.text(corner, str(number), fill=colour, font=font)
-    return _encode(pixels)
+    return _jpeg(pixels, _DRAWING_QUALITY) if as_jpegs else _encode(pixels)
 
 
 def _open(image: Image) -> Pixels:
@@ -67,11 +93,35 @@ def _widened(low: float, high: float, size: int) -> tuple[int, int]:
     return start, int(start + (high - low) + missing)
 
 
+def _stored(image: Image) -> Pixels:
+    """The pixels in the mode in which the file has them."""
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(BytesIO(image.data)) as pixels:
+            pixels.load()
+            return pixels.copy()
+    except Exception as error:  # as above
+        raise PictureError(" ".join(f"cannot be decoded: {type(error).__name__}: {error}".split())) from error
+
+
+def _jpeg(pixels: Pixels, quality: int) -> Image:
+    file = BytesIO()
+    try:
+        pixels.save(file, "JPEG", quality=quality)
+    except (OSError, ValueError) as error:
+        raise PictureError(f"cannot be encoded as JPEG: {' '.join(str(error).split())}") from error
+    return _image(pixels, "image/jpeg", file.getvalue())
+
+
 def _encode(pixels: Pixels) -> Image:
     pixels.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
     file = BytesIO()
     # The lowest level: a crop is sent once, mostly over loopback, and level 6 takes seconds for 4K.
     pixels.save(file, "PNG", compress_level=1)
-    data = file.getvalue()
+    return _image(pixels, "image/png", file.getvalue())
+
+
+def _image(pixels: Pixels, media_type: str, data: bytes) -> Image:
     digest = hashlib.sha256(data).hexdigest()
-    return Image(ImageRef(digest, "image/png", pixels.width, pixels.height, len(data)), data)
+    return Image(ImageRef(digest, media_type, pixels.width, pixels.height, len(data)), data)

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from maestro_eval.registry import Service
 from maestro_eval.skills.boxes import MOST_BOXES, Box, find_boxes, place
-from maestro_eval.skills.pictures import PictureError, crop, draw_boxes
+from maestro_eval.skills.boxes_as_given import called_box, listed_boxes
+from maestro_eval.skills.pictures import PictureError, crop, crop_as_given, draw_boxes
 from maestro_eval.text import clip, neutralise
 from maestro_eval.types import Image
 
@@ -26,12 +27,38 @@ class Reading(Struct, frozen=True):
     note: str = ""
 
 
-def read_reply(service: Service, image: Image, reply: str, *, rescale: bool) -> Reading:
-    """Read ``reply``. ``rescale`` carries boxes over from the image as Qwen2.5-VL sees it. Blocks: decodes images."""
+def read_reply(service: Service, image: Image, reply: str, *, rescale: bool, as_jpegs: bool = False) -> Reading:
+    """Read ``reply``. ``rescale`` carries boxes over from the image as Qwen2.5-VL sees it. Blocks: decodes images.
+
+    ``as_jpegs``: crops and drawings are JPEG, as all that this registry's models are sent.
+    """
     if service.kind == "text":
         # A picture's own text must not open a turn in the expert's chat.
         text = neutralise(clip(reply.strip(), _MOST_TOKENS))
         return Reading(text) if text else Reading(note="the reply is empty")
+    try:
+        if service.boxes == "as_given":
+            return _as_given(service, image, reply)
+        return _fitted(service, image, reply, rescale, as_jpegs)
+    except PictureError as error:
+        return Reading(note=str(error))
+
+
+def _as_given(service: Service, image: Image, reply: str) -> Reading:
+    """Boxes as the released code reads them: the text is the reply itself."""
+    if service.kind == "region":
+        corners = called_box(reply)
+        if corners is None:
+            return Reading(note="no box in a tool call")
+        box = ", ".join(f"{corner:g}" for corner in corners)
+        return Reading(f"A close-up of the part ({box}).", crop_as_given(image, corners))
+    text = neutralise(clip(reply.strip(), _MOST_TOKENS))
+    if not text:
+        return Reading(note="the reply is empty")
+    return Reading(text, draw_boxes(image, listed_boxes(reply, image.ref.width, image.ref.height), as_jpegs=True))
+
+
+def _fitted(service: Service, image: Image, reply: str, rescale: bool, as_jpegs: bool) -> Reading:
     boxes = find_boxes(reply)
     if boxes is None:
         return Reading(note="no JSON box in the reply")
@@ -39,25 +66,23 @@ def read_reply(service: Service, image: Image, reply: str, *, rescale: bool) -> 
     usable = [box for box in placed if box is not None]
     if boxes and not usable:
         return Reading(note="rejected: the box is empty, inverted or outside the image")
-    try:
-        return _detected(image, usable) if service.kind == "boxes" else _zoomed(image, usable)
-    except PictureError as error:
-        return Reading(note=str(error))
+    return _detected(image, usable, as_jpegs) if service.kind == "boxes" else _zoomed(image, usable, as_jpegs)
 
 
-def _detected(image: Image, boxes: list[Box]) -> Reading:
+def _detected(image: Image, boxes: list[Box], as_jpegs: bool) -> Reading:
     if not boxes:
         return Reading("No object was found.")
     lines = [f"{number}. {box.label or 'object'}: {box.text()}" for number, box in enumerate(boxes, start=1)]
     more = f" (the first {MOST_BOXES})" if len(boxes) == MOST_BOXES else ""
     size = f"{image.ref.width} × {image.ref.height}"
     head = f"{len(boxes)} objects{more}, each with its box in pixels from the top left corner of {size}:"
-    return Reading("\n".join([head, *lines, "The boxes are drawn with their numbers."]), draw_boxes(image, boxes))
+    text = "\n".join([head, *lines, "The boxes are drawn with their numbers."])
+    return Reading(text, draw_boxes(image, boxes, as_jpegs=as_jpegs))
 
 
-def _zoomed(image: Image, boxes: list[Box]) -> Reading:
+def _zoomed(image: Image, boxes: list[Box], as_jpegs: bool) -> Reading:
     if not boxes:
         return Reading(note="no box was proposed")
     part = boxes[0]
     size = f"{image.ref.width} × {image.ref.height}"
-    return Reading(f"A close-up of the part {part.text()} of {size} pixels.", crop(image, part))
+    return Reading(f"A close-up of the part {part.text()} of {size} pixels.", crop(image, part, as_jpegs=as_jpegs))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 _FENCE = "```"
+# One tag at a time: a pattern for the whole pair takes the square of a reply that opens many thoughts and ends none.
+_THINK = re.compile(r"<(/?)think>", re.IGNORECASE)
 _PYTHON = ("python", "python3", "py", "")
 
 
@@ -10,6 +14,25 @@ def without_thoughts(reply: str) -> str:
     """What stands after a model's thinking, or the whole where nothing does: a thought beats an empty reply."""
     concluded = reply.rpartition("</think>")[2].strip()
     return concluded or reply
+
+
+def after_thoughts(reply: str) -> str:
+    """What follows the last ``</think>``, in any case; the whole where there is none."""
+    ends = [tag.end() for tag in _THINK.finditer(reply) if tag[1]]
+    return without_pairs(reply[ends[-1] :] if ends else reply)
+
+
+def without_pairs(reply: str) -> str:
+    """The reply without its complete ``<think>…</think>``: what only ends or only begins a thought stays."""
+    kept: list[str] = []
+    at, begun = 0, None
+    for tag in _THINK.finditer(reply):
+        if begun is None and not tag[1]:
+            begun = tag.start()
+        elif begun is not None and tag[1]:
+            kept.append(reply[at:begun])
+            at, begun = tag.end(), None
+    return ("".join(kept) + reply[at:]).strip()
 
 
 def python_block(reply: str, holding: str = "") -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from maestro_eval.skills.context import SkillContext
-from maestro_eval.skills.pipelines import ask, classify, code, direct, dispatch, steps
+from maestro_eval.skills.pipelines import ask, classify, code, code_rounds, direct, dispatch, steps
 from maestro_eval.types import ExpertCall, Failed, MissingEvidence, RolloutFailure, UserError
 
 Pipeline = Callable[[SkillContext], Awaitable[str]]
@@ -32,6 +32,7 @@ PIPELINES: dict[str, Pipeline] = {
     "classify": classify,
     "dispatch": dispatch,
     "code": code,
+    "code_rounds": code_rounds,
 }
 
 

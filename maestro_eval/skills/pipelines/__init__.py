@@ -3,8 +3,9 @@
 from maestro_eval.skills.pipelines.ask import ask
 from maestro_eval.skills.pipelines.classify import classify
 from maestro_eval.skills.pipelines.code import code
+from maestro_eval.skills.pipelines.code_rounds import code_rounds
 from maestro_eval.skills.pipelines.direct import direct
 from maestro_eval.skills.pipelines.dispatch import dispatch
 from maestro_eval.skills.pipelines.steps import steps
 
-__all__ = ["ask", "classify", "code", "direct", "dispatch", "steps"]
+__all__ = ["ask", "classify", "code", "code_rounds", "direct", "dispatch", "steps"]

@@ -15,11 +15,15 @@ _MOST_TOKENS = 1024
 async def classify(context: SkillContext) -> str:
     """Put the skill's prompt to the expert, then the prompt of the solver that its reply names.
 
-    A reply that names no solver, or several, takes ``default_solver``, and a note says so.
+    A reply that names no solver, or several, takes ``default_solver``, and a note says so. With ``options.match:
+    contained``, the first solver counts whose name or keyword is anywhere in the reply, inside a word or not.
     """
     evidence = await context.evidence()
-    reply = await context.ask(context.prompt(evidence), context.shown(evidence))
-    name = _named(reply, context.skill.solvers)
+    reply = await context.ask(context.prompt(evidence), context.shown(evidence), last=False)
+    if context.skill.options.get("match") == "contained":
+        name = _contained(reply, context.skill.solvers)
+    else:
+        name = _named(reply, context.skill.solvers)
     if name is None:
         context.notes.append("classification unclear: the default solver is asked")
     solver = context.choose(name or context.skill.default_solver)
@@ -32,6 +36,11 @@ async def classify(context: SkillContext) -> str:
         previous={"classify": clip(reply, _MOST_TOKENS)},
     )
     return await context.ask(text, context.shown(evidence))
+
+
+def _contained(reply: str, solvers: Mapping[str, Solver]) -> str | None:
+    lower = reply.lower()
+    return next((name for name, s in solvers.items() if any(word in lower for word in (name, *s.keywords))), None)
 
 
 def _named(reply: str, solvers: Mapping[str, Solver]) -> str | None:

@@ -39,7 +39,7 @@ async def code(context: SkillContext) -> str:
         name = "repair" if number else "generate"
         previous["generate"] = await _step(context, name, previous)
         program = python_block(previous["generate"], "def ") or ""
-        run = await _run(program, test, context.isolation, context.deadline)
+        run = await run_program(program, test, context.isolation, context.deadline)
         context.notes.append(f"run {number + 1}: {run.note}")
         if run.ended != "failed":
             break
@@ -62,7 +62,7 @@ def asserts_of(block: str) -> str:
     return "\n".join(ast.unparse(node) for node in kept) if asserts else ""
 
 
-class _Run(Struct, frozen=True):
+class Run(Struct, frozen=True):
     """What came of a program: how it ended, that in one line, and what the expert is shown of it."""
 
     ended: Literal["passed", "failed", "unrun"]
@@ -76,9 +76,9 @@ async def _step(context: SkillContext, name: str, previous: dict[str, str]) -> s
     return await context.ask(text, context.shown(evidence))
 
 
-async def _run(program: str, test: str, isolation: Isolation, deadline: float | None) -> _Run:
+async def run_program(program: str, test: str, isolation: Isolation, deadline: float | None) -> Run:
     if not program:
-        return _Run("failed", "no program in the reply", "The reply held no fenced Python block.")
+        return Run("failed", "no program in the reply", "The reply held no fenced Python block.")
     # Printed after the test: a program that ends early, with success, has not passed it.
     end = secrets.token_hex(8)
     source = f"{program}\n\n{test}\n\nprint({end!r})\n"
@@ -87,22 +87,22 @@ async def _run(program: str, test: str, isolation: Isolation, deadline: float | 
     try:
         result = await asyncio.to_thread(run_python, source, limits=limits, isolation=isolation)
     except UserError as error:  # this machine has no sandbox: the program is worth having all the same
-        return _Run("unrun", f"not run: {error}", str(error))
+        return Run("unrun", f"not run: {error}", str(error))
     return _judged(result, end, bool(test))
 
 
-def _judged(result: SandboxResult, end: str, tested: bool) -> _Run:
+def _judged(result: SandboxResult, end: str, tested: bool) -> Run:
     if result.reason == "ok" and end in result.stdout:
         how = "passed the test that was read from the image" if tested else "ended without an error; no test was read"
-        return _Run("passed", how)
+        return Run("passed", how)
     why = "ended before the test was reached" if result.reason == "ok" else result.reason
     last = (result.stderr.strip().splitlines() or [""])[-1]
     note = clip(f"{why}: {last}" if last else why, 100)
     printed = clip(result.stderr.strip(), _SHOWN_TOKENS, "tail")
-    return _Run("failed", note, f"{why}\n{printed}".strip())
+    return Run("failed", note, f"{why}\n{printed}".strip())
 
 
-def _observation(program: str, is_program: bool, run: _Run, repairs: int) -> str:
+def _observation(program: str, is_program: bool, run: Run, repairs: int) -> str:
     after = f" after {repairs} repairs" if repairs else ""
     if not is_program:
         return f"No program was written{after}. The last reply:\n\n{program}"

@@ -5,13 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from maestro_eval.registry import Skill
+from maestro_eval.registry import Skill, Solver
 from maestro_eval.skills.context import SkillContext
+
+_SEVERAL_POINTS = 2
 
 
 async def dispatch(context: SkillContext) -> str:
-    """Ask with the prompt of the first solver whose keywords are in the request or the question."""
-    solver = context.choose(_chosen(context.skill, f"{context.request}\n{context.question}", len(context.images)))
+    """Ask with the prompt of the first solver whose keywords are in the request or the question.
+
+    With ``options.match: score``, ask with that of the solver that has most points (``scored``).
+    """
+    if context.skill.options.get("match") == "score":
+        name = scored(context.skill, context.request, len(context.images))
+    else:
+        name = _chosen(context.skill, f"{context.request}\n{context.question}", len(context.images))
+    solver = context.choose(name)
     evidence = await context.evidence(solver.evidence)
     text = context.prompt(evidence, template=solver.prompt, field=f"solvers.{solver.name}.prompt")
     return await context.ask(text, context.shown(evidence))
@@ -22,6 +31,24 @@ def mentions(text: str, keywords: Iterable[str]) -> bool:
     folded = _folded(text)
     # Not \b: a script without spaces between words has letters on both sides of everything.
     return any(re.search(rf"(?<![a-z0-9]){re.escape(_folded(keyword))}", folded) for keyword in keywords)
+
+
+def scored(skill: Skill, request: str, images: int) -> str:
+    """The solver with most points; the first in the registry's order of several, the default where none has any.
+
+    A solver has a point for each keyword that is anywhere in the request, inside a word or not, and each ``bonus`` of
+    which any word is there. With two images and more, the one that ``options.several_images`` names has two more.
+    """
+    text = " ".join(request.lower().split())
+    several = skill.options.get("several_images") if images >= 2 else None
+
+    def points(solver: Solver) -> int:
+        found = sum(keyword in text for keyword in solver.keywords)
+        extra = sum(bonus.points for bonus in solver.bonus if any(word in text for word in bonus.any))
+        return found + extra + (_SEVERAL_POINTS if solver.name == several else 0)
+
+    best = max(skill.solvers.values(), key=points)
+    return best.name if points(best) else skill.default_solver
 
 
 def _folded(text: str) -> str:

@@ -1,0 +1,185 @@
+"""Uses of skills: every model call that one takes, in order, held against those that ours makes.
+
+Ours is played against a recording server on loopback, with the replies that the recording was made with: the same
+pictures go in, and what is compared is what arrives there. Every call goes to one place at a time, so that the calls
+arrive in the order in which they are asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from maestro_eval.conformance.kinds import read_lines
+from maestro_eval.conformance.records import Case
+from maestro_eval.experts import ExpertClient
+from maestro_eval.experts.simulated import SimulatedServer
+from maestro_eval.registry import Registry, load_registry, resolve
+from maestro_eval.skills import EvidenceBoard, SkillContext, run_skill
+from maestro_eval.types import Image, ImageRef, UserError
+
+REGISTRY = "released_augmented"
+"""The registry that has every released skill."""
+
+_FIRST_SIZE, _OTHER_SIZE = (560, 280), (300, 200)
+_REPLIES = {
+    "ocr": "READ-BY-OCR",
+    "caption": "SAID-IN-CAPTION",
+    "detection": '[{"bbox_2d": [20, 20, 120, 100], "label": "bird"}]',
+    "zoom": '<think>Closer.</think> <tool_call>{"name": "image_zoom_in", "arguments": {"bbox_2d": [100, 50, 180, 90]}}',
+    # Long enough to be told from what prompts say; with a test that holds for any program, and a program.
+    "expert": "EXPERT-REPLY-{number}.\nassert True\n```python\ndef solution(*given):\n    return given\n```",
+}
+_STEP = re.compile(r"EXPERT-REPLY-(\d+)\.")
+
+
+class Call(Struct, frozen=True):
+    """One model call as it was sent: ``messages`` are a role and what each part is."""
+
+    who: str
+    messages: tuple[tuple[str, ...], ...]
+    sampling: dict[str, Any] = field(default_factory=dict)
+    text_holds: tuple[str, ...] = ()
+
+
+class Recording(Struct, frozen=True):
+    """A use of a skill. ``pictures`` are sizes, ``replies`` texts by who replies, where they are not the usual ones."""
+
+    case: str
+    expert: str
+    skill: str
+    request: str
+    images: int
+    calls: tuple[Call, ...]
+    pictures: tuple[tuple[int, int], ...] = ()
+    replies: dict[str, str] = field(default_factory=dict)
+
+
+class Recorder:
+    """The rule of a simulated server that describes each call and replies as recordings were made."""
+
+    def __init__(self, services: Mapping[str, str], request: str, replies: Mapping[str, str]) -> None:
+        """``services`` gives the name of each service by its model."""
+        self.calls: list[Call] = []
+        self._services = services
+        self._request = request.strip()
+        self._replies = {**_REPLIES, **replies}
+        self._pictures: dict[str, int] = {}
+        self._expert_calls = 0
+
+    def __call__(self, body: dict[str, Any]) -> str:
+        who = self._services.get(body["model"], "expert")
+        messages, text = [], []
+        for message in body["messages"]:
+            content = message["content"]
+            parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            messages.append((message["role"], *(self._part(part) for part in parts)))
+            text.extend(part["text"] for part in parts if part["type"] == "text")
+        sampling = {name: value for name, value in body.items() if name not in ("model", "messages", "stream")}
+        if "stop" in sampling:
+            sampling["stop"] = f"{len(sampling['stop'])} stop strings"
+        self.calls.append(Call(who, tuple(messages), sampling, self._holds("\n".join(text))))
+        if who == "expert":
+            self._expert_calls += 1
+        return self._replies[who].replace("{number}", str(self._expert_calls))
+
+    def _part(self, part: dict[str, Any]) -> str:
+        if part["type"] == "text":
+            return "text"
+        import PIL.Image
+
+        data = base64.b64decode(part["image_url"]["url"].partition(",")[2])
+        number = self._pictures.setdefault(hashlib.sha256(data).hexdigest(), len(self._pictures) + 1)
+        with PIL.Image.open(BytesIO(data)) as pixels:
+            return f"image {number} {(pixels.format or '').lower()} {pixels.width}x{pixels.height}"
+
+    def _holds(self, text: str) -> tuple[str, ...]:
+        holds = {name: self._replies[name] in text for name in ("ocr", "caption")}
+        # The class list of a detection request holds the word as well; a schema is told only where no detection is.
+        holds["detection"] = "bird" in text
+        holds["tool schema"] = "bbox_2d" in text and not holds["detection"]
+        holds["request"] = self._request in text
+        earlier = len(set(_STEP.findall(text)))
+        holds[f"{earlier} earlier steps"] = earlier > 0
+        return tuple(name for name, held in holds.items() if held)
+
+
+def cases(file: Path) -> Iterator[Case]:
+    """One case a use of a skill; of two that differ, the first call that does."""
+    lines = list(read_lines(file, Recording))
+    return iter(asyncio.run(_replay(lines, load_registry(REGISTRY))))
+
+
+async def _replay(lines: list[tuple[str, Recording]], registry: Registry) -> list[Case]:
+    return [_case(f"{number} {line.case}", line.calls, await played(line, registry)) for number, line in lines]
+
+
+async def played(line: Recording, registry: Registry) -> tuple[Call, ...]:
+    """The calls that ours makes for the same use; UserError for an expert or a skill that the registry lacks."""
+    found = resolve(registry, line.expert, line.skill, "lenient")
+    if found.expert is None or found.skill is None:
+        raise UserError(f"{line.case}: {registry.name} has no {line.expert}@@{line.skill}")
+    recorder = Recorder({s.model: name for name, s in registry.services.items()}, line.request, line.replies)
+    async with SimulatedServer(reply=recorder, metrics=False) as server, ExpertClient() as client:
+        bound = _one_place(registry, server.url)
+        context = SkillContext(
+            request=line.request,
+            question="The question of the sample, which no expert reads.",
+            images=tuple(_picture(line, number) for number in range(line.images)),
+            expert=bound.experts[found.expert],
+            skill=bound.skills[found.skill],
+            registry=bound,
+            client=client,
+            board=EvidenceBoard(bound, client, None),
+            zoom_rescale=False,
+        )
+        await run_skill(context)
+    return tuple(recorder.calls)
+
+
+def _one_place(registry: Registry, url: str) -> Registry:
+    endpoints = {
+        name: replace(endpoint, url=url, start="", api_key_env="", concurrency=1, max_tries=1)
+        for name, endpoint in registry.endpoints.items()
+    }
+    return replace(registry, endpoints=endpoints)
+
+
+def _picture(line: Recording, number: int) -> Image:
+    """A picture unlike the others, as PNG, so that what is sent as JPEG was encoded on the way."""
+    import PIL.Image
+
+    sizes = line.pictures or (_FIRST_SIZE,)
+    size = sizes[number] if number < len(sizes) else _OTHER_SIZE
+    file = BytesIO()
+    PIL.Image.linear_gradient("L").resize(size).convert("RGB", None).rotate(90 * number).save(file, "PNG")
+    data = file.getvalue()
+    return Image(ImageRef(hashlib.sha256(data).hexdigest(), "image/png", *size, len(data)), data)
+
+
+def _case(identity: str, expected: tuple[Call, ...], got: tuple[Call, ...]) -> Case:
+    theirs, ours = [_line(call) for call in expected], [_line(call) for call in got]
+    if theirs == ours:
+        return Case(identity, f"{len(theirs)} calls", f"{len(ours)} calls")
+    at = next((i for i, (one, other) in enumerate(zip(theirs, ours, strict=False)) if one != other), None)
+    at = min(len(theirs), len(ours)) if at is None else at
+    where = f"call {at + 1}: "
+    return Case(identity, where + "".join(theirs[at : at + 1] or ["none"]), where + "".join(ours[at : at + 1] or ["none"]))
+
+
+def _line(call: Call) -> str:
+    """The call as text that is the same for the same call: 1 and 1.0 are one number, and what is held has no order."""
+    sampling = {k: float(v) if isinstance(v, int | float) else v for k, v in sorted(call.sampling.items())}
+    held = ", ".join(sorted(call.text_holds))
+    messages = "; ".join(f"{role}: {', '.join(parts)}" for role, *parts in call.messages)
+    return f"{call.who} [{messages}] {json.dumps(sampling)} holds {held or 'nothing'}"
