@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ class Recorder:
 
     def __call__(self, body: dict[str, Any]) -> str:
         who = self._services.get(body["model"], "expert")
-        messages, text = [], []
+        messages: list[tuple[str, ...]] = []
+        text: list[str] = []
         for message in body["messages"]:
             content = message["content"]
             parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
@@ -171,10 +173,12 @@ def _case(identity: str, expected: tuple[Call, ...], got: tuple[Call, ...]) -> C
     theirs, ours = [_line(call) for call in expected], [_line(call) for call in got]
     if theirs == ours:
         return Case(identity, f"{len(theirs)} calls", f"{len(ours)} calls")
-    at = next((i for i, (one, other) in enumerate(zip(theirs, ours, strict=False)) if one != other), None)
-    at = min(len(theirs), len(ours)) if at is None else at
-    where = f"call {at + 1}: "
-    return Case(identity, where + "".join(theirs[at : at + 1] or ["none"]), where + "".join(ours[at : at + 1] or ["none"]))
+    number, (expected_call, our_call) = next(
+        (number, pair)
+        for number, pair in enumerate(zip_longest(theirs, ours, fillvalue="none"), start=1)
+        if pair[0] != pair[1]
+    )
+    return Case(identity, f"call {number}: {expected_call}", f"call {number}: {our_call}")
 
 
 def _line(call: Call) -> str:

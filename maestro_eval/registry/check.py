@@ -128,7 +128,7 @@ def _check_evidence(uses: Iterable[EvidenceUse], registry: Registry, place: str)
             raise UserError(f"{place}: service {use.service!r} is listed twice; keep one of them")
         for given in use.given:
             if given not in seen:
-                raise UserError(f"{place}: {use.service} is given {given!r}, which is not listed above it; list it there")
+                raise UserError(f"{place}: {use.service} is given {given!r}, which is not above it; list it there")
         seen.add(use.service)
 
 

@@ -41,7 +41,6 @@ from maestro_eval.registry.schema import (
 from maestro_eval.registry.source import Source, read_chain, suggest
 from maestro_eval.types import Sampling, UserError
 
-
 _Value = TypeVar("_Value")
 
 

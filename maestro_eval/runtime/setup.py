@@ -18,7 +18,7 @@ from maestro_eval.runtime.request import RunRequest
 from maestro_eval.runtime.worker import WorkerSpec
 from maestro_eval.sandbox import available
 from maestro_eval.serving import bind, check_address, check_endpoints, serving
-from maestro_eval.skills import find_pipeline
+from maestro_eval.skills import RUNS_CODE, find_pipeline
 from maestro_eval.tasks import TaskSpec
 from maestro_eval.types import RolloutFailure, UserError
 
@@ -107,7 +107,7 @@ def _check_policy(request: RunRequest, registry: Registry) -> None:
 
 def _check_sandbox(request: RunRequest, registry: Registry) -> None:
     """A skill that runs a model's code needs a place to run it: without one it would score otherwise, unseen."""
-    runs_code = next((skill.name for skill in registry.skills.values() if skill.pipeline in ("code", "code_rounds")), None)
+    runs_code = next((skill.name for skill in registry.skills.values() if skill.pipeline in RUNS_CODE), None)
     lack = available(request.sandbox) if runs_code else None
     if lack:
         raise UserError(f"{registry.path}: skill {runs_code} runs code that a model writes: {lack}")

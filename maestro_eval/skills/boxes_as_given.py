@@ -14,11 +14,17 @@ from maestro_eval.skills.boxes import MOST_BOXES, Box
 
 _LONGEST_REPLY = 1 << 16
 _LARGEST = 1e9
+_CALL = "<tool_call>"
+
+
+def calls_tool(reply: str) -> bool:
+    """Whether the reply calls a tool at all."""
+    return _CALL in reply[:_LONGEST_REPLY]
 
 
 def called_box(reply: str) -> tuple[float, float, float, float] | None:
     """The corners in the first tool call's ``bbox_2d``; None without a call, or where it cannot be read."""
-    _, called, rest = reply[:_LONGEST_REPLY].partition("<tool_call>")
+    _, called, rest = reply[:_LONGEST_REPLY].partition(_CALL)
     call = _value(rest.partition("</tool_call>")[0].strip()) if called else None
     arguments = call.get("arguments") if isinstance(call, dict) else None
     corners = arguments.get("bbox_2d") if isinstance(arguments, dict) else None

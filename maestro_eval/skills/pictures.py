@@ -50,7 +50,7 @@ def crop_as_given(image: Image, corners: Sequence[float]) -> Image:
     What the released code's encoder refuses is refused here: an image with transparency or a palette, for one.
     """
     left, top, right, bottom = (round(corner) for corner in corners)
-    if not (0 < right - left and 0 < bottom - top):
+    if right <= left or bottom <= top:
         raise PictureError("rejected: the box is empty or inverted")
     if (right - left) * (bottom - top) > _MOST_CROPPED:
         raise PictureError("rejected: the box is larger than any picture")

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from maestro_eval.registry import Service
 from maestro_eval.skills.boxes import MOST_BOXES, Box, find_boxes, place
-from maestro_eval.skills.boxes_as_given import called_box, listed_boxes
+from maestro_eval.skills.boxes_as_given import called_box, calls_tool, listed_boxes
 from maestro_eval.skills.pictures import PictureError, crop, crop_as_given, draw_boxes
 from maestro_eval.text import clip, neutralise
 from maestro_eval.types import Image
@@ -20,7 +20,10 @@ _MOST_TOKENS = 4096
 
 
 class Reading(Struct, frozen=True):
-    """The evidence in a reply: its ``text`` and perhaps a ``picture``; or a ``note`` of why there is none."""
+    """The evidence in a reply: its ``text`` and perhaps a ``picture``; or a ``note`` of why there is none.
+
+    Neither is no loss: the service found nothing to add.
+    """
 
     text: str = ""
     picture: Image | None = None
@@ -47,9 +50,11 @@ def read_reply(service: Service, image: Image, reply: str, *, rescale: bool, as_
 def _as_given(service: Service, image: Image, reply: str) -> Reading:
     """Boxes as the released code reads them: the text is the reply itself."""
     if service.kind == "region":
+        if not calls_tool(reply):
+            return Reading()
         corners = called_box(reply)
         if corners is None:
-            return Reading(note="no box in a tool call")
+            return Reading(note="no box in the tool call")
         box = ", ".join(f"{corner:g}" for corner in corners)
         return Reading(f"A close-up of the part ({box}).", crop_as_given(image, corners))
     text = neutralise(clip(reply.strip(), _MOST_TOKENS))

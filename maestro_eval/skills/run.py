@@ -35,6 +35,9 @@ PIPELINES: dict[str, Pipeline] = {
     "code_rounds": code_rounds,
 }
 
+RUNS_CODE = frozenset({"code", "code_rounds"})
+"""Pipelines that run what a model wrote, and so need a sandbox."""
+
 
 def find_pipeline(name: str) -> Pipeline:
     """A pipeline of ours by name, or a registry author's own as ``package.module:function``."""

@@ -143,11 +143,12 @@ def test_a_later_step_and_a_solver_may_use_earlier_replies(write):
     assert list(load_registry(write(registry_text(more=skills))).skills)[2:] == ["Steps", "Kinds", "Own"]
 
 
-def test_what_a_service_is_asked_may_use_the_question_only(write):
+def test_what_a_service_is_asked_may_use_what_is_known_then(write):
     good = registry_text().replace("request: Name the objects.", "request: 'Where is it? {{ question }}'")
     assert load_registry(write(good)).services["spotter"].request == "Where is it? {{ question }}"
-    path = write(good.replace("{{ question }}", "{{ request }}"))
-    assert "small.yaml:17: services.spotter.request: cannot be rendered: UndefinedError: 'request'" in fault(path)
+    assert load_registry(write(good.replace("{{ question }}", "{{ request }} {{ hint }} {{ evidence }}")))
+    path = write(good.replace("{{ question }}", "{{ previous }}"))
+    assert "small.yaml:17: services.spotter.request: cannot be rendered: UndefinedError: 'previous'" in fault(path)
 
 
 # Pipelines
