@@ -65,15 +65,15 @@ async def test_an_image_is_encoded_once_and_a_crop_is_as_small_as_it_was_asked_f
 async def test_a_region_that_is_not_wanted_is_no_loss(released):
     async with released(zoom=NO_ZOOM) as w:
         result = await run_skill(w.context("Science_Problem_Solver", ONE))
-        assert result.notes == ()
+        assert result.missing == ()
         assert len(w.cast.heard[-1].images) == 1
 
 
 @pytest.mark.parametrize("corner", ["90, 60", "1e8, 1e8", "none, 60"])
 async def test_a_region_that_cannot_be_cropped_is_noted(released, corner):
     async with released(zoom=ZOOM.replace("110, 60", corner)) as w:
-        (note,) = (await run_skill(w.context("Perception_Problem_Solver", ONE))).notes
-        assert note.startswith("service zoom missing for image 1: ")
+        (missing,) = (await run_skill(w.context("Perception_Problem_Solver", ONE))).missing
+        assert (missing.service, missing.image, missing.fault) == ("zoom", 1, None)
 
 
 @pytest.mark.parametrize(
