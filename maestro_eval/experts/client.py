@@ -31,22 +31,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from maestro_eval.experts.cache import CallCache
+from maestro_eval.experts.chat_call import ChatCall, Conversation, Forms, ModelList
 from maestro_eval.experts.control import CallEnd
 from maestro_eval.experts.engine_metrics import POLL_S, EngineWatch
 from maestro_eval.experts.limiter import Limiter, Places
 from maestro_eval.experts.records import Endpoint, ModelAsk
 from maestro_eval.experts.retry import RetryPolicy
-from maestro_eval.experts.transport import EndpointError, HttpRequest, exchange, open_session, shown_url
-from maestro_eval.experts.wire import (
-    DataUrls,
-    MalformedReplyError,
-    Reply,
-    decode_models,
-    decode_reply,
-    encode_ask,
-    image_hashes,
-    last_user_text,
-)
+from maestro_eval.experts.transport import EndpointError, HttpRequest, exchange, open_session, said_error, shown_url
+from maestro_eval.experts.wire import MalformedReplyError, Reply, SaidError, image_hashes, last_user_text
 from maestro_eval.types import CallError, ExpertCall, RolloutFailure, Timing, Usage
 
 T = TypeVar("T")
@@ -85,7 +77,7 @@ class ExpertClient:
         self._sleep = sleep
         self._rng = rng or random.Random()
         self._environ = environ
-        self._urls = DataUrls()
+        self._forms = Forms()
         self._engines: dict[str, _Engine] = {}
         self._flights: dict[tuple[bytes, Endpoint], asyncio.Future[_Result[Reply] | None]] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -139,7 +131,7 @@ class ExpertClient:
 
     async def models(self, endpoint: Endpoint, *, deadline: float | None = None) -> list[str]:
         """The models served at ``endpoint``; RolloutFailure (cause ``expert``) where that cannot be told."""
-        result = await self._converse(endpoint, lambda: HttpRequest("/models"), decode_models, None, deadline)
+        result = await self._converse(ModelList(endpoint), deadline)
         if result.value is None:
             raise RolloutFailure("expert", str(result.fault or ""), fault=result.fault)
         return result.value
@@ -183,24 +175,10 @@ class ExpertClient:
         return result
 
     async def _ask(self, ask: ModelAsk, deadline: float | None) -> _Result[Reply]:
-        return await self._converse(
-            ask.endpoint,
-            lambda: HttpRequest("/chat/completions", encode_ask(ask, self._urls.url)),
-            decode_reply,
-            lambda reply: (ask.kind, ask.name, reply.usage.completion_tokens.bit_length()),
-            deadline,
-        )
+        return await self._converse(ChatCall(ask, self._forms), deadline)
 
-    async def _converse(
-        self,
-        endpoint: Endpoint,
-        build: Callable[[], HttpRequest],
-        decode: Callable[[bytes], T],
-        sort: Callable[[T], Hashable] | None,
-        deadline: float | None,
-    ) -> _Result[T]:
-        """``sort`` is what tells apart replies that cost different amounts of time, ``None`` where none is to count."""
-        tries = 0
+    async def _converse(self, conversation: Conversation[T], deadline: float | None) -> _Result[T]:
+        endpoint, tries = conversation.endpoint, 0
         try:
             key = self._key(endpoint)
             while True:
@@ -208,13 +186,15 @@ class ExpertClient:
                     async with self._place(endpoint, deadline) as visit:
                         tries += 1
                         # Built here and not before the queue, so that only what is in flight holds its images.
-                        request = build()
-                        value = await self._try(endpoint, request, key, decode, deadline)
-                        if sort is not None:
-                            visit.sort = (sort(value), len(request.body or b"").bit_length() // 2)
+                        request = conversation.build()
+                        value = await self._try(endpoint, request, key, conversation.decode, deadline)
+                        if (sort := conversation.sort(value)) is not None:
+                            visit.sort = (sort, len(request.body or b"").bit_length() // 2)
                         visit.how = "answered"
                         return _Result(value, tries)
                 except EndpointError as fault:
+                    if conversation.amend(fault):
+                        continue
                     await self._back_off(fault, tries, endpoint, deadline)
         except EndpointError as fault:
             detail = f"{fault.fault.detail} (after {tries} tries)" if tries > 1 else fault.fault.detail
@@ -273,6 +253,8 @@ class ExpertClient:
         except MalformedReplyError as error:
             advice = "look into the server's log" if error.retry else "is chat completions served there?"
             raise EndpointError("malformed", f"{where}: {error}; {advice}", retry=error.retry) from None
+        except SaidError as error:
+            raise said_error(error.said, endpoint, key) from None
         except TimeoutError:
             if left is not None and left <= endpoint.timeout_s:
                 raise EndpointError("deadline", f"{where} gave no reply in the {left:.1f} s that were left") from None

@@ -73,7 +73,7 @@ def parse_metrics(page: str) -> EngineState | None:
 
 
 class EngineWatch:
-    """Reads the metrics of the engine at ``url`` (which ends in ``/v1``) while ``watched`` is busy, and tells it.
+    """Reads the metrics of the engine at ``url`` (mostly ending in ``/v1``) while ``watched`` is busy, and tells it.
 
     The first look comes after ``poll_s``: an engine with a call now and then is never asked.
     """

@@ -8,9 +8,12 @@ from msgspec import Struct
 
 from maestro_eval.types import Message, Sampling
 
+TokenLimit = Literal["max_tokens", "max_completion_tokens"]
+"""The two names under which endpoints take the limit of a reply."""
+
 
 class Endpoint(Struct, frozen=True):
-    """Where models are served; ``url`` ends in ``/v1``.
+    """Where models are served: ``url`` is what precedes ``/chat/completions``.
 
     kind: what serves there, as far as that can change a reply: ``""`` for a model server, which gives what its
         model gives, else the name of the program.
@@ -18,6 +21,7 @@ class Endpoint(Struct, frozen=True):
     concurrency: requests that one process has in flight there at once.
     timeout_s: how long one HTTP request may take, time in our own queue not counted.
     max_tries: HTTP requests that one call may cost.
+    token_limit: the name under which it takes the limit of a reply; ``auto`` changes it where a model refuses it.
     """
 
     name: str
@@ -27,6 +31,7 @@ class Endpoint(Struct, frozen=True):
     timeout_s: float = 120.0
     max_tries: int = 4
     kind: str = ""
+    token_limit: TokenLimit | Literal["auto"] = "auto"
 
 
 class ModelAsk(Struct, frozen=True):

@@ -7,9 +7,7 @@ status of 413 or 422. The phrases are those of vLLM, SGLang, TGI, llama.cpp, LMD
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 _CONTEXT = re.compile(
     r"context[ _-]?(?:length|window|size)|maximum model length|max_model_len|exceed_context_size|prompt is too long"
@@ -25,6 +23,35 @@ _IMAGES = re.compile(
     r"|(?:not|n't) support (?:image|multi-?modal|vision)",
     re.IGNORECASE,
 )
+# By words, the first that is found counts; a status that a server sends for the same.
+_WORDS = tuple(
+    (status, re.compile(pattern, re.IGNORECASE))
+    for status, pattern in (
+        (
+            429,
+            r"rate.?limit|too.?many.?requests|throttl|quota|requests? per|limit reached|resource.?exhausted|429"
+            r"|速率|频率|限流",
+        ),
+        (401, r"not authenticated|unauthori[sz]ed|unauthenticated|invalid.{0,20}api.?key|authentication|401"),
+        (403, r"forbidden|permission|403"),
+        (
+            503,
+            r"overload|unavailable|at capacity|temporar|try again|server.?busy|is busy|server.?error|internal.?error"
+            r"|bad.?gateway|upstream|timed?.?out|\b50[0234]\b|\b529\b|繁忙|过载",
+        ),
+        (404, r"model.{0,80}(?:not found|not exist|unknown)|model_not_found"),
+    )
+)
+_REFUSED = re.compile(
+    r"unsupported|not support|does not accept|not allowed|unrecogni[sz]ed|unknown (?:field|parameter)|not permitted"
+    r"|only the default|deprecated|use '?max_completion_tokens",
+    re.IGNORECASE,
+)
+_PARAMETERS = {
+    name: re.compile(rf"(?<![a-z_]){name}(?![a-z_])")
+    for name in ("max_tokens", "temperature", "top_p", "stop", "seed", "structured_outputs")
+}
+_READ = 2000
 
 
 def refusal_kind(said: str) -> Literal["context", "images"] | None:
@@ -34,22 +61,20 @@ def refusal_kind(said: str) -> Literal["context", "images"] | None:
     return "images" if _IMAGES.search(said) else None
 
 
-def error_message(body: bytes) -> str:
-    """The message in an error's JSON body (OpenAI's, vLLM's, FastAPI's, TGI's), ``""`` in any other."""
-    try:
-        said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-    return _message(said)
+def status_of_words(said: str) -> int | None:
+    """The HTTP status that fits an error by its words; ``None`` where they do not tell."""
+    return next((status for status, pattern in _WORDS if pattern.search(said[:_READ])), None)
 
 
-def _message(said: Any, depth: int = 0) -> str:
-    if isinstance(said, str):
-        return said
-    # FastAPI lists what is wrong with a request: the first is enough.
-    if isinstance(said, list):
-        return _message(said[0], depth + 1) if said and depth < 4 else ""
-    if not isinstance(said, dict) or depth >= 4:
+def refused_parameter(said: str, named: str = "") -> str:
+    """The setting of a request that a server does not take at all; a value out of its range is another matter.
+
+    ``named`` is the one that the error names in a field of its own.
+    """
+    said = said[:_READ]
+    if not _REFUSED.search(said):
         return ""
-    found = (_message(said[name], depth + 1) for name in ("error", "message", "detail", "msg") if said.get(name))
-    return next(filter(None, found), "")
+    if named in _PARAMETERS:
+        return named
+    found = {name: place.start() for name, pattern in _PARAMETERS.items() if (place := pattern.search(said))}
+    return min(found, key=found.__getitem__) if found else ""

@@ -15,10 +15,12 @@ from functools import lru_cache
 
 import aiohttp
 from msgspec import Struct
+from msgspec.structs import replace
 from yarl import URL
 
+from maestro_eval.experts.error_body import ErrorSaid, error_said
 from maestro_eval.experts.records import Endpoint
-from maestro_eval.experts.refusals import error_message, refusal_kind
+from maestro_eval.experts.refusals import refusal_kind
 from maestro_eval.experts.retry import parse_retry_after
 from maestro_eval.types import CallError, CallErrorKind
 
@@ -26,6 +28,15 @@ from maestro_eval.types import CallError, CallErrorKind
 _CONNECT_S = 10.0
 _ERROR_BODY_BYTES = 64 * 2**10
 _QUOTED_CHARACTERS = 300
+# What to do about a setting that a model does not take: of the policy, then of an expert in a registry.
+_LEAVE_OUT = {
+    "temperature": "set the one that it takes: --temperature of a run, sampling.temperature (or null) of an expert",
+    "top_p": "leave top_p out: --top-p of a run, sampling.top_p of an expert",
+    "seed": "leave seed out of the expert's sampling",
+    "stop": "send no stop strings: --regime-set stop_at_tags=false",
+    "max_tokens": "name its token limit: token_limit: max_completion_tokens in the registry's endpoint",
+    "structured_outputs": "leave --turn-regex out",
+}
 # aiohttp warns, and blocks the loop, when a larger body is handed over in one piece.
 _WHOLE_BODY_BYTES = 2**20
 _REFUSALS = (400, 413, 422, 500)
@@ -36,7 +47,10 @@ _ADVICE = {
 
 
 class EndpointError(Exception):
-    """Why a request failed; ``retry``: whether sending it again at once may help."""
+    """Why a request failed; ``retry``: whether sending it again at once may help.
+
+    ``parameter`` is the setting that the model does not take, where that is the reason.
+    """
 
     def __init__(
         self,
@@ -46,6 +60,7 @@ class EndpointError(Exception):
         status: int | None = None,
         retry: bool = False,
         retry_after_s: float | None = None,
+        parameter: str = "",
     ) -> None:
         # A time-out or a deadline is not tried again within the call, and may well not be met the next time.
         self.fault = CallError(kind, detail, status, retriable=retry or kind in ("timeout", "deadline", "connection"))
@@ -54,6 +69,7 @@ class EndpointError(Exception):
         self.status = status
         self.retry = retry
         self.retry_after_s = retry_after_s
+        self.parameter = parameter
 
 
 class HttpRequest(Struct, frozen=True):
@@ -99,9 +115,10 @@ async def exchange(
         raise _connection_error(error, where) from error
     async with response:
         if response.status != 200:
-            line = _quote(await _read_error_body(response), key)
+            body = await _read_error_body(response)
             wait = parse_retry_after(response.headers.get("Retry-After"), wall_clock())
-            raise _status_error(response.status, line, wait, endpoint, where)
+            said = error_said(body) or ErrorSaid(body.decode("utf-8", "replace"))
+            raise said_error(replace(said, status=response.status), endpoint, key, wait)
         kind = response.content_type
         if kind != "application/json" and not kind.endswith("+json"):
             raise EndpointError(
@@ -166,26 +183,32 @@ def _connection_error(error: aiohttp.ClientError | OSError, where: str) -> Endpo
     return EndpointError("connection", what, retry=True)
 
 
-def _status_error(status: int, line: str, wait: float | None, endpoint: Endpoint, where: str) -> EndpointError:
-    said = f"{where} said: {line or '(nothing)'}"
-    refused = refusal_kind(line) if status in _REFUSALS else None
+def said_error(error: ErrorSaid, endpoint: Endpoint, key: str = "", wait: float | None = None) -> EndpointError:
+    """What a server says as a fault of its status; one whose status nothing tells is not tried again."""
+    where, status = shown_url(endpoint), error.status
+    said = f"{where} said: {_quote(error.message, key) or '(nothing)'}"
+    refused = refusal_kind(error.message) if status is None or status in _REFUSALS else None
     if refused is not None:
         return EndpointError(refused, f"{said}; {_ADVICE[refused]}", status=status)
+    if status is None:
+        return EndpointError("malformed", f"{said}; no completion came with it, look into the server's log")
     if 300 <= status < 400:
         advice = "redirects are not followed, write the final address into the endpoint's url"
     elif status in (401, 403):
         variable = endpoint.api_key_env
         advice = f"check the key in ${variable}" if variable else "put a key into a variable, name it in api_key_env"
     elif status == 404:
-        advice = "check the model's name and that the url ends in /v1"
+        advice = "check the model's name, and the url up to what precedes /chat/completions"
     elif status == 429:
         advice = "lower the endpoint's concurrency"
     elif status >= 500:
         advice = "look into the server's log"
     else:
-        advice = "the server refuses this request"
+        advice = _LEAVE_OUT.get(error.parameter, "the server refuses this request")
     retry = status == 429 or status >= 500
-    return EndpointError("http", f"{said}; {advice}", status=status, retry=retry, retry_after_s=wait)
+    return EndpointError(
+        "http", f"{said}; {advice}", status=status, retry=retry, retry_after_s=wait, parameter=error.parameter
+    )
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int, where: str) -> bytes:
@@ -204,7 +227,7 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int, where: str) ->
     return bytes(body)
 
 
-async def _read_error_body(response: aiohttp.ClientResponse) -> str:
+async def _read_error_body(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     try:
         async for chunk in response.content.iter_any():
@@ -214,7 +237,7 @@ async def _read_error_body(response: aiohttp.ClientResponse) -> str:
                 break
     except (aiohttp.ClientError, OSError):
         pass  # The status is the news; what came of the body is shown.
-    return error_message(bytes(body)) or body.decode("utf-8", "replace")
+    return bytes(body)
 
 
 def _quote(text: str, key: str = "") -> str:

@@ -5,7 +5,9 @@ Base64 text is kept in a small cache, because every turn of a rollout sends the 
 
 Replies are hostile input: they are decoded into typed records, and what does not fit is a ``MalformedReplyError``
 whose text names the field. A server with a reasoning parser sends the thought apart, as ``reasoning`` or
-``reasoning_content``: it is ``Reply.reasoning``, and an empty text beside one is a reply.
+``reasoning_content``, or as a part of the content: it is ``Reply.reasoning``, and an empty text beside one is a reply.
+So is an empty text of a model that refused, was filtered or called a tool instead: ``finish_reason`` names it. An error
+that a gateway sends in the place of a completion is a ``SaidError``.
 
 Text may hold halves of surrogate pairs (a data set cut in the middle of an emoji, say), which no JSON can carry:
 they are sent as U+FFFD instead of failing the call.
@@ -21,11 +23,14 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from maestro_eval.experts.records import ModelAsk
+from maestro_eval.experts.error_body import ErrorSaid, error_said
+from maestro_eval.experts.records import ModelAsk, TokenLimit
 from maestro_eval.types import Image, ImagePart, Message, TextPart, Usage
 
 T = TypeVar("T")
 
+# Why a model that ended its turn may have said nothing: no fault of the server.
+_NOTHING_TO_SAY = ("length", "content_filter", "tool_calls", "function_call", "refusal", "safety")
 # What vLLM says of a reply that its engine gave up; the text so far is not the model's answer.
 _BROKEN_OFF = ("abort", "error")
 
@@ -36,6 +41,14 @@ class MalformedReplyError(Exception):
     def __init__(self, message: str, *, retry: bool = False) -> None:
         super().__init__(message)
         self.retry = retry
+
+
+class SaidError(Exception):
+    """A body that reports an error where a reply was due."""
+
+    def __init__(self, said: ErrorSaid) -> None:
+        super().__init__(said.message)
+        self.said = said
 
 
 class Reply(Struct, frozen=True):
@@ -72,8 +85,8 @@ class DataUrls:
         return url
 
 
-def encode_ask(ask: ModelAsk, url_of: Callable[[Image], str]) -> bytes:
-    """The body of ``POST /v1/chat/completions``. Settings that are ``None`` are left out."""
+def encode_ask(ask: ModelAsk, url_of: Callable[[Image], str], token_limit: TokenLimit = "max_tokens") -> bytes:
+    """The body of ``POST …/chat/completions``. Settings that are ``None`` are left out."""
     sampling = ask.sampling
     body: dict[str, Any] = {
         "model": ask.model,
@@ -82,7 +95,7 @@ def encode_ask(ask: ModelAsk, url_of: Callable[[Image], str]) -> bytes:
     settings = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "max_tokens": sampling.max_tokens,
+        token_limit: sampling.max_tokens,
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
         # vLLM's own field, which no standard one can replace: a JSON schema is not a regular expression.
@@ -96,20 +109,26 @@ def encode_ask(ask: ModelAsk, url_of: Callable[[Image], str]) -> bytes:
 
 
 def decode_reply(body: bytes) -> Reply:
-    """Read a chat completion; its first choice is the reply."""
-    completion = _decode(body, _COMPLETION)
-    if not completion.choices:
-        raise MalformedReplyError("`choices` is empty")
-    choice = completion.choices[0]
-    text, finish_reason = choice.message.content, choice.finish_reason or ""
-    if finish_reason in _BROKEN_OFF:
-        raise MalformedReplyError(f"it broke its reply off (`finish_reason` is {finish_reason})", retry=True)
-    reasoning = _reasoning(choice.message)
-    if text is None:
-        if not reasoning and finish_reason != "length":
+    """Read a chat completion; its first choice is the reply. MalformedReplyError or SaidError."""
+    try:
+        completion = _decode(body, _COMPLETION)
+        if not completion.choices:
+            raise MalformedReplyError("`choices` is empty")
+        choice = completion.choices[0]
+        finish_reason = choice.finish_reason or ""
+        if finish_reason in _BROKEN_OFF:
+            raise MalformedReplyError(f"it broke its reply off (`finish_reason` is {finish_reason})", retry=True)
+        content = _read_content(choice.message)
+    except MalformedReplyError:
+        if (said := error_said(body)) is not None:
+            raise SaidError(said) from None
+        raise
+    if content.text is None:
+        if content.refused:
+            finish_reason = "refusal"
+        elif not content.reasoning and finish_reason not in _NOTHING_TO_SAY and not _called(choice.message):
             raise MalformedReplyError("`content` is null")
-        text = ""
-    return Reply(text, finish_reason, _usage(completion.usage), reasoning)
+    return Reply(content.text or "", finish_reason, _usage(completion.usage), content.reasoning)
 
 
 def decode_models(body: bytes) -> list[str]:
@@ -169,7 +188,11 @@ def _whole(text: str) -> str:
 
 
 class _Message(Struct):
-    content: str | None
+    # A text, or a list of parts; what else servers send here is looked at closely.
+    content: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
     # Some servers send other things than text here; a reply is not refused for it.
     reasoning_content: Any = None
     reasoning: Any = None
@@ -210,9 +233,54 @@ def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise MalformedReplyError(" ".join(str(error).split())) from None
 
 
-def _reasoning(message: _Message) -> str:
-    found = message.reasoning or message.reasoning_content or ""
-    return found if isinstance(found, str) else msgspec.json.encode(found).decode()
+class _Content(Struct, frozen=True):
+    """``text`` is ``None`` where a message has none."""
+
+    text: str | None
+    reasoning: str
+    refused: bool
+
+
+def _read_content(message: _Message) -> _Content:
+    """The text of a message, whose parts are joined; the thought beside it or among its parts."""
+    content, texts, thoughts = message.content, list[str](), list[str]()
+    beside = message.reasoning or message.reasoning_content or ""
+    thoughts.append(beside if isinstance(beside, str) else msgspec.json.encode(beside).decode())
+    refused = bool(message.refusal)
+    if isinstance(content, str) or content is None:
+        return _Content(content, thoughts[0], refused and not content)
+    for part in [content] if isinstance(content, dict) else content if isinstance(content, list) else [None]:
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        if not isinstance(part, dict):
+            raise MalformedReplyError(f"`content` holds {type(content).__name__}, expected text or a list of parts")
+        kind = str(part.get("type", "text"))
+        if "think" in kind or "reason" in kind:
+            thoughts.append(_part_text(part, ("thinking", "reasoning", "text", "content", "summary")))
+        elif kind == "refusal":
+            refused = True
+        else:
+            # A part of a kind that we do not know (a picture, say) is passed over, its text is not.
+            texts.append(_part_text(part, ("text", "content")))
+    text = "".join(texts)
+    return _Content(text or (None if refused else ""), "".join(thoughts), refused)
+
+
+def _part_text(part: dict[str, Any], keys: Sequence[str]) -> str:
+    for key in keys:
+        match part.get(key):
+            case str() as text:
+                return text
+            case {"value": str() as text}:
+                return text
+            case list() as inner:
+                return "".join(_part_text(one, keys) if isinstance(one, dict) else str(one) for one in inner)
+    return ""
+
+
+def _called(message: _Message) -> bool:
+    return bool(message.tool_calls or message.function_call)
 
 
 def _usage(raw: Raw) -> Usage:

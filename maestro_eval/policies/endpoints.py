@@ -8,10 +8,8 @@ from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
 from maestro_eval.policies.base import texts
 from maestro_eval.registry import Expert, Registry
 from maestro_eval.skills import ask_model
-from maestro_eval.text import neutralise
+from maestro_eval.text import neutralise, spoken, visible
 from maestro_eval.types import Completion, ImagePart, Message, RolloutFailure, Sampling
-
-THINK_END = "</think>"
 
 
 class EndpointPolicy:
@@ -59,6 +57,6 @@ class DirectPolicy:
         call = await ask_model(self._client, self._registry, self._expert, question, images, deadline=None)
         if call.error:
             raise RolloutFailure.of_call("expert", call, name=self._expert.name, recorded=False)
-        # A thinking model's reasoning is not its answer, and its end tag would cut ours.
-        reply = neutralise(call.reply.rpartition(THINK_END)[2].strip())
+        # A thought is not an answer, nor is one that was cut; an end tag in the reply would cut ours.
+        reply = neutralise(visible(spoken(call.reply).text).strip())
         return Completion(f"<answer> {reply} </answer>", call.finish_reason, call.usage, (call,))

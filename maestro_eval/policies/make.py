@@ -18,7 +18,7 @@ from maestro_eval.policies.transformers_policy import SETTINGS as TRANSFORMERS_S
 from maestro_eval.policies.transformers_policy import TransformersPolicy
 from maestro_eval.policies.vllm_engine import SETTINGS as VLLM_SETTINGS
 from maestro_eval.policies.vllm_engine import VllmPolicy
-from maestro_eval.registry import Registry, resolve
+from maestro_eval.registry import Registry, base_address, resolve
 from maestro_eval.types import Regime, Sampling, UserError
 
 POLICY_KINDS = {
@@ -122,13 +122,7 @@ def policy_addresses(spec: str) -> tuple[str, ...]:
     kind, _, rest = spec.partition(":")
     if kind != "openai":
         return ()
-    return tuple(_base_address(url) for url in rest.partition("#")[0].split("|"))
-
-
-def _base_address(url: str) -> str:
-    """``vllm serve`` prints an address without ``/v1``; both are taken."""
-    url = url.rstrip("/")
-    return url if url.endswith("/v1") else f"{url}/v1"
+    return tuple(base_address(url) for url in rest.partition("#")[0].split("|"))
 
 
 def _checkpoint(spec: str) -> Checkpoint:

@@ -18,7 +18,7 @@ from maestro_eval.registry.records import (
     entry_hashes,
 )
 from maestro_eval.registry.resolve import resolve
-from maestro_eval.registry.schema import registry_schema
+from maestro_eval.registry.schema import base_address, registry_schema
 from maestro_eval.registry.variants import apply_variant, spelling, variant_text
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Solver",
     "Step",
     "apply_variant",
+    "base_address",
     "check_pipelines",
     "check_registry",
     "diff_registries",

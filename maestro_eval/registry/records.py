@@ -16,11 +16,12 @@ Scalar = str | int | float | bool
 
 
 class EndpointEntry(Struct, frozen=True):
-    """Where models are served: at ``url`` (ending in ``/v1``), or started by the run itself (``start``).
+    """Where models are served: at ``url`` (what precedes ``/chat/completions``), or started by the run (``start``).
 
     ``api_key_env`` names the environment variable that holds the key, ``concurrency`` bounds the calls
     in flight, ``timeout_s`` one try of a call, ``max_tries`` how often it is tried.
-    ``gateway`` says that several models are meant to be at one address.
+    ``gateway`` says that several models are meant to be at one address. ``token_limit`` is the name under which the
+    limit of a reply is sent; ``auto`` changes it where a model refuses the usual one.
     """
 
     name: str
@@ -31,6 +32,7 @@ class EndpointEntry(Struct, frozen=True):
     timeout_s: float = 120.0
     max_tries: int = 4
     gateway: bool = False
+    token_limit: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
 
 
 class ServeBlock(Struct, frozen=True):

@@ -30,9 +30,16 @@ def _check_name(name: str) -> str:
     return name
 
 
+def base_address(url: str) -> str:
+    """What precedes ``/chat/completions`` in an address as users write it: a bare host gets ``/v1``, as vLLM has it."""
+    url = url.strip().rstrip("/").removesuffix("/chat/completions").rstrip("/")
+    return url if re.match(r"https?://[^/]*/", url) else f"{url}/v1"
+
+
 def _check_url(url: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/]+(/[^\s]*)?/v1", url):
-        raise ValueError("expected an OpenAI-compatible base address that ends in /v1, say http://127.0.0.1:8000/v1")
+    url = base_address(url)
+    if not re.fullmatch(r"https?://[^\s/]+(/[^\s]*)?", url):
+        raise ValueError("expected the base address of an OpenAI-compatible API, say http://127.0.0.1:8000/v1")
     # A registry is copied and shown; a key has no place in it.
     if set(url) & set("@?#"):
         raise ValueError("an address without user, password or query; put the key into a variable, name it api_key_env")
@@ -83,6 +90,7 @@ class EndpointFields(_Strict):
     timeout_s: float = Field(default=120.0, gt=0)
     max_tries: int = Field(default=4, gt=0)
     gateway: bool = False
+    token_limit: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
 
     @model_validator(mode="after")
     def _one_of(self) -> EndpointFields:

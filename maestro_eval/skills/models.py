@@ -22,6 +22,7 @@ def endpoint_of(registry: Registry, entry: Expert | Service) -> Endpoint:
         timeout_s=place.timeout_s,
         max_tries=place.max_tries,
         kind=place.start,
+        token_limit=place.token_limit,
     )
 
 
