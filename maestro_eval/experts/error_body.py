@@ -65,14 +65,14 @@ def _errors(value: Mapping[str, Any]) -> Iterator[str | Mapping[str, Any]]:
             yield error
 
 
-def _message(error: Mapping[str, Any]) -> str:
+def _message(error: Mapping[str, Any], depth: int = 0) -> str:
     for key in _MESSAGES:
         said = error.get(key)
         if isinstance(said, list):
             # FastAPI says for each field what is wrong with it.
             said = "; ".join(filter(None, (_field(item) for item in said[:3])))
-        elif isinstance(said, dict):
-            said = _message(said)
+        elif isinstance(said, dict) and depth < 4:
+            said = _message(said, depth + 1)
         if isinstance(said, str) and said.strip():
             return said.strip()
     return ""

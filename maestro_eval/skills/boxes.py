@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from maestro_eval.text import neutralise
+from maestro_eval.text import neutralise, spoken
 
 MOST_BOXES = 100
 
@@ -109,7 +109,7 @@ def seen_size(width: int, height: int) -> tuple[int, int]:
 
 def _conclusion(reply: str) -> str:
     """What stands after a model's thinking, which may hold boxes that it thought better of."""
-    return reply[-_LONGEST_REPLY:].rpartition("</think>")[2]
+    return spoken(reply[-_LONGEST_REPLY:]).text
 
 
 def _json_values(text: str) -> Iterator[object]:

@@ -11,7 +11,7 @@ from maestro_eval.sandbox import Isolation
 from maestro_eval.skills.evidence import EvidenceBoard, Piece, arrange
 from maestro_eval.skills.models import ask_model
 from maestro_eval.skills.pictures import PictureError
-from maestro_eval.skills.replies import without_pairs, without_thoughts
+from maestro_eval.skills.replies import conclusion, without_pairs
 from maestro_eval.text import neutralise
 from maestro_eval.types import ExpertCall, Image, MissingEvidence, RolloutFailure, UserError
 
@@ -107,6 +107,7 @@ class SkillContext:
     async def ask(self, text: str, images: Sequence[Image] | None = None, *, last: bool = True) -> str:
         """The expert's reply, its thinking left out as the skill says; RolloutFailure when it could not be had.
 
+        Where thoughts are dropped, a reply that states nothing else is noted, and a sentence says so in its place.
         ``images`` are shown before the text: the sample's, when not given. ``last``: whether the reply becomes the
         observation.
         """
@@ -124,7 +125,9 @@ class SkillContext:
             raise RolloutFailure.of_call("expert", call, name=self.expert.name)
         match self.skill.thoughts:
             case "drop":
-                return without_thoughts(call.reply)
+                stated = conclusion(call)
+                self.notes.extend([stated.note] if stated.note else [])
+                return stated.text
             case "keep" if last:
                 return call.reply
             case _:

@@ -12,7 +12,7 @@ from maestro_eval.registry import Service
 from maestro_eval.skills.boxes import MOST_BOXES, Box, find_boxes, place
 from maestro_eval.skills.boxes_as_given import called_box, calls_tool, listed_boxes
 from maestro_eval.skills.pictures import PictureError, crop, crop_as_given, draw_boxes
-from maestro_eval.text import clip, neutralise
+from maestro_eval.text import clip, neutralise, spoken
 from maestro_eval.types import Image
 
 # What a service may add to a prompt; GLM-OCR's own limit on a page.
@@ -37,7 +37,7 @@ def read_reply(service: Service, image: Image, reply: str, *, rescale: bool, as_
     """
     if service.kind == "text":
         # A picture's own text must not open a turn in the expert's chat.
-        text = neutralise(clip(reply.strip(), _MOST_TOKENS))
+        text = neutralise(clip(spoken(reply).text, _MOST_TOKENS))
         return Reading(text) if text else Reading(note="the reply is empty")
     try:
         if service.boxes == "as_given":

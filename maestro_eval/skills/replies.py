@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import re
 
+from msgspec import Struct
+
+from maestro_eval.text import spoken, visible
+from maestro_eval.types import ExpertCall
+
 _FENCE = "```"
 # One tag at a time: a pattern for the whole pair takes the square of a reply that opens many thoughts and ends none.
 _THINK = re.compile(r"<(/?)think>", re.IGNORECASE)
 _PYTHON = ("python", "python3", "py", "")
 
 
-def without_thoughts(reply: str) -> str:
-    """What stands after a model's thinking, or the whole where nothing does: a thought beats an empty reply."""
-    concluded = reply.rpartition("</think>")[2].strip()
-    return concluded or reply
+class Conclusion(Struct, frozen=True):
+    """What an expert states in a reply, or the sentence of why it states nothing, which ``note`` repeats."""
+
+    text: str
+    note: str = ""
+
+
+def conclusion(call: ExpertCall) -> Conclusion:
+    """What stands in a reply outside of thoughts and control tokens."""
+    said = spoken(call.reply)
+    text = visible(said.text).strip()
+    if text:
+        return Conclusion(text)
+    if said.cut or (call.finish_reason == "length" and call.reasoning):
+        why = "was cut off while it was thinking"
+    elif call.finish_reason in ("refusal", "content_filter", "safety"):
+        why = f"refused to reply ({call.finish_reason})"
+    else:
+        why = "gave an empty reply"
+    return Conclusion(f"The expert {why}.", f"{call.name} {why}")
 
 
 def after_thoughts(reply: str) -> str:

@@ -13,7 +13,11 @@ from typing import Any, Literal
 from msgspec import Struct
 
 Rule = Callable[[dict[str, Any]], str]
-"""From the body of a request to the reply's text."""
+"""From the body of a request to the reply's text; RefusedError for a request that is not taken."""
+
+
+class RefusedError(Exception):
+    """What a rule raises for a request that it does not take: a 400 with the message."""
 
 
 class Latency(Struct, frozen=True):

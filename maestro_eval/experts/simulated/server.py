@@ -19,7 +19,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from maestro_eval.experts.simulated.behaviour import Fault, FaultPlan, Latency, Rule
+from maestro_eval.experts.simulated.behaviour import Fault, FaultPlan, Latency, RefusedError, Rule
 from maestro_eval.experts.simulated.engine import Engine
 from maestro_eval.experts.simulated.metrics import CONTENT_TYPE, ServerState, render_metrics
 from maestro_eval.text import estimate_tokens
@@ -49,8 +49,8 @@ class SimulatedServer:
 
     reply: one text for all, a script (the n-th good reply; 400 after its end) or a rule. models: the names
     that are served, empty for any name. reasoning_parser: what ``</think>`` ends is returned apart, as vLLM's do.
-    api_key: demanded as a bearer token where set. metrics: whether there is ``/metrics``. on_request: called with
-    each record as it arrives.
+    base: the path before ``/chat/completions``. api_key: demanded as a bearer token where set. metrics: whether there
+    is ``/metrics``. on_request: called with each record as it arrives.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class SimulatedServer:
         api_key: str = "",
         metrics: bool = True,
         port: int = 0,
+        base: str = "/v1",
         on_request: Callable[[ServedRequest], None] | None = None,
     ) -> None:
         self._rule = _as_rule(reply)
@@ -73,6 +74,7 @@ class SimulatedServer:
         self._api_key = api_key
         self._publishes = metrics
         self._port = port
+        self._base = base
         self._on_request = on_request
         self._engine = Engine(latency)
         # Counters of ``/metrics``: by why a request ended, and of tokens. Requests with a fault are in none.
@@ -88,12 +90,12 @@ class SimulatedServer:
         """The address to put into an ``Endpoint``."""
         if self._runner is None:
             raise RuntimeError("the server is not running")
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}{self._base}"
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=_LARGEST_REQUEST)
-        app.router.add_post("/v1/chat/completions", self._complete)
-        app.router.add_get("/v1/models", self._list_models)
+        app.router.add_post(f"{self._base}/chat/completions", self._complete)
+        app.router.add_get(f"{self._base}/models", self._list_models)
         app.router.add_get("/health", self._health)
         if self._publishes:
             app.router.add_get("/metrics", self._metrics)
@@ -148,7 +150,7 @@ class SimulatedServer:
                 return _error(404, f"The model `{asked.model}` does not exist.")
             try:
                 reply = self._rule(body)
-            except _ScriptEndedError as error:
+            except RefusedError as error:
                 return _error(400, str(error))
             text, finish_reason = _cut(reply, asked)
             prompt, completion = asked.prompt_tokens(), estimate_tokens(text)
@@ -264,10 +266,6 @@ class _Asked(Struct):
         return sum(estimate_tokens(message.text()) for message in self.messages) + _IMAGE_TOKENS * self.images()
 
 
-class _ScriptEndedError(Exception):
-    """More was asked than the script has replies."""
-
-
 def _as_rule(reply: str | Sequence[str] | Rule) -> Rule:
     if isinstance(reply, str):
         return lambda body: reply
@@ -279,7 +277,7 @@ def _as_rule(reply: str | Sequence[str] | Rule) -> Rule:
         try:
             return next(script)
         except StopIteration:
-            raise _ScriptEndedError(f"the script has only {total} replies") from None
+            raise RefusedError(f"the script has only {total} replies") from None
 
     return next_line
 

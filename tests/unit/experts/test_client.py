@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import logging
 import random
 import socket
@@ -13,9 +14,10 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk, RetryPolicy
-from maestro_eval.experts.simulated import Fault, Latency, SimulatedServer, always, on_requests
+from maestro_eval.experts.simulated import Fault, Latency, RefusedError, Rule, SimulatedServer, always, on_requests
 from maestro_eval.types import (
     ExpertCall,
     Image,
@@ -325,6 +327,63 @@ async def test_what_is_no_completion_is_malformed_and_not_asked_again(kind):
         call = await ask_once(server)
     assert (call.tries, call.reply) == (1, "")
     assert call.error.startswith(f"malformed: {call.endpoint}")
+
+
+def sent_as_200(**error: object) -> Fault:
+    return Fault("status", 200, body=json.dumps(error))
+
+
+async def test_an_error_inside_a_200_is_met_like_its_status():
+    slow = sent_as_200(error={"message": "Rate limit exceeded", "code": 429})
+    async with SimulatedServer(faults=on_requests({1: slow})) as server:
+        call = await ask_once(server)
+    assert (call.reply, call.tries, call.error) == ("Answer: 4", 2, "")
+    async with SimulatedServer(faults=always(sent_as_200(detail="Not authenticated"))) as server:
+        call = await ask_once(server)
+    assert (call.tries, call.fault.status) == (1, 401)
+    assert "said: Not authenticated; put a key into a variable" in call.error
+    async with SimulatedServer(faults=always(sent_as_200(error="the picture is upside down"))) as server:
+        call = await ask_once(server)
+    assert call.tries == 1
+    assert "said: the picture is upside down" in call.error
+    assert "is chat completions served there" not in call.error
+
+
+def refuse(name: str) -> Rule:
+    """A model that does not take the setting of that name."""
+
+    def rule(body: dict) -> str:
+        if name in body:
+            raise RefusedError(f"Unsupported parameter: '{name}' is not supported with this model.")
+        return f"Answer: {body.get('max_completion_tokens')}"
+
+    return rule
+
+
+async def test_the_limit_of_a_reply_is_sent_under_the_name_that_the_model_takes():
+    async with SimulatedServer(reply=refuse("max_tokens")) as server, ExpertClient(retry=QUICK) as client:
+        ask = replace(question(Endpoint("e", server.url, max_tries=1)), sampling=Sampling(max_tokens=7))
+        first = await asyncio.gather(*(client.call(ask) for _ in range(3)))
+        later = await client.call(ask)
+        fixed = await client.call(replace(ask, endpoint=Endpoint("e", server.url, token_limit="max_tokens")))
+    assert [call.reply for call in (*first, later)] == ["Answer: 7"] * 4
+    assert [call.tries for call in (*first, later)] == [2, 2, 2, 1]
+    assert "token_limit: max_completion_tokens" in fixed.error
+
+
+@pytest.mark.parametrize(
+    ("name", "sampling", "advice"),
+    [
+        ("temperature", Sampling(), "--temperature of a run, sampling.temperature"),
+        ("stop", Sampling(stop=("x",)), "--regime-set stop_at_tags=false"),
+        ("top_p", Sampling(top_p=0.5), "--top-p of a run"),
+    ],
+)
+async def test_a_refused_setting_is_named_with_what_to_do(name, sampling, advice):
+    async with SimulatedServer(reply=refuse(name)) as server, ExpertClient(retry=QUICK) as client:
+        call = await client.call(replace(question(Endpoint("e", server.url)), sampling=sampling))
+    assert (call.tries, call.fault.status) == (1, 400)
+    assert advice in call.error
 
 
 async def test_a_reply_cut_off_in_transit_is_asked_for_again():

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from maestro_eval.experts.refusals import error_message, refusal_kind
+from maestro_eval.experts.refusals import refusal_kind, refused_parameter, status_of_words
 
 TOO_LONG = [
     "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4000 in the messages).",
@@ -56,23 +54,40 @@ def test_other_refusals(said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("said", "status"),
     [
-        (b'{"error": {"message": "too long", "code": 400}}', "too long"),
-        (b'{"object": "error", "message": "too long", "code": 400}', "too long"),
-        (b'{"detail": "Not Found"}', "Not Found"),
-        (b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', "field required"),
-        (b'{"error": "too long", "error_type": "validation"}', "too long"),
-        (b'{"error": null, "message": "too long"}', "too long"),
-        (b"<html>502</html>", ""),
-        (b"[1]", ""),
-        (b'{"error": {"error": {"error": {"error": {"error": "deep"}}}}}', ""),
+        ("Rate limit exceeded: free-models-per-min", 429),
+        ("rate_limit_daily daily limit reached", 429),
+        ("Throttling.RateQuota", 429),
+        ("您的账户已达到速率限制", 429),
+        ("The model is overloaded, please try again later", 503),
+        ("Not authenticated", 401),
+        ("Incorrect API key: invalid_api_key", 401),
+        ("The model `m` does not exist.", 404),
+        ("the picture is upside down", None),
     ],
 )
-def test_the_message_of_an_error_body(body: bytes, message: str) -> None:
-    assert error_message(body) == message
+def test_an_error_without_a_status_has_that_of_its_words(said: str, status: int | None) -> None:
+    assert status_of_words(said) == status
 
 
-@given(st.binary(max_size=200))
-def test_any_body_has_a_message_or_none(body: bytes) -> None:
-    assert isinstance(error_message(body), str)
+@pytest.mark.parametrize(
+    ("said", "named", "parameter"),
+    [
+        (
+            "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens'.",
+            "max_tokens",
+            "max_tokens",
+        ),
+        ("'max_tokens' is deprecated, use 'max_completion_tokens'", "", "max_tokens"),
+        ("Unsupported value: 'temperature' does not support 0 with this model.", "temperature", "temperature"),
+        ("'temperature' does not support 0.2; only the default (1) value is supported", "", "temperature"),
+        ("Unsupported parameter: 'stop' is not supported with this model.", "stop", "stop"),
+        ("unrecognized request argument: top_p", "", "top_p"),
+        ("Unsupported parameter: 'max_completion_tokens'", "max_completion_tokens", ""),
+        ("max_tokens must be at least 1", "max_tokens", ""),
+        ("The server will stop; images are not supported here", "", "stop"),
+    ],
+)
+def test_a_setting_that_a_model_does_not_take_is_found(said: str, named: str, parameter: str) -> None:
+    assert refused_parameter(said, named) == parameter

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_eval.experts import Endpoint, ModelAsk
+from maestro_eval.experts.error_body import ErrorSaid
 from maestro_eval.experts.wire import (
     DataUrls,
     MalformedReplyError,
+    SaidError,
     decode_models,
     decode_reply,
     encode_ask,
@@ -83,6 +85,12 @@ def test_settings_left_to_the_endpoint_are_not_sent():
     assert "structured_outputs" not in full
 
 
+def test_the_limit_of_a_reply_has_the_name_that_the_endpoint_takes():
+    ask = ModelAsk("expert", "a", "m", Endpoint("e", "http://h/v1"), (), Sampling(max_tokens=7))
+    body = json.loads(encode_ask(ask, DataUrls().url, "max_completion_tokens"))
+    assert (body["max_completion_tokens"], "max_tokens" in body) == (7, False)
+
+
 def test_a_pattern_is_sent_in_vllms_own_field():
     asked = sent(Message("user", (TextPart("q"),)), sampling=Sampling(regex="a|b"))
     assert asked["structured_outputs"] == {"regex": "a|b"}
@@ -147,9 +155,8 @@ def test_unusable_token_counts_do_not_cost_the_reply(usage):
         b'{"choices": null}',
         completion({}),
         completion({"content": 4}),
-        completion({"content": ["4"]}),
+        completion({"content": [4]}),
         completion({"content": None}, finish_reason="stop"),
-        completion({"content": None}, finish_reason="tool_calls"),
         b'{"choices": [{"message": {"content": "\\ud800"}}]}',
         b"[" * 100_000,
         b'{"usage": ' + b"[" * 100_000,
@@ -167,10 +174,57 @@ def test_what_is_no_chat_completion_is_malformed_in_one_line(body):
         completion({"content": None}, finish_reason="length"),
         completion({"content": None, "reasoning_content": "hmm"}, finish_reason="stop"),
         completion({"content": None, "reasoning": "hmm"}, finish_reason="stop"),
+        completion({"reasoning_content": "hmm"}, finish_reason="length"),
+        completion({"tool_calls": [{"id": "1", "type": "function"}]}, finish_reason="tool_calls"),
+        completion({"content": None}, finish_reason="content_filter"),
+        completion({"content": []}, finish_reason="stop"),
+        completion({"content": [{"type": "thinking", "thinking": "hmm"}]}),
     ],
 )
 def test_a_model_that_spent_itself_on_thinking_said_nothing(body):
     assert decode_reply(body).text == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "reasoning"),
+    [
+        ([{"type": "text", "text": "a"}, {"type": "output_text", "text": "b"}], "ab", ""),
+        (
+            [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "a"}],
+            "a",
+            "hm",
+        ),
+        ([{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}, {"text": "a"}], "a", "hm"),
+        ([{"type": "text", "text": {"value": "a", "annotations": []}}], "a", ""),
+        ({"type": "text", "text": "a"}, "a", ""),
+        (["a", "b"], "ab", ""),
+        ([{"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "a"}], "a", ""),
+    ],
+)
+def test_the_parts_of_a_content_are_one_text(content, text, reasoning):
+    reply = decode_reply(completion({"role": "assistant", "content": content}, finish_reason="stop"))
+    assert (reply.text, reply.reasoning, reply.finish_reason) == (text, reasoning, "stop")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": None, "refusal": "I can't help with that."},
+        {"refusal": "I can't help with that."},
+        {"content": [{"type": "refusal", "refusal": "I can't help with that."}]},
+    ],
+)
+def test_a_refusal_is_an_empty_reply_that_says_so(message):
+    reply = decode_reply(completion(message, finish_reason="stop"))
+    assert (reply.text, reply.finish_reason) == ("", "refusal")
+
+
+def test_an_error_in_the_place_of_a_reply_is_told_from_damage():
+    with pytest.raises(SaidError) as caught:
+        decode_reply(b'{"choices": null, "error": {"code": 429, "message": "slow down"}}')
+    assert caught.value.said == ErrorSaid("slow down", 429)
+    good = completion({"content": "4"}, finish_reason="stop")
+    assert decode_reply(good[:-1] + b', "error": null, "detail": "x"}').text == "4"
 
 
 @given(st.binary() | st.recursive(st.none() | st.text(), lambda inner: st.lists(inner)).map(json.dumps).map(str.encode))

@@ -62,6 +62,30 @@ async def test_an_address_as_vllm_prints_it_will_do(tmp_path):
         assert (await make_policy(spec, small_registry(tmp_path), client)).model == "m"
 
 
+@pytest.mark.parametrize("base", ["/api/paas/v4", "/v1beta/openai/", "/api/v3", "/v1/", "/v1/chat/completions"])
+async def test_a_base_that_has_a_path_is_taken_as_it_is(tmp_path, base):
+    path = base.rstrip("/").removesuffix("/chat/completions")
+    async with SimulatedServer(models=["m"], base=path, reply="<answer> 7") as server, ExpertClient() as client:
+        host = server.url.removesuffix(path)
+        policy = await make_policy(f"openai:{host}{base}", small_registry(tmp_path), client)
+        assert policy.model == "m"
+        assert (await policy.generate([SYSTEM], Sampling())).text == "<answer> 7"
+
+
+@pytest.mark.parametrize(
+    ("reply", "finish_reason", "answer"),
+    [
+        ("<think>It could be 7, or", "length", ""),
+        ("The sign says <|begin_of_box|>7<|end_of_box|><|im_end|>", "stop", "The sign says 7"),
+        ("◁think▷8?◁/think▷7", "stop", "7"),
+    ],
+)
+async def test_a_direct_answer_is_what_the_reply_says(policy_of, reply, finish_reason, answer):
+    async with policy_of("direct:reader", reply=reply) as (policy, messages, _):
+        completion = await policy.generate(messages, Sampling())
+    assert parse_action(completion.text) == AnswerAction(answer)
+
+
 async def test_an_endpoint_that_fails_is_the_policys_failure(policy_of):
     async with policy_of("openai:URL#m", faults=always(Fault("status", 400))) as (policy, messages, _):
         with pytest.raises(RolloutFailure, match=r"policy: http 400: ") as caught:

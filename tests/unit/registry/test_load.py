@@ -45,6 +45,21 @@ def test_a_registry_is_read_whole(tmp_path):
     assert "{{ request }}" in registry.skills["Read_Text"].prompt
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("http://h:8000", "http://h:8000/v1"),
+        ("http://h:8000/", "http://h:8000/v1"),
+        ("http://h:8000/v1/", "http://h:8000/v1"),
+        ("https://h/api/paas/v4", "https://h/api/paas/v4"),
+        ("https://h/v1beta/openai/", "https://h/v1beta/openai"),
+        ("https://h/v1/chat/completions", "https://h/v1"),
+    ],
+)
+def test_an_address_is_read_up_to_what_precedes_the_api(tmp_path, written, read):
+    assert small_registry(tmp_path, written).endpoints["here"].url == read
+
+
 # extends
 
 
@@ -227,13 +242,7 @@ CHANGES = {
     "a name with @@": ("  counter:", "  'coun@@ter':", 12, "experts.coun@@ter: a name has letters, digits"),
     "a name with a colon": ("  counter:", "  'coun:ter':", 12, "experts.coun:ter: a name has letters, digits"),
     "a name with a tag": ("  Count_Things:", "  '<answer>':", 23, "skills.<answer>: a name has letters, digits"),
-    "an address without /v1": (
-        "127.0.0.1:9/v1",
-        "127.0.0.1:9",
-        5,
-        "endpoints.here.url: expected an OpenAI-compatible base address that ends in /v1",
-    ),
-    "an address of another kind": ("http://127", "ftp://127", 5, "endpoints.here.url: expected an OpenAI-compatible"),
+    "an address of another kind": ("http://127", "ftp://127", 5, "endpoints.here.url: expected the base address"),
     "an address with a password": (
         "http://127",
         "http://me:secret@127",

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_eval.skills.replies import python_block, without_thoughts
+from maestro_eval.skills.replies import Conclusion, conclusion, python_block
+from maestro_eval.types import ExpertCall
 
 TWO = "```python\ndef f(): pass\n```\nand the test\n```python\nassert f() is None\n```\n"
 
@@ -39,15 +40,36 @@ def test_any_arrangement_of_fences_is_read(reply):
     assert block is None or block in reply
 
 
+def call(reply: str, finish_reason: str = "stop", reasoning: str = "") -> ExpertCall:
+    return ExpertCall(
+        "expert", "seer", "m", "http://h/v1", "q", reply, finish_reason=finish_reason, reasoning=reasoning
+    )
+
+
 @pytest.mark.parametrize(
-    ("reply", "rest"),
+    ("reply", "stated"),
     [
         ("<think>hm</think>\nAnswer: 4", "Answer: 4"),
         ("hm</think>Answer: 4", "Answer: 4"),
+        ("[THINK]hm[/THINK]Answer: 4", "Answer: 4"),
         ("Answer: 4", "Answer: 4"),
-        ("<think>so it is 4</think>", "<think>so it is 4</think>"),
-        ("<think>cut off in the mid", "<think>cut off in the mid"),
+        ("Answer: <|begin_of_box|>4<|end_of_box|><|im_end|>", "Answer: 4"),
     ],
 )
-def test_a_reply_goes_without_its_thinking_unless_there_is_nothing_else(reply, rest):
-    assert without_thoughts(reply) == rest
+def test_an_expert_states_what_stands_outside_of_thoughts_and_tokens(reply: str, stated: str) -> None:
+    assert conclusion(call(reply)) == Conclusion(stated)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (call("<think>cut off in the mid", "length"), "was cut off while it was thinking"),
+        (call("", "length", "cut off in the mid"), "was cut off while it was thinking"),
+        (call("", "refusal"), "refused to reply (refusal)"),
+        (call("", "content_filter"), "refused to reply (content_filter)"),
+        (call("<think>so it is 4</think>"), "gave an empty reply"),
+        (call(" <|im_end|>"), "gave an empty reply"),
+    ],
+)
+def test_a_reply_that_states_nothing_is_said_to(given: ExpertCall, why: str) -> None:
+    assert conclusion(given) == Conclusion(f"The expert {why}.", f"seer {why}")
