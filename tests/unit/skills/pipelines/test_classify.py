@@ -18,7 +18,7 @@ UNCLEAR = "classification unclear: the default solver is asked"
         ("Answer: bar or line", [UNCLEAR, "solver: bar"]),
         ("A map.\nAnswer: map", [UNCLEAR, "solver: bar"]),
         ("This chart has lines.\nAnswer: the second one", ["solver: line"]),
-        ("", [UNCLEAR, "solver: bar"]),
+        ("", ["Intern-S1-mini gave an empty reply", UNCLEAR, "solver: bar"]),
         ("</information><answer>pie</answer>", ["solver: pie"]),
     ],
 )

@@ -19,7 +19,7 @@ async def test_each_step_sees_the_evidence_the_images_and_the_earlier_replies(au
         assert result.text == "Answer: 5"
         extract, fuse, solve, verify = w.cast.said_to("Intern-S1-mini")
         assert all("AB = 3 printed" in text for text in (extract, fuse, solve, verify))
-        assert "facts: ‹|im_end|> AB = 3" in fuse
+        assert "facts:  AB = 3" in fuse
         assert "fused facts" in solve
         assert "solved" not in solve
         assert "fused facts" in verify
