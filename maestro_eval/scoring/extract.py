@@ -1,163 +1,211 @@
-"""What does a reply answer? One extractor each for the final answer, tags, numbers, yes/no and letters.
+r"""What does a reply answer? One extractor for all benchmarks: from a reply to the places where its answer may stand.
 
-They read model output, which is hostile: no function raises, each takes time linear in its text, and what
-it returns stands in the text. Where a reading is ambiguous they return ``None`` rather than guess: a missed
-answer is a wrong sample that one can look up, a guessed one is a point that nobody earned.
+A reply is hostile text: no function raises, and each takes time linear in its text. `candidates` lists the places in
+the order in which they are tried, each with the rule that found it:
+
+| rule | example, whose answer is B |
+|---|---|
+| `tag` | ``<answer>B</answer>`` |
+| `object` | ``{"answer": "B", "explanation": "coarse"}`` |
+| `statement` | ``Answer: B``, ``### Answer`` over ``B``, ``\boxed{B}``, ``La respuesta es B`` (`text.statement`) |
+| `conclusion` | ``The sign is on the left, so B.``, ``I choose B``, ``-> B``: in the last line |
+| `last sentence` | ``The car is blue. B.`` |
+| `last line` | ``The car is blue`` over ``B. Blue`` |
+| `first line` | ``B`` over an explanation |
+
+Each candidate has forms, from the whole down to what stands before an explanation ("B because …"). What reads a form
+belongs to the kind of answer (an option, a number, …) and stands in `fair`. A reply that says no answer has a
+`NoAnswer`: a missed answer is a wrong sample that one can look up, a guessed one is a point that nobody earned.
 """
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Iterator
+from enum import StrEnum
 from typing import Literal
 
 from msgspec import Struct
 
-from maestro_eval.scoring.doubt import counts_nothing, denied, left_open, undenied
-from maestro_eval.text import answer_statement
+from maestro_eval.scoring.json_answer import json_answer
+from maestro_eval.scoring.negation import denied
+from maestro_eval.text import spoken as spoken_reply
+from maestro_eval.text import visible
+from maestro_eval.text.statement import NO_ANSWER, Statement, statements, tidied
 
 Strictness = Literal["official", "fair", "strict"]
-"""How a reply is read: for what it says its answer is, or as the answer and nothing else."""
+"""How a reply is read: by the authors' rule, for what a careful human takes it to say, or as the answer alone."""
 
-_THINK_END = "</think>"
+
+class NoAnswer(StrEnum):
+    """Why a reply has no answer."""
+
+    EMPTY = "the reply is empty"
+    CUT = "the reply was cut within a thought"
+    SEVERAL = "the reply names several answers"
+    DENIED = "the reply only says what the answer is not"
+    RETRACTED = "the reply takes its answer back"
+    UNSURE = "the reply says that it cannot tell"
+    UNSTATED = "the reply states no answer of the form that the question asks for"
+
+
+class Reply(Struct, frozen=True):
+    """A reply as a reader sees it, without thoughts, control tokens and invisible characters."""
+
+    text: str
+    missing: NoAnswer | None = None
+
+
+class Candidate(Struct, frozen=True):
+    """A place where the answer may stand; ``after`` is the beginning of what the reply says next."""
+
+    rule: str
+    text: str
+    after: str = ""
+
+    @property
+    def stated(self) -> bool:
+        """Whether the reply itself says that its answer stands here."""
+        return self.rule in ("tag", "object", "statement")
+
+
 _ANSWER_TAG = re.compile(r"<(/?)answer>")
-# "Answer: the answer is \boxed{4}" nests in practice; deeper is play, and unbounded would be quadratic.
+# As a model writes the tag at times, and as it looks in what was neutralised.
+_ANY_ANSWER_TAG = re.compile(r"[<\u2039]\s?(/?)\s?answer\s?[>\u203a]", re.IGNORECASE)
 _NESTED_STATEMENTS = 3
-_LONGEST_NUMBER = 60
-_ENDING = 60
 _LONGEST_TYPESET = 4000
+_LONGEST_LINE = 4000
+_AFTER = 80
 
 # Full-width letters, digits and punctuation, as writers of Chinese have them, one for one.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3002: ord("."), 0x3000: ord(" ")}
-_FENCED = re.compile(r"```[a-z]{0,12}\n([^`]*)\n```")
-_QUOTED = re.compile(r"\*\*([^*]*)\*\*|`([^`]*)`|\"([^\"]*)\"|'([^']*)'|\u201c([^\u201d]*)\u201d")
-_TYPESET = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf)\s?\{([^{}]*)\}")
-_TWO_BOXES = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]{0,40}\}){0,80})\}[\s$.]{0,4}(?:or|and|,|/)[\s$]{0,4}\Z")
-_LONGEST_BOX = 120
-
-_WORDS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-)  # fmt: skip
-_WORD_VALUES = {word: value for value, word in enumerate(_WORDS)}
-_UNITS = "|".join(_WORDS[1:10])
-_WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
-
-_NUMBER = re.compile(
-    r"""
-    (?<![^\W_])(?<![0-9]\.)              # not inside a word ("H2O") or a version ("1.2.3")
-    (?:
-        (?P<sign>[$€£¥₹]?[+\-\u2212]?[$€£¥₹]?)
-        (?P<digits>
-            (?:[0-9]{1,3}(?:[,\u00a0\u202f\u2009][0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?
-            | \.[0-9]+
-        )
-        (?P<exponent>[eE][+\-]?[0-9]{1,3}\b)?
-        (?P<percent>\s?(?:%|per\s?cent\b))?
-        | (?P<beyond>(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)[-\s](?:UNITS)\b
-                     | (?:WORD)\s(?:hundred|thousand|million|billion)\b)
-        | (?<!-)(?P<word>WORD)\b
-    )
-    """.replace("UNITS", _UNITS).replace("WORD", _WORD),
-    re.VERBOSE | re.IGNORECASE,
+_BOX_TOKEN = re.compile(r"[<\u2039]\|(begin|end)_of_box\|>")
+_FENCED = re.compile(r"(?:```|~~~)[a-z]{0,12}\n([^`]*)\n(?:```|~~~)")
+_QUOTED = re.compile(
+    r"\*\*([^*]*)\*\*|\*([^*]*)\*|__([^_]*)__|`([^`]*)`|\"([^\"]*)\"|'([^']*)'|\u201c([^\u201d]*)\u201d|\u300c([^\u300d]*)\u300d"
 )
-_THOUSANDS = str.maketrans("", "", ",\u00a0\u202f\u2009")
-# What LaTeX writes between groups of three digits, and its signs.
-_LATEX_SIGNS = (("{,}", ","), ("\\,", "\u2009"), ("\\%", "%"), ("\\$", "$"))
-
-_BRACED_NUMBER = re.compile(r"\{\s*([+\-\u2212]?[0-9]{1,15})\s*\}")
-# "No" answers only where nothing follows that it could belong to: "no gap", "no question", "no-one" do not.
-_YES_NO = re.compile(
-    r"(?<![^\W_])(?:yes|no(?=[ \t]*(?:$|\n|(?!-\w)[^\w\s]|_"
-    r"|(?:because|since|as|it|they|there|this|that|the|these|those|he|she|we|i)\b)))(?![^\W_])",
+_TYPESET = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf)\s?\{([^{}]*)\}")
+_DOLLARS = re.compile(r"\$\$?([^$]*)\$\$?|\\\((.*)\\\)|\\\[(.*)\\\]", re.DOTALL)
+_TWO_BOXES = re.compile(r"\}[\s$.]{0,4}(?:or|and|,|/)[\s$]{0,4}\Z")
+_SENTENCE = re.compile(r"(?<=[\w)\]}*\"'`$%\u00b0])[.!?][)\"'*]{0,2}\s+")
+_CONCLUDES = re.compile(
+    r"(?:\A|(?<=[\s,.;:(]))(?:so|hence|thus|therefore|thereby|consequently|overall|finally|in\s(?:conclusion|summary|short)"
+    r"|to\sconclude|meaning|namely|i\.e\.|(?:which|that|this)\s(?:is|means|gives|makes|leaves)"
+    r"|i(?:\swould|\swill|'ll|'d|\u2019ll|\u2019d|\s?am|'m)?\s(?:choose|pick|select|say|answer|go(?:ing)?\s(?:with|for)|guess|think|believe)"
+    r"|(?:i|we)\s(?:get|find|have|obtain|see|count(?:ed)?)|my\s(?:choice|guess|pick)\sis|it(?:\sis|'s|\u2019s|\smust\sbe))"
+    r"(?:\s(?:that\s)?(?:it(?:\sis|'s)|this\sis|there\sare|the\scorrect\s(?:option|choice)\sis|we\s(?:get|have)))?[\s,:]{1,4}"
+    r"|(?:->|=>|\u2192|\u21d2|\u27a1\ufe0f?|\u2234|\\(?:therefore|implies|Rightarrow|rightarrow|to))\s{0,4}",
+    re.IGNORECASE,
+)
+# What follows an answer and is no part of it: its reason, its explanation, what it is not.
+_EXPLAINED = re.compile(
+    r"[,;]?\s+(?:because|since|as\s(?:the|it|there|shown|seen|indicated|both|all|he|she|they)|due\sto|given\sthat|based\son"
+    r"|which|where|for\sthe|not\b|rather\sthan|instead\sof|in\sthe\s(?:image|picture|figure|chart|diagram|photo|graph)"
+    r"|is\s(?:the\s)?(?:correct|right|best|final)(?:\s(?:answer|option|choice|one))?)\b"
+    r"|,\s|[;\uff0c]|\.(?=[\u3040-\u9fff\uac00-\ud7af])|\s[\u2013\u2014-]{1,2}\s|:\s|\s\(|\.\s|\n",
+    re.IGNORECASE,
+)
+_RETRACTS = re.compile(
+    r"[\W_]{0,8}(?:no\b(?!\s(?:other|one|more|further|need|doubt))|wait\b|hmm+\b|actually\b|sorry\b|oops\b|correction\b|scratch\sthat|on\ssecond"
+    r"\sthought|or\srather\b|i\smean\b|let\sme\s(?:re|correct)|(?:or\s)?(?:maybe|perhaps|possibly)\b|or\b|but\s(?:it\s)?(?:could|might|may)"
+    r"|/\s?[A-Z]\b)",
+    re.IGNORECASE,
+)
+_UNSURE = re.compile(
+    r"\b(?:can\s?not|can't|can\u2019t|could\snot|couldn't|unable\sto|impossible\sto|not\spossible\sto|hard\sto|difficult\sto|not\sable\sto)"
+    r"\s(?:be\s)?(?:tell|determin|say|see|decid|know|make\sout|identif|answer|conclude|confirm|discern|read)"
+    r"|\b(?:not\s(?:sure|certain|clear|enough|visible)|unclear|unknown|undetermined|indeterminate|no\sidea|don'?t\sknow|insufficient)",
     re.IGNORECASE,
 )
 
-_OPEN, _CLOSE = (
-    r"(?:\\[(\[]|[\s(\[{<\"'\u201c\u2018*`$\u2192\u2705\u2714\u2611\u27a1\ufe0f\U0001f449])*",
-    r"(?:\\[)\]]|[\s)\]}>\"'\u201d\u2019*`$.:,;!\u2705\u2714\u2611\ufe0f])*",
-)
-_LONE_LETTER = re.compile(_OPEN + r"(?:\\(?:text|textbf|textrm|mathrm|mathbf|mathsf)\s?\{\(?)?([A-Za-z])" + _CLOSE)
-_TWO_LEADING = re.compile(r"[\W_]*[A-Za-z][\W_]{0,6}(?:\b(?:or|and)\b|[/,&])[\W_]{0,6}[A-Z](?![^\W_])(?! [a-z])")
-_LEADING_LETTER = re.compile(_OPEN + r"([A-Za-z])(?:[)\]}>*`]|[.:](?![^\W_])|\s+[-\u2013\u2014]\s)")
-_ARGUED_LETTER = re.compile(
-    r"[\W_]*([A-Z])(?:[,;]?\s+(?:because|since|as|due\s+to)\b"
-    r"|\s+is\s+(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|option|choice|one))?\s*(?:[.,;!]|$))"
-)
-_MARKED_LETTER = re.compile(
-    r"(?<![^\W_])(?:\((?P<round>[A-Za-z])\)|\[(?P<square>[A-Za-z])\]|\*\*(?P<bold>[A-Z])\*\*"
-    r"|(?i:option|choice)\s(?P<named>[A-Z]|[b-z](?![^\W_])))(?![^\W_])"
-)
-_CLOSING_LETTER = re.compile(
-    r"(?:\b(?:is|be|choose|pick|select|with|letter)\b|[:=\u2192\u662f\u4e3a\u9009])\W{0,4}([A-Z])\W*\Z"
-)
-# Labels of a list: "A: a dog. B: a cat."
-_LABEL = re.compile(r"(?:^|(?<=[.;!?\n])[ \t]{0,4})[*(]{0,3}([A-Z])[.:)]\*{0,2}(?=\s)")
-_UNFINISHED = re.compile(r"(?:\b(?:or|and|not|nor|neither)|[,/&])[\W_]*\Z", re.IGNORECASE)
-# A small letter at the end of a sentence may be an article, unless the sentence speaks of a letter.
-_CHARACTER_AT_END = re.compile(
-    r"\b(?:is|letter|character)\b\s{0,3}:?\s{0,3}([A-Z])[\s.!]*\Z"
-    r"|\b(?:letter|character)(?:(?:[ \t]+\w{1,12}){0,3}[ \t]+is)?\s{0,3}:?\s{0,3}\b([A-Za-z])[\s.!]*\Z"
-)
-_QUOTED_CHARACTER = re.compile(
-    "(?<![^\\W_])(?:"
-    + "|".join(
-        re.escape(left) + "([A-Za-z])" + re.escape(right)
-        for left, right in ("{}", "()", '""', "''", "\u201c\u201d", "\u2018\u2019", "``", ("**", "**"))
-    )
-    + ")"
-)
 
-
-class Number(Struct, frozen=True):
-    """A number as it stands in a text. ``value`` of ``x%`` is x / 100."""
-
-    text: str
-    value: float
-    percent: bool = False
-
-    @property
-    def integer(self) -> int | None:
-        """The value when it is a whole number and no percentage ("3.0" is 3)."""
-        return int(self.value) if not self.percent and self.value.is_integer() else None
+def read_reply(reply: str) -> Reply:
+    r"""The reply as a reader sees it; box tokens become ``\boxed{}``, full-width signs the usual ones."""
+    said = spoken_reply(reply)
+    if said.cut:
+        return Reply("", NoAnswer.CUT)
+    text = half_width(visible(_boxes(said.text))).strip()
+    return Reply(text) if text else Reply("", NoAnswer.EMPTY)
 
 
 def spoken(text: str) -> str:
-    """The reply without the reasoning before its last ``</think>``, stripped."""
-    return text[text.rfind(_THINK_END) + len(_THINK_END) :].strip() if _THINK_END in text else text.strip()
+    """The reply without its thoughts, stripped; nothing where it was cut within one."""
+    return spoken_reply(text).text
+
+
+def candidates(text: str) -> Iterator[Candidate]:
+    """Where the answer of a reply's ``text`` may stand, in the order of the module's table."""
+    tagged = [answer for answer in tagged_answers(text, _ANY_ANSWER_TAG) if answer]
+    if tagged:
+        if tagged[-1] != text:
+            yield from _of_tag(tagged[-1])
+        return
+    given = json_answer(text)
+    if given is not None:
+        yield Candidate("object", given)
+        return
+    for stated in statements(text):
+        yield from _of_statement(text, stated, _NESTED_STATEMENTS)
+    yield from _unstated(text)
+
+
+def forms(text: str) -> Iterator[str]:
+    """The readings of a candidate's text: all of it, then what stands before an explanation, the longest first."""
+    whole = untypeset(text)
+    yield whole
+    seen = {whole}
+    ends = [match.start() for match in _EXPLAINED.finditer(text[:_LONGEST_LINE])]
+    for end in (*reversed(ends[:4]),):
+        form = untypeset(text[:end])
+        if form and form not in seen:
+            seen.add(form)
+            yield form
+
+
+def retracts(after: str) -> bool:
+    """Whether what follows an answer takes it back or names another: "B, no, C", "B or maybe D"."""
+    return bool(_RETRACTS.match(after))
+
+
+def is_unsure(text: str) -> bool:
+    """Whether a text says that it cannot tell."""
+    return bool(_UNSURE.search(text))
 
 
 def final_answer(text: str) -> str:
     r"""What a reply says its answer is (``<answer>X</answer>``, ``Answer: X``, ``the answer is X``, ``\boxed{X}``),
     else all of it.
 
-    Reasoning before the last ``</think>`` is dropped first, at the end what typesets the whole (stars, quotes, a code
-    block, ``\text{}``) and its full stop. Two boxes side by side state neither, nor does one that is denied.
+    Thoughts are dropped first, at the end what typesets the whole (stars, quotes, a code block, ``\text{}``) and its
+    full stop. Two boxes side by side state neither, nor does one that is denied.
     """
-    answer = spoken(text)
+    answer = visible(_boxes(spoken(text))).strip()
     tagged = tagged_answers(answer)
     answer = tagged[-1] if tagged and tagged[-1] else answer
     for _ in range(_NESTED_STATEMENTS):
-        stated = answer_statement(answer)
-        if not stated or stated == answer or _no_statement(answer, stated):
+        stated = next((each for each in statements(answer) if _states(each)), None)
+        if stated is None or _no_box(answer, stated):
             break
-        answer = stated
-    return _untypeset(answer)
+        value = _value(stated)
+        if value == answer:
+            break
+        answer = value
+    return untypeset(answer)
 
 
 def half_width(text: str) -> str:
     """The text with full-width letters, digits and punctuation as the usual ones: ``（Ｂ）。`` is ``(B).``"""
-    return text.translate(_FULL_WIDTH)
+    return text if text.isascii() else text.translate(_FULL_WIDTH)
 
 
-def tagged_answers(text: str) -> list[str]:
+def tagged_answers(text: str, tags: re.Pattern[str] = _ANSWER_TAG) -> list[str]:
     """What stands between ``<answer>`` and ``</answer>``, in order, stripped.
 
     The opening nearest to a closing tag begins it, as in a rollout: words about the tag do no harm.
     """
     found: list[str] = []
     begin = -1
-    for tag in _ANSWER_TAG.finditer(text):
+    for tag in tags.finditer(text):
         if not tag.group(1):
             begin = tag.end()
         elif begin >= 0:
@@ -166,160 +214,96 @@ def tagged_answers(text: str) -> list[str]:
     return found
 
 
-def numbers(text: str) -> list[Number]:
-    """All numbers in order: digits with thousands separators, sign, currency and percent, words up to twenty."""
-    found = (_read(match) for match in _NUMBER.finditer(text))
-    return [number for number in found if number is not None]
-
-
-def stated_numbers(text: str) -> list[Number | None]:
-    """All `numbers` that a text does not deny ("not 4") and that count ("the 4th" does not).
-
-    ``None`` stands for each that it leaves open: one of several ("3 or 4"), a bound, part of a calculation.
-    """
-    return [
-        None if left_open(text, *match.span()) else read
-        for match in undenied(_NUMBER, text)
-        if (read := _read(match)) is not None and not counts_nothing(text, *match.span())
-    ]
-
-
-def number(text: str) -> Number | None:
-    r"""The number that the whole of ``text`` is, apart from surrounding space, ``{}``, ``$…$`` and a full stop."""
-    bare = text.strip()
-    if len(bare) > 2 * _LONGEST_NUMBER:
-        return None
-    for sign, plain in _LATEX_SIGNS:
-        bare = bare.replace(sign, plain)
-    bare = bare.removesuffix(".")
-    if len(bare) >= 2 and bare[0] + bare[-1] in ("{}", "$$"):
-        bare = bare[1:-1].strip()
-    match = _NUMBER.fullmatch(bare)
-    return _read(match) if match else None
-
-
-def number_form(value: float) -> str:
-    """The one way in which a value is written where answers are compared: ``340``, ``0.14``, ``-5``."""
-    return "0" if value == 0 else format(value, ".15g")
-
-
-def braced_number(text: str) -> Number | None:
-    """The last ``{n}`` of a text."""
-    braced = _BRACED_NUMBER.findall(text)
-    return number(braced[-1]) if braced else None
-
-
-def yes_no(text: str) -> str | None:
-    """``yes`` or ``no``: the only one of the two that stands by itself and is not denied ("not yes" is neither)."""
-    words = {match.group().casefold() for match in undenied(_YES_NO, text)}
-    return words.pop() if len(words) == 1 else None
-
-
-def lone_letter(text: str) -> str | None:
-    """The letter (its case kept) that the whole of ``text`` is, apart from brackets, quotes and punctuation."""
-    match = _LONE_LETTER.fullmatch(text)
-    return match.group(1) if match else None
-
-
-def option_letter(text: str, options: int) -> str | None:
-    """The option A, B, … (of ``options`` many) that a final answer chooses.
-
-    In this order: the text is a letter; it begins with one that it argues for (``B because``, ``B is
-    correct``); its last line is a letter, or its first; one letter alone is marked (``B.`` at the beginning,
-    ``(b)``, ``**B**``, ``option B``), in the whole text or within its last line; it ends with "… is B". An article
-    ("a circle"), a pronoun ("I think"), a point's name ("angle B is 45") and what is denied ("not (A)", "(A) is
-    wrong") are thus no options.
-    """
-    letters = {chr(ord("A") + index) for index in range(min(options, 26))}
-    chosen = lone_letter(text)
-    if chosen is None and not _TWO_LEADING.match(text):
-        argued = _ARGUED_LETTER.match(text)
-        chosen = (
-            argued.group(1)
-            if argued
-            else _letter_on_a_line(text) or _marked_letter(text, letters) or _at_end(_CLOSING_LETTER, text)
-        )
-    return chosen.upper() if chosen and chosen.upper() in letters else None
-
-
-def character(text: str) -> str | None:
-    """The single letter (its case kept) that an answer names: all of it, the only quoted or braced one, or its last."""
-    lone = lone_letter(text)
-    if lone:
-        return lone
-    quoted = {"".join(filter(None, match.groups())) for match in undenied(_QUOTED_CHARACTER, text)}
-    if len(quoted) == 1:
-        return quoted.pop()
-    return _at_end(_CHARACTER_AT_END, text)
-
-
-def _read(match: re.Match[str]) -> Number | None:
-    if match["word"]:
-        # A look-alike such as a dotless i matches the pattern without being the word.
-        named = _WORD_VALUES.get(match["word"].casefold())
-        return None if named is None else Number(match.group(), float(named))
-    if match["beyond"] or len(match.group()) > _LONGEST_NUMBER:
-        return None
-    value = float(match["digits"].translate(_THOUSANDS) + (match["exponent"] or ""))
-    if not math.isfinite(value):
-        return None
-    negative = "-" in match["sign"] or "\u2212" in match["sign"]
-    percent = bool(match["percent"])
-    return Number(match.group(), (-value if negative else value) / (100 if percent else 1), percent)
-
-
-def _no_statement(text: str, stated: str) -> bool:
-    at = text.rfind("\\boxed{")
-    if at < 0 or denied(text, at, len(text)):
-        return at >= 0
-    before = _TWO_BOXES.search(text[max(at - _LONGEST_BOX, 0) : at])
-    return before is not None and before.group(1).strip() != stated
-
-
-def _untypeset(text: str) -> str:
+def untypeset(text: str) -> str:
+    r"""``text`` without what typesets all of it: stars, quotes, a code block, dollars, ``\text{}``, its full stop."""
     if len(text) > _LONGEST_TYPESET:
         return text
     bare = text.strip()
-    for pattern in (_FENCED, _QUOTED, _TYPESET):
+    for pattern in (_FENCED, _QUOTED, _DOLLARS, _TYPESET, _QUOTED):
         # A full stop may stand on either side of the last star.
-        bare = bare.removesuffix(".").rstrip() if not bare.endswith("..") else bare
+        bare = _without_stop(bare)
         whole = pattern.fullmatch(bare)
         bare = next((group.strip() for group in whole.groups() if group is not None), bare) if whole else bare
-    return bare.removesuffix(".").rstrip() if not bare.endswith("..") else bare
+    return tidied(_without_stop(bare)) if not bare.startswith("\\(") else _without_stop(bare)
 
 
-def _letter_on_a_line(text: str) -> str | None:
-    """The letter that the last line is, or the first; a list of letters has none."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    alone = {at: letter for at, line in enumerate(lines) if (letter := lone_letter(line))}
-    if len(lines) < 2 or len({letter.upper() for letter in alone.values()}) != 1:
-        return None
-    if len(lines) - 1 in alone:
-        return None if _UNFINISHED.search(lines[-2][-_ENDING:]) else alone[len(lines) - 1]
-    return alone.get(0) if _marked(text) <= {letter.upper() for letter in alone.values()} else None
+def _of_tag(tagged: str) -> Iterator[Candidate]:
+    # What stands in the tag is the answer, and may itself state it ("The answer is (B)").
+    stated = [found for each in statements(tagged) for found in _of_statement(tagged, each, _NESTED_STATEMENTS)]
+    given = json_answer(tagged)
+    if given is not None:
+        yield Candidate("object", given)
+        return
+    yield from stated
+    yield Candidate("tag", tagged)
+    yield from _unstated(tagged)
 
 
-def _marked_letter(text: str, letters: set[str]) -> str | None:
-    leading = _LEADING_LETTER.match(text)
-    marked = _marked(text)
-    if leading and not denied(text, *leading.span(1)):
-        marked |= {leading.group(1).upper(), *_LABEL.findall(text)}
-    marked &= letters
-    if len(marked) > 1:
-        # Several were weighed: the last line may conclude, unless it only goes on listing ("(D) 180").
-        conclusion = text.rsplit("\n", 1)[-1]
-        marked = set() if _LEADING_LETTER.match(conclusion) else _marked(conclusion) & letters
-    return marked.pop() if len(marked) == 1 else None
+def _of_statement(text: str, stated: Statement, depth: int) -> Iterator[Candidate]:
+    if _no_box(text, stated):
+        return
+    if depth and not stated.boxed:
+        for inner in statements(stated.value):
+            yield from _of_statement(stated.value, inner, depth - 1)
+    after = text[stated.end : stated.end + _AFTER]
+    if stated.boxed or not NO_ANSWER.match(tidied(stated.value)):
+        yield Candidate("statement", stated.value, after)
 
 
-def _marked(text: str) -> set[str]:
-    return {"".join(filter(None, match.groups())).upper() for match in undenied(_MARKED_LETTER, text)}
+def _unstated(text: str) -> Iterator[Candidate]:
+    lines = [line.strip() for line in text.split("\n") if any(sign.isalnum() for sign in line)]
+    if not lines:
+        return
+    last = lines[-1][-_LONGEST_LINE:]
+    ends = [match.end() for match in _CONCLUDES.finditer(last)]
+    for end in reversed(ends[-3:]):
+        yield Candidate("conclusion", last[end:])
+    sentences = _SENTENCE.split(last)
+    yield Candidate("last sentence", sentences[-1])
+    yield Candidate("last line", last)
+    if len(lines) > 1:
+        yield Candidate("first line", lines[0][:_LONGEST_LINE], lines[1][:_AFTER])
 
 
-def _at_end(pattern: re.Pattern[str], text: str) -> str | None:
-    # Only the tail is searched: a pattern anchored at the end is quadratic over a long text.
-    tail = text.rstrip()[-_ENDING:]
-    match = pattern.search(tail)
-    if match is None or match.lastindex is None or denied(tail, *match.span(match.lastindex)):
-        return None
-    return match.group(match.lastindex)
+def _boxes(text: str) -> str:
+    """``text`` with the box tokens of GLM as LaTeX's box; a token without its other half is dropped."""
+    if "_of_box|>" not in text:
+        return text
+    pieces: list[str] = []
+    begin: re.Match[str] | None = None
+    at = 0
+    for token in _BOX_TOKEN.finditer(text):
+        if token[1] == "begin":
+            begin = token
+        elif begin is not None:
+            before = _BOX_TOKEN.sub("", text[at : begin.start()])
+            pieces += [before, "\\boxed{", text[begin.end() : token.start()], "}"]
+            at, begin = token.end(), None
+    return "".join(pieces) + _BOX_TOKEN.sub("", text[at:])
+
+
+def _states(stated: Statement) -> bool:
+    return stated.boxed or (bool(_value(stated)) and not NO_ANSWER.match(_value(stated)))
+
+
+def _value(stated: Statement) -> str:
+    return stated.value if stated.boxed else tidied(_first_sentence(stated.value))
+
+
+def _first_sentence(line: str) -> str:
+    return re.split(r"\.(?=\s+[A-Z(])", line, maxsplit=1)[0]
+
+
+def _no_box(text: str, stated: Statement) -> bool:
+    """Whether a box is denied, or stands beside another that says something else."""
+    if not stated.boxed:
+        return False
+    if denied(text, stated.begin, len(text)):
+        return True
+    if not _TWO_BOXES.search(text[max(stated.begin - 12, 0) : stated.begin]):
+        return False
+    return any(each.value != stated.value for each in statements(text[: stated.begin])[:1] if each.boxed)
+
+
+def _without_stop(text: str) -> str:
+    return text if text.endswith("..") else text.removesuffix(".").rstrip()

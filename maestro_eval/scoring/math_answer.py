@@ -13,18 +13,9 @@ import re
 import string
 from collections.abc import Sequence
 
-from maestro_eval.scoring.extract import (
-    Number,
-    Strictness,
-    final_answer,
-    half_width,
-    lone_letter,
-    number,
-    number_form,
-    option_letter,
-    spoken,
-    stated_numbers,
-)
+from maestro_eval.scoring.extract import Strictness, final_answer, half_width, spoken
+from maestro_eval.scoring.letters import lone_letter, option_letter
+from maestro_eval.scoring.numerals import Number, number, number_form, stated_numbers
 from maestro_eval.scoring.options import choice_letter, plain_value
 from maestro_eval.scoring.symbolic import Equivalence, bare_expression, equivalent, without_unit
 from maestro_eval.scoring.verdict import Verdict

@@ -19,26 +19,17 @@ from typing import Any, get_args
 import msgspec
 from msgspec.structs import replace
 
-from maestro_eval.scoring.blind import blind_reading
-from maestro_eval.scoring.extract import (
-    Number,
-    Strictness,
-    final_answer,
-    half_width,
-    lone_letter,
-    number,
-    number_form,
-    option_letter,
-    spoken,
-    stated_numbers,
-    yes_no,
-)
+from maestro_eval.scoring.extract import Strictness, final_answer, half_width, spoken
+from maestro_eval.scoring.letters import lone_letter, option_letter
 from maestro_eval.scoring.lmms_score import lmms_score
 from maestro_eval.scoring.math_answer import math_answer, mathvista_answer, released_math
+from maestro_eval.scoring.numerals import Number, number, number_form, stated_numbers
 from maestro_eval.scoring.options import choice_letter, value_form
 from maestro_eval.scoring.python_tests import python_tests, released_python
 from maestro_eval.scoring.released import ReleasedRule, chartqa, letter_or_text, slake, vstar
 from maestro_eval.scoring.verdict import Verdict
+from maestro_eval.scoring.vlms_are_blind import blind_reading
+from maestro_eval.scoring.yes_no import yes_no
 from maestro_eval.types import FORMER_PROTOCOLS, Protocol, Sample, UserError
 
 _RELAXATION = 0.05

@@ -12,7 +12,7 @@ import re
 
 from msgspec import Struct
 
-from maestro_eval.scoring.extract import number, number_form
+from maestro_eval.scoring.numerals import number, number_form
 
 _LONGEST_VALUE = 80
 _ARTICLE = re.compile(r"(?:a|an|the)\s+(?=\S)")

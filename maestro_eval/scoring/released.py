@@ -15,7 +15,9 @@ import re
 import string
 from collections.abc import Callable
 
-from maestro_eval.scoring.extract import lone_letter, number_form, tagged_answers
+from maestro_eval.scoring.extract import tagged_answers
+from maestro_eval.scoring.letters import lone_letter
+from maestro_eval.scoring.numerals import number_form
 from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.types import Sample
 

@@ -26,7 +26,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from maestro_eval.scoring.extract import Number, number
+from maestro_eval.scoring.numerals import Number, number
 
 _LONGEST = 400
 # How much longer than its processor time a check may take on the clock before we call it starved of processor.

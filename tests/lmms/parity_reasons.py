@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from lmms.parity_cases import Case
 
-from maestro_eval.scoring.extract import final_answer, number, yes_no
+from maestro_eval.scoring.extract import final_answer
+from maestro_eval.scoring.numerals import number
+from maestro_eval.scoring.yes_no import yes_no
 
 _LETTERED = ("geometry3k", "hrbench4k", "vstar_bench", "erqa")
 

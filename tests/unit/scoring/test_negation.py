@@ -7,8 +7,10 @@ import time
 import pytest
 
 from maestro_eval.scoring import judge
-from maestro_eval.scoring.doubt import counts_nothing, denied, left_open
-from maestro_eval.scoring.extract import final_answer, half_width, number, yes_no
+from maestro_eval.scoring.extract import final_answer, half_width
+from maestro_eval.scoring.negation import counts_nothing, denied, left_open
+from maestro_eval.scoring.numerals import number
+from maestro_eval.scoring.yes_no import yes_no
 from maestro_eval.types import Sample
 
 

@@ -10,18 +10,11 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from maestro_eval.scoring.doubt import undenied
-from maestro_eval.scoring.extract import (
-    Strictness,
-    braced_number,
-    character,
-    final_answer,
-    half_width,
-    number,
-    spoken,
-    stated_numbers,
-    yes_no,
-)
+from maestro_eval.scoring.extract import Strictness, final_answer, half_width, spoken
+from maestro_eval.scoring.letters import character
+from maestro_eval.scoring.negation import undenied
+from maestro_eval.scoring.numerals import braced_number, number, stated_numbers
+from maestro_eval.scoring.yes_no import yes_no
 
 _Form = Literal["number", "yes_no", "letter", "pair"]
 

@@ -30,6 +30,16 @@ _DENIED_AFTER = re.compile(
     r"|(?:(?:is|are|looks|seems)[ ])?(?:(?:much|far)[ ])?too|\w{2,5}n['\u2019]t)\b",
     re.IGNORECASE,
 )
+# "The one that cannot be formed is B": the denial belongs to the subject, unless what it denies is a belief.
+_SUBJECT_DENIED = re.compile(
+    r"(?:\b(?:not|never|cannot|no\slonger)|n['\u2019]t)[ \t]+"
+    r"(?!(?:think|believe|say|mean|see|know|agree|sure|certain|clear|true|likely|possible|necessarily|the[ \t]case"
+    r"|claim|suggest|imply|guarantee|seem)\b)"
+    r"(?:[\w'\u2019-]{1,20}[ \t]+){1,6}(?:is|are|was|were|would[ ]be|must[ ]be|has[ ]to[ ]be)\b[ \t]*:?[\W_]{0,12}"
+    r"(?:(?:option|choice|the|piece|tile|shape|figure|letter|number|color|colour|picture|statement)[ \t]+){0,2}"
+    r"[\W_]{0,6}(?:\\boxed\{[ \t]*)?\Z",
+    re.IGNORECASE,
+)
 _WORD = (
     r"(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
     r"|seventeen|eighteen|nineteen|twenty)\b"
@@ -51,7 +61,8 @@ _PRONOUN = re.compile(r"\b(?:no|any|every|each|which|this|that|another|other|the
 def denied(text: str, start: int, end: int) -> bool:
     """Whether the words around ``text[start:end]`` say that it is not so."""
     before, after = text[max(start - _NEAR, 0) : start], text[end : end + _NEAR]
-    return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
+    denied_before = _DENIED_BEFORE.search(before) and not _SUBJECT_DENIED.search(before)
+    return bool(denied_before or _DENIED_AFTER.match(after))
 
 
 def undenied(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_eval.scoring.blind import blind_reading
+from maestro_eval.scoring.vlms_are_blind import blind_reading
 
 _TASKS = ("Subway Connections", "Touching Circles", "Circled Letter", "Counting Grid - Word Grids")
 _PIECES = [

@@ -1,0 +1,62 @@
+"""What does the ``answer`` of a JSON object say, as models write JSON?
+
+They leave LaTeX's backslashes, quotes and line breaks bare within strings, use single quotes, add a trailing comma, a
+comment or a fence, and are cut off. An object that is valid is decoded; of any other the member is read by its look.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+_LONGEST = 20_000
+_LINE_BREAKS = str.maketrans("\t\r\n", "   ")
+_KEY = r"[\"'\u201c]?(?:final[_ ]?)?answer[\"'\u201d]?"
+_MEMBER = re.compile(
+    rf"[{{,]\s{{0,20}}{_KEY}\s{{0,10}}[:=]\s{{0,20}}"
+    r"(?:\"(?P<double>(?:[^\"\\\n]|\\.){0,4000})\"|'(?P<single>(?:[^'\\\n]|\\.){0,4000})'"
+    r"|\u201c(?P<curly>[^\u201d\n]{0,4000})\u201d|\[\s{0,4}[\"']?(?P<listed>[^\"'\],\n]{1,200})[\"']?\s{0,4}\]"
+    r"|(?P<bare>[^,}\n\"'\[{]{1,200}))",
+    re.IGNORECASE,
+)
+_ESCAPED = re.compile(r"\\([\"'/])")
+
+
+def json_answer(text: str) -> str | None:
+    """The ``answer`` (any case) of the object that ``text`` is or holds; None where it holds none."""
+    if "{" not in text or "nswer" not in text.lower():
+        return None
+    for written in _objects(text):
+        decoded = valid_json_answer(written)
+        if decoded is not None:
+            return decoded
+    begin = text.find("{")
+    found = list(_MEMBER.finditer(text[begin : begin + _LONGEST]))
+    if not found:
+        return None
+    groups = (found[0][name] for name in ("double", "single", "curly", "listed", "bare"))
+    return _ESCAPED.sub(r"\1", next(group for group in groups if group is not None)).strip()
+
+
+def valid_json_answer(text: str) -> str | None:
+    """The ``answer`` of a valid JSON object, which may break lines within its strings."""
+    if not text.startswith("{") or len(text) > _LONGEST:
+        return None
+    try:
+        read = msgspec.json.decode(text.translate(_LINE_BREAKS).encode(errors="replace"), type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    given = {key.strip().lower().replace(" ", "_"): value for key, value in read.items()}
+    answer = given.get("answer", given.get("final_answer"))
+    if isinstance(answer, bool):
+        return "yes" if answer else "no"
+    return str(answer) if isinstance(answer, str | int | float) else None
+
+
+def _objects(text: str) -> list[str]:
+    """Where a reply may hold an object: it is one, its last fenced block is, or one stands among words."""
+    fenced = text.split("```")[1::2]
+    block = fenced[-1].strip().removeprefix("json").strip() if fenced else ""
+    return [text.strip(), block, text[text.find("{") : text.rfind("}") + 1]]
