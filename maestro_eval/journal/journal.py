@@ -174,6 +174,22 @@ class Journal:
             except ValueError as error:
                 raise self._damaged(RolloutKey(name, sample_id, repeat), error) from error
 
+    def samples(self) -> Iterator[Sample]:
+        """What the rollouts that stand, failed ones apart, were asked: a sample each time with other contents."""
+        rows = self._connection.execute(
+            """
+            SELECT task, sample_id, record FROM samples WHERE EXISTS (
+                SELECT 1 FROM rollouts WHERE rollouts.task = samples.task AND rollouts.sample_id = samples.sample_id
+                    AND rollouts.content_hash = samples.content_hash AND rollouts.outcome != 'failed'
+            )
+            """
+        )
+        for task, sample_id, record in rows:
+            try:
+                yield unpack_sample(record)
+            except ValueError as error:
+                raise self._damaged(RolloutKey(task, sample_id, 0), error) from error
+
     def get(self, key: RolloutKey) -> Rollout | None:
         """The record that stands for ``key``; None where there is none."""
         row = self._connection.execute(

@@ -25,7 +25,7 @@ from maestro_eval.runtime.executor import Executor
 from maestro_eval.runtime.live import endpoint_names
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.order import expected_times, past_runs
-from maestro_eval.runtime.provenance import describe, settle_changes
+from maestro_eval.runtime.provenance import changed_pictures, describe, settle_changes
 from maestro_eval.runtime.ray_executor import RayExecutor
 from maestro_eval.runtime.recorded import refuse_other_settings
 from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
@@ -143,7 +143,8 @@ def resume_run(
             planned = {task.name: task.planned for task in before.tasks}
             now = _describe(prepared, bound, planned)
             _refuse_other_arms(before, now, folder)
-            settled = settle_changes(before, now, folder, accept, time.time())
+            pictures = changed_pictures(journal.samples(), prepared.tasks)
+            settled = settle_changes(before, now, folder, accept, time.time(), pictures)
             if settled != before:
                 journal.amend(settled)
             if stop_rule is not None:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import platform
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from maestro_eval.files import bundled, fingerprint
 from maestro_eval.policies import arms_of
 from maestro_eval.registry import Registry, entry_hashes, variant_text
 from maestro_eval.runtime.request import RunRequest
-from maestro_eval.tasks import Task, list_tasks
+from maestro_eval.tasks import Task, list_tasks, shown_name
 from maestro_eval.text.clip import ESTIMATE
-from maestro_eval.types import Accepted, PromptRecord, RegistryRecord, RunManifest, TaskRecord, UserError
+from maestro_eval.types import Accepted, PromptRecord, RegistryRecord, RunManifest, Sample, TaskRecord, UserError
 
 # What computes, decodes or renders on the way to a score.
 _DISTRIBUTIONS = (
@@ -104,6 +104,17 @@ def _groups(request: RunRequest, tasks: Sequence[Task]) -> dict[str, tuple[str, 
     return {tag: tuple(entry.name for entry in known if tag in entry.tags) for tag in tags}
 
 
+class PictureChange(Struct, frozen=True):
+    """Image files that have changed since they were asked about, with a hash of what they were and are."""
+
+    files: tuple[str, ...] = ()
+    was: str = ""
+    now: str = ""
+
+
+_SAME_PICTURES = PictureChange()
+
+
 class Change(Struct, frozen=True):
     """A setting in which two manifests differ. ``field`` is its name for ``--accept``, ``what`` that for a reader."""
 
@@ -113,22 +124,48 @@ class Change(Struct, frozen=True):
     now: str
 
 
+def changed_pictures(samples: Iterable[Sample], tasks: Sequence[Task]) -> dict[str, PictureChange]:
+    """The image files beside the data that are no longer what ``samples`` had of them, by task.
+
+    The hash of a task's data covers no image file beside it. Each that was used is read once.
+    """
+    known = {task.name: task for task in tasks}
+    used: dict[str, dict[str, set[str]]] = {}
+    for sample in samples:
+        for image in sample.images:
+            if image.file and sample.task in known:
+                used.setdefault(sample.task, {}).setdefault(image.file, set()).add(image.sha256)
+    changes = {}
+    for name, files in used.items():
+        now = {file: known[name].picture_hash(file) for file in files}
+        differing = sorted(file for file, hashes in files.items() if hashes != {now[file]})
+        if differing:
+            was = [sorted(files[file]) for file in differing]
+            changes[name] = PictureChange(tuple(differing), fingerprint(was), fingerprint([now[f] for f in differing]))
+    return changes
+
+
 def settle_changes(
-    before: RunManifest, now: RunManifest, folder: Path, accept: Collection[str] | None, at: float
+    before: RunManifest,
+    now: RunManifest,
+    folder: Path,
+    accept: Collection[str] | None,
+    at: float,
+    pictures: Mapping[str, PictureChange] | None = None,
 ) -> RunManifest:
     """``before``, with what of ``now`` differs from it and is to be accepted (``resume --accept FIELD``) written down.
 
     UserError naming the fields in which going on would mix two different runs, and for an unknown field. A field
     that did not change may be accepted: the same command line is given again after an interruption. Where nothing
-    can be accepted, ``accept`` is ``None``.
+    can be accepted, ``accept`` is ``None``. ``pictures`` are the image files that changed, by task.
     """
-    known = _fields(before, now)
+    known = _fields(before, now, pictures or {})
     for name in accept or ():
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known)}"
             raise UserError(f"--accept {name}: unknown field; {hint}")
-    changes = _changes(before, now)
+    changes = _changes(before, known)
     refused = [change for change in changes if change.field not in (accept or ())]
     if refused:
         first, *others = (f"the {change.what}" for change in refused)
@@ -150,18 +187,20 @@ def refuse_changes(before: RunManifest, now: RunManifest, folder: Path) -> None:
     settle_changes(before, now, folder, accept=None, at=0.0)
 
 
-def _changes(before: RunManifest, now: RunManifest) -> list[Change]:
+def _changes(before: RunManifest, fields: Mapping[str, tuple[str, str, str]]) -> list[Change]:
     """The fields that differ from how the run began, or from what was accepted last."""
     accepted = {change.field: change.now for change in before.accepted}
     found = []
-    for name, (what, old, new) in _fields(before, now).items():
+    for name, (what, old, new) in fields.items():
         was = accepted.get(name, old)
         if was != new:
             found.append(Change(name, what, was, new))
     return found
 
 
-def _fields(before: RunManifest, now: RunManifest) -> dict[str, tuple[str, str, str]]:
+def _fields(
+    before: RunManifest, now: RunManifest, pictures: Mapping[str, PictureChange]
+) -> dict[str, tuple[str, str, str]]:
     """All that must stay as it was, by the name for ``--accept``: what it is called, its value then and now.
 
     On ``resume`` policy, regime, sampling, seed, repeats and selection are read from the manifest itself. They differ
@@ -198,6 +237,9 @@ def _fields(before: RunManifest, now: RunManifest) -> dict[str, tuple[str, str, 
         same = current[task.name]
         fields[f"task:{task.name}"] = (f"definition of task {task.name}", task.hash, same.hash)
         fields[f"data:{task.name}"] = (f"data of task {task.name}", task.data_hash, same.data_hash)
+        change = pictures.get(task.name, _SAME_PICTURES)
+        what = f"pictures of task {task.name}{_listed([shown_name(file) for file in change.files])}"
+        fields[f"pictures:{task.name}"] = (what, change.was, change.now)
     return fields
 
 

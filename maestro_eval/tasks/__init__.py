@@ -1,6 +1,7 @@
 """What is asked? Task files in lmms-eval's dialect, their data, and samples with their images."""
 
 from maestro_eval.tasks.dialect import Definition
+from maestro_eval.tasks.images import shown_name
 from maestro_eval.tasks.select import TaskEntry, check_data_names, list_tasks, read_data_file, select_tasks
 from maestro_eval.tasks.selection import check_sample_ids, check_selection, choose, read_sample_ids, rows_needed
 from maestro_eval.tasks.state import DataState, data_state
@@ -26,4 +27,5 @@ __all__ = [
     "read_sample_ids",
     "rows_needed",
     "select_tasks",
+    "shown_name",
 ]

@@ -7,6 +7,7 @@ the end of a run. What concerns the whole data (a missing column, an id that occ
 
 from __future__ import annotations
 
+import hashlib
 import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from maestro_eval.tasks.columns import IMAGE_TYPES
 from maestro_eval.tasks.dialect import Definition
 from maestro_eval.tasks.functions import Read
 from maestro_eval.tasks.images import BadImageError, EncodedImage, decode
-from maestro_eval.tasks.rows import BadRowError, Row, Source
+from maestro_eval.tasks.rows import BadRowError, NamedPictures, Row, Source
 from maestro_eval.tasks.sources import hash_files
 from maestro_eval.types import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
 
@@ -42,7 +43,7 @@ class FileTask:
 
     @property
     def data_hash(self) -> str:
-        """SHA-256 of the data files. Images in a folder beside JSON are covered by each sample's ``content_hash``."""
+        """SHA-256 of the data files. Images in a folder beside JSON are not in it (``picture_hash``)."""
         return hash_files(self._source.files)
 
     def ids(self, limit: int | None = None) -> list[str]:
@@ -96,6 +97,11 @@ class FileTask:
         if problem:
             raise SampleError(f"{self.name} {sample_id}: {problem}", sample)
         return LoadedSample(_with_images(sample, images), images)
+
+    def picture_hash(self, name: str) -> str:
+        """SHA-256 of the image file that rows call ``name``, empty where there is none (any more)."""
+        found = self._source.picture(name) if isinstance(self._source, NamedPictures) else EncodedImage(b"")
+        return hashlib.sha256(found.data).hexdigest() if found.data else ""
 
     def _row_number(self, sample_id: str) -> int:
         if not self._numbered or self.definition.keep is not None:

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from maestro_eval.tasks.columns import IMAGE_TYPES, Column, expected, fits_json
+from maestro_eval.tasks.images import EncodedImage
 from maestro_eval.tasks.pictures import Pictures
 from maestro_eval.tasks.rows import BadRowError, Row, from_base64
 from maestro_eval.types import UserError
@@ -83,6 +84,9 @@ class JsonSource:
             if name in numbers and not column.optional:
                 raise BadRowError(f"column {name!r} holds {numbers[name]}, which is no value", row)
         return row
+
+    def picture(self, name: str) -> EncodedImage:
+        return self._pictures.get(name)
 
     def _value(self, value: Any, column: Column) -> Any:
         if value is None or column.type not in IMAGE_TYPES:

@@ -71,6 +71,10 @@ class LmmsTask:
         """No categories: lmms-eval keeps them inside its aggregations."""
         return dict.fromkeys(self.ids(), "")
 
+    def picture_hash(self, name: str) -> str:
+        """No image of such a task is known by a file's name."""
+        return ""
+
     def load(self, sample_id: str) -> LoadedSample:
         """The sample with its images. SampleError for a row that cannot be asked."""
         if not (sample_id.isascii() and sample_id.isdecimal() and int(sample_id) < len(self._docs)):

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from maestro_eval.tasks.columns import Column
 from maestro_eval.tasks.images import EncodedImage
@@ -44,6 +44,15 @@ class Source(Protocol):
 
     def row(self, index: int) -> Row:
         """The row with that number, from 0. IndexError past the end, BadRowError for one with a value that is none."""
+        ...
+
+
+@runtime_checkable
+class NamedPictures(Protocol):
+    """A source whose rows name image files beside the data."""
+
+    def picture(self, name: str) -> EncodedImage:
+        """The image file of that name."""
         ...
 
 

@@ -75,6 +75,10 @@ class Task(Protocol):
         """The category of every sample in the order of the data, read without its images."""
         ...
 
+    def picture_hash(self, name: str) -> str:
+        """SHA-256 of the image file that rows call ``name``, empty where there is none (any more)."""
+        ...
+
     def load(self, sample_id: str) -> LoadedSample:
         """The sample with its decoded-and-checked images. SampleError for a row that cannot be asked."""
         ...

@@ -82,10 +82,15 @@ CHANGES: list[tuple[Callable[[World], None], list[str]]] = [
      ["data:mine"]),
     (lambda world: (world.tasks / "mine.yaml").write_text(TASK.replace("relaxed_accuracy", "integer")), ["task:mine"]),
     (lambda world: world.append(world.tasks / "rows.py", "\n# another reading\n"), ["task:mine"]),
+    (lambda world: (world.data.parent / "1.png").write_bytes((world.data.parent / "2.png").read_bytes()),
+     ["pictures:mine"]),
+    (lambda world: (world.data.parent / "3.png").unlink(), ["pictures:mine"]),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "fields"), CHANGES, ids=["registry", "data", "definition", "functions"])
+@pytest.mark.parametrize(
+    ("change", "fields"), CHANGES, ids=["registry", "data", "definition", "functions", "picture", "no picture"]
+)
 def test_a_change_is_refused_by_name_accepted_by_name_and_written_down(
     tmp_path: Path, change: Callable[[World], None], fields: list[str]
 ) -> None:
