@@ -33,6 +33,10 @@ head_address="$(srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" hostname --ip
 
 # Ray's own limits follow Slurm's; nothing is reported to Ray's authors.
 export RAY_USAGE_STATS_ENABLED=0
+# Ray listens on the network of the nodes: whoever is on it needs this token, which only this job's processes have.
+export RAY_AUTH_MODE="${RAY_AUTH_MODE:-token}"
+[ -n "${RAY_AUTH_TOKEN:-}${RAY_AUTH_TOKEN_PATH:-}" ] || RAY_AUTH_TOKEN="$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"
+export RAY_AUTH_TOKEN
 srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" --overlap \
     "$environment/bin/ray" start --head --port="$port" --num-cpus="$SLURM_CPUS_PER_TASK" \
     --include-dashboard=false --block &

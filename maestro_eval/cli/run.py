@@ -80,6 +80,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument(
         "--policy-key-env", default="", metavar="NAME", help="environment variable with the policy endpoint's key"
     )
+    sampling.add_argument(
+        "--allow-key-env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="let a registry of your own send this variable's value as a key; may be repeated (docs/security.md)",
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--out", "--output_path", required=True, type=Path, help="the run folder to make")
     how.add_argument("--executor", choices=("local", "ray"), default="local")
@@ -157,6 +164,7 @@ _FIXED_BY_PRESET: dict[str, object] = {
     "max_tokens": None,
     "turn_regex": None,
     "policy_key_env": "",
+    "allow_key_env": [],
     "regime": None,
     "regime_set": [],
     "permute_registry": None,
@@ -273,6 +281,7 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
         concurrency=arguments.concurrency,
         ray_address=arguments.ray_address,
         policy_key_env=arguments.policy_key_env,
+        allow_key_env=tuple(arguments.allow_key_env),
         sandbox=arguments.sandbox,
         cache=arguments.cache,
         variant=RegistryVariant(arguments.permute_registry, arguments.rename_experts, tuple(arguments.without)),

@@ -3,7 +3,14 @@
 from maestro_eval.policies.base import Policy, RepeatPolicy, ResidentPolicy
 from maestro_eval.policies.checkpoint import lasting_policy
 from maestro_eval.policies.explore import EXPLORE, arms_of
-from maestro_eval.policies.make import POLICY_KINDS, check_policy, is_resident, make_policy, policy_addresses
+from maestro_eval.policies.make import (
+    POLICY_KINDS,
+    check_policy,
+    check_policy_key,
+    is_resident,
+    make_policy,
+    policy_addresses,
+)
 
 __all__ = [
     "EXPLORE",
@@ -13,6 +20,7 @@ __all__ = [
     "ResidentPolicy",
     "arms_of",
     "check_policy",
+    "check_policy_key",
     "is_resident",
     "lasting_policy",
     "make_policy",

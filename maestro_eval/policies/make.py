@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import os
+from collections.abc import Mapping
 
 from maestro_eval.experts import Endpoint, ExpertClient
 from maestro_eval.policies.base import Policy
@@ -41,6 +42,12 @@ _IN_PROCESS = {"vllm": VLLM_SETTINGS, "transformers": TRANSFORMERS_SETTINGS}
 def check_policy(spec: str, registry: Registry, regime: Regime | None = None, sampling: Sampling | None = None) -> None:
     """UserError (one line) for a policy argument that cannot work with this registry, regime or sampling."""
     kind, _, rest = spec.partition(":")
+    if kind == "openai" and set(rest.partition("#")[0]) & set("@?"):
+        # It is written into the manifest and shown in tables; here it is not repeated.
+        raise UserError(
+            "--policy openai:…: an address without user, password or query; put the key into a variable, name it with "
+            "--policy-key-env"
+        )
     if kind not in POLICY_KINDS:
         close = difflib.get_close_matches(kind, POLICY_KINDS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(POLICY_KINDS)}"
@@ -64,6 +71,16 @@ def check_policy(spec: str, registry: Registry, regime: Regime | None = None, sa
         )
     if kind == "fixed":
         _pair(spec, rest, registry)
+
+
+def check_policy_key(variable: str, environment: Mapping[str, str] | None) -> None:
+    """UserError for ``--policy-key-env`` unless it names a variable that is set, where ``environment`` is known."""
+    if not variable:
+        return
+    if not variable.isidentifier() or not variable.isascii():
+        raise UserError("--policy-key-env: expected the name of the variable that holds the key, not the key")
+    if environment is not None and not environment.get(variable, "").strip():
+        raise UserError(f"--policy-key-env {variable}: ${variable} is not set; export {variable}=…")
 
 
 async def make_policy(

@@ -1,7 +1,7 @@
 """What can be called? Registries: loading and extending, name resolution, prompt rendering."""
 
 from maestro_eval.registry.diff import EntryChange, FieldChange, RegistryDiff, diff_registries
-from maestro_eval.registry.load import check_pipelines, check_registry, load_registry
+from maestro_eval.registry.load import check_key_variables, check_pipelines, check_registry, load_registry
 from maestro_eval.registry.prompt import render_system, render_template, user_message
 from maestro_eval.registry.records import (
     EndpointEntry,
@@ -38,6 +38,7 @@ __all__ = [
     "Step",
     "apply_variant",
     "base_address",
+    "check_key_variables",
     "check_pipelines",
     "check_registry",
     "diff_registries",

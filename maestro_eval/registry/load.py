@@ -6,7 +6,8 @@ Only the orchestrator's two prompts are inherited one by one. The ``orchestrator
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +44,9 @@ from maestro_eval.types import Sampling, UserError
 
 _Value = TypeVar("_Value")
 
+ALLOWED_KEYS = "MAESTRO_ALLOW_KEY_ENV"
+"""The variable that lists, with commas, the variables that any registry of this user may have sent as keys."""
+
 
 def load_registry(name_or_path: str | Path) -> Registry:
     """Load a registry. UserError: one line with file, line, field and what mends it."""
@@ -70,6 +74,26 @@ def check_pipelines(registry: Registry, find_pipeline: Callable[[str], object]) 
             # Where a skill is written is not kept in the registry, but can be read again.
             source = next(s for s in reversed(read_chain(registry.path)) if name in s.file.skills)
             raise UserError(f"{source.place(('skills', name, 'pipeline'))}: {error}") from error
+
+
+def check_key_variables(registry: Registry, allowed: Collection[str]) -> None:
+    """UserError unless every variable whose value would be sent as a key is named by the user, or by a file of ours.
+
+    Where an endpoint is and which variable holds its key are said in one place: a stranger's registry could name any
+    address and any secret.
+    """
+    by_user = {name.strip() for name in os.environ.get(ALLOWED_KEYS, "").split(",")}
+    seen: set[str] = set()
+    for source in reversed(read_chain(registry.path)):
+        for name, endpoint in source.file.endpoints.items():
+            replaced, variable = name in seen, endpoint.api_key_env
+            seen.add(name)
+            if variable and not replaced and not source.bundled and variable not in {*allowed, *by_user}:
+                raise UserError(
+                    f"{source.place(('endpoints', name, 'api_key_env'))}: sends ${variable} to "
+                    f"{endpoint.url or endpoint.start}; if you mean that, --allow-key-env {variable} "
+                    f"(or ${ALLOWED_KEYS}) allows it"
+                )
 
 
 def _load(name_or_path: str | Path) -> tuple[Registry, Written]:

@@ -1,25 +1,20 @@
 """The orchestrator's prompt, rendered from a registry's own templates.
 
-Templates are users' files: Jinja2 runs sandboxed, and a variable that nobody fills is an error.
+Templates are users' files: they run within bounds (``text/templates``), and a variable that nobody fills is an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
 import jinja2
-import jinja2.meta
-from jinja2.sandbox import SandboxedEnvironment
 
 from maestro_eval.registry.records import Prompts, Registry
+from maestro_eval.text.templates import render, unfilled
 from maestro_eval.types import Image, ImagePart, Message, Part, Regime, TextPart, UserError
 
-_ENVIRONMENT = SandboxedEnvironment(
-    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-)
 # Stands in for the question while the template is rendered, so that its text is known apart from the template's.
 _QUESTION = "\x00question\x00"
 
@@ -27,7 +22,7 @@ _QUESTION = "\x00question\x00"
 def render_template(template: str, what: str, **variables: Any) -> str:
     """Fill a template; UserError names ``what`` it is and what is wrong with it."""
     try:
-        return _compiled(template).render(**variables)
+        return render(template, **variables)
     except jinja2.TemplateSyntaxError as error:
         raise UserError(f"{what}: line {error.lineno}: not a valid template: {error.message}") from None
     except Exception as error:  # what a template can do wrong has no end: 1 / 0, a filter on the wrong type, …
@@ -69,9 +64,8 @@ def check_user_prompt(registry: Registry, what: str) -> None:
 def _check(template: str, what: str, variables: Mapping[str, Any]) -> None:
     """Rendering alone would pass over a misspelt variable in a branch that is not taken."""
     render_template(template, what, **variables)
-    unfilled = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(template)) - set(variables)
-    if unfilled:
-        raise UserError(f"{what}: nothing fills {sorted(unfilled)[0]!r}; there are {', '.join(variables)}")
+    if names := unfilled(template, variables):
+        raise UserError(f"{what}: nothing fills {names[0]!r}; there are {', '.join(variables)}")
 
 
 def render_system(registry: Registry, regime: Regime) -> str:
@@ -104,12 +98,6 @@ def _around_question(prompts: Prompts, what: str, images: int) -> tuple[str, str
     if not mark or _QUESTION in after:
         raise UserError(f"{what}: the template must hold {{{{ question }}}} exactly once, unfiltered")
     return before, after
-
-
-@lru_cache(maxsize=1024)
-def _compiled(template: str) -> jinja2.Template:
-    # Compiling takes a hundred times as long as rendering, and every call of an expert renders one.
-    return _ENVIRONMENT.from_string(template)
 
 
 class _AnyStep(dict[str, str]):

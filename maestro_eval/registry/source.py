@@ -32,11 +32,23 @@ class Source:
         """``file:line: field``, the beginning of every complaint."""
         return f"{self.document.where(field)}: {'.'.join(map(str, field))}"
 
+    @property
+    def bundled(self) -> bool:
+        """Whether it is a file of ours."""
+        return self.document.path.resolve().parent == bundled("registries").resolve()
+
     def template(self, name: str, field: Sequence[str | int]) -> str:
-        """The text of a template file, looked for beside this file and then among the bundled ones."""
+        """The text of a template file, looked for below this file's folder and then among the bundled ones.
+
+        What it says is sent to an endpoint that this file names, so that no file from elsewhere is read.
+        """
         for folder in (self.document.path.parent, bundled("registries")):
             candidate = folder / name
             if candidate.is_file():
+                if ".." in Path(name).parts or not candidate.resolve().is_relative_to(folder.resolve()):
+                    raise UserError(
+                        f"{self.place(field)}: {name!r} leads out of {folder}; put the template beside the registry"
+                    )
                 try:
                     return candidate.read_text(encoding="utf-8")
                 except (OSError, UnicodeDecodeError) as error:

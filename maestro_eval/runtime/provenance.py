@@ -90,6 +90,7 @@ def describe(
             "concurrency": request.concurrency,
             "ray_address": request.ray_address,
             "policy_key_env": request.policy_key_env,
+            "allow_key_env": list(request.allow_key_env),
             "include": [str(Path(folder).resolve()) for folder in request.include],
             "cache": str(Path(request.cache).resolve()) if request.cache else "",
             "sandbox": request.sandbox,

@@ -41,7 +41,7 @@ from maestro_eval.runtime.executor import (
 )
 from maestro_eval.runtime.leases import Lease, LeaseQueue, Lost
 from maestro_eval.runtime.live import ExecutorState, WorkerState, added, counters
-from maestro_eval.serving.ray_cluster import actor_environment, answer, connect, import_ray, one_line
+from maestro_eval.serving.ray_cluster import actor_environment, answer, connect, import_ray, one_line, own_signals
 from maestro_eval.types import RolloutKey, UserError
 
 # How soon an idle worker sees that keys came back, or anyone that a lease is overdue.
@@ -108,11 +108,12 @@ class RayExecutor:
         self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
     ) -> None:
         """See ``Executor.run``."""
-        ray = import_ray()
+        ray = import_ray(self.address)
         ours = not ray.is_initialized()
         if ours:
             own = {"num_cpus": self.workers, "object_store_memory": _OBJECT_STORE_BYTES}
-            await asyncio.to_thread(partial(connect, ray, self.address, **own))
+            with own_signals():
+                await asyncio.to_thread(partial(connect, ray, self.address, **own))
         try:
             outbox = Outbox(commit)
             places = self._places([node["Resources"] for node in ray.nodes() if node["Alive"]])
@@ -124,7 +125,7 @@ class RayExecutor:
             await drive(fleet.work(), outbox, stop=stop, grace_s=self.grace_s)
         finally:
             if ours:
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(TimeoutError), own_signals():
                     await asyncio.wait_for(asyncio.to_thread(ray.shutdown), CLOSE_S)
 
     def retire(self, task: str) -> None:

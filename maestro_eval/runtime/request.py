@@ -19,7 +19,8 @@ class RunRequest(Struct, frozen=True):
     ``tasks`` are names or tags; ``data`` maps a task to its local data; ``include`` are further folders of task
     files. ``selection`` says which samples of each task. ``concurrency`` counts rollouts at once in each of
     ``workers`` processes (``None``: one, or with Ray and an in-process engine one a GPU), each with
-    ``gpus_per_worker`` GPUs. ``policy_key_env`` names the variable with the policy endpoint's key. What ``sampling``
+    ``gpus_per_worker`` GPUs. ``policy_key_env`` names the variable with the policy endpoint's key,
+    ``allow_key_env`` those that a registry of the user's may have sent as keys. What ``sampling``
     leaves at ``None`` is the regime's. ``cache`` is the folder of a call cache that runs share, empty for none.
     ``sandbox`` is where code that a model wrote is run. ``variant`` is what is done to the registry before it is used.
     ``replay`` says of which run this is a replay, ``stopping`` by which rule its benchmarks may end early.
@@ -42,6 +43,7 @@ class RunRequest(Struct, frozen=True):
     concurrency: int = 16
     ray_address: str = ""
     policy_key_env: str = ""
+    allow_key_env: tuple[str, ...] = ()
     cache: str = ""
     sandbox: Isolation = "bubblewrap"
     variant: RegistryVariant = RegistryVariant()
@@ -75,6 +77,7 @@ def request_of(manifest: RunManifest) -> RunRequest:
         concurrency=settings.get("concurrency", 16),
         ray_address=settings.get("ray_address", ""),
         policy_key_env=settings.get("policy_key_env", ""),
+        allow_key_env=tuple(settings.get("allow_key_env", ())),
         cache=settings.get("cache", ""),
         sandbox=settings.get("sandbox", "bubblewrap"),
         variant=manifest.registry.variant,

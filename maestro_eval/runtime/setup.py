@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from maestro_eval.experts import ExpertClient, make_cache_folder
-from maestro_eval.policies import check_policy, make_policy, policy_addresses
-from maestro_eval.registry import Registry, apply_variant, check_pipelines, load_registry, variant_text
+from maestro_eval.policies import check_policy, check_policy_key, make_policy, policy_addresses
+from maestro_eval.registry import (
+    Registry,
+    apply_variant,
+    check_key_variables,
+    check_pipelines,
+    load_registry,
+    variant_text,
+)
 from maestro_eval.rollout import check_regime
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.runtime.worker import WorkerSpec
@@ -29,6 +37,7 @@ def open_registry(request: RunRequest) -> Registry:
     UserError for what is wrong.
     """
     registry = load_registry(request.registry)
+    check_key_variables(registry, request.allow_key_env)
     check_pipelines(registry, find_pipeline)
     registry = apply_variant(registry, request.variant)
     check_regime(request.regime)
@@ -96,6 +105,9 @@ def worker_spec(
 
 def _check_policy(request: RunRequest, registry: Registry) -> None:
     """A policy that names an entry may name one that this variant has left out or renamed: then that is said too."""
+    # The workers of a cluster that was there before have an environment of their own.
+    elsewhere = request.executor == "ray" and bool(request.ray_address)
+    check_policy_key(request.policy_key_env, None if elsewhere else os.environ)
     try:
         check_policy(request.policy, registry, request.regime, request.sampling)
     except UserError as error:

@@ -1,23 +1,38 @@
 """How we come to a Ray cluster: its import, joining or starting one, and what its actors need to import us.
 
 Ray is imported here only, because what it reads from the environment at its import must be set before.
+
+A Ray that we start serves this machine alone: it listens on loopback and asks for a token, which lives in the
+environment of our own processes. A cluster that was there before follows its own rules.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from maestro_eval.types import UserError
 
+_TOKEN_FILE = Path(".ray") / "auth_token"
 
-def import_ray() -> Any:
-    """The module; UserError where it is not installed."""
+
+def import_ray(address: str | None) -> Any:
+    """The module, to join the cluster at ``address`` or to start Ray here; UserError where it is not installed."""
     # Nothing is reported to Ray's authors unless the user asks for it, and an actor without GPUs does not change what
     # the process sees of them.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address is None:
+        # Its name aside, this is what makes Ray's servers listen on 127.0.0.1 and not on every address of the machine.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        _set_token()
     try:
         import ray
     except ImportError as error:
@@ -27,12 +42,44 @@ def import_ray() -> Any:
 
 def connect(ray: Any, address: str | None, **own: Any) -> None:
     """Join the cluster at ``address``, or start Ray here with the settings ``own``. UserError where it fails."""
-    settings = {"address": address} if address else {"include_dashboard": False, **own}
+    # "local": never the cluster that RAY_ADDRESS names.
+    settings = {"address": address} if address else {"address": "local", "include_dashboard": False, **own}
     try:
         ray.init(log_to_driver=False, logging_level="ERROR", **settings)
     except Exception as error:
         where = f"at {address} cannot be reached" if address else "cannot be started"
         raise UserError(f"Ray {where} ({one_line(error)}); `--executor local` does without it") from error
+
+
+def _set_token() -> None:
+    """Have the Ray that starts here ask for a token, unless the user decided otherwise; no file is made for it."""
+    if "ray" not in sys.modules:  # Where it was imported before, it has read this variable already.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if not given and not (Path.home() / _TOKEN_FILE).exists():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+@contextlib.contextmanager
+def own_signals() -> Iterator[None]:
+    """Keep this process's handlers of SIGINT and SIGTERM over a block in which Ray starts or ends, in any thread.
+
+    Ray sets a handler of its own in Python and, whatever thread it starts in, one in C that ends the process with
+    SIGABRT at SIGTERM. Setting a handler again in Python replaces both.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            now = signal.getsignal(number)
+            # A signal within the block may have changed ours.
+            keep = handler if str(getattr(now, "__module__", "")).startswith("ray.") else now
+            if keep is not None:  # None: not set by Python.
+                signal.signal(number, keep)
 
 
 def actor_environment() -> dict[str, Any]:

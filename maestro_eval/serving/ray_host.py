@@ -23,7 +23,7 @@ from maestro_eval.serving.engines import LOOPBACK
 from maestro_eval.serving.gpus import detect_gpus
 from maestro_eval.serving.launch import find_vllm, make_launch
 from maestro_eval.serving.placement import Gpu, Placement, Plan, plan
-from maestro_eval.serving.ray_cluster import actor_environment, answer, connect, import_ray, one_line
+from maestro_eval.serving.ray_cluster import actor_environment, answer, connect, import_ray, one_line, own_signals
 from maestro_eval.serving.session import Host
 from maestro_eval.serving.supervise import Death, Event, Report, Stop, Supervision, Supervisor, open_log
 from maestro_eval.types import UserError
@@ -38,15 +38,17 @@ _OBJECT_STORE_BYTES = 100 * 2**20
 @contextlib.contextmanager
 def ray_cluster(address: str | None) -> Iterator[Any]:
     """Ray at ``address``, or one of our own on this machine that ends with the block. Yields the module."""
-    ray = import_ray()
+    ray = import_ray(address)
     if ray.is_initialized():
         yield ray
         return
-    connect(ray, address, object_store_memory=_OBJECT_STORE_BYTES)
+    with own_signals():
+        connect(ray, address, object_store_memory=_OBJECT_STORE_BYTES)
     try:
         yield ray
     finally:
-        ray.shutdown()
+        with own_signals():
+            ray.shutdown()
 
 
 def plan_on_ray(ray: Any, registry: Registry, gpu_memory_gb: float | None = None) -> Plan:

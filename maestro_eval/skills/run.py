@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
@@ -40,12 +44,21 @@ RUNS_CODE = frozenset({"code", "code_rounds"})
 
 
 def find_pipeline(name: str) -> Pipeline:
-    """A pipeline of ours by name, or a registry author's own as ``package.module:function``."""
+    """A pipeline of ours by name, or a registry author's own as ``package.module:function``.
+
+    That module is installed, or in a folder that the user named (``PYTHONPATH``). A registry may come from a stranger,
+    with a Python file beside it: that the user works in its folder does not run it.
+    """
     if name in PIPELINES:
         return PIPELINES[name]
     module, colon, function = name.partition(":")
     if not colon:
         raise UserError(f"pipeline {name!r}: unknown; bundled: {', '.join(PIPELINES)}; or package.module:function")
+    if _only_in_working_folder(module.partition(".")[0]):
+        raise UserError(
+            f"pipeline {name!r}: is in the working folder and not installed; read it, then name its folder: "
+            f"PYTHONPATH={os.getcwd()}"
+        )
     try:
         found = getattr(importlib.import_module(module), function)
     except Exception as error:  # the author's module runs here, and may fail in any way
@@ -55,6 +68,19 @@ def find_pipeline(name: str) -> Pipeline:
         raise UserError(f"pipeline {name!r}: is no function; name an async one that takes a SkillContext")
     pipeline: Pipeline = found
     return pipeline
+
+
+def _only_in_working_folder(package: str) -> bool:
+    """Whether Python would find ``package`` only because it looks where it was started."""
+    # `python -m` puts the working folder first, an interactive Python an empty name for it.
+    implied = {"", sys.path[0]} if "-m" in sys.orig_argv and not sys.flags.safe_path else {""}
+    first = {path for path in implied if path in sys.path[:1]}
+    if not first or package in sys.builtin_module_names:
+        return False
+    rest = sys.path[1:]
+    if importlib.machinery.PathFinder.find_spec(package, rest) is not None:
+        return False
+    return importlib.machinery.PathFinder.find_spec(package, [path or os.getcwd() for path in first]) is not None
 
 
 async def run_skill(context: SkillContext) -> SkillResult:
