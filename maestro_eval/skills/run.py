@@ -72,15 +72,13 @@ def find_pipeline(name: str) -> Pipeline:
 
 def _only_in_working_folder(package: str) -> bool:
     """Whether Python would find ``package`` only because it looks where it was started."""
-    # `python -m` puts the working folder first, an interactive Python an empty name for it.
-    implied = {"", sys.path[0]} if "-m" in sys.orig_argv and not sys.flags.safe_path else {""}
-    first = {path for path in implied if path in sys.path[:1]}
-    if not first or package in sys.builtin_module_names:
-        return False
-    rest = sys.path[1:]
-    if importlib.machinery.PathFinder.find_spec(package, rest) is not None:
-        return False
-    return importlib.machinery.PathFinder.find_spec(package, [path or os.getcwd() for path in first]) is not None
+    # `python -m` puts the working folder at the head of the path, an interactive Python an empty name for it. Named in
+    # PYTHONPATH too, it is there twice.
+    folder, named = os.getcwd(), [path for path in sys.path if path]
+    if "-m" in sys.orig_argv and not sys.flags.safe_path and folder in named:
+        named.remove(folder)
+    find = importlib.machinery.PathFinder.find_spec
+    return find(package, named) is None and find(package, [folder]) is not None
 
 
 async def run_skill(context: SkillContext) -> SkillResult:
