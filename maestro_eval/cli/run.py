@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out this expert, service or skill; may be repeated",
     )
     rules = parser.add_argument_group("rules of the rollout")
-    rules.add_argument("--regime", help="default, or paper: the released rollout (docs/regimes.md)")
+    rules.add_argument("--regime", help="default, or released: the paper's own rollout (docs/regimes.md)")
     rules.add_argument(
         "--regime-set",
         action="append",
@@ -121,6 +121,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from maestro_eval.rollout import FORMER_NAMES
+
+    if arguments.regime in FORMER_NAMES:
+        print(f"--regime {arguments.regime} is now --regime {FORMER_NAMES[arguments.regime]}", file=sys.stderr)
     if arguments.sandbox == "process":
         from maestro_eval.sandbox import PROCESS_PROMISES
 

@@ -15,7 +15,9 @@ from maestro_eval.conformance.records import Case, Check
 from maestro_eval.types import UserError
 
 KINDS: dict[str, str] = {
+    "names": "names as a policy wrote them, and the expert or skill that each became",
     "skills": "uses of skills: each model call, what it is sent and in which order",
+    "trajectories": "what a policy said turn by turn, what was called, and the prompts that it was shown",
 }
 """Name → one line on what a recording of that kind holds."""
 

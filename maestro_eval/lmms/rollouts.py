@@ -24,7 +24,7 @@ from maestro_eval.runtime.conduct import conduct
 from maestro_eval.runtime.live import endpoint_names
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.provenance import describe, refuse_changes
-from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, worker_spec
+from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, settled_regime, worker_spec
 from maestro_eval.runtime.worker import RolloutWorker, WorkerSpec
 from maestro_eval.sandbox import Isolation
 from maestro_eval.tasks import Task
@@ -65,7 +65,16 @@ def roll_out(system: System, batch: RequestBatch, folder: Path) -> Mapping[Rollo
     with endpoints_up(request, registry, folder) as bound:
         model = policy_model(request, bound)
         planned = {name: len({key.sample_id for key in batch.keys if key.task == name}) for name in batch.tasks}
-        manifest = describe(request, registry, prompt, list(batch.tasks.values()), planned, model, time.time())
+        manifest = describe(
+            request,
+            registry,
+            prompt,
+            list(batch.tasks.values()),
+            planned,
+            model,
+            time.time(),
+            settled_regime(request, model).tokenizer,
+        )
         with _journal(folder, manifest, batch) as journal:
             _run(journal, worker_spec(request, bound, prompt, model), batch)
             wanted = frozenset(batch.keys)

@@ -11,6 +11,7 @@ from maestro_eval.policies.make import (
     make_policy,
     policy_addresses,
 )
+from maestro_eval.policies.own_tokenizer import own_tokenizer
 
 __all__ = [
     "EXPLORE",
@@ -24,5 +25,6 @@ __all__ = [
     "is_resident",
     "lasting_policy",
     "make_policy",
+    "own_tokenizer",
     "policy_addresses",
 ]

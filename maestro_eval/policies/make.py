@@ -59,7 +59,7 @@ def check_policy(spec: str, registry: Registry, regime: Regime | None = None, sa
     if kind == "openai" and not all(url.startswith(("http://", "https://")) for url in rest.split("|")):
         raise UserError(f"--policy {spec}: expected openai:URL, say openai:http://127.0.0.1:8000/v1")
     if kind in _IN_PROCESS:
-        _checkpoint(spec)
+        read_policy_checkpoint(spec)
     if sampling and sampling.regex is not None and kind not in _CONSTRAINABLE:
         raise UserError(f"--policy {spec}: --turn-regex needs an engine that constrains turns; take vllm: or openai:")
     if kind == "direct":
@@ -103,7 +103,7 @@ async def make_policy(
     if kind == "direct":
         return DirectPolicy(client, registry, registry.experts[_expert(spec, rest, registry)])
     if kind in _IN_PROCESS:
-        checkpoint = _checkpoint(spec)
+        checkpoint = read_policy_checkpoint(spec)
         # The hub may be asked for the revision.
         model = await asyncio.to_thread(described, checkpoint)
         return VllmPolicy(checkpoint, model) if kind == "vllm" else TransformersPolicy(checkpoint, model)
@@ -142,7 +142,7 @@ def policy_addresses(spec: str) -> tuple[str, ...]:
     return tuple(base_address(url) for url in rest.partition("#")[0].split("|"))
 
 
-def _checkpoint(spec: str) -> Checkpoint:
+def read_policy_checkpoint(spec: str) -> Checkpoint:
     kind = spec.partition(":")[0]
     checkpoint = read_checkpoint(spec, _IN_PROCESS[kind])
     require_package(spec, kind, kind)

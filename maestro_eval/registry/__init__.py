@@ -17,11 +17,14 @@ from maestro_eval.registry.records import (
     Step,
     entry_hashes,
 )
+from maestro_eval.registry.released_names import RELEASED_EXPERTS, RELEASED_SKILLS, released_expert, released_skill
 from maestro_eval.registry.resolve import resolve
 from maestro_eval.registry.schema import base_address, registry_schema
 from maestro_eval.registry.variants import apply_variant, spelling, variant_text
 
 __all__ = [
+    "RELEASED_EXPERTS",
+    "RELEASED_SKILLS",
     "EndpointEntry",
     "EntryChange",
     "EvidenceUse",
@@ -45,6 +48,8 @@ __all__ = [
     "entry_hashes",
     "load_registry",
     "registry_schema",
+    "released_expert",
+    "released_skill",
     "render_system",
     "render_template",
     "resolve",

@@ -242,9 +242,10 @@ def _content(entry: Struct) -> dict[str, Any]:
     content: dict[str, Any] = msgspec.to_builtins(entry)
     content.pop("endpoint", None)
     _drop_unset(content)
-    # A constraint that is not there is no content: hashes of before there were any still hold.
-    if "sampling" in content and content["sampling"].get("regex") is None:
-        content["sampling"].pop("regex", None)
+    # A setting that is not there is no content: hashes of before there was such a setting still hold.
+    for setting in ("regex", "top_k", "repetition_penalty"):
+        if "sampling" in content and content["sampling"].get(setting) is None:
+            content["sampling"].pop(setting, None)
     if serve := content.get("serve"):
         for room in ("gpus", "memory_gb", "replicas"):
             del serve[room]

@@ -3,15 +3,28 @@
 from maestro_eval.rollout.grammar import parse_action
 from maestro_eval.rollout.loop import rollout_seed, run_rollout
 from maestro_eval.rollout.prefix import Prefix, prefix_of
-from maestro_eval.rollout.regimes import DEFAULT, PAPER, REGIMES, check_regime, choose_regime, settle_sampling
+from maestro_eval.rollout.regimes import (
+    DEFAULT,
+    FORMER_NAMES,
+    POLICY,
+    REGIMES,
+    RELEASED,
+    check_regime,
+    choose_regime,
+    differing,
+    settle_sampling,
+)
 
 __all__ = [
     "DEFAULT",
-    "PAPER",
+    "FORMER_NAMES",
+    "POLICY",
     "REGIMES",
+    "RELEASED",
     "Prefix",
     "check_regime",
     "choose_regime",
+    "differing",
     "parse_action",
     "prefix_of",
     "rollout_seed",

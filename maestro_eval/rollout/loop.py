@@ -253,6 +253,7 @@ class _Episode:
             deadline=self.deadline,
             zoom_rescale=self.regime.zoom_rescale,
             isolation=self.isolation,
+            solver=found.solver,
         )
         return self._reaction(found, turn.skill, await run_skill(turn.skill))
 

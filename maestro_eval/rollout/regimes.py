@@ -1,8 +1,7 @@
 """The regimes by name, one changed field by field, and what must hold before a run begins under one.
 
-``default`` is the sane one. ``paper`` is the rollout of the released code as far as it is known; where that leaves
-a choice, ``docs/regimes.md`` writes down our reading. Either can be changed in single fields, which its name then
-tells and the manifest shows.
+``default`` is the sane one. ``released`` is the rollout of the released code, held against recordings of it
+(``docs/conformance.md``). Either can be changed in single fields, which its name then tells and the manifest shows.
 """
 
 from __future__ import annotations
@@ -13,24 +12,27 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from maestro_eval.rollout.styles import style_of
 from maestro_eval.text import ruler
 from maestro_eval.text.clip import ESTIMATE
 from maestro_eval.types import Regime, Sampling, UserError
 
+POLICY = "policy"
+"""The tokenizer of the policy's own checkpoint."""
+
 DEFAULT = Regime()
 
-PAPER = Regime(
-    name="paper",
+RELEASED = Regime(
+    name="released",
+    style="released",
     max_turns=5,
     max_searches=4,
     answer_at_first_turn=False,
     stop_at_tags=False,
-    thinking="first",
-    first_turn_thinking_acts=True,
-    prefer=("first_search", "last_search", "answer"),
     unusable="drop",
     show_thinking=False,
     first_turn_tail=200,
+    retokenize=True,
     names="released",
     list_known_names=False,
     reply_tail_chars=1000,
@@ -38,6 +40,7 @@ PAPER = Regime(
     observation_keep="tail",
     mark_cuts=False,
     neutralise=False,
+    tokenizer="policy",
     zoom_rescale=False,
     on_expert_failure="fail",
     # Five turns of 8,192 tokens and experts of several steps do not fit the default's quarter of an hour.
@@ -45,9 +48,25 @@ PAPER = Regime(
     temperature=1.0,
     top_p=1.0,
     max_tokens=8192,
+    top_k=-1,
+    repetition_penalty=1.0,
 )
 
-REGIMES = {regime.name: regime for regime in (DEFAULT, PAPER)}
+REGIMES = {regime.name: regime for regime in (DEFAULT, RELEASED)}
+FORMER_NAMES = {"paper": "released"}
+"""Names that a regime had, and its name now."""
+
+# The released style's own rules, which these fields would only seem to change.
+_NOT_RELEASED = frozenset({
+    "answer_at_first_turn", "stop_at_tags", "thinking", "first_turn_thinking_acts", "prefer", "unusable",
+    "show_thinking", "list_known_names", "observation_keep", "mark_cuts", "max_searches",
+})  # fmt: skip
+
+
+def differing(regime: Regime, other: Regime = RELEASED) -> tuple[str, ...]:
+    """The fields, but for the name, in which two regimes differ; where other than their tokenizers are alike, say."""
+    names = (field.name for field in msgspec.structs.fields(Regime) if field.name != "name")
+    return tuple(name for name in names if getattr(regime, name) != getattr(other, name))
 
 
 def choose_regime(name: str, changes: Iterable[str] = ()) -> Regime:
@@ -56,6 +75,7 @@ def choose_regime(name: str, changes: Iterable[str] = ()) -> Regime:
     A value is read by its field's type: ``true`` or ``false``, a number, a word, ``null`` for none, and words with
     commas for a list. UserError names the field and what it takes.
     """
+    name = FORMER_NAMES.get(name, name)
     if name not in REGIMES:
         raise UserError(f"--regime {name}: unknown; there are {', '.join(REGIMES)}")
     base = REGIMES[name]
@@ -68,7 +88,11 @@ def choose_regime(name: str, changes: Iterable[str] = ()) -> Regime:
         if field in values:
             raise UserError(f"--regime-set {change}: {field} is given twice")
         values[field] = _read(change, written, types[field])
-    if values.get("tokenizer", ESTIMATE) != ESTIMATE:
+    style = values.get("style", base.style)
+    unread = next((field for field in values if field in _NOT_RELEASED), None) if style == "released" else None
+    if unread:
+        raise UserError(f"--regime-set {unread}: the released style has its own rule for it (docs/regimes.md)")
+    if values.get("tokenizer", ESTIMATE) not in (ESTIMATE, POLICY):
         # A run is resumed from wherever its user is then.
         values["tokenizer"] = os.path.abspath(values["tokenizer"])
     changed = [field for field, value in values.items() if value != getattr(base, field)]
@@ -82,6 +106,10 @@ def check_regime(regime: Regime) -> None:
         msgspec.convert(msgspec.to_builtins(regime), Regime)
     except msgspec.ValidationError as error:
         raise UserError(f"regime {regime.name}: {error}") from None
+    if regime.tokenizer == POLICY:
+        # Which one that is shows when the policy's model is known.
+        return
+    style_of(regime)
     ruler(regime.tokenizer)
 
 
@@ -92,6 +120,10 @@ def settle_sampling(sampling: Sampling, regime: Regime) -> Sampling:
         temperature=regime.temperature if sampling.temperature is None else sampling.temperature,
         top_p=regime.top_p if sampling.top_p is None else sampling.top_p,
         max_tokens=regime.max_tokens if sampling.max_tokens is None else sampling.max_tokens,
+        top_k=regime.top_k if sampling.top_k is None else sampling.top_k,
+        repetition_penalty=(
+            regime.repetition_penalty if sampling.repetition_penalty is None else sampling.repetition_penalty
+        ),
     )
 
 

@@ -29,7 +29,7 @@ from maestro_eval.runtime.provenance import changed_pictures, describe, settle_c
 from maestro_eval.runtime.ray_executor import RayExecutor
 from maestro_eval.runtime.recorded import refuse_other_settings
 from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
-from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, worker_spec
+from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, settled_regime, worker_spec
 from maestro_eval.runtime.stall import StallRules, longest_rollout
 from maestro_eval.runtime.umpire import StopRule, arranged, take_up
 from maestro_eval.runtime.worker import worker_factory
@@ -228,7 +228,14 @@ def _served(
 def _describe(prepared: _Prepared, bound: Registry, planned: Mapping[str, int]) -> RunManifest:
     model = policy_model(prepared.request, bound)
     return describe(
-        prepared.request, prepared.registry, prepared.system_prompt, prepared.tasks, planned, model, time.time()
+        prepared.request,
+        prepared.registry,
+        prepared.system_prompt,
+        prepared.tasks,
+        planned,
+        model,
+        time.time(),
+        settled_regime(prepared.request, model).tokenizer,
     )
 
 

@@ -18,6 +18,7 @@ from maestro_eval.policies import arms_of
 from maestro_eval.registry import Registry, entry_hashes, variant_text
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.tasks import Task, list_tasks, shown_name
+from maestro_eval.text import tokenizer_file
 from maestro_eval.text.clip import ESTIMATE
 from maestro_eval.types import Accepted, PromptRecord, RegistryRecord, RunManifest, Sample, TaskRecord, UserError
 
@@ -38,8 +39,12 @@ def describe(
     planned: Mapping[str, int],
     policy_model: str,
     created_at: float,
+    tokenizer: str = ESTIMATE,
 ) -> RunManifest:
-    """Everything that can change a score of this run. ``planned`` counts the samples of each task."""
+    """Everything that can change a score of this run. ``planned`` counts the samples of each task.
+
+    ``tokenizer`` is where that of the regime was found.
+    """
     return RunManifest(
         system=request.name,
         policy=request.policy,
@@ -77,7 +82,7 @@ def describe(
         repeats=request.repeats,
         selection=request.selection,
         created_at=created_at,
-        versions=_versions(request.regime.tokenizer),
+        versions=_versions(tokenizer),
         groups=_groups(request, tasks),
         hardware={"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count() or 0},
         arms=arms_of(request.policy, registry),
@@ -273,7 +278,7 @@ def _versions(tokenizer: str) -> dict[str, str]:
     versions = {"python": sys.version.split()[0]}
     if tokenizer != ESTIMATE:
         # Where a cut falls depends on the file, and its path says little about it.
-        with open(tokenizer, "rb") as file:
+        with tokenizer_file(tokenizer).open("rb") as file:
             versions[_TOKENIZER] = hashlib.file_digest(file, "sha256").hexdigest()
     for name in _DISTRIBUTIONS:
         try:

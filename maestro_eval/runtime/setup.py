@@ -11,8 +11,17 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from maestro_eval.experts import ExpertClient, make_cache_folder
-from maestro_eval.policies import check_policy, check_policy_key, make_policy, policy_addresses
+from maestro_eval.policies import (
+    check_policy,
+    check_policy_key,
+    is_resident,
+    make_policy,
+    own_tokenizer,
+    policy_addresses,
+)
 from maestro_eval.registry import (
     Registry,
     apply_variant,
@@ -21,14 +30,15 @@ from maestro_eval.registry import (
     load_registry,
     variant_text,
 )
-from maestro_eval.rollout import check_regime
+from maestro_eval.rollout import POLICY, check_regime
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.runtime.worker import WorkerSpec
 from maestro_eval.sandbox import available
 from maestro_eval.serving import bind, check_address, check_endpoints, serving
 from maestro_eval.skills import RUNS_CODE, find_pipeline
 from maestro_eval.tasks import TaskSpec
-from maestro_eval.types import RolloutFailure, UserError
+from maestro_eval.text import load_tokenizer
+from maestro_eval.types import Regime, RolloutFailure, UserError
 
 
 def open_registry(request: RunRequest) -> Registry:
@@ -79,6 +89,24 @@ def policy_model(request: RunRequest, bound: Registry) -> str:
         raise UserError(f"--policy {request.policy}: {failure.detail}") from failure
 
 
+def settled_regime(request: RunRequest, model: str) -> Regime:
+    """The request's regime with the tokenizer of ``model``, the policy's, where it counts in the policy's own tokens.
+
+    UserError (one line) where that tokenizer is not known.
+    """
+    regime = request.regime
+    if regime.tokenizer != POLICY:
+        return regime
+    source = own_tokenizer(request.policy, model)
+    if source is None:
+        raise UserError(
+            f"regime {regime.name} counts in the policy's own tokens, and {model}'s tokenizer is not known: give it "
+            "with --regime-set tokenizer=PATH (a tokenizer.json, qwen.tiktoken, or the checkpoint's folder)"
+        )
+    load_tokenizer(source)
+    return replace(regime, tokenizer=source)
+
+
 def worker_spec(
     request: RunRequest, bound: Registry, system_prompt: str, model: str, tasks: tuple[TaskSpec, ...] = ()
 ) -> WorkerSpec:
@@ -90,7 +118,7 @@ def worker_spec(
         policy=f"{request.policy}#{model}" if unnamed else request.policy,
         policy_key_env=request.policy_key_env,
         tasks=tasks,
-        regime=request.regime,
+        regime=settled_regime(request, model),
         sampling=request.sampling,
         system=system_prompt,
         seed=request.seed,
@@ -105,6 +133,11 @@ def worker_spec(
 
 def _check_policy(request: RunRequest, registry: Registry) -> None:
     """A policy that names an entry may name one that this variant has left out or renamed: then that is said too."""
+    if is_resident(request.policy) and request.regime.style == "released" and request.regime.tokenizer != POLICY:
+        raise UserError(
+            f"--policy {request.policy}: is shown the very ids of its stream, which are its own tokenizer's: leave out "
+            "--regime-set tokenizer"
+        )
     # The workers of a cluster that was there before have an environment of their own.
     elsewhere = request.executor == "ray" and bool(request.ray_address)
     check_policy_key(request.policy_key_env, None if elsewhere else os.environ)

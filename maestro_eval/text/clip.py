@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
-from maestro_eval.types import UserError
+from maestro_eval.text.tokenizer import load_tokenizer
 
 ESTIMATE = "estimate"
 
@@ -54,29 +53,10 @@ _ESTIMATING = Ruler()
 
 @lru_cache(maxsize=8)
 def ruler(tokenizer: str = ESTIMATE) -> Ruler:
-    """The ruler for ``estimate`` or a ``tokenizer.json``; UserError when that cannot be had."""
+    """The ruler for ``estimate`` or a tokenizer's file (``load_tokenizer``); UserError when that cannot be had."""
     if tokenizer == ESTIMATE:
         return _ESTIMATING
-    if not Path(tokenizer).is_file():
-        raise UserError(f"tokenizer {tokenizer}: no such file; give the path of a tokenizer.json, or {ESTIMATE!r}")
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise UserError(f"tokenizer {tokenizer}: needs a package; pip install tokenizers (or {ESTIMATE!r})") from error
-    try:
-        loaded = Tokenizer.from_file(tokenizer)
-    except Exception as error:  # the library raises bare Exception for whatever is wrong with the file
-        reason = " ".join(str(error).split())
-        raise UserError(f"tokenizer {tokenizer}: not a tokenizer.json ({reason})") from None
-    # A file may carry the limits of its model's training; they are not ours.
-    loaded.no_truncation()
-    loaded.no_padding()
-
-    def spans(text: str) -> Sequence[tuple[int, int]]:
-        offsets: Sequence[tuple[int, int]] = loaded.encode(text, add_special_tokens=False).offsets
-        return offsets
-
-    return Ruler(spans)
+    return Ruler(load_tokenizer(tokenizer).spans)
 
 
 def estimate_tokens(text: str) -> int:

@@ -31,8 +31,12 @@ Action = SearchAction | AnswerAction | MalformedAction
 
 
 class Resolution(Struct, frozen=True):
-    """What the written names became: registry entries, or ``None`` where nothing matched, and by which rule."""
+    """What the written names became: registry entries, or ``None`` where nothing matched, and by which rule.
+
+    ``solver`` is there where the name of one solver of the skill was written.
+    """
 
     expert: str | None
     skill: str | None
     rule: Literal["exact", "alias", "lenient", "substring", "unknown"]
+    solver: str = ""

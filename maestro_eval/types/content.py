@@ -55,7 +55,12 @@ Part = TextPart | ImagePart
 
 
 class Message(Struct, frozen=True):
-    """One message of a chat. Adjacent text parts are joined as they stand when sent."""
+    """One message of a chat. Adjacent text parts are joined as they stand when sent.
+
+    ``tokens`` are the ids that it adds to the prompt, in a style that appends ids; ``None`` where the chat template
+    says what a message becomes.
+    """
 
     role: Role
     parts: tuple[Part, ...]
+    tokens: tuple[int, ...] | None = None

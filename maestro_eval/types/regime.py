@@ -13,12 +13,15 @@ _Positive = Annotated[int, Meta(ge=1)]
 
 
 class Regime(Struct, frozen=True):
-    """The rules of a rollout. The values here are the ``default`` regime's; ``paper`` is in ``rollout/regimes.py``.
+    """The rules of a rollout. The values here are the ``default`` regime's; ``released`` is in ``rollout/regimes.py``.
 
     Turns are counted from 0 where a rule speaks of the first (0), the second (1) and later ones.
 
-    Turns and calls
         name: of the regime; changed fields are named behind a ``+``.
+        style: of the conversation: how the policy is spoken to and read (``rollout/styles``). The ``released`` style
+            has its own rules for what a turn says and for what the policy sees of it.
+
+    Turns and calls
         max_turns: generations of the policy, answers included.
         max_searches: expert calls; a further one is refused. A call in the last turn is never made, because
             no turn is left to read its reply.
@@ -38,6 +41,9 @@ class Regime(Struct, frozen=True):
             policy is shown it and told what is wrong; ``drop``: the policy sees nothing of it, its turn is spent.
         show_thinking: whether a turn is shown with its reasoning afterwards.
         first_turn_tail: tokens of the first turn's text kept before its call, ``None`` for all.
+        retokenize: whether what is kept of a turn is encoded anew from its text before the model goes on, as the
+            released training does; where not, the sampled ids stay. In the ``released`` style only.
+        scored_tokens: how many tokens of kept turns and observations the released scorer reads.
 
     Names and observations
         names: how written names are matched against the registry: ``exact`` is equality or a declared alias;
@@ -50,7 +56,8 @@ class Regime(Struct, frozen=True):
         mark_cuts: whether a cut observation says where, and how much is left out.
         neutralise: write our tags and chat control tokens inside observations so that they cannot act. (The action
             parser never reads observations; this is about what the policy's model makes of them.)
-        tokenizer: ``estimate`` (4 characters a token) or the path of a ``tokenizer.json``.
+        tokenizer: ``estimate`` (4 characters a token); the path of a ``tokenizer.json``, of a ``qwen.tiktoken`` or
+            of a checkpoint's folder; or ``policy``, the policy's own.
         zoom_rescale: whether a zoom box is scaled from the model's resized image back to the original.
 
     Faults and time
@@ -60,9 +67,11 @@ class Regime(Struct, frozen=True):
     Sampling of the policy, where the user gives none (``None`` leaves it to the endpoint)
         temperature, top_p: as in the chat-completions API.
         max_tokens: of each turn.
+        top_k, repetition_penalty: as vLLM has them; -1 and 1 turn off what a checkpoint's own settings would do.
     """
 
     name: str = "default"
+    style: Literal["chat", "released"] = "chat"
 
     max_turns: _Positive = 5
     max_searches: _Count = 4
@@ -76,6 +85,8 @@ class Regime(Struct, frozen=True):
     unusable: Literal["explain", "drop"] = "explain"
     show_thinking: bool = True
     first_turn_tail: _Count | None = None
+    retokenize: bool = False
+    scored_tokens: _Count = 4096
 
     names: Literal["exact", "lenient", "released"] = "lenient"
     list_known_names: bool = True
@@ -93,3 +104,5 @@ class Regime(Struct, frozen=True):
     temperature: Annotated[float, Meta(ge=0)] | None = 0.0
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
     max_tokens: _Positive | None = None
+    top_k: Annotated[int, Meta(ge=-1)] | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0)] | None = None

@@ -27,6 +27,7 @@ class Timing(Struct, frozen=True):
 class Sampling(Struct, frozen=True):
     """How a model is asked to sample. ``None`` leaves a setting to the endpoint.
 
+    ``top_k`` and ``repetition_penalty`` are vLLM's; -1 and 1 turn off what a checkpoint's own settings would do.
     ``regex``: what a turn's whole text must match; only engines that can constrain a turn take it (vLLM's do).
     """
 
@@ -36,6 +37,8 @@ class Sampling(Struct, frozen=True):
     seed: int | None = None
     stop: tuple[str, ...] = ()
     regex: str | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
 
 
 class ExpertCall(Struct, frozen=True):
@@ -130,13 +133,14 @@ class Answered(Struct, frozen=True, tag="answered"):
     text: str
 
 
-Limit = Literal["turns", "tokens", "context"]
+Limit = Literal["turns", "tokens", "context", "unanswered"]
 
 
 class Exhausted(Struct, frozen=True, tag="exhausted"):
-    """A limit ended the rollout before an answer: the policy's doing, so it scores 0.
+    """The rollout ended without an answer: the policy's doing, so it scores 0.
 
     ``turns`` and ``tokens`` are limits of the regime; ``context`` is the model's: the policy's own turns filled it.
+    ``unanswered``: it stopped with neither a call nor an answer, which ends a rollout in the ``released`` style.
     """
 
     limit: Limit

@@ -9,6 +9,20 @@ from integration.conftest import Cli, write_chartqa, write_registry
 
 from maestro_eval.experts.simulated import simulated_in_thread
 
+
+def small_tokenizer(path: Path) -> Path:
+    """A byte-level tokenizer with the control tokens that the released style writes."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={letter: number for number, letter in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+    tokenizer.save(str(path))
+    return path
+
+
 SAMPLES = [{"question": "What is value 1?", "answer": "4"}]
 
 
@@ -20,18 +34,25 @@ def test_the_papers_rules_with_one_changed(cli: Cli, tmp_path: Path) -> None:
             "run", "--registry", str(registry), "--tasks", "maestro_chartqa", "--data", f"maestro_chartqa={data}",
             "--regime", "paper", "--top_p", "0.9",
         ]  # fmt: skip
+        unmeasured = cli(*common, "--policy", "fixed:oracle@@Ask", "--out", "unmeasured")
+        common += ["--regime-set", f"tokenizer={small_tokenizer(tmp_path / 'tokenizer.json')}"]
         refused = cli(*common, "--policy", "direct:oracle", "--out", "refused")
         done = cli(
             *common, "--policy", "fixed:oracle@@Ask", "--out", "done", "--regime-set", "max_turns=3", "--regime-set",
             "names=exact",
         )  # fmt: skip
+    assert unmeasured.returncode == 2
+    assert "regime released counts in the policy's own tokens" in unmeasured.stderr
+    assert "--regime-set tokenizer=PATH" in unmeasured.stderr
+    assert "--regime paper is now --regime released" in unmeasured.stderr
+    assert not (tmp_path / "unmeasured/manifest.json").exists()
     assert refused.returncode == 2
     assert "--policy direct:oracle: answers in its first turn" in refused.stderr
     assert not (tmp_path / "refused/manifest.json").exists()
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "done/manifest.json").read_text())
-    assert manifest["regime"]["name"] == "paper + max_turns, names"
-    assert (manifest["regime"]["max_turns"], manifest["regime"]["unusable"]) == (3, "drop")
+    assert manifest["regime"]["name"] == "released + tokenizer, max_turns, names"
+    assert (manifest["regime"]["max_turns"], manifest["regime"]["style"]) == (3, "released")
     sampling = {name: manifest["sampling"][name] for name in ("temperature", "top_p", "max_tokens")}
     assert sampling == {"temperature": 1.0, "top_p": 0.9, "max_tokens": 8192}
 
@@ -42,7 +63,10 @@ def test_a_field_that_is_none_is_named_with_the_known_ones(cli: Cli) -> None:
         "max_turn=3",
     )  # fmt: skip
     assert result.returncode == 2
-    assert "--regime-set max_turn=3: expected FIELD=VALUE with a field of max_turns, max_searches, " in result.stderr
+    assert (
+        "--regime-set max_turn=3: expected FIELD=VALUE with a field of style, max_turns, max_searches, "
+        in result.stderr
+    )
 
 
 def test_a_presets_rules_are_its_own(cli: Cli) -> None:

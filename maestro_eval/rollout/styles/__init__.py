@@ -2,11 +2,12 @@
 
 from maestro_eval.rollout.styles.base import Reading, Style
 from maestro_eval.rollout.styles.chat import ChatStyle
+from maestro_eval.rollout.styles.released import ReleasedStyle, released_stream, released_style
 from maestro_eval.types import Regime
 
-__all__ = ["ChatStyle", "Reading", "Style", "style_of"]
+__all__ = ["ChatStyle", "Reading", "ReleasedStyle", "Style", "released_stream", "style_of"]
 
 
 def style_of(regime: Regime) -> Style:
-    """The style that ``regime`` names, under its rules."""
-    return ChatStyle(regime)
+    """The style that ``regime`` names, under its rules. UserError where its tokenizer cannot be had."""
+    return released_style(regime) if regime.style == "released" else ChatStyle(regime)

@@ -3,10 +3,11 @@
 import time
 
 import pytest
+from former_regimes import PAPER
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_eval.rollout import DEFAULT, PAPER, parse_action
+from maestro_eval.rollout import DEFAULT, parse_action
 from maestro_eval.rollout.grammar import close_stopped, parse_turn
 from maestro_eval.types import AnswerAction, MalformedAction, Regime, SearchAction
 

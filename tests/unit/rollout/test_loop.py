@@ -9,12 +9,13 @@ from types import ModuleType
 
 import msgspec
 import pytest
+from former_regimes import PAPER
 from small_worlds import loaded_sample, small_registry
 
 from maestro_eval.experts import Endpoint, ExpertClient
 from maestro_eval.experts.simulated import Fault, Latency, SimulatedServer, always, on_requests
 from maestro_eval.policies.endpoints import EndpointPolicy
-from maestro_eval.rollout import DEFAULT, PAPER, Prefix, prefix_of, rollout_seed, run_rollout
+from maestro_eval.rollout import DEFAULT, Prefix, prefix_of, rollout_seed, run_rollout
 from maestro_eval.skills.run import PIPELINES
 from maestro_eval.types import (
     AnswerAction,

@@ -2,10 +2,11 @@
 
 import msgspec
 import pytest
+from former_regimes import PAPER
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_eval.rollout import DEFAULT, PAPER, parse_action, prefix_of
+from maestro_eval.rollout import DEFAULT, parse_action, prefix_of
 from maestro_eval.rollout.grammar import redirected
 from maestro_eval.rollout.prefix import REPLAYED
 from maestro_eval.types import (

@@ -1,0 +1,179 @@
+"""Episodes of the released loop, played again by ours: the same words of the policy, the same replies of the skills.
+
+Everything but policy and skills is what a run has: the turn loop, the ``released`` regime and style, the names. The
+tokenizer is that of the recording, Qwen's, which ``dashscope`` ships; ``MAESTRO_CONFORMANCE_TOKENIZER`` names another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from maestro_eval.conformance.kinds import read_lines
+from maestro_eval.conformance.records import Case
+from maestro_eval.experts import ExpertClient
+from maestro_eval.registry import RELEASED_EXPERTS, RELEASED_SKILLS, EndpointEntry, Expert, Prompts, Registry, Skill
+from maestro_eval.rollout import RELEASED, run_rollout
+from maestro_eval.skills import SkillContext
+from maestro_eval.types import (
+    Completion,
+    LoadedSample,
+    Message,
+    Regime,
+    Rollout,
+    Sample,
+    Sampling,
+    TextPart,
+    UserError,
+)
+
+TOKENIZER = "MAESTRO_CONFORMANCE_TOKENIZER"
+_END, _START_USER = "<|im_end|>", "<|im_start|>user"
+_SYSTEM = Message("system", (TextPart("You coordinate."),))
+_SAMPLE = LoadedSample(Sample("recorded", "1", "What is it?", ("it",)), ())
+
+
+class _Episode(Struct, frozen=True, kw_only=True):
+    kind: str
+    generations: tuple[str, ...]
+    finish: tuple[str, ...]
+    replies: tuple[str | None, ...] | None = None
+    calls: tuple[tuple[str, str, str], ...]
+    generated: int
+    ended: str
+    observations: tuple[str, ...]
+    continued: tuple[str, ...]
+    scored_text: str
+
+
+class _Played(Struct, frozen=True):
+    """What a recording says of an episode, of theirs and of ours."""
+
+    calls: tuple[tuple[str, str, str], ...]
+    generated: int
+    ended: str
+    observations: tuple[str, ...]
+    continued: tuple[str, ...]
+    scored_text: str
+
+
+def cases(file: Path) -> Iterator[Case]:
+    """Yield a case for each episode: what was called and shown, how it ended, and what is scored, as JSON."""
+    regime = _regime()
+    registry = _registry()
+    for number, episode in read_lines(file, _Episode):
+        expected = _Played(*(getattr(episode, name) for name in _Played.__struct_fields__))
+        got = asyncio.run(_play(episode, regime, registry))
+        yield Case(f"{number} ({episode.kind})", *_apart(expected, got))
+
+
+def _regime() -> Regime:
+    tokenizer = os.environ.get(TOKENIZER, "")
+    if not tokenizer:
+        found = importlib.util.find_spec("dashscope")
+        if found is None or found.origin is None:
+            raise UserError(
+                f"conformance trajectories: counts in Qwen's tokens: pip install dashscope tiktoken, or set "
+                f"{TOKENIZER} to a tokenizer.json, a tiktoken file or a checkpoint's folder"
+            )
+        tokenizer = str(Path(found.origin).parent / "resources" / "qwen.tiktoken")
+    # A recording's replies are those of the skill, of which the tail is kept before.
+    return msgspec.structs.replace(RELEASED, tokenizer=tokenizer, reply_tail_chars=None)
+
+
+def _apart(expected: _Played, got: _Played) -> tuple[str, str]:
+    """Both as text: only the fields that differ, so that a difference can be seen."""
+    names = [name for name in _Played.__struct_fields__ if getattr(expected, name) != getattr(got, name)]
+    return tuple(  # type: ignore[return-value]
+        msgspec.json.encode({name: getattr(played, name) for name in names}).decode() for played in (expected, got)
+    )
+
+
+# The loop hands a pipeline its context and nothing of ours.
+_REPLIES: ContextVar[list[str]] = ContextVar("replies")
+_CALLED: ContextVar[list[tuple[str, str, str]]] = ContextVar("called")
+
+
+async def recorded_reply(context: SkillContext) -> str:
+    """Return what the recording's skill replied. A pipeline."""
+    called, replies = _CALLED.get(), _REPLIES.get()
+    number = len(called)
+    called.append((context.expert.model, context.skill.name, context.request))
+    return replies[number] if number < len(replies) else f"OBS{number + 1}"
+
+
+@dataclass
+class _Recorded:
+    """A policy that says what the recorded one said, whatever it is shown, and remembers that."""
+
+    episode: _Episode
+    model: str = "recorded"
+    shown: list[str] = field(default_factory=list)
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        number = len(self.shown)
+        self.shown.append("".join(_streamed(message) for message in messages[2:]))
+        return Completion(self.episode.generations[number], self.episode.finish[number])
+
+
+def _streamed(message: Message) -> str:
+    """A later message as the style's chat template renders it."""
+    text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
+    return f"{text}{_END}" if message.role == "assistant" else f"{_START_USER}{text}{_END}"
+
+
+async def _play(episode: _Episode, regime: Regime, registry: Registry) -> _Played:
+    policy = _Recorded(episode)
+    called: list[tuple[str, str, str]] = []
+    _CALLED.set(called)
+    _REPLIES.set([reply if reply is not None else f"OBS{n}" for n, reply in enumerate(episode.replies or (), 1)])
+    async with ExpertClient() as client:
+        rollout = await run_rollout(
+            _SAMPLE,
+            0,
+            policy=policy,
+            registry=registry,
+            system=_SYSTEM,
+            regime=regime,
+            sampling=Sampling(),
+            client=client,
+            seed=0,
+        )
+    return _Played(
+        calls=tuple(called),
+        generated=len(rollout.turns),
+        ended=rollout.stop_reason or str(rollout.outcome),
+        observations=_observations(rollout),
+        continued=tuple(policy.shown),
+        scored_text=rollout.scored_text or "",
+    )
+
+
+def _observations(rollout: Rollout) -> tuple[str, ...]:
+    return tuple(turn.observation for turn in rollout.turns if turn.observation is not None)
+
+
+_RELEASED_SPELLING = {"qwen3-vl-8b-instruct": "qwen3-VL-8B-Instruct"}
+_PIPELINE = f"{__name__}:{recorded_reply.__name__}"
+
+
+def _registry() -> Registry:
+    """Everything that the release has a name for; an expert's model is its released spelling."""
+    return Registry(
+        name="recorded",
+        path="recorded",
+        description="",
+        endpoints={"none": EndpointEntry("none")},
+        experts={name: Expert(name, _RELEASED_SPELLING.get(name, name), "none", "") for name in RELEASED_EXPERTS},
+        services={},
+        skills={name: Skill(name, "", _PIPELINE, "") for name in RELEASED_SKILLS},
+        prompts=Prompts("", "{{ question }}"),
+    )

@@ -1,0 +1,29 @@
+"""A regime that manifests of earlier versions hold: ``paper`` as it was in the chat style."""
+
+from maestro_eval.types import Regime
+
+PAPER = Regime(
+    name="paper",
+    max_turns=5,
+    max_searches=4,
+    answer_at_first_turn=False,
+    stop_at_tags=False,
+    thinking="first",
+    first_turn_thinking_acts=True,
+    prefer=("first_search", "last_search", "answer"),
+    unusable="drop",
+    show_thinking=False,
+    first_turn_tail=200,
+    names="released",
+    list_known_names=False,
+    reply_tail_chars=1000,
+    observation_tokens=1024,
+    observation_keep="tail",
+    mark_cuts=False,
+    neutralise=False,
+    zoom_rescale=False,
+    rollout_deadline_s=3600.0,
+    temperature=1.0,
+    top_p=1.0,
+    max_tokens=8192,
+)
