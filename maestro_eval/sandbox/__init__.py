@@ -1,5 +1,6 @@
 """Where may a model's code run? In here, and nowhere else: one isolation for all who run generated code."""
 
+from maestro_eval.sandbox.judge import TestReport, run_tests
 from maestro_eval.sandbox.packages import PACKAGES_FOLDER, lacking
 from maestro_eval.sandbox.process import PROCESS_PROMISES
 from maestro_eval.sandbox.records import Isolation, Limits, Reason, SandboxResult
@@ -12,7 +13,9 @@ __all__ = [
     "Limits",
     "Reason",
     "SandboxResult",
+    "TestReport",
     "available",
     "lacking",
     "run_python",
+    "run_tests",
 ]

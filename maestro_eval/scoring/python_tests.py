@@ -12,17 +12,12 @@ that the program imports, tests that can be run.
 
 from __future__ import annotations
 
-import json
-import secrets
-from functools import cache
 from itertools import takewhile
-from pathlib import Path
-from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.sandbox import PACKAGES_FOLDER, Limits, SandboxResult, lacking, run_python
+from maestro_eval.sandbox import PACKAGES_FOLDER, Limits, SandboxResult, lacking, run_python, run_tests
 from maestro_eval.scoring.extract import Strictness, spoken
 from maestro_eval.scoring.python_source import definitions, imported, last_solution, only_program, python_blocks
 from maestro_eval.scoring.verdict import Verdict
@@ -31,7 +26,6 @@ from maestro_eval.types import RolloutFailure, Sample, UserError
 
 _OFFICIAL_CPU_S, _OFFICIAL_WALL_S = 2, 10.0
 _RELEASED_CPU_S, _RELEASED_WALL_S = 10, 30.0
-_GRACE_S = 5.0
 # Most take one; over a program that imports pandas, pylint thinks for ten and more.
 _PYLINT_S = 60.0
 _CPU_S = 120.0
@@ -102,37 +96,22 @@ class _Check(Struct, frozen=True):
     note: str = ""
 
 
-class _Report(Struct, frozen=True):
-    """What the harness says."""
-
-    outcome: Literal["passed", "failed", "timeout", "missing", "unjudged"]
-    detail: str
-
-
 def _tested(sample: Sample, program: str, cpu_s: int, wall_s: float) -> _Check:
     if not sample.targets or not sample.targets[0].strip():
         return _Check(None, "the sample has no tests")
-    nonce = secrets.token_hex(16)
     modules = imported(program)
-    case = {
-        "nonce": nonce,
-        "packages": PACKAGES_FOLDER,
-        "signature": _stub(sample),
-        "tests": sample.targets[0],
-        "program": program,
-        "preload": sorted(module for module in modules if module.partition(".")[0] in _PACKAGES),
-        "cpu_s": cpu_s,
-        "wall_s": wall_s,
-    }
-    result = _run(_harness(), json.dumps(case), _packages(modules | imported(sample.targets[0])), wall_s + _GRACE_S)
-    if isinstance(result, str):
-        return _Check(None, result)
-    begun, _, said = result.stdout.partition("\n")
-    report = _report(said)
-    if not secrets.compare_digest(begun.encode(), nonce.encode()):
-        return _Check(None, f"the test harness does not run: {result.reason} {_last_line(result)}".strip())
-    if report is None:  # the program was let in, and brought the harness down
-        return _Check(0.0, f"the sandbox was ended by the program: {result.reason}")
+    try:
+        report = run_tests(
+            program,
+            sample.targets[0],
+            signature=_stub(sample),
+            preload=tuple(sorted(module for module in modules if module.partition(".")[0] in _PACKAGES)),
+            packages=_packages(modules | imported(sample.targets[0])),
+            cpu_s=cpu_s,
+            wall_s=wall_s,
+        )
+    except (UserError, RolloutFailure) as error:
+        return _Check(None, str(error))
     match report.outcome:
         case "passed":
             return _Check(1.0)
@@ -140,6 +119,8 @@ def _tested(sample: Sample, program: str, cpu_s: int, wall_s: float) -> _Check:
             return _missing(report.detail.partition(".")[0], modules)
         case "unjudged":
             return _Check(None, report.detail)
+        case "broken":
+            return _Check(None, f"the test harness does not run: {report.detail}")
         case _:
             return _Check(0.0, clip(report.detail, _NOTE_TOKENS))
 
@@ -148,9 +129,12 @@ def _pylint(text: str) -> _Check:
     missing = lacking("pylint") or lacking("astroid")
     if missing is not None:
         return _Check(None, f"errors that pylint finds fail a program, and {missing}")
-    result = _run(_ASK_PYLINT, text, (*_packages(imported(text)), *_PYLINT), _PYLINT_S)
-    if isinstance(result, str):
-        return _Check(None, result)
+    limits = Limits(wall_s=_PYLINT_S, cpu_s=_CPU_S, memory_mb=_MEMORY_MB, file_mb=16, output_kb=64)
+    packages = (*_packages(imported(text)), *_PYLINT)
+    try:
+        result = run_python(_ASK_PYLINT, stdin=text, limits=limits, packages=packages)
+    except (UserError, RolloutFailure) as error:
+        return _Check(None, str(error))
     if result.reason in ("timeout", "memory"):
         return _Check(0.0, f"pylint exceeded its {result.reason} limit over the program")
     try:
@@ -158,23 +142,6 @@ def _pylint(text: str) -> _Check:
     except msgspec.DecodeError:
         return _Check(None, f"pylint does not run in the sandbox: {_last_line(result)}")
     return _Check(0.0, clip(f"pylint: {errors[0]}", _NOTE_TOKENS)) if errors else _Check(1.0)
-
-
-def _run(code: str, given: str, packages: tuple[str, ...], wall_s: float) -> SandboxResult | str:
-    """The run, or one line on why there is none."""
-    # CPU time is the harness's to bound: the sandbox cannot tell the program's from its own.
-    limits = Limits(wall_s=wall_s, cpu_s=_CPU_S, memory_mb=_MEMORY_MB, file_mb=16, output_kb=64)
-    try:
-        return run_python(code, stdin=given, limits=limits, packages=packages)
-    except (UserError, RolloutFailure) as error:
-        return str(error)
-
-
-def _report(said: str) -> _Report | None:
-    try:
-        return msgspec.json.decode(said, type=_Report)
-    except msgspec.DecodeError:
-        return None
 
 
 def _missing(name: str, modules: frozenset[str]) -> _Check:
@@ -196,11 +163,6 @@ def _stub(sample: Sample) -> str:
     """The task's own beginning of the program: its imports and an empty ``solution``; nothing where it has none."""
     signature = sample.fields.get("function_signature", "").rstrip()
     return f"{signature}\n    pass\n" if signature else ""
-
-
-@cache
-def _harness() -> str:
-    return Path(__file__).with_name("python_harness.py").read_text(encoding="utf-8")
 
 
 def _last_line(result: SandboxResult) -> str:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import secrets
+import builtins
 import time
 from typing import Literal
 
 from msgspec import Struct
 
-from maestro_eval.sandbox import Isolation, Limits, SandboxResult, run_python
+from maestro_eval.sandbox import Isolation, Limits, run_python, run_tests
 from maestro_eval.skills.context import SkillContext
 from maestro_eval.skills.replies import python_block
 from maestro_eval.text import clip
@@ -79,26 +79,40 @@ async def _step(context: SkillContext, name: str, previous: dict[str, str]) -> s
 async def run_program(program: str, test: str, isolation: Isolation, deadline: float | None) -> Run:
     if not program:
         return Run("failed", "no program in the reply", "The reply held no fenced Python block.")
-    # Printed after the test: a program that ends early, with success, has not passed it.
-    end = secrets.token_hex(8)
-    source = f"{program}\n\n{test}\n\nprint({end!r})\n"
     left = _WALL_S if deadline is None else deadline - time.monotonic()
-    limits = Limits(wall_s=max(0.1, min(_WALL_S, left)))
+    wall_s = max(0.1, min(_WALL_S, left))
     try:
+        # Together, for the error that the expert is to see.
+        source, limits = f"{program}\n\n{test}\n", Limits(wall_s=wall_s)
         result = await asyncio.to_thread(run_python, source, limits=limits, isolation=isolation)
+        if result.reason != "ok":
+            return _failed(result.reason, result.stderr)
+        if not test:
+            return Run("passed", "ended without an error; no test was read")
+        # And apart, because the program can end the test early, with success, where both are one process.
+        names = _called(test)
+        report = await asyncio.to_thread(run_tests, program, test, names=names, wall_s=wall_s, isolation=isolation)
     except UserError as error:  # this machine has no sandbox: the program is worth having all the same
         return Run("unrun", f"not run: {error}", str(error))
-    return _judged(result, end, bool(test))
+    if report.outcome == "passed":
+        return Run("passed", "passed the test that was read from the image")
+    if report.outcome in ("unjudged", "broken"):  # the test passes a function on, say
+        return Run("passed", "ran with the test that was read from the image, which cannot be judged apart from it")
+    return _failed(f"ended before the test passed: {report.detail}", "")
 
 
-def _judged(result: SandboxResult, end: str, tested: bool) -> Run:
-    if result.reason == "ok" and end in result.stdout:
-        how = "passed the test that was read from the image" if tested else "ended without an error; no test was read"
-        return Run("passed", how)
-    why = "ended before the test was reached" if result.reason == "ok" else result.reason
-    last = (result.stderr.strip().splitlines() or [""])[-1]
+def _called(test: str) -> tuple[str, ...]:
+    """The functions that a test calls and neither defines nor has from Python."""
+    nodes = list(ast.walk(ast.parse(test)))
+    own = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    called = {node.id for node in nodes if isinstance(node, ast.Name)} - own - set(dir(builtins))
+    return tuple(sorted(called))
+
+
+def _failed(why: str, stderr: str) -> Run:
+    last = (stderr.strip().splitlines() or [""])[-1]
     note = clip(f"{why}: {last}" if last else why, 100)
-    printed = clip(result.stderr.strip(), _SHOWN_TOKENS, "tail")
+    printed = clip(stderr.strip(), _SHOWN_TOKENS, "tail")
     return Run("failed", note, f"{why}\n{printed}".strip())
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_eval.sandbox import available, lacking
+from maestro_eval.sandbox import available, judge, lacking
 from maestro_eval.scoring import python_tests as rules
 from maestro_eval.scoring.python_source import definitions, imported, last_solution, only_program, python_blocks
 from maestro_eval.scoring.python_tests import python_tests, released_python
@@ -246,8 +246,24 @@ def test_a_hostile_program_does_not_pass_and_is_judged(body: str) -> None:
 
 
 @sandboxed
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "for got, wanted in zip(map(solution, [[1, 2]]), [3]):\n    assert got == wanted",
+        "assert list(map(solution, [[1, 2]])) == [3][:0]",
+        "results = iter(lambda: solution([1, 2]), 3)\nfor result in results:\n    assert result == 3",
+        "async def all_of():\n    return solution([1, 2])\ntry:\n    all_of().send(None)\n"
+        "except StopIteration as end:\n    assert end.value in (3, None)",
+    ],
+)
+@pytest.mark.parametrize("raised", ["StopIteration", "StopIteration(3)", "StopAsyncIteration", "GeneratorExit"])
+def test_what_a_program_raises_ends_no_loop_of_the_tests(tests: str, raised: str) -> None:
+    assert released(f"def solution(xs):\n    raise {raised}", sample(tests)).value == 0.0
+
+
+@sandboxed
 def test_neither_the_tests_nor_the_nonce_are_where_the_program_can_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules.secrets, "token_hex", lambda _: "the-nonce-of-this-run")
+    monkeypatch.setattr(judge.secrets, "token_hex", lambda _: "the-nonce-of-this-run")
     program = """
 import gc, os, sys
 def solution(xs):
@@ -324,7 +340,7 @@ def test_without_a_sandbox_nothing_is_run(tmp_path: Path, monkeypatch: pytest.Mo
 
 @sandboxed
 def test_a_harness_that_does_not_come_to_the_program_is_our_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "_harness", lambda: "raise SystemError('no more processes')")
+    monkeypatch.setattr(judge, "_harness", lambda: "raise SystemError('no more processes')")
     verdict = released("def solution(xs):\n    return sum(xs)")
     assert verdict == Verdict(
         None, verdict.extracted, "the test harness does not run: error SystemError: no more processes"

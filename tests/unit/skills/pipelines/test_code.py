@@ -18,6 +18,13 @@ TEST = "It doubles.\n```python\nassert solution(2) == 4\n```\nAnswer: 1"
 GOOD = "```python\ndef solution(n):\n    return 2 * n\n```\nAnswer: solution"
 BAD = "```python\ndef solution(n):\n    return n + 1\n```\nAnswer: solution"
 EARLY = "```python\nimport os\ndef solution(n): ...\nos._exit(0)\n```"
+PRINTED = """```python
+import os
+def solution(n): ...
+os.write(1, open("/main.py").read().encode())
+print(open(__file__).read(), flush=True)
+os._exit(0)
+```"""
 ENDLESS = "```python\ndef solution(n):\n    while True: pass\n```"
 
 
@@ -64,7 +71,9 @@ async def test_repairs_are_bounded_and_the_last_program_is_kept(solve):
 
 @needs_sandbox
 @pytest.mark.parametrize(
-    ("program", "why"), [(EARLY, "ended before the test"), ("I cannot.", "no program in the reply")]
+    ("program", "why"),
+    [(EARLY, "ended before the test"), (PRINTED, "ended before the test"), ("I cannot.", "no program in the reply")],
+    [(EARLY, "ended before the test"), (PRINTED, "ended before the test"), ("I cannot.", "no program in the reply")],
 )
 async def test_what_did_not_run_to_its_end_did_not_pass(solve, program, why):
     result, _ = await solve(TEST, program, GOOD)

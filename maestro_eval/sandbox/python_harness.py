@@ -1,10 +1,11 @@
 """Runs inside the sandbox, never here: tests in one process, the program that they test in another.
 
-Only its text is used (``python_tests`` gives it to the sandbox), so it stands alone. The first process reads the
+Only its text is used (``tested`` gives it to the sandbox), so it stands alone. The first process reads the
 case from its standard input only after the second was forked from it, to which that input is closed: the second
-sees neither the tests nor the nonce that begins our report. What the tests call ``solution`` sends the arguments over
-and gets plain data back. A program can therefore pass in one way only, by returning what the tests accept: it
-cannot end the tests early, replace ``print`` or ``assert``, or return something that is equal to everything.
+sees neither the tests nor the nonce that begins our report. What the tests call (``solution``, say) sends the arguments
+over and gets plain data back. A program can therefore pass in one way only, by returning what the tests accept: it
+cannot end the tests early, replace ``print`` or ``assert``, or return something that is equal to everything. Nor can
+it end a loop of theirs by what it raises: ``StopIteration`` comes over as a ``RuntimeError``.
 
 The price: an argument changed in place is not seen by the tests, a subclass comes back as its builtin base
 (``Counter`` as ``dict``), a numpy scalar as a number, and anything else as an object that equals nothing.
@@ -73,16 +74,16 @@ def main() -> None:
     case = json.loads(sys.stdin.read())
     ours = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # tests may print
-    solution = _Solution(child, ours_in, ours_out, case["cpu_s"], case["wall_s"])
+    other = _Other(child, ours_in, ours_out, case["cpu_s"], case["wall_s"])
     os.write(ours, case["nonce"].encode("ascii") + b"\n")
-    outcome, detail = _judge(case, solution)
+    outcome, detail = _judge(case, other)
     # No address of an object: it differs from run to run.
     detail = re.sub(r"\b0x[0-9a-f]+", "0x", " ".join(detail.split()))[:200]
     os.write(ours, json.dumps({"outcome": outcome, "detail": detail}).encode("ascii"))
     os._exit(0)  # nothing that the tests have left to run at the end is waited for
 
 
-def _judge(case: Any, solution: _Solution) -> tuple[str, str]:
+def _judge(case: Any, other: _Other) -> tuple[str, str]:
     sys.path.insert(0, case["packages"])
     module = _module()
     try:
@@ -90,9 +91,9 @@ def _judge(case: Any, solution: _Solution) -> tuple[str, str]:
         tests = _compiled(case["tests"], "tests")
     except Exception as error:
         return "unjudged", "the task's own code does not run: " + _described(error)
-    module.__dict__["solution"] = solution
+    module.__dict__.update({name: _Function(name, other) for name in case["names"]})
     try:
-        solution.load(case["program"], case["preload"])
+        other.load(case["program"], case["preload"])
         exec(tests, module.__dict__)
     except _Ended as ended:
         return ended.args
@@ -102,17 +103,26 @@ def _judge(case: Any, solution: _Solution) -> tuple[str, str]:
         return "unjudged", _described(error)
     except (Exception, SystemExit) as error:
         return "failed", _described(error)
-    return ("passed", "") if solution.calls else ("unjudged", "its tests never call solution")
+    return ("passed", "") if other.calls else ("unjudged", "its tests never call " + " or ".join(case["names"]))
 
 
 class _UnsendableError(Exception):
     """The tests pass something to the program that cannot be sent to it."""
 
 
-class _Solution:
+class _Function:
     """What the tests call; the function of this name in the other process answers."""
 
-    __name__ = "solution"
+    def __init__(self, name: str, other: _Other) -> None:
+        self.__name__ = name
+        self._other = other
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._other.call(self.__name__, args, kwargs)
+
+
+class _Other:
+    """The process of the program, as the tests have it."""
 
     def __init__(self, child: int, receive: int, send: int, cpu_s: float, wall_s: float) -> None:
         self.calls = 0
@@ -124,9 +134,9 @@ class _Solution:
         self._ask((self._cpu_s, sys.path[0], program, preload))
         self._end = time.monotonic() + self._wall_s
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, name: str, args: Any, kwargs: Any) -> Any:
         self.calls += 1
-        return self._ask((args, kwargs))
+        return self._ask((name, args, kwargs))
 
     def _ask(self, question: Any) -> Any:
         try:
@@ -210,18 +220,19 @@ class _Program:
         module = _module()
         try:
             exec(_compiled(program, "program"), module.__dict__)
-            solution = module.__dict__.get("solution", _undefined)
         except ModuleNotFoundError as error:
             self._answer("missing", [str(error.name), ""])
             os._exit(0)
         except BaseException as error:
             self._answer("unloaded", [type(error).__name__, _text(error)])
             os._exit(0)
+        # As they are now: what the program does to its own names later changes nothing.
+        functions = dict(module.__dict__)
         self._answer("value", _encoded(None))
         while True:
-            args, kwargs = self._next()
+            called, args, kwargs = self._next()
             try:
-                answer = _encoded(solution(*args, **kwargs))
+                answer = _encoded(functions.get(called, _undefined)(*args, **kwargs))
             except ModuleNotFoundError as error:
                 self._answer("missing", [str(error.name), ""])
             except BaseException as error:
@@ -251,16 +262,17 @@ class _Program:
 
 
 def _as_raised(name: str, text: str) -> Exception:
-    """The builtin exception of that name, which the tests may expect; but none that speaks of missing modules."""
+    """The builtin exception of that name, if the tests may expect it: none of missing modules, none that ends loops."""
     raised = getattr(builtins, name, None)
-    if isinstance(raised, type) and issubclass(raised, Exception) and not issubclass(raised, ImportError):
+    kept = (ImportError, StopIteration, StopAsyncIteration)
+    if isinstance(raised, type) and issubclass(raised, Exception) and not issubclass(raised, kept):
         with contextlib.suppress(TypeError):  # some want more than a text
             return raised(text)
     return RuntimeError(f"{name}: {text}")
 
 
 def _undefined(*_: Any, **__: Any) -> NoReturn:
-    raise NameError("the program defines no solution")
+    raise NameError("the program does not define this function")
 
 
 def _compiled(source: str, name: str) -> types.CodeType:
