@@ -73,7 +73,6 @@ async def test_repairs_are_bounded_and_the_last_program_is_kept(solve):
 @pytest.mark.parametrize(
     ("program", "why"),
     [(EARLY, "ended before the test"), (PRINTED, "ended before the test"), ("I cannot.", "no program in the reply")],
-    [(EARLY, "ended before the test"), (PRINTED, "ended before the test"), ("I cannot.", "no program in the reply")],
 )
 async def test_what_did_not_run_to_its_end_did_not_pass(solve, program, why):
     result, _ = await solve(TEST, program, GOOD)
