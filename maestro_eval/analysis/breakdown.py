@@ -73,7 +73,8 @@ def further_measures(others: Mapping[str, Sequence[float]]) -> dict[str, Measure
 
 
 def _measure(name: str, values: Sequence[float]) -> Measure:
-    if name in _FRACTIONS:
+    # A number that lmms-eval keeps of each sample is a share as far as can be seen: its interval ends at 0 and 1.
+    if name in _FRACTIONS or (name not in _ROOTED and all(0 <= value <= 1 for value in values)):
         share = mean_of(values)
         return Measure(name, share.value, share.low, share.high, share.n, share.method)
     mean, reach = t_mean(values)

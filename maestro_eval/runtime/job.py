@@ -31,6 +31,7 @@ from maestro_eval.runtime.recorded import refuse_other_settings
 from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
 from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, settled_regime, worker_spec
 from maestro_eval.runtime.stall import StallRules, longest_rollout
+from maestro_eval.runtime.task_check import lmms_lack_of
 from maestro_eval.runtime.umpire import StopRule, arranged, take_up
 from maestro_eval.runtime.worker import worker_factory
 from maestro_eval.scoring import METRICS, RELEASED
@@ -212,6 +213,11 @@ def _check_rules(tasks: Sequence[Task]) -> None:
             raise UserError(f"task {task.name}: metric: {task.metric!r} is none of {', '.join(METRICS)}")
         if task.released and task.released not in RELEASED:
             raise UserError(f"task {task.name}: released: {task.released!r} is none of {', '.join(RELEASED)}")
+        if task.metric == "lmms" and (lack := lmms_lack_of(task)):
+            raise UserError(
+                f"task {task.name}: nothing here could be scored ({lack}); run it as "
+                "`lmms-eval --model maestro`, which aggregates all samples itself"
+            )
 
 
 @contextlib.contextmanager

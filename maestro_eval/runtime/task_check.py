@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from maestro_eval.scoring import judge
+from maestro_eval.scoring import judge, lmms_lack
 from maestro_eval.tasks import Task, TaskSpec, choose, localise, open_task
 from maestro_eval.types import Sample, SampleError, Selection, UserError
 
@@ -43,6 +43,20 @@ def check_task(spec: TaskSpec, selection: Selection | None = None, seed: int = 0
     except UserError as error:
         return TaskCheck(spec.name, spec.data, 0, (TaskProblem(spec.name, "", str(error)),))
     return TaskCheck(task.name, task.data, len(ids), tuple(_problems(task, ids)))
+
+
+def lmms_lack_of(task: Task, looked_at: int = 3) -> str:
+    """Why lmms-eval's scorer has no verdict on any of the task's first samples; "" where it has one, or none loads."""
+    lack = ""
+    for sample_id in task.ids(looked_at):
+        try:
+            sample = task.load(sample_id).sample
+        except SampleError:
+            continue
+        lack = lmms_lack(sample)
+        if not lack:
+            break
+    return lack
 
 
 def _problems(task: Task, ids: list[str]) -> Iterator[TaskProblem]:

@@ -1,5 +1,6 @@
 """Was it right? Answer extraction, metrics and protocols as pure functions, and the pass over a journal."""
 
+from maestro_eval.scoring.lmms_score import lmms_lack
 from maestro_eval.scoring.metrics import METRICS, RELEASED, check_protocol, judge, judge_released
 from maestro_eval.scoring.run import RunScores, score_run
 from maestro_eval.scoring.score import EXHAUSTED, score_rollout, unscored
@@ -14,6 +15,7 @@ __all__ = [
     "check_protocol",
     "judge",
     "judge_released",
+    "lmms_lack",
     "score_rollout",
     "score_run",
     "unscored",

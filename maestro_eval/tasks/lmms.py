@@ -120,7 +120,9 @@ def open_lmms_task(name: str, data: str = "") -> LmmsTask:
 
 
 def targets_of(target: object) -> tuple[str, ...]:
-    """What lmms-eval calls the target, as texts."""
+    """What lmms-eval calls the target, as texts. Numbers in a list are one target, a box for instance."""
+    if isinstance(target, (list, tuple)) and len(target) > 1 and all(isinstance(one, (int, float)) for one in target):
+        target = str(list(target))
     many = target if isinstance(target, (list, tuple)) else [target]
     return tuple(str(one) for one in many if one is not None and str(one).strip())
 
@@ -219,13 +221,17 @@ def _local(rules: LmmsRules, path: Path) -> dict[str, Any]:
     if len(kinds) != 1 or "" in kinds:
         found = f"files of {len(kinds)} kinds" if kinds else "no data files"
         raise UserError(f"{path}: {found}; expected Parquet, JSON, CSV or Arrow files, or a save_to_disk folder")
-    # As the hub names the files of a split; a folder that holds one split alone need not.
-    named = [one for one in files if one.stem.split("-")[0] == split] or files
-    return {
-        "dataset_path": kinds.pop(),
-        "dataset_name": None,
-        "dataset_kwargs": {"data_files": {split: [str(one.resolve()) for one in named]}},
-    }
+
+    def of(name: object) -> list[str]:
+        # As the hub names the files of a split; a folder that holds one split alone need not.
+        return [str(one.resolve()) for one in files if one.stem.split("-")[0] == name]
+
+    data_files = {split: of(split) or [str(one.resolve()) for one in files]}
+    # lmms-eval opens these splits of some tasks too, for examples that a prompt without shots has none of.
+    for other in (rules.config.get("training_split"), rules.config.get("fewshot_split")):
+        if other and other != split and (of(other) or not rules.config.get("num_fewshot")):
+            data_files[other] = of(other) or data_files[split]
+    return {"dataset_path": kinds.pop(), "dataset_name": None, "dataset_kwargs": {"data_files": data_files}}
 
 
 def _without_token(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,13 +40,17 @@ _JUDGE_KEYS = {"openai": "OPENAI_API_KEY", "azure": "AZURE_API_KEY", "bedrock": 
 class LmmsRules:
     """A task's definition: ``config`` is its merged YAML, ``aggregations`` are by metric, the first one leading.
 
-    ``asks_judge`` says where its scorer may ask a judge model, empty if nowhere.
+    ``errors`` are the metrics of which less is better. ``score_key`` is the field of a metric's record that lmms-eval
+    itself reads as the score of one sample. ``asks_judge`` says where its scorer may ask a judge model, empty if
+    nowhere.
     """
 
     name: str
     label: str
     config: Mapping[str, Any]
     aggregations: Mapping[str, Callable[[list[Any]], Any]]
+    errors: frozenset[str]
+    score_key: str
     asks_judge: str
     hash: str
     _process: Callable[[Mapping[str, Any], list[str]], object]
@@ -103,7 +107,8 @@ def _rules(name: str) -> LmmsRules:
     path = task_file(name)
     config = _load(name, path)
     _check_kind(name, config)
-    aggregations, process = _scorer(name, config)
+    task, process = _scorer(name, config)
+    aggregations = dict(task.aggregation())
     called = [config.get("process_results"), *aggregations.values()]
     reached = reaches(*(function for function in called if callable(function)))
     _check_reached(name, reached)
@@ -112,6 +117,8 @@ def _rules(name: str) -> LmmsRules:
         label=label,
         config=config,
         aggregations=aggregations,
+        errors=frozenset(metric for metric, higher in task.higher_is_better().items() if not higher),
+        score_key=task.config.score_key,
         asks_judge=reached.get(JUDGE, ""),
         hash=_hash(name, path),
         _process=process,
@@ -210,11 +217,10 @@ def _judge_key() -> str:
     return next((key for kind, key in _JUDGE_KEYS.items() if provider.startswith(kind)), "OPENAI_API_KEY")
 
 
-def _scorer(
-    name: str, config: Mapping[str, Any]
-) -> tuple[Mapping[str, Callable[[list[Any]], Any]], Callable[[Mapping[str, Any], list[str]], object]]:
-    """The aggregations and the scorer, made as lmms-eval makes them, but without the data it would load first."""
+def _scorer(name: str, config: Mapping[str, Any]) -> tuple[Any, Callable[[Mapping[str, Any], list[str]], object]]:
+    """lmms-eval's task and its scorer, made as lmms-eval makes them, but without the data it would load first."""
     try:
+        import lmms_eval.api.metrics  # noqa: F401  its import registers the metrics that tasks name
         from lmms_eval.api.task import ConfigurableTask, TaskConfig
         from lmms_eval.filters import build_filter_ensemble
 
@@ -254,7 +260,7 @@ def _scorer(
         # Unwrapped: lmms-eval tries five times, with pauses, what fails the same way each time.
         return ConfigurableTask.process_results.__wrapped__(task, doc, answers)
 
-    return dict(task.aggregation()), process
+    return task, process
 
 
 def _hash(name: str, path: Path) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from lmms.task_rows import PICTURE
 
 SPLIT = "test-00000-of-00001.parquet"
 
@@ -42,4 +45,19 @@ skills:
   Ask: {{description: Ask plainly., prompt: prompts/plain.j2}}
 """
     )
+    return path
+
+
+def write_rows(path: Path, *rows: dict[str, Any]) -> Path:
+    """A Parquet file of ``rows``, in which each ``PICTURE`` is a small picture."""
+    from datasets import Dataset
+    from PIL import Image as Pillow
+
+    def drawn(value: Any) -> Any:
+        if isinstance(value, list):
+            return [drawn(each) for each in value]
+        return Pillow.new("RGB", (64, 48), (9, 90, 200)) if value == PICTURE else value
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Dataset.from_list([{name: drawn(value) for name, value in row.items()} for row in rows]).to_parquet(path)
     return path

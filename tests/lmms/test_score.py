@@ -44,11 +44,28 @@ def test_a_record_is_judged_by_the_aggregation_of_it_alone(answer: str, value: f
     assert lmms_score(ERQA, answer, "official").value == value
 
 
-@pytest.mark.parametrize("answer", ["12", "13", ""])
-def test_a_scorer_without_a_verdict_on_one_sample_gives_none_whatever_the_answer(answer: str) -> None:
-    verdict = lmms_score(OCR, answer, "official")
-    assert verdict.value is None
-    assert "no verdict on a single sample" in verdict.note
+@pytest.mark.parametrize(("answer", "value"), [("12", 1.0), ("13", 0.0), ("", 0.0)])
+def test_a_share_of_a_fixed_thousand_is_measured_against_the_targets_own(answer: str, value: float) -> None:
+    assert lmms_score(OCR, answer, "official").value == value
+
+
+@pytest.mark.parametrize(("answer", "value"), [("Yes", 1.0), ("no", 0.0), ("", 0.0)])
+def test_one_of_a_pair_is_judged_by_the_score_in_its_record(answer: str, value: float) -> None:
+    doc = {"answer": "Yes", "category": "existence", "question_id": "q"}
+    assert lmms_score(sample("mme", doc, "Yes"), answer, "official").value == value
+
+
+def test_an_option_that_lmms_eval_would_draw_is_no_answer() -> None:
+    doc = {"question": "Which?", "A": "red", "B": "blue", "answer": "B", "l2-category": "x", "index": 1, "split": "VAL"}
+    drawn = {lmms_score(sample("mmt_val", doc, "B"), "I cannot say", "official").value for _ in range(8)}
+    assert drawn == {0.0}
+    assert lmms_score(sample("mmt_val", doc, "B"), "B", "official").value == 1.0
+
+
+def test_a_scorer_without_a_verdict_on_one_sample_gives_none_whatever_the_answer() -> None:
+    caption = sample("textcaps_val", {"question": "?", "caption_str": ["a red sign"], "image_id": "7"}, "a red sign")
+    verdicts = [lmms_score(caption, answer, "official") for answer in ("a red sign", "", "A")]
+    assert {verdict.value for verdict in verdicts} == {None}
 
 
 def test_a_row_that_the_scorer_cannot_read_has_no_value() -> None:

@@ -115,3 +115,17 @@ class TestFurtherMeasures:
         scores = [replace(score, others={"squared_error": x}) for score, x in zip(scores, errors, strict=True)]
         measure = compared(CHART, scores).systems[0].tasks[CHART.name].others["rmse"]
         assert measure.n == 2
+
+
+class TestMeasuresOfLmmsEval:
+    def test_the_interval_of_what_lies_between_0_and_1_ends_there(self) -> None:
+        for values in ([0.0, 1.0], [0.5, 1.0, 0.0], [1.0, 1.0]):
+            measure = further_measures({"lmms-eval==0.7.3:acc": values})["lmms-eval==0.7.3:acc"]
+            assert measure.low is not None
+            assert measure.high is not None
+            assert 0 <= measure.low <= measure.value <= measure.high <= 1
+
+    def test_a_number_on_another_scale_has_the_interval_of_its_own_spread(self) -> None:
+        measure = further_measures({"lmms-eval==0.7.3:cider": [0.5, 9.0]})["lmms-eval==0.7.3:cider"]
+        assert measure.high is not None
+        assert measure.high > 9
