@@ -1,7 +1,7 @@
 """What a run over a million samples with 200 kB pictures takes of the driver's memory.
 
 ``--samples`` questions are planned as one run: rows of a JSONL file whose pictures are taken in turn from a pool of
-``--pictures`` different JPEG files, more than the client's cache of encoded pictures holds. The orchestrator and one
+``--pictures`` different JPEG files, more than any cache holds. The orchestrator and one
 expert are the simulated server, in a process of its own; a rollout makes three calls, each with the picture. After
 ``--share`` of the samples the run is ended as by Ctrl-C.
 

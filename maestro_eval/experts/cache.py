@@ -27,6 +27,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -183,8 +184,10 @@ class CallCache:
         self._readable = self._writable = False
 
 
-def _image_key(image: Image) -> str:
-    return f"{image.ref.media_type};sha256,{image.ref.sha256}"
+def _image_key(image: Image) -> dict[str, Any]:
+    # A picture that is not sent as the dataset has it is another one than before it was read so.
+    plain = "" if len(image.data) == image.ref.size else ";plain"
+    return {"type": "image_url", "image_url": {"url": f"{image.ref.media_type};sha256,{image.ref.sha256}{plain}"}}
 
 
 def _connect(path: Path) -> sqlite3.Connection:

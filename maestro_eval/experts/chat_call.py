@@ -1,20 +1,36 @@
 """One chat completion in the form that its endpoint takes, which is learnt from what the endpoint refuses.
 
-Some models take the limit of a reply as ``max_completion_tokens`` only. Saying the same under another name changes
-nothing that is measured, so a call that was refused for it is sent again at once, and later ones begin that way. What
-would change the question, a temperature for instance, is never left out by us: the error names the setting instead.
+Some models take the limit of a reply as ``max_completion_tokens`` only, and engines differ in how they take pictures
+(``picture_forms``). Saying the same in another form changes nothing that is measured, so a call that was refused for it
+is sent again at once, and later ones begin that way. What would change the question, a temperature for instance, is
+never left out by us: the error names the setting instead.
+
+Where a picture must be sent, its Base64 is made once, off the event loop, and goes from there to the socket: the JSON
+around it is encoded with a mark in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Protocol, TypeVar
+import asyncio
+import secrets
+from collections.abc import Hashable, Iterator
+from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
-from maestro_eval.experts.records import Endpoint, ModelAsk, TokenLimit
+from maestro_eval.experts.picture_forms import Door, Doors, Get, uuid_of
+from maestro_eval.experts.records import Endpoint, ModelAsk, PictureForm, TokenLimit
+from maestro_eval.experts.refusals import is_lost_picture
+from maestro_eval.experts.spool import Spool
 from maestro_eval.experts.transport import EndpointError, HttpRequest
-from maestro_eval.experts.wire import DataUrls, Reply, decode_models, decode_reply, encode_ask
+from maestro_eval.experts.wire import Reply, decode_models, decode_reply, encode_ask
+from maestro_eval.types import Image, ImagePart
 
 T = TypeVar("T")
+
+# No text of others holds it, so that none is taken for a picture's place.
+_MARK = f"@{secrets.token_hex(16)}@"
+# Smaller ones take less time than a thread does.
+_APART_BYTES = 128 * 2**10
 
 
 class Conversation(Protocol[T]):
@@ -26,7 +42,7 @@ class Conversation(Protocol[T]):
 
     endpoint: Endpoint
 
-    def build(self) -> HttpRequest: ...
+    async def build(self) -> HttpRequest: ...
 
     def decode(self, body: bytes) -> T: ...
 
@@ -36,11 +52,16 @@ class Conversation(Protocol[T]):
 
 
 class Forms:
-    """What the calls of one client have learnt of its endpoints, and the pictures that they send."""
+    """What the calls of one client have learnt of its endpoints."""
 
-    def __init__(self) -> None:
-        self.urls = DataUrls()
+    def __init__(self, get: Get) -> None:
+        self.doors = Doors(get)
+        self.spool = Spool()
         self.token_limits: dict[tuple[str, str], TokenLimit] = {}
+
+    def close(self) -> None:
+        """Remove the files that were written."""
+        self.spool.close()
 
 
 class ChatCall:
@@ -51,23 +72,75 @@ class ChatCall:
         self._ask = ask
         self._forms = forms
         self._limit: TokenLimit = "max_tokens"
+        self._images = {id(image): image for image in _images(ask)}
+        self._uuids = list(map(uuid_of, self._images.values()))
+        self._door: Door | None = None
+        # Of the try that is under way: in which form, and whether the bytes of a picture were left out.
+        self._form: PictureForm = "bytes"
+        self._left_out = False
 
-    def build(self) -> HttpRequest:
+    async def build(self) -> HttpRequest:
         named = self.endpoint.token_limit
         self._limit = self._forms.token_limits.get(self._learner, "max_tokens") if named == "auto" else named
-        return HttpRequest("/chat/completions", encode_ask(self._ask, self._forms.urls.url, self._limit))
+        shown = await self._shown() if self._images else {}
+        body = encode_ask(self._ask, lambda image: shown[id(image)], self._limit)
+        return HttpRequest("/chat/completions", tuple(_spliced(body, self._images)), self._weight(len(body)))
 
     def decode(self, body: bytes) -> Reply:
-        return decode_reply(body)
+        reply = decode_reply(body)
+        if self._door is not None:
+            self._door.answered(self._form, self._uuids, left_out=self._left_out)
+        return reply
 
     def sort(self, value: Reply) -> Hashable:
         return self._ask.kind, self._ask.name, value.usage.completion_tokens.bit_length()
 
     def amend(self, fault: EndpointError) -> bool:
-        if self._limit != fault.parameter or self.endpoint.token_limit != "auto":
+        if self._limit == fault.parameter and self.endpoint.token_limit == "auto":
+            self._forms.token_limits[self._learner] = "max_completion_tokens"
+            return self._ask.sampling.max_tokens is not None
+        return self._door is not None and self._amend_pictures(self._door, fault)
+
+    def _amend_pictures(self, door: Door, fault: EndpointError) -> bool:
+        if fault.kind != "http" or fault.status not in (400, 404, 422, 500):
             return False
-        self._forms.token_limits[self._learner] = "max_completion_tokens"
-        return self._ask.sampling.max_tokens is not None
+        if self._left_out and is_lost_picture(str(fault)):
+            door.missed(self._uuids)
+            return True
+        if self._form == "bytes" or self.endpoint.pictures != "auto" or (door.form == self._form and door.proven):
+            return False
+        door.refused(self._form)
+        return True
+
+    async def _shown(self) -> dict[int, dict[str, Any]]:
+        """Each image as a part of a message, by its ``id``."""
+        self._door = door = await self._forms.doors.door(self.endpoint, self._ask.model)
+        self._form, self._left_out = door.form, False
+        if self._form == "file":
+            try:
+                return {id(image): _file(await self._forms.spool.path(image)) for image in self._images.values()}
+            except OSError:
+                # Its disk is full, say.
+                door.refused("file")
+                self._form = door.form
+        names: dict[int, dict[str, Any]] = {}
+        if self._form == "uuid":
+            names = {number: {"uuid": uuid} for number, uuid in zip(self._images, self._uuids, strict=True)}
+        sent = [image for number, image in self._images.items() if not names or not door.has(names[number]["uuid"])]
+        self._left_out = len(sent) < len(self._images)
+        if sum(len(image.data) for image in sent) > _APART_BYTES:
+            await asyncio.to_thread(lambda: [image.base64 for image in sent])
+        urls: dict[int, Any] = {
+            id(image): {"url": f"data:{image.ref.media_type};base64,{_MARK}{id(image)}{_MARK}"} for image in sent
+        }
+        return {
+            number: {"type": "image_url", "image_url": urls.get(number), **names.get(number, {})}
+            for number in self._images
+        }
+
+    def _weight(self, body: int) -> int:
+        """The size that the request has with all its pictures, in whatever form they go."""
+        return body + sum(len(image.data) for image in self._images.values()) * 4 // 3
 
     @property
     def _learner(self) -> tuple[str, str]:
@@ -80,7 +153,7 @@ class ModelList:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
 
-    def build(self) -> HttpRequest:
+    async def build(self) -> HttpRequest:
         return HttpRequest("/models")
 
     def decode(self, body: bytes) -> list[str]:
@@ -91,3 +164,17 @@ class ModelList:
 
     def amend(self, fault: EndpointError) -> bool:
         return False
+
+
+def _images(ask: ModelAsk) -> Iterator[Image]:
+    return (part.image for message in ask.messages for part in message.parts if isinstance(part, ImagePart))
+
+
+def _file(path: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": f"file://{quote(path)}"}}
+
+
+def _spliced(body: bytes, images: dict[int, Image]) -> Iterator[bytes]:
+    """``body`` with the Base64 of each image in the place of its mark."""
+    for number, piece in enumerate(body.split(_MARK.encode())):
+        yield images[int(piece)].base64 if number % 2 else piece

@@ -77,7 +77,7 @@ class ExpertClient:
         self._sleep = sleep
         self._rng = rng or random.Random()
         self._environ = environ
-        self._forms = Forms()
+        self._forms = Forms(self._get)
         self._engines: dict[str, _Engine] = {}
         self._flights: dict[tuple[bytes, Endpoint], asyncio.Future[_Result[Reply] | None]] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -96,6 +96,7 @@ class ExpertClient:
             if self._session is not None:
                 await self._session.close()
         finally:
+            self._forms.close()
             if self._cache is not None:
                 await self._cache.close()
 
@@ -186,10 +187,10 @@ class ExpertClient:
                     async with self._place(endpoint, deadline) as visit:
                         tries += 1
                         # Built here and not before the queue, so that only what is in flight holds its images.
-                        request = conversation.build()
+                        request = await conversation.build()
                         value = await self._try(endpoint, request, key, conversation.decode, deadline)
                         if (sort := conversation.sort(value)) is not None:
-                            visit.sort = (sort, len(request.body or b"").bit_length() // 2)
+                            visit.sort = (sort, request.weight.bit_length() // 2)
                         visit.how = "answered"
                         return _Result(value, tries)
                 except EndpointError as fault:
@@ -261,6 +262,17 @@ class ExpertClient:
             raise EndpointError(
                 "timeout", f"{where} gave no reply in {endpoint.timeout_s:g} s; raise timeout_s or lower concurrency"
             ) from None
+
+    async def _get(self, endpoint: Endpoint, path: str) -> bytes:
+        """What is served at ``path``, asked for beside the calls that take places."""
+        return await exchange(
+            self._open(),
+            endpoint,
+            HttpRequest(path),
+            key=self._key(endpoint),
+            max_bytes=self._max_reply_bytes,
+            wall_clock=self._wall_clock,
+        )
 
     async def _back_off(self, fault: EndpointError, tries: int, endpoint: Endpoint, deadline: float | None) -> None:
         """Wait for the next try, or raise: ``fault`` itself when there is to be none."""

@@ -12,6 +12,10 @@ TokenLimit = Literal["max_tokens", "max_completion_tokens"]
 """The two names under which endpoints take the limit of a reply."""
 
 
+PictureForm = Literal["file", "uuid", "bytes"]
+"""How pictures are sent: the path of a file, a name for what the engine has, the picture itself."""
+
+
 class Endpoint(Struct, frozen=True):
     """Where models are served: ``url`` is what precedes ``/chat/completions``.
 
@@ -21,6 +25,7 @@ class Endpoint(Struct, frozen=True):
     concurrency: requests that one process has in flight there at once.
     timeout_s: how long one HTTP request may take, time in our own queue not counted.
     max_tries: HTTP requests that one call may cost.
+    pictures: how it is sent pictures; ``auto`` finds out.
     token_limit: the name under which it takes the limit of a reply; ``auto`` changes it where a model refuses it.
     """
 
@@ -32,6 +37,7 @@ class Endpoint(Struct, frozen=True):
     max_tries: int = 4
     kind: str = ""
     token_limit: TokenLimit | Literal["auto"] = "auto"
+    pictures: PictureForm | Literal["auto"] = "auto"
 
 
 class ModelAsk(Struct, frozen=True):

@@ -51,6 +51,7 @@ _PARAMETERS = {
     name: re.compile(rf"(?<![a-z_]){name}(?![a-z_])")
     for name in ("max_tokens", "temperature", "top_p", "stop", "seed", "structured_outputs")
 }
+_LOST = re.compile(r"cache miss|data is not provided", re.IGNORECASE)
 _READ = 2000
 
 
@@ -59,6 +60,11 @@ def refusal_kind(said: str) -> Literal["context", "images"] | None:
     if _CONTEXT.search(said):
         return "context"
     return "images" if _IMAGES.search(said) else None
+
+
+def is_lost_picture(said: str) -> bool:
+    """Whether an engine has dropped a picture that it was sent by its UUID alone."""
+    return _LOST.search(said) is not None
 
 
 def status_of_words(said: str) -> int | None:

@@ -9,11 +9,12 @@ without the key.
 from __future__ import annotations
 
 import errno
-import io
 from collections.abc import Callable
 from functools import lru_cache
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
 from msgspec import Struct
 from msgspec.structs import replace
 from yarl import URL
@@ -37,8 +38,9 @@ _LEAVE_OUT = {
     "max_tokens": "name its token limit: token_limit: max_completion_tokens in the registry's endpoint",
     "structured_outputs": "leave --turn-regex out",
 }
-# aiohttp warns, and blocks the loop, when a larger body is handed over in one piece.
-_WHOLE_BODY_BYTES = 2**20
+# Larger bodies are written in parts: copying them into one, or handing them over at once, blocks the loop.
+_WHOLE_BODY_BYTES = 128 * 2**10
+_WRITTEN_AT_ONCE = 256 * 2**10
 _REFUSALS = (400, 413, 422, 500)
 _ADVICE = {
     "context": "raise the server's max_model_len, or lower max_tokens, observation_tokens or the pictures' sizes",
@@ -73,10 +75,31 @@ class EndpointError(Exception):
 
 
 class HttpRequest(Struct, frozen=True):
-    """What is sent: ``path`` follows the endpoint's url; a request without a body is a GET."""
+    """What is sent: ``path`` follows the endpoint's url; a request without a body is a GET.
+
+    ``body`` is in pieces, so that large ones need not be copied into one. ``weight`` is its size if the bytes
+    of all pictures were in it: what it costs an engine.
+    """
 
     path: str
-    body: bytes | None = None
+    body: tuple[bytes, ...] = ()
+    weight: int = 0
+
+
+class _Pieces(Payload):
+    """A body that goes to the socket piece by piece."""
+
+    def __init__(self, body: tuple[bytes, ...]) -> None:
+        super().__init__(body, content_type="application/json")
+        self._size = sum(map(len, body))
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return b"".join(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        for piece in self._value:
+            for begin in range(0, len(piece), _WRITTEN_AT_ONCE):
+                await writer.write(memoryview(piece)[begin : begin + _WRITTEN_AT_ONCE])
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -105,7 +128,7 @@ async def exchange(
         headers["Authorization"] = f"Bearer {key}"
     try:
         response = await session.request(
-            "GET" if request.body is None else "POST",
+            "POST" if request.body else "GET",
             url,
             data=_payload(request.body),
             headers=headers,
@@ -158,8 +181,10 @@ def _address(endpoint: Endpoint, path: str) -> URL:
     return url
 
 
-def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
-    return io.BytesIO(body) if body is not None and len(body) > _WHOLE_BODY_BYTES else body
+def _payload(body: tuple[bytes, ...]) -> bytes | _Pieces | None:
+    if sum(map(len, body)) <= _WHOLE_BODY_BYTES:
+        return b"".join(body) or None
+    return _Pieces(body)
 
 
 def _connection_error(error: aiohttp.ClientError | OSError, where: str) -> EndpointError:

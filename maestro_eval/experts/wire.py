@@ -1,8 +1,5 @@
 """Our messages as chat-completions JSON, and its replies as records.
 
-Images travel as ``data:`` URLs with the dataset's own bytes, so that an endpoint sees what was hashed. Their
-Base64 text is kept in a small cache, because every turn of a rollout sends the same image again.
-
 Replies are hostile input: they are decoded into typed records, and what does not fit is a ``MalformedReplyError``
 whose text names the field. A server with a reasoning parser sends the thought apart, as ``reasoning`` or
 ``reasoning_content``, or as a part of the content: it is ``Reply.reasoning``, and an empty text beside one is a reply.
@@ -15,8 +12,6 @@ they are sent as U+FFFD instead of failing the call.
 
 from __future__ import annotations
 
-import base64
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -28,6 +23,9 @@ from maestro_eval.experts.records import ModelAsk, TokenLimit
 from maestro_eval.types import Image, ImagePart, Message, TextPart, Usage
 
 T = TypeVar("T")
+
+PartOf = Callable[[Image], dict[str, Any]]
+"""An image as a part of a message's content."""
 
 # Why a model that ended its turn may have said nothing: no fault of the server.
 _NOTHING_TO_SAY = ("length", "content_filter", "tool_calls", "function_call", "refusal", "safety")
@@ -60,37 +58,12 @@ class Reply(Struct, frozen=True):
     reasoning: str = ""
 
 
-class DataUrls:
-    """``data:`` URLs of images, each encoded once while it stays among the most recently used ``max_bytes``."""
-
-    def __init__(self, max_bytes: int = 64 * 2**20) -> None:
-        self._max_bytes = max_bytes
-        self._urls: OrderedDict[tuple[str, str], str] = OrderedDict()
-        # Kept beside the entries: small images are thousands, too many to add up for each new one.
-        self.size = 0
-
-    def url(self, image: Image) -> str:
-        """The URL of ``image``."""
-        key = (image.ref.sha256, image.ref.media_type)
-        known = self._urls.get(key)
-        if known is not None:
-            self._urls.move_to_end(key)
-            return known
-        url = f"data:{image.ref.media_type};base64,{base64.b64encode(image.data).decode('ascii')}"
-        if len(url) <= self._max_bytes:
-            self._urls[key] = url
-            self.size += len(url)
-        while self.size > self._max_bytes:
-            self.size -= len(self._urls.popitem(last=False)[1])
-        return url
-
-
-def encode_ask(ask: ModelAsk, url_of: Callable[[Image], str], token_limit: TokenLimit = "max_tokens") -> bytes:
-    """The body of ``POST …/chat/completions``. Settings that are ``None`` are left out."""
+def encode_ask(ask: ModelAsk, part_of: PartOf, token_limit: TokenLimit = "max_tokens") -> bytes:
+    """The body of ``POST …/chat/completions``. Settings that are ``None`` are left out; ``part_of`` shows an image."""
     sampling = ask.sampling
     body: dict[str, Any] = {
         "model": ask.model,
-        "messages": [{"role": message.role, "content": _content(message, url_of)} for message in ask.messages],
+        "messages": [{"role": message.role, "content": _content(message, part_of)} for message in ask.messages],
     }
     settings = {
         "temperature": sampling.temperature,
@@ -136,6 +109,11 @@ def decode_models(body: bytes) -> list[str]:
     return [model.id for model in _decode(body, _MODELS).data]
 
 
+def decode_owners(body: bytes) -> dict[str, object]:
+    """Who serves each model, in a reply to ``GET /v1/models``."""
+    return {model.id: model.owned_by for model in _decode(body, _MODELS).data}
+
+
 def last_user_text(messages: Sequence[Message]) -> str:
     """The joined text of the last user message, ``""`` without one."""
     message = next((message for message in reversed(messages) if message.role == "user"), None)
@@ -148,7 +126,7 @@ def image_hashes(messages: Sequence[Message]) -> tuple[str, ...]:
     return tuple(part.image.ref.sha256 for message in messages for part in message.parts if isinstance(part, ImagePart))
 
 
-def _content(message: Message, url_of: Callable[[Image], str]) -> str | list[dict[str, Any]]:
+def _content(message: Message, part_of: PartOf) -> str | list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
     text: list[str] = []
 
@@ -163,7 +141,7 @@ def _content(message: Message, url_of: Callable[[Image], str]) -> str | list[dic
             text.append(part.text)
         else:
             end_text()
-            parts.append({"type": "image_url", "image_url": {"url": url_of(part.image)}})
+            parts.append(part_of(part.image))
     if not parts:
         return "".join(text)
     end_text()
@@ -215,6 +193,7 @@ class _Usage(Struct):
 
 class _Model(Struct):
     id: str
+    owned_by: Any = None
 
 
 class _Models(Struct):

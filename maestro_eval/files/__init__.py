@@ -4,7 +4,8 @@ from maestro_eval.files.atomic import write_atomic
 from maestro_eval.files.bundled import bundled
 from maestro_eval.files.fingerprint import fingerprint
 from maestro_eval.files.parquet import open_parquet
-from maestro_eval.files.pixels import is_plain, plain_file, read_pixels, shown
+from maestro_eval.files.picture_folder import own_picture_folder, picture_folder
+from maestro_eval.files.pixels import is_plain, is_plain_file, plain_file, read_pixels, shown
 from maestro_eval.files.yaml_document import UniqueKeyLoader, YamlDocument, load_yaml
 
 __all__ = [
@@ -13,8 +14,11 @@ __all__ = [
     "bundled",
     "fingerprint",
     "is_plain",
+    "is_plain_file",
     "load_yaml",
     "open_parquet",
+    "own_picture_folder",
+    "picture_folder",
     "plain_file",
     "read_pixels",
     "shown",

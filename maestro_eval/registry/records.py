@@ -21,7 +21,8 @@ class EndpointEntry(Struct, frozen=True):
     ``api_key_env`` names the environment variable that holds the key, ``concurrency`` bounds the calls
     in flight, ``timeout_s`` one try of a call, ``max_tries`` how often it is tried.
     ``gateway`` says that several models are meant to be at one address. ``token_limit`` is the name under which the
-    limit of a reply is sent; ``auto`` changes it where a model refuses the usual one.
+    limit of a reply is sent; ``auto`` changes it where a model refuses the usual one. ``pictures`` is how pictures are
+    sent: as files on this node, by UUIDs (vLLM's) once the engine has them, or as bytes; ``auto`` finds out.
     """
 
     name: str
@@ -33,6 +34,7 @@ class EndpointEntry(Struct, frozen=True):
     max_tries: int = 4
     gateway: bool = False
     token_limit: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
+    pictures: Literal["auto", "file", "uuid", "bytes"] = "auto"
 
 
 class ServeBlock(Struct, frozen=True):

@@ -91,6 +91,7 @@ class EndpointFields(_Strict):
     max_tries: int = Field(default=4, gt=0)
     gateway: bool = False
     token_limit: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
+    pictures: Literal["auto", "file", "uuid", "bytes"] = "auto"
 
     @model_validator(mode="after")
     def _one_of(self) -> EndpointFields:

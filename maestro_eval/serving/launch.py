@@ -1,10 +1,12 @@
-"""From a placement to a process: the command line of an engine, its environment and its address. Pure but for PATH.
+"""From a placement to a process: the command line of an engine, its environment and its address. Pure but for PATH and
+the folder of pictures.
 
 vLLM is found as a program, not imported: it may live in an environment of its own, with other versions of whatever.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -14,6 +16,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from maestro_eval.files import picture_folder
 from maestro_eval.registry import ServeBlock
 from maestro_eval.serving.placement import Placement
 from maestro_eval.types import UserError
@@ -93,6 +96,10 @@ def _vllm_flags(placement: Placement, host: str) -> list[str]:
         flags.append(f"--data-parallel-size={serve.replicas}")
     if placement.share is not None:
         flags.append(f"--gpu-memory-utilization={placement.share}")
+    if not any(argument.replace("-", "_") == "allowed_local_media_path" for argument in serve.args):
+        # A run on this node then names its pictures instead of sending them.
+        with contextlib.suppress(OSError):
+            flags.append(f"--allowed-local-media-path={picture_folder()}")
     for argument, value in serve.args.items():
         name = argument.replace("_", "-")
         if value is True:

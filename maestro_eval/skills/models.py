@@ -23,6 +23,7 @@ def endpoint_of(registry: Registry, entry: Expert | Service) -> Endpoint:
         max_tries=place.max_tries,
         kind=place.start,
         token_limit=place.token_limit,
+        pictures=place.pictures,
     )
 
 

@@ -1,8 +1,9 @@
-"""Encoded images: bytes from a dataset become an ``Image`` that is known to decode, or one line that says why not.
+"""Encoded images: bytes from a dataset become an ``Image`` that is known to be whole, or one line that says why not.
 
 The bytes are kept exactly as the dataset has them, except for a picture that readers see differently
-(``files.is_plain``), which is encoded again as it is to be seen. They are decoded once, whole, because a header can
-promise what the rest of the file does not hold; the pixels are then dropped, since endpoints take encoded images. Only
+(``files.is_plain``), which is encoded again as it is to be seen. They are read to their end, because a header can
+promise what the rest of the file does not hold: a JPEG to its end mark, a PNG by its checksums, others by decoding
+(the pixels are then dropped, since endpoints take encoded images). Only
 formats that vision endpoints read are tried, so that hostile bytes never reach Pillow's rarer decoders, and an
 image that would unpack to more than ``MAX_PIXELS`` is refused by its header.
 """
@@ -13,7 +14,7 @@ import hashlib
 from dataclasses import dataclass
 from io import BytesIO
 
-from maestro_eval.files import is_plain, plain_file, shown
+from maestro_eval.files import is_plain, is_plain_file, plain_file, shown
 from maestro_eval.types import Image, ImageRef
 
 MAX_PIXELS = 89_000_000
@@ -52,7 +53,7 @@ class EncodedImage:
 
 
 def decode(encoded: EncodedImage) -> Image:
-    """Check that the image decodes, and measure it. BadImageError otherwise."""
+    """Check that the image is whole, and measure it. BadImageError otherwise."""
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
 
@@ -67,9 +68,12 @@ def decode(encoded: EncodedImage) -> Image:
             media_type = _MEDIA_TYPES[picture.format or ""]
             if width * height > MAX_PIXELS:
                 raise BadImageError(f"{called}{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
-            picture.load()
             data = encoded.data
-            if not is_plain(picture):
+            plain = is_plain_file(picture, data)
+            if not plain:
+                picture.load()
+                plain = is_plain(picture)
+            if not plain:
                 data, media_type = plain_file(picture)
                 width, height = shown(picture).size
     except UnidentifiedImageError:

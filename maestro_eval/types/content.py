@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Struct
@@ -27,7 +28,7 @@ class ImageRef(Struct, frozen=True):
     file: str = ""
 
 
-class Image(Struct, frozen=True):
+class Image(Struct, frozen=True, dict=True, weakref=True):
     """An encoded image (PNG, JPEG, …), the same to every reader.
 
     ``data`` is exactly what the dataset has, and hashes to ``ref.sha256``, except for a picture that engines read in
@@ -36,6 +37,13 @@ class Image(Struct, frozen=True):
 
     ref: ImageRef
     data: bytes
+
+    @cached_property
+    def base64(self) -> bytes:
+        """``data`` as Base64, made once and kept as long as the image is."""
+        import pybase64
+
+        return pybase64.b64encode(self.data)
 
 
 class TextPart(Struct, frozen=True, tag="text"):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pybase64
 import pytest
 from integration.conftest import write_chartqa, write_registry
 
-from maestro_eval.experts import wire
 from maestro_eval.experts.simulated import simulated_in_thread
 from maestro_eval.runtime import RunRequest, Watcher, start_run
 from maestro_eval.tasks import file_task
@@ -40,7 +39,7 @@ class Seen(Watcher):
 
 def test_once_each_and_none_before_the_rollouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded, encoded = Counter[str](), Counter[bytes]()
-    decode, encode = file_task.decode, base64.b64encode
+    decode, encode = file_task.decode, pybase64.b64encode
 
     def counting_decode(image: Any) -> Any:
         decoded[image.name] += 1
@@ -51,7 +50,7 @@ def test_once_each_and_none_before_the_rollouts(tmp_path: Path, monkeypatch: pyt
         return encode(data, *rest)
 
     monkeypatch.setattr(file_task, "decode", counting_decode)
-    monkeypatch.setattr(wire.base64, "b64encode", counting_encode)
+    monkeypatch.setattr(pybase64, "b64encode", counting_encode)
     data = write_chartqa(tmp_path / "d", [{"question": f"{number}?", "answer": "4"} for number in range(SAMPLES)])
     watcher = Seen(decoded)
     with simulated_in_thread(reply=speak) as server:

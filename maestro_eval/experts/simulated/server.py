@@ -22,17 +22,19 @@ from msgspec import Struct
 from maestro_eval.experts.simulated.behaviour import Fault, FaultPlan, Latency, RefusedError, Rule
 from maestro_eval.experts.simulated.engine import Engine
 from maestro_eval.experts.simulated.metrics import CONTENT_TYPE, ServerState, render_metrics
+from maestro_eval.experts.simulated.pictures import PictureDesk, PictureWay
 from maestro_eval.text import estimate_tokens
 
 _IMAGE_TOKENS = 256
 _LARGEST_REQUEST = 256 * 2**20
 
 
-class ServedRequest(Struct, frozen=True):
+class ServedRequest(Struct):
     """A chat completion that was asked for.
 
     ``text`` is that of the last user message. ``arrived_at`` is Unix seconds; ``in_flight`` counts the requests
     that had arrived and were not answered, this one included. ``fault`` is what it met, ``""`` for a reply.
+    ``pictures`` is how each picture came, once they have been read.
     """
 
     number: int
@@ -42,6 +44,7 @@ class ServedRequest(Struct, frozen=True):
     arrived_at: float
     in_flight: int
     fault: str = ""
+    pictures: tuple[PictureWay, ...] = ()
 
 
 class SimulatedServer:
@@ -50,7 +53,8 @@ class SimulatedServer:
     reply: one text for all, a script (the n-th good reply; 400 after its end) or a rule. models: the names
     that are served, empty for any name. reasoning_parser: what ``</think>`` ends is returned apart, as vLLM's do.
     base: the path before ``/chat/completions``. api_key: demanded as a bearer token where set. metrics: whether there
-    is ``/metrics``. on_request: called with each record as it arrives.
+    is ``/metrics``. media_path, cached_pictures: the folder whose files are read, how many pictures are kept by their
+    UUIDs; where either is set the server says that it is vLLM. on_request: called with each record as it arrives.
     """
 
     def __init__(
@@ -65,6 +69,8 @@ class SimulatedServer:
         metrics: bool = True,
         port: int = 0,
         base: str = "/v1",
+        media_path: str = "",
+        cached_pictures: int = 0,
         on_request: Callable[[ServedRequest], None] | None = None,
     ) -> None:
         self._rule = _as_rule(reply)
@@ -75,6 +81,7 @@ class SimulatedServer:
         self._publishes = metrics
         self._port = port
         self._base = base
+        self._pictures = PictureDesk(media_path, cached_pictures)
         self._on_request = on_request
         self._engine = Engine(latency)
         # Counters of ``/metrics``: by why a request ended, and of tokens. Requests with a fault are in none.
@@ -133,7 +140,10 @@ class SimulatedServer:
         if not self._authorised(request):
             return _error(401, "Unauthorized")
         names = self._models or ("simulated",)
-        return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
+        owner = {"owned_by": "vllm"} if self._pictures.is_vllm else {}
+        return web.json_response(
+            {"object": "list", "data": [{"id": name, "object": "model", **owner} for name in names]}
+        )
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         if not self._authorised(request):
@@ -143,12 +153,13 @@ class SimulatedServer:
             asked = msgspec.convert(body, _Asked)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return _error(400, str(error))
-        async with self._arrival(asked) as fault:
+        async with self._arrival(asked) as (record, fault):
             if fault is not None and fault.kind not in ("drip", "truncated"):
                 return await self._go_wrong(request, fault)
             if self._models and asked.model not in self._models:
                 return _error(404, f"The model `{asked.model}` does not exist.")
             try:
+                record.pictures = self._pictures.take(body["messages"])
                 reply = self._rule(body)
             except RefusedError as error:
                 return _error(400, str(error))
@@ -172,8 +183,8 @@ class SimulatedServer:
             return await self._send_badly(request, fault, answer)
 
     @asynccontextmanager
-    async def _arrival(self, asked: _Asked) -> AsyncIterator[Fault | None]:
-        """Number and record a request, and count it as in flight; what it gives is the request's fault."""
+    async def _arrival(self, asked: _Asked) -> AsyncIterator[tuple[ServedRequest, Fault | None]]:
+        """Number and record a request, and count it as in flight. It gives the record and the fault to meet."""
         self._in_flight += 1
         number = len(self.requests) + 1
         fault = self._faults(number)
@@ -190,7 +201,7 @@ class SimulatedServer:
         try:
             if self._on_request is not None:
                 self._on_request(record)
-            yield fault
+            yield record, fault
         finally:
             self._in_flight -= 1
 

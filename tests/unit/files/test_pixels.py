@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from maestro_eval.files import is_plain, plain_file, read_pixels
+from maestro_eval.files import is_plain, is_plain_file, plain_file, read_pixels
 
 UPRIGHT = Image.new("RGB", (60, 100), "white")
 ImageDraw.Draw(UPRIGHT).rectangle((0, 0, 29, 29), fill="red")
@@ -103,6 +103,32 @@ def test_sixteen_bits_are_scaled_to_eight() -> None:
         assert not is_plain(picture)
         plain, _ = plain_file(picture)
     assert Image.open(BytesIO(plain)).mode == "L"
+
+
+def opened(data: bytes) -> tuple[Image.Image, bytes]:
+    return Image.open(BytesIO(data)), data
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_a_whole_plain_file_is_known_without_its_pixels(file_format: str) -> None:
+    for data in (turned(1, file_format), saved(UPRIGHT, file_format, **{"progressive": True})):
+        assert is_plain_file(*opened(data)) == (file_format == "JPEG" or b"eXIf" not in data)
+        for cut in (1, 2, 20) if file_format == "JPEG" else (5, 20):
+            assert not is_plain_file(*opened(data[:-cut]))
+    assert not is_plain_file(*opened(turned(6, file_format)))
+    if file_format == "PNG":
+        for mode in ("LA", "RGBA"):
+            assert not is_plain_file(*opened(saved(UPRIGHT.convert(mode))))
+        broken = bytearray(saved(UPRIGHT))
+        broken[len(broken) // 2] ^= 1
+        assert not is_plain_file(*opened(bytes(broken)))
+
+
+def test_the_end_of_a_thumbnail_is_not_that_of_the_picture() -> None:
+    thumbnail = b"Exif\0\0" + saved(UPRIGHT, "JPEG")
+    data = saved(Image.effect_noise((64, 64), 50), "JPEG", exif=thumbnail)
+    assert is_plain_file(*opened(data))
+    assert not is_plain_file(*opened(data[:-300]))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "CMYK", "P"])

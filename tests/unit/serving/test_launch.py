@@ -3,6 +3,7 @@
 import pytest
 from serve_worlds import engine
 
+from maestro_eval.files import picture_folder
 from maestro_eval.serving.launch import find_vllm, make_launch
 from maestro_eval.serving.placement import Gpu, Placement
 from maestro_eval.types import UserError
@@ -16,7 +17,7 @@ def test_vllm_is_told_its_place_its_name_and_its_share():
     started = launch(engine(81, 20), Gpu(3, 80.0, id="3"), share=0.25)
     assert started.command == (
         "/bin/vllm", "serve", "org/m81", "--host=127.0.0.1", "--port=81", "--served-model-name", "m81",
-        "--gpu-memory-utilization=0.25",
+        "--gpu-memory-utilization=0.25", f"--allowed-local-media-path={picture_folder()}",
     )  # fmt: skip
     assert started.environment == {"CUDA_VISIBLE_DEVICES": "3", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     assert (started.address, started.log_name, started.gpus) == ("http://127.0.0.1:81", "e81.log", ("3",))
@@ -24,10 +25,16 @@ def test_vllm_is_told_its_place_its_name_and_its_share():
 
 def test_arguments_become_flags_whatever_their_kind():
     args = {"max_model_len": 4096, "trust_remote_code": True, "enable-prefix-caching": False, "limit": '{"image": 8}'}
-    flags = launch(engine(81, args=args), Gpu(0, 80.0)).command[7:]
+    flags = launch(engine(81, args=args), Gpu(0, 80.0)).command[8:]
     assert flags == (
         "--max-model-len=4096", "--trust-remote-code", "--no-enable-prefix-caching", '--limit={"image": 8}'
     )  # fmt: skip
+
+
+def test_pictures_may_be_read_from_elsewhere_or_nowhere():
+    args = {"allowed_local_media_path": "/data"}
+    flags = launch(engine(81, args=args), Gpu(0, 80.0)).command
+    assert [flag for flag in flags if "media" in flag] == ["--allowed-local-media-path=/data"]
 
 
 def test_an_engine_over_several_gpus_needs_no_cluster():
