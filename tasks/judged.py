@@ -55,9 +55,7 @@ def _verdicts(task, doc, reply):
     if problem:
         raise ValueError(f"{task}: {problem}")
     verdicts = {protocol: judge(sample, reply, definition.metric, protocol) for protocol in _BY_ANSWER}
-    verdicts["released"] = (
-        judge_released(sample, _transcript(reply), definition.released) if definition.released else verdicts["official"]
-    )
+    verdicts["released"] = judge_released(sample, _transcript(reply), definition.released)
     unjudged = next((verdict.note for verdict in verdicts.values() if verdict.value is None), None)
     if unjudged is not None:
         # lmms-eval knows no value but numbers, and none of them says that nobody judged.

@@ -95,7 +95,7 @@ def selection_text(selection: Selection) -> str:
 def _no_released_scorer(runs: Sequence[MeasuredRun]) -> Iterator[str]:
     judged = (record for run in runs if run.protocol == "released" for record in run.records.values())
     if names := list(dict.fromkeys(record.name for record in judged if not record.released)):
-        yield f"judged by the official rule under released, for want of a released scorer: {', '.join(names)}"
+        yield f"judged by the released scorer's fall-back, which reads \\boxed{{}} only: {', '.join(names)}"
 
 
 def _incomplete_groups(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> Iterator[str]:

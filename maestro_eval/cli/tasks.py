@@ -69,6 +69,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    from maestro_eval.scoring import FALL_BACK
     from maestro_eval.tasks import localise, open_task
 
     specs = _selected([arguments.task], arguments)
@@ -77,7 +78,7 @@ def _show(arguments: argparse.Namespace) -> int:
     task = open_task(localise(specs[0]))
     ids = task.ids()
     print(f"{task.name}\ntags      {', '.join(task.tags)}\nmetric    {task.metric} ({task.aggregation})")
-    print(f"released  {task.released or 'no released scorer: judged as official'}")
+    print(f"released  {task.released or FALL_BACK}")
     print(f"data      {task.data}\nsamples   {len(ids)}\nhash      {task.hash}")
     if not ids and arguments.sample is None:
         return DONE

@@ -16,6 +16,7 @@ from maestro_eval.types import UserError
 
 KINDS: dict[str, str] = {
     "names": "names as a policy wrote them, and the expert or skill that each became",
+    "scores": "transcripts with the score that the released scorer gave them",
     "skills": "uses of skills: each model call, what it is sent and in which order",
     "trajectories": "what a policy said turn by turn, what was called, and the prompts that it was shown",
 }

@@ -1,7 +1,7 @@
 r"""Mathematical answers: a letter, a number or an expression, right if it has the target's value.
 
-``math_answer`` (MathVision) and ``mathvista_answer`` (MathVista) are metrics, ``released_math`` is the rule of the
-released scorer for Geometry3K and TallyQA. `docs/math.md` says how we read each and where we differ.
+``math_answer`` (MathVision) and ``mathvista_answer`` (MathVista) are metrics.
+`docs/math.md` says how we read each and where we differ.
 
 An expression that cannot be decided within its limit is a wrong answer, for the policy wrote it; a checker that
 cannot run is no verdict, for that is our failure.
@@ -13,7 +13,7 @@ import re
 import string
 from collections.abc import Sequence
 
-from maestro_eval.scoring.extract import Strictness, final_answer, half_width, spoken
+from maestro_eval.scoring.extract import Strictness, final_answer, half_width
 from maestro_eval.scoring.letters import lone_letter, option_letter
 from maestro_eval.scoring.numerals import Number, number, number_form, stated_numbers
 from maestro_eval.scoring.options import choice_letter, plain_value
@@ -67,20 +67,6 @@ def mathvista_answer(sample: Sample, answer: str, strictness: Strictness) -> Ver
         return Verdict(float(value in targets), _plain(value))
     folded = _without_spaces(reading)
     return Verdict(float(folded in {_without_spaces(target) for target in sample.targets}), folded)
-
-
-def released_math(sample: Sample, transcript: str) -> Verdict:
-    r"""The released rule: the last ``<answer>``, else all of it; its box, phrase or text; equal to two decimals.
-
-    With options both the letter and the right option's value are targets, as the release lists them.
-    """
-    stated = final_answer(_last_answer(transcript)).rstrip(_AFTER).lstrip(_BEFORE)
-    if not stated:
-        return Verdict(0.0, note="no answer")
-    letter = lone_letter(stated)
-    if letter and letter.upper() in _target_letters(sample):
-        return Verdict(1.0, letter.upper())
-    return _valued(stated, (*sample.targets, *_target_texts(sample)), decimals=_DECIMALS)
 
 
 def _chosen(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
@@ -193,12 +179,6 @@ def _rounded(read: Number, places: int | None) -> float:
 def _precision(text: str) -> int:
     read = number(text)
     return int(read.value) if read is not None and 0 <= read.value <= 15 else 0
-
-
-def _last_answer(transcript: str) -> str:
-    end = transcript.rfind(_ANSWER_END)
-    start = transcript.rfind(_ANSWER, 0, end) if end >= 0 else -1
-    return transcript[start + len(_ANSWER) : end] if start >= 0 else spoken(transcript)
 
 
 def _normal_form(answer: str) -> str:

@@ -10,31 +10,27 @@ judges as ``official`` does where a metric does not tell the two apart.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Callable
 from typing import Any, get_args
 
 import msgspec
-from msgspec.structs import replace
 
 from maestro_eval.scoring.extract import Strictness, final_answer, half_width, spoken
 from maestro_eval.scoring.letters import lone_letter, option_letter
 from maestro_eval.scoring.lmms_score import lmms_score
-from maestro_eval.scoring.math_answer import math_answer, mathvista_answer, released_math
+from maestro_eval.scoring.math_answer import math_answer, mathvista_answer
 from maestro_eval.scoring.numerals import Number, number, number_form, stated_numbers
 from maestro_eval.scoring.options import choice_letter, value_form
-from maestro_eval.scoring.python_tests import python_tests, released_python
-from maestro_eval.scoring.released import ReleasedRule, chartqa, letter_or_text, slake, vstar
-from maestro_eval.scoring.verdict import Verdict
+from maestro_eval.scoring.python_tests import python_tests
+from maestro_eval.scoring.verdict import Verdict, shown
 from maestro_eval.scoring.vlms_are_blind import blind_reading
 from maestro_eval.scoring.yes_no import yes_no
 from maestro_eval.types import FORMER_PROTOCOLS, Protocol, Sample, UserError
 
 _RELAXATION = 0.05
 _FLOAT_NOISE = 1e-9
-_SHOWN = 200
 _LARGEST_COUNT = 10**15
 _LONGEST_JSON = 20_000
 
@@ -56,18 +52,7 @@ def judge(sample: Sample, answer: str, metric: str, protocol: str) -> Verdict:
         raise UserError(f"task {sample.task}: no metric {metric!r}; its file may name one of {', '.join(METRICS)}")
     if not answer.strip() and metric not in _JUDGES_SILENCE:
         return Verdict(0.0, note="empty answer")
-    return _shown(rule(sample, answer, strictness))
-
-
-def judge_released(sample: Sample, transcript: str, rule: str) -> Verdict:
-    """The verdict of a rule of the released scorer on all that the policy wrote, turn by turn.
-
-    UserError for a rule that does not exist.
-    """
-    judged = RELEASED.get(rule)
-    if judged is None:
-        raise UserError(f"task {sample.task}: no released rule {rule!r}; there are {', '.join(RELEASED)}")
-    return _shown(judged(sample, transcript))
+    return shown(rule(sample, answer, strictness))
 
 
 def check_protocol(name: str) -> Protocol:
@@ -182,30 +167,12 @@ METRICS: dict[str, Metric] = {
 # A missing answer has a token recall too (0), and what lmms-eval thinks of one is not ours to say.
 _JUDGES_SILENCE = {"short_answer", "lmms"}
 
-RELEASED: dict[str, ReleasedRule] = {
-    "chartqa": chartqa,
-    "letter_or_text": letter_or_text,
-    "slake": slake,
-    "vstar": vstar,
-    "math": released_math,
-    "python": released_python,
-}
-
 
 def _strictness(protocol: str) -> Strictness:
     checked = check_protocol(protocol)
     if checked == "released":
         raise UserError("the released protocol judges a transcript by a task's released rule: judge_released")
     return checked
-
-
-def _shown(verdict: Verdict) -> Verdict:
-    text = verdict.extracted
-    if len(text) <= _SHOWN:
-        return verdict
-    # Cut, two long answers must not become one where repeats are put to a vote.
-    mark = "…" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
-    return replace(verdict, extracted=text[: _SHOWN - len(mark)] + mark)
 
 
 def _readings(answer: str, strictness: Strictness) -> list[str]:

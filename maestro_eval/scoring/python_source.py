@@ -12,6 +12,7 @@ _LONGEST = 100_000
 # The opening fence's language, then all up to the next fence; a block that is not closed ends with its answer.
 _BLOCK = re.compile(r"```([^\n`]*)\n(.*?)(?:```|</answer>|\Z)", re.DOTALL)
 _WHOLE_BLOCK = re.compile(r"```([^\n`]*)\n([^`]*(?:`{1,2}[^`]+)*)```")
+_RELEASED_FENCE = "```python"
 _PYTHON = frozenset({"python", "python3", "py", ""})
 
 
@@ -38,6 +39,19 @@ def last_solution(text: str, signature: str) -> str | None:
 def python_blocks(text: str) -> list[str]:
     """The fenced blocks that are marked as Python, or as nothing, in order."""
     return [match[2].strip("\r\n") for match in _BLOCK.finditer(text) if _is_python(match[1])]
+
+
+def released_program(text: str) -> str:
+    """What the released scorer runs: the last ``python`` block behind the last ``</think>``, else the whole text.
+
+    A block that is not closed, or is no Python, is passed over for the whole text, not for an earlier block.
+    """
+    spoken = text[text.rfind("</think>") + 1 :]
+    begin = spoken.lower().rfind(_RELEASED_FENCE)
+    begin += len(_RELEASED_FENCE) if begin >= 0 else 0
+    end = spoken.find("```", begin)
+    program = spoken[begin:end].strip() if begin >= 0 and end >= 0 else ""
+    return program if program and parsed(program) is not None else text
 
 
 def definitions(program: str) -> str | None:

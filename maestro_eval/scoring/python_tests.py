@@ -12,6 +12,7 @@ that the program imports, tests that can be run.
 
 from __future__ import annotations
 
+import re
 from itertools import takewhile
 
 import msgspec
@@ -19,13 +20,13 @@ from msgspec import Struct
 
 from maestro_eval.sandbox import PACKAGES_FOLDER, Limits, SandboxResult, lacking, run_python, run_tests
 from maestro_eval.scoring.extract import Strictness, spoken
-from maestro_eval.scoring.python_source import definitions, imported, last_solution, only_program, python_blocks
+from maestro_eval.scoring.python_source import definitions, imported, last_solution, only_program, released_program
 from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.text import clip
 from maestro_eval.types import RolloutFailure, Sample, UserError
 
 _OFFICIAL_CPU_S, _OFFICIAL_WALL_S = 2, 10.0
-_RELEASED_CPU_S, _RELEASED_WALL_S = 10, 30.0
+_RELEASED_CPU_S, _RELEASED_WALL_S = 10.0, 30.0
 # Most take one; over a program that imports pandas, pylint thinks for ten and more.
 _PYLINT_S = 60.0
 _CPU_S = 120.0
@@ -40,6 +41,16 @@ _PACKAGES = {
     "sympy": ("sympy", "mpmath"),
     "networkx": ("networkx",),
 }
+# A file, begun anew, so that "from __future__" and what asks for its own name find what they find in the release.
+_AS_SCRIPT = f"""
+import os, sys
+with open("/tmp/solution.py", "w", encoding="utf-8") as file:
+    file.write(sys.stdin.read())
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # tests may print
+environment = {{**os.environ, "PYTHONPATH": {PACKAGES_FOLDER!r}, "PYTHONHASHSEED": "0"}}
+os.execve(sys.executable, [sys.executable, "-s", "-B", "-X", "utf8", "/tmp/solution.py"], environment)
+"""
+_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([^']*)'")
 _PYLINT = ("pylint", "astroid", "isort", "mccabe", "platformdirs", "tomlkit", "dill", "typing-extensions")
 # The signature's empty function is redefined by the solution: the one error that is meant.
 _ASK_PYLINT = f"""
@@ -78,15 +89,28 @@ def python_tests(sample: Sample, answer: str, strictness: Strictness) -> Verdict
     return Verdict(errors.value, program, errors.note)
 
 
-def released_python(sample: Sample, transcript: str) -> Verdict:
-    """HumanEval-V by the released scorer's rule: the last Python block after ``</think>`` passes within 10 s."""
-    if "<answer>" not in transcript:
-        return Verdict(0.0, note="no <answer>")
-    blocks = python_blocks(spoken(transcript))
-    if not blocks:
-        return Verdict(0.0, note="no Python block")
-    ran = _tested(sample, blocks[-1], _RELEASED_CPU_S, _RELEASED_WALL_S)
-    return Verdict(ran.value, blocks[-1], ran.note)
+def released_python(tests: str, text: str) -> Verdict:
+    """HumanEval-V by the released scorer's rule: the program with the tests behind it ends without an error in 10 s.
+
+    The program is the last block that is marked as Python, closed, behind the last ``</think>`` and free of syntax
+    errors; else the whole text. It may end the tests early: that is a pass there, and so it is here.
+    """
+    program = released_program(text)
+    if not tests.strip():
+        return Verdict(None, program, "the sample has no tests")
+    modules = imported(program)
+    script = f"{program.rstrip()}\n\n{tests.strip()}\n"
+    packages = _packages(modules | imported(tests))
+    result = _run(_AS_SCRIPT, script, packages, _RELEASED_WALL_S, _RELEASED_CPU_S)
+    if isinstance(result, str):
+        return Verdict(None, program, result)
+    if result.reason == "ok":
+        return Verdict(1.0, program)
+    missing = _NO_MODULE.fullmatch(_last_line(result))
+    if missing is not None:
+        lacked = _missing(missing[1].partition(".")[0], modules)
+        return Verdict(lacked.value, program, lacked.note)
+    return Verdict(0.0, program, clip(_last_line(result) if result.reason == "error" else result.reason, _NOTE_TOKENS))
 
 
 class _Check(Struct, frozen=True):
@@ -129,12 +153,9 @@ def _pylint(text: str) -> _Check:
     missing = lacking("pylint") or lacking("astroid")
     if missing is not None:
         return _Check(None, f"errors that pylint finds fail a program, and {missing}")
-    limits = Limits(wall_s=_PYLINT_S, cpu_s=_CPU_S, memory_mb=_MEMORY_MB, file_mb=16, output_kb=64)
-    packages = (*_packages(imported(text)), *_PYLINT)
-    try:
-        result = run_python(_ASK_PYLINT, stdin=text, limits=limits, packages=packages)
-    except (UserError, RolloutFailure) as error:
-        return _Check(None, str(error))
+    result = _run(_ASK_PYLINT, text, (*_packages(imported(text)), *_PYLINT), _PYLINT_S, _CPU_S)
+    if isinstance(result, str):
+        return _Check(None, result)
     if result.reason in ("timeout", "memory"):
         return _Check(0.0, f"pylint exceeded its {result.reason} limit over the program")
     try:
@@ -142,6 +163,15 @@ def _pylint(text: str) -> _Check:
     except msgspec.DecodeError:
         return _Check(None, f"pylint does not run in the sandbox: {_last_line(result)}")
     return _Check(0.0, clip(f"pylint: {errors[0]}", _NOTE_TOKENS)) if errors else _Check(1.0)
+
+
+def _run(code: str, given: str, packages: tuple[str, ...], wall_s: float, cpu_s: float) -> SandboxResult | str:
+    """The run, or one line on why there is none."""
+    limits = Limits(wall_s=wall_s, cpu_s=cpu_s, memory_mb=_MEMORY_MB, file_mb=16, output_kb=64)
+    try:
+        return run_python(code, stdin=given, limits=limits, packages=packages)
+    except (UserError, RolloutFailure) as error:
+        return str(error)
 
 
 def _missing(name: str, modules: frozenset[str]) -> _Check:

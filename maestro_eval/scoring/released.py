@@ -1,122 +1,107 @@
-"""Was it right by the scorer that was released with the paper? Its rules for text, on the policy's transcript.
+r"""Was it right by the scorer that was released with the paper? Its rules by name.
 
-Each looks at the first ``<answer>`` of all that the policy wrote, whatever ended the rollout, and strips
-punctuation at both ends. They are lenient ("e" is right for the target "Liver", because it stands in it): read
-them beside ``official`` and ``strict``, never alone. An answer of which nothing is left is wrong; what the release
-makes of one is not known, and by its letter an empty answer stands in every target.
+They judge a text: what the policy's turns and the observations came to, as a rollout in the ``released`` style
+records it. A benchmark that the release has no rule for falls to `FALL_BACK`, which reads the last ``\boxed{}``.
 
-Where the description that we have of the released code leaves something open (the case of letters, what counts as
-a number, which form of the target a rule compares with), the reading is ours, and `docs/scoring.md` states it.
+What the release compares with is the first target only. Where a target is the letter of an option, its data has
+either the letter or the option's text. Which one is known for the benchmarks of `letter_or_text` (both); Geometry3K
+and V* are judged on the text, and `judge_released` takes the other form by name.
+
+The rules are lenient where they match substrings, and harsh where they want one spelling: read them beside
+``official`` and ``fair``, never alone. `docs/conformance.md` says how they are held against the released code.
 """
 
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Callable
+from typing import Literal
 
-from maestro_eval.scoring.extract import tagged_answers
+from msgspec import Struct
+
+from maestro_eval.scoring import released_math, released_text
 from maestro_eval.scoring.letters import lone_letter
-from maestro_eval.scoring.numerals import number_form
-from maestro_eval.scoring.verdict import Verdict
-from maestro_eval.types import Sample
+from maestro_eval.scoring.python_tests import released_python
+from maestro_eval.scoring.released_text import Truth
+from maestro_eval.scoring.symbolic import equivalent
+from maestro_eval.scoring.verdict import Verdict, shown
+from maestro_eval.types import Sample, UserError
 
-ReleasedRule = Callable[[Sample, str], Verdict]
+Form = Literal["letter", "text"]
+"""Which form of a target that is an option's letter is compared with: the letter, or the option's text."""
 
-_DECIMALS = 2
-_YES_NO = {"yes", "no"}
-_EDGES = string.punctuation + string.whitespace
-# A sign, or a point before the first digit, belongs to a number: stripped, -5 would be 5.
-_NUMBER_HEAD = re.compile(r"[+\-]?\.?\Z")
-_PLAIN_NUMBER = re.compile(r"[+\-]?(?:[0-9]{1,60}(?:\.[0-9]{0,60})?|\.[0-9]{1,60})(?:[eE][+\-]?[0-9]{1,2})?")
-
-
-def chartqa(sample: Sample, transcript: str) -> Verdict:
-    """A number equals the target after rounding to two decimals; a text stands in the target, or it in the text."""
-    return _judged(sample, transcript, _chart_right)
+FALL_BACK = "boxed"
+_BRACES, _ESCAPED = re.compile(r"\\boxed\{|[{}]"), re.compile(r"\\[{}]")
 
 
-def letter_or_text(sample: Sample, transcript: str) -> Verdict:
-    """MSEarthMCQ, MicroVQA: one character is the option's letter; more is compared with the option's text."""
-    return _judged(sample, transcript, _letter_or_text_right)
+class ReleasedRule(Struct, frozen=True):
+    """``judge`` is the rule; ``form`` the form of the target that it is given where nobody asks for another one."""
+
+    judge: Callable[[Truth, str], Verdict]
+    form: Form = "letter"
 
 
-def slake(sample: Sample, transcript: str) -> Verdict:
-    """A target of yes or no stands in the answer; another one stands in it, or the answer in the target."""
-    return _judged(sample, transcript, _slake_right)
+def judge_released(sample: Sample, text: str, rule: str, form: Form | None = None) -> Verdict:
+    """The verdict of a rule of the released scorer on a text; an empty ``rule`` is `FALL_BACK`.
+
+    UserError for a rule that does not exist.
+    """
+    released = RELEASED.get(rule or FALL_BACK)
+    if released is None:
+        raise UserError(f"task {sample.task}: no released rule {rule!r}; there are {', '.join(RELEASED)}")
+    if not sample.targets:
+        return Verdict(None, note="the sample has no target")
+    target, text_of_option = sample.targets[0], _option(sample)
+    if (form or released.form) == "text" and text_of_option is not None:
+        target = text_of_option
+    return shown(released.judge(Truth(target, text_of_option), text))
 
 
-def vstar(sample: Sample, transcript: str) -> Verdict:
-    """As `letter_or_text`; an option whose text is yes or no is met exactly."""
-    return _judged(sample, transcript, _vstar_right)
+def boxed(truth: Truth, text: str) -> Verdict:
+    r"""What is in the last ``\boxed{}`` that is closed: the target without regard to case, or its value.
+
+    The release compares values by math-verify, as we do, and raises where the target is a list, as all targets of
+    its example data are: then every answer is wrong. We give it the first target as a text.
+    """
+    answer = _last_closed_box(text)
+    if answer is None:
+        return Verdict(0.0, note="no \\boxed{}")
+    if answer.strip().lower() == truth.first.strip().lower():
+        return Verdict(1.0, truth.first.strip())
+    check = equivalent(answer, truth.first)
+    if check.result == "unavailable":
+        return Verdict(None, note=check.reason)
+    return Verdict(float(check.result == "same"), truth.first.strip() if check.result == "same" else answer.strip())
 
 
-def _judged(sample: Sample, transcript: str, is_right: Callable[[Sample, str], bool]) -> Verdict:
-    answers = tagged_answers(transcript)
-    if not answers:
-        return Verdict(0.0, note="no <answer>")
-    answer = _folded(answers[0])
-    if not answer:
-        return Verdict(0.0, note="empty <answer>")
-    return Verdict(float(is_right(sample, answer)), _form(answer))
+RELEASED: dict[str, ReleasedRule] = {
+    "chartqa": ReleasedRule(released_text.chartqa),
+    "letter_or_text": ReleasedRule(released_text.letter_or_text),
+    "slake": ReleasedRule(released_text.slake),
+    "vstar": ReleasedRule(released_text.vstar, "text"),
+    "math": ReleasedRule(released_math.math, "text"),
+    "python": ReleasedRule(lambda truth, text: released_python(truth.first, text)),
+    FALL_BACK: ReleasedRule(boxed),
+}
 
 
-def _chart_right(sample: Sample, answer: str) -> bool:
-    given = _plain_number(answer)
-    for target in sample.targets:
-        wanted = _plain_number(target.strip())
-        if wanted is None:
-            if _either_way(answer, _folded(target)):
-                return True
-        elif given is not None and round(given, _DECIMALS) == round(wanted, _DECIMALS):
-            return True
-    return False
+def _option(sample: Sample) -> str | None:
+    """The text of the option that the first target names by its letter."""
+    letter = lone_letter(sample.targets[0])
+    index = ord(letter.upper()) - ord("A") if letter else len(sample.choices)
+    return sample.choices[index] if index < len(sample.choices) else None
 
 
-def _letter_or_text_right(sample: Sample, answer: str) -> bool:
-    if len(answer) == 1:
-        return answer in {target.lower() for target in map(lone_letter, sample.targets) if target}
-    return any(_either_way(answer, text) for text in _texts(sample))
-
-
-def _slake_right(sample: Sample, answer: str) -> bool:
-    targets = map(_folded, sample.targets)
-    return any(target in answer if target in _YES_NO else _either_way(answer, target) for target in targets)
-
-
-def _vstar_right(sample: Sample, answer: str) -> bool:
-    exact = _texts(sample) & _YES_NO
-    return answer in exact if exact and len(answer) > 1 else _letter_or_text_right(sample, answer)
-
-
-def _folded(text: str) -> str:
-    """Without punctuation at both ends, in lower case."""
-    bare = text.strip(_EDGES)
-    begin = text.find(bare)
-    head = _NUMBER_HEAD.search(text[max(begin - 2, 0) : begin]) if bare[:1].isdigit() else None
-    return ((head.group() if head else "") + bare).lower()
-
-
-def _form(answer: str) -> str:
-    if len(answer) == 1 and answer.isalpha():
-        return answer.upper()
-    value = _plain_number(answer)
-    return answer if value is None else number_form(round(value, _DECIMALS))
-
-
-def _plain_number(text: str) -> float | None:
-    return float(text) if _PLAIN_NUMBER.fullmatch(text) else None
-
-
-def _texts(sample: Sample) -> set[str]:
-    """What the targets say: the text of the option that a letter names, else the target itself."""
-    texts = set()
-    for target in sample.targets:
-        letter = lone_letter(target)
-        index = ord(letter.upper()) - ord("A") if letter else len(sample.choices)
-        texts.add(_folded(sample.choices[index] if index < len(sample.choices) else target))
-    return texts
-
-
-def _either_way(answer: str, target: str) -> bool:
-    return bool(target) and (answer in target or target in answer)
+def _last_closed_box(text: str) -> str | None:
+    """What is in the last box that is not within another one; escaped braces do not count."""
+    opened: list[tuple[int, bool]] = []
+    closed: list[tuple[int, int]] = []
+    for brace in _BRACES.finditer(_ESCAPED.sub("  ", text)):
+        if brace[0] != "}":
+            opened.append((brace.end(), brace[0] != "{"))
+        elif opened:
+            begin, is_box = opened.pop()
+            while is_box and closed and closed[-1][0] > begin:
+                closed.pop()
+            closed += [(begin, brace.start())] if is_box else []
+    return text[slice(*closed[-1])] if closed else None

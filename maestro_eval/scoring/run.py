@@ -19,8 +19,9 @@ from msgspec import Struct, field
 
 from maestro_eval.journal import Journal, PackedRecord
 from maestro_eval.scoring.judging import Judged, Rules, judge_records
-from maestro_eval.scoring.metrics import METRICS, RELEASED, check_protocol
+from maestro_eval.scoring.metrics import METRICS, check_protocol
 from maestro_eval.scoring.pool import Pool
+from maestro_eval.scoring.released import FALL_BACK, RELEASED
 from maestro_eval.scoring.scores_file import heading_of, write_scores_file
 from maestro_eval.types import Protocol, RunManifest, Score, TaskRecord, UserError
 
@@ -29,7 +30,7 @@ _STRETCH_RECORDS = 32
 _STRETCH_BYTES = 1 << 20
 
 # Seconds to judge one rollout, roughly: only to decide whether processes are worth their start.
-_SECONDS = {"python_tests": 1.0, "python": 0.3, "math": 0.01}
+_SECONDS = {"python_tests": 1.0, "python": 0.3, "math": 0.01, FALL_BACK: 0.001}
 _PLAIN_SECONDS = 0.0003
 _WORTH_A_PROCESS = 3.0
 
@@ -113,7 +114,7 @@ def _processes(rules: Rules, planned: Mapping[str, int]) -> int:
 
 
 def _seconds(task: TaskRecord, protocol: Protocol) -> float:
-    rule = task.released if protocol == "released" and task.released else task.metric
+    rule = (task.released or FALL_BACK) if protocol == "released" else task.metric
     return _SECONDS.get(rule, _PLAIN_SECONDS)
 
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from maestro_eval.scoring.metrics import check_protocol, judge, judge_released
+from maestro_eval.scoring.metrics import check_protocol, judge
+from maestro_eval.scoring.released import judge_released
 from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.types import Answered, Exhausted, Failed, Protocol, Rollout, RolloutKey, Sample, Score, TaskRecord
 
 _LONGEST_NOTE = 200
 EXHAUSTED = "exhausted: "
 """How the note begins on a rollout that ended at a limit before an answer."""
-_NO_RELEASED_RULE = "no released scorer: judged as official"
 
 
 def score_rollout(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: str) -> Score:
     """Judge a rollout: its answer by the task's metric; 0 where a limit ended it; no value where it failed.
 
-    ``released`` judges by the task's released rule all that the policy wrote, also where a limit ended it; a task
-    without such a rule is judged as under ``official``, and the note says so. UserError for a metric, a released rule
-    or a protocol that does not exist.
+    ``released`` judges `released_text` by the task's released rule (or the fall-back of the released scorer), also
+    where a limit ended it. UserError for a metric, a released rule or a protocol that does not exist.
     """
     checked = check_protocol(protocol)
     verdict = _verdict(sample, rollout, task, checked)
@@ -45,25 +44,24 @@ def unscored(key: RolloutKey, task: TaskRecord, protocol: str, note: str) -> Sco
     return Score(key.task, key.sample_id, key.repeat, task.metric, protocol, value=None, note=note)
 
 
-def transcript(rollout: Rollout) -> str:
-    """What the policy itself wrote, all turns of it: the tags as written, and no observation."""
+def released_text(rollout: Rollout) -> str:
+    """What the released scorer reads: the text that a rollout in its style recorded, else what the policy wrote."""
+    if rollout.scored_text is not None:
+        return rollout.scored_text
     return "\n".join(turn.text for turn in rollout.turns)
 
 
 def _verdict(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: Protocol) -> Verdict:
     if protocol != "released":
         return _of_outcome(sample, rollout, task.metric, protocol)
-    if not task.released:
-        verdict = _of_outcome(sample, rollout, task.metric, "official")
-        return replace(verdict, note=_joined(_NO_RELEASED_RULE, verdict.note))
     match rollout.outcome:
         case Failed(cause, detail):
             return _failed(cause, detail)
         case Exhausted(limit):
-            verdict = judge_released(sample, transcript(rollout), task.released)
+            verdict = judge_released(sample, released_text(rollout), task.released)
             return replace(verdict, note=_joined(f"{EXHAUSTED}out of {limit}", verdict.note))
         case Answered():
-            return judge_released(sample, transcript(rollout), task.released)
+            return judge_released(sample, released_text(rollout), task.released)
 
 
 def _of_outcome(sample: Sample, rollout: Rollout, metric: str, protocol: str) -> Verdict:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from msgspec import Struct, field
+from msgspec.structs import replace
+
+_SHOWN = 200
 
 
 class Verdict(Struct, frozen=True):
@@ -15,3 +20,15 @@ class Verdict(Struct, frozen=True):
     extracted: str = ""
     note: str = ""
     others: dict[str, float] = field(default_factory=dict)
+
+
+def shown(verdict: Verdict) -> Verdict:
+    """``verdict`` with an ``extracted`` of at most 200 characters.
+
+    What is cut ends with a mark of its own: two long answers must not become one where repeats are put to a vote.
+    """
+    text = verdict.extracted
+    if len(text) <= _SHOWN:
+        return verdict
+    mark = "…" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+    return replace(verdict, extracted=text[: _SHOWN - len(mark)] + mark)

@@ -31,8 +31,8 @@ class TaskRecord(Struct, frozen=True):
 
     ``aggregation`` says how samples become the task's accuracy: their mean, or the mean of the means of
     their categories (VLMsAreBlind's seven) or of their strata (HRBench's four rotations). ``planned`` counts the
-    samples that the run was to ask. ``released`` names the rule of the released scorer, empty where there is none and
-    the ``released`` protocol judges as ``official`` does. ``revision`` is the hub's, where the data came from there.
+    samples that the run was to ask. ``released`` names the rule of the released scorer, empty where that has
+    none but its fall-back. ``revision`` is the hub's, where the data came from there.
     """
 
     name: str

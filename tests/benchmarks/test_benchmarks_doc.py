@@ -22,7 +22,7 @@ def test_the_table_says_what_the_task_file_says(name: str) -> None:
     assert size == str(definition.size or "–")
     assert (reported == "–") == (definition.category is None)
     assert metric == f"`{definition.metric}`"
-    assert released == (f"`{definition.released}`" if definition.released else "official")
+    assert released == (f"`{definition.released}`" if definition.released else "`boxed`")
     assert licence == definition.about.get("licence", "not stated")
 
 

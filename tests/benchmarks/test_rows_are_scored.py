@@ -53,7 +53,7 @@ ANSWERS: dict[str, list[tuple[int, str, tuple[float, float, float]]]] = {
         (1, "el", (1.0, 0.0, 0.0)),  # stands in the target
     ],
     "geometry3k": [
-        (0, "C", ALL),
+        (0, "C", (0.0, 1.0, 1.0)),  # the release compares with the option's text
         (0, "B", NONE),
         (0, "135", (1.0, 1.0, 0.0)),
         (0, "The answer is C because it is obtuse.", (0.0, 1.0, 0.0)),
@@ -65,7 +65,7 @@ ANSWERS: dict[str, list[tuple[int, str, tuple[float, float, float]]]] = {
         (0, "B", ALL),
         (0, "A", NONE),
         (0, "B. Bleaching", (1.0, 1.0, 0.0)),
-        (0, "The dye fades. The answer is (B)", (0.0, 1.0, 0.0)),
+        (0, "The dye fades. The answer is (B)", (1.0, 1.0, 0.0)),
         (0, "", NONE),
         (0, "(A) (B) (C)", NONE),
         (0, "each", (1.0, 0.0, 0.0)),  # stands in the right option's text
@@ -75,7 +75,7 @@ ANSWERS: dict[str, list[tuple[int, str, tuple[float, float, float]]]] = {
         (0, "B", ALL),
         (0, "C", NONE),
         (0, '{"answer": "B", "Explanation": "It is dark."}', (0.0, 1.0, 1.0)),
-        (0, 'Here it is:\n```json\n{"answer": "B. basalt", "Explanation": "dark"}\n```', (1.0, 1.0, 0.0)),
+        (0, 'Here it is:\n```json\n{"answer": "B. basalt", "Explanation": "dark"}\n```', (0.0, 1.0, 0.0)),
         (0, "", NONE),
         (0, '{"answer": ' + "[" * 5000, NONE),
     ],
@@ -185,8 +185,8 @@ PROGRAMS = [
     (f"It doubles.\n```python\n{DOUBLE}```\nThat is all.", (1.0, 1.0, 0.0)),
     ("", NONE),
     ("It doubles the number.", NONE),
-    ("```python\nimport os\n\ndef solution(n):\n    os._exit(0)\n```", NONE),
-    ("```python\ndef solution(n):\n    raise SystemExit(0)\n```", NONE),
+    ("```python\nimport os\n\ndef solution(n):\n    os._exit(0)\n```", (1.0, 0.0, 0.0)),  # ends without an error
+    ("```python\ndef solution(n):\n    raise SystemExit(0)\n```", (1.0, 0.0, 0.0)),
 ]
 
 
@@ -249,6 +249,8 @@ def test_an_answer_is_worth(
 ) -> None:
     task = open_rows(name)
     found = scores(task, sample_of(task, row), answer)
+    if not task.released:
+        values = (values[0] if "boxed" in answer else 0.0, *values[1:])
     assert tuple(found[protocol].value for protocol in PROTOCOLS) == values
 
 
@@ -256,7 +258,7 @@ def test_every_benchmark_has_answers_of_all_kinds() -> None:
     assert set(ANSWERS) | {"humanevalv"} == set(SCHEMAS)
     for name, cases in ANSWERS.items():
         values = [value for _, _, value in cases]
-        assert ALL in values
+        assert any(official == strict == 1 for _, official, strict in values)
         if name != "mathvision_testmini":
             assert any(not answer for _, answer, _ in cases)
             assert NONE in values
@@ -270,7 +272,11 @@ def test_the_target_itself_is_right(open_rows: OpenRows, name: str) -> None:
     for sample_id in task.ids():
         sample = task.load(sample_id).sample
         for target in sample.targets:
-            assert [score.value for score in scores(task, sample, target).values()] == [1.0, 1.0, 1.0], target
+            values = {protocol: score.value for protocol, score in scores(task, sample, target).items()}
+            assert (values["official"], values["strict"]) == (1.0, 1.0), target
+            # These two are compared with the option's text, and the fall-back wants a box.
+            if name not in ("geometry3k", "vstar"):
+                assert values["released"] == float(bool(task.released)), target
 
 
 @pytest.mark.parametrize("name", [name for name in SCHEMAS if name != "humanevalv"])
@@ -290,7 +296,7 @@ def test_scores_keep_category_stratum_and_cluster(open_rows: OpenRows, name: str
     assert score.cluster
 
 
-def test_tasks_without_a_released_scorer_say_that_released_is_official(open_rows: OpenRows) -> None:
+def test_tasks_without_a_released_rule_go_to_its_fall_back(open_rows: OpenRows) -> None:
     without = {name for name in SCHEMAS if not open_rows(name).released}
     assert without == {
         "hrbench4k", "hrbench8k", "mathvision", "mathvision_testmini", "erqa", "ocrbench", "vlmsareblind", "mathvista",
@@ -298,7 +304,8 @@ def test_tasks_without_a_released_scorer_say_that_released_is_official(open_rows
     for name in without:
         task = open_rows(name)
         sample = task.load(task.ids()[0]).sample
-        assert "no released scorer" in scores(task, sample, "?")["released"].note
+        assert scores(task, sample, f"\\boxed{{{sample.targets[0]}}}")["released"].value == 1.0
+        assert scores(task, sample, "?")["released"].note == "no \\boxed{}"
 
 
 def test_secondary_measures(open_rows: OpenRows) -> None:

@@ -123,9 +123,11 @@ def verdicts(task: Any, answer: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_reply_is_judged_by_our_protocols(lmms_tasks: Tasks, name: str) -> None:
-    assert verdicts(lmms_tasks[name], RIGHT[name]) == dict.fromkeys(get_args(Protocol), 1.0)
-    assert verdicts(lmms_tasks[name], "") == dict.fromkeys(get_args(Protocol), 0.0)
-    assert verdicts(lmms_tasks[name], "I cannot tell what is shown here.") == dict.fromkeys(get_args(Protocol), 0.0)
+    for reply, value in ((RIGHT[name], 1.0), ("", 0.0), ("I cannot tell what is shown here.", 0.0)):
+        found = verdicts(lmms_tasks[name], reply)
+        assert found.keys() == set(get_args(Protocol))
+        # The released rules want a form that the plain answer need not have.
+        assert {found[protocol] for protocol in ("official", "fair", "strict")} == {value}
 
 
 def test_a_reply_with_tags_is_read_as_a_transcript_and_one_without_as_an_answer(lmms_tasks: Tasks) -> None:
@@ -155,7 +157,7 @@ def test_a_program_is_judged(lmms_tasks: Tasks) -> None:
 def test_means_of_means(lmms_tasks: Tasks, name: str, answers: list[str], mean: float) -> None:
     task = lmms_tasks[name]
     results = [task.process_results(doc, [answer]) for doc, answer in zip(task.eval_docs, answers, strict=True)]
-    for metric in ("official", "released"):
+    for metric in ("official", "fair"):
         assert task.aggregation()[metric]([result[metric] for result in results]) == pytest.approx(mean)
 
 

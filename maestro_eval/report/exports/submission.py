@@ -32,7 +32,8 @@ from maestro_eval.report.exports.submitted import (
     samples_name,
 )
 from maestro_eval.report.exports.writing import sha256_of, write_json, write_lines
-from maestro_eval.scoring.score import transcript
+from maestro_eval.scoring import FALL_BACK
+from maestro_eval.scoring.score import released_text
 from maestro_eval.types import Exhausted, Failed, Rollout, Sample, TaskRecord, UserError
 
 NOT_JUDGED_AGAIN = frozenset({"python_tests", "python", "lmms"})
@@ -129,13 +130,13 @@ def _gold(sample: Sample | None, rollout: Rollout, task: TaskRecord, protocol: s
     if sample is None or judged_by(task, protocol) in NOT_JUDGED_AGAIN:
         return None
     # Only the released rules read more than the answer.
-    words = scrubber.answer(transcript(rollout)) if protocol == "released" and task.released else ""
+    words = scrubber.answer(released_text(rollout)) if protocol == "released" else ""
     return Gold(sample.question, sample.targets, sample.choices, sample.fields, words)
 
 
 def judged_by(task: TaskRecord, protocol: str) -> str:
     """The rule that judges a task under a protocol."""
-    return task.released if protocol == "released" and task.released else task.metric
+    return (task.released or FALL_BACK) if protocol == "released" else task.metric
 
 
 def _searches(rollout: Rollout) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from maestro_eval.types import Protocol, TaskRecord
 _QUICK = frozenset(
     {"relaxed_accuracy", "integer", "option_letter", "json_option", "short_answer", "substring", "blind"}
 )
-_QUICK_RELEASED = frozenset({"chartqa", "letter_or_text", "slake", "vstar"})
+_QUICK_RELEASED = frozenset({"chartqa", "letter_or_text", "slake", "vstar", "math"})
 _SHARE = 0.005
 _BURST_S = 0.02
 # Transcripts are tens of kilobytes.
@@ -92,6 +92,6 @@ class Judge:
 
 
 def _is_quick(task: TaskRecord, protocol: Protocol) -> bool:
-    if protocol == "released" and task.released:
+    if protocol == "released":
         return task.released in _QUICK_RELEASED
     return task.metric in _QUICK

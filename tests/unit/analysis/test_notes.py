@@ -49,7 +49,7 @@ def test_whole_runs_have_nothing_to_say() -> None:
 
 def test_released_names_the_tasks_that_have_no_released_scorer() -> None:
     (note,) = compare([run_of("a", protocol="released")]).notes
-    assert note == "judged by the official rule under released, for want of a released scorer: maestro_erqa"
+    assert note == "judged by the released scorer's fall-back, which reads \\boxed{} only: maestro_erqa"
 
 
 def test_a_run_that_went_on_after_a_change_says_so_first() -> None:

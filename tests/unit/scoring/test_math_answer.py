@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestro_eval.scoring import math_answer as module
-from maestro_eval.scoring.math_answer import math_answer, mathvista_answer, released_math
+from maestro_eval.scoring.math_answer import math_answer, mathvista_answer
 from maestro_eval.scoring.symbolic import Equivalence
 from maestro_eval.types import Sample
 
@@ -178,42 +178,6 @@ _TALLY = _sample("7")
 _GEOMETRY = _sample("C", choices=("45", "90", r"\frac{20}{3}", "180"))
 
 
-class TestPaperMath:
-    @pytest.mark.parametrize(
-        ("sample", "transcript", "value"),
-        [
-            (_TALLY, "<answer>7</answer>", 1),
-            (_TALLY, "<answer>seven</answer>", 1),
-            (_TALLY, "<answer>3</answer> no: <answer> 7. </answer>", 1),
-            (_TALLY, "<answer>7</answer> no: <answer>3</answer>", 0),
-            (_TALLY, r"I count \boxed{7}", 1),
-            (_TALLY, "So the answer is 7.", 1),
-            (_TALLY, "7", 1),
-            (_TALLY, r"<answer>So \boxed{7}</answer>", 1),
-            (_TALLY, "7.004", 1),
-            (_TALLY, "7.01", 0),
-            (_TALLY, "There are 7 cars and 2 vans", 0),
-            (_TALLY, "</answer>7<answer>", 0),
-            (_TALLY, "", 0),
-            (_GEOMETRY, "<answer>C</answer>", 1),
-            (_GEOMETRY, "<answer>(c)</answer>", 1),
-            (_GEOMETRY, r"<answer>\frac{20}{3}</answer>", 1),
-            (_GEOMETRY, "<answer>6.67</answer>", 1),
-            (_GEOMETRY, "<answer>6.7</answer>", 0),
-            (_GEOMETRY, "<answer>B</answer>", 0),
-            (_GEOMETRY, "<answer>90</answer>", 0),
-            (_sample("0.5"), "<answer>.5</answer>", 1),
-            (_sample("120"), "<answer>5!</answer>", 1),
-        ],
-    )
-    def test_rule(self, sample: Sample, transcript: str, value: int) -> None:
-        assert released_math(sample, transcript).value == value
-
-    def test_hostile_answer_is_wrong(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "_LIMIT_S", 0.4)
-        assert released_math(_GEOMETRY, f"<answer>{_HOSTILE}</answer>").value == 0.0
-
-
 _SAMPLES = st.sampled_from([_FREE, _LETTERED, _PICTURED, _MULTI, _INTEGER, _FLOAT, _LIST, _TALLY, _GEOMETRY])
 _REPLIES = st.one_of(
     st.text(max_size=80),
@@ -235,4 +199,3 @@ def test_every_reply_has_a_verdict_and_official_accepts_what_strict_accepts(
         assert strict.value in (0.0, 1.0)
         assert official.value in (0.0, 1.0)
         assert strict.value <= official.value
-    assert released_math(sample, answer).value in (0.0, 1.0)

@@ -30,6 +30,7 @@ TESTS = """def test():
 test()
 """
 RIGHT = "def solution(xs: List[int]) -> int:\n    return sum(xs)"
+PLAIN = "def solution(xs):\n    return sum(xs)"
 
 
 def sample(tests: str = TESTS, signature: str = SIGNATURE) -> Sample:
@@ -44,8 +45,10 @@ def strict(answer: str) -> Verdict:
     return python_tests(sample(), answer, "strict")
 
 
-def released(program: str, of: Sample | None = None) -> Verdict:
-    return released_python(of or sample(), f"<think>hm</think>\n<answer>\n```python\n{program}\n```\n</answer>")
+def harnessed(program: str, of: Sample | None = None) -> Verdict:
+    """A program by the harness alone, which the official rule asks before pylint."""
+    ran = rules._tested(of or sample(), program, rules._OFFICIAL_CPU_S, rules._OFFICIAL_WALL_S)
+    return Verdict(ran.value, program, ran.note)
 
 
 def unsandboxed(*_: object, **__: object) -> None:
@@ -133,27 +136,56 @@ def test_readings_take_any_text(text: str, beginning: str) -> None:
 @sandboxed
 def test_a_wrong_program_is_wrong_everywhere() -> None:
     wrong = RIGHT.replace("sum(xs)", "len(xs)")
-    assert {official(wrong).value, strict(wrong).value, released(f"from typing import List\n{wrong}").value} == {0.0}
+    assert {official(wrong).value, strict(wrong).value, harnessed(f"from typing import List\n{wrong}").value} == {0.0}
     assert official(wrong).note == "a test failed: AssertionError"
 
 
 @linted
-def test_what_pylint_calls_an_error_fails_official_but_not_released() -> None:
+def test_what_pylint_calls_an_error_fails_official() -> None:
     program = "def solution(xs):\n    if len(xs) > 5:\n        return unknown\n    return sum(xs)"
     assert official(program) == Verdict(0.0, program, "pylint: Undefined variable 'unknown'")
-    assert released(program).value == 1.0
+    assert harnessed(program).value == 1.0
 
 
 @sandboxed
-def test_released_runs_the_last_block_whole_and_without_the_signature() -> None:
-    assert released("OFFSET = 0\ndef solution(xs):\n    return sum(xs, OFFSET)").value == 1.0
-    assert released(RIGHT) == Verdict(0.0, RIGHT, "NameError: name 'List' is not defined")
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (f"<think>hm</think>\n```python\nOFFSET = 0\n{PLAIN}\n```\nDone.", 1),
+        (f"```Python\n{PLAIN}\n```", 1),
+        (f"```\n{PLAIN}\n```", 0),
+        (f"```python\n{PLAIN}", 0),
+        (f"```python\n{PLAIN}\n```\n```python\nno program\n```", 0),
+        (f"```python\n{PLAIN}\n```</think>", 0),
+        (PLAIN, 1),
+        (f"<answer>{PLAIN}</answer>", 0),
+        ("```python\nraise SystemExit\n```", 1),
+        ("```python\nraise SystemExit(2)\n```", 0),
+        ("```python\nimport os; os.abort()\n```", 0),
+        ("", 0),
+    ],
+)
+def test_released_runs_the_last_closed_block_behind_the_thought_else_the_whole_text(text: str, value: int) -> None:
+    assert released_python(TESTS, text).value == value
 
 
 @sandboxed
-@pytest.mark.parametrize("transcript", ["", f"```python\n{RIGHT}\n```", f"<answer>{RIGHT}</answer>"])
-def test_released_wants_an_answer_and_a_block(transcript: str) -> None:
-    assert released_python(sample(), transcript).value == 0.0
+def test_released_says_why_and_gives_a_program_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacks_its_import = released_python(TESTS, f"```python\n{RIGHT}\n```")
+    assert (lacks_its_import.value, lacks_its_import.extracted) == (0.0, RIGHT)
+    assert lacks_its_import.note.startswith("NameError: name 'List' is not defined")
+    monkeypatch.setattr(rules, "_RELEASED_WALL_S", 0.5)
+    assert released_python(TESTS, "```python\nimport time; time.sleep(60)\n```").note == "timeout"
+    assert released_python(" ", PLAIN).value is None
+
+
+@numeric
+def test_released_lends_packages_and_misses_those_that_we_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "from __future__ import annotations\nimport numpy as np\ndef solution(xs):\n    return np.sum(xs)"
+    assert released_python(TESTS, f"```python\n{program}\n```").value == 1.0
+    monkeypatch.setitem(rules._PACKAGES, "nosuch_numbers", ("nosuch-numbers",))
+    assert released_python(TESTS, f"```python\nimport nosuch_numbers\n{PLAIN}\n```").value is None
+    assert released_python(TESTS, f"```python\nimport nosuch\n{PLAIN}\n```").value == 0.0
 
 
 @linted
@@ -171,7 +203,7 @@ def test_a_constant_is_lost_in_official() -> None:
 )
 def test_values_survive_the_way_to_the_tests(value: str) -> None:
     tests = f"got = solution({value})\nassert got == {value}\nassert solution(k={value}) == [{value}]\n"
-    assert released("def solution(x=None, k=None):\n    return x if k is None else [k]", sample(tests)).note == (
+    assert harnessed("def solution(x=None, k=None):\n    return x if k is None else [k]", sample(tests)).note == (
         "a test failed: AssertionError" if value == "None" else ""
     )
 
@@ -183,23 +215,23 @@ def test_exceptions_and_classes_of_the_signature_reach_the_other_side() -> None:
     tests += "    assert str(error) == 'no side'\nelse:\n    raise AssertionError"
     program = "import enum\nclass Side(enum.Enum):\n    LEFT = 1\ndef solution(side):\n"
     program += "    if side is None:\n        raise ValueError('no side')\n    return side.value"
-    assert released(program, sample(tests, signature)) == Verdict(1.0, program)
+    assert harnessed(program, sample(tests, signature)) == Verdict(1.0, program)
 
 
 @sandboxed
 def test_a_task_without_a_signature_is_judged_all_the_same() -> None:
-    assert released("def solution(xs):\n    return sum(xs)", sample(signature="")).value == 1.0
+    assert harnessed("def solution(xs):\n    return sum(xs)", sample(signature="")).value == 1.0
 
 
 @numeric
 def test_numpy_is_lent_and_its_scalars_are_numbers() -> None:
-    assert released("import numpy as np\ndef solution(xs):\n    return np.sum(xs, dtype=int)").value == 1.0
+    assert harnessed("import numpy as np\ndef solution(xs):\n    return np.sum(xs, dtype=int)").value == 1.0
 
 
 @sandboxed
 def test_a_known_package_that_we_lack_is_our_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(rules._PACKAGES, "nosuch_numbers", ("nosuch-numbers",))
-    verdict = released("import nosuch_numbers\ndef solution(xs):\n    return sum(xs)")
+    verdict = harnessed("import nosuch_numbers\ndef solution(xs):\n    return sum(xs)")
     assert verdict.value is None
     assert verdict.note == "the sandbox has no nosuch-numbers: install it beside maestro-eval"
 
@@ -209,9 +241,9 @@ def test_a_known_package_that_we_lack_is_our_failure(monkeypatch: pytest.MonkeyP
     "first", ["import invented", "raise ModuleNotFoundError(name='networkx')", "raise ModuleNotFoundError"]
 )
 def test_a_package_that_is_unknown_or_not_imported_is_wrong(first: str) -> None:
-    assert released(f"{first}\ndef solution(xs):\n    return sum(xs)").value == 0.0
+    assert harnessed(f"{first}\ndef solution(xs):\n    return sum(xs)").value == 0.0
     late = f"def solution(xs):\n    {first}\n    return sum(xs)"
-    assert released(late).value == 0.0
+    assert harnessed(late).value == 0.0
 
 
 # Hostile
@@ -242,7 +274,7 @@ def test_a_package_that_is_unknown_or_not_imported_is_wrong(first: str) -> None:
     ],
 )
 def test_a_hostile_program_does_not_pass_and_is_judged(body: str) -> None:
-    assert released(f"def solution(xs):\n    {body}").value == 0.0
+    assert harnessed(f"def solution(xs):\n    {body}").value == 0.0
 
 
 @sandboxed
@@ -258,7 +290,7 @@ def test_a_hostile_program_does_not_pass_and_is_judged(body: str) -> None:
 )
 @pytest.mark.parametrize("raised", ["StopIteration", "StopIteration(3)", "StopAsyncIteration", "GeneratorExit"])
 def test_what_a_program_raises_ends_no_loop_of_the_tests(tests: str, raised: str) -> None:
-    assert released(f"def solution(xs):\n    raise {raised}", sample(tests)).value == 0.0
+    assert harnessed(f"def solution(xs):\n    raise {raised}", sample(tests)).value == 0.0
 
 
 @sandboxed
@@ -282,14 +314,14 @@ def solution(xs):
     found = [word for word in words if word[::-1] in "".join(seen)]
     raise ValueError(len(seen) > 6, found)
 """
-    assert released(program).note == "ValueError: (True, ['noitulos fed'])"
+    assert harnessed(program).note == "ValueError: (True, ['noitulos fed'])"
 
 
 @sandboxed
 def test_a_fork_bomb_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "_RELEASED_WALL_S", 1.0)
+    monkeypatch.setattr(rules, "_OFFICIAL_WALL_S", 1.0)
     program = "import os\ndef solution(xs):\n    while True:\n        try: os.fork()\n        except OSError: pass"
-    assert released(program).value == 0.0
+    assert harnessed(program).value == 0.0
 
 
 @sandboxed
@@ -299,15 +331,15 @@ def test_an_endless_program_is_wrong_by_its_cpu_time() -> None:
 
 @sandboxed
 def test_a_sleeping_program_is_wrong_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "_RELEASED_WALL_S", 0.5)
+    monkeypatch.setattr(rules, "_OFFICIAL_WALL_S", 0.5)
     program = "import os, time\ndef solution(xs):\n    os.fork()\n    time.sleep(60)"
-    assert released(program).note == "exceeded 0.5 s by the clock"
+    assert harnessed(program).note == "exceeded 0.5 s by the clock"
 
 
 @sandboxed
 def test_the_same_program_gets_the_same_note() -> None:
     program = "def solution(xs):\n    raise ValueError(set('abcdefgh'), object())"
-    assert released(program) == released(program)
+    assert harnessed(program) == harnessed(program)
 
 
 # Ours
@@ -326,14 +358,14 @@ def test_the_same_program_gets_the_same_note() -> None:
     ],
 )
 def test_tests_that_cannot_judge_are_our_failure(of: Sample, note: str) -> None:
-    verdict = released("def solution(xs):\n    return sum(xs)", of)
+    verdict = harnessed("def solution(xs):\n    return sum(xs)", of)
     assert verdict.value is None
     assert note in verdict.note
 
 
 def test_without_a_sandbox_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    verdict = released("def solution(xs):\n    return sum(xs)")
+    verdict = harnessed("def solution(xs):\n    return sum(xs)")
     assert verdict.value is None
     assert "'bubblewrap'" in verdict.note
 
@@ -341,7 +373,7 @@ def test_without_a_sandbox_nothing_is_run(tmp_path: Path, monkeypatch: pytest.Mo
 @sandboxed
 def test_a_harness_that_does_not_come_to_the_program_is_our_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "_harness", lambda: "raise SystemError('no more processes')")
-    verdict = released("def solution(xs):\n    return sum(xs)")
+    verdict = harnessed("def solution(xs):\n    return sum(xs)")
     assert verdict == Verdict(
         None, verdict.extracted, "the test harness does not run: error SystemError: no more processes"
     )

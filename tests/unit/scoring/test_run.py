@@ -161,13 +161,6 @@ def test_folder_that_takes_no_file_is_scored_all_the_same(tmp_path: Path) -> Non
     assert [score.value for score in run.scores] == [1.0, 0.0, 0.0, None, None]
 
 
-def test_a_task_without_a_released_scorer_is_judged_officially_by_the_released_protocol(tmp_path: Path) -> None:
-    folder = journal_at(tmp_path / "run", list(_OUTCOMES))
-    released, official = (list(score_run(folder, protocol).scores) for protocol in ("released", "official"))
-    assert [score.value for score in released] == [score.value for score in official]
-    assert {score.protocol for score in released} == {"released"}
-
-
 def test_a_judge_that_raises_costs_one_sample_its_value_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     def judge(sample: Sample, *_: object) -> Verdict:
         if sample.sample_id == "2":

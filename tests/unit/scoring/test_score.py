@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from maestro_eval.scoring import score_rollout, unscored
-from maestro_eval.scoring.score import transcript
+from maestro_eval.scoring.score import released_text
 from maestro_eval.types import (
     AnswerAction,
     Answered,
@@ -84,10 +85,14 @@ def test_released_judges_by_the_released_rule() -> None:
     assert score_rollout(_ROCK, answering("granite or so"), task, "official").value == 0
 
 
-def test_released_does_not_read_observations() -> None:
+def test_released_judges_the_recorded_text_and_else_what_the_policy_wrote() -> None:
     task = recorded_task("short_answer", "slake")
-    assert score_rollout(_OPEN, answering("liver"), task, "released").extracted == "liver"
-    assert transcript(answering("liver")) == "<search>e@@s: look</search>\n<answer>liver</answer>"
+    rollout = answering("liver")
+    assert score_rollout(_OPEN, rollout, task, "released").extracted == "liver"
+    assert released_text(rollout) == "<search>e@@s: look</search>\n<answer>liver</answer>"
+    recorded = replace(rollout, scored_text="<information><answer>lung</answer></information>")
+    assert score_rollout(_OPEN, recorded, task, "released").extracted == "lung"
+    assert score_rollout(_OPEN, replace(rollout, scored_text=""), task, "released").note == "no <answer>"
 
 
 def test_released_judges_what_was_written_before_a_limit_ended_it() -> None:
@@ -99,13 +104,10 @@ def test_released_judges_what_was_written_before_a_limit_ended_it() -> None:
     assert (silent.value, silent.note) == (0.0, "exhausted: out of turns; no <answer>")
 
 
-def test_released_without_a_released_rule_is_official_and_says_so() -> None:
-    score = score_rollout(_SAMPLE, answering("none"), recorded_task(), "released")
-    assert (score.value, score.protocol) == (0.0, "released")
-    assert score.note == "no released scorer: judged as official; no integer"
-    assert score_rollout(_SAMPLE, answering("I see 7"), recorded_task(), "released").note.startswith(
-        "no released scorer"
-    )
+def test_released_without_a_released_rule_is_the_fall_back() -> None:
+    score = score_rollout(_SAMPLE, answering("7"), recorded_task(), "released")
+    assert (score.value, score.note) == (0.0, "no \\boxed{}")
+    assert score_rollout(_SAMPLE, answering("\\boxed{7}"), recorded_task(), "released").value == 1.0
 
 
 @pytest.mark.parametrize("outcome", [Answered("7"), Exhausted("turns"), Failed("harness", "?")])

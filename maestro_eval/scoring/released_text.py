@@ -1,0 +1,170 @@
+r"""The released scorer's rules for text: ChartQA, MSEarthMCQ and MicroVQA, SLAKE, V*.
+
+All read the same answer. It is the first ``<answer>…</answer>`` on one line, without punctuation at its ends, and
+within that what follows ``The answer is`` or ``Answer:``, else what is in ``\boxed{}`` or between dollars. Where the
+tags are there but not on one line, ``Answer:``, a box or dollars are looked for in the whole text, else its last
+line counts. Without both tags nothing is right.
+
+They are lenient ("e" is right for "Liver", because it is in it) and harsh (``340`` is wrong for ``337.8``, ``1,000``
+for ``1,000``), and they are this way on purpose: they give what the released code gives.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+
+from maestro_eval.scoring.numerals import number_form
+from maestro_eval.scoring.verdict import Verdict
+
+_DECIMALS = 2
+_YES_NO = ("yes", "no")
+_EDGES = string.punctuation + string.whitespace
+_OPENING, _CLOSING = re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
+_ANNOUNCED = re.compile(r"the answer is\s+(.*)", re.IGNORECASE)
+_LABELLED = re.compile(r"answer:\s*(.*)", re.IGNORECASE)
+_BOXED = re.compile(r"\\boxed\{([^}]*)\}", re.IGNORECASE)
+_DISPLAYED, _INLINE = re.compile(r"\$\$(.*?)\$\$"), re.compile(r"\$(.*?)\$")
+_OF_THE_PROMPT = ("Question:", "Problem:", "Solve:", "Given:")
+# "South" loses its "So", in the release as here.
+_CONCLUDES = re.compile(r"(?:so|therefore|thus|hence|finally|the answer is)\s*[:\-]?\s*", re.IGNORECASE)
+_SEPARATORS = str.maketrans("", "", " ,.")
+# Also "7/1" and "-": what then is no number makes every answer wrong.
+_LOOKS_NUMERIC = re.compile(r"[\d\-/]+\n?")
+
+
+class Truth(Struct, frozen=True):
+    """What the release has as the right answer: ``first``, and for options ``second``, the text of the option.
+
+    ``second`` is ``None`` where the data does not say it.
+    """
+
+    first: str
+    second: str | None = None
+
+
+def chartqa(truth: Truth, text: str) -> Verdict:
+    """A target that looks like a number: equal after rounding to two decimals; else one is part of the other."""
+    if not _LOOKS_NUMERIC.fullmatch(truth.first.translate(_SEPARATORS)):
+        return _judged(text, lambda answer: _either_way(answer, truth.first))
+    wanted = _number(truth.first)
+    return _judged(text, lambda answer: wanted is not None and _number(answer) == wanted, _numeric_form)
+
+
+def letter_or_text(truth: Truth, text: str) -> Verdict:
+    """MSEarthMCQ, MicroVQA: one character is the option's letter; more is compared with the option's text."""
+
+    def right(answer: str) -> bool:
+        if len(answer) == 1:
+            return answer.lower() == truth.first.lower()
+        return truth.second is not None and _either_way(answer, truth.second)
+
+    return _judged(text, right)
+
+
+def slake(truth: Truth, text: str) -> Verdict:
+    """A target of yes or no is part of the answer; any other is part of it, or it is part of the target."""
+    target = truth.first.strip().lower()
+    if target in _YES_NO:
+        return _judged(text, lambda answer: target in answer.lower())
+    return _judged(text, lambda answer: _either_way(answer, target))
+
+
+def vstar(truth: Truth, text: str) -> Verdict:
+    """A target of yes or no is the answer; any other is part of it, or it is part of the target."""
+    target = truth.first.lower()
+    if target in _YES_NO:
+        return _judged(text, lambda answer: answer.lower().strip() == target)
+    return _judged(text, lambda answer: _either_way(answer, target))
+
+
+def tagged(text: str, *, across_lines: bool) -> Iterator[str]:
+    """What is between the tags: from an opening one to the next closing one, and on behind that.
+
+    Linear in the length of ``text``, which a lazy pattern is not where tags are opened and never closed.
+    """
+    closings = _CLOSING.finditer(text)
+    closing = next(closings, None)
+    behind, line_end = 0, -1
+    for opening in _OPENING.finditer(text):
+        begin = opening.end()
+        while closing is not None and closing.start() < begin:
+            closing = next(closings, None)
+        if closing is None:
+            return
+        if opening.start() < behind:
+            continue
+        if not across_lines and line_end < begin:
+            line_end = text.find("\n", begin)
+            line_end = len(text) if line_end < 0 else line_end
+        if across_lines or line_end >= closing.start():
+            yield text[begin : closing.start()]
+            behind = closing.end()
+
+
+def _judged(text: str, is_right: Callable[[str], bool], form: Callable[[str], str] | None = None) -> Verdict:
+    if "<answer>" not in text or "</answer>" not in text:
+        return Verdict(0.0, note="no <answer>")
+    answer = _stated(text)
+    if not answer:
+        return Verdict(0.0, note="empty <answer>")
+    return Verdict(float(is_right(answer)), (form or _text_form)(answer))
+
+
+def _stated(text: str) -> str:
+    content = next(tagged(text, across_lines=False), None)
+    if content is None:
+        found = _marked(text)
+        return _last_line(text) if found is None else found
+    answer = _bare(content)
+    announced = _ANNOUNCED.search(answer)
+    if announced is not None:
+        return _bare(announced[1])
+    found = _marked(answer)
+    return answer if found is None else found
+
+
+def _marked(text: str) -> str | None:
+    labelled = _LABELLED.search(text)
+    # Up to the last brace: otherwise each of many boxes that are never closed would be read to the end.
+    boxed = labelled or _BOXED.search(text[: text.rfind("}") + 1])
+    found = boxed or _DISPLAYED.search(text) or _INLINE.search(text)
+    return None if found is None else _bare(found[1])
+
+
+def _last_line(text: str) -> str:
+    for line in reversed(text.strip().split("\n")):
+        bare = line.strip()
+        if bare and not bare.startswith(_OF_THE_PROMPT):
+            lead = _CONCLUDES.match(bare)
+            bare = bare[lead.end() if lead else 0 :].strip(_EDGES)
+            if bare:
+                return bare
+    return ""
+
+
+def _bare(text: str) -> str:
+    return text.strip().strip(_EDGES)
+
+
+def _either_way(answer: str, target: str) -> bool:
+    return answer.lower() in target.lower() or target.lower() in answer.lower()
+
+
+def _number(text: str) -> float | None:
+    try:
+        return round(float(text.strip()), _DECIMALS)
+    except ValueError:
+        return None
+
+
+def _numeric_form(answer: str) -> str:
+    value = _number(answer)
+    return _text_form(answer) if value is None else number_form(value)
+
+
+def _text_form(answer: str) -> str:
+    return answer.upper() if len(answer) == 1 else answer.lower()
