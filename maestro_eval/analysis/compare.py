@@ -26,8 +26,9 @@ from maestro_eval.analysis.comparison import (
 )
 from maestro_eval.analysis.contrasts import contrasts_of, paired_strata, reported_contrasts
 from maestro_eval.analysis.families import adjusted
-from maestro_eval.analysis.groups import groups_of
+from maestro_eval.analysis.groups import groups_of, own_groups
 from maestro_eval.analysis.measured import MeasuredRun, measure
+from maestro_eval.analysis.names import told_apart
 from maestro_eval.analysis.notes import notes_on
 from maestro_eval.analysis.outcomes import TaskOutcomes, accuracy, count_failed, readings, same_content
 from maestro_eval.analysis.published import published_notes, reported_name
@@ -45,36 +46,38 @@ def compare(
     references: Sequence[Reference] = (),
     adjust: Adjust = "holm",
     family: FamilyScope = "baseline",
+    groups: Mapping[str, Sequence[str]] | None = None,
 ) -> Comparison:
     """Accuracies and means of every system, the contrasts asked for, and each system against each reported number.
 
     Samples pair by id, repeats averaged; samples that only one side has are left out of the difference, and
-    ``difference.n`` says how many remain. ``adjust`` corrects the p-values within what ``family`` makes one.
-    UserError where two systems share a name, a contrast names an unknown system or has no sample in common, or two
-    runs differ in metric, protocol, task definition or sample content.
+    ``difference.n`` says how many remain. ``adjust`` corrects the p-values within what ``family`` makes one. ``groups``
+    are sets of tasks of the user's own, by name, each with a mean. Systems that share a name are told apart.
+    UserError where a system is called as a reference, a contrast names an unknown system or has no sample in common,
+    or two runs differ in metric, protocol, task definition or sample content.
     """
-    runs = [measure(scores) for scores in systems]
+    runs = [measure(scores) for scores in told_apart(systems)]
     _refuse_equal_names([*(run.name for run in runs), *(reported_name(reference) for reference in references)])
     for a, b in combinations(runs, 2):
         _refuse_unlike(a, b)
-    groups = groups_of(runs)
+    grouped = (*groups_of(runs), *own_groups(runs, groups or {}))
     by_name = {run.name: run for run in runs}
     differences: list[Contrast] = []
     for spec in contrasts:
-        differences += contrasts_of(_named(by_name, spec.system), _named(by_name, spec.baseline), groups)
+        differences += contrasts_of(_named(by_name, spec.system), _named(by_name, spec.baseline), grouped)
     reported: list[ReportedContrast] = []
     for reference in references:
         for run in runs:
-            reported += reported_contrasts(run, reference, groups)
+            reported += reported_contrasts(run, reference, grouped)
     published = [note for reference in references for note in published_notes(runs, reported, reference)]
     return Comparison(
-        systems=tuple(_result(run, groups) for run in runs),
-        groups=groups,
+        systems=tuple(_result(run, grouped) for run in runs),
+        groups=grouped,
         contrasts=adjusted(differences, adjust, family),
-        notes=(*notes_on(runs, groups), *published),
+        notes=(*notes_on(runs, grouped), *published),
         references=tuple(references),
         reported=adjusted(reported, adjust, family),
-        ranks=tuple(_rankings(runs, groups)),
+        ranks=tuple(_rankings(runs, grouped)),
         adjust=adjust,
         family=family,
     )

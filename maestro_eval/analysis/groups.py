@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from maestro_eval.analysis.comparison import Group
 from maestro_eval.analysis.measured import MeasuredRun
-from maestro_eval.types import TaskRecord
+from maestro_eval.types import TaskRecord, UserError
 
 _PREFIX = "maestro_"
 _MINI = "maestro_mini"
@@ -39,6 +39,33 @@ def groups_of(runs: Sequence[MeasuredRun]) -> tuple[Group, ...]:
             absent = tuple(task for task in members if task not in records)
             found.append(Group(_mean_name(tag, tags), tuple(records), kinds.pop(), absent))
     return tuple(replace(group, within=_container(group, found)) for group in found)
+
+
+def own_groups(runs: Sequence[MeasuredRun], wanted: Mapping[str, Sequence[str]]) -> tuple[Group, ...]:
+    """A user's own sets of tasks, by name. UserError for a task that nobody ran, and for mini benchmarks among others.
+
+    A tag among the tasks stands for those of its tasks that were run.
+    """
+    records = {record.name: record for run in runs for record in run.records.values()}
+    taken = {group.name for group in groups_of(runs)} | set(records)
+    found = []
+    for name, tasks in wanted.items():
+        if name in taken:
+            raise UserError(f"--group {name}: is the name of a task or a group already; choose another")
+        members = tuple(dict.fromkeys(member for task in tasks for member in _tasks_of(name, task, records)))
+        if len({is_mini(records[member]) for member in members}) > 1:
+            raise UserError(f"--group {name}: mixes generated mini benchmarks with others; they have no common mean")
+        found.append(Group(name, members, is_mini(records[members[0]])))
+    return tuple(found)
+
+
+def _tasks_of(group: str, task: str, records: Mapping[str, TaskRecord]) -> list[str]:
+    names = {task, f"{_PREFIX}{task}"}
+    found = [record.name for record in records.values() if record.name in names]
+    found = found or [record.name for record in records.values() if names & set(record.tags)]
+    if not found:
+        raise UserError(f"--group {group}: {task} was not run; there are {', '.join(records)}")
+    return found
 
 
 def _container(group: Group, groups: Sequence[Group]) -> str:

@@ -101,12 +101,14 @@ def _no_released_scorer(runs: Sequence[MeasuredRun]) -> Iterator[str]:
 def _incomplete_groups(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> Iterator[str]:
     for group in groups:
         if group.absent:
-            yield f"there is no mean of {group.name}: it needs {', '.join(group.absent)} too"
+            were = "was" if len(group.absent) == 1 else "were"
+            yield f"no mean for {group.name}: {', '.join(group.absent)} {were} not run (--group averages other sets)"
             continue
         for run in runs:
             missing = [task for task in group.tasks if task not in run.records]
             if missing and len(missing) < len(group.tasks):
-                yield f"{run.name} has no mean of {group.name}: it did not run {', '.join(missing)}"
+                were = "was" if len(missing) == 1 else "were"
+                yield f"no mean for {group.name} of {run.name}: {', '.join(missing)} {were} not run"
 
 
 def _missing_evidence(runs: Sequence[MeasuredRun]) -> Iterator[str]:

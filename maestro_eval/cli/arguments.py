@@ -141,6 +141,62 @@ def parse_pairs(flag: str, pairs: Iterable[str]) -> dict[str, str]:
     return parsed
 
 
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Run folders, each of them with a name if its user wants one, and ``--group``."""
+    parser.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="[NAME=]RUN",
+        help="run folders, or one that holds them; NAME names a run",
+    )
+    parser.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="NAME=TASK,…",
+        help="a set of tasks of your own, with its mean and the difference on all of it; may be repeated",
+    )
+
+
+def parse_groups(values: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """``--group``: the tasks by the group's name."""
+    groups = {name: split_names([tasks]) for name, tasks in parse_pairs("--group", values).items()}
+    if empty := next((name for name, tasks in groups.items() if not tasks), None):
+        raise UserError(f"--group {empty}: names no task; expected NAME=TASK,TASK")
+    return groups
+
+
+def named_runs(given: Sequence[Path], explore: Sequence[Path] = ()) -> tuple[list[Path], dict[Path, str]]:
+    """``find_runs`` of what may be ``NAME=RUN``, and the names by resolved folder.
+
+    UserError where a name is given twice, or to something other than one run.
+    """
+    names: dict[Path, str] = {}
+    paths: list[Path] = []
+    for path in given:
+        name, equals, rest = str(path).partition("=")
+        if not equals or path.exists():
+            paths.append(path)
+            continue
+        runs = _runs_at(Path(rest))
+        if len(runs) != 1 or not name.strip():
+            raise UserError(f"{path}: expected NAME=RUN with one run folder; {rest} holds {len(runs)}")
+        if name in names.values():
+            raise UserError(f"{path}: {name} is given twice")
+        names[runs[0].resolve()] = name
+        paths += runs
+    return find_runs(paths, explore), names
+
+
+def choose_baseline(wanted: str, names: Sequence[str]) -> str:
+    """The system to hold the others against: ``wanted``, or the first. UserError where there is no such one."""
+    chosen = wanted or next(iter(names), "")
+    if chosen and chosen not in names:
+        raise UserError(f"--baseline {chosen}: no such system; there are {', '.join(names)} (NAME=RUN names a run)")
+    return chosen
+
+
 def find_runs(given: Sequence[Path], explore: Sequence[Path] = ()) -> list[Path]:
     """The run folders among ``given``, and those directly below a folder such as ``DIR/runs``, each once.
 

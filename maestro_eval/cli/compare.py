@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_protocol, add_reference, find_runs, split_names
+from maestro_eval.cli.arguments import (
+    add_protocol,
+    add_reference,
+    add_runs,
+    choose_baseline,
+    named_runs,
+    parse_groups,
+    split_names,
+)
 from maestro_eval.cli.main import DONE
 from maestro_eval.cli.swap import add_swap_arguments, refuse_without_swap, run_swap
 from maestro_eval.types import UserError
@@ -14,7 +22,7 @@ _ADJUST, _FAMILY = "holm", "baseline"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders, or one that holds them")
+    add_runs(parser)
     parser.add_argument("--baseline", metavar="NAME", help="the system to hold the others against (default: the first)")
     parser.add_argument(
         "--explore",
@@ -52,32 +60,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.swap:
-        if arguments.reference or arguments.format:
-            raise UserError("--reference and --format do not go with --swap")
+        if arguments.reference or arguments.format or arguments.group:
+            raise UserError("--reference, --format and --group do not go with --swap")
         if (arguments.adjust, arguments.family) != (_ADJUST, _FAMILY):
             raise UserError("--adjust and --family do not go with --swap: nothing is adjusted there")
         return run_swap(arguments)
     refuse_without_swap(arguments)
     from maestro_eval.analysis import ContrastSpec
+    from maestro_eval.analysis.names import distinct_names, renamed
     from maestro_eval.analysis.reference import load_reference
     from maestro_eval.cli.publish import Asked, print_form, publish
     from maestro_eval.runtime import open_run
+    from maestro_eval.scoring import score_run
 
-    folders = find_runs(arguments.folders, arguments.explore)
+    folders, given = named_runs(arguments.folders, arguments.explore)
     manifests = [open_run(folder).manifest for folder in folders]
-    names = [manifest.system for manifest in manifests if not manifest.arms]
-    baseline = arguments.baseline or next(iter(names), "")
-    if baseline and baseline not in names:
-        raise UserError(f"--baseline {baseline}: no such system; there are {', '.join(names)}")
+    called = distinct_names(manifests, folders, given)
+    names = [name for name, manifest in zip(called, manifests, strict=True) if not manifest.arms]
+    # What the user may have got wrong comes before what takes time.
+    baseline = choose_baseline(arguments.baseline or "", names)
     asked = Asked(
         contrasts=tuple(ContrastSpec(name, baseline) for name in names if name != baseline),
         references=tuple(map(load_reference, split_names(arguments.reference))),
         adjust=arguments.adjust,
         family=arguments.family,
         every_form=True,
+        groups=parse_groups(arguments.group),
     )
+    protocol = arguments.protocol
+    scored = [renamed(score_run(folder, protocol), name) for folder, name in zip(folders, called, strict=True)]
     if arguments.format:
-        print_form(arguments.format, folders, arguments.out, protocol=arguments.protocol, asked=asked)
+        print_form(arguments.format, folders, arguments.out, protocol=protocol, asked=asked, scored=scored)
     else:
-        publish(folders, arguments.out or folders[0].resolve().parent, protocol=arguments.protocol, asked=asked)
+        out = arguments.out or folders[0].resolve().parent
+        publish(folders, out, protocol=protocol, asked=asked, scored=scored)
     return DONE

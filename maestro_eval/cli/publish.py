@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from maestro_eval.analysis import Comparison, ContrastSpec, Reference, compare
 from maestro_eval.analysis.comparison import Adjust, FamilyScope
+from maestro_eval.analysis.names import score_named
 from maestro_eval.cli.standings import Published, standings_of, with_oracles, write_standings
 from maestro_eval.files import write_atomic
 from maestro_eval.report import Format, render_as, show, write_forms
@@ -23,13 +24,17 @@ _CAUSES = 3
 
 
 class Asked(Struct, frozen=True):
-    """What a comparison is to hold beside the systems; ``every_form`` also writes it as LaTeX, CSV and HTML."""
+    """What a comparison is to hold beside the systems; ``every_form`` also writes it as LaTeX, CSV and HTML.
+
+    ``groups`` are sets of tasks of the user's own.
+    """
 
     contrasts: tuple[ContrastSpec, ...] = ()
     references: tuple[Reference, ...] = ()
     adjust: Adjust = "holm"
     family: FamilyScope = "baseline"
     every_form: bool = False
+    groups: dict[str, tuple[str, ...]] = {}
 
 
 NOTHING_MORE = Asked()
@@ -55,7 +60,7 @@ def publish(
     run folder keeps its scores in its ``exports/``.
     """
     out = out if protocol == "official" else out / protocol
-    scored = scored or [score_run(folder, protocol, processes=processes) for folder in folders]
+    scored = scored or score_named(folders, protocol, processes=processes)
     published = with_oracles(list(zip(scored, folders, strict=True)))
     comparison = _compare(published, asked)
     show(comparison)
@@ -82,12 +87,19 @@ def publish(
     return comparison
 
 
-def print_form(form: Format, folders: Sequence[Path], out: Path | None, *, protocol: str, asked: Asked) -> None:
+def print_form(
+    form: Format,
+    folders: Sequence[Path],
+    out: Path | None,
+    *,
+    protocol: str,
+    asked: Asked,
+    scored: Sequence[RunScores],
+) -> None:
     """Print the comparison in one form and nothing else; write it in every form into ``out``, if that is given.
 
     Where orchestrators stand is part of the forms for readers, and of what is written.
     """
-    scored = [score_run(folder, protocol) for folder in folders]
     published = with_oracles(list(zip(scored, folders, strict=True)))
     comparison, names = _compare(published, asked), _folders(published)
     standings = standings_of(scored, published.explored)
@@ -111,6 +123,7 @@ def _compare(published: Published, asked: Asked) -> Comparison:
         references=asked.references,
         adjust=asked.adjust,
         family=asked.family,
+        groups=asked.groups,
     )
 
 

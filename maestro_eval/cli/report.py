@@ -6,12 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_protocol, add_reference, find_runs, split_names
+from maestro_eval.cli.arguments import add_protocol, add_reference, add_runs, named_runs, parse_groups, split_names
 from maestro_eval.cli.main import DONE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders, or one that holds them")
+    add_runs(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    folders = find_runs(arguments.folders, arguments.explore)
+    folders, names = named_runs(arguments.folders, arguments.explore)
     if arguments.price_template:
         from maestro_eval.analysis.routing import models_called, price_template
 
@@ -75,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         prices=arguments.prices,
         swap=swap,
         references=tuple(map(load_reference, split_names(arguments.reference))),
+        names=names,
+        groups=parse_groups(arguments.group),
     )
     if paths.note:
         print(paths.note)

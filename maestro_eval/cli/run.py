@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--registry", help="a registry file, or a bundled one by name (see registry list)")
     what.add_argument("--tasks", action="append", default=[], help="task names or tags, with commas or several times")
-    what.add_argument("--name", default="", help="the system's name in tables (default: policy · registry)")
+    what.add_argument("--name", default="", help="the system's name in tables (default: its model · its registry)")
     add_data(what)
     add_include(what)
     add_selection(what)

@@ -55,13 +55,12 @@ def run_swap(arguments: argparse.Namespace) -> int:
         raise UserError("--swap takes one --explore run, that of the augmented registry")
     if arguments.baseline:
         raise UserError("--baseline does not go with --swap: the first run is the base")
+    from maestro_eval.analysis.names import score_named
     from maestro_eval.scoring import score_run
 
     protocol = arguments.protocol
-    base, augmented, *variants = (
-        score_run(folder, protocol)
-        for folder in (*arguments.folders, *(find_runs(arguments.variants) if arguments.variants else ()))
-    )
+    variants_of = find_runs(arguments.variants) if arguments.variants else []
+    base, augmented, *variants = score_named([*arguments.folders, *variants_of], protocol)
     print_swap(
         base,
         augmented,

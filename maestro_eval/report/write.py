@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.analysis import ContrastSpec, Reference, compare
+from maestro_eval.analysis.names import score_named
 from maestro_eval.analysis.routing import Routing, load_prices, routing
 from maestro_eval.files import write_atomic
 from maestro_eval.report.document import NO_PLOTS, build_page
@@ -43,23 +44,29 @@ def write_report(
     swap: SwapRuns | None = None,
     references: Sequence[Reference] = (),
     scored: Sequence[RunScores] = (),
+    names: Mapping[Path, str] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
 ) -> ReportPaths:
     """Write ``report.html``, ``report.md`` with ``figures/``, and ``routing.json`` into ``out``.
 
     Explore runs among ``folders`` come in as the rows of their oracles. ``contrasts`` are the differences to show;
     without any, every system is held against ``baseline``, by default the first. ``swap`` adds the report of a
     registry swap, ``references`` rows of published numbers. ``scored`` are the scores of ``folders``, in that order,
-    where they are there already. UserError for an unknown baseline, a price table that cannot be read, and runs that
+    where they are there already; else ``names`` are the user's for some of them. ``groups`` are sets of tasks of the
+    user's own. UserError for an unknown baseline, a price table that cannot be read, and runs that
     cannot be compared.
     """
     # First what the user may have got wrong, then what takes time.
     table = load_prices(prices) if prices else None
-    found = list(scored) or [score_run(folder, protocol) for folder in folders]
+    found = list(scored) or score_named(folders, protocol, names=names)
     by_folder = dict(zip((folder.resolve() for folder in folders), found, strict=True))
     systems = systems_of(found)
-    names = [scores.manifest.system for scores in systems.runs]
+    called = [scores.manifest.system for scores in systems.runs]
     comparison = compare(
-        [*systems.runs, *systems.oracles], list(contrasts) or _against(baseline, names), references=references
+        [*systems.runs, *systems.oracles],
+        list(contrasts) or _against(baseline, called),
+        references=references,
+        groups=groups,
     )
     routings = [
         routing(folder, scores, table)

@@ -46,7 +46,7 @@ def describe(
     ``tokenizer`` is where that of the regime was found.
     """
     return RunManifest(
-        system=request.name,
+        system=request.name(policy_model, registry.name),
         policy=request.policy,
         policy_model=policy_model,
         registry=RegistryRecord(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Literal
 
 from msgspec import Struct, field
@@ -50,10 +51,11 @@ class RunRequest(Struct, frozen=True):
     replay: Replay | None = None
     stopping: Stopping | None = None
 
-    @property
-    def name(self) -> str:
-        """The system's name in tables."""
-        return self.system or f"{self.policy} · {self.registry} {variant_text(self.variant)}".rstrip()
+    def name(self, model: str, registry: str) -> str:
+        """The system's name in tables: the user's, else its policy's ``model`` (or baseline) and its ``registry``."""
+        modelled = self.policy.partition(":")[0] in ("openai", "vllm", "transformers")
+        who = PurePath(model).name or model if modelled else self.policy
+        return self.system or f"{who} · {registry} {variant_text(self.variant)}".rstrip()
 
 
 def request_of(manifest: RunManifest) -> RunRequest:

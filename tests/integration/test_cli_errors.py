@@ -281,7 +281,7 @@ def test_one_task_of_a_group_has_no_group_mean(cli: Cli, server: SimulatedServer
     registry = write_registry(tmp_path / "r.yaml", server.url)
     result = cli(*run_arguments(registry, write_chartqa(tmp_path / "d", SAMPLES)))
     assert json.loads((tmp_path / "out/report/results.json").read_text())["systems"][0]["means"] == {}
-    assert "there is no mean of main" in " ".join(result.stdout.split())
+    assert "no mean for main: " in " ".join(result.stdout.split())
 
 
 def test_a_tag_in_place_of_a_task_is_told_its_tasks(cli: Cli) -> None:

@@ -45,6 +45,49 @@ def reference(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def twins(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of one policy and one registry, of which only the seed differs."""
+    root = tmp_path_factory.mktemp("twins")
+    with simulated_in_thread(reply=lambda body: "Answer: 4") as server:
+        registry = write_registry(root / "r.yaml", server.url, name="mine")
+        for seed in ("0", "7"):
+            arguments = ["--policy", "direct:oracle", "--registry", str(registry), "--seed", seed, "--quiet"]
+            arguments += ["--tasks", "maestro_chartqa", "--data", f"maestro_chartqa={runs.parent / 'd'}"]
+            assert main(["run", *arguments, "--out", str(root / f"seed-{seed}")]) == 0
+    return root
+
+
+class TestNames:
+    def test_two_runs_of_one_name_are_compared_and_reported(
+        self, twins: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        assert main(["compare", str(twins), "--out", str(tmp_path)]) == 0
+        results = json.loads((tmp_path / "results.json").read_text())
+        names = [system["name"] for system in results["systems"]]
+        assert names == ["direct:oracle · mine (seed 0)", "direct:oracle · mine (seed 7)"]
+        assert main(["report", str(twins), "--out", str(tmp_path), "--baseline", names[1]]) == 0
+        assert names[0] in (tmp_path / "report.html").read_text()
+        assert main(["compare", "--swap", *(str(twins / f"seed-{n}") for n in "07"), "--out", str(tmp_path)]) in (0, 2)
+
+    def test_a_run_is_called_as_its_user_wants(
+        self, twins: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        given = [f"first={twins / 'seed-0'}", f"second={twins / 'seed-7'}"]
+        arguments = ["--baseline", "second", "--group", "mine=chartqa", "--out", str(tmp_path)]
+        assert main(["compare", *given, *arguments]) == 0
+        results = json.loads((tmp_path / "results.json").read_text())
+        assert [system["name"] for system in results["systems"]] == ["first", "second"]
+        assert results["systems"][0]["means"]["mine"]["value"] == 1
+        assert {(each["system"], each["baseline"]) for each in results["contrasts"]} == {("first", "second")}
+        assert main(["report", *given, "--group", "mine=chartqa", "--out", str(tmp_path)]) == 0
+        capsys.readouterr()
+        assert main(["compare", given[0], f"first={twins / 'seed-7'}"]) == 2
+        assert "first is given twice" in capsys.readouterr().err
+        assert main(["compare", f"both={twins}"]) == 2
+        assert "expected NAME=RUN with one run folder" in capsys.readouterr().err
+
+
 class TestCompare:
     def test_a_name_that_would_steer_the_terminal_is_made_harmless_everywhere(
         self, runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path

@@ -66,6 +66,40 @@ class TestAccuracy:
         assert task.accuracy.value == pytest.approx(0.75)
 
 
+class TestOwnGroups:
+    def run(self, system: str, *values: float) -> RunScores:
+        return run_scores(system, [(CHART, scores_of(CHART, values)), (COUNT, scores_of(COUNT, [1] * len(values)))])
+
+    def test_have_a_mean_and_a_difference_over_all_of_their_tasks(self) -> None:
+        runs = [self.run("a", 0, 0, 0, 0), self.run("b", 1, 1, 1, 0)]
+        compared = compare(runs, AGAINST, groups={"mine": ["mini_chartqa", COUNT.name]})
+        assert [system.means["mine"].value for system in compared.systems] == [0.5, 0.875]
+        (mine,) = (each for each in compared.contrasts if each.scope == "mine")
+        assert (mine.kind, mine.difference.value, mine.difference.n) == ("mean", 0.375, 8)
+
+    def test_may_be_made_of_a_tag(self) -> None:
+        compared = compare([self.run("a", 1, 0)], groups={"all of it": ["mini"]})
+        assert compared.systems[0].means["all of it"].value == 0.75
+
+    @pytest.mark.parametrize(
+        ("name", "tasks", "said"),
+        [
+            ("mine", ["nosuch"], r"--group mine: nosuch was not run; there are maestro_mini_chartqa, "),
+            (CHART.name, [COUNT.name], r"is the name of a task"),
+            ("mini_main", [COUNT.name], r"is the name of a task or a group already"),
+        ],
+    )
+    def test_are_refused_by_name(self, name: str, tasks: list[str], said: str) -> None:
+        with pytest.raises(UserError, match=said):
+            compare([self.run("a", 1)], groups={name: tasks})
+
+    def test_never_mix_mini_tasks_with_real_ones(self) -> None:
+        real = task_record("maestro_chartqa", ["charts"])
+        run = run_scores("a", [(CHART, scores_of(CHART, [1])), (real, scores_of(real, [0]))])
+        with pytest.raises(UserError, match="mixes generated mini benchmarks"):
+            compare([run], groups={"mine": [CHART.name, real.name]})
+
+
 class TestMeans:
     def test_weigh_tasks_equally_whatever_their_size(self) -> None:
         run = run_scores("a", [(CHART, scores_of(CHART, [1] * 9)), (COUNT, scores_of(COUNT, [0] * 3))])
@@ -85,7 +119,7 @@ class TestMeans:
         comparison = compare([whole, chart_run("b", [1])], AGAINST)
         assert comparison.systems[1].means == {}
         assert scopes(comparison) == [CHART.name]
-        assert any("b has no mean of mini_main" in note and COUNT.name in note for note in comparison.notes)
+        assert any("no mean for mini_main of b" in note and COUNT.name in note for note in comparison.notes)
 
     def test_are_not_named_like_a_task(self) -> None:
         task = task_record("chartqa", ["maestro_chartqa"])
@@ -309,7 +343,7 @@ class TestRefusals:
         with pytest.raises(UserError, match=r"protocol differs.*'official'.*'strict'"):
             compare([chart_run("a", [1]), other])
 
-    def test_two_runs_of_one_name(self) -> None:
+    def test_one_run_twice(self) -> None:
         with pytest.raises(UserError, match="system name 'a'; run one under another name with --name"):
             compare([chart_run("a", [1]), chart_run("a", [0])])
 
