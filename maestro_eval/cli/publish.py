@@ -17,6 +17,7 @@ from maestro_eval.cli.standings import Published, standings_of, with_oracles, wr
 from maestro_eval.files import write_atomic
 from maestro_eval.report import Format, render_as, show, write_forms
 from maestro_eval.report.cells import printable
+from maestro_eval.runtime.prompt_facts import prompt_facts, prompt_lines
 from maestro_eval.runtime.summary import lines, throughput
 from maestro_eval.scoring import EXHAUSTED, RunScores, score_run
 
@@ -134,7 +135,7 @@ def _folders(published: Published) -> dict[str, Path]:
 def publish_throughput(folder: Path) -> None:
     """Print what concurrency was asked and reached, and keep it in ``exports/throughput.json``."""
     seen = throughput(folder)
-    for line in lines(seen):
+    for line in (*lines(seen), *prompt_lines(prompt_facts(folder))):
         print(line)
     write_atomic(folder / "exports" / "throughput.json", msgspec.json.format(msgspec.json.encode(seen)) + b"\n")
 

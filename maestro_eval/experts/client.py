@@ -128,6 +128,7 @@ class ExpertClient:
             cached=result.cached,
             reasoning=reply.reasoning,
             fault=result.fault,
+            ids=reply.ids,
         )
 
     async def models(self, endpoint: Endpoint, *, deadline: float | None = None) -> list[str]:

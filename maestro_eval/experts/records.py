@@ -45,7 +45,8 @@ class ModelAsk(Struct, frozen=True):
 
     ``name`` is the registry's entry, ``model`` the name at the endpoint, ``revision`` the model's own where the
     registry knows it (it is not sent; the call cache tells models by it). ``reuse`` lets the call cache keep a reply
-    that would not be the same again.
+    that would not be the same again. ``token_ids`` asks for the ids of prompt and reply too (vLLM's
+    ``return_token_ids``).
     """
 
     kind: Literal["expert", "service", "policy"]
@@ -56,3 +57,4 @@ class ModelAsk(Struct, frozen=True):
     sampling: Sampling
     revision: str = ""
     reuse: bool = False
+    token_ids: bool = False

@@ -20,7 +20,7 @@ from msgspec import Meta, Raw, Struct
 
 from maestro_eval.experts.error_body import ErrorSaid, error_said
 from maestro_eval.experts.records import ModelAsk, TokenLimit
-from maestro_eval.types import Image, ImagePart, Message, TextPart, Usage
+from maestro_eval.types import Image, ImagePart, Message, TextPart, TokenIds, Usage
 
 T = TypeVar("T")
 
@@ -56,6 +56,7 @@ class Reply(Struct, frozen=True):
     finish_reason: str
     usage: Usage
     reasoning: str = ""
+    ids: TokenIds | None = None
 
 
 def encode_ask(ask: ModelAsk, part_of: PartOf, token_limit: TokenLimit = "max_tokens") -> bytes:
@@ -73,6 +74,9 @@ def encode_ask(ask: ModelAsk, part_of: PartOf, token_limit: TokenLimit = "max_to
         "stop": list(sampling.stop) or None,
         # vLLM's own field, which no standard one can replace: a JSON schema is not a regular expression.
         "structured_outputs": {"regex": sampling.regex} if sampling.regex is not None else None,
+        "top_k": sampling.top_k,
+        "repetition_penalty": sampling.repetition_penalty,
+        "return_token_ids": ask.token_ids or None,
     }
     body.update({name: value for name, value in settings.items() if value is not None})
     try:
@@ -101,7 +105,8 @@ def decode_reply(body: bytes) -> Reply:
             finish_reason = "refusal"
         elif not content.reasoning and finish_reason not in _NOTHING_TO_SAY and not _called(choice.message):
             raise MalformedReplyError("`content` is null")
-    return Reply(content.text or "", finish_reason, _usage(completion.usage), content.reasoning)
+    ids = _token_ids(completion.prompt_token_ids, choice.token_ids)
+    return Reply(content.text or "", finish_reason, _usage(completion.usage), content.reasoning, ids)
 
 
 def decode_models(body: bytes) -> list[str]:
@@ -179,10 +184,12 @@ class _Message(Struct):
 class _Choice(Struct):
     message: _Message
     finish_reason: str | None = None
+    token_ids: Raw = Raw(b"null")
 
 
 class _Completion(Struct):
     choices: list[_Choice]
+    prompt_token_ids: Raw = Raw(b"null")
     usage: Raw = Raw(b"null")
 
 
@@ -202,6 +209,7 @@ class _Models(Struct):
 
 _COMPLETION = msgspec.json.Decoder(_Completion)
 _MODELS = msgspec.json.Decoder(_Models)
+_IDS = msgspec.json.Decoder(tuple[int, ...])
 _USAGE = msgspec.json.Decoder(_Usage)
 
 
@@ -256,6 +264,13 @@ def _part_text(part: dict[str, Any], keys: Sequence[str]) -> str:
             case list() as inner:
                 return "".join(_part_text(one, keys) if isinstance(one, dict) else str(one) for one in inner)
     return ""
+
+
+def _token_ids(prompt: Raw, sampled: Raw) -> TokenIds | None:
+    try:
+        return TokenIds(_IDS.decode(prompt), _IDS.decode(sampled))
+    except msgspec.DecodeError:
+        return None
 
 
 def _called(message: _Message) -> bool:

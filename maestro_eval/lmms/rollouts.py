@@ -24,6 +24,7 @@ from maestro_eval.runtime.conduct import conduct
 from maestro_eval.runtime.live import endpoint_names
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.provenance import describe, refuse_changes
+from maestro_eval.runtime.rendering import check_rendering
 from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, settled_regime, worker_spec
 from maestro_eval.runtime.worker import RolloutWorker, WorkerSpec
 from maestro_eval.sandbox import Isolation
@@ -65,6 +66,7 @@ def roll_out(system: System, batch: RequestBatch, folder: Path) -> Mapping[Rollo
     with endpoints_up(request, registry, folder) as bound:
         model = policy_model(request, bound)
         planned = {name: len({key.sample_id for key in batch.keys if key.task == name}) for name in batch.tasks}
+        regime = settled_regime(request, model)
         manifest = describe(
             request,
             registry,
@@ -73,10 +75,11 @@ def roll_out(system: System, batch: RequestBatch, folder: Path) -> Mapping[Rollo
             planned,
             model,
             time.time(),
-            settled_regime(request, model).tokenizer,
+            regime.tokenizer,
+            check_rendering(request, regime, model),
         )
         with _journal(folder, manifest, batch) as journal:
-            _run(journal, worker_spec(request, bound, prompt, model), batch)
+            _run(journal, worker_spec(request, bound, prompt, model, manifest.rendering), batch)
             wanted = frozenset(batch.keys)
             rollouts = {rollout.key: rollout for rollout, _ in journal.rollouts() if rollout.key in wanted}
     _refuse_failures(rollouts, batch, folder)

@@ -12,6 +12,7 @@ from maestro_eval.policies.make import (
     policy_addresses,
 )
 from maestro_eval.policies.own_tokenizer import own_tokenizer
+from maestro_eval.policies.rendering import rendered_by
 
 __all__ = [
     "EXPLORE",
@@ -27,4 +28,5 @@ __all__ = [
     "make_policy",
     "own_tokenizer",
     "policy_addresses",
+    "rendered_by",
 ]

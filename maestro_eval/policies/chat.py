@@ -88,13 +88,14 @@ def chat_of(messages: Sequence[Message], placeholders: Placeholders, *, as_text:
     return Chat(flat, ())
 
 
-def render(chat: Chat, processor: Any) -> str:
-    """The prompt's text, one placeholder an image, ready for the assistant's turn.
+def render(chat: Chat, processor: Any, template: str | None = None) -> str:
+    """The prompt's text, one placeholder an image, ready for the assistant's turn; ``None``: by the model's template.
 
     RolloutFailure for a template that cannot render it, or renders another number of images than there are.
     """
     try:
-        prompt = processor.apply_chat_template(chat.messages, tokenize=False, add_generation_prompt=True)
+        own = {} if template is None else {"chat_template": template}
+        prompt = processor.apply_chat_template(chat.messages, tokenize=False, add_generation_prompt=True, **own)
     except Exception as error:  # a template is a program of its author's: whatever it raises is the model's fault
         raise RolloutFailure("policy", f"its chat template fails: {one_line(error)}") from error
     marker = getattr(processor, "image_token", None)

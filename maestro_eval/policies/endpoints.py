@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
 from maestro_eval.policies.base import texts
+from maestro_eval.policies.stream import prompt_read
 from maestro_eval.registry import Expert, Registry
 from maestro_eval.skills import ask_model
 from maestro_eval.text import neutralise, spoken, visible
@@ -13,9 +14,13 @@ from maestro_eval.types import Completion, ImagePart, Message, RolloutFailure, S
 
 
 class EndpointPolicy:
-    """The orchestrator: any OpenAI-compatible endpoint, asked with the messages as they are."""
+    """The orchestrator: any OpenAI-compatible endpoint, asked with the messages as they are.
 
-    def __init__(self, client: ExpertClient, endpoint: Endpoint, model: str) -> None:
+    ``token_ids``: it is asked for the ids of prompt and reply too, which vLLM's server gives.
+    """
+
+    def __init__(self, client: ExpertClient, endpoint: Endpoint, model: str, *, token_ids: bool = False) -> None:
+        self._token_ids = token_ids
         self._client = client
         self._endpoint = endpoint
         self._model = model
@@ -32,11 +37,19 @@ class EndpointPolicy:
             endpoint=self._endpoint,
             messages=tuple(messages),
             sampling=sampling,
+            token_ids=self._token_ids,
         )
         call = await self._client.call(ask)
         if call.error:
             raise RolloutFailure.of_call("policy", call, recorded=False)
-        return Completion(call.reply, call.finish_reason, call.usage, reasoning=call.reasoning)
+        return Completion(
+            call.reply,
+            call.finish_reason,
+            call.usage,
+            tokens=call.ids.sampled if call.ids else None,
+            reasoning=call.reasoning,
+            prompt=prompt_read(call.ids.prompt, messages) if call.ids else None,
+        )
 
 
 class DirectPolicy:

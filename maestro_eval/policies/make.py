@@ -84,11 +84,19 @@ def check_policy_key(variable: str, environment: Mapping[str, str] | None) -> No
 
 
 async def make_policy(
-    spec: str, registry: Registry, client: ExpertClient, *, api_key_env: str = "", concurrency: int = 64
+    spec: str,
+    registry: Registry,
+    client: ExpertClient,
+    *,
+    api_key_env: str = "",
+    concurrency: int = 64,
+    chat_template: str | None = None,
+    token_ids: bool = False,
 ) -> Policy:
     """Build the policy; UserError for a bad argument, RolloutFailure for an endpoint that does not answer.
 
-    ``openai:URL`` without ``#MODEL`` takes the endpoint's only model. A ``ResidentPolicy`` is not open yet.
+    ``openai:URL`` without ``#MODEL`` takes the endpoint's only model. A ``ResidentPolicy`` is not open yet; it renders
+    with ``chat_template``, or with its checkpoint's own. ``token_ids``: an endpoint is asked for the ids of each turn.
     """
     check_policy(spec, registry)
     kind, _, rest = spec.partition(":")
@@ -106,9 +114,10 @@ async def make_policy(
         checkpoint = read_policy_checkpoint(spec)
         # The hub may be asked for the revision.
         model = await asyncio.to_thread(described, checkpoint)
-        return VllmPolicy(checkpoint, model) if kind == "vllm" else TransformersPolicy(checkpoint, model)
+        make = VllmPolicy if kind == "vllm" else TransformersPolicy
+        return make(checkpoint, model, chat_template)
     replicas = [
-        await _endpoint_policy(spec, address, rest.partition("#")[2], client, api_key_env, concurrency)
+        await _endpoint_policy(spec, address, rest.partition("#")[2], client, api_key_env, concurrency, token_ids)
         for address in policy_addresses(spec)
     ]
     # Each process prefers another one among equals, so that they spread from the first turn on.
@@ -116,7 +125,7 @@ async def make_policy(
 
 
 async def _endpoint_policy(
-    spec: str, address: str, model: str, client: ExpertClient, api_key_env: str, concurrency: int
+    spec: str, address: str, model: str, client: ExpertClient, api_key_env: str, concurrency: int, token_ids: bool
 ) -> EndpointPolicy:
     endpoint = Endpoint(
         name="policy", url=address, api_key_env=api_key_env, concurrency=concurrency, timeout_s=_POLICY_TIMEOUT_S
@@ -126,7 +135,7 @@ async def _endpoint_policy(
         if len(served) != 1:
             raise UserError(f"--policy {spec}: serves {', '.join(served) or 'no model'}; choose one: {spec}#MODEL")
         model = served[0]
-    return EndpointPolicy(client, endpoint, model)
+    return EndpointPolicy(client, endpoint, model, token_ids=token_ids)
 
 
 def is_resident(spec: str) -> bool:
@@ -143,6 +152,7 @@ def policy_addresses(spec: str) -> tuple[str, ...]:
 
 
 def read_policy_checkpoint(spec: str) -> Checkpoint:
+    """The checkpoint of a policy that holds its model in this process."""
     kind = spec.partition(":")[0]
     checkpoint = read_checkpoint(spec, _IN_PROCESS[kind])
     require_package(spec, kind, kind)

@@ -16,9 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from maestro_eval.policies.chat import Chat, Placeholders, chat_of, one_line, open_image, render, too_long
 from maestro_eval.policies.checkpoint import Checkpoint, Value
+from maestro_eval.policies.stream import opening, prompt_read, streamed
 from maestro_eval.types import Completion, Message, RolloutFailure, Sampling, Usage, UserError
 
 SETTINGS: Mapping[str, type[Value]] = {
@@ -46,7 +48,8 @@ class _Loaded(Struct, frozen=True):
 class TransformersPolicy:
     """One checkpoint, loaded by ``open``, that generates one turn at a time."""
 
-    def __init__(self, checkpoint: Checkpoint, model: str = "") -> None:
+    def __init__(self, checkpoint: Checkpoint, model: str = "", chat_template: str | None = None) -> None:
+        self._chat_template = chat_template
         self._checkpoint = checkpoint
         self._model = model or checkpoint.model
         # One thread: torch's random state is the process's, and a turn's seed must hold until its end.
@@ -75,7 +78,7 @@ class TransformersPolicy:
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         await self.open()
         assert self._loaded is not None
-        completion: Completion = await self._in_thread(_generate, self._loaded, messages, sampling)
+        completion: Completion = await self._in_thread(_generate, self._loaded, messages, sampling, self._chat_template)
         return completion
 
     async def _in_thread(self, work: Any, *arguments: Any) -> Any:
@@ -111,16 +114,16 @@ def _load(checkpoint: Checkpoint) -> _Loaded:
     return _Loaded(model.eval(), processor, Placeholders.of(processor), context)
 
 
-def _generate(loaded: _Loaded, messages: Sequence[Message], sampling: Sampling) -> Completion:
+def _generate(loaded: _Loaded, messages: Sequence[Message], sampling: Sampling, template: str | None) -> Completion:
     """One turn, in the policy's own thread."""
     import torch
 
     if sampling.regex is not None:
         raise RolloutFailure("policy", "transformers cannot constrain a turn to a pattern")
     as_text = not hasattr(loaded.processor, "image_processor")
-    chat = chat_of(messages, loaded.placeholders, as_text=as_text)
+    chat = chat_of(opening(messages), loaded.placeholders, as_text=as_text)
     try:
-        inputs = _inputs(loaded, chat)
+        inputs = _inputs(loaded, chat, template, streamed(messages))
         length = int(inputs["input_ids"].shape[1])
         room = loaded.context - length
         if room < 1:
@@ -141,20 +144,34 @@ def _generate(loaded: _Loaded, messages: Sequence[Message], sampling: Sampling) 
         raise
     except Exception as error:  # a processor's or a model's surprise at this prompt fails its rollout, not the run
         raise RolloutFailure("policy", one_line(error)) from error
-    return _completion(loaded, tokens, limit, sampling, Usage(length, len(tokens)))
+    completion = _completion(loaded, tokens, limit, sampling, Usage(length, len(tokens)))
+    return replace(completion, tokens=tuple(tokens), prompt=prompt_read(inputs["input_ids"][0].tolist(), messages))
 
 
-def _inputs(loaded: _Loaded, chat: Chat) -> Any:
-    prompt = render(chat, loaded.processor)
+def _inputs(loaded: _Loaded, chat: Chat, template: str | None, stream: list[int]) -> Any:
+    """The prompt: the rendered chat, and the ids of ``stream`` behind it."""
+    import torch
+
+    prompt = render(chat, loaded.processor, template)
     images = {"images": [open_image(image) for image in chat.images]} if chat.images else {}
     # The template has written the special tokens of a beginning already.
-    return loaded.processor(text=[prompt], add_special_tokens=False, return_tensors="pt", **images)
+    inputs = loaded.processor(text=[prompt], add_special_tokens=False, return_tensors="pt", **images)
+    length = inputs["input_ids"].shape[1]
+    # Whatever the processor says of each token, it says of text here: no picture is among these.
+    behind = {"input_ids": torch.tensor([stream]), "attention_mask": torch.ones(1, len(stream))}
+    for name, value in list(inputs.items()) if stream else ():
+        if torch.is_tensor(value) and value.shape == (1, length):
+            more = behind.get(name, torch.zeros(1, len(stream)))
+            inputs[name] = torch.cat([value, more.to(value.dtype)], dim=1)
+    return inputs
 
 
 def _settings(defaults: Any, sampling: Sampling) -> dict[str, Any]:
     """Our sampling in the words of ``generate``; what is ``None`` stays the checkpoint's own default."""
     given = defaults.to_diff_dict()
     settings: dict[str, Any] = {"stop_strings": list(sampling.stop)} if sampling.stop else {}
+    if sampling.repetition_penalty is not None:
+        settings["repetition_penalty"] = sampling.repetition_penalty
     if sampling.temperature == 0 or (sampling.temperature is None and not given.get("do_sample")):
         return {**settings, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     settings["do_sample"] = True
@@ -164,6 +181,9 @@ def _settings(defaults: Any, sampling: Sampling) -> dict[str, Any]:
         settings["temperature"] = sampling.temperature
     if sampling.top_p is not None:
         settings["top_p"] = sampling.top_p
+    if sampling.top_k is not None:
+        # -1 is vLLM's word for all, 0 this library's.
+        settings["top_k"] = max(0, sampling.top_k)
     return settings
 
 

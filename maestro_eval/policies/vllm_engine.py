@@ -23,6 +23,7 @@ from msgspec import Struct
 from maestro_eval.experts.refusals import refusal_kind
 from maestro_eval.policies.chat import Placeholders, chat_of, one_line, open_image, render, too_long
 from maestro_eval.policies.checkpoint import Checkpoint, Value
+from maestro_eval.policies.stream import opening, prompt_read, streamed
 from maestro_eval.types import CallError, Completion, Message, RolloutFailure, Sampling, Usage, UserError
 
 # The engine's own names, but for `images`: how many a prompt may have.
@@ -69,7 +70,8 @@ class _Engine(Struct, frozen=True):
 class VllmPolicy:
     """One checkpoint in one engine, started by ``open``."""
 
-    def __init__(self, checkpoint: Checkpoint, model: str = "") -> None:
+    def __init__(self, checkpoint: Checkpoint, model: str = "", chat_template: str | None = None) -> None:
+        self._chat_template = chat_template
         self._checkpoint = checkpoint
         self._model = model or checkpoint.model
         self._engine: _Engine | None = None
@@ -101,7 +103,7 @@ class VllmPolicy:
             raise RolloutFailure("policy", "the engine is not running")
         engine = self._engine
         # Templates and pixels take their time; the engine's loop is this one.
-        prompt = await asyncio.to_thread(_prompt, engine, messages)
+        prompt = await asyncio.to_thread(_prompt, engine, messages, self._chat_template)
         request = f"{os.getpid()}-{next(self._numbers)}"
         try:
             output = await _last(engine.llm.generate(prompt, _parameters(engine, prompt, sampling), request))
@@ -114,7 +116,7 @@ class VllmPolicy:
             kind = None if self._lost else refusal_kind(str(_root(error)))
             fault = None if kind is None else CallError(kind, detail, retriable=False)
             raise RolloutFailure("policy", detail, fault=fault) from error
-        return _completion(output)
+        return _completion(output, messages)
 
 
 async def _start(checkpoint: Checkpoint) -> _Engine:
@@ -195,10 +197,11 @@ def _arguments(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _prompt(engine: _Engine, messages: Sequence[Message]) -> dict[str, Any]:
-    chat = chat_of(messages, engine.placeholders, as_text=not hasattr(engine.processor, "image_processor"))
+def _prompt(engine: _Engine, messages: Sequence[Message], template: str | None) -> dict[str, Any]:
+    chat = chat_of(opening(messages), engine.placeholders, as_text=not hasattr(engine.processor, "image_processor"))
     # The template has written the special tokens of a beginning already.
-    tokens = engine.tokenizer.encode(render(chat, engine.processor), add_special_tokens=False)
+    rendered = render(chat, engine.processor, template)
+    tokens = [*engine.tokenizer.encode(rendered, add_special_tokens=False), *streamed(messages)]
     prompt: dict[str, Any] = {"prompt_token_ids": tokens}
     if chat.images:
         prompt["multi_modal_data"] = {"image": [open_image(image) for image in chat.images]}
@@ -214,7 +217,8 @@ def _parameters(engine: _Engine, prompt: Mapping[str, Any], sampling: Sampling) 
     length = len(prompt["prompt_token_ids"])
     if length >= engine.context:
         raise too_long(length, engine.context)
-    given = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}
+    names = ("temperature", "top_p", "max_tokens", "top_k", "repetition_penalty")
+    given = {name: getattr(sampling, name) for name in names}
     settings = {**engine.defaults, **{name: value for name, value in given.items() if value is not None}}
     # The images' tokens are not counted yet; the engine ends a turn at the context's end in any case.
     settings["max_tokens"] = min(settings.get("max_tokens") or engine.context, engine.context - length)
@@ -236,11 +240,17 @@ async def _last(outputs: Any) -> Any:
     return last
 
 
-def _completion(output: Any) -> Completion:
+def _completion(output: Any, messages: Sequence[Message]) -> Completion:
     if output is None:
         raise RolloutFailure("policy", "the engine gave no output")
     (said,) = output.outputs
     if said.finish_reason not in ("stop", "length"):
         raise RolloutFailure("policy", f"the engine broke the turn off ({said.finish_reason})")
-    usage = Usage(len(output.prompt_token_ids or ()), len(said.token_ids))
-    return Completion(said.text, said.finish_reason, usage)
+    read = output.prompt_token_ids or ()
+    return Completion(
+        said.text,
+        said.finish_reason,
+        Usage(len(read), len(said.token_ids)),
+        tokens=tuple(said.token_ids),
+        prompt=prompt_read(read, messages),
+    )

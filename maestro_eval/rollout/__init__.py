@@ -14,6 +14,7 @@ from maestro_eval.rollout.regimes import (
     differing,
     settle_sampling,
 )
+from maestro_eval.rollout.styles import STREAM_TEMPLATE, render_stream, style_of
 
 __all__ = [
     "DEFAULT",
@@ -21,13 +22,16 @@ __all__ = [
     "POLICY",
     "REGIMES",
     "RELEASED",
+    "STREAM_TEMPLATE",
     "Prefix",
     "check_regime",
     "choose_regime",
     "differing",
     "parse_action",
     "prefix_of",
+    "render_stream",
     "rollout_seed",
     "run_rollout",
     "settle_sampling",
+    "style_of",
 ]

@@ -18,6 +18,7 @@ import msgspec
 from maestro_eval.experts import ExpertClient
 from maestro_eval.policies import Policy, RepeatPolicy
 from maestro_eval.registry import Registry, resolve, user_message
+from maestro_eval.rollout.pictures import policy_pictures
 from maestro_eval.rollout.prefix import Prefix
 from maestro_eval.rollout.styles import Reading, Style, style_of
 from maestro_eval.sandbox import Isolation
@@ -85,7 +86,8 @@ async def run_rollout(
     sample = loaded.sample
     key = RolloutKey(sample.task, sample.sample_id, repeat)
     own_seed = rollout_seed(seed, key)
-    first = user_message(registry, sample.question, loaded.images)
+    # Pixels take their time; other rollouts go on meanwhile.
+    first = user_message(registry, sample.question, await asyncio.to_thread(policy_pictures, loaded.images, regime))
     deadline = clock.monotonic() + regime.rollout_deadline_s
     style = style_of(regime)
     episode = _Episode(
@@ -291,6 +293,7 @@ class _Episode:
                 usage=turn.completion.usage,
                 timing=Timing(turn.started, self.clock.monotonic() - turn.begun),
                 reasoning=turn.completion.reasoning,
+                prompt=turn.completion.prompt,
             )
         )
         self.under_way = None

@@ -33,6 +33,9 @@ RELEASED = Regime(
     show_thinking=False,
     first_turn_tail=200,
     retokenize=True,
+    image_multiple=28,
+    image_pixels=16384 * 28 * 28,
+    prompt_tokens=12288,
     names="released",
     list_known_names=False,
     reply_tail_chars=1000,
@@ -64,8 +67,12 @@ _NOT_RELEASED = frozenset({
 
 
 def differing(regime: Regime, other: Regime = RELEASED) -> tuple[str, ...]:
-    """The fields, but for the name, in which two regimes differ; where other than their tokenizers are alike, say."""
-    names = (field.name for field in msgspec.structs.fields(Regime) if field.name != "name")
+    """The fields, but for the name, in which ``regime`` has other rules than ``other``.
+
+    Where ``other`` counts in the policy's own tokens, a file that is given for them is no other rule.
+    """
+    unnamed = {"name", "tokenizer"} if other.tokenizer == POLICY != regime.tokenizer != ESTIMATE else {"name"}
+    names = (field.name for field in msgspec.structs.fields(Regime) if field.name not in unnamed)
     return tuple(name for name in names if getattr(regime, name) != getattr(other, name))
 
 
@@ -95,9 +102,10 @@ def choose_regime(name: str, changes: Iterable[str] = ()) -> Regime:
     if values.get("tokenizer", ESTIMATE) not in (ESTIMATE, POLICY):
         # A run is resumed from wherever its user is then.
         values["tokenizer"] = os.path.abspath(values["tokenizer"])
-    changed = [field for field, value in values.items() if value != getattr(base, field)]
-    named = f"{name} + {', '.join(changed)}" if changed else name
-    return msgspec.structs.replace(base, name=named, **values)
+    chosen = msgspec.structs.replace(base, **values)
+    differs = differing(chosen, base)
+    changed = [field for field in values if field in differs]
+    return msgspec.structs.replace(chosen, name=f"{name} + {', '.join(changed)}" if changed else name)
 
 
 def check_regime(regime: Regime) -> None:

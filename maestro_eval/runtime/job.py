@@ -28,6 +28,7 @@ from maestro_eval.runtime.order import expected_times, past_runs
 from maestro_eval.runtime.provenance import changed_pictures, describe, settle_changes
 from maestro_eval.runtime.ray_executor import RayExecutor
 from maestro_eval.runtime.recorded import refuse_other_settings
+from maestro_eval.runtime.rendering import UNKNOWN, check_rendering
 from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
 from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, settled_regime, worker_spec
 from maestro_eval.runtime.stall import StallRules, longest_rollout
@@ -108,7 +109,7 @@ def start_run(
         if stop_rule is not None:
             plan = PackedKeys(arranged(stop_rule, manifest, plan))
         with Journal.create(folder, manifest, plan) as journal:
-            return _drive(journal, folder, prepared, bound, watcher, stall, manifest.policy_model, stop_rule)
+            return _drive(journal, folder, prepared, bound, watcher, stall, manifest, stop_rule)
 
 
 def resume_run(
@@ -150,7 +151,7 @@ def resume_run(
                 journal.amend(settled)
             if stop_rule is not None:
                 take_up(stop_rule, journal)
-            return _drive(journal, folder, prepared, bound, watcher, stall, now.policy_model, stop_rule)
+            return _drive(journal, folder, prepared, bound, watcher, stall, now, stop_rule)
 
 
 def _plan(prepared: _Prepared) -> Iterator[RolloutKey]:
@@ -233,6 +234,7 @@ def _served(
 
 def _describe(prepared: _Prepared, bound: Registry, planned: Mapping[str, int]) -> RunManifest:
     model = policy_model(prepared.request, bound)
+    regime = settled_regime(prepared.request, model)
     return describe(
         prepared.request,
         prepared.registry,
@@ -241,7 +243,8 @@ def _describe(prepared: _Prepared, bound: Registry, planned: Mapping[str, int]) 
         planned,
         model,
         time.time(),
-        settled_regime(prepared.request, model).tokenizer,
+        regime.tokenizer,
+        check_rendering(prepared.request, regime, model),
     )
 
 
@@ -252,11 +255,14 @@ def _drive(
     bound: Registry,
     watcher: Watcher,
     stall: StallRules,
-    model: str,
+    manifest: RunManifest,
     stop_rule: StopRule | None = None,
 ) -> RunOutcome:
     request = prepared.request
-    spec = worker_spec(request, bound, prepared.system_prompt, model, prepared.specs)
+    if manifest.rendering == "unknown":
+        watcher.warn(UNKNOWN)
+    model, rendering = manifest.policy_model, manifest.rendering
+    spec = worker_spec(request, bound, prepared.system_prompt, model, rendering, prepared.specs)
     pending = journal.pending()
     waiting = Counter(key.task for key in pending)
     ended = conduct(

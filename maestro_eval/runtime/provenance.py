@@ -20,7 +20,16 @@ from maestro_eval.runtime.request import RunRequest
 from maestro_eval.tasks import Task, list_tasks, shown_name
 from maestro_eval.text import tokenizer_file
 from maestro_eval.text.clip import ESTIMATE
-from maestro_eval.types import Accepted, PromptRecord, RegistryRecord, RunManifest, Sample, TaskRecord, UserError
+from maestro_eval.types import (
+    Accepted,
+    PromptRecord,
+    RegistryRecord,
+    Rendering,
+    RunManifest,
+    Sample,
+    TaskRecord,
+    UserError,
+)
 
 # What computes, decodes or renders on the way to a score.
 _DISTRIBUTIONS = (
@@ -40,10 +49,11 @@ def describe(
     policy_model: str,
     created_at: float,
     tokenizer: str = ESTIMATE,
+    rendering: Rendering = "",
 ) -> RunManifest:
     """Everything that can change a score of this run. ``planned`` counts the samples of each task.
 
-    ``tokenizer`` is where that of the regime was found.
+    ``tokenizer`` is where that of the regime was found, ``rendering`` what is known of the policy's servers.
     """
     return RunManifest(
         system=request.name(policy_model, registry.name),
@@ -88,6 +98,7 @@ def describe(
         arms=arms_of(request.policy, registry),
         replay=request.replay,
         stopping=request.stopping,
+        rendering=rendering,
         settings={
             "executor": request.executor,
             "workers": request.workers,

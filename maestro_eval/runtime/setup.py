@@ -38,7 +38,7 @@ from maestro_eval.serving import bind, check_address, check_endpoints, serving
 from maestro_eval.skills import RUNS_CODE, find_pipeline
 from maestro_eval.tasks import TaskSpec
 from maestro_eval.text import load_tokenizer
-from maestro_eval.types import Regime, RolloutFailure, UserError
+from maestro_eval.types import Regime, Rendering, RolloutFailure, UserError
 
 
 def open_registry(request: RunRequest) -> Registry:
@@ -108,9 +108,14 @@ def settled_regime(request: RunRequest, model: str) -> Regime:
 
 
 def worker_spec(
-    request: RunRequest, bound: Registry, system_prompt: str, model: str, tasks: tuple[TaskSpec, ...] = ()
+    request: RunRequest,
+    bound: Registry,
+    system_prompt: str,
+    model: str,
+    rendering: Rendering,
+    tasks: tuple[TaskSpec, ...] = (),
 ) -> WorkerSpec:
-    """What the request's workers are made of; ``model`` is what ``policy_model`` said."""
+    """What the request's workers are made of; ``model`` and ``rendering`` are the manifest's."""
     # An endpoint's policy with its model named, so that every worker asks for the same one.
     unnamed = request.policy.startswith("openai:") and "#" not in request.policy
     return WorkerSpec(
@@ -119,6 +124,7 @@ def worker_spec(
         policy_key_env=request.policy_key_env,
         tasks=tasks,
         regime=settled_regime(request, model),
+        rendering=rendering,
         sampling=request.sampling,
         system=system_prompt,
         seed=request.seed,

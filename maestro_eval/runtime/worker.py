@@ -17,7 +17,7 @@ from maestro_eval.experts.limiter import Places
 from maestro_eval.journal import Finished
 from maestro_eval.policies import Policy, ResidentPolicy, make_policy
 from maestro_eval.registry import Registry
-from maestro_eval.rollout import Prefix, rollout_seed, run_rollout
+from maestro_eval.rollout import Prefix, rollout_seed, run_rollout, style_of
 from maestro_eval.runtime.executor import WorkerFactory
 from maestro_eval.runtime.recorded import recorded_prefix
 from maestro_eval.runtime.threads import READ_S, Readers
@@ -30,6 +30,7 @@ from maestro_eval.types import (
     LoadedSample,
     Message,
     Regime,
+    Rendering,
     Replay,
     Rollout,
     RolloutFailure,
@@ -60,6 +61,7 @@ class WorkerSpec(Struct, frozen=True):
     replay: Replay | None = None
     sandbox: Isolation = "bubblewrap"
     read_s: float = READ_S
+    rendering: Rendering = ""
 
 
 def worker_factory(spec: WorkerSpec) -> WorkerFactory:
@@ -89,7 +91,13 @@ class RolloutWorker:
         await client.__aenter__()
         try:
             policy = await make_policy(
-                spec.policy, spec.registry, client, api_key_env=spec.policy_key_env, concurrency=spec.concurrency
+                spec.policy,
+                spec.registry,
+                client,
+                api_key_env=spec.policy_key_env,
+                concurrency=spec.concurrency,
+                chat_template=style_of(spec.regime).chat_template,
+                token_ids=spec.rendering == "checked",
             )
             if isinstance(policy, ResidentPolicy):
                 await policy.open()

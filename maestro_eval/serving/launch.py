@@ -18,6 +18,8 @@ from msgspec import Struct
 
 from maestro_eval.files import picture_folder
 from maestro_eval.registry import ServeBlock
+from maestro_eval.registry.records import Scalar
+from maestro_eval.rollout import STREAM_TEMPLATE
 from maestro_eval.serving.placement import Placement
 from maestro_eval.types import UserError
 
@@ -107,8 +109,13 @@ def _vllm_flags(placement: Placement, host: str) -> list[str]:
         elif value is False:
             flags.append(f"--no-{name}")
         else:
-            flags.append(f"--{name}={value}")
+            flags.append(f"--{name}={_file_of(name, value)}")
     return flags
+
+
+def _file_of(name: str, value: Scalar) -> Scalar:
+    """A chat template of ours by its file, wherever this package is installed."""
+    return str(STREAM_TEMPLATE) if name == "chat-template" and value == STREAM_TEMPLATE.stem else value
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

@@ -12,6 +12,14 @@ from maestro_eval.types.rollout import Sampling
 Aggregation = Literal["mean", "category_mean", "stratum_mean"]
 
 
+Rendering = Literal["", "ids", "checked", "unknown"]
+"""How it is known that the policy's model is fed the stream of the ``released`` style.
+
+``ids``: an engine in the worker was given the ids. ``checked``: the policy's servers were asked what they render, and
+render that. ``unknown``: a server could not be asked. Empty in other styles, and where no model is the policy.
+"""
+
+
 class Selection(Struct, frozen=True):
     """Which samples of each task are asked; all, when every field is as here.
 
@@ -184,4 +192,5 @@ class RunManifest(Struct, frozen=True):
     replay: Replay | None = None
     stopping: Stopping | None = None
     stopped: tuple[EarlyStop, ...] = ()
+    rendering: Rendering = ""
     schema: int = 2

@@ -45,6 +45,13 @@ class Regime(Struct, frozen=True):
             released training does; where not, the sampled ids stay. In the ``released`` style only.
         scored_tokens: how many tokens of kept turns and observations the released scorer reads.
 
+    The policy's pictures and prompt
+        image_multiple: both sides of a picture are resized to multiples of this many pixels; ``None`` leaves pictures
+            as they are. Skills are given the originals.
+        image_pixels: the most pixels that a picture is resized to.
+        prompt_tokens: samples with a longer first prompt are counted at the end of a run; the released filter leaves
+            them out.
+
     Names and observations
         names: how written names are matched against the registry: ``exact`` is equality or a declared alias;
             ``lenient`` also folds case and separators; ``released`` is the released code's looseness.
@@ -87,6 +94,10 @@ class Regime(Struct, frozen=True):
     first_turn_tail: _Count | None = None
     retokenize: bool = False
     scored_tokens: _Count = 4096
+
+    image_multiple: _Positive | None = None
+    image_pixels: _Positive | None = None
+    prompt_tokens: _Positive | None = None
 
     names: Literal["exact", "lenient", "released"] = "lenient"
     list_known_names: bool = True

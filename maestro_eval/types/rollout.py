@@ -41,6 +41,25 @@ class Sampling(Struct, frozen=True):
     repetition_penalty: float | None = None
 
 
+class TokenIds(Struct, frozen=True):
+    """The ids that an engine read as a prompt and the ids that it sampled, where it was asked for them."""
+
+    prompt: tuple[int, ...]
+    sampled: tuple[int, ...]
+
+
+class PromptRead(Struct, frozen=True):
+    """The ids that an engine read as a turn's prompt: how many, and the SHA-256 of them as JSON.
+
+    ``as_streamed``: whether they end with the very ids of the conversation's stream (``Message.tokens``), and not with
+    another encoding of its text; ``None`` where the conversation has no such ids yet.
+    """
+
+    tokens: int
+    hash: str
+    as_streamed: bool | None = None
+
+
 class ExpertCall(Struct, frozen=True):
     """One call of an expert or a service over HTTP, as it went.
 
@@ -49,7 +68,8 @@ class ExpertCall(Struct, frozen=True):
     same in fields (``None`` in records of before there were any).
     ``cached`` says that the reply came from the call cache, or from the same call in flight beside it: it
     cost no request (``tries`` is 0), and ``usage`` is what the reply cost when it was made.
-    ``reasoning`` is the model's thought, where the server returns it apart from the reply.
+    ``reasoning`` is the model's thought, where the server returns it apart from the reply. ``ids`` are there where
+    they were asked for; a record does not keep them.
     """
 
     kind: Literal["expert", "service", "policy"]
@@ -67,12 +87,14 @@ class ExpertCall(Struct, frozen=True):
     cached: bool = False
     reasoning: str = ""
     fault: CallError | None = None
+    ids: TokenIds | None = None
 
 
 class Completion(Struct, frozen=True):
     """What a policy generated in one turn; ``calls`` are the model calls that it cost.
 
-    ``tokens`` are the ids that were sampled, the end token included, where the engine reports them.
+    ``tokens`` are the ids that were sampled, the end token included, where the engine reports them, and ``prompt`` is
+    what it read.
     ``reasoning`` is its thought, where the server returns it apart from ``text`` (a reasoning parser).
     """
 
@@ -82,6 +104,7 @@ class Completion(Struct, frozen=True):
     calls: tuple[ExpertCall, ...] = ()
     tokens: tuple[int, ...] | None = None
     reasoning: str = ""
+    prompt: PromptRead | None = None
 
 
 class MissingEvidence(Struct, frozen=True):
@@ -106,7 +129,7 @@ class Turn(Struct, frozen=True):
     ``text`` is what the policy wrote, whole; ``reasoning`` is its thought, where the server returned it apart.
     ``observation`` is the text that the policy was given back (``None`` when the turn ended the rollout, or was
     dropped). ``notes`` say what was left out or went wrong without ending the rollout; ``missing`` is the evidence that
-    the skill went without.
+    the skill went without. ``prompt`` is what the engine read, where it reports that.
     """
 
     text: str
@@ -120,6 +143,7 @@ class Turn(Struct, frozen=True):
     timing: Timing = Timing()
     reasoning: str = ""
     missing: tuple[MissingEvidence, ...] = ()
+    prompt: PromptRead | None = None
 
     @property
     def completion(self) -> Completion:

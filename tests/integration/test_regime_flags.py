@@ -6,22 +6,9 @@ import json
 from pathlib import Path
 
 from integration.conftest import Cli, write_chartqa, write_registry
+from small_tokenizer import small_tokenizer
 
 from maestro_eval.experts.simulated import simulated_in_thread
-
-
-def small_tokenizer(path: Path) -> Path:
-    """A byte-level tokenizer with the control tokens that the released style writes."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={letter: number for number, letter in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|im_start|>", "<|im_end|>"])
-    tokenizer.save(str(path))
-    return path
-
 
 SAMPLES = [{"question": "What is value 1?", "answer": "4"}]
 
@@ -51,7 +38,7 @@ def test_the_papers_rules_with_one_changed(cli: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "refused/manifest.json").exists()
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "done/manifest.json").read_text())
-    assert manifest["regime"]["name"] == "released + tokenizer, max_turns, names"
+    assert manifest["regime"]["name"] == "released + max_turns, names"
     assert (manifest["regime"]["max_turns"], manifest["regime"]["style"]) == (3, "released")
     sampling = {name: manifest["sampling"][name] for name in ("temperature", "top_p", "max_tokens")}
     assert sampling == {"temperature": 1.0, "top_p": 0.9, "max_tokens": 8192}

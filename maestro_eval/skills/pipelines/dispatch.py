@@ -14,9 +14,13 @@ _SEVERAL_POINTS = 2
 async def dispatch(context: SkillContext) -> str:
     """Ask with the prompt of the first solver whose keywords are in the request or the question.
 
-    With ``options.match: score``, ask with that of the solver that has most points (``scored``).
+    A solver that the policy named itself is asked whatever the words are. With ``options.match: score``, ask with that
+    of the solver that has most points (``scored``).
     """
-    if context.skill.options.get("match") == "score":
+    if context.solver:
+        # The policy named it.
+        name = context.solver
+    elif context.skill.options.get("match") == "score":
         name = scored(context.skill, context.request, len(context.images))
     else:
         name = _chosen(context.skill, f"{context.request}\n{context.question}", len(context.images))

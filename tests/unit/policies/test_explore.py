@@ -1,12 +1,13 @@
 """An explore run's arms: every expert through every skill that asks otherwise, and alone."""
 
 import pytest
+from former_regimes import PAPER
 from small_worlds import small_registry
 
 from maestro_eval.experts import ExpertClient
 from maestro_eval.policies import RepeatPolicy, arms_of, check_policy, make_policy
 from maestro_eval.registry import user_message
-from maestro_eval.rollout import PAPER, parse_action
+from maestro_eval.rollout import parse_action
 from maestro_eval.types import Arm, Message, RolloutFailure, Sampling, SearchAction, TextPart, UserError
 
 MORE = """

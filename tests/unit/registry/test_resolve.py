@@ -75,3 +75,36 @@ def test_a_looser_regime_finds_what_a_stricter_one_finds_and_perhaps_more(regist
 def test_a_name_among_other_words_is_found_as_released(registry, name, before, after):
     found = resolve(registry, f"{before}{name.upper()}{after}", "Read_Text", "released")
     assert found.expert == ("counter" if name == "counter" else "reader")
+
+
+@pytest.mark.parametrize(
+    ("written", "skill", "solver"),
+    [
+        ("Embodied_Scene_QA_Skill", "Embodied_Scene_QA_Skill", ""),
+        ("ERQA_Multi_View_Task_Solver", "Embodied_Scene_QA_Skill", "multi_view"),
+        ("multi-view", "Embodied_Scene_QA_Skill", "multi_view"),
+        ("trajectory", "Embodied_Scene_QA_Skill", "trajectory_outcome"),
+        ("OCRBench formula", "ocr_problem_solver", "formula_recognition"),
+        ("ocr", "ocr_problem_solver", ""),
+        ("Geometric_Problem_Solver", "Geometric_Problem_Solver", ""),
+        ("geometry", None, ""),
+        ("clevr problem solver", None, ""),
+    ],
+)
+@pytest.mark.parametrize("name", ["augmented", "released_augmented"])
+def test_released_names_find_a_registrys_skill_or_one_solver_of_it(name, written, skill, solver):
+    found = resolve(load_registry(name), "Step3", written, "released")
+    assert (found.expert, found.skill, found.solver) == ("Step3-VL-10B", skill, solver)
+
+
+def test_a_released_name_that_the_registry_does_not_have_is_unknown():
+    found = resolve(load_registry("base"), "qwen3.5-9b", "Counting_Problem_Solver", "released")
+    assert (found.expert, found.skill) == (None, "Counting_Problem_Solver")
+
+
+def test_released_names_fold_no_separators_and_look_inside_the_written_name():
+    base = load_registry("base")
+    assert resolve(base, "the Qwen3-VL model", "chart-problem-solver", "released").expert == "qwen3-vl-8b-instruct"
+    assert resolve(base, "qwen3 vl 8b instruct", "chart problem_solver", "released") == Resolution(
+        None, "Chart_Problem_Solver", "unknown"
+    )

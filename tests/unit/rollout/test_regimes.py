@@ -63,12 +63,17 @@ def test_what_differs_from_the_released_regime_is_named():
         ("names = exact", "names", "exact"),
         ("first_turn_tail=null", "first_turn_tail", None),
         ("temperature=0.6", "temperature", 0.6),
-        ("tokenizer=/a=b/tokenizer.json", "tokenizer", "/a=b/tokenizer.json"),
     ],
 )
 def test_one_field_is_changed_and_the_name_tells_it(change, field, value):
     changed = choose_regime("released", [change])
     assert changed == msgspec.structs.replace(RELEASED, name=f"released + {field}", **{field: value})
+
+
+def test_the_file_of_the_policys_own_tokenizer_is_no_other_rule():
+    chosen = choose_regime("released", ["tokenizer=/a=b/tokenizer.json"])
+    assert (chosen.name, chosen.tokenizer, differing(chosen)) == ("released", "/a=b/tokenizer.json", ())
+    assert choose_regime("default", ["tokenizer=/t.json"]).name == "default + tokenizer"
 
 
 def test_a_list_is_written_with_commas():

@@ -4,6 +4,8 @@ import pytest
 from serve_worlds import engine
 
 from maestro_eval.files import picture_folder
+from maestro_eval.registry import load_registry
+from maestro_eval.rollout import STREAM_TEMPLATE
 from maestro_eval.serving.launch import find_vllm, make_launch
 from maestro_eval.serving.placement import Gpu, Placement
 from maestro_eval.types import UserError
@@ -35,6 +37,22 @@ def test_pictures_may_be_read_from_elsewhere_or_nowhere():
     args = {"allowed_local_media_path": "/data"}
     flags = launch(engine(81, args=args), Gpu(0, 80.0)).command
     assert [flag for flag in flags if "media" in flag] == ["--allowed-local-media-path=/data"]
+
+
+def test_the_released_streams_template_is_a_file_of_ours_and_others_are_as_written():
+    args = {"chat_template": "released_stream", "generation_config": "vllm"}
+    flags = launch(engine(81, args=args), Gpu(0, 80.0)).command
+    assert {f"--chat-template={STREAM_TEMPLATE}", "--generation-config=vllm"} <= set(flags)
+    assert STREAM_TEMPLATE.is_file()
+    assert (
+        "--chat-template=mine.jinja" in launch(engine(81, args={"chat_template": "mine.jinja"}), Gpu(0, 80.0)).command
+    )
+
+
+@pytest.mark.parametrize("name", ["released", "released_augmented"])
+def test_the_papers_orchestrator_is_served_with_the_stream_and_without_the_checkpoints_sampling(name):
+    args = load_registry(name).orchestrator.serve.args
+    assert (args["chat_template"], args["generation_config"]) == ("released_stream", "vllm")
 
 
 def test_an_engine_over_several_gpus_needs_no_cluster():

@@ -86,3 +86,10 @@ async def test_a_solver_that_is_not_there_is_one_line(augmented):
         skill = replace(SKILL, default_solver="time")
         with pytest.raises(UserError, match=r"skills\.Scenes\.solvers: no 'time'; there are: paths, views, space"):
             await run_skill(w.context("Embodied_Scene_QA_Skill", ONE, skill=skill))
+
+
+async def test_a_solver_that_the_policy_named_is_asked_whatever_the_words_are(augmented):
+    async with augmented() as w:
+        context = w.context("Embodied_Scene_QA_Skill", ONE, skill=SKILL, request="behind the arrow", solver="views")
+        result = await run_skill(context)
+        assert "solver: views" in result.notes

@@ -1,0 +1,69 @@
+"""The sizes in which a policy is shown its pictures."""
+
+import hashlib
+import io
+
+import msgspec
+import PIL.Image
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maestro_eval.rollout import DEFAULT, RELEASED
+from maestro_eval.rollout.pictures import policy_pictures, trained_size
+from maestro_eval.types import Image, ImageRef
+
+MOST = RELEASED.image_pixels
+
+
+def picture(width, height, mode="RGB", form="PNG"):
+    file = io.BytesIO()
+    PIL.Image.new(mode, (width, height), (128, 128, 128)).save(file, form)
+    data = file.getvalue()
+    ref = ImageRef(hashlib.sha256(data).hexdigest(), f"image/{form.lower()}", width, height, len(data))
+    return Image(ref, data)
+
+
+@pytest.mark.parametrize(
+    ("sides", "size"),
+    [
+        ((560, 280), (560, 280)),
+        ((100, 50), (112, 56)),
+        # Halves are rounded to the even multiple.
+        ((42, 70), (56, 56)),
+        ((1, 1), (56, 56)),
+        ((10, 100), (28, 112)),
+        ((7680, 4320), (4760, 2688)),
+    ],
+)
+def test_sides_become_multiples_within_the_pixels(sides, size):
+    assert trained_size(*sides, 28, MOST) == size
+
+
+@given(st.integers(1, 20_000), st.integers(1, 20_000))
+def test_any_size_is_within_bounds(width, height):
+    wide, high = trained_size(width, height, 28, MOST)
+    assert wide % 28 == high % 28 == 0
+    assert wide * high >= 4 * 28 * 28 or max(width, height) > 56
+    assert wide * high <= MOST or min(wide, high) == 28
+
+
+def test_a_picture_is_resized_without_loss_and_named_by_its_new_bytes():
+    original = picture(100, 50)
+    (shown,) = policy_pictures((original,), RELEASED)
+    assert (shown.ref.width, shown.ref.height, shown.ref.media_type) == (112, 56, "image/png")
+    assert PIL.Image.open(io.BytesIO(shown.data)).size == (112, 56)
+    assert shown.ref.sha256 == hashlib.sha256(shown.data).hexdigest()
+    assert PIL.Image.open(io.BytesIO(shown.data)).getpixel((0, 0)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("regime", [DEFAULT, msgspec.structs.replace(RELEASED, image_multiple=None)])
+def test_without_the_rule_pictures_stay_as_they_are(regime):
+    images = (picture(101, 51),)
+    assert policy_pictures(images, regime) is images
+
+
+def test_a_picture_that_fits_or_cannot_be_read_stays_as_it_is():
+    broken = Image(ImageRef("0" * 64, "image/png", 100, 50, 3), b"???")
+    images = (picture(560, 280), broken)
+    assert policy_pictures(images, RELEASED) == images
