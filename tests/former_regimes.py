@@ -27,3 +27,11 @@ PAPER = Regime(
     top_p=1.0,
     max_tokens=8192,
 )
+
+EARLIER_FIELDS = frozenset({
+    "name", "max_turns", "max_searches", "answer_at_first_turn", "stop_at_tags", "thinking", "first_turn_thinking_acts",
+    "prefer", "unusable", "show_thinking", "first_turn_tail", "names", "list_known_names", "reply_tail_chars",
+    "observation_tokens", "observation_keep", "mark_cuts", "neutralise", "tokenizer", "zoom_rescale",
+    "on_expert_failure", "rollout_deadline_s", "temperature", "top_p", "max_tokens",
+})  # fmt: skip
+"""The fields of a regime's record in manifests of that time."""

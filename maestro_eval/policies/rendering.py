@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 30.0
 # A picture has as many placeholders as tokens in one server's reply and one in another's.
 _PICTURES = re.compile(r"(<\|image_pad\|>)+")
 

@@ -63,7 +63,7 @@ class _Json:
         try:
             from tokenizers import Tokenizer as Library
         except ImportError as error:
-            raise UserError(f"tokenizer {source}: needs a package; pip install tokenizers") from error
+            raise UserError(f"tokenizer {source}: needs a package; pip install 'maestro-eval[released]'") from error
         try:
             self._library: Any = Library.from_file(str(path))
         except Exception as error:  # the library raises bare Exception for whatever is wrong with the file

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from former_regimes import EARLIER_FIELDS, PAPER
 from integration.conftest import Cli, write_chartqa, write_registry
 from small_tokenizer import small_tokenizer
 
+from maestro_eval.analysis import compare
 from maestro_eval.experts.simulated import simulated_in_thread
+from maestro_eval.runtime import RunRequest, open_run, resume_run, start_run
+from maestro_eval.scoring import score_run
 
 SAMPLES = [{"question": "What is value 1?", "answer": "4"}]
 
@@ -72,3 +76,28 @@ def test_a_policy_that_never_answers_is_told_from_one_that_is_wrong(cli: Cli, tm
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "silent   mute: 1 rollouts ended without an answer, at a limit of the regime" in done.stdout
+
+
+def test_a_run_that_an_earlier_version_began_under_paper_goes_on_by_its_own_rules(tmp_path: Path) -> None:
+    with simulated_in_thread(reply="Answer: 4") as server:
+        request = RunRequest(
+            policy="fixed:oracle@@Ask",
+            registry=str(write_registry(tmp_path / "r.yaml", server.url)),
+            tasks=("maestro_chartqa",),
+            data={"maestro_chartqa": str(write_chartqa(tmp_path / "d", SAMPLES))},
+            regime=PAPER,
+        )
+        start_run(request, tmp_path / "run")
+        path = tmp_path / "run" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        for field in set(manifest["regime"]) - EARLIER_FIELDS:
+            del manifest["regime"][field]
+        for setting in ("top_k", "repetition_penalty"):
+            del manifest["sampling"][setting]
+        del manifest["rendering"]
+        path.write_text(json.dumps(manifest))
+        resumed = resume_run(tmp_path / "run")
+    assert resumed.counts.answered == 1
+    run = open_run(tmp_path / "run")
+    assert (run.manifest.regime, run.manifest.rendering) == (PAPER, "")
+    assert compare([score_run(tmp_path / "run", "official")]).notes
