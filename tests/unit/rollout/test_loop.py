@@ -10,12 +10,13 @@ from types import ModuleType
 import msgspec
 import pytest
 from former_regimes import PAPER
+from small_tokenizer import small_tokenizer
 from small_worlds import loaded_sample, small_registry
 
 from maestro_eval.experts import Endpoint, ExpertClient
 from maestro_eval.experts.simulated import Fault, Latency, SimulatedServer, always, on_requests
 from maestro_eval.policies.endpoints import EndpointPolicy
-from maestro_eval.rollout import DEFAULT, Prefix, prefix_of, rollout_seed, run_rollout
+from maestro_eval.rollout import DEFAULT, RELEASED, Prefix, prefix_of, rollout_seed, run_rollout
 from maestro_eval.skills.run import PIPELINES
 from maestro_eval.types import (
     AnswerAction,
@@ -629,3 +630,49 @@ async def test_the_context_is_the_policys_limit_where_its_own_turns_filled_it(wo
         assert len(rollout.turns) == 1
     else:
         assert (rollout.outcome.limit, len(rollout.turns)) == ("context", 2)
+
+
+# The released style
+
+RELEASED_LINES = (f"I look. {ASK}", f"Hm.</think>\n{ASK}", "So.</think>\n<answer> 7 </answer>")
+
+
+@pytest.fixture
+def released(tmp_path):
+    tokenizer = str(small_tokenizer(tmp_path / "tokenizer.json"))
+    return msgspec.structs.replace(RELEASED, tokenizer=tokenizer)
+
+
+async def test_a_rollout_in_the_released_style_records_what_is_scored_and_why_it_ended(world, released):
+    rollout = await world(Scripted(*RELEASED_LINES), regime=released)
+    assert rollout.outcome == Answered("7")
+    assert rollout.stop_reason == "final_answer_generated"
+    told = "user<information>It says 7.\nAnswer: 7</information>"
+    assert rollout.scored_text == f"I look. {ASK}{told}{ASK}{told}<answer> 7 </answer>"
+    assert [turn.observation for turn in rollout.turns] == ["It says 7.\nAnswer: 7"] * 2 + [None]
+
+
+async def test_names_that_are_not_found_spend_a_turn_word_for_word(world, released):
+    lines = ("<search>nobody@@Read_Text: q</search>", "</think><search>reader@@nothing: q</search>", "</think>")
+    rollout = await world(Scripted(*lines), regime=released)
+    assert [turn.observation for turn in rollout.turns] == ["Model Name Error", "Skill Name Error", None]
+    assert rollout.outcome == Exhausted("unanswered")
+
+
+async def test_a_released_rollout_replayed_shows_the_policy_what_it_was_shown(world, released):
+    first = Scripted(*RELEASED_LINES)
+    recorded = await world(first, regime=released)
+    again = Scripted(RELEASED_LINES[2])
+    prefix = prefix_of(recorded, 1, "", released, "?")
+    replayed = await world(again, regime=released, prefix=prefix)
+    assert again.seen == [first.seen[2]]
+    assert (replayed.outcome, replayed.scored_text) == (recorded.outcome, recorded.scored_text)
+
+
+async def test_a_released_rollout_replayed_with_another_call_goes_on_behind_that(world, released):
+    recorded = await world(Scripted(*RELEASED_LINES), regime=released)
+    policy = Scripted(RELEASED_LINES[2])
+    prefix = prefix_of(recorded, 1, "counter@@Count_Things", released, "?")
+    rollout = await world(policy, regime=released, prefix=prefix)
+    assert rollout.turns[1].action == SearchAction("counter", "Count_Things", "what does it say?")
+    assert "<search>counter@@Count_Things: what does it say?</search>" in joined(policy.seen[0][4])
