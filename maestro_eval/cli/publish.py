@@ -78,7 +78,7 @@ def publish(
         if len(causes) > _CAUSES:
             print(f"failed   {name}: … and {len(causes) - _CAUSES} more causes (see exports/)")
         if silent := sum(score.note.startswith(EXHAUSTED) for score in scores.scores):
-            print(f"silent   {name}: {silent:,} rollouts ended without an answer, at a limit of the regime")
+            print(f"silent   {name}: {silent:,} rollouts ended without an answer")
         if scores.manifest.settings.get("cache"):
             print(f"calls    {name}: {scores.calls}, of them {scores.cached_calls} from the cache")
     print(f"protocol {protocol}")

@@ -57,9 +57,9 @@ def _verdict(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: Proto
     match rollout.outcome:
         case Failed(cause, detail):
             return _failed(cause, detail)
-        case Exhausted(limit):
+        case Exhausted() as exhausted:
             verdict = judge_released(sample, released_text(rollout), task.released)
-            return replace(verdict, note=_joined(f"{EXHAUSTED}out of {limit}", verdict.note))
+            return replace(verdict, note=_joined(f"{EXHAUSTED}{exhausted.reason}", verdict.note))
         case Answered():
             return judge_released(sample, released_text(rollout), task.released)
 
@@ -68,10 +68,10 @@ def _of_outcome(sample: Sample, rollout: Rollout, metric: str, protocol: str) ->
     match rollout.outcome:
         case Answered(text):
             return judge(sample, text, metric, protocol)
-        case Exhausted(limit):
+        case Exhausted() as exhausted:
             # A further measure, such as a recall, counts the silence as the value does.
             others = judge(sample, "", metric, protocol).others
-            return Verdict(0.0, note=f"{EXHAUSTED}out of {limit} before an answer", others=others)
+            return Verdict(0.0, note=f"{EXHAUSTED}{exhausted.reason} before an answer", others=others)
         case Failed(cause, detail):
             return _failed(cause, detail)
 

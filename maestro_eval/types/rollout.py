@@ -169,6 +169,11 @@ class Exhausted(Struct, frozen=True, tag="exhausted"):
 
     limit: Limit
 
+    @property
+    def reason(self) -> str:
+        """Why there is no answer, in words."""
+        return "stopped without a call" if self.limit == "unanswered" else f"out of {self.limit}"
+
 
 class Failed(Struct, frozen=True, tag="failed"):
     """Not the policy's doing: ours, the data's or an endpoint's. Never scored as a wrong answer.

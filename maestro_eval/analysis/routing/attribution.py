@@ -47,8 +47,8 @@ def attribute(episode: Episode, task: TaskRecord, policy: str) -> Attribution:
     match episode.rollout.outcome:
         case Failed(cause, _):
             return Attribution(_FAULTS.get(cause, "harness"), f"failed: {cause}")
-        case Exhausted(limit):
-            return Attribution("policy", f"out of {limit} before an answer")
+        case Exhausted() as exhausted:
+            return Attribution("policy", f"{exhausted.reason} before an answer")
         case Answered(text):
             return _wrong_answer(episode, text, task, policy)
 

@@ -218,8 +218,7 @@ def _sample(
         record["error"] = {"message": message, "traceback": message, "traceback_ansi": message}
     else:
         record["scores"] = {score.metric: _score(row, options)}
-    if isinstance(rollout.outcome, Exhausted):
-        limit = rollout.outcome.limit
+    if isinstance(rollout.outcome, Exhausted) and (limit := rollout.outcome.limit) in _LIMITS:
         most = manifest.regime.max_turns if limit == "turns" else manifest.sampling.max_tokens or 0
         record["limit"] = {"type": _LIMITS[limit], "limit": most}
     return record

@@ -12,6 +12,7 @@ from maestro_eval.types import (
     Answered,
     Exhausted,
     Failed,
+    Limit,
     MalformedAction,
     Outcome,
     Rollout,
@@ -57,10 +58,11 @@ def test_wrong_answer_scores_zero() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["official", "strict"])
-def test_exhausted_rollout_scores_zero_and_says_which_limit(protocol: str) -> None:
-    score = score_rollout(_SAMPLE, ended(Exhausted("turns")), recorded_task(), protocol)
+@pytest.mark.parametrize(("limit", "why"), [("turns", "out of turns"), ("unanswered", "stopped without a call")])
+def test_exhausted_rollout_scores_zero_and_says_which_limit(protocol: str, limit: Limit, why: str) -> None:
+    score = score_rollout(_SAMPLE, ended(Exhausted(limit)), recorded_task(), protocol)
     assert score.value == 0
-    assert score.note == "exhausted: out of turns before an answer"
+    assert score.note == f"exhausted: {why} before an answer"
 
 
 def test_exhausted_rollout_recalls_nothing() -> None:
