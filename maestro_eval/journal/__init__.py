@@ -3,7 +3,14 @@
 from maestro_eval.journal.journal import Journal
 from maestro_eval.journal.keys import PackedKeys
 from maestro_eval.journal.manifest import read_manifest
-from maestro_eval.journal.records import Finished, JournalCounts, PackedRecord, unpack_rollout, unpack_sample
+from maestro_eval.journal.records import (
+    Finished,
+    JournalCounts,
+    PackedRecord,
+    unpack_record,
+    unpack_rollout,
+    unpack_sample,
+)
 
 __all__ = [
     "Finished",
@@ -12,6 +19,7 @@ __all__ = [
     "PackedKeys",
     "PackedRecord",
     "read_manifest",
+    "unpack_record",
     "unpack_rollout",
     "unpack_sample",
 ]

@@ -7,6 +7,9 @@ power cut; the database stays whole, and the lost keys are pending again.
 
 A sample is kept once for each content it had: when data change between two attempts, each rollout still
 comes with the sample that it saw.
+
+Every record can be told from a damaged one: rollouts by their compression, samples by a checksum, the manifest by one
+that is kept here. A journal from before samples and manifests had one is read without.
 """
 
 from __future__ import annotations
@@ -20,7 +23,10 @@ from maestro_eval.types import UserError
 NAME = "journal.db"
 VERSION = 1
 
-_TABLES = """
+# SHA-256 of the manifest, or of two while one replaces the other, and how many keys the plan has.
+MANIFESTS = "CREATE TABLE IF NOT EXISTS manifests (sha256 TEXT NOT NULL, planned INTEGER NOT NULL)"
+_TABLES = f"""
+{MANIFESTS};
 CREATE TABLE plan (
     position INTEGER PRIMARY KEY,
     task TEXT NOT NULL, sample_id TEXT NOT NULL, repeat INTEGER NOT NULL,
@@ -75,6 +81,12 @@ def open_reader(path: Path) -> sqlite3.Connection:
     # folder that is read-only; `immutable` says that it need not.
     quiet = not path.with_name(f"{NAME}-wal").exists() and not os.access(path.parent, os.W_OK)
     return _connect(path, "mode=ro&immutable=1" if quiet else "mode=ro")
+
+
+def manifests(connection: sqlite3.Connection) -> dict[str, int]:
+    """The checksums of the manifest, each with the length of the plan; none in a journal from before they were kept."""
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'manifests'").fetchone()
+    return dict(connection.execute("SELECT sha256, planned FROM manifests")) if known else {}
 
 
 def _connect(path: Path, flags: str) -> sqlite3.Connection:

@@ -16,12 +16,13 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from maestro_eval.journal import database
 from maestro_eval.journal.keys import PackedKeys
 from maestro_eval.journal.lock import FolderLock
 from maestro_eval.journal.manifest import NAME as MANIFEST
-from maestro_eval.journal.manifest import read_manifest, write_manifest
+from maestro_eval.journal.manifest import checksum, read_manifest, read_with_checksum, write_manifest
 from maestro_eval.journal.records import (
     Finished,
     JournalCounts,
@@ -29,10 +30,16 @@ from maestro_eval.journal.records import (
     outcome_tag,
     pack_rollout,
     pack_sample,
+    unpack_record,
     unpack_rollout,
     unpack_sample,
 )
 from maestro_eval.types import Rollout, RolloutKey, RunManifest, Sample, UserError
+
+# A reader may find the manifest of before an amendment with the checksum of after it.
+_READINGS = 3
+# What a caller did wrong.
+_OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 
 class Journal:
@@ -67,7 +74,7 @@ class Journal:
                     "or choose another --out"
                 )
             _clear(folder)
-            _write_plan(folder, plan)
+            _write_plan(folder, plan, checksum(manifest))
             connection = database.open_writer(folder / database.NAME)
             try:
                 write_manifest(folder, manifest)
@@ -82,20 +89,42 @@ class Journal:
     @classmethod
     def open(cls, folder: Path, *, read_only: bool = False) -> Journal:
         """An existing run folder, to go on with it or only to read it; UserError says what is wrong with it."""
-        manifest = read_manifest(folder)
         path = folder / database.NAME
         if read_only:
-            return cls(folder, manifest, database.open_reader(path), None)
+            return cls._opened(folder, database.open_reader(path), None)
+        read_manifest(folder)  # Before the folder is touched: is it one?
         lock = FolderLock(folder)
         try:
-            return cls(folder, manifest, database.open_writer(path), lock)
+            return cls._opened(folder, database.open_writer(path), lock)
         except BaseException:
             lock.close()
             raise
 
+    @classmethod
+    def _opened(cls, folder: Path, connection: sqlite3.Connection, lock: FolderLock | None) -> Journal:
+        """The journal with its manifest; UserError where that was written by anything but a journal."""
+        try:
+            for _ in range(_READINGS):
+                manifest, digest = read_with_checksum(folder)
+                kept = database.manifests(connection)
+                if not kept or digest in kept:
+                    journal = cls(folder, manifest, connection, lock)
+                    journal._check_plan(kept.get(digest))
+                    return journal
+            raise UserError(
+                f"{folder / MANIFEST}: is not what this run began with (edited by hand?); put it back from a copy, or "
+                "start a new run with another --out"
+            )
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise UserError(f"{folder / database.NAME}: cannot be read ({error}); restore it from a copy") from error
+        except BaseException:
+            connection.close()
+            raise
+
     def pending(self, retry_failed: bool = True) -> PackedKeys:
         """Keys still to be run, in plan order: those without a record, and the failed ones if they get a retry."""
-        rows = self._connection.execute(
+        rows = self._read(
             """
             SELECT plan.task, plan.sample_id, plan.repeat
             FROM plan LEFT JOIN rollouts USING (task, sample_id, repeat)
@@ -124,7 +153,7 @@ class Journal:
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
-            if isinstance(error, (sqlite3.OperationalError, OSError)):
+            if isinstance(error, (sqlite3.DatabaseError, OSError)) and not isinstance(error, _OURS):
                 raise self._unwritable(error) from error
             raise
         return stored
@@ -133,7 +162,16 @@ class Journal:
         """Put ``manifest`` in the place of the folder's own, whole or not at all; by the writer, before it goes on."""
         if self._lock is None:
             raise ValueError(f"{self.folder} is open for reading only")
-        write_manifest(self.folder, manifest)
+        digest = checksum(manifest)
+        try:
+            # Whichever of the two files a crash leaves, its checksum is there.
+            self._connection.execute(database.MANIFESTS)
+            planned = sum(self.planned().values())
+            self._connection.execute("INSERT INTO manifests VALUES (?, ?)", (digest, planned))
+            write_manifest(self.folder, manifest)
+            self._connection.execute("DELETE FROM manifests WHERE sha256 != ?", (digest,))
+        except sqlite3.DatabaseError as error:
+            raise self._unwritable(error) from error
         self.manifest = manifest
 
     def release(self, task: str) -> int:
@@ -142,6 +180,7 @@ class Journal:
         For a benchmark that ends early; the manifest says so before.
         """
         try:
+            self._connection.execute("BEGIN IMMEDIATE")
             released = self._connection.execute(
                 """
                 DELETE FROM plan WHERE task = ? AND NOT EXISTS (
@@ -151,7 +190,10 @@ class Journal:
                 """,
                 (task,),
             )
-        except sqlite3.OperationalError as error:
+            if database.manifests(self._connection):
+                self._connection.execute("UPDATE manifests SET planned = planned - ?", (released.rowcount,))
+            self._connection.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
             raise self._unwritable(error) from error
         return released.rowcount
 
@@ -159,7 +201,7 @@ class Journal:
         """Every record that stands, with the sample that its rollout saw, in key order; of one moment, streamed."""
         # Said apart, since SQLite takes no index for "?1 IS NULL OR task = ?1".
         chosen, parameters = ("", ()) if task is None else ("WHERE rollouts.task = ?", (task,))
-        rows = self._connection.execute(
+        rows = self._read(
             f"""
             SELECT rollouts.task, rollouts.sample_id, rollouts.repeat, rollouts.record, samples.record
             FROM rollouts JOIN samples USING (task, sample_id, content_hash)
@@ -168,15 +210,16 @@ class Journal:
             """,
             parameters,
         )
-        for name, sample_id, repeat, rollout, sample in rows:
+        for row in rows:
+            record = PackedRecord(*row)
             try:
-                yield unpack_rollout(rollout), unpack_sample(sample)
+                yield unpack_record(record)
             except ValueError as error:
-                raise self._damaged(RolloutKey(name, sample_id, repeat), error) from error
+                raise self._damaged(record.key, error) from error
 
     def samples(self) -> Iterator[Sample]:
         """What the rollouts that stand, failed ones apart, were asked: a sample each time with other contents."""
-        rows = self._connection.execute(
+        rows = self._read(
             """
             SELECT task, sample_id, record FROM samples WHERE EXISTS (
                 SELECT 1 FROM rollouts WHERE rollouts.task = samples.task AND rollouts.sample_id = samples.sample_id
@@ -192,53 +235,44 @@ class Journal:
 
     def get(self, key: RolloutKey) -> Rollout | None:
         """The record that stands for ``key``; None where there is none."""
-        row = self._connection.execute(
+        rows = self._read(
             "SELECT record FROM rollouts WHERE task = ? AND sample_id = ? AND repeat = ?",
             (key.task, key.sample_id, key.repeat),
-        ).fetchone()
+        )
         try:
-            return None if row is None else unpack_rollout(row[0])
+            return next((unpack_rollout(record) for (record,) in list(rows)), None)
         except ValueError as error:
             raise self._damaged(key, error) from error
 
     def planned_records(self) -> Iterator[PackedRecord]:
         """Every planned key in key order, with the record that stands for it; of one moment, streamed, not unpacked."""
-        try:
-            rows = self._connection.execute(
-                """
-                SELECT plan.task, plan.sample_id, plan.repeat, rollouts.record, samples.record
-                FROM plan
-                LEFT JOIN rollouts USING (task, sample_id, repeat)
-                LEFT JOIN samples ON samples.task = plan.task AND samples.sample_id = plan.sample_id
-                    AND samples.content_hash = rollouts.content_hash
-                ORDER BY plan.task, plan.sample_id, plan.repeat
-                """
-            )
-            for row in rows:
-                yield PackedRecord(*row)
-        except sqlite3.Error as error:
-            raise UserError(
-                f"{self.folder / database.NAME}: cannot be read to its end ({error}); restore it from a copy"
-            ) from error
+        rows = self._read(
+            """
+            SELECT plan.task, plan.sample_id, plan.repeat, rollouts.record, samples.record
+            FROM plan
+            LEFT JOIN rollouts USING (task, sample_id, repeat)
+            LEFT JOIN samples ON samples.task = plan.task AND samples.sample_id = plan.sample_id
+                AND samples.content_hash = rollouts.content_hash
+            ORDER BY plan.task, plan.sample_id, plan.repeat
+            """
+        )
+        return (PackedRecord(*row) for row in rows)
 
     def plan(self, task: str | None = None) -> Iterator[RolloutKey]:
         """The planned keys in the order in which they are to be run."""
         # Said apart, as in `rollouts`.
         chosen, parameters = ("", ()) if task is None else ("WHERE task = ?", (task,))
-        rows = self._connection.execute(
-            f"SELECT task, sample_id, repeat FROM plan {chosen} ORDER BY position", parameters
-        )
+        rows = self._read(f"SELECT task, sample_id, repeat FROM plan {chosen} ORDER BY position", parameters)
         return (_key(*row) for row in rows)
 
     def planned(self) -> dict[str, int]:
         """How many keys of each task were planned."""
-        return dict(self._connection.execute("SELECT task, count(*) FROM plan GROUP BY task ORDER BY task").fetchall())
+        return dict(self._read("SELECT task, count(*) FROM plan GROUP BY task ORDER BY task"))
 
     def counts(self) -> JournalCounts:
         """How far the run is."""
-        (planned,) = self._connection.execute("SELECT count(*) FROM plan").fetchone()
-        rows = self._connection.execute("SELECT outcome, count(*) FROM rollouts GROUP BY outcome")
-        of = dict(rows.fetchall())
+        planned = sum(self.planned().values())
+        of = dict(self._read("SELECT outcome, count(*) FROM rollouts GROUP BY outcome"))
         return JournalCounts(planned, of.get("answered", 0), of.get("exhausted", 0), of.get("failed", 0))
 
     def close(self) -> None:
@@ -258,6 +292,26 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _check_plan(self, planned: int | None) -> None:
+        """UserError where the plan has lost or won rows since it had ``planned`` (``None``: unknown)."""
+        ((found,),) = self._read("SELECT count(*) FROM plan")
+        if planned is not None and found != planned:
+            raise UserError(
+                f"{self.folder / database.NAME}: its plan has {found} rollouts and had {planned}; restore it from a "
+                "copy"
+            )
+
+    def _read(self, query: str, parameters: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, streamed; UserError where the file turns out to be damaged."""
+        try:
+            # Not `yield from`, which closes the cursor where its reader leaves early, maybe after the connection.
+            for row in self._connection.execute(query, parameters):  # noqa: UP028
+                yield row
+        except sqlite3.DatabaseError as error:
+            raise UserError(
+                f"{self.folder / database.NAME}: cannot be read to its end ({error}); restore it from a copy"
+            ) from error
 
     def _store(self, finished: Finished) -> bool:
         rollout, sample = finished.rollout, finished.sample
@@ -293,7 +347,7 @@ class Journal:
         where = f"{self.folder / database.NAME}: the record of {key.task}/{key.sample_id}/{key.repeat}"
         return UserError(f"{where} is damaged ({error}); restore the folder from a copy")
 
-    def _unwritable(self, error: sqlite3.OperationalError | OSError) -> UserError:
+    def _unwritable(self, error: sqlite3.DatabaseError | OSError) -> UserError:
         full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
         reason = "the disk is full" if full else f"{database.NAME} cannot be written ({error})"
         mend = "free some space" if full else "mend that"
@@ -313,8 +367,8 @@ def _clear(folder: Path) -> None:
             raise UserError(f"{path}: cannot be removed ({error.strerror}); choose another --out") from error
 
 
-def _write_plan(folder: Path, plan: Iterable[RolloutKey]) -> None:
-    """The tables and the plan in one transaction."""
+def _write_plan(folder: Path, plan: Iterable[RolloutKey], manifest: str) -> None:
+    """The tables, the plan and the checksum of the manifest in one transaction."""
     last: RolloutKey | None = None
 
     def rows() -> Iterator[tuple[str, str, int]]:
@@ -326,6 +380,7 @@ def _write_plan(folder: Path, plan: Iterable[RolloutKey]) -> None:
     try:
         connection = database.create_tables(folder / database.NAME)
         connection.executemany("INSERT INTO plan (task, sample_id, repeat) VALUES (?, ?, ?)", rows())
+        connection.execute("INSERT INTO manifests SELECT ?, count(*) FROM plan", (manifest,))
         connection.execute("COMMIT")
     except sqlite3.IntegrityError:
         assert last is not None

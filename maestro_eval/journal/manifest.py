@@ -7,6 +7,7 @@ something has changed, before the first rollout of that kind.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -20,9 +21,14 @@ NAME = "manifest.json"
 SCHEMA = 2
 
 
+def checksum(manifest: RunManifest) -> str:
+    """SHA-256 of the file that ``manifest`` is written as."""
+    return hashlib.sha256(_file(manifest)).hexdigest()
+
+
 def write_manifest(folder: Path, manifest: RunManifest) -> None:
     """Write it whole or not at all, and make its name in the folder survive a power cut."""
-    write_atomic(folder / NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    write_atomic(folder / NAME, _file(manifest))
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -35,6 +41,11 @@ def write_manifest(folder: Path, manifest: RunManifest) -> None:
 
 def read_manifest(folder: Path) -> RunManifest:
     """The manifest of a run folder; UserError where there is none, or none that this version can read."""
+    return read_with_checksum(folder)[0]
+
+
+def read_with_checksum(folder: Path) -> tuple[RunManifest, str]:
+    """The same, with the SHA-256 of the file."""
     path = folder / NAME
     if not folder.is_dir():
         raise UserError(f"{folder}: no such run folder")
@@ -50,9 +61,14 @@ def read_manifest(folder: Path) -> RunManifest:
             raise UserError(
                 f"{path}: written by a newer maestro-eval (schema {schema}, this one knows {SCHEMA}); upgrade"
             )
-        return msgspec.json.decode(data, type=RunManifest) if schema == SCHEMA else _from_schema_1(data)
+        manifest = msgspec.json.decode(data, type=RunManifest) if schema == SCHEMA else _from_schema_1(data)
+        return manifest, hashlib.sha256(data).hexdigest()
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a run manifest ({error}); restore it from a copy or start a new run") from error
+
+
+def _file(manifest: RunManifest) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
 def _from_schema_1(data: bytes) -> RunManifest:

@@ -52,6 +52,9 @@ _rollouts = msgspec.json.Decoder(Rollout)
 _samples = msgspec.json.Decoder(Sample)
 
 
+_CHECKSUM = '{"checksum":"'
+
+
 def outcome_tag(rollout: Rollout) -> str:
     """The word for the outcome that the ``outcome`` column holds."""
     match rollout.outcome:
@@ -72,15 +75,37 @@ def unpack_rollout(data: bytes) -> Rollout:
     """The inverse of ``pack_rollout``; ``ValueError`` for bytes that are not a rollout."""
     try:
         return _rollouts.decode(zlib.decompress(data))
-    except zlib.error as error:
+    except (zlib.error, TypeError) as error:
         raise ValueError(str(error)) from error
 
 
 def pack_sample(sample: Sample) -> str:
-    """JSON as text, so that any SQLite tool can read the question."""
-    return msgspec.json.encode(sample).decode()
+    """JSON as text, so that any SQLite tool can read the question; its first field is a checksum of the others."""
+    text = msgspec.json.encode(sample).decode()
+    return _checked(text) + text[1:]
 
 
 def unpack_sample(text: str) -> Sample:
-    """The inverse of ``pack_sample``."""
+    """The inverse of ``pack_sample``; ``ValueError`` where its checksum disagrees. Older ones have none."""
+    if not isinstance(text, str):  # SQLite holds any kind in any column.
+        raise ValueError("its sample is no text")
+    if text.startswith(_CHECKSUM):
+        end = len(_CHECKSUM) + 10
+        written, text = text[:end], "{" + text[end:]
+        if written != _checked(text):
+            raise ValueError("the checksum of its sample disagrees")
     return _samples.decode(text)
+
+
+def _checked(text: str) -> str:
+    return f'{_CHECKSUM}{zlib.crc32(text.encode()):08x}",'
+
+
+def unpack_record(record: PackedRecord) -> tuple[Rollout, Sample]:
+    """The rollout and the sample of a record; ``ValueError`` where they are damaged, or those of another key."""
+    rollout, sample = unpack_rollout(record.rollout or b""), unpack_sample(record.sample or "")
+    if rollout.key != record.key:
+        raise ValueError(f"it is that of {rollout.key.task}/{rollout.key.sample_id}/{rollout.key.repeat}")
+    if (sample.task, sample.sample_id) != (record.task, record.sample_id):
+        raise ValueError(f"its sample is {sample.task}/{sample.sample_id}")
+    return rollout, sample

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.journal import PackedRecord, unpack_rollout, unpack_sample
+from maestro_eval.journal import PackedRecord, unpack_record
 from maestro_eval.scoring.score import score_rollout, unscored
 from maestro_eval.types import Protocol, Rollout, Sample, Score, TaskRecord, UserError
 
@@ -62,7 +62,7 @@ def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
 
 def _unpacked(rules: Rules, record: PackedRecord) -> tuple[Rollout, Sample]:
     try:
-        return unpack_rollout(record.rollout or b""), unpack_sample(record.sample or "")
+        return unpack_record(record)
     except ValueError as error:
         raise UserError(
             f"{rules.source}: the record of {record.task}/{record.sample_id}/{record.repeat} is damaged ({error}); "

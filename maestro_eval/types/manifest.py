@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from maestro_eval.types.regime import Regime
 from maestro_eval.types.rollout import Sampling
 
+# Unix seconds that have a date, those before the year 10000.
+Moment = Annotated[float, Meta(ge=0, lt=253402300800)]
 Aggregation = Literal["mean", "category_mean", "stratum_mean"]
 
 
@@ -103,7 +105,7 @@ class Accepted(Struct, frozen=True):
     field: str
     was: str
     now: str
-    at: float
+    at: Moment
 
 
 class Arm(Struct, frozen=True):
@@ -181,7 +183,7 @@ class RunManifest(Struct, frozen=True):
     sampling: Sampling
     seed: int
     repeats: int
-    created_at: float
+    created_at: Moment
     versions: dict[str, str]
     hardware: dict[str, Any]
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
