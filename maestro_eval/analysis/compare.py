@@ -98,6 +98,7 @@ def _result(run: MeasuredRun, groups: Sequence[Group]) -> SystemResult:
             for group in groups
             if run.covers(group) and (found := readings(_of(run, group.tasks))) is not None
         },
+        run.failures,
     )
 
 
@@ -126,6 +127,7 @@ def _task(run: MeasuredRun, name: str) -> TaskAccuracy:
         further_measures(run.scores[name].others),
         repeat_measures(record, outcomes),
         readings([(record, outcomes)]),
+        run.lacking.get(name, 0),
     )
 
 

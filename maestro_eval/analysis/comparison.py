@@ -12,6 +12,7 @@ from maestro_eval.analysis.outcomes import Readings
 from maestro_eval.analysis.reference import Reference, ReportedValue
 from maestro_eval.analysis.repeats import RepeatMeasures
 from maestro_eval.analysis.stats import Estimate, PValue, RankInterval
+from maestro_eval.scoring import FailureGroup
 from maestro_eval.types import RunManifest
 
 ALPHA = 0.05
@@ -42,7 +43,7 @@ class TaskAccuracy(Struct, frozen=True):
 
     ``categories`` are by name, of a task that has several. ``others`` are its further measures by the name under
     which they are shown. ``repeats`` is there where each sample was asked several times, ``readings`` where
-    something failed.
+    something failed. ``n_lacking`` rollouts ended well without evidence that a service failed to give.
     """
 
     task: str
@@ -54,6 +55,7 @@ class TaskAccuracy(Struct, frozen=True):
     others: dict[str, Measure] = msgspec.field(default_factory=dict)
     repeats: RepeatMeasures | None = None
     readings: Readings | None = None
+    n_lacking: int = 0
 
 
 class SystemResult(Struct, frozen=True):
@@ -61,6 +63,7 @@ class SystemResult(Struct, frozen=True):
 
     ``calls`` are its model calls, ``cached_calls`` those that cost no request; ``missing_evidence`` counts by service
     what its experts had to do without. ``mean_readings`` are by group name, of the means in which something failed.
+    ``failures`` are the causes of the rollouts that have no score.
     """
 
     name: str
@@ -72,6 +75,7 @@ class SystemResult(Struct, frozen=True):
     cached_calls: int = 0
     missing_evidence: dict[str, int] = msgspec.field(default_factory=dict)
     mean_readings: dict[str, Readings] = msgspec.field(default_factory=dict)
+    failures: tuple[FailureGroup, ...] = ()
 
 
 class _Judged(Struct, frozen=True):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from maestro_eval.analysis.comparison import Group
 from maestro_eval.analysis.outcomes import Outcomes, TaskScores, read_scores
-from maestro_eval.scoring import RunScores
+from maestro_eval.scoring import FailureGroup, RunScores
 from maestro_eval.types import RunManifest, TaskRecord, UserError
 
 
@@ -22,6 +22,8 @@ class MeasuredRun(Struct, frozen=True):
     calls: int
     cached_calls: int
     missing_evidence: dict[str, int]
+    lacking: dict[str, int]
+    failures: tuple[FailureGroup, ...]
 
     @property
     def name(self) -> str:
@@ -57,4 +59,6 @@ def measure(scores: RunScores) -> MeasuredRun:
         scores.calls,
         scores.cached_calls,
         scores.missing_evidence,
+        scores.lacking,
+        scores.failures,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from maestro_eval.analysis.names import score_named
 from maestro_eval.cli.standings import Published, standings_of, with_oracles, write_standings
 from maestro_eval.files import write_atomic
 from maestro_eval.report import Format, render_as, show, write_forms
-from maestro_eval.report.cells import printable
+from maestro_eval.report.cells import key_text, printable
 from maestro_eval.runtime.prompt_facts import prompt_facts, prompt_lines
 from maestro_eval.runtime.summary import lines, throughput
 from maestro_eval.scoring import EXHAUSTED, RunScores, score_run
@@ -72,11 +71,15 @@ def publish(
     standings.show()
     write_standings(standings, out)
     for scores in scored:
-        name, causes = printable(scores.manifest.system), _failures(scores)
-        for cause, count in causes.most_common(_CAUSES):
-            print(f"failed   {name}: {count} × {printable(cause)}")
+        name, causes = printable(scores.manifest.system), scores.failures
+        for group in causes[:_CAUSES]:
+            said = "" if group.detail == group.cause else f", for instance {key_text(group.key)}: {group.detail}"
+            print(f"failed   {name}: {group.count:,} × {printable(group.cause + said)}")
         if len(causes) > _CAUSES:
-            print(f"failed   {name}: … and {len(causes) - _CAUSES} more causes (see exports/)")
+            print(f"failed   {name}: … and {len(causes) - _CAUSES} more causes (see the report)")
+        if lacking := sum(scores.lacking.values()):
+            services = ", ".join(printable(service) for service in scores.missing_evidence)
+            print(f"lacking  {name}: {lacking:,} rollouts went without evidence that {services} failed to give")
         if silent := sum(score.note.startswith(EXHAUSTED) for score in scores.scores):
             print(f"silent   {name}: {silent:,} rollouts ended without an answer")
         if scores.manifest.settings.get("cache"):
@@ -138,9 +141,3 @@ def publish_throughput(folder: Path) -> None:
     for line in (*lines(seen), *prompt_lines(prompt_facts(folder))):
         print(line)
     write_atomic(folder / "exports" / "throughput.json", msgspec.json.format(msgspec.json.encode(seen)) + b"\n")
-
-
-def _failures(scores: RunScores) -> Counter[str]:
-    """Why rollouts failed, are missing or could not be judged: the causes as recorded, in one line each."""
-    notes = (score.note for score in scores.scores if score.value is None)
-    return Counter(" ".join(note.removeprefix("failed ").split()) for note in notes)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from maestro_eval.cli.arguments import add_progress, add_protocol, positive
 from maestro_eval.cli.early_stop import early_stop_again, print_early_stops
-from maestro_eval.cli.watching import exit_code, resume_command, stall_rules, watcher_of
+from maestro_eval.cli.watching import exit_code, lacking_in, resume_command, stall_rules, watcher_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on although this has changed (registry, prompt, policy-model, task:NAME, data:NAME, … as the refusal "
         "names it); the run's tables will say so; may be repeated",
     )
+    parser.add_argument(
+        "--missing-evidence",
+        action="store_true",
+        help="run exactly the rollouts again that ended without evidence that a service failed to give",
+    )
+    parser.add_argument(
+        "--refused",
+        action="store_true",
+        help="also run again what a server refused for its length or its pictures, though no setting has changed",
+    )
     add_protocol(parser)
     add_progress(parser)
 
@@ -36,12 +47,15 @@ def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.cli.run import run_whole_preset
     from maestro_eval.cli.standings import baselines_beside
     from maestro_eval.runtime import RunRequest, load_preset, open_run, preset_of, preset_run, resume_run
+    from maestro_eval.scoring import score_run
 
+    again: dict[str, Any] = {"missing_evidence": arguments.missing_evidence, "refused": arguments.refused}
     where = {name: getattr(arguments, name) for name in ("executor", "workers", "concurrency", "ray_address")}
     given = {name: value for name, value in where.items() if value is not None}
     preset = preset_of(arguments.folder)
     if preset is not None:
-        _say_if_done([preset_run(arguments.folder, one.name) for one in load_preset(preset.preset).systems])
+        if not arguments.missing_evidence:
+            _say_if_done([preset_run(arguments.folder, one.name) for one in load_preset(preset.preset).systems])
         base = msgspec.structs.replace(RunRequest(policy="", registry="", tasks=()), **given)
         return run_whole_preset(
             preset.preset,
@@ -49,19 +63,21 @@ def run(arguments: argparse.Namespace) -> int:
             preset.seed,
             base,
             arguments,
-            changes={**given, "accept": arguments.accept},
+            changes={**given, **again, "accept": arguments.accept},
         )
-    _say_if_done([arguments.folder])
+    if not arguments.missing_evidence:
+        _say_if_done([arguments.folder])
     watcher, stall = watcher_of(arguments), stall_rules(arguments)
     rule = early_stop_again(open_run(arguments.folder).manifest)
     outcome = resume_run(
-        arguments.folder, watcher=watcher, stall=stall, accept=arguments.accept, stop_rule=rule, **given
+        arguments.folder, watcher=watcher, stall=stall, accept=arguments.accept, stop_rule=rule, **again, **given
     )
     beside = baselines_beside(outcome.folder)
-    publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside)
+    scored = [score_run(outcome.folder, arguments.protocol)]
+    publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside, scored=scored)
     print_early_stops(outcome.folder)
     publish_throughput(outcome.folder)
-    return exit_code([outcome], resume_command(outcome.folder))
+    return exit_code([outcome], resume_command(outcome.folder), lacking=lacking_in(scored))
 
 
 def _say_if_done(folders: Sequence[Path]) -> None:

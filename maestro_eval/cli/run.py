@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,12 @@ from maestro_eval.cli.arguments import (
     split_names,
 )
 from maestro_eval.cli.early_stop import add_early_stop, early_stop, print_early_stops
-from maestro_eval.cli.watching import exit_code, resume_command, stall_rules, watcher_of
+from maestro_eval.cli.watching import exit_code, lacking_in, resume_command, stall_rules, watcher_of
 from maestro_eval.types import UserError
 
 if TYPE_CHECKING:
     from maestro_eval.runtime import Preset, RunRequest
+    from maestro_eval.scoring import RunScores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ENTRY",
         help="leave out this expert, service or skill; may be repeated",
+    )
+    variant.add_argument(
+        "--without-services", action="append", default=[], metavar="NAMES", help="leave out these services"
     )
     rules = parser.add_argument_group("rules of the rollout")
     rules.add_argument("--regime", help="default, or released: the paper's own rollout (docs/regimes.md)")
@@ -115,6 +119,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="bubblewrap",
         help="where code that a model writes is run; process is weaker and says how",
     )
+    how.add_argument(
+        "--require-services",
+        nargs="?",
+        const="all",
+        metavar="NAMES",
+        help="stop where these services (without names: all) are down, and fail a rollout that loses one",
+    )
     add_early_stop(parser.add_argument_group("ending early"))
     add_protocol(parser)
     add_progress(parser)
@@ -139,16 +150,18 @@ def _run_one(arguments: argparse.Namespace) -> int:
     from maestro_eval.cli.publish import publish, publish_throughput
     from maestro_eval.cli.standings import baselines_beside
     from maestro_eval.runtime import start_run
+    from maestro_eval.scoring import score_run
 
     watcher, stall = watcher_of(arguments), stall_rules(arguments)
     stopping, rule = early_stop(arguments)
     request = msgspec.structs.replace(_request(arguments), stopping=stopping)
     outcome = start_run(request, arguments.out, watcher=watcher, stall=stall, stop_rule=rule)
     beside = baselines_beside(outcome.folder)
-    publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside)
+    scored = [score_run(outcome.folder, arguments.protocol)]
+    publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside, scored=scored)
     print_early_stops(outcome.folder)
     publish_throughput(outcome.folder)
-    return exit_code([outcome], resume_command(outcome.folder))
+    return exit_code([outcome], resume_command(outcome.folder), lacking=lacking_in(scored))
 
 
 _FIXED_BY_PRESET: dict[str, object] = {
@@ -174,6 +187,8 @@ _FIXED_BY_PRESET: dict[str, object] = {
     "permute_registry": None,
     "rename_experts": False,
     "without": [],
+    "without_services": [],
+    "require_services": None,
     "stop_when": None,
     "against": None,
     "alpha": None,
@@ -214,12 +229,14 @@ def run_whole_preset(
         run_preset(preset, out, data=data, seed=seed, base=base, watcher=watcher, changes=changes, stall=stall)
     )
     ran = {system.name for system in preset.systems[: len(outcomes)]}
-    _publish_preset(preset, out, [outcome.folder for outcome in outcomes], ran, arguments.protocol)
-    return exit_code(outcomes, resume_command(out))
+    scored = _publish_preset(preset, out, [outcome.folder for outcome in outcomes], ran, arguments.protocol)
+    return exit_code(outcomes, resume_command(out), lacking=lacking_in(scored))
 
 
-def _publish_preset(preset: Preset, out: Path, folders: list[Path], ran: set[str], protocol: str) -> None:
-    """The table, what the registry swap changed, and the page that has both and all the rest."""
+def _publish_preset(
+    preset: Preset, out: Path, folders: list[Path], ran: set[str], protocol: str
+) -> Sequence[RunScores]:
+    """The table, what the registry swap changed, and the page that has both and all the rest; the runs' scores."""
     from maestro_eval.analysis import ContrastSpec
     from maestro_eval.cli.publish import Asked, publish
     from maestro_eval.cli.swap import print_swap
@@ -243,6 +260,7 @@ def _publish_preset(preset: Preset, out: Path, folders: list[Path], ran: set[str
     if paths.note:
         print(paths.note)
     print(f"runs     {out / 'runs'}\npage     {paths.html}")
+    return scored
 
 
 def make_mini_data(folder: Path, seed: int, per_task: dict[str, int]) -> dict[str, str]:
@@ -262,6 +280,8 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
     from maestro_eval.runtime import RunRequest
     from maestro_eval.types import RegistryVariant, Sampling
 
+    services = split_names(arguments.without_services)
+    without = (*arguments.without, *(f"services.{name}" for name in services))
     return RunRequest(
         policy=lasting_policy(arguments.policy or ""),
         registry=arguments.registry or "",
@@ -288,5 +308,6 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
         allow_key_env=tuple(arguments.allow_key_env),
         sandbox=arguments.sandbox,
         cache=arguments.cache,
-        variant=RegistryVariant(arguments.permute_registry, arguments.rename_experts, tuple(arguments.without)),
+        variant=RegistryVariant(arguments.permute_registry, arguments.rename_experts, without),
+        require_services=split_names([arguments.require_services or ""]),
     )

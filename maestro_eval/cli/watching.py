@@ -14,6 +14,7 @@ from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES, INTERRUPTED, printab
 
 if TYPE_CHECKING:
     from maestro_eval.runtime import RunOutcome, StallRules, Watcher
+    from maestro_eval.scoring import RunScores
 
 
 def watcher_of(arguments: argparse.Namespace) -> Watcher:
@@ -35,14 +36,14 @@ def resume_command(folder: Path) -> str:
     return f"maestro-eval resume {shlex.quote(str(folder))}"
 
 
-def exit_code(outcomes: Sequence[RunOutcome], again: str) -> int:
+def exit_code(outcomes: Sequence[RunOutcome], again: str, *, lacking: int = 0) -> int:
     """What the command ends with; the last line says what ``again``, a command, would do about what is lacking.
 
-    Of a run that stalled it is said why.
+    ``lacking`` rollouts ended well without evidence that a service failed to give. Why a run stalled is printed.
     """
     for outcome in outcomes:
-        if outcome.stalled:
-            _say(outcome.stalled)
+        if outcome.given_up:
+            _say(outcome.given_up)
     if any(outcome.interrupted for outcome in outcomes):
         _say(f"interrupted; {again} goes on")
         return INTERRUPTED
@@ -50,8 +51,15 @@ def exit_code(outcomes: Sequence[RunOutcome], again: str) -> int:
     if failed:
         _say(f"{failed} of {sum(outcome.counts.planned for outcome in outcomes)} rollouts failed; {again} tries the "
              "failed ones again")  # fmt: skip
-        return DONE_WITH_FAILURES
-    return DONE
+    if lacking:
+        _say(f"{lacking} rollouts went without evidence that a service failed to give; once it is up, "
+             f"{again} --missing-evidence runs them again")  # fmt: skip
+    return DONE_WITH_FAILURES if failed or lacking else DONE
+
+
+def lacking_in(scored: Sequence[RunScores]) -> int:
+    """How many rollouts of these runs went without evidence that a service failed to give."""
+    return sum(count for scores in scored for count in scores.lacking.values())
 
 
 def _say(message: str) -> None:

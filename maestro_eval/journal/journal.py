@@ -2,8 +2,9 @@
 
 Promises. A rollout is in the journal whole or not at all; ``commit`` is one transaction, and when it has
 returned, its records survive the death of the process (see ``database`` for power cuts). A key has at most one
-record. An answered or exhausted rollout is never replaced; a failed one gives way to the next attempt and is
-kept in ``superseded``. One process writes at a time; any number read, also while it writes.
+record. An answered or exhausted rollout is replaced only where its key was reopened, because it lacked evidence; a
+failed one gives way to the next attempt. Both are kept in ``superseded``. One process writes at a time; any number
+read, also while it writes.
 
 Everything else about a run (scores, tables, exports) is made from here and can be made again.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +28,7 @@ from maestro_eval.journal.records import (
     Finished,
     JournalCounts,
     PackedRecord,
+    lacks_evidence,
     outcome_tag,
     pack_rollout,
     pack_sample,
@@ -55,6 +57,7 @@ class Journal:
         self.manifest = manifest
         self._connection = connection
         self._lock = lock
+        self._reopened: set[RolloutKey] = set()
 
     @classmethod
     def create(cls, folder: Path, manifest: RunManifest, plan: Iterable[RolloutKey]) -> Journal:
@@ -122,8 +125,12 @@ class Journal:
             connection.close()
             raise
 
-    def pending(self, retry_failed: bool = True) -> PackedKeys:
-        """Keys still to be run, in plan order: those without a record, and the failed ones if they get a retry."""
+    def pending(self, retry_failed: bool = True, *, skipped: Collection[RolloutKey] = ()) -> PackedKeys:
+        """Keys still to be run, in plan order: those without a record, and the failed ones if they get a retry.
+
+        ``skipped`` are left out.
+        """
+        left_out = frozenset(skipped)
         rows = self._read(
             """
             SELECT plan.task, plan.sample_id, plan.repeat
@@ -133,12 +140,32 @@ class Journal:
             """,
             (retry_failed,),
         )
-        return PackedKeys(_key(*row) for row in rows)
+        return PackedKeys(key for row in rows if (key := _key(*row)) not in left_out)
+
+    def failed(self) -> Iterator[Rollout]:
+        """The records of failed rollouts, in key order."""
+        rows = self._read(
+            "SELECT task, sample_id, repeat, record FROM rollouts WHERE outcome = 'failed' ORDER BY 1, 2, 3"
+        )
+        for *key, record in rows:
+            try:
+                yield unpack_rollout(record)
+            except ValueError as error:
+                raise self._damaged(RolloutKey(*key), error) from error
+
+    def lacking_evidence(self) -> PackedKeys:
+        """Keys whose rollout ended well, but without evidence that a service failed to give, in key order."""
+        return PackedKeys(rollout.key for rollout, _ in self.rollouts() if lacks_evidence(rollout))
+
+    def reopen(self, keys: Iterable[RolloutKey]) -> None:
+        """Let a later record that did not fail replace the one that stands for each of ``keys``, once."""
+        self._reopened.update(keys)
 
     def commit(self, finished: Sequence[Finished]) -> int:
         """Keep a batch in one transaction; how many of its records were new.
 
-        A record for a key that is already answered or exhausted is dropped: work is delivered at least once.
+        A record for a key that is already answered or exhausted is dropped, unless that was reopened: work is
+        delivered at least once.
         ``ValueError`` for a key outside the plan. UserError when the disk is full or fails; then nothing of the
         batch is kept, and everything committed before is safe.
         """
@@ -324,8 +351,9 @@ class Journal:
         standing = self._connection.execute(f"SELECT attempt, outcome FROM rollouts {where}", key).fetchone()
         attempt = 1
         if standing is not None:
-            if standing[1] != "failed":
+            if standing[1] != "failed" and (rollout.key not in self._reopened or outcome_tag(rollout) == "failed"):
                 return False
+            self._reopened.discard(rollout.key)
             attempt = standing[0] + 1
             self._connection.execute(f"INSERT INTO superseded SELECT * FROM rollouts {where}", key)
             self._connection.execute(f"DELETE FROM rollouts {where}", key)

@@ -66,6 +66,11 @@ def outcome_tag(rollout: Rollout) -> str:
             return "failed"
 
 
+def lacks_evidence(rollout: Rollout) -> bool:
+    """Whether the rollout ended well, but without evidence that a service failed to give."""
+    return bool(rollout.missing_evidence) and not isinstance(rollout.outcome, Failed)
+
+
 def pack_rollout(rollout: Rollout) -> bytes:
     """Compressed JSON: a transcript is mostly English, which shrinks to a third or less."""
     return zlib.compress(msgspec.json.encode(rollout))

@@ -63,7 +63,8 @@ def roll_out(system: System, batch: RequestBatch, folder: Path) -> Mapping[Rollo
     request, registry = _prepare(system, batch)
     prompt = render_system(registry, request.regime)
     print(f"maestro: journal {folder}", file=sys.stderr)
-    with endpoints_up(request, registry, folder) as bound:
+    with endpoints_up(request, registry, folder, warn=partial(print, "maestro:", file=sys.stderr)) as up:
+        bound = up.registry
         model = policy_model(request, bound)
         planned = {name: len({key.sample_id for key in batch.keys if key.task == name}) for name in batch.tasks}
         regime = settled_regime(request, model)
@@ -136,8 +137,8 @@ def _run(journal: Journal, spec: WorkerSpec, batch: RequestBatch) -> None:
         endpoints=endpoint_names(spec.registry, policy_addresses(spec.policy)),
         watcher=make_watcher(quiet=not keys),
     )
-    if ended.stalled:
-        raise MaestroError(ended.stalled)
+    if ended.given_up:
+        raise MaestroError(ended.given_up)
     if ended.stopped:
         raise KeyboardInterrupt
 

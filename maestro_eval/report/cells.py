@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from maestro_eval.analysis import Comparison, Estimate
+from maestro_eval.types import RolloutKey
 
 FAILURE_MARK = "†"
+LACKING_MARK = "‡"
 MISSING = "–"
 
 _LOPSIDED = 1.0
@@ -58,10 +60,11 @@ class Table(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """An accuracy to be shown, with the samples of it that failed."""
+    """An accuracy to be shown, with the samples of it that failed and the rollouts that lacked evidence."""
 
     accuracy: Estimate
     n_failed: int
+    n_lacking: int = 0
 
 
 def cell_of(entry: Entry | None, *, best: bool = False) -> Cell:
@@ -69,8 +72,8 @@ def cell_of(entry: Entry | None, *, best: bool = False) -> Cell:
     if entry is None:
         return Cell(MISSING)
     value, interval = percent(entry.accuracy)[0], spread_of(entry.accuracy)
-    mark = f"{FAILURE_MARK}{entry.n_failed}" if entry.n_failed else ""
-    return Cell(value + mark, interval, best)
+    marks = ((FAILURE_MARK, entry.n_failed), (LACKING_MARK, entry.n_lacking))
+    return Cell(value + "".join(f"{mark}{count}" for mark, count in marks if count), interval, best)
 
 
 def compared(entries: Sequence[Entry | None]) -> list[Cell]:
@@ -96,6 +99,11 @@ def task_title(comparison: Comparison, task: str) -> str:
     """``task`` by its short name, generated or not as its group is."""
     mini = any(task in group.tasks for group in comparison.groups if group.mini)
     return short_task(task, mini=True if mini else None)
+
+
+def key_text(key: RolloutKey) -> str:
+    """A rollout's name: its sample, and its repeat where that is not the first."""
+    return f"{short_task(key.task)} {key.sample_id}" + (f" repeat {key.repeat}" if key.repeat else "")
 
 
 def all_tasks(comparison: Comparison) -> list[str]:

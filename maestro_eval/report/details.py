@@ -15,6 +15,7 @@ from maestro_eval.report.cells import (
     all_tasks,
     cell_of,
     compared,
+    key_text,
     percent,
     printable,
     short_task,
@@ -31,7 +32,7 @@ def category_tables(comparison: Comparison) -> Iterator[Table]:
         if not names:
             continue
         rows = [_category_row(printable(name), [_category(each, name) for each in found]) for name in names]
-        whole = [None if each is None else Entry(each.accuracy, each.n_failed) for each in found]
+        whole = [None if each is None else Entry(each.accuracy, each.n_failed, each.n_lacking) for each in found]
         rows.append(_category_row(_whole(comparison, task), whole))
         title = f"{task_title(comparison, task)} by category"
         yield Table(title, _columns(comparison), tuple(rows), corner="category")
@@ -69,7 +70,7 @@ def repeat_tables(comparison: Comparison) -> Iterator[Table]:
 
 
 def failure_tables(comparison: Comparison) -> Iterator[Table]:
-    """One table, if anything failed: how each accuracy and mean reads without it, and with it all wrong or right."""
+    """If anything failed: how each accuracy reads without it and with it all wrong or right; and the causes."""
     rows = []
     for system in comparison.systems:
         read = [
@@ -89,6 +90,17 @@ def failure_tables(comparison: Comparison) -> Iterator[Table]:
     if rows:
         titles = ("failed", "all wrong (shown above)", "completed only", "all right")
         yield Table("with and without what failed", tuple(map(Column, titles)), tuple(rows), corner="system: on")
+    causes = [
+        Row(
+            f"{printable(system.name)}: {printable(group.cause)}",
+            (Cell(f"{group.count:,}"), Cell(printable(key_text(group.key))), Cell(printable(group.detail))),
+        )
+        for system in comparison.systems
+        for group in system.failures
+    ]
+    if causes:
+        columns = (Column("rollouts"), Column("for instance", text=True), Column("what it met", text=True, minor=True))
+        yield Table("causes of failures", columns, tuple(causes), corner="system: cause")
 
 
 def rank_tables(comparison: Comparison) -> Iterator[Table]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from maestro_eval.analysis import Comparison, Group, SystemResult
 from maestro_eval.report.cells import (
     FAILURE_MARK,
+    LACKING_MARK,
     Column,
     Entry,
     Row,
@@ -29,6 +30,10 @@ from maestro_eval.report.differences import contrast_note, contrast_tables, repo
 FAILURE_NOTE = (
     f"{FAILURE_MARK}n: n samples failed or never ran. They count as wrong; "
     "the interval reaches from all of them wrong to all of them right."
+)
+LACKING_NOTE = (
+    f"{LACKING_MARK}n: n rollouts went without evidence that a service failed to give; "
+    "`maestro-eval resume RUN --missing-evidence` runs them again."
 )
 INTERVAL_NOTE = (
     "Accuracy in percent ± half its 95 % interval, or [the interval] where that is lopsided by a point or more; "
@@ -106,6 +111,8 @@ def _notes(arranged: Layout, comparison: Comparison) -> Iterator[str]:
     yield INTERVAL_NOTE
     if any(task.n_failed for system in comparison.systems for task in system.tasks.values()):
         yield FAILURE_NOTE
+    if any(task.n_lacking for system in comparison.systems for task in system.tasks.values()):
+        yield LACKING_NOTE
     if arranged.repeats:
         yield REPEAT_NOTE
     if arranged.measures:
@@ -153,9 +160,12 @@ def _mean_title(group: Group, *, own: bool) -> str:
 
 def _task_entry(system: SystemResult, task: str) -> Entry | None:
     found = system.tasks.get(task)
-    return None if found is None else Entry(found.accuracy, found.n_failed)
+    return None if found is None else Entry(found.accuracy, found.n_failed, found.n_lacking)
 
 
 def _mean_entry(system: SystemResult, group: Group) -> Entry | None:
     mean = system.means.get(group.name)
-    return None if mean is None else Entry(mean, sum(system.tasks[task].n_failed for task in group.tasks))
+    if mean is None:
+        return None
+    tasks = [system.tasks[task] for task in group.tasks]
+    return Entry(mean, sum(task.n_failed for task in tasks), sum(task.n_lacking for task in tasks))

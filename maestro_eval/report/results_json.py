@@ -92,7 +92,7 @@ class TaskEntry(Struct, frozen=True, omit_defaults=True):
     """An accuracy on a task: ``n`` samples, of which ``n_failed`` failed or never ran and count as wrong.
 
     ``completed`` is the mean of what did not fail, ``failures_right`` the accuracy had it all been right. What a task
-    does not have of the last five is left out.
+    does not have of the last six is left out. ``n_lacking`` rollouts lacked evidence that a service failed to give.
     """
 
     value: float
@@ -108,10 +108,26 @@ class TaskEntry(Struct, frozen=True, omit_defaults=True):
     repeats: RepeatsEntry | None = None
     completed: MeanEntry | None = None
     failures_right: float | None = None
+    n_lacking: int = 0
 
 
-class SystemEntry(Struct, frozen=True):
-    """A system; ``run`` is its run folder, relative to the file where that is possible."""
+class FailureEntry(Struct, frozen=True):
+    """``count`` rollouts without a score for one ``cause``; the first of them, and its own line."""
+
+    cause: str
+    count: int
+    task: str
+    sample_id: str
+    repeat: int
+    detail: str
+
+
+class SystemEntry(Struct, frozen=True, omit_defaults=True):
+    """A system; ``run`` is its run folder, relative to the file where that is possible.
+
+    ``missing_evidence`` counts by service what it failed to give; ``failures`` are by cause, the most frequent first.
+    What there is none of is left out.
+    """
 
     name: str
     policy: str
@@ -119,6 +135,8 @@ class SystemEntry(Struct, frozen=True):
     run: str
     tasks: dict[str, TaskEntry]
     means: dict[str, GroupEntry]
+    missing_evidence: dict[str, int] = field(default_factory=dict)
+    failures: tuple[FailureEntry, ...] = ()
 
 
 class ContrastEntry(Struct, frozen=True, omit_defaults=True):
@@ -260,6 +278,11 @@ def _system(system: SystemResult, run: str, groups: Sequence[Group]) -> SystemEn
             name: _group(mean, failed.get(name, 0), system.mean_readings.get(name))
             for name, mean in system.means.items()
         },
+        missing_evidence=system.missing_evidence,
+        failures=tuple(
+            FailureEntry(each.cause, each.count, each.key.task, each.key.sample_id, each.key.repeat, each.detail)
+            for each in system.failures
+        ),
     )
 
 
@@ -293,6 +316,7 @@ def _task(task: TaskAccuracy) -> TaskEntry:
         None if task.repeats is None else _repeats(task.repeats),
         _completed(task.readings),
         _right(task.readings),
+        task.n_lacking,
     )
 
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from maestro_eval.files import write_atomic
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.runtime.executor import Executor, WorkerFactory
+from maestro_eval.runtime.hopeless import HopelessGuard
 from maestro_eval.runtime.interrupt import interruptible
 from maestro_eval.runtime.live import LiveBoard, LiveState
 from maestro_eval.runtime.stall import Stall, StallGuard, StallRules, Watchdog, describe
@@ -51,10 +52,13 @@ class Watcher:
 
 
 class Conducted(Struct, frozen=True):
-    """How the rollouts ended: ``stopped`` before the last one, by the user or because they ``stalled`` (see there)."""
+    """How the rollouts ended: ``stopped`` before the last one, by the user or for a reason.
+
+    ``given_up`` is the reason, in one line: they stalled, or all failed for one cause.
+    """
 
     stopped: bool
-    stalled: str = ""
+    given_up: str = ""
 
 
 def conduct(
@@ -86,8 +90,16 @@ def conduct(
 
     umpire = None if stop_rule is None else Umpire(stop_rule, journal, retire, watcher.decided)
 
+    hopeless = HopelessGuard()
+    # It belongs to the loop that first waits for it.
+    stop = asyncio.Event()
+
     def commit(batch: Sequence[Finished]) -> None:
         journal.commit(batch)
+        if warning := hopeless.committed(batch):
+            watcher.warn(warning)
+        if hopeless.reason:
+            stop.set()
         board.committed(batch)
         watcher.committed(batch)
         if umpire is not None:
@@ -101,7 +113,6 @@ def conduct(
     watchdog = Watchdog(after_s, say=watcher.warn, leave=leave if rules.leave is not None else None)
 
     async def drive() -> Conducted:
-        stop = asyncio.Event()
         with interruptible(stop):
             if umpire is not None:
                 umpire.begin(stop)
@@ -118,7 +129,8 @@ def conduct(
                 # What ended the rollouts is told before what then went wrong with the umpire too.
                 if not (look.stalled and running.cancelled()):
                     running.result()
-        return Conducted(stop.is_set() or bool(look.stalled), look.stalled)
+        ended = f"{hopeless.reason}; the run was ended: fix that, and resume it" if hopeless.reason else ""
+        return Conducted(stop.is_set() or bool(look.stalled), look.stalled or ended)
 
     watcher.begin(manifest, board.read)
     try:

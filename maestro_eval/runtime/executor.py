@@ -25,6 +25,10 @@ Commit = Callable[[Sequence[Finished]], Any]
 """Keeps a batch; what it raises ends the run."""
 
 
+class UnfitNodeError(Exception):
+    """No worker can be started on this node, while another one may do; the message says why in one line."""
+
+
 class Worker(Protocol):
     """Runs rollouts, several at once in one event loop."""
 

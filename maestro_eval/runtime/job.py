@@ -10,7 +10,7 @@ import contextlib
 import importlib.util
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,15 @@ from maestro_eval.runtime.ray_executor import RayExecutor
 from maestro_eval.runtime.recorded import refuse_other_settings
 from maestro_eval.runtime.rendering import UNKNOWN, check_rendering
 from maestro_eval.runtime.request import ExecutorName, RunRequest, request_of
-from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, settled_regime, worker_spec
+from maestro_eval.runtime.setup import (
+    Up,
+    endpoints_up,
+    open_registry,
+    policy_model,
+    settled_regime,
+    undivided,
+    worker_spec,
+)
 from maestro_eval.runtime.stall import StallRules, longest_rollout
 from maestro_eval.runtime.task_check import lmms_lack_of
 from maestro_eval.runtime.umpire import StopRule, arranged, take_up
@@ -47,20 +55,23 @@ from maestro_eval.tasks import (
     rows_needed,
     select_tasks,
 )
-from maestro_eval.types import RolloutKey, RunManifest, UserError
+from maestro_eval.types import Failed, RolloutKey, RunManifest, UserError
+
+# The setting of a manifest that holds the contexts of the models, as their servers tell them.
+CONTEXTS = "contexts"
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
     """How a run stands: ``interrupted`` when it was stopped before all rollouts were done.
 
-    ``stalled``: it stood still and was given up; one line that names what is stuck. It is interrupted then.
+    ``given_up``: why, in one line, where it was ended because it stalled, or because all failed for one cause.
     """
 
     folder: Path
     counts: JournalCounts
     interrupted: bool
-    stalled: str = ""
+    given_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +114,13 @@ def start_run(
     else:
         samples = Counter(task for task, _ in {(key.task, key.sample_id) for key in plan})
     planned = {task.name: samples[task.name] for task in prepared.tasks}
-    with _served(prepared, folder, served, watcher) as bound:
-        manifest = _describe(prepared, bound, planned)
+    with _served(prepared, folder, served, watcher) as up:
+        manifest = _describe(prepared, up, planned)
         refuse_other_settings(manifest)
         if stop_rule is not None:
             plan = PackedKeys(arranged(stop_rule, manifest, plan))
         with Journal.create(folder, manifest, plan) as journal:
-            return _drive(journal, folder, prepared, bound, watcher, stall, manifest, stop_rule)
+            return _drive(journal, folder, prepared, up, watcher, stall, manifest, stop_rule, pending=journal.pending())
 
 
 def resume_run(
@@ -120,6 +131,8 @@ def resume_run(
     concurrency: int | None = None,
     ray_address: str | None = None,
     accept: Collection[str] = (),
+    missing_evidence: bool = False,
+    refused: bool = False,
     watcher: Watcher | None = None,
     served: Mapping[str, str] | None = None,
     stall: StallRules = StallRules(),  # noqa: B008  frozen
@@ -129,6 +142,8 @@ def resume_run(
 
     Where the rollouts run may change: ``executor``, ``workers``, ``concurrency`` and ``ray_address`` are the run's
     unless given. ``accept`` names what may have changed besides; the manifest says so before the first rollout.
+    ``missing_evidence`` runs exactly the rollouts again that ended without evidence that a service failed to give.
+    ``refused`` also runs again what a server refused for its length or pictures, though no setting has changed.
     ``stop_rule`` is that of the manifest's ``stopping``.
     """
     watcher = watcher or Watcher()
@@ -141,17 +156,24 @@ def resume_run(
             request_of(before), **{name: value for name, value in changed.items() if value is not None}
         )
         prepared = _prepare(request, watcher)
-        with _served(prepared, folder, served, watcher) as bound:
+        with _served(prepared, folder, served, watcher) as up:
             planned = {task.name: task.planned for task in before.tasks}
-            now = _describe(prepared, bound, planned)
+            now = _describe(prepared, up, planned)
             _refuse_other_arms(before, now, folder)
             pictures = changed_pictures(journal.samples(), prepared.tasks)
             settled = settle_changes(before, now, folder, accept, time.time(), pictures)
+            same = before.settings.get(CONTEXTS) == now.settings[CONTEXTS] and settled.accepted == before.accepted
+            settled = msgspec.structs.replace(settled, settings={**settled.settings, CONTEXTS: now.settings[CONTEXTS]})
             if settled != before:
                 journal.amend(settled)
             if stop_rule is not None:
                 take_up(stop_rule, journal)
-            return _drive(journal, folder, prepared, bound, watcher, stall, now, stop_rule)
+            if missing_evidence:
+                pending = journal.lacking_evidence()
+                journal.reopen(pending)
+            else:
+                pending = journal.pending(skipped=refused_keys(journal, watcher.warn) if same and not refused else ())
+            return _drive(journal, folder, prepared, up, watcher, stall, now, stop_rule, pending=pending)
 
 
 def _plan(prepared: _Prepared) -> Iterator[RolloutKey]:
@@ -222,20 +244,18 @@ def _check_rules(tasks: Sequence[Task]) -> None:
 
 
 @contextlib.contextmanager
-def _served(
-    prepared: _Prepared, folder: Path, addresses: Mapping[str, str] | None, watcher: Watcher
-) -> Iterator[Registry]:
+def _served(prepared: _Prepared, folder: Path, addresses: Mapping[str, str] | None, watcher: Watcher) -> Iterator[Up]:
     starts = addresses is None and any(entry.start for entry in prepared.registry.endpoints.values())
     if starts:
         watcher.step("starting the embedded experts")
-    with endpoints_up(prepared.request, prepared.registry, folder, addresses) as bound:
-        yield bound
+    with endpoints_up(prepared.request, prepared.registry, folder, addresses, warn=watcher.warn) as up:
+        yield up
 
 
-def _describe(prepared: _Prepared, bound: Registry, planned: Mapping[str, int]) -> RunManifest:
-    model = policy_model(prepared.request, bound)
+def _describe(prepared: _Prepared, up: Up, planned: Mapping[str, int]) -> RunManifest:
+    model = policy_model(prepared.request, up.registry)
     regime = settled_regime(prepared.request, model)
-    return describe(
+    manifest = describe(
         prepared.request,
         prepared.registry,
         prepared.system_prompt,
@@ -246,41 +266,63 @@ def _describe(prepared: _Prepared, bound: Registry, planned: Mapping[str, int]) 
         regime.tokenizer,
         check_rendering(prepared.request, regime, model),
     )
+    return msgspec.structs.replace(manifest, settings={**manifest.settings, CONTEXTS: dict(up.contexts)})
+
+
+def refused_keys(journal: Journal, warn: Callable[[str], None]) -> list[RolloutKey]:
+    """Keys whose first prompt, or whose pictures, a server refused: with the same settings it would do so again."""
+    refused = [
+        (rollout.key, rollout.outcome.fault.detail)
+        for rollout in journal.failed()
+        if isinstance(rollout.outcome, Failed) and rollout.outcome.fault and rollout.outcome.fault.needs_settings
+    ]
+    if refused:
+        warn(
+            f"{len(refused)} rollouts are not run again, because a server refused them and no setting has changed "
+            f"({refused[0][1]}); with another server setting: resume --refused"
+        )
+    return [key for key, _ in refused]
 
 
 def _drive(
     journal: Journal,
     folder: Path,
     prepared: _Prepared,
-    bound: Registry,
+    up: Up,
     watcher: Watcher,
     stall: StallRules,
     manifest: RunManifest,
     stop_rule: StopRule | None = None,
+    *,
+    pending: PackedKeys,
 ) -> RunOutcome:
     request = prepared.request
     if manifest.rendering == "unknown":
         watcher.warn(UNKNOWN)
     model, rendering = manifest.policy_model, manifest.rendering
-    spec = worker_spec(request, bound, prepared.system_prompt, model, rendering, prepared.specs)
-    pending = journal.pending()
+    spec = worker_spec(request, up.registry, prepared.system_prompt, model, rendering, prepared.specs, up.down)
+    if request.executor == "ray" and (few := undivided(up.registry, request.workers or 1)):
+        watcher.warn(
+            f"endpoints.{few[0]}.concurrency: {up.registry.endpoints[few[0]].concurrency} is divided among "
+            f"{request.workers} workers, and each makes at least one call at once"
+        )
     waiting = Counter(key.task for key in pending)
     ended = conduct(
         journal,
         pending,
         waiting,
-        _executor(request, expected_times(past_runs(folder), waiting)),
+        _executor(request, expected_times(past_runs(folder), waiting), watcher.warn),
         worker_factory(spec),
-        endpoints=endpoint_names(bound, policy_addresses(spec.policy)),
+        endpoints=endpoint_names(up.registry, policy_addresses(spec.policy)),
         watcher=watcher,
         rules=stall,
         stop_rule=stop_rule,
     )
     counts = journal.counts()
-    return RunOutcome(folder, counts, ended.stopped and counts.missing > 0, ended.stalled)
+    return RunOutcome(folder, counts, ended.stopped and counts.missing > 0, ended.given_up)
 
 
-def _executor(request: RunRequest, expected: Mapping[str, float]) -> Executor:
+def _executor(request: RunRequest, expected: Mapping[str, float], warn: Callable[[str], None]) -> Executor:
     if request.executor == "ray":
         return RayExecutor(
             workers=request.workers,
@@ -290,5 +332,6 @@ def _executor(request: RunRequest, expected: Mapping[str, float]) -> Executor:
             resident=is_resident(request.policy),
             expected=expected,
             lease_s=longest_rollout(request.regime),
+            warn=warn,
         )
     return LocalExecutor(concurrency=request.concurrency * (request.workers or 1), expected=expected)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from itertools import takewhile
 
 from msgspec import Struct
@@ -88,10 +88,11 @@ class LeaseQueue:
         self._done_late: set[RolloutKey] = set()
         self._poisoned: set[RolloutKey] = set()
         self._retired: set[str] = set()
+        self._elsewhere: dict[RolloutKey, str] = {}
         self._next_id = 1
 
-    def lease(self, worker: str, n: int) -> Lease | None:
-        """Up to ``n`` keys for ``worker``, or ``None`` when there is nothing for it now.
+    def lease(self, worker: str, n: int, place: str = "") -> Lease | None:
+        """Up to ``n`` keys for ``worker``, which is at ``place``, or ``None`` when there is nothing for it now.
 
         ``None`` does not mean that the run is over (see ``finished``): keys may come back from others, and what is
         left may be left to faster workers for now.
@@ -102,6 +103,8 @@ class LeaseQueue:
             return None
         now = self._clock()
         keys = [] if held else self._take_alone()
+        if not keys:
+            keys = self._take_from_elsewhere(place, n)
         if not keys:
             keys = self._take(worker, n, now)
         if not keys:
@@ -147,6 +150,26 @@ class LeaseQueue:
             self._close(lease_id)
         return fresh
 
+    def retry_elsewhere(self, lease_id: int, key: RolloutKey, place: str) -> bool:
+        """Give a key that failed at ``place`` to a worker of another one; False where the lease is no longer held."""
+        rest = self._open.get(lease_id)
+        if rest is None or key not in rest or key in self._done_late or key.task in self._retired:
+            return False
+        self._order.finish(key, self._clock(), typical=False)
+        rest.discard(key)
+        if not rest:
+            self._close(lease_id)
+        self._elsewhere[key] = place
+        return True
+
+    def stranded(self, places: Collection[str]) -> list[RolloutKey]:
+        """Settle the keys that wait for a place other than theirs while there is none among ``places``: these."""
+        left = [key for key, place in self._elsewhere.items() if not any(other != place for other in places)]
+        for key in left:
+            del self._elsewhere[key]
+            self._done += 1
+        return left
+
     def release(self, worker: str) -> Lost:
         """The worker is gone: what it held goes back into the queue, before the others of the same tasks."""
         lost = self._lose([self._leases[number] for number in self._held.get(worker, ())])
@@ -164,6 +187,9 @@ class LeaseQueue:
         self._retired.add(task)
         alone = [key for key in self._alone if key.task == task]
         self._alone = deque(key for key in self._alone if key.task != task)
+        for key in [key for key in self._elsewhere if key.task == task]:
+            del self._elsewhere[key]
+            self._total -= 1
         untouched, given_back = self._order.retire(task)
         # A late result may have come while its key was queued again.
         self._total -= untouched + sum(key not in self._done_late for key in (*alone, *given_back))
@@ -206,6 +232,12 @@ class LeaseQueue:
                 self._order.withdraw(key)
             else:
                 keys.append(key)
+        return keys
+
+    def _take_from_elsewhere(self, place: str, n: int) -> list[RolloutKey]:
+        keys = [key for key, avoided in self._elsewhere.items() if avoided != place][:n]
+        for key in keys:
+            del self._elsewhere[key]
         return keys
 
     def _take_alone(self) -> list[RolloutKey]:

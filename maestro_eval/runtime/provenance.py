@@ -110,6 +110,7 @@ def describe(
             "include": [str(Path(folder).resolve()) for folder in request.include],
             "cache": str(Path(request.cache).resolve()) if request.cache else "",
             "sandbox": request.sandbox,
+            "require_services": list(request.require_services),
         },
     )
 

@@ -24,6 +24,7 @@ class RunRequest(Struct, frozen=True):
     ``allow_key_env`` those that a registry of the user's may have sent as keys. What ``sampling``
     leaves at ``None`` is the regime's. ``cache`` is the folder of a call cache that runs share, empty for none.
     ``sandbox`` is where code that a model wrote is run. ``variant`` is what is done to the registry before it is used.
+    ``require_services`` names services without which a rollout fails, ``all`` for every one.
     ``replay`` says of which run this is a replay, ``stopping`` by which rule its benchmarks may end early.
     """
 
@@ -50,6 +51,7 @@ class RunRequest(Struct, frozen=True):
     variant: RegistryVariant = RegistryVariant()
     replay: Replay | None = None
     stopping: Stopping | None = None
+    require_services: tuple[str, ...] = ()
 
     def name(self, model: str, registry: str) -> str:
         """The system's name in tables: the user's, else its policy's ``model`` (or baseline) and its ``registry``."""
@@ -85,4 +87,5 @@ def request_of(manifest: RunManifest) -> RunRequest:
         variant=manifest.registry.variant,
         replay=manifest.replay,
         stopping=manifest.stopping,
+        require_services=tuple(settings.get("require_services", ())),
     )

@@ -130,8 +130,8 @@ def evaluate(
             settings[field] = record(**chosen)
     request = RunRequest(policy=policy, registry=registry, tasks=tuple(tasks), data=dict(data or {}), **settings)
     outcome = start_run(request, Path(out))
-    if outcome.stalled:
-        raise MaestroError(outcome.stalled)
+    if outcome.given_up:
+        raise MaestroError(outcome.given_up)
     return open_run(outcome.folder)
 
 

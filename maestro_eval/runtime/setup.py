@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -23,7 +24,9 @@ from maestro_eval.policies import (
     policy_addresses,
 )
 from maestro_eval.registry import (
+    Expert,
     Registry,
+    Service,
     apply_variant,
     check_key_variables,
     check_pipelines,
@@ -34,7 +37,7 @@ from maestro_eval.rollout import POLICY, check_regime
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.runtime.worker import WorkerSpec
 from maestro_eval.sandbox import available
-from maestro_eval.serving import bind, check_address, check_endpoints, serving
+from maestro_eval.serving import Wanted, bind, check_models, serving, wanted_of, wanted_policy
 from maestro_eval.skills import RUNS_CODE, find_pipeline
 from maestro_eval.tasks import TaskSpec
 from maestro_eval.text import load_tokenizer
@@ -58,22 +61,60 @@ def open_registry(request: RunRequest) -> Registry:
     return registry
 
 
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A registry with every endpoint addressed, the contexts that servers tell (see ``Checked``), services down."""
+
+    registry: Registry
+    contexts: Mapping[str, int]
+    down: tuple[str, ...] = ()
+
+
 @contextlib.contextmanager
 def endpoints_up(
-    request: RunRequest, registry: Registry, folder: Path, addresses: Mapping[str, str] | None = None
-) -> Iterator[Registry]:
-    """The registry with every endpoint up and addressed, and the policy's up too.
+    request: RunRequest,
+    registry: Registry,
+    folder: Path,
+    addresses: Mapping[str, str] | None = None,
+    *,
+    warn: Callable[[str], None],
+) -> Iterator[Up]:
+    """Every endpoint of the registry up, and the policy's up too.
 
-    ``addresses`` are those of what the registry would have us start, where it is up already.
+    ``addresses`` are those of what the registry would have us start, where it is up already. UserError for an expert, a
+    required service or a policy that cannot be called; an optional service that cannot is said to ``warn``.
     """
     with contextlib.ExitStack() as stack:
         if addresses is None:
             addresses = stack.enter_context(serving([registry], folder / "logs"))
-        bound = bind(registry, addresses)
-        check_endpoints(bound)
-        for address in policy_addresses(request.policy):
-            check_address(address, f"--policy {request.policy}")
-        yield bound
+        bound = require_services(bind(registry, addresses), request.require_services)
+        checked = check_models(wanted_by(bound, request.policy, request.policy_key_env))
+        lacks = checked.optional_lacks()
+        for lack in lacks:
+            name = lack.wanted.name
+            warn(
+                f"service {name} is down, and answers will lack its evidence: {lack.fault.detail} "
+                f"(--require-services {name} stops the run, --without-services {name} goes without it)"
+            )
+        yield Up(bound, checked.contexts, tuple(lack.wanted.name for lack in lacks))
+
+
+def wanted_by(bound: Registry, policy: str, policy_key_env: str) -> list[Wanted]:
+    """All models that a run with this registry and policy calls."""
+    return [*wanted_of(bound, policy), *wanted_policy(policy, policy_addresses(policy), policy_key_env)]
+
+
+def require_services(registry: Registry, names: Collection[str]) -> Registry:
+    """``registry`` with these services (``all``: every one) no longer optional. UserError for one that it lacks."""
+    unknown = next((name for name in names if name not in registry.services and name != "all"), None)
+    if unknown is not None:
+        known = ", ".join(registry.services) or "none"
+        raise UserError(f"--require-services {unknown}: no service of {registry.name} is called that; it has {known}")
+    required = {
+        name: replace(service, optional=service.optional and name not in names and "all" not in names)
+        for name, service in registry.services.items()
+    }
+    return replace(registry, services=required)
 
 
 def policy_model(request: RunRequest, bound: Registry) -> str:
@@ -114,12 +155,15 @@ def worker_spec(
     model: str,
     rendering: Rendering,
     tasks: tuple[TaskSpec, ...] = (),
+    down: tuple[str, ...] = (),
 ) -> WorkerSpec:
-    """What the request's workers are made of; ``model`` and ``rendering`` are the manifest's."""
+    """What the request's workers are made of; ``model`` and ``rendering`` are the manifest's, ``down`` are services."""
     # An endpoint's policy with its model named, so that every worker asks for the same one.
     unnamed = request.policy.startswith("openai:") and "#" not in request.policy
     return WorkerSpec(
-        registry=bound,
+        registry=divided(bound, request.workers or 1) if request.executor == "ray" else bound,
+        checks=request.executor == "ray",
+        down=down,
         policy=f"{request.policy}#{model}" if unnamed else request.policy,
         policy_key_env=request.policy_key_env,
         tasks=tasks,
@@ -135,6 +179,22 @@ def worker_spec(
         sandbox=request.sandbox,
         replay=request.replay,
     )
+
+
+def divided(registry: Registry, workers: int) -> Registry:
+    """``registry`` as each of ``workers`` processes has it: an endpoint's ``concurrency`` holds for all together."""
+    endpoints = {
+        name: replace(entry, concurrency=max(1, entry.concurrency // workers))
+        for name, entry in registry.endpoints.items()
+    }
+    return replace(registry, endpoints=endpoints)
+
+
+def undivided(registry: Registry, workers: int) -> list[str]:
+    """Endpoints that allow fewer calls at once than there are workers: each worker makes one at a time all the same."""
+    entries: tuple[Expert | Service, ...] = (*registry.experts.values(), *registry.services.values())
+    called = {entry.endpoint for entry in entries}
+    return [name for name, entry in registry.endpoints.items() if name in called and entry.concurrency < workers]
 
 
 def _check_policy(request: RunRequest, registry: Registry) -> None:

@@ -126,7 +126,9 @@ class _Places:
             return
         if registry.hash != manifest.registry.hash:
             return
-        self.asked |= {name: processes * entry.concurrency for name, entry in registry.endpoints.items()}
+        self.asked |= {
+            name: processes * max(1, entry.concurrency // processes) for name, entry in registry.endpoints.items()
+        }
         self._endpoints = {
             (kind, name): entry.endpoint
             for kind, entries in (("expert", registry.experts), ("service", registry.services))

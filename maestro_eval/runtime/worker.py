@@ -10,19 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+import msgspec
 from msgspec import Struct
 
 from maestro_eval.experts import CallCache, ExpertClient
 from maestro_eval.experts.limiter import Places
 from maestro_eval.journal import Finished
-from maestro_eval.policies import Policy, ResidentPolicy, make_policy
+from maestro_eval.policies import Policy, ResidentPolicy, make_policy, policy_addresses
 from maestro_eval.registry import Registry
 from maestro_eval.rollout import Prefix, rollout_seed, run_rollout, style_of
-from maestro_eval.runtime.executor import WorkerFactory
+from maestro_eval.runtime.executor import UnfitNodeError, WorkerFactory
 from maestro_eval.runtime.recorded import recorded_prefix
 from maestro_eval.runtime.threads import READ_S, Readers
 from maestro_eval.sandbox import Isolation
-from maestro_eval.serving import program_revisions
+from maestro_eval.serving import check_models, program_revisions, wanted_of, wanted_policy
 from maestro_eval.tasks import Task, TaskSpec, open_task
 from maestro_eval.types import (
     Failed,
@@ -45,7 +46,8 @@ from maestro_eval.types import (
 class WorkerSpec(Struct, frozen=True):
     """Everything a worker needs, picklable. ``registry`` is bound: every endpoint has an address.
 
-    ``cache`` is the folder of the call cache, empty for none. ``read_s``: what reading a row may take.
+    ``cache`` is the folder of the call cache, empty for none. ``read_s``: what reading a row may take. ``checks``: a
+    worker makes sure at its start that it reaches all that the driver does; ``down`` are services that nobody reaches.
     """
 
     registry: Registry
@@ -61,7 +63,10 @@ class WorkerSpec(Struct, frozen=True):
     replay: Replay | None = None
     sandbox: Isolation = "bubblewrap"
     read_s: float = READ_S
+
     rendering: Rendering = ""
+    checks: bool = False
+    down: tuple[str, ...] = ()
 
 
 def worker_factory(spec: WorkerSpec) -> WorkerFactory:
@@ -85,7 +90,12 @@ class RolloutWorker:
 
     @classmethod
     async def start(cls, spec: WorkerSpec, name: str) -> Self:
-        """Open the client and the policy; tasks are opened when their first key comes."""
+        """Open the client and the policy; tasks are opened when their first key comes.
+
+        UnfitNodeError where this machine lacks what the driver's has.
+        """
+        if spec.checks:
+            await asyncio.to_thread(check_node, spec)
         cache = CallCache(Path(spec.cache), programs=program_revisions(spec.registry)) if spec.cache else None
         client = ExpertClient(cache=cache)
         await client.__aenter__()
@@ -176,6 +186,29 @@ class RolloutWorker:
             if name not in self._tasks:
                 self._tasks[name] = open_task(self._specs[name])
         return self._tasks[name]
+
+
+def check_node(spec: WorkerSpec) -> None:
+    """UnfitNodeError naming what this machine lacks of what a worker needs: data, models that it reaches, keys."""
+    for task in spec.tasks:
+        for path in filter(None, (task.folder, task.data)):
+            if not Path(path).exists():
+                raise UnfitNodeError(
+                    f"task {task.name}: {path} is not there; put it there, or on storage that all share"
+                )
+    # Their names were checked by the driver.
+    called = (
+        *wanted_of(spec.registry, spec.policy),
+        *wanted_policy(spec.policy, policy_addresses(spec.policy), spec.policy_key_env),
+    )
+    models = [
+        msgspec.structs.replace(wanted, model="")
+        for wanted in called
+        if not (wanted.kind == "service" and wanted.name in spec.down)
+    ]
+    lacks = check_models(models).lacks
+    if lacks:
+        raise UnfitNodeError(lacks[0].fault.detail)
 
 
 def _replaceable() -> bool:

@@ -1,5 +1,6 @@
 """Was it right? Answer extraction, metrics and protocols as pure functions, and the pass over a journal."""
 
+from maestro_eval.scoring.failures import FailureGroup, cause_of
 from maestro_eval.scoring.lmms_score import lmms_lack
 from maestro_eval.scoring.metrics import METRICS, check_protocol, judge
 from maestro_eval.scoring.released import FALL_BACK, RELEASED, judge_released
@@ -12,8 +13,10 @@ __all__ = [
     "FALL_BACK",
     "METRICS",
     "RELEASED",
+    "FailureGroup",
     "RunScores",
     "Verdict",
+    "cause_of",
     "check_protocol",
     "judge",
     "judge_released",

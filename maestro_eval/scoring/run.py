@@ -18,6 +18,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from maestro_eval.journal import Journal, PackedRecord
+from maestro_eval.scoring.failures import FailureGroup, merged
 from maestro_eval.scoring.judging import Judged, Rules, judge_records
 from maestro_eval.scoring.metrics import METRICS, check_protocol
 from maestro_eval.scoring.pool import Pool
@@ -40,7 +41,8 @@ class RunScores(Struct, frozen=True):
 
     ``scores`` can be iterated as often as one likes. ``calls`` counts the model calls of its rollouts,
     ``cached_calls`` those that the call cache answered, and ``missing_evidence`` by service how often what it was to
-    report was missing. ``file`` holds the scores, ``None`` where the run folder could not be written.
+    report was missing. ``lacking`` counts by task the rollouts that went without; ``failures`` are the causes of those
+    that have no score. ``file`` holds the scores, ``None`` where the run folder could not be written.
     """
 
     manifest: RunManifest
@@ -50,6 +52,8 @@ class RunScores(Struct, frozen=True):
     cached_calls: int = 0
     missing_evidence: dict[str, int] = field(default_factory=dict)
     file: Path | None = None
+    lacking: dict[str, int] = field(default_factory=dict)
+    failures: tuple[FailureGroup, ...] = ()
 
 
 def score_run(folder: Path, protocol: str = "official", *, processes: int | None = None) -> RunScores:
@@ -77,6 +81,8 @@ def score_run(folder: Path, protocol: str = "official", *, processes: int | None
         totals.cached_calls,
         dict(sorted(totals.missing_evidence.items())),
         scores.path,
+        dict(totals.lacking),
+        totals.failures,
     )
 
 
@@ -87,11 +93,15 @@ class _Totals:
         self.calls = 0
         self.cached_calls = 0
         self.missing_evidence: Counter[str] = Counter()
+        self.lacking: Counter[str] = Counter()
+        self.failures: tuple[FailureGroup, ...] = ()
 
     def add(self, judged: Judged) -> bytes:
         self.calls += judged.calls
         self.cached_calls += judged.cached_calls
         self.missing_evidence.update(judged.missing_evidence)
+        self.lacking.update(judged.lacking)
+        self.failures = merged((*self.failures, *judged.failures))
         return judged.lines
 
 

@@ -2,20 +2,22 @@
 
 from maestro_eval.serving.gpus import described_gpus, detect_gpus
 from maestro_eval.serving.placement import Gpu, Misfit, Placement, Plan, plan
-from maestro_eval.serving.preflight import check_address, check_endpoints
+from maestro_eval.serving.preflight import Checked, Lack, Wanted, check_models, wanted_of, wanted_policy
 from maestro_eval.serving.revisions import program_revisions
 from maestro_eval.serving.start import bind, check_installed, serving
 from maestro_eval.serving.table import plan_lines, refusal
 
 __all__ = [
+    "Checked",
     "Gpu",
+    "Lack",
     "Misfit",
     "Placement",
     "Plan",
+    "Wanted",
     "bind",
-    "check_address",
-    "check_endpoints",
     "check_installed",
+    "check_models",
     "described_gpus",
     "detect_gpus",
     "plan",
@@ -23,4 +25,6 @@ __all__ = [
     "program_revisions",
     "refusal",
     "serving",
+    "wanted_of",
+    "wanted_policy",
 ]

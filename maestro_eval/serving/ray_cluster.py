@@ -43,12 +43,35 @@ def import_ray(address: str | None) -> Any:
 def connect(ray: Any, address: str | None, **own: Any) -> None:
     """Join the cluster at ``address``, or start Ray here with the settings ``own``. UserError where it fails."""
     # "local": never the cluster that RAY_ADDRESS names.
-    settings = {"address": address} if address else {"address": "local", "include_dashboard": False, **own}
+    # Our code travels to a cluster that was there before: its nodes may have none, or another version.
+    joined = {"address": address, "runtime_env": {"py_modules": [package_folder()]}}
+    settings = joined if address else {"address": "local", "include_dashboard": False, **own}
     try:
         ray.init(log_to_driver=False, logging_level="ERROR", **settings)
     except Exception as error:
-        where = f"at {address} cannot be reached" if address else "cannot be started"
-        raise UserError(f"Ray {where} ({one_line(error)}); `--executor local` does without it") from error
+        raise UserError(_refusal(error, address)) from error
+
+
+def _refusal(error: Exception, address: str | None) -> str:
+    """Why Ray could not be had, and what to do about it."""
+    said = one_line(error)
+    if address and _asks_for_token(error):
+        return (
+            f"Ray at {address} asks for its token, and ours is none or another ({said[:120]}); set RAY_AUTH_MODE=token "
+            f"and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's, and ~/{_TOKEN_FILE} or remove that file"
+        )
+    where = f"at {address} cannot be reached" if address else "cannot be started"
+    return f"Ray {where} ({said}); `--executor local` does without it"
+
+
+def _asks_for_token(error: BaseException) -> bool:
+    """Whether Ray refused us for want of the right token. Not every version has a type of its own for that."""
+    return type(error).__name__ == "AuthenticationError" or "nauthenticated" in str(error).replace("NAUTH", "nauth")
+
+
+def package_folder() -> str:
+    """Where this package's code is."""
+    return str(Path(__file__).resolve().parents[1])
 
 
 def _set_token() -> None:

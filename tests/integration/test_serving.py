@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from maestro_eval.registry import load_registry
-from maestro_eval.serving import bind, check_endpoints, serving
+from maestro_eval.serving import bind, check_models, serving, wanted_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,7 +61,7 @@ def test_two_registries_share_one_server_that_ends_with_the_block(tmp_path):
         (server,) = set(psutil.Process().children()) - before
         assert list(served) == ["embedded"]
         for registry in registries:
-            check_endpoints(bind(registry, served))
+            assert check_models(wanted_of(bind(registry, served))).lacks == ()
         assert answers(served["embedded"])
     assert ended_within(server.pid, 5)
     assert not answers(served["embedded"])

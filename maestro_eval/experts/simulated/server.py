@@ -161,7 +161,8 @@ class SimulatedServer:
     async def _list_models(self, request: web.Request) -> web.Response:
         if not self._authorised(request):
             return _error(401, "Unauthorized")
-        names = self._models or ("simulated",)
+        # Where it answers to any name, it lists none but to say what it is.
+        names = self._models or (("simulated",) if self._pictures.is_vllm else ())
         owner = {"owned_by": "vllm"} if self._pictures.is_vllm else {}
         return web.json_response(
             {"object": "list", "data": [{"id": name, "object": "model", **owner} for name in names]}

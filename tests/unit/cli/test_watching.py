@@ -11,8 +11,8 @@ from maestro_eval.journal import JournalCounts
 from maestro_eval.runtime import RunOutcome
 
 
-def outcome(*, answered: int, failed: int = 0, interrupted: bool = False, stalled: str = "") -> RunOutcome:
-    return RunOutcome(Path("run"), JournalCounts(5, answered, 0, failed), interrupted, stalled)
+def outcome(*, answered: int, failed: int = 0, interrupted: bool = False, given_up: str = "") -> RunOutcome:
+    return RunOutcome(Path("run"), JournalCounts(5, answered, 0, failed), interrupted, given_up)
 
 
 def test_a_whole_run_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,8 +26,8 @@ def test_failed_rollouts_of_all_runs_are_counted(capsys: pytest.CaptureFixture[s
     assert said == "maestro-eval: 2 of 10 rollouts failed; maestro-eval resume 'my runs' tries the failed ones again\n"
 
 
-def test_an_interruption_goes_before_failures_and_after_why_it_stalled(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code([outcome(answered=1, failed=1, interrupted=True, stalled="stuck")], "the same command") == 4
+def test_an_interruption_goes_before_failures_and_after_why_it_was_given_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code([outcome(answered=1, failed=1, interrupted=True, given_up="stuck")], "the same command") == 4
     assert capsys.readouterr().err.splitlines() == [
         "maestro-eval: stuck",
         "maestro-eval: interrupted; the same command goes on",

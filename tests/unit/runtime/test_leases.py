@@ -399,3 +399,43 @@ class RetirementUnderFire(RuleBasedStateMachine):
 
 TestRetirementUnderFire = RetirementUnderFire.TestCase
 TestRetirementUnderFire.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+
+
+def test_a_key_that_failed_at_one_place_is_given_to_another() -> None:
+    queue = LeaseQueue(KEYS[:2])
+    lease = taken(queue.lease("a", 1, "here"))
+    assert queue.retry_elsewhere(lease.id, KEYS[0], "here")
+    assert taken(queue.lease("a", 2, "here")).keys == (KEYS[1],)
+    assert queue.lease("b", 1, "here") is None
+    again = taken(queue.lease("c", 1, "there"))
+    assert again.keys == (KEYS[0],)
+    assert queue.complete(again.id, again.keys) == [KEYS[0]]
+    assert queue.counts() == LeaseCounts(0, 1, 1, 0)
+
+
+def test_a_key_for_which_there_is_no_other_place_is_settled() -> None:
+    queue = LeaseQueue(KEYS[:1])
+    lease = taken(queue.lease("a", 1, "here"))
+    assert queue.retry_elsewhere(lease.id, KEYS[0], "here")
+    assert not queue.finished
+    assert queue.stranded({"here", "there"}) == []
+    assert queue.stranded({"here"}) == [KEYS[0]]
+    assert queue.finished
+    assert queue.stranded(set()) == []
+
+
+def test_a_key_that_waits_for_another_place_goes_with_its_task() -> None:
+    queue = LeaseQueue(KEYS[:1])
+    lease = taken(queue.lease("a", 1, "here"))
+    queue.retry_elsewhere(lease.id, KEYS[0], "here")
+    queue.retire("task")
+    assert queue.finished
+    assert queue.stranded(set()) == []
+
+
+def test_a_key_whose_lease_is_lost_is_not_retried_elsewhere_but_delivered_again() -> None:
+    queue = LeaseQueue(KEYS[:1])
+    lease = taken(queue.lease("a", 1, "here"))
+    queue.release("a")
+    assert not queue.retry_elsewhere(lease.id, KEYS[0], "here")
+    assert taken(queue.lease("b", 1, "here")).keys == (KEYS[0],)

@@ -1,0 +1,103 @@
+"""Which worker is sick, told from an endpoint that is: pure accounting, no workers and no waiting.
+
+A sick node fails at once and so asks for work all the time: left alone, it draws a run's samples to itself. So a worker
+that fails several rollouts in a row in a way that may be its own (nobody reached, no file, a defect), while workers of
+other nodes end theirs well, gets nothing for a while: that is a strike. After the second strike it is retired. Where
+all fail alike, the cause is not theirs, and none is rested.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from maestro_eval.journal import Finished
+from maestro_eval.types import Failed
+
+_IN_A_ROW = 3
+_STRIKES = 2
+REST_S = 20.0
+# So recently has another node ended a rollout well, where a failure is this node's own.
+_FRESH_S = 60.0
+
+
+def may_be_the_nodes(finished: Finished) -> str:
+    """Why the rollout failed, where another node may do better; ``""`` where it would not, or nothing failed."""
+    outcome = finished.rollout.outcome
+    if not isinstance(outcome, Failed):
+        return ""
+    fault = outcome.fault
+    if fault is not None:
+        own = fault.kind in ("connection", "key")
+    else:
+        own = outcome.cause in ("sample", "harness") or (outcome.cause == "deadline" and not finished.rollout.turns)
+    return f"{outcome.cause}: {outcome.detail}" if own else ""
+
+
+@dataclass(slots=True)
+class _Worker:
+    node: str
+    failures: int = 0
+    strikes: int = 0
+    rests_until: float = 0.0
+
+
+class Health:
+    """What is known of each worker by what came of its rollouts. ``clock`` is monotonic seconds."""
+
+    def __init__(self, *, rest_s: float = REST_S, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rest_s = rest_s
+        self._clock = clock
+        self._workers: dict[str, _Worker] = {}
+        self._well_at: dict[str, float] = {}
+
+    def begin(self, worker: str, node: str) -> None:
+        """The worker is up on ``node``. A new life there keeps its strikes; on another node it has none."""
+        known = self._workers.get(worker)
+        if known is None or known.node != node:
+            self._workers[worker] = _Worker(node)
+
+    def end(self, worker: str) -> None:
+        """The worker is gone for good."""
+        self._workers.pop(worker, None)
+
+    def well(self, worker: str) -> None:
+        """A rollout ended as it should, whatever its outcome."""
+        known = self._workers[worker]
+        known.failures = 0
+        self._well_at[known.node] = self._clock()
+
+    def absolve(self, worker: str) -> None:
+        """What it failed at, others fail at too."""
+        if worker in self._workers:
+            self._workers[worker].failures = 0
+
+    def failed(self, worker: str) -> bool:
+        """A rollout failed in a way that may be the node's own; whether the worker is to be retired."""
+        known, now = self._workers[worker], self._clock()
+        known.failures += 1
+        others_are_well = any(
+            node != known.node and now - at <= _FRESH_S + self._rest_s for node, at in self._well_at.items()
+        )
+        if known.failures < _IN_A_ROW or not others_are_well or now < known.rests_until:
+            return False
+        known.failures = 0
+        known.strikes += 1
+        known.rests_until = now + self._rest_s
+        return known.strikes >= _STRIKES
+
+    def rests(self, worker: str) -> bool:
+        """Whether the worker is to be given nothing now."""
+        known = self._workers.get(worker)
+        return known is not None and self._clock() < known.rests_until
+
+    def on_probation(self, worker: str) -> bool:
+        """Whether the worker has a strike and has not ended a rollout well since its rest: one at a time is enough."""
+        known = self._workers.get(worker)
+        return known is not None and known.strikes > 0 and self._well_at.get(known.node, 0.0) < known.rests_until
+
+    def nodes(self, *, without: str = "") -> set[str]:
+        """The nodes of workers that do not rest, but for ``without``."""
+        now = self._clock()
+        return {known.node for known in self._workers.values() if now >= known.rests_until} - {without}
