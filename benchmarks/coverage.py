@@ -2,9 +2,9 @@
 
 Data are made whose true means are known, with clusters whose samples are correlated (ICC, the share of the variance
 that lies between clusters), and given to the functions of ``maestro_eval.analysis.stats`` as an evaluation gives them.
-Each line is ``--trials`` draws; at 10,000 a coverage of 95 % is known to ±0.4 points. The bootstrap's own lines, which
-resample 10,000 times in each trial, get a tenth of the trials. ``naive`` treats all samples as independent; ``t`` is
-the plain mean ± t(G−1) × cluster-robust error.
+Each line is ``--trials`` draws; at 10,000 a coverage of 95 % is known to ±0.4 points. ``naive`` treats all
+samples as independent; ``t`` is the plain mean ± t × cluster-robust error with Bell and McCaffrey's degrees of
+freedom; ``exact`` is McNemar's exact conditional test.
 
     python benchmarks/coverage.py [--trials 10000] [--only proportions,differences,…] [--json FILE]
 """
@@ -14,8 +14,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import msgspec
@@ -28,27 +29,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from maestro_eval.analysis.stats import (
     Estimate,
     Sampled,
-    cluster_bootstrap,
     difference_in_differences,
     difference_interval,
     difference_p,
     differences,
-    equivalence,
     holm,
     independent,
     mean_interval,
-    needed_samples,
     rank_intervals,
     reference_p,
     standard_error,
     wilson,
 )
-from maestro_eval.analysis.stats.distributions import t_quantile
+from maestro_eval.analysis.stats.distributions import fair_coin_tail, t_quantile
 
 Generator = np.random.Generator
 Floats = NDArray[np.float64]
-Trial = Callable[[Generator], dict[str, bool]]
-"""One draw: for each method whether its interval held the truth, or whether its test rejected it."""
+Trial = Callable[[Generator], Mapping[str, float]]
+"""One draw: for each method whether its interval held the truth, whether its test rejected it, or a width."""
 
 SIZES = (12, 14, 16, 18, 20, 24)
 
@@ -151,19 +149,6 @@ def one_proportion(generator: Generator, p: float, icc: float, sizes: NDArray[np
     return one_mean(generator, lambda _: [stratum], p) | {"naive": naive}
 
 
-def one_bootstrap(generator: Generator, p: float, icc: float, sizes: NDArray[np.int64]) -> dict[str, bool]:
-    strata = [binary(generator, p, icc, sizes)]
-    seed = int(generator.integers(2**31))
-    percentile = cluster_bootstrap(strata, seed=seed, studentised=False)
-    studentised = cluster_bootstrap(strata, seed=seed)
-    return {
-        "ours": holds(mean_interval(strata), p),
-        "percentile": percentile.low > -1 and holds(percentile, p),
-        # Where all clusters are alike the bootstrap knows nothing; its endless interval is not counted as a hit.
-        "studentised": studentised.low > -9 and holds(studentised, p),
-    }
-
-
 def one_difference(
     generator: Generator, draw: Callable[[Generator], tuple[list[Sampled], list[Sampled]]], truth: float
 ) -> dict[str, bool]:
@@ -236,18 +221,26 @@ def two_effects(generator: Generator, effect: float, groups: int) -> dict[str, b
     return {"ours": holds(found, effect)}
 
 
-def skewed_cost(generator: Generator, groups: int) -> dict[str, bool]:
-    """Tokens or seconds: log-normal, three to a cluster that shares half of the variance; no bounds."""
-    logs = np.repeat(generator.normal(0, 0.5, groups), 3) + generator.normal(0, 0.5, groups * 3)
-    strata = [Sampled(2 + np.exp(logs), np.repeat(np.arange(groups), 3))]
-    truth = 2 + float(np.exp(0.25))
-    found = mean_interval(strata, seed=int(generator.integers(2**31)))
-    percentile = cluster_bootstrap(strata, seed=1, studentised=False)
-    return {
-        "ours": holds(found, truth),
-        "t": plain_t(strata, found.value, truth),
-        "percentile": holds(percentile, truth),
-    }
+def one_design(generator: Generator, gain: float, loss: float, icc: float, sizes: NDArray[np.int64]) -> dict[str, bool]:
+    a, b = pairs(generator, gain, loss, icc, sizes)
+    found, strata = difference_interval([a], [b]), differences([a], [b])
+    return {"ours": holds(found, gain - loss), "t": plain_t(strata, found.value, gain - loss)}
+
+
+def design_widths(
+    generator: Generator, gain: float, loss: float, icc: float, sizes: NDArray[np.int64]
+) -> dict[str, float]:
+    a, b = pairs(generator, gain, loss, icc, sizes)
+    found, spread = difference_interval([a], [b]), standard_error(differences([a], [b]))
+    return {"ours": found.high - found.low, "t": 2 * t_quantile(0.975, spread.freedom) * spread.error}
+
+
+def null_or_effect(generator: Generator, n: int, gain: float, loss: float) -> dict[str, bool]:
+    """The mid-p test beside the exact one."""
+    a, b = pairs(generator, gain, loss, 0.0, np.ones(n, dtype=np.int64))
+    gains, losses = int((a.values > b.values).sum()), int((a.values < b.values).sum())
+    exact = 2 * fair_coin_tail(min(gains, losses), gains + losses)
+    return {"ours": difference_p([a], [b]).value <= 0.05, "exact": exact <= 0.05}
 
 
 def null_test(generator: Generator, share: float, icc: float, sizes: NDArray[np.int64]) -> dict[str, bool]:
@@ -270,24 +263,6 @@ def null_reference(generator: Generator, p: float, icc: float, sizes: NDArray[np
     return {"ours": reference_p([binary(generator, p, icc, sizes)], p).value <= 0.05}
 
 
-def null_equivalence(
-    generator: Generator, p: float, gap: float, icc: float, sizes: NDArray[np.int64]
-) -> dict[str, bool]:
-    """The truth lies exactly on the margin, below the reference and above it."""
-    strata = [binary(generator, p, icc, sizes)]
-    return {
-        "truth below": equivalence(strata, p + gap, gap).equivalent,
-        "truth above": equivalence(strata, p - gap, gap).equivalent,
-    }
-
-
-def null_paired_equivalence(
-    generator: Generator, gain: float, loss: float, icc: float, sizes: NDArray[np.int64]
-) -> dict[str, bool]:
-    a, b = pairs(generator, gain, loss, icc, sizes)
-    return {"truth on the margin": equivalence(differences([a], [b]), 0.0, abs(gain - loss)).equivalent}
-
-
 def ranks(generator: Generator, accuracies: Sequence[float], groups: int) -> dict[str, bool]:
     """Systems over the same clusters, half of the difficulty shared; all true ranks at once, and the first's."""
     hard = np.repeat(generator.random(groups), 3)
@@ -304,11 +279,6 @@ def ranks(generator: Generator, accuracies: Sequence[float], groups: int) -> dic
     return {"best system": inside[0], "worst system": inside[-1]}
 
 
-def planned(generator: Generator, gain: float, loss: float, icc: float, groups: int) -> dict[str, bool]:
-    a, b = pairs(generator, gain, loss, icc, np.full(groups, 4))
-    return {"finds it": difference_p([a], [b], seed=3).value <= 0.05}
-
-
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
@@ -321,18 +291,6 @@ def proportions() -> Iterator[Scenario]:
         for p in (0.8, 0.95):
             trial = partial(one_proportion, p=p, icc=0.3, sizes=cluster_sizes(groups, 10, unequal=True))
             yield Scenario("proportions", f"{groups} clusters of about 10, p {p}, ICC 0.3", trial)
-
-
-def bootstraps() -> Iterator[Scenario]:
-    for groups in (8, 20, 29):
-        for p, icc in ((0.5, 0.1), (0.8, 0.3), (0.95, 0.3)):
-            name = f"{groups} clusters of 10, p {p}, ICC {icc}"
-            trial = partial(one_bootstrap, p=p, icc=icc, sizes=np.full(groups, 10))
-            yield Scenario("bootstraps", name, trial, share=0.1)
-    for groups in (10, 20, 29):
-        yield Scenario(
-            "bootstraps", f"{groups} clusters of 3, log-normal cost", partial(skewed_cost, groups=groups), 0.1
-        )
 
 
 def fractional() -> Iterator[Scenario]:
@@ -407,19 +365,6 @@ def errors() -> Iterator[Scenario]:
     ):
         name = f"published number, {groups} clusters of {size}, p {p}, ICC {icc}"
         yield rejects("false rejections", name, partial(null_reference, p=p, icc=icc, sizes=np.full(groups, size)))
-    for groups, size, p, gap, icc in (
-        (300, 1, 0.5, 0.1, 0.0),
-        (300, 1, 0.85, 0.06, 0.0),
-        (60, 10, 0.7, 0.1, 0.3),
-        (200, 5, 0.85, 0.05, 0.2),
-    ):
-        name = f"equivalence, {groups} clusters of {size}, p {p}, margin {gap}, ICC {icc}"
-        trial = partial(null_equivalence, p=p, gap=gap, icc=icc, sizes=np.full(groups, size))
-        yield rejects("false rejections", name, trial)
-    for groups, gain, loss, icc in ((40, 0.15, 0.1, 0.0), (40, 0.15, 0.05, 0.3), (200, 0.1, 0.05, 0.3)):
-        name = f"paired equivalence, {groups} clusters of 5, {gain} / {loss}, ICC {icc}"
-        trial = partial(null_paired_equivalence, gain=gain, loss=loss, icc=icc, sizes=np.full(groups, 5))
-        yield rejects("false rejections", name, trial)
 
 
 def rank_scenarios() -> Iterator[Scenario]:
@@ -429,21 +374,30 @@ def rank_scenarios() -> Iterator[Scenario]:
             yield Scenario("ranks", name, partial(ranks, accuracies=accuracies, groups=groups), share=0.2)
 
 
+def designs() -> Iterator[Scenario]:
+    """108 clustered differences: few and many clusters, of one size or not, rare and one-sided discordance."""
+    for trial, tells, share in ((one_design, "covers", 0.1), (design_widths, "points wide", 0.02)):
+        for groups, unequal, icc in product((10, 30, 100), (False, True), (0.0, 0.3, 0.8)):
+            for gain, loss in ((0.2, 0.2), (0.3, 0.1), (0.5, 0.05), (0.05, 0.05), (0.1, 0.0), (0.02, 0.0)):
+                name = f"{groups} clusters of {'about ' if unequal else ''}4, {gain} / {loss}, ICC {icc}"
+                sizes = cluster_sizes(groups, 4, unequal)
+                drawn: Trial = partial(trial, gain=gain, loss=loss, icc=icc, sizes=sizes)
+                yield Scenario("designs", name, drawn, share, tells)
+
+
 def power() -> Iterator[Scenario]:
-    for gain, loss, icc in ((0.2, 0.1, 0.0), (0.2, 0.1, 0.3), (0.1, 0.05, 0.2)):
-        a, b = pairs(np.random.default_rng(5), gain, loss, icc, np.full(20_000, 4))
-        groups = needed_samples([a], [b], effect=gain - loss) // 4
-        name = f"{groups} clusters of 4 as needed, {gain} / {loss}, ICC {icc}"
-        trial = partial(planned, gain=gain, loss=loss, icc=icc, groups=groups)
-        yield Scenario("power of 80 %", name, trial, share=0.2, tells="finds the effect")
+    for n, gain, loss in ((100, 0.2, 0.08), (191, 0.12, 0.05), (400, 0.06, 0.02)):
+        for tells, rates in (("finds the effect", (gain, loss)), ("rejects a truth", (loss, loss))):
+            name = f"{n} independent pairs, {rates[0]} / {rates[1]}"
+            yield Scenario("power", name, partial(null_or_effect, n=n, gain=rates[0], loss=rates[1]), tells=tells)
 
 
 TABLES: dict[str, Callable[[], Iterator[Scenario]]] = {
     "proportions": proportions,
-    "bootstraps": bootstraps,
     "fractional": fractional,
     "macro": macro,
     "differences": paired,
+    "designs": designs,
     "errors": errors,
     "ranks": rank_scenarios,
     "power": power,
@@ -472,7 +426,7 @@ def main() -> int:
     for scenario in (each for name in chosen for each in TABLES[name]()):
         line = measure(scenario, arguments.trials)
         lines.append(line)
-        if heading != (heading := f"{line.table}, % {line.tells}"):
+        if heading != (heading := f"{line.table}, in % {line.tells}"):
             print(f"\n{heading}")
         shares = "  ".join(f"{name} {value:.1f}" for name, value in line.percent.items())
         print(f"  {line.name:<72} {shares}  ({line.trials})", flush=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from maestro_eval.analysis.outcomes import Outcomes, SampleOutcome, accuracy, count_failed
-from maestro_eval.analysis.stats import Estimate, mean_of, t_mean
+from maestro_eval.analysis.stats import Estimate, independent, mean_interval, t_mean
 from maestro_eval.types import TaskRecord
 
 MOST_CATEGORIES = 64
@@ -75,7 +75,7 @@ def further_measures(others: Mapping[str, Sequence[float]]) -> dict[str, Measure
 def _measure(name: str, values: Sequence[float]) -> Measure:
     # A number that lmms-eval keeps of each sample is a share as far as can be seen: its interval ends at 0 and 1.
     if name in _FRACTIONS or (name not in _ROOTED and all(0 <= value <= 1 for value in values)):
-        share = mean_of(values)
+        share = mean_interval(independent([values]))
         return Measure(name, share.value, share.low, share.high, share.n, share.method)
     mean, reach = t_mean(values)
     low, high = (None, None) if reach is None else (mean - reach, mean + reach)

@@ -30,7 +30,7 @@ from maestro_eval.analysis.groups import groups_of, own_groups
 from maestro_eval.analysis.measured import MeasuredRun, measure
 from maestro_eval.analysis.names import told_apart
 from maestro_eval.analysis.notes import notes_on
-from maestro_eval.analysis.outcomes import TaskOutcomes, accuracy, count_failed, readings, same_content
+from maestro_eval.analysis.outcomes import TaskOutcomes, accuracy, count_failed, readings, same_content, weighted_mean
 from maestro_eval.analysis.published import published_notes, reported_name
 from maestro_eval.analysis.reference import Reference
 from maestro_eval.analysis.repeats import repeat_measures
@@ -45,7 +45,7 @@ def compare(
     *,
     references: Sequence[Reference] = (),
     adjust: Adjust = "holm",
-    family: FamilyScope = "baseline",
+    family: FamilyScope = "system",
     groups: Mapping[str, Sequence[str]] | None = None,
 ) -> Comparison:
     """Accuracies and means of every system, the contrasts asked for, and each system against each reported number.
@@ -112,7 +112,9 @@ def _rankings(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> Iterator[
         strata = paired_strata(ranked, group.tasks) if len(ranked) > 1 else []
         if strata:
             names = (run.name for run in ranked)
-            yield Ranking(group.name, dict(zip(names, rank_intervals(strata), strict=True)))
+            best = paired_strata(ranked, group.tasks, "right")
+            hidden = [weighted_mean(right) - weighted_mean(wrong) for right, wrong in zip(best, strata, strict=True)]
+            yield Ranking(group.name, dict(zip(names, rank_intervals(strata, hidden), strict=True)))
 
 
 def _task(run: MeasuredRun, name: str) -> TaskAccuracy:

@@ -18,17 +18,20 @@ from maestro_eval.types import RunManifest
 ALPHA = 0.05
 """The level of every verdict, after adjustment."""
 
-Verdict = Literal["better", "worse", "not decided", "inconclusive"]
-"""``inconclusive``: not significant, and smaller than what this design would detect. ``not decided``: not significant
-either, though large enough to be detected: the adjustment or the failures leave it open, or chance does."""
+SMALL = 0.05
+"""A difference of which the whole interval lies within ± this is called none beyond its interval's farther end."""
+
+Verdict = Literal["better", "worse", "no difference", "undecided"]
+"""``no difference``: not significant, and no larger one than ``SMALL`` is in the interval. ``undecided``: the rest."""
 
 ScopeKind = Literal["task", "mean"]
 Adjust = Literal["holm", "bh", "none"]
 """How p-values are adjusted within a family: Holm's step-down method, Benjamini and Hochberg's, not at all."""
 
-FamilyScope = Literal["baseline", "system", "all"]
-"""What is looked at together: the tasks on which any system is held against one baseline (the means are a family of
-their own); those of one system only, likewise; or every contrast there is."""
+FamilyScope = Literal["system", "baseline", "all"]
+"""What is looked at together: the tasks of one system against its baseline (its means are a family of their own), so
+that no verdict depends on which other systems are listed; the tasks of all systems against one baseline, likewise; or
+every contrast there is."""
 
 
 class ContrastSpec(Struct, frozen=True):
@@ -81,40 +84,44 @@ class SystemResult(Struct, frozen=True):
 class _Judged(Struct, frozen=True):
     """A difference with its test. The interval is of this one difference, and reaches over what failures hide.
 
-    ``p`` reads failures as wrong; ``p_adjusted`` is it within its family. ``detectable`` is the smallest true
-    difference that the design would find with 80 % power, missing where the samples have no spread to tell it.
+    ``p`` reads failures as wrong; ``p_adjusted`` is it within its family. ``n_failed`` of the samples have a failed
+    rollout on either side.
     """
 
     difference: Estimate
     p: PValue | None = None
     p_adjusted: float | None = None
-    detectable: float | None = None
+    n_failed: int = 0
 
     @property
     def significant(self) -> bool:
-        """Whether the adjusted p is below ``ALPHA`` and no reading of the failures lets the interval reach 0."""
-        return self.difference.excludes_zero and (self.p_adjusted is None or self.p_adjusted < ALPHA)
+        """The adjusted p is below ``ALPHA``, and no reading of the failures lets the interval reach 0."""
+        if self.n_failed and not self.difference.excludes_zero:
+            return False
+        return self.difference.excludes_zero if self.p_adjusted is None else self.p_adjusted < ALPHA
+
+    @property
+    def bound(self) -> float:
+        """The largest difference, in either direction, that the interval holds."""
+        return max(abs(self.difference.low), abs(self.difference.high))
 
     @property
     def verdict(self) -> Verdict:
         if self.significant:
-            return "better" if self.difference.low > 0 else "worse"
-        small = abs(self.difference.value) <= (self.detectable or 0.0)
-        return "inconclusive" if small else "not decided"
+            return "better" if self.difference.value > 0 else "worse"
+        return "no difference" if self.bound <= SMALL else "undecided"
 
 
 class Contrast(_Judged, frozen=True, kw_only=True):
     """System minus baseline on a scope: a task, or a group's mean. ``difference.n`` counts the pairs.
 
-    ``n_failed`` of the pairs have a failed rollout on either side; ``completed`` is the difference over the others,
-    missing where none failed or none is left.
+    ``completed`` is the difference over the pairs without a failure, missing where none failed or none is left.
     """
 
     system: str
     baseline: str
     scope: str
     kind: ScopeKind
-    n_failed: int = 0
     completed: Estimate | None = None
 
 
@@ -164,4 +171,4 @@ class Comparison(Struct, frozen=True):
     reported: tuple[ReportedContrast, ...] = ()
     ranks: tuple[Ranking, ...] = ()
     adjust: Adjust = "holm"
-    family: FamilyScope = "baseline"
+    family: FamilyScope = "system"

@@ -6,7 +6,6 @@ matters: the primary number counts them as wrong, the interval reaches to where 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,6 +18,7 @@ from maestro_eval.analysis.outcomes import (
     SampleOutcome,
     accuracy,
     cluster_codes,
+    count_failed,
     same_content,
     sampled,
     strata_of,
@@ -28,10 +28,8 @@ from maestro_eval.analysis.reference import Reference
 from maestro_eval.analysis.stats import (
     Estimate,
     Sampled,
-    detectable,
     difference_interval,
     difference_p,
-    differences,
     reference_p,
 )
 from maestro_eval.types import UserError
@@ -74,8 +72,8 @@ def contrasts_of(system: MeasuredRun, baseline: MeasuredRun, groups: Sequence[Gr
     return found
 
 
-def paired_strata(runs: Sequence[MeasuredRun], tasks: Sequence[str]) -> list[list[Sampled]]:
-    """The strata of ``tasks`` for each of ``runs``, on the samples that all of them have, failures as wrong.
+def paired_strata(runs: Sequence[MeasuredRun], tasks: Sequence[str], reading: Reading = "wrong") -> list[list[Sampled]]:
+    """The strata of ``tasks`` for each of ``runs``, on the samples that all of them have, by a reading of failures.
 
     Empty where they share no sample of a task.
     """
@@ -91,7 +89,9 @@ def paired_strata(runs: Sequence[MeasuredRun], tasks: Sequence[str]) -> list[lis
     )
     return [
         [
-            Sampled(np.array([run.outcomes(task)[i].wrong for i in chosen], dtype=np.float64), clusters, weight)
+            Sampled(
+                np.array([run.outcomes(task)[i].value(reading) for i in chosen], dtype=np.float64), clusters, weight
+            )
             for (task, weight, chosen), clusters in zip(parts, codes, strict=True)
         ]
         for run in runs
@@ -109,6 +109,7 @@ def reported_contrasts(run: MeasuredRun, reference: Reference, groups: Sequence[
             continue
         chosen = [(run.records[task], run.outcomes(task)) for task in tasks]
         ours, strata = accuracy(chosen), sampled(chosen, lambda outcome: outcome.wrong)
+        failed = sum(count_failed(outcomes.values()) for _, outcomes in chosen)
         difference = Estimate(
             ours.value - reported.value, ours.low - reported.value, ours.high - reported.value, ours.n, ours.method
         )
@@ -116,7 +117,7 @@ def reported_contrasts(run: MeasuredRun, reference: Reference, groups: Sequence[
             ReportedContrast(
                 difference,
                 reference_p(strata, reported.value),
-                detectable=_detectable(strata),
+                n_failed=failed,
                 system=run.name,
                 reference=reference,
                 scope=scope,
@@ -144,7 +145,6 @@ def _contrast(
     return Contrast(
         difference,
         difference_p(a, b),
-        detectable=_detectable(differences(a, b)),
         system=system.name,
         baseline=baseline.name,
         scope=scope,
@@ -152,12 +152,6 @@ def _contrast(
         n_failed=failed,
         completed=_completed(by_task) if failed else None,
     )
-
-
-def _detectable(strata: Sequence[Sampled]) -> float | None:
-    """What the design would detect; ``None`` where its samples have no spread to tell it from."""
-    smallest = detectable(strata)
-    return None if math.isinf(smallest) else smallest
 
 
 def _strata(system: MeasuredRun, baseline: MeasuredRun, task: str, *, share: float) -> list[_Stratum]:

@@ -1,20 +1,15 @@
-"""Whether a run reproduces published numbers: equivalence within a margin that is stated before looking.
+"""Do runs reach published numbers? The gap, whether chance explains it, and how large a gap can be excluded.
 
-Not to find a difference is no reproduction. A number is ``reproduced`` where two one-sided tests at 5 % put the true
-gap within the margin, ``not reproduced`` where its 90 % interval lies wholly beyond the margin, and ``inconclusive``
-otherwise, with how much more it would take. Failed rollouts are read as wrong and as right; where the two readings
-disagree, nothing is decided.
+What counts as chance depends on the question that an interval answers:
 
-What counts as chance depends on what was asked:
+- ``benchmark``: both sides were asked the same questions, so that which questions they are moves neither number. What
+  moves both is that the same system answers otherwise when it is asked again. Of a random ``--subset`` the questions
+  left out move ours besides, by the finite-population form.
+- ``kind``: the two were asked different questions (another published n, a ``--limit``, a benchmark that ended early).
+  Both are taken as drawn from all questions of their kind.
 
-- ``rerun``: the whole benchmark, each sample several times, at the published temperature. The published number is
-  over the same samples, so that which samples they are moves neither; what moves both is that the same system answers
-  otherwise when asked again. The error is σ √(1/k + 1/k₀), σ being the deviation of one pass (``rerun_deviation``),
-  k our repeats and k₀ the published ones, 1 where that is not known.
-- ``sampling``: anything else. Our samples are taken as drawn from all that could be asked, and the published number
-  as fixed. This is far stricter: few benchmarks are large enough to show equivalence within a point.
-
-The margin is one point, or the noise where that is more: σ for ``rerun``, the standard error for ``sampling``.
+Where the published number of samples or of repeats is not known, the whole benchmark and one pass are assumed, and
+``Gap.assumed`` names that. A published value is taken as rounded to a tenth of a point.
 """
 
 from __future__ import annotations
@@ -23,54 +18,52 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import numpy as np
 from msgspec import Struct
 
 from maestro_eval.analysis.comparison import Group, ScopeKind
 from maestro_eval.analysis.groups import groups_of
 from maestro_eval.analysis.measured import MeasuredRun, measure
-from maestro_eval.analysis.outcomes import Reading, TaskOutcomes, accuracy, count_failed, sampled, weighted_mean
+from maestro_eval.analysis.outcomes import TaskOutcomes, accuracy, count_failed, parts_of, sampled, weighted_mean
 from maestro_eval.analysis.published import SettingDifference, setting_differences
 from maestro_eval.analysis.reference import Reference, ReportedValue
-from maestro_eval.analysis.repeats import rerun_deviation
-from maestro_eval.analysis.stats import Estimate, Sampled, equivalence, needed_for_equivalence, standard_error
-from maestro_eval.analysis.stats.distributions import t_quantile, t_tail
+from maestro_eval.analysis.stats import Estimate, standard_error
+from maestro_eval.analysis.stats.distributions import t_quantile
 from maestro_eval.scoring import RunScores
 from maestro_eval.types import RunManifest, Selection
 
-ALPHA = 0.05
-POWER = 0.8
-LEAST_MARGIN = 0.01
-"""One point: closer than this nobody asks for."""
+MARGIN = 0.01
+"""The default margin, a point: a gap that surely lies within it is none that anybody asks for."""
+_LEVEL = 0.95
+# The variance of a value that was rounded to 0.001.
+_ROUNDING = 0.001**2 / 12
 
-ReproductionVerdict = Literal["reproduced", "not reproduced", "inconclusive", "no published value", "not given"]
-"""``not given``: a mean of which the run lacks a task."""
+ReproductionVerdict = Literal["reproduced", "compatible", "differs", "no published value", "not given"]
+"""``reproduced``: a gap beyond the margin is excluded. ``compatible``: chance explains the gap. ``not given``: a mean
+of which the run lacks a task."""
 
-Noise = Literal["rerun", "sampling"]
+Question = Literal["benchmark", "kind"]
+Assumed = Literal["n", "repeats"]
 
 
-class Needed(Struct, frozen=True):
-    """What a verdict would take, were there no true gap (80 % power): so many ``of`` in all; ``None``: nothing would.
+class Gap(Struct, frozen=True):
+    """Ours minus the published value, with its 95 % interval over both sides' chance and all that failures hide.
 
-    Samples for ``sampling``; for ``rerun`` answers to each sample.
+    ``error`` is the standard error of the gap, ``theirs`` the part of it that is the published number's.
     """
 
-    number: int | None
-    of: Literal["samples", "repeats"]
-
-
-class Tested(Struct, frozen=True):
-    """The test behind a verdict. ``low`` to ``high`` is the 90 % interval, reaching over both readings of failures.
-
-    ``p`` is the larger of the two readings'. ``noise`` says what counted as chance, ``error`` how much there is.
-    """
-
-    margin: float
-    noise: Noise
-    error: float
+    value: float
     low: float
     high: float
-    p: float
-    needed: Needed | None = None
+    error: float
+    theirs: float
+    question: Question
+    assumed: tuple[Assumed, ...]
+
+    @property
+    def excluded(self) -> float:
+        """The gap, in either direction, beyond which every other is excluded."""
+        return max(abs(self.low), abs(self.high))
 
 
 class Reproduced(Struct, frozen=True):
@@ -82,42 +75,43 @@ class Reproduced(Struct, frozen=True):
     published: ReportedValue | None = None
     estimate: Estimate | None = None
     n_failed: int = 0
-    tested: Tested | None = None
+    gap: Gap | None = None
     missing: tuple[str, ...] = ()
     mini: bool = False
 
 
 class Reproduction(Struct, frozen=True):
-    """A run held against ``reference``: the verdicts, and the settings in which the two differ or may differ."""
+    """A run held against ``reference`` within ``margin``, and the settings in which the two differ or may differ."""
 
     system: str
     manifest: RunManifest
     protocol: str
     reference: Reference
+    margin: float
     rows: tuple[Reproduced, ...]
     differences: tuple[SettingDifference, ...]
 
 
-def reproduce(scores: RunScores, reference: Reference) -> Reproduction:
-    """Hold a run against ``reference``, benchmark by benchmark and mean by mean."""
+def reproduce(scores: RunScores, reference: Reference, margin: float = MARGIN) -> Reproduction:
+    """Hold a run against ``reference``, benchmark by benchmark and mean by mean; ``margin`` is a fraction."""
     run = measure(scores)
     groups = groups_of([run])
-    rows = (*_tasks(run, reference, groups), *_means(run, reference, groups))
-    compared = [row.scope for row in rows if row.tested is not None]
+    rows = (*_tasks(run, reference, groups, margin), *_means(run, reference, groups, margin))
+    compared = [row.scope for row in rows if row.gap is not None]
     found = setting_differences(run.manifest, run.protocol, run.missing_evidence, reference, compared)
-    return Reproduction(run.name, run.manifest, run.protocol, reference, rows, found)
+    return Reproduction(run.name, run.manifest, run.protocol, reference, margin, rows, found)
 
 
-def _tasks(run: MeasuredRun, reference: Reference, groups: Sequence[Group]) -> Iterator[Reproduced]:
+def _tasks(run: MeasuredRun, reference: Reference, groups: Sequence[Group], margin: float) -> Iterator[Reproduced]:
     minis = {task for group in groups if group.mini for task in group.tasks}
     for task in run.records:
-        yield _row(run, reference, task, "task", (task,), mini=task in minis)
+        yield _row(run, reference, task, "task", (task,), margin, mini=task in minis)
 
 
-def _means(run: MeasuredRun, reference: Reference, groups: Sequence[Group]) -> Iterator[Reproduced]:
+def _means(run: MeasuredRun, reference: Reference, groups: Sequence[Group], margin: float) -> Iterator[Reproduced]:
     given = [group for group in groups if run.covers(group) and run.has(reference.means.get(group.name, ()))]
     for group in given:
-        yield _row(run, reference, group.name, "mean", group.tasks, mini=group.mini)
+        yield _row(run, reference, group.name, "mean", group.tasks, margin, mini=group.mini)
     names = {group.name for group in given}
     for name, tasks in reference.means.items():
         if name not in names:
@@ -129,7 +123,14 @@ def _means(run: MeasuredRun, reference: Reference, groups: Sequence[Group]) -> I
 
 
 def _row(
-    run: MeasuredRun, reference: Reference, scope: str, kind: ScopeKind, tasks: Sequence[str], *, mini: bool
+    run: MeasuredRun,
+    reference: Reference,
+    scope: str,
+    kind: ScopeKind,
+    tasks: Sequence[str],
+    margin: float,
+    *,
+    mini: bool,
 ) -> Reproduced:
     chosen = [(run.records[task], run.outcomes(task)) for task in tasks]
     estimate = accuracy(chosen)
@@ -137,84 +138,80 @@ def _row(
     published = reference.reported(scope, tasks)
     if published is None:
         return Reproduced(scope, kind, "no published value", None, estimate, failed, mini=mini)
-    deviation = _same_samples(run, reference, published, chosen)
-    if deviation is None:
-        verdict, tested = _by_sampling(chosen, published.value, failed)
-    else:
-        verdict, tested = _by_rerun(run, reference, chosen, published.value, deviation)
-    return Reproduced(scope, kind, verdict, published, estimate, failed, tested, mini=mini)
+    gap = _gap(run, reference, published, chosen)
+    return Reproduced(scope, kind, _verdict(gap, margin), published, estimate, failed, gap, mini=mini)
 
 
-def _same_samples(
-    run: MeasuredRun, reference: Reference, published: ReportedValue, tasks: Sequence[TaskOutcomes]
-) -> float | None:
-    """The deviation of one pass, where only rerunning tells the run from what was published; else ``None``."""
-    manifest = run.manifest
-    other_samples = published.n is not None and published.n != sum(len(outcomes) for _, outcomes in tasks)
-    other_heat = reference.temperature is not None and reference.temperature != manifest.sampling.temperature
-    ended_early = {stop.task for stop in manifest.stopped} & {task.name for task, _ in tasks}
-    if manifest.selection != Selection() or ended_early or other_samples or other_heat:
-        return None
-    return rerun_deviation(tasks)
-
-
-def _by_sampling(tasks: Sequence[TaskOutcomes], published: float, failed: int) -> tuple[ReproductionVerdict, Tested]:
-    strata = _strata(tasks, "wrong")
-    error = standard_error(strata).error
-    margin = max(LEAST_MARGIN, error)
-    found = [equivalence(each, published, margin) for each in (strata, _strata(tasks, "right"))[: 2 if failed else 1]]
-    low, high = min(each.low for each in found), max(each.high for each in found)
-    verdict = _verdict(low, high, published, margin, [each.equivalent for each in found])
-    # With more samples the error shrinks, and the margin with it down to the least.
-    needed = Needed(_needed_samples(strata), "samples") if verdict == "inconclusive" else None
-    return verdict, Tested(margin, "sampling", error, low, high, max(each.p for each in found), needed)
-
-
-def _needed_samples(strata: Sequence[Sampled]) -> int | None:
-    try:
-        return needed_for_equivalence(strata, LEAST_MARGIN, power=POWER, alpha=ALPHA)
-    except ValueError:
-        return None
-
-
-def _by_rerun(
-    run: MeasuredRun, reference: Reference, tasks: Sequence[TaskOutcomes], published: float, deviation: float
-) -> tuple[ReproductionVerdict, Tested]:
-    ours, theirs = run.manifest.repeats, reference.repeats or 1
-    margin = max(LEAST_MARGIN, deviation)
-    error = deviation * math.sqrt(1 / ours + 1 / theirs)
-    freedom = sum(len(outcomes) for _, outcomes in tasks) * (ours - 1)
-    values = [weighted_mean(_strata(tasks, reading)) for reading in ("wrong", "right")]
-    reach = t_quantile(1 - ALPHA, freedom) * error
-    low, high = min(values) - reach, max(values) + reach
-    p = max(_outside(value - published, margin, error, freedom) for value in values)
-    verdict = _verdict(low, high, published, margin, [p <= ALPHA])
-    needed = Needed(_needed_repeats(deviation, margin, theirs), "repeats") if verdict == "inconclusive" else None
-    return verdict, Tested(margin, "rerun", error, low, high, p, needed)
-
-
-def _outside(gap: float, margin: float, error: float, freedom: float) -> float:
-    """The larger p of the two one-sided tests that the true gap is outside the margin."""
-    if error <= 0:
-        return 0.0 if abs(gap) <= margin else 1.0
-    return max(t_tail((margin + gap) / error, freedom), t_tail((margin - gap) / error, freedom))
-
-
-def _needed_repeats(deviation: float, margin: float, theirs: int) -> int | None:
-    """The least k with (z(1−α) + z((1+power)/2)) σ √(1/k + 1/k₀) ≤ margin; ``None`` where k₀ alone is too noisy."""
-    reach = t_quantile(1 - ALPHA, math.inf) + t_quantile((1 + POWER) / 2, math.inf)
-    room = (margin / (reach * deviation)) ** 2 - 1 / theirs if deviation > 0 else math.inf
-    return max(2, math.ceil(1 / room)) if room > 0 else None
-
-
-def _verdict(
-    low: float, high: float, published: float, margin: float, equivalent: Sequence[bool]
-) -> ReproductionVerdict:
-    if all(equivalent):
+def _verdict(gap: Gap, margin: float) -> ReproductionVerdict:
+    if gap.excluded <= margin:
         return "reproduced"
-    beyond = low > published + margin or high < published - margin
-    return "not reproduced" if beyond else "inconclusive"
+    return "compatible" if gap.low <= 0 <= gap.high else "differs"
 
 
-def _strata(tasks: Sequence[TaskOutcomes], reading: Reading) -> list[Sampled]:
-    return sampled(tasks, lambda outcome: outcome.value(reading))
+def _gap(run: MeasuredRun, reference: Reference, published: ReportedValue, tasks: Sequence[TaskOutcomes]) -> Gap:
+    passes = reference.repeats or 1
+    assumed: list[Assumed] = ["n"] if published.n is None else []
+    assumed += [] if reference.repeats else ["repeats"]
+    question = _question(run, published, tasks)
+    ours, theirs, freedom = _variances(run.manifest, tasks, passes)
+    if question == "kind":
+        spread = standard_error(sampled(tasks, lambda outcome: outcome.wrong))
+        n = sum(len(outcomes) for _, outcomes in tasks)
+        # The floor is the chance of answering again, below which no spread of a sample's values lies.
+        ours, freedom = max(ours, spread.error**2), spread.freedom
+        theirs = max(theirs, spread.error**2 * n / (published.n or n))
+    theirs += _ROUNDING
+    error = math.sqrt(ours + theirs)
+    reach = t_quantile((1 + _LEVEL) / 2, freedom) * error
+    wrong = weighted_mean(sampled(tasks, lambda outcome: outcome.wrong)) - published.value
+    right = weighted_mean(sampled(tasks, lambda outcome: outcome.right)) - published.value
+    return Gap(wrong, wrong - reach, right + reach, error, math.sqrt(theirs), question, tuple(assumed))
+
+
+def _question(run: MeasuredRun, published: ReportedValue, tasks: Sequence[TaskOutcomes]) -> Question:
+    manifest = run.manifest
+    asked = Selection(subset=manifest.selection.subset)
+    ended_early = {stop.task for stop in manifest.stopped} & {task.name for task, _ in tasks}
+    whole = asked.subset is None
+    other = whole and published.n is not None and published.n != sum(len(outcomes) for _, outcomes in tasks)
+    return "kind" if manifest.selection != asked or ended_early or other else "benchmark"
+
+
+def _variances(manifest: RunManifest, tasks: Sequence[TaskOutcomes], passes: int) -> tuple[float, float, float]:
+    """What chance adds to ours and to theirs on the same questions, and the degrees of freedom.
+
+    Stratum s of weight w, n samples and k repeats adds w² σ²/(n k), σ² being the mean variance within a sample. One
+    pass shows none of it: then σ² is p (1 − p), the most that it can be. Of a subset, a task adds f times that and
+    (1 − f) times the variance of its mean over samples, with f the share of its questions that were asked.
+    """
+    ours = theirs = freedom = 0.0
+    for task in tasks:
+        again, again_theirs, known = _again([task], passes)
+        freedom += known
+        share = 1.0
+        if manifest.selection.subset is not None:
+            spread = standard_error(sampled([task], lambda outcome: outcome.wrong))
+            share = 0.0
+            again = share * again + (1 - share) * spread.error**2
+            freedom = min(freedom, spread.freedom)
+        ours += again / len(tasks) ** 2
+        theirs += again_theirs / len(tasks) ** 2
+    return ours, theirs, freedom
+
+
+def _again(tasks: Sequence[TaskOutcomes], passes: int) -> tuple[float, float, float]:
+    """The variance of the mean of ``tasks`` from asking again: over our repeats, over ``passes``; its freedom."""
+    ours = theirs = freedom = 0.0
+    for stratum, (part, outcomes) in zip(sampled(tasks, lambda outcome: outcome.wrong), parts_of(tasks), strict=True):
+        n = len(part.ids)
+        runs = [outcomes[i].runs for i in part.ids]
+        repeats = min(map(len, runs))
+        if repeats > 1:
+            within = float(np.mean([np.var(each, ddof=1) for each in runs]))
+            freedom += sum(len(each) - 1 for each in runs)
+        else:
+            right = (float(stratum.values.sum()) + 2) / (n + 4)
+            within, freedom = right * (1 - right), math.inf
+        ours += stratum.weight**2 * within / (n * max(1, repeats))
+        theirs += stratum.weight**2 * within / (n * passes)
+    return ours, theirs, freedom

@@ -274,6 +274,14 @@ def seconds(text: str) -> float:
     return number
 
 
+def percentage_points(text: str) -> float:
+    """An argparse type: a number above 0 and up to 100."""
+    number = float(text)
+    if not 0 < number <= 100:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number of points above 0, up to 100")
+    return number
+
+
 def positive(text: str) -> int:
     """An argparse type: a whole number from 1."""
     number = int(text)

@@ -32,7 +32,7 @@ class Asked(Struct, frozen=True):
     contrasts: tuple[ContrastSpec, ...] = ()
     references: tuple[Reference, ...] = ()
     adjust: Adjust = "holm"
-    family: FamilyScope = "baseline"
+    family: FamilyScope = "system"
     every_form: bool = False
     groups: dict[str, tuple[str, ...]] = {}
 

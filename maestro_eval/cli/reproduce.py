@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from maestro_eval.cli.arguments import find_runs, protocol
+from maestro_eval.cli.arguments import find_runs, percentage_points, protocol
 from maestro_eval.cli.main import DONE
 from maestro_eval.types import Protocol
 
@@ -28,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=get_args(Protocol),
         help="rules of judging (default: those behind the published numbers, or official where that is not known)",
     )
+    parser.add_argument(
+        "--margin",
+        type=percentage_points,
+        default=1.0,
+        metavar="POINTS",
+        help="reproduced: gaps beyond so many points are excluded (default: 1)",
+    )
     parser.add_argument("--format", choices=_FORMATS, default="terminal", help="what is printed")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write reproduce.md and reproduce.json here")
 
@@ -47,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     reference = load_reference(arguments.against)
     chosen = arguments.protocol or reference.protocol or "official"
-    found = [reproduce(score_run(folder, chosen), reference) for folder in find_runs(arguments.folders)]
+    margin = arguments.margin / 100
+    found = [reproduce(score_run(folder, chosen), reference, margin) for folder in find_runs(arguments.folders)]
     if arguments.format == "terminal":
         show_tables([table for each in found for table in reproduction_tables(each)], reproduction_notes(found))
         print(f"\nprotocol {chosen}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -144,7 +145,16 @@ def p_value(p: float | None) -> str:
     return shown
 
 
-def points(estimate: Estimate) -> tuple[str, str]:
+class _Interval(Protocol):
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+def points(estimate: _Interval) -> tuple[str, str]:
     """A difference as ("+25.0", "[+8.2, +40.1]"), with a true minus sign."""
     return _signed(estimate.value), f"[{_signed(estimate.low)}, {_signed(estimate.high)}]"
 

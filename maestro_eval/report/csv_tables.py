@@ -8,7 +8,7 @@ Numbers are fractions (measures: in their own units) rounded to 6 decimals; what
     failures_right         the accuracy, had every failed rollout been right
     category, measure      of the category or measure named in ``part``
     avg@k, pass@j, majority@k, rerun_sd    of tasks whose samples were asked several times
-    rank                   by a mean, with its interval; ``part`` is the number of its group of ties
+    rank                   by a mean, with its interval
     difference             ``system`` minus ``against``
     difference_completed_only              over the pairs of which neither side failed
     reported               a published number; ``part`` is its mark
@@ -56,7 +56,6 @@ class Line(Struct, frozen=True):
     n_failed: int | None = None
     p: float | None = None
     p_adjusted: float | None = None
-    detectable: float | None = None
     verdict: str = ""
     method: str = ""
 
@@ -85,7 +84,7 @@ def lines(comparison: Comparison) -> Iterator[Line]:
         yield from _contrast(contrast)
     for ranking in comparison.ranks:
         for name, rank in ranking.ranks.items():
-            yield Line(name, "", ranking.scope, "mean", "rank", str(rank.tie_group), rank.rank, rank.low, rank.high)
+            yield Line(name, "", ranking.scope, "mean", "rank", "", rank.rank, rank.low, rank.high)
     for reference in comparison.references:
         for scope, value in reference.values.items():
             kind = "mean" if scope in reference.means else "task"
@@ -154,7 +153,6 @@ def _difference(contrast: Contrast | ReportedContrast, against: str, n_failed: i
         n_failed,
         None if contrast.p is None else contrast.p.value,
         contrast.p_adjusted,
-        contrast.detectable,
         contrast.verdict,
         found.method if contrast.p is None else f"{found.method}; {contrast.p.method}",
     )

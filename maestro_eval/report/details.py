@@ -137,16 +137,7 @@ def _failure_row(name: str, failed: int, n: int, readings: Readings, is_mean: bo
 def _rank(rank: RankInterval | None) -> Cell:
     if rank is None:
         return Cell(MISSING)
-    return Cell(f"{rank.rank}", f"[{rank.low}–{rank.high}] {_letter(rank.tie_group)}")
-
-
-def _letter(number: int) -> str:
-    """a, b, … z, aa, ab, …: of the group of ties with this number, from 1."""
-    letters = ""
-    while number > 0:
-        number, rest = divmod(number - 1, 26)
-        letters = chr(ord("a") + rest) + letters
-    return letters
+    return Cell(f"{rank.rank}", f"[{rank.low}–{rank.high}]")
 
 
 def _columns(comparison: Comparison) -> tuple[Column, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from maestro_eval.analysis import Comparison, Contrast, Reference, ReportedContrast, reported_name
+from maestro_eval.analysis import SMALL, Comparison, Contrast, Reference, ReportedContrast, reported_name
 from maestro_eval.report.cells import (
     FAILURE_MARK,
     MISSING,
@@ -19,13 +19,6 @@ from maestro_eval.report.cells import (
 )
 
 STAR = "*"
-VERDICTS = {
-    "better": "better",
-    "worse": "worse",
-    "not decided": "not decided",
-    "inconclusive": "INCONCLUSIVE",
-}
-"""How a verdict is written: one that the design could not have reached stands out."""
 
 _ADJUSTED = {
     "holm": "adjusted by Holm's method",
@@ -33,15 +26,14 @@ _ADJUSTED = {
     "none": "not adjusted",
 }
 _FAMILIES = {
-    "baseline": "over all tasks against one baseline, its means apart",
     "system": "over the tasks of each system, its means apart",
+    "baseline": "over all tasks against one baseline, its means apart",
     "all": "over all that is shown",
 }
 _COLUMNS = (
     Column("Δ"),
     Column("95 %"),
     Column("p adj."),
-    Column("MDE", minor=True),
     Column("n", minor=True),
     Column("verdict", text=True),
 )
@@ -86,27 +78,29 @@ def contrast_note(comparison: Comparison) -> str:
     family = "" if comparison.adjust == "none" else f" {_FAMILIES[comparison.family]}"
     return (
         "Δ: difference in points, paired on the same samples [95 % interval of this difference alone; it reaches over "
-        f"all that failures could hide]. p: {_ADJUSTED[comparison.adjust]}{family}. {STAR} better or worse: p < 0.05, "
-        "and the interval excludes 0. MDE: the smallest true difference that this design finds with 80 % power at "
-        "p < 0.05, unadjusted. INCONCLUSIVE: no decision, and Δ is not above the MDE; not decided: none, though Δ is "
-        "above it."
+        f"all that failures could hide]. p: {_ADJUSTED[comparison.adjust]}{family}. {STAR} better or worse: p < 0.05 "
+        f"whatever the failures hide. No difference beyond ±x: neither, and the interval lies within ±{100 * SMALL:g}."
     )
+
+
+def verdict_text(contrast: Contrast | ReportedContrast) -> str:
+    """A verdict in words: "better", "no difference beyond ±4.2"."""
+    if contrast.verdict == "no difference":
+        return f"no difference beyond ±{100 * contrast.bound:.1f}"
+    return contrast.verdict
 
 
 def _row(contrast: Contrast | ReportedContrast, mini: bool, before: tuple[Cell, ...]) -> Row:
     is_mean = contrast.kind == "mean"
     name = short_task(contrast.scope, mini=True if mini else None)
     delta, interval = points(contrast.difference)
-    failed = contrast.n_failed if isinstance(contrast, Contrast) else 0
-    mark = f"{FAILURE_MARK}{failed}" if failed else ""
-    smallest = MISSING if contrast.detectable is None else f"{100 * contrast.detectable:.1f}"
+    mark = f"{FAILURE_MARK}{contrast.n_failed}" if contrast.n_failed else ""
     cells = (
         Cell(delta + mark + (STAR if contrast.significant else ""), best=contrast.significant),
         Cell(interval),
         Cell(p_value(contrast.p_adjusted)),
-        Cell(smallest),
         Cell(str(contrast.difference.n)),
-        Cell(VERDICTS[contrast.verdict]),
+        Cell(verdict_text(contrast)),
     )
     return Row(f"mean of {name}" if is_mean else name, (*before, *cells), is_mean)
 

@@ -45,11 +45,7 @@ REPEAT_NOTE = (
     "of one pass, by asking the same system again."
 )
 MEASURE_NOTE = "Mean over the n samples that have one, in its own unit [95 % interval]."
-RANK_NOTE = (
-    "Rank by the mean, on the samples that all have [95 % interval of the rank]; systems with the same letter are not "
-    "told apart from the best of them. Letters allow for all pairs at once, an interval for its own system's: it may "
-    "tell apart what letters do not."
-)
+RANK_NOTE = "Rank by the mean, on the samples that all have [95 % interval of the rank, all other systems allowed for]."
 REPORTED_NOTE = "A reported number is taken as fixed and tested as such; its own error is not known."
 
 

@@ -10,7 +10,7 @@ import msgspec
 from maestro_eval.analysis import reported_name
 from maestro_eval.analysis.published import SettingDifference
 from maestro_eval.analysis.reference import MARKS
-from maestro_eval.analysis.reproduce import Needed, Reproduced, Reproduction
+from maestro_eval.analysis.reproduce import Gap, Reproduced, Reproduction
 from maestro_eval.report.cells import (
     FAILURE_MARK,
     MISSING,
@@ -19,6 +19,7 @@ from maestro_eval.report.cells import (
     Row,
     Table,
     percent,
+    points,
     printable,
     short_task,
     spread_of,
@@ -29,19 +30,21 @@ from maestro_eval.report.markdown import markdown_tables
 _COLUMNS = (
     Column("published"),
     Column("here"),
-    Column("90 %"),
-    Column("margin"),
-    Column("noise", text=True, minor=True),
+    Column("gap"),
+    Column("95 %"),
+    Column("excluded", minor=True),
+    Column("of", text=True, minor=True),
     Column("verdict", text=True),
 )
-_NOTES = {
-    "all": "Percent; here ± half the 95 % interval. Reproduced: two one-sided tests at 5 %, that is, the 90 % interval "
-    "lies within the margin of the published number. Not reproduced: it lies wholly beyond. The margin is one point, "
-    "or the noise where that is more.",
-    "rerun": "Noise by rerun: the whole benchmark was asked, several times and at the published temperature, so that "
-    "only answering again moves the number; the published one is taken to be as noisy, over its own repeats.",
-    "sampling": "Noise by sampling: the samples asked are taken as drawn from a larger set, which few benchmarks are "
-    "large enough for; the whole benchmark with --repeats 8, at the published temperature, decides far more.",
+_NOTES: dict[str, str] = {
+    "all": "Gap: here minus published, in points [95 % interval over the chance of both sides and what failures hide]. "
+    "Compatible: the interval holds 0. Excluded: gaps beyond this. Reproduced: gaps beyond {margin} are excluded.",
+    "benchmark": "Of this benchmark: both sides were asked the same questions, so that only answering again moves the "
+    "numbers.",
+    "kind": "Of its kind: other questions were asked than the published number is over; both are taken as drawn from "
+    "all of their kind.",
+    "n": "How many samples the published numbers are over is not known: the whole benchmark is assumed.",
+    "repeats": "How often the published system was asked is not known: once is assumed.",
 }
 
 
@@ -58,8 +61,10 @@ def reproduction_tables(found: Reproduction) -> Iterator[Table]:
 def reproduction_notes(found: Sequence[Reproduction]) -> tuple[str, ...]:
     """What a reader of exactly these tables must know."""
     rows = [row for each in found for row in each.rows]
-    noises = dict.fromkeys(row.tested.noise for row in rows if row.tested)
-    notes = [_NOTES["all"], *(_NOTES[noise] for noise in noises)] if noises else []
+    gaps = [row.gap for row in rows if row.gap]
+    margins = " or ".join(dict.fromkeys(f"±{100 * each.margin:g}" for each in found))
+    topics = dict.fromkeys(topic for gap in gaps for topic in (gap.question, *gap.assumed))
+    notes = [_NOTES["all"].format(margin=margins), *(_NOTES[topic] for topic in topics)] if gaps else []
     if any(row.n_failed for row in rows):
         notes.append(FAILURE_NOTE)
     for reference in {each.reference.name: each.reference for each in found}.values():
@@ -82,23 +87,11 @@ def reproductions_json(found: Sequence[Reproduction]) -> str:
 
 
 def verdict_text(row: Reproduced) -> str:
-    """A verdict as it is shown: "inconclusive: needs n ≥ 12,345"."""
-    if row.verdict == "not given":
+    """A verdict as it is shown: "not given: lacks slake (and 2 more)"."""
+    if row.verdict == "not given" and row.missing:
         lacks = f" (and {len(row.missing) - 1} more)" if len(row.missing) > 1 else ""
-        return f"not given: lacks {short_task(row.missing[0])}{lacks}" if row.missing else "not given"
-    if row.tested is None or row.tested.needed is None:
-        return row.verdict
-    return f"{row.verdict}: {_needed(row.tested.needed)}"
-
-
-def _needed(needed: Needed) -> str:
-    if needed.number is None:
-        nothing = {
-            "samples": "no number of samples decides",
-            "repeats": "no number of repeats decides, the published one is too noisy",
-        }
-        return nothing[needed.of]
-    return f"needs n ≥ {needed.number:,}" if needed.of == "samples" else f"needs --repeats ≥ {needed.number:,}"
+        return f"not given: lacks {short_task(row.missing[0])}{lacks}"
+    return row.verdict
 
 
 def _row(row: Reproduced) -> Row:
@@ -109,16 +102,16 @@ def _row(row: Reproduced) -> Row:
     if row.estimate is not None:
         failed = f"{FAILURE_MARK}{row.n_failed}" if row.n_failed else ""
         here = Cell(percent(row.estimate)[0] + failed, spread_of(row.estimate))
-    test = row.tested
-    cells = (
-        Cell(published),
-        here,
-        Cell(MISSING if test is None else f"[{100 * test.low:.1f}, {100 * test.high:.1f}]".replace("-", "−")),
-        Cell(MISSING if test is None else f"±{100 * test.margin:.1f}"),
-        Cell(MISSING if test is None else f"{test.noise} ±{100 * test.error:.1f}"),
-        Cell(verdict_text(row), best=row.verdict == "reproduced"),
-    )
+    cells = (Cell(published), here, *_gap_cells(row.gap), Cell(verdict_text(row), best=row.verdict == "reproduced"))
     return Row(f"mean of {name}" if is_mean else name, cells, is_mean)
+
+
+def _gap_cells(gap: Gap | None) -> Iterator[Cell]:
+    if gap is None:
+        yield from [Cell(MISSING)] * 4
+        return
+    value, interval = points(gap)
+    yield from (Cell(value), Cell(interval), Cell(f"±{100 * gap.excluded:.1f}"), Cell(gap.question))
 
 
 def _difference(each: SettingDifference) -> Row:

@@ -142,7 +142,7 @@ class SystemEntry(Struct, frozen=True, omit_defaults=True):
 class ContrastEntry(Struct, frozen=True, omit_defaults=True):
     """System minus baseline on a task or a group (``scope``), over ``n_paired`` samples, ``n_failed`` with a failure.
 
-    ``p`` is adjusted as ``Results`` says in ``p_adjusted``; ``detectable`` is the minimum detectable effect.
+    ``p`` is adjusted as ``Results`` says in ``p_adjusted``.
     """
 
     system: str
@@ -158,7 +158,6 @@ class ContrastEntry(Struct, frozen=True, omit_defaults=True):
     p: float | None = None
     p_adjusted: float | None = None
     p_method: str = ""
-    detectable: float | None = None
     completed: MeanEntry | None = None
 
 
@@ -179,7 +178,6 @@ class ReportedEntry(Struct, frozen=True, omit_defaults=True):
     p: float | None = None
     p_adjusted: float | None = None
     p_method: str = ""
-    detectable: float | None = None
 
 
 class ReportedNumber(Struct, frozen=True):
@@ -202,12 +200,11 @@ class ReferenceEntry(Struct, frozen=True):
 
 
 class RankEntry(Struct, frozen=True):
-    """A rank with its interval; systems of one ``tie_group`` are not told apart from the best of it."""
+    """A rank with its interval."""
 
     rank: int
     low: int
     high: int
-    tie_group: int
 
 
 class Results(Struct, frozen=True, omit_defaults=True):
@@ -234,9 +231,7 @@ def results(comparison: Comparison, runs: Mapping[str, str]) -> Results:
         adjust=comparison.adjust,
         family=comparison.family,
         ranks={
-            ranking.scope: {
-                name: RankEntry(each.rank, each.low, each.high, each.tie_group) for name, each in ranking.ranks.items()
-            }
+            ranking.scope: {name: RankEntry(each.rank, each.low, each.high) for name, each in ranking.ranks.items()}
             for ranking in comparison.ranks
         },
         references=tuple(map(_reference, comparison.references)),
@@ -349,7 +344,6 @@ def _contrast(contrast: Contrast) -> ContrastEntry:
         test.p,
         test.p_adjusted,
         test.method,
-        test.detectable,
         None if contrast.completed is None else MeanEntry(*_numbers(contrast.completed)),
     )
 
@@ -369,7 +363,6 @@ def _reported(contrast: ReportedContrast) -> ReportedEntry:
         test.p,
         test.p_adjusted,
         test.method,
-        test.detectable,
     )
 
 
@@ -377,16 +370,14 @@ class _Test(Struct, frozen=True):
     p: float | None
     p_adjusted: float | None
     method: str
-    detectable: float | None
 
 
 def _test(contrast: Contrast | ReportedContrast) -> _Test:
-    p, adjusted, smallest = contrast.p, contrast.p_adjusted, contrast.detectable
+    p, adjusted = contrast.p, contrast.p_adjusted
     return _Test(
         None if p is None else _significant(p.value),
         None if adjusted is None else _significant(adjusted),
         "" if p is None else p.method,
-        None if smallest is None else _rounded(smallest),
     )
 
 

@@ -28,7 +28,7 @@ _TITLE_WIDTH = 14
 # As narrow as a column of words may become.
 _FOLDED_WIDTH = 16
 _ASCII = str.maketrans({"–": "-", "−": "-", "†": "!", "�": "?", "±": "+-", "Δ": "D"})
-_VERDICT_STYLE = {"better": "bold blue", "worse": "bold yellow", "not decided": "dim", "INCONCLUSIVE": "dim"}
+_VERDICT_STYLE = {"better": "bold blue", "worse": "bold yellow", "undecided": "dim"}
 
 
 def show(comparison: Comparison, file: IO[str] | None = None, width: int | None = None) -> None:

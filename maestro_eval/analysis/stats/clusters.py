@@ -36,7 +36,11 @@ class Block(Struct, frozen=True, eq=False):
     clusters of one size it is G/(G−1) times the plain sandwich; the factor also serves clusters of unequal sizes and
     strata that share only some.
 
-    ``freedom`` is G* − 1. G* = (Σ λ_g)² / Σ λ_g² with λ_g the variance that cluster g adds where the correlation
+    ``freedom`` are Bell and McCaffrey's degrees of freedom of ``variance`` under independent samples: with p_g the
+    part of cluster g in that variance and q_g = p_g²/(1 − p_g), 1 / (Σ p_g² + (Σ q_g)² − Σ q_g²). It is G − 1 for
+    clusters of one size; exact for one stratum, and for several as if they were one.
+
+    ``freedom_alike`` is G* − 1. G* = (Σ λ_g)² / Σ λ_g² with λ_g the variance that cluster g adds where the correlation
     within clusters is what ``variance`` shows it to be; it is G for clusters of one size and fewer for others: A. V.
     Carter, K. T. Schnepel and D. G. Steigerwald, "Asymptotic behavior of a t-test robust to cluster heterogeneity",
     Rev. Econ. Stat. 99 (2017).
@@ -52,6 +56,7 @@ class Block(Struct, frozen=True, eq=False):
     losses: float
     variance: float
     freedom: float
+    freedom_alike: float
     fewest: float
     support: float
     n: int
@@ -158,7 +163,7 @@ def _block(cells: _Cells, chosen: NDArray[np.bool_], weights: _Floats, spreads: 
         gains=float(per_sample @ cells.gains[chosen]),
         losses=float(per_sample @ cells.losses[chosen]),
         variance=variance,
-        freedom=_freedom(variance, row, per_sample, count, np.sqrt(spreads[stratum])),
+        **_freedoms(variance, row, per_sample, count, np.sqrt(spreads[stratum])),
         fewest=float(1 / alike.sum()),
         support=support,
         n=int(count.sum()),
@@ -166,13 +171,19 @@ def _block(cells: _Cells, chosen: NDArray[np.bool_], weights: _Floats, spreads: 
     )
 
 
-def _freedom(variance: float, row: _Codes, per_sample: _Floats, count: _Floats, deviation: _Floats) -> float:
-    """G* − 1, and not below 1: of one cluster nothing is known, and ``support`` 0 says so."""
+def _freedoms(
+    variance: float, row: _Codes, per_sample: _Floats, count: _Floats, deviation: _Floats
+) -> dict[str, float]:
+    """``freedom`` and ``freedom_alike``, neither below 1: ``support`` says that of one cluster nothing is known."""
     if not deviation.any():
         deviation = np.ones_like(deviation)
     independent = np.bincount(row, (per_sample * deviation) ** 2 * count)
     alike = np.bincount(row, per_sample * deviation * count) ** 2
+    parts = independent / independent.sum()
+    pulls = parts**2 / np.maximum(1 - parts, 1e-6)
+    # The second term is 0 for a single cluster, and then all rounding.
+    bell = 1 / float(parts @ parts + max(0.0, pulls.sum() ** 2 - pulls @ pulls))
     gap = float(alike.sum() - independent.sum())
     share = (variance - float(independent.sum())) / gap if gap > _NO_VARIANCE else 0.0
     added = independent + min(1.0, max(0.0, share)) * (alike - independent)
-    return max(1.0, float(added.sum() ** 2 / (added @ added)) - 1)
+    return {"freedom": max(1.0, bell), "freedom_alike": max(1.0, float(added.sum() ** 2 / (added @ added)) - 1)}

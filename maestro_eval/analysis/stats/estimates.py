@@ -14,8 +14,7 @@ class Sampled(Struct, frozen=True, eq=False):
 
     ``values`` are averaged over repeats. Equal codes in ``clusters`` mean samples that are not independent of each
     other (questions about one image, rotations of one question), within a stratum and across the strata of a call.
-    The weights of a call add up to 1. Values lie in [0, 1], those of a ``signed`` stratum (differences) in [−1, 1];
-    others are allowed, and get wider or less certain intervals for want of bounds.
+    The weights of a call add up to 1. Values lie in [0, 1], those of a ``signed`` stratum (differences) in [−1, 1].
     """
 
     values: NDArray[np.float64]

@@ -7,15 +7,11 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.analysis.stats.bootstrap import cluster_bootstrap
 from maestro_eval.analysis.stats.clusters import blocks
 from maestro_eval.analysis.stats.estimates import Estimate, Sampled, differences
 from maestro_eval.analysis.stats.pivots import pivot
 
 Strata = Sequence[Sampled]
-
-FEW_CLUSTERS = 30
-"""With fewer, a mean of values without bounds is bootstrapped: t relies on a normal sum."""
 
 
 class StandardError(Struct, frozen=True):
@@ -29,31 +25,26 @@ class StandardError(Struct, frozen=True):
     clusters: int
 
 
-def mean_interval(strata: Strata, *, level: float = 0.95, seed: int = 0) -> Estimate:
-    """Σ wₛ × (mean of stratum s).
+def mean_interval(strata: Strata, *, level: float = 0.95) -> Estimate:
+    """Σ wₛ × (mean of stratum s), of values in [0, 1].
 
-    Values in [0, 1], independent, all 0 or 1: Wilson's interval for one stratum, Price and Bonett's for several, as
-    ``stratified_mean``. Clustered or fractional ones: the same on effective counts, with t for the normal quantile
-    (``pivots``). Other values: cluster-robust t, or from fewer than 30 clusters the studentised cluster bootstrap,
-    which alone needs ``seed``. Strata that share clusters are taken together.
+    Independent samples, all 0 or 1: Wilson's interval for one stratum, Price and Bonett's for several. Clustered or
+    fractional ones: the same on effective counts, with t for the normal quantile (``pivots``). Strata that share
+    clusters are taken together.
     """
-    bounded = pivot(strata)
-    if bounded.most == float("inf") and sum(block.clusters for block in blocks(strata)) < FEW_CLUSTERS:
-        return cluster_bootstrap(strata, level=level, seed=seed)
-    return bounded.interval(level)
+    return pivot(strata).interval(level)
 
 
-def difference_interval(a: Strata, b: Strata, *, level: float = 0.95, seed: int = 0) -> Estimate:
+def difference_interval(a: Strata, b: Strata, *, level: float = 0.95) -> Estimate:
     """Σ wₛ × (mean of a − b in stratum s); ``a`` and ``b`` hold the same samples, clusters and weights in order.
 
-    Values in [0, 1]: Bonett and Price's interval on discordant pairs as ``stratified_difference``, on effective
-    counts where samples are clustered or fractional. Others as in ``mean_interval``.
+    Bonett and Price's interval on discordant pairs, on effective counts where samples are clustered or fractional.
     """
-    return mean_interval(differences(a, b), level=level, seed=seed)
+    return mean_interval(differences(a, b), level=level)
 
 
 def difference_in_differences(
-    treated: tuple[Strata, Strata], control: tuple[Strata, Strata], *, level: float = 0.95, seed: int = 0
+    treated: tuple[Strata, Strata], control: tuple[Strata, Strata], *, level: float = 0.95
 ) -> Estimate:
     """(mean of a − b over ``treated``) − (mean of a − b over ``control``); each is a pair (a, b) of paired sides.
 
@@ -62,7 +53,7 @@ def difference_in_differences(
     variances add up.
     """
     others = [replace(each, weight=-each.weight) for each in differences(*control)]
-    return mean_interval([*differences(*treated), *others], level=level, seed=seed)
+    return mean_interval([*differences(*treated), *others], level=level)
 
 
 def standard_error(strata: Strata) -> StandardError:

@@ -1,4 +1,4 @@
-"""Which rank a system has among others, and which systems the samples do not tell apart."""
+"""The rank of a system among others, with its interval."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ _Floats = NDArray[np.float64]
 
 
 class RankInterval(Struct, frozen=True):
-    """A system's rank (1 is best, equal means share the better rank), its interval, and its group of ties.
-
-    Systems with one ``tie_group`` (1 is the best) are not told apart from the best of their group.
-    """
+    """A system's rank (1 is best, equal means share the better rank) and its interval."""
 
     rank: int
     low: int
     high: int
-    tie_group: int
 
 
 def rank_intervals(
-    systems: Sequence[Sequence[Sampled]], *, level: float = 0.95, draws: int = DRAWS, seed: int = 0
+    systems: Sequence[Sequence[Sampled]],
+    hidden: Sequence[float] = (),
+    *,
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> list[RankInterval]:
     """The ranks of ``systems`` by their means, in their order; all hold the same samples, clusters and weights.
 
@@ -41,11 +42,11 @@ def rank_intervals(
     academic achievement across countries", Rev. Econ. Stud. 91 (2024). Clusters are drawn whole and for all systems
     at once; sᵢⱼ is the error of the paired interval, never 0, and c is widened as t is against the normal.
 
-    Tie groups: from the best down, a system joins the group unless it is surely worse than the group's best, by the
-    largest over all pairs.
+    ``hidden`` is by how much each system's mean may be higher than its samples say (what failed may have been right):
+    no system is surely better or worse while that could undo it.
     """
     if len(systems) < 2:
-        return [RankInterval(1, 1, 1, 1) for _ in systems]
+        return [RankInterval(1, 1, 1) for _ in systems]
     means = np.array([sum(block.weight * block.value for block in blocks(each)) for each in systems])
     errors, widening = _errors(systems)
     moved = deviations([blocks(each) for each in systems], draws, seed)
@@ -54,15 +55,14 @@ def rank_intervals(
         largest[i] = (np.abs(moved - moved[i]) / errors[i][:, None]).max(axis=0)
     # Means that differ by rounding only are equal.
     gaps = np.where(np.abs(means[None, :] - means[:, None]) < 1e-12, 0.0, means[None, :] - means[:, None])
-    lead = gaps / errors
+    unknown = np.array(hidden) if hidden else np.zeros(len(systems))
+    above, below = (gaps - unknown[:, None]) / errors, (-gaps - unknown[None, :]) / errors
     critical = np.quantile(largest, level, axis=1) * widening
-    groups = _groups(means, lead, float(np.quantile(largest.max(axis=0), level)) * widening)
     return [
         RankInterval(
             rank=1 + int((gaps[i] > 0).sum()),
-            low=1 + int((lead[i] > critical[i]).sum()),
-            high=len(means) - int((-lead[i] > critical[i]).sum()),
-            tie_group=groups[i],
+            low=1 + int((above[i] > critical[i]).sum()),
+            high=len(means) - int((below[i] > critical[i]).sum()),
         )
         for i in range(len(means))
     ]
@@ -78,13 +78,3 @@ def _errors(systems: Sequence[Sequence[Sampled]]) -> tuple[_Floats, float]:
             errors[i, j] = errors[j, i] = found.error
             freedom = min(freedom, found.freedom)
     return errors, t_quantile(0.975, freedom) / normal_quantile(0.975)
-
-
-def _groups(means: _Floats, lead: _Floats, critical: float) -> list[int]:
-    groups = [0] * len(means)
-    best, group = -1, 0
-    for i in np.argsort(-means, kind="stable").tolist():
-        if best < 0 or lead[i, best] > critical:
-            best, group = i, group + 1
-        groups[i] = group
-    return groups

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maestro_eval.analysis.stats.bootstrap import DRAWS
-from maestro_eval.analysis.stats.distributions import binomial_tails, fair_coin_tail
+from maestro_eval.analysis.stats.distributions import binomial_tails, fair_coin_tail, t_tail
 from maestro_eval.analysis.stats.estimates import PValue, Sampled, differences
 from maestro_eval.analysis.stats.pivots import pivot
 
@@ -24,7 +24,7 @@ _ROUNDING = 1e-10
 
 
 def difference_p(a: Sequence[Sampled], b: Sequence[Sampled], *, seed: int = 0) -> PValue:
-    """Whether the mean of a − b is 0: exact McNemar for one stratum of independent zeros and ones, else ``sign_flip``.
+    """Test whether the mean of a − b is 0: ``mcnemar`` for one stratum of independent 0s and 1s, else ``sign_flip``.
 
     ``a`` and ``b`` hold the same samples, clusters and weights in the same order.
     """
@@ -35,23 +35,27 @@ def difference_p(a: Sequence[Sampled], b: Sequence[Sampled], *, seed: int = 0) -
 
 
 def mcnemar(gains: int, losses: int) -> PValue:
-    """Whether a discordant pair is as often a gain as a loss: twice the smaller tail of the binomial at ½, at most 1.
+    """Test whether a discordant pair is as often a gain as a loss: the mid-p form of McNemar's exact test.
 
-    The exact form of Q. McNemar, "Note on the sampling error of the difference between correlated proportions",
-    Psychometrika 12 (1947). 1 where no pair is discordant.
+    p = 2 P(X ≤ k) − P(X = k), where k is the smaller count and X is binomial with chance ½; 1 where no pair is
+    discordant. M. W. Fagerland, S. Lydersen and P. Laake, "The McNemar test for binary matched-pairs data: mid-p and
+    asymptotic are better than exact conditional", BMC Med. Res. Methodol. 13 (2013).
     """
-    return PValue(min(1.0, 2 * fair_coin_tail(min(gains, losses), gains + losses)), "exact mcnemar")
+    k, n = min(gains, losses), gains + losses
+    below = fair_coin_tail(k - 1, n) if k else 0.0
+    return PValue(min(1.0, fair_coin_tail(k, n) + below) if n else 1.0, "mid-p mcnemar")
 
 
 def sign_flip(paired: Sequence[Sampled], *, seed: int = 0) -> PValue:
-    """Whether a mean of differences is 0, by flipping the signs of whole clusters at random.
+    """Test whether a mean of differences is 0, by flipping the signs of whole clusters at random.
 
     Each cluster adds c_g = Σₛ wₛ/nₛ Σ_{i in g and s} dᵢ to the mean. Were the two systems interchangeable, c_g would
     be as likely −c_g, so that p is the share of sign patterns whose |Σ ± c_g| reaches what was seen. R. A. Fisher, "The
     design of experiments" (1935). Exact whatever the sizes and the dependence within clusters. Clusters that add
     equally much are counted, not listed: all patterns are gone through where their sums number at most 131,072; else
     10,000 are drawn, and p = (hits + 1) / (draws + 1), which is never too small (B. Phipson and G. K. Smyth, Stat.
-    Appl. Genet. Mol. Biol. 9, 2010).
+    Appl. Genet. Mol. Biol. 9, 2010). Where no draw reaches what was seen, p is t's tail beyond |Σ c_g| / √Σ c_g² if
+    that is smaller: the draws alone would put a floor under p, and many adjusted floors decide nothing.
     """
     parts = np.abs(_contributions(paired))
     observed = abs(math.fsum(_contributions(paired)))
@@ -62,11 +66,16 @@ def sign_flip(paired: Sequence[Sampled], *, seed: int = 0) -> PValue:
     least = observed / largest * (1 - _ROUNDING) - _ROUNDING
     if math.prod((counts + 1).tolist()) <= _MOST_EXACT:
         return PValue(_exact(sizes, counts, least), "exact sign flip")
-    return PValue((_hits(sizes, counts, least, seed) + 1) / (DRAWS + 1), f"sign flip, {DRAWS:,} draws")
+    hits = _hits(sizes, counts, least, seed)
+    if hits:
+        return PValue((hits + 1) / (DRAWS + 1), f"sign flip, {DRAWS:,} draws")
+    flipped = observed / largest / math.sqrt(float(counts @ sizes**2))
+    tail = 2 * t_tail(flipped, float(counts.sum()) - 1)
+    return PValue(min(1 / (DRAWS + 1), tail), f"sign flip, t beyond {DRAWS:,} draws")
 
 
 def reference_p(strata: Sequence[Sampled], reference: float) -> PValue:
-    """Whether the mean is the published ``reference``, which is taken as a fixed number without error of its own.
+    """Test whether the mean is the published ``reference``, which is taken as a fixed number without error of its own.
 
     One stratum of independent zeros and ones: the exact binomial test, twice the smaller tail. Else small exactly
     where the interval of ``mean_interval`` excludes the reference: the same pivot, with its cluster-robust error.

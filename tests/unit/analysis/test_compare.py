@@ -6,8 +6,17 @@ import pytest
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import manifest_of, run_scores, scores_of, task_record
 
-from maestro_eval.analysis import Comparison, Contrast, ContrastSpec, Estimate, compare, paired_difference, wilson
-from maestro_eval.analysis.comparison import Adjust, FamilyScope
+from maestro_eval.analysis import (
+    Comparison,
+    Contrast,
+    ContrastSpec,
+    Estimate,
+    compare,
+    difference_interval,
+    independent,
+    wilson,
+)
+from maestro_eval.analysis.comparison import SMALL, Adjust, FamilyScope
 from maestro_eval.scoring import RunScores
 from maestro_eval.types import UserError
 
@@ -132,7 +141,7 @@ class TestContrasts:
         a, b = [0, 0, 1, 1, 0, 1], [1, 1, 1, 0, 1, 1]
         comparison = compare([chart_run("a", a), chart_run("b", b)], AGAINST)
         assert scopes(comparison) == [CHART.name, "mini_main"]
-        assert comparison.contrasts[0].difference == paired_difference(b, a)
+        assert comparison.contrasts[0].difference == difference_interval(independent([b]), independent([a]))
 
     def test_of_a_mean_average_the_differences_of_its_tasks(self) -> None:
         runs = [
@@ -145,23 +154,31 @@ class TestContrasts:
 
     @pytest.mark.parametrize(
         ("a", "b", "verdict"),
-        [([0] * 12, [1] * 12, "better"), ([1] * 12, [0] * 12, "worse"), ([1, 0] * 6, [0, 1] * 6, "inconclusive")],
+        [([0] * 12, [1] * 12, "better"), ([1] * 12, [0] * 12, "worse"), ([1, 0] * 6, [0, 1] * 6, "undecided")],
     )
     def test_have_a_verdict(self, a: list[float], b: list[float], verdict: str) -> None:
         contrast = compare([chart_run("a", a), chart_run("b", b)], AGAINST).contrasts[0]
         assert contrast.verdict == verdict
-        assert contrast.significant == (verdict != "inconclusive")
+        assert contrast.significant == (verdict != "undecided")
 
-    def test_smaller_than_the_design_detects_are_inconclusive(self) -> None:
-        a, b = [1, 0] * 20, [1, 0] * 19 + [1, 1]
+    def test_that_are_surely_small_are_called_none_beyond_their_interval(self) -> None:
+        a, b = [1, 0] * 300, [1, 0] * 298 + [1, 1, 0, 0]
         contrast = compare([chart_run("a", a), chart_run("b", b)], AGAINST).contrasts[0]
-        assert contrast.detectable is not None
-        assert 0 < contrast.difference.value < contrast.detectable
-        assert contrast.verdict == "inconclusive"
+        assert contrast.verdict == "no difference"
+        assert contrast.bound == max(-contrast.difference.low, contrast.difference.high) <= SMALL
 
-    def test_of_equal_answers_are_inconclusive(self) -> None:
+    def test_of_a_few_equal_answers_are_undecided(self) -> None:
         contrast = compare([chart_run("a", [1, 0, 1]), chart_run("b", [1, 0, 1])], AGAINST).contrasts[0]
-        assert (contrast.difference.value, contrast.verdict) == (0, "inconclusive")
+        assert (contrast.difference.value, contrast.verdict) == (0, "undecided")
+
+    def test_do_not_depend_on_the_other_rows(self) -> None:
+        base, better = [0] * 40, [1] * 8 + [0] * 32
+        runs = [chart_run("a", base), chart_run("b", better)]
+        others = [chart_run(f"c{number}", [*base[:number], 1, *base[number + 1 :]]) for number in range(30)]
+        specs = [*AGAINST, *(ContrastSpec(run.manifest.system, "a") for run in others)]
+        alone, among = compare(runs, AGAINST).contrasts[0], compare([*runs, *others], specs).contrasts[0]
+        assert alone == among
+        assert alone.verdict == "better"
 
     def test_a_win_that_failures_could_undo_is_not_decided(self) -> None:
         a: list[float | None] = [0] * 12
@@ -268,7 +285,7 @@ class TestFailures:
         a, b = [0, None, 0, 0], [1, 1, None, 0]
         contrast = compare([chart_run("a", a), chart_run("b", b)], AGAINST).contrasts[0]
         assert contrast.n_failed == 2
-        assert contrast.completed == paired_difference([1, 0], [0, 0])
+        assert contrast.completed == difference_interval(independent([[1, 0]]), independent([[0, 0]]))
 
 
 class TestFamilies:
@@ -294,9 +311,11 @@ class TestFamilies:
 
     def test_make_a_difference_undecided_that_alone_would_be_decided(self) -> None:
         values = [1.0] * 6 + [0.0] * 6
-        runs = [chart_run("base", [0.0] * 12), *(chart_run(f"s{number}", values) for number in range(3))]
-        specs = [ContrastSpec(f"s{number}", "base") for number in range(3)]
-        alone, adjusted = (compare(runs, specs, adjust=adjust).contrasts[0] for adjust in ("none", "holm"))
+        runs = [chart_run("base", [0.0] * 12), *(chart_run(f"s{number}", values) for number in range(4))]
+        specs = [ContrastSpec(f"s{number}", "base") for number in range(4)]
+        alone, adjusted = (
+            compare(runs, specs, adjust=adjust, family="baseline").contrasts[0] for adjust in ("none", "holm")
+        )
         assert alone.verdict == "better"
         assert adjusted.difference == alone.difference
         assert not adjusted.significant
@@ -309,7 +328,16 @@ class TestRanks:
         (ranking,) = compare(runs).ranks
         assert ranking.scope == "mini_main"
         assert {name: each.rank for name, each in ranking.ranks.items()} == {"a": 3, "b": 1, "c": 2}
-        assert ranking.ranks["b"].tie_group == ranking.ranks["c"].tie_group != ranking.ranks["a"].tie_group
+        assert {name: each.high for name, each in ranking.ranks.items()} == {"a": 3, "b": 2, "c": 2}
+
+    def test_are_open_to_what_failures_hide(self) -> None:
+        runs = [chart_run("a", [0.0] * 20), chart_run("b", [1.0] * 20), chart_run("c", [None] * 20)]
+        (ranking,) = compare(runs).ranks
+        assert {name: (each.low, each.high) for name, each in ranking.ranks.items()} == {
+            "a": (2, 3),
+            "b": (1, 2),
+            "c": (1, 3),
+        }
 
     def test_need_samples_in_common(self) -> None:
         scores = [replace(score, sample_id=f"other {score.sample_id}") for score in scores_of(CHART, [1])]

@@ -35,7 +35,7 @@ def test_a_run_is_held_against_each_number_that_it_has() -> None:
     assert all(each.verdict == "better" for each in found)
 
 
-@pytest.mark.parametrize(("right", "verdict"), [(40, "better"), (20, "inconclusive"), (0, "worse")])
+@pytest.mark.parametrize(("right", "verdict"), [(40, "better"), (20, "undecided"), (0, "worse")])
 def test_the_verdict_is_of_one_sample_against_a_fixed_number(right: int, verdict: str) -> None:
     assert compared(right=right).reported[0].verdict == verdict
 

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
 from maestro_eval.analysis.reference import Reference, ReportedValue
-from maestro_eval.analysis.reproduce import Reproduced, Reproduction, reproduce
+from maestro_eval.analysis.reproduce import Gap, Reproduced, Reproduction, reproduce
 from maestro_eval.scoring import RunScores
 from maestro_eval.types import Accepted, EarlyStop, Sampling, Selection, TaskRecord
 
@@ -58,129 +58,136 @@ def share(n: int, right: int) -> list[float | None]:
     return [1.0] * right + [0.0] * (n - right)
 
 
+def row_of(run: RunScores, reference: Reference, scope: str = "maestro_chartqa", margin: float = 0.01) -> Reproduced:
+    return rows(reproduce(run, reference, margin))[scope]
+
+
+def gap_of(run: RunScores, reference: Reference, scope: str = "maestro_chartqa") -> Gap:
+    found = row_of(run, reference, scope).gap
+    assert found is not None
+    return found
+
+
 class TestVerdicts:
     def test_a_steady_run_at_the_published_value_reproduces_it(self) -> None:
-        row = rows(reproduce(asked([share(400, 280)] * 8), published(maestro_chartqa=0.7)))["maestro_chartqa"]
+        row = row_of(asked([share(400, 280)] * 8), published(maestro_chartqa=0.7))
         assert row.verdict == "reproduced"
-        assert row.tested is not None
-        assert (row.tested.noise, row.tested.margin, row.tested.error) == ("rerun", 0.01, 0.0)
+        assert row.gap is not None
+        assert row.gap.excluded < 0.001
 
-    def test_a_run_far_from_it_does_not(self) -> None:
+    def test_a_run_far_from_it_differs(self) -> None:
         for value in (0.6, 0.8):
-            found = reproduce(asked([share(400, 280)] * 8), published(maestro_chartqa=value))
-            assert rows(found)["maestro_chartqa"].verdict == "not reproduced"
+            assert row_of(asked([share(400, 280)] * 8), published(maestro_chartqa=value)).verdict == "differs"
 
-    def test_few_samples_are_inconclusive_and_it_is_said_how_many_it_takes(self) -> None:
-        found = reproduce(asked([share(100, 70)]), published(maestro_chartqa=0.7))
-        row = rows(found)["maestro_chartqa"]
-        assert row.verdict == "inconclusive"
-        assert row.tested is not None
-        assert row.tested.noise == "sampling"
-        assert row.tested.margin == row.tested.error > 0.01
-        assert row.tested.needed is not None
-        assert row.tested.needed.of == "samples"
-        # (t + z)² p (1 − p) / margin² with 1.645 and 1.282.
-        assert row.tested.needed.number == pytest.approx((1.645 + 1.282) ** 2 * 0.21 / 0.01**2, rel=0.05)
+    def test_a_single_pass_at_it_is_compatible_and_says_what_is_excluded(self) -> None:
+        row = row_of(asked([share(400, 280)]), published(maestro_chartqa=0.7))
+        assert row.verdict == "compatible"
+        assert row.gap is not None
+        # Ours answered once, theirs eight times: 1.96 √(p (1 − p) / n × (1 + 1/8)).
+        assert row.gap.excluded == pytest.approx(1.96 * (0.21 / 400 * (1 + 1 / 8)) ** 0.5, rel=0.02)
 
-    def test_as_many_samples_as_were_said_to_be_needed_suffice(self) -> None:
-        few = rows(reproduce(asked([share(100, 70)]), published(maestro_chartqa=0.7)))["maestro_chartqa"]
-        assert few.tested is not None
-        assert few.tested.needed is not None
-        assert few.tested.needed.number is not None
-        n = few.tested.needed.number
-        many = asked([share(n, round(0.7 * n))], tasks=[CHART])
-        assert rows(reproduce(many, published(maestro_chartqa=0.7)))["maestro_chartqa"].verdict == "reproduced"
+    def test_the_margin_is_the_users(self) -> None:
+        run, reference = asked([share(400, 280)]), published(maestro_chartqa=0.7)
+        assert row_of(run, reference, margin=0.1).verdict == "reproduced"
 
     def test_without_a_published_value_there_is_none(self) -> None:
-        row = rows(reproduce(asked([share(10, 5)]), published(main=0.5)))["maestro_slake"]
-        assert (row.verdict, row.tested) == ("no published value", None)
+        row = row_of(asked([share(10, 5)]), published(main=0.5), "maestro_slake")
+        assert (row.verdict, row.gap) == ("no published value", None)
         assert row.estimate is not None
 
     def test_a_mean_that_lacks_a_task_is_not_given(self) -> None:
-        row = rows(reproduce(asked([share(10, 5)], tasks=[CHART]), published(main=0.5)))["main"]
+        row = row_of(asked([share(10, 5)], tasks=[CHART]), published(main=0.5), "main")
         assert (row.verdict, row.missing, row.estimate) == ("not given", ("maestro_slake",), None)
 
     def test_a_mean_over_other_tasks_has_no_published_value(self) -> None:
         third = task_record("maestro_vstar", MAIN)
-        found = rows(reproduce(asked([share(10, 5)], tasks=[CHART, SLAKE, third]), published(main=0.5)))
-        assert found["main"].verdict in ("no published value", "not given")
-        assert found["main"].tested is None
+        row = row_of(asked([share(10, 5)], tasks=[CHART, SLAKE, third]), published(main=0.5), "main")
+        assert row.verdict in ("no published value", "not given")
+        assert row.gap is None
 
     def test_a_mean_is_tested_as_a_mean(self) -> None:
-        row = rows(reproduce(asked([share(400, 280)] * 8), published(main=0.7)))["main"]
+        row = row_of(asked([share(400, 280)] * 8), published(main=0.7), "main")
         assert (row.verdict, row.kind) == ("reproduced", "mean")
 
 
 class TestFailures:
-    def test_that_could_matter_leave_it_open(self) -> None:
+    def test_widen_the_gap_by_what_they_hide(self) -> None:
         values: list[float | None] = [*share(390, 280), *[None] * 10]
-        row = rows(reproduce(asked([values] * 8), published(maestro_chartqa=0.7)))["maestro_chartqa"]
-        assert (row.verdict, row.n_failed) == ("inconclusive", 10)
-        assert row.tested is not None
-        assert row.tested.high - row.tested.low >= 10 / 400
+        row = row_of(asked([values] * 8), published(maestro_chartqa=0.7))
+        assert (row.verdict, row.n_failed) == ("compatible", 10)
+        assert row.gap is not None
+        assert row.gap.high - row.gap.low >= 10 / 400
 
     def test_that_cannot_matter_do_not(self) -> None:
         values: list[float | None] = [*share(399, 280), None]
-        row = rows(reproduce(asked([values] * 8), published(maestro_chartqa=0.7)))["maestro_chartqa"]
+        row = row_of(asked([values] * 8), published(maestro_chartqa=0.7))
         assert (row.verdict, row.n_failed) == ("reproduced", 1)
 
 
-class TestNoise:
+class TestChance:
     PASSES = (share(60, 30), share(60, 36), share(60, 33))
 
-    def noise(self, run: RunScores, reference: Reference) -> str:
-        tested = rows(reproduce(run, reference))["maestro_chartqa"].tested
-        assert tested is not None
-        return tested.noise
+    def test_on_the_same_questions_is_that_of_answering_again(self) -> None:
+        found = gap_of(asked(self.PASSES), published(maestro_chartqa=0.5))
+        assert (found.question, found.assumed) == ("benchmark", ("n",))
+        # Six samples of which a third of the passes differ; three are right in one pass of three, three in two.
+        within = 6 * (1 / 3) / 60
+        assert found.error == pytest.approx((within / 60 * (1 / 3 + 1 / 8)) ** 0.5, rel=0.01)
 
-    def test_is_rerunning_alone_where_the_whole_benchmark_was_asked_several_times(self) -> None:
-        assert self.noise(asked(self.PASSES), published(maestro_chartqa=0.5)) == "rerun"
-
-    def test_is_sampling_for_one_pass_a_subset_another_temperature_or_another_number_of_samples(self) -> None:
+    def test_on_other_questions_is_that_of_their_kind(self) -> None:
         reference = published(maestro_chartqa=0.5)
         run = asked(self.PASSES)
-        subset = replace(run, manifest=replace(run.manifest, selection=Selection(subset=60)))
+        limited = replace(run, manifest=replace(run.manifest, selection=Selection(limit=60)))
         other = replace(reference, values={"maestro_chartqa": ReportedValue(0.5, "P", n=2500)})
-        assert self.noise(asked(self.PASSES[:1]), reference) == "sampling"
-        assert self.noise(subset, reference) == "sampling"
-        assert self.noise(asked(self.PASSES, temperature=0.0), reference) == "sampling"
-        assert self.noise(run, other) == "sampling"
+        for found in (gap_of(limited, reference), gap_of(run, other)):
+            assert found.question == "kind"
+            assert found.error > 3 * gap_of(run, reference).error
 
-    def test_is_sampling_where_the_benchmark_was_ended_early(self) -> None:
+    def test_of_a_random_subset_is_about_the_benchmark_and_larger(self) -> None:
+        run = asked(self.PASSES)
+        subset = replace(run, manifest=replace(run.manifest, selection=Selection(subset=60)))
+        found = gap_of(subset, published(maestro_chartqa=0.5))
+        assert found.question == "benchmark"
+        assert found.error > 3 * gap_of(run, published(maestro_chartqa=0.5)).error
+
+    def test_where_the_benchmark_was_ended_early_is_of_its_kind(self) -> None:
         run = ended_early(asked([share(60, 42)] * 4))
         found = rows(reproduce(run, published(maestro_chartqa=0.7, maestro_slake=0.7, main=0.7)))
-        assert {scope: row.tested.noise for scope, row in found.items() if row.tested is not None} == {
-            "maestro_chartqa": "sampling",
-            "maestro_slake": "rerun",
-            "main": "sampling",
+        assert {scope: row.gap.question for scope, row in found.items() if row.gap is not None} == {
+            "maestro_chartqa": "kind",
+            "maestro_slake": "benchmark",
+            "main": "kind",
         }
 
     def test_of_an_unknown_number_of_published_repeats_is_that_of_one(self) -> None:
         errors = []
         for repeats in (None, 1, 8):
-            tested = rows(reproduce(asked(self.PASSES), replace(published(maestro_chartqa=0.5), repeats=repeats)))
-            test = tested["maestro_chartqa"].tested
-            assert test is not None
-            errors.append(test.error)
+            found = gap_of(asked(self.PASSES), replace(published(maestro_chartqa=0.5), repeats=repeats))
+            assert ("repeats" in found.assumed) == (repeats is None)
+            errors.append(found.error)
         assert errors[0] == errors[1] > errors[2]
 
-    def test_equivalence_is_claimed_wrongly_in_no_more_than_one_of_twenty(self) -> None:
-        """Sixty samples, four passes on either side, the true gap being the margin: the worst case that is allowed."""
-        source = random.Random(20)
-        chances = [source.betavariate(2, 1) for _ in range(60)]
-        truth = sum(chances) / 60
-        deviation = sum(chance * (1 - chance) for chance in chances) ** 0.5 / 60
-        claimed, trials = 0, 250
+    def test_calls_a_faithful_rerun_compatible_and_one_five_points_off_not(self) -> None:
+        """One pass over ten benchmarks of the published sizes, cut to 300; the published value is another pass of the
+        same system, whose samples each have their own chance."""
+        sizes = (300,) * 8 + (191, 300)
+        tasks = [task_record(f"maestro_t{number}", MAIN) for number in range(len(sizes))]
+        means = {"main": tuple(task.name for task in tasks)}
+        generator = np.random.default_rng(4)
+        faithful = off = 0
+        trials = 20
         for _ in range(trials):
-            ours = [[float(source.random() < chance) for chance in chances] for _ in range(4)]
-            theirs = sum(source.random() < chance for chance in chances for _ in range(4)) / 240
-            # The margin is the deviation as measured in these passes; the gap is the true one.
-            reference = replace(published(maestro_chartqa=theirs + deviation), repeats=4)
-            row = rows(reproduce(asked(ours, tasks=[CHART]), reference))["maestro_chartqa"]
-            claimed += row.verdict == "reproduced"
-        assert truth < 1
-        # 5 % and three standard errors of 250 trials.
-        assert claimed / trials <= 0.05 + 3 * (0.05 * 0.95 / trials) ** 0.5
+            chances = [generator.beta(1.4, 0.6, n) for n in sizes]
+            theirs = float(np.mean([(generator.random(len(c)) < c).mean() for c in chances]))
+            ours = [(generator.random(len(c)) < c).astype(float).tolist() for c in chances]
+            run = run_scores("ours", [(task, scores_of(task, v)) for task, v in zip(tasks, ours, strict=True)])
+            for value, expected in ((round(theirs, 3), "faithful"), (round(theirs, 3) + 0.05, "off")):
+                reference = replace(published(main=value), means=means, repeats=None)
+                verdict = row_of(run, reference, "main").verdict
+                faithful += expected == "faithful" and verdict in ("compatible", "reproduced")
+                off += expected == "off" and verdict in ("compatible", "reproduced")
+        assert faithful >= 0.95 * trials
+        assert off == 0
 
 
 class TestDifferences:

@@ -44,9 +44,9 @@ def test_every_contrast_has_a_verdict_in_words() -> None:
 
 
 def test_what_does_not_fit_loses_its_minor_columns_before_it_is_split() -> None:
-    header = {width: next(x for x in render(quickstart(), width).splitlines() if "p adj." in x) for width in (72, 90)}
-    assert ("MDE" in header[90], "MDE" in header[72]) == (True, False)
-    assert "verdict" in header[72]
+    header = {width: next(x for x in render(quickstart(), width).splitlines() if "p adj." in x) for width in (66, 90)}
+    assert (" n " in header[90], " n " in header[66]) == (True, False)
+    assert "verdict" in header[66]
 
 
 def test_plain_text_has_no_escape_codes() -> None:

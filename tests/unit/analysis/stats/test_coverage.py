@@ -59,10 +59,6 @@ class TestIntervals:
     def test_of_a_difference_in_differences(self) -> None:
         assert 92 <= percent(partial(coverage.two_effects, effect=0.2, groups=25))["ours"] <= 98.5
 
-    def test_the_studentised_bootstrap_covers_costs_no_worse_than_t(self) -> None:
-        found = percent(partial(coverage.skewed_cost, groups=12), trials=60)
-        assert found["ours"] >= found["t"] >= found["percentile"]
-
 
 class TestErrors:
     """At 500 trials a true 5 % comes out below 7.2 % in 98 of 100 seeds; the seed is fixed."""
@@ -83,12 +79,6 @@ class TestErrors:
     def test_of_the_test_against_a_published_number(self, groups: int, size: int, p: float) -> None:
         trial = partial(coverage.null_reference, p=p, icc=0.3, sizes=np.full(groups, size))
         assert percent(trial)["ours"] <= 7.2
-
-    def test_of_equivalence(self) -> None:
-        found = percent(partial(coverage.null_equivalence, p=0.7, gap=0.1, icc=0.3, sizes=np.full(60, 10)))
-        assert max(found.values()) <= 7.2
-        trial = partial(coverage.null_paired_equivalence, gain=0.15, loss=0.05, icc=0.3, sizes=np.full(60, 5))
-        assert percent(trial)["truth on the margin"] <= 7.2
 
     def test_of_ranks(self) -> None:
         found = percent(partial(coverage.ranks, accuracies=(0.7, 0.7, 0.7), groups=30), trials=100)
@@ -119,7 +109,8 @@ def test_every_scenario_holds_what_the_documentation_says(table: str) -> None:
             if line.tells == "rejects a truth" and method in ("ours", "holm", "truth below", "truth above"):
                 assert share <= 5.5 + chance, line
             elif line.tells == "covers" and method in ("ours", "best system", "worst system"):
-                least = 85 if "log-normal" in line.name else 92.5
+                # A rare one-sided effect that no cluster of the sample shows is in no interval.
+                least = 70 if line.table == "designs" and "/ 0.0" in line.name else 92.5
                 assert share >= least - chance, line
             elif line.tells == "finds the effect":
-                assert 70 <= share <= 90, line
+                assert line.percent["ours"] >= line.percent["exact"] + 3, line
