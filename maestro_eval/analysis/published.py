@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from maestro_eval.analysis.as_trained import departures, model_name
 from maestro_eval.analysis.comparison import ReportedContrast
 from maestro_eval.analysis.measured import MeasuredRun
 from maestro_eval.analysis.notes import accepted_text, selection_text
@@ -17,16 +19,21 @@ from maestro_eval.analysis.reference import MARKS, Reference
 from maestro_eval.types import RunManifest, Selection
 
 UNKNOWN = "not published"
+"""Shown where nobody said what a published number was made with."""
 
 _HASH_LENGTH = 12
 
 
 class SettingDifference(Struct, frozen=True):
-    """A setting as it was published and as it was in the run; ``published`` is ``UNKNOWN`` where nobody said."""
+    """A setting as it was published and as it was in the run; ``published`` is ``UNKNOWN`` where nobody said.
+
+    ``detail`` marks what a line about all settings leaves out.
+    """
 
     setting: str
     published: str
     here: str
+    detail: bool = False
 
     @property
     def known(self) -> bool:
@@ -41,19 +48,29 @@ def setting_differences(
     reference: Reference,
     scopes: Iterable[str],
 ) -> tuple[SettingDifference, ...]:
-    """What differs, or cannot be told, between a run and ``reference``'s numbers on ``scopes``."""
+    """What differs, or cannot be told, between a run and ``reference``'s numbers on ``scopes``.
+
+    A setting that was read elsewhere than where the numbers were published (``settings_from``) says so.
+    """
+    compared = tuple(scopes)
     found = [
         _policy(reference.policy_model, manifest.policy_model),
-        *_registries(manifest.registry.name, reference, scopes),
-        SettingDifference("registry hash", UNKNOWN, manifest.registry.hash[:_HASH_LENGTH]),
+        *_registries(manifest.registry.name, reference, compared),
+        SettingDifference("registry hash", UNKNOWN, manifest.registry.hash[:_HASH_LENGTH], detail=True),
+        *(
+            SettingDifference(each.setting, each.trained, each.here, each.rule)
+            for each in departures(manifest, reference)
+        ),
         _compared("regime", reference.regime, manifest.regime.name),
         _compared("protocol", reference.protocol, protocol),
         _compared("temperature", _number(reference.temperature), _number(manifest.sampling.temperature)),
         _compared("repeats", _number(reference.repeats), str(manifest.repeats)),
         *_services(reference, manifest),
-        *_lacking(manifest, missing_evidence),
     ]
-    return tuple(each for each in found if each is not None)
+    if reference.settings_from:
+        found = [each and _read_from(reference.settings_from, each) for each in found]
+        found += _unpublished(manifest, reference, compared)
+    return tuple(each for each in (*found, *_lacking(manifest, missing_evidence)) if each is not None)
 
 
 def published_notes(
@@ -84,7 +101,9 @@ def published_notes(
     alike: dict[str, list[str]] = {}
     for run in runs:
         found = setting_differences(run.manifest, run.protocol, run.missing_evidence, reference, scopes[run.name])
-        known = [f"{each.setting} ({each.published}, here {each.here})" for each in found if each.known]
+        known = [
+            f"{each.setting} ({each.published}, here {each.here})" for each in found if each.known and not each.detail
+        ]
         if known and scopes[run.name]:
             alike.setdefault("; ".join(known), []).append(run.name)
     notes += [f"{', '.join(systems)}: unlike {name} in {settings}" for settings, systems in alike.items()]
@@ -105,8 +124,20 @@ def _registries(here: str, reference: Reference, scopes: Iterable[str]) -> Itera
             yield SettingDifference(f"registry of {scope}" if several else "registry", registry or UNKNOWN, here)
 
 
+def _read_from(source: str, each: SettingDifference) -> SettingDifference:
+    return replace(each, published=f"{each.published} ({source})") if each.known else each
+
+
+def _unpublished(manifest: RunManifest, reference: Reference, scopes: Sequence[str]) -> Iterator[SettingDifference]:
+    """What no source says of the numbers: nothing that the run has may pass for equal to it."""
+    if any(value.n is None for scope in scopes if (value := reference.values.get(scope))):
+        planned = sum(task.planned for task in manifest.tasks)
+        yield SettingDifference("number of samples", UNKNOWN, f"{planned:,}", detail=True)
+    yield SettingDifference("number of repeats behind the numbers", UNKNOWN, str(manifest.repeats), detail=True)
+
+
 def _policy(published: str, here: str) -> SettingDifference | None:
-    same = _model(published) == _model(here)
+    same = model_name(published) == model_name(here)
     return None if same else SettingDifference("policy model", published or UNKNOWN, here or "none")
 
 
@@ -120,7 +151,7 @@ def _services(reference: Reference, manifest: RunManifest) -> Iterator[SettingDi
     for name in dict.fromkeys([*reference.services, *here]):
         setting = "captioner" if name == "caption" else f"service {name}"
         published, ours = reference.services.get(name, ""), here.get(name, "")
-        if _model(published) != _model(ours):
+        if model_name(published) != model_name(ours):
             absent = "none" if reference.services else UNKNOWN
             yield SettingDifference(setting, published or absent, ours or "none")
 
@@ -135,11 +166,6 @@ def _lacking(manifest: RunManifest, missing_evidence: Mapping[str, int]) -> Iter
         yield SettingDifference(f"samples of {stop.task}", "all samples", early)
     if manifest.accepted:
         yield SettingDifference("changed during the run", "nothing", accepted_text(manifest))
-
-
-def _model(name: str) -> str:
-    """A model's name as far as it says which model it is: without its owner or folder, in one case."""
-    return name.rstrip("/").rpartition("/")[2].casefold()
 
 
 def _number(value: float | None) -> str:

@@ -49,7 +49,9 @@ class Reference(Struct, frozen=True):
     """What was reported for ``system``, by scope: a task's name, or a mean of ``means``, which names its tasks.
 
     ``name`` is what ``--reference`` and ``--against`` call it. A setting that is not known is empty or ``None``.
-    ``services`` are the models behind the registry's services, by service.
+    ``services`` are the models behind the registry's services, by service. ``prompt`` is the fingerprint of the system
+    message, ``skills`` the bundled registry whose skills were used. ``settings_from`` names where the settings were
+    read, where nobody published them together with the numbers.
     """
 
     name: str
@@ -65,6 +67,9 @@ class Reference(Struct, frozen=True):
     repeats: int | None = None
     temperature: float | None = None
     services: dict[str, str] = struct_field(default_factory=dict)
+    prompt: str = ""
+    skills: str = ""
+    settings_from: str = ""
 
     def reported(self, scope: str, tasks: Sequence[str]) -> ReportedValue | None:
         """What was reported on ``scope``; of a mean only where it is over exactly ``tasks``."""
@@ -102,6 +107,9 @@ def load_reference(name_or_path: str | Path) -> Reference:
         repeats=file.repeats,
         temperature=file.temperature,
         services=file.services,
+        prompt=file.prompt or "",
+        skills=file.skills or "",
+        settings_from=file.settings_from or "",
     )
 
 
@@ -168,6 +176,9 @@ class _File(_Strict):
     repeats: _Count | None = None
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     services: dict[str, str] = {}
+    prompt: str | None = None
+    skills: str | None = None
+    settings_from: str | None = None
     means: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = {}
     values: dict[str, _Value]
 

@@ -149,9 +149,11 @@ def _verdict(gap: Gap, margin: float) -> ReproductionVerdict:
 
 
 def _gap(run: MeasuredRun, reference: Reference, published: ReportedValue, tasks: Sequence[TaskOutcomes]) -> Gap:
-    passes = reference.repeats or 1
+    # Repeats that some code has by default are not those that a number was published of.
+    repeats = None if reference.settings_from else reference.repeats
+    passes = repeats or 1
     assumed: list[Assumed] = ["n"] if published.n is None else []
-    assumed += [] if reference.repeats else ["repeats"]
+    assumed += [] if repeats else ["repeats"]
     question = _question(run, published, tasks)
     ours, theirs, freedom = _variances(run.manifest, tasks, passes)
     if question == "kind":

@@ -69,6 +69,7 @@ def describe(
             entries=entry_hashes(registry),
             variant=request.variant,
             renamed=registry.renamed,
+            pipelines={name: skill.pipeline for name, skill in registry.skills.items()},
         ),
         prompt=PromptRecord(system_prompt, fingerprint(system_prompt)),
         tasks=tuple(

@@ -82,6 +82,7 @@ class RegistryRecord(Struct, frozen=True):
     ``entries`` holds the content hash of every expert, service, skill (``skills.NAME``) and prompt, of which
     ``hash`` is made: it tells what differs between two registries that are gone. All of this is of the registry as
     it was run, after its ``variant``; ``renamed`` gives the file's name of each expert that has a neutral one.
+    ``pipelines`` names the pipeline of each skill.
     """
 
     name: str
@@ -93,6 +94,7 @@ class RegistryRecord(Struct, frozen=True):
     entries: dict[str, str] = field(default_factory=dict)
     variant: RegistryVariant = RegistryVariant()
     renamed: dict[str, str] = field(default_factory=dict)
+    pipelines: dict[str, str] = field(default_factory=dict)
 
 
 class Accepted(Struct, frozen=True):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Protocol
 
+from maestro_eval.analysis.as_trained import training_warning
 from maestro_eval.journal import Finished
 from maestro_eval.report.cells import printable
 from maestro_eval.report.progress.accuracy import Judge
@@ -80,6 +81,8 @@ class _Shown(Watcher):
             self._view.say(f"{what} …")
 
     def begin(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
+        if warning := training_warning(manifest):
+            self.warn(warning)
         every_s = self._view.every_s
         if every_s is None and self._server is None:
             return

@@ -1,0 +1,112 @@
+"""Does a run show a checkpoint what it was trained on? Its prompt, its conversation, its rules, its skills.
+
+A trained policy scores lower under another prompt or in another conversation, and nothing in its accuracy says so.
+What is compared are fields of the manifest with the settings of a reference (``results/reference``).
+"""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Struct
+
+from maestro_eval.analysis.reference import Reference, load_reference
+from maestro_eval.registry import entry_hashes, load_registry
+from maestro_eval.registry.release import RELEASED_PIPELINE
+from maestro_eval.rollout import FORMER_NAMES, REGIMES, differing
+from maestro_eval.types import Regime, RunManifest
+
+_CHECKPOINTS = {"maestro-4b": "maestro-4b"}
+# Where a tokenizer is read from says nothing of what it is.
+_PLACES = frozenset({"tokenizer"})
+
+
+class Departure(Struct, frozen=True):
+    """A setting in which a run is not ``trained``, what the checkpoint was trained with, but ``here``.
+
+    ``rule`` marks single fields of the regime.
+    """
+
+    setting: str
+    trained: str
+    here: str
+    rule: bool = False
+
+
+def departures(manifest: RunManifest, reference: Reference) -> tuple[Departure, ...]:
+    """What a run's policy is shown and called with otherwise than ``reference`` says, as far as that says it."""
+    return tuple(_departures(manifest, reference))
+
+
+def training_warning(manifest: RunManifest) -> str:
+    """One line if the run's policy is a checkpoint whose training is known, and it is run otherwise; else empty."""
+    name = _CHECKPOINTS.get(model_name(manifest.policy_model))
+    if name is None:
+        return ""
+    reference = load_reference(name)
+    found = departures(manifest, reference)
+    if not found:
+        return ""
+    whole = "; ".join(f"{each.setting} {each.here}, not {each.trained}" for each in found if not each.rule)
+    rules = ", ".join(each.setting.removeprefix("rule ") for each in found if each.rule)
+    said = "; ".join(filter(None, (whole, rules and f"rules that differ: {rules}")))
+    return (
+        f"{reference.system} was trained with other settings than these ({said}). As it was trained: "
+        f"maestro-eval registry import YOUR_COPY_OF_THE_RELEASE --out DIR, then run --registry DIR "
+        f"--regime {shlex.quote(reference.regime)} (docs/reproduce.md)"
+    )
+
+
+def model_name(model: str) -> str:
+    """A model as far as its name says which it is: without owner, folder and revision, in one case."""
+    return model.rstrip("/").rpartition("/")[2].partition("@")[0].casefold()
+
+
+def _departures(manifest: RunManifest, reference: Reference) -> Iterator[Departure]:
+    if reference.prompt and manifest.prompt.hash != reference.prompt:
+        yield Departure("prompt", "the released one", f"{manifest.registry.name}'s")
+    if reference.skills and not _released_skills(manifest, reference.skills):
+        yield Departure("skills", "the released ones", f"{manifest.registry.name}'s")
+    regime = REGIMES.get(FORMER_NAMES.get(reference.regime, reference.regime))
+    if regime is None:
+        return
+    if manifest.regime.style != regime.style:
+        yield Departure("conversation style", regime.style, manifest.regime.style)
+        # The other style reads none of the released rules: to list them says nothing more.
+        return
+    for field in differing(_settled(manifest), regime):
+        if field not in _PLACES:
+            there, here = (_shown(getattr(each, field)) for each in (regime, _settled(manifest)))
+            yield Departure(f"rule {field}", there, here, rule=True)
+
+
+def _settled(manifest: RunManifest) -> Regime:
+    """The run's regime with the sampling that it was run with in place of its own."""
+    sampling = manifest.sampling
+    names = ("temperature", "top_p", "max_tokens", "top_k", "repetition_penalty")
+    return msgspec.structs.replace(manifest.regime, **{name: getattr(sampling, name) for name in names})
+
+
+def _released_skills(manifest: RunManifest, registry: str) -> bool:
+    known, record = _skills_of(registry), manifest.registry
+    return all(
+        # The user's copy of the release runs its own.
+        record.pipelines.get(name) == RELEASED_PIPELINE or record.entries.get(f"skills.{name}") in known
+        for name in record.skills
+    )
+
+
+@functools.cache
+def _skills_of(registry: str) -> frozenset[str]:
+    """The hashes of the skills of a bundled registry and of its augmented form."""
+    loaded = [load_registry(name) for name in (registry, f"{registry}_augmented")]
+    return frozenset(
+        content for each in loaded for entry, content in entry_hashes(each).items() if entry.startswith("skills.")
+    )
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
