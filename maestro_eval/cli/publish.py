@@ -82,7 +82,7 @@ def publish(
             print(f"lacking  {name}: {lacking:,} rollouts went without evidence that {services} failed to give")
         if silent := sum(score.note.startswith(EXHAUSTED) for score in scores.scores):
             print(f"silent   {name}: {silent:,} rollouts ended without an answer")
-        if scores.manifest.settings.get("cache"):
+        if scores.cached_calls or scores.manifest.settings.get("cache"):
             print(f"calls    {name}: {scores.calls}, of them {scores.cached_calls} from the cache")
     print(f"protocol {protocol}")
     for form, path in files.items():

@@ -107,12 +107,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--concurrency", type=positive, default=16, help="rollouts at once in each worker")
     how.add_argument("--ray-address", default="", help="join this Ray cluster instead of starting one")
-    how.add_argument(
+    calls = how.add_mutually_exclusive_group()
+    calls.add_argument(
         "--cache",
         default="",
         metavar="DIR",
-        help="keep the experts' replies here and take them from here; runs share it (default: none)",
+        help="keep the replies of experts and services here, for runs to share (default: in the run's folder)",
     )
+    calls.add_argument("--no-cache", action="store_true", help="make every call anew, also those of other repeats")
     how.add_argument(
         "--sandbox",
         choices=("bubblewrap", "process"),
@@ -308,6 +310,7 @@ def _request(arguments: argparse.Namespace) -> RunRequest:
         allow_key_env=tuple(arguments.allow_key_env),
         sandbox=arguments.sandbox,
         cache=arguments.cache,
+        keep_calls=not arguments.no_cache,
         variant=RegistryVariant(arguments.permute_registry, arguments.rename_experts, without),
         require_services=split_names([arguments.require_services or ""]),
     )

@@ -80,7 +80,7 @@ def roll_out(system: System, batch: RequestBatch, folder: Path) -> Mapping[Rollo
             check_rendering(request, regime, model),
         )
         with _journal(folder, manifest, batch) as journal:
-            _run(journal, worker_spec(request, bound, prompt, model, manifest.rendering), batch)
+            _run(journal, worker_spec(request, bound, prompt, model, manifest.rendering, folder), batch)
             wanted = frozenset(batch.keys)
             rollouts = {rollout.key: rollout for rollout, _ in journal.rollouts() if rollout.key in wanted}
     _refuse_failures(rollouts, batch, folder)

@@ -300,7 +300,7 @@ def _drive(
     if manifest.rendering == "unknown":
         watcher.warn(UNKNOWN)
     model, rendering = manifest.policy_model, manifest.rendering
-    spec = worker_spec(request, up.registry, prepared.system_prompt, model, rendering, prepared.specs, up.down)
+    spec = worker_spec(request, up.registry, prepared.system_prompt, model, rendering, folder, prepared.specs, up.down)
     if request.executor == "ray" and (few := undivided(up.registry, request.workers or 1)):
         watcher.warn(
             f"endpoints.{few[0]}.concurrency: {up.registry.endpoints[few[0]].concurrency} is divided among "

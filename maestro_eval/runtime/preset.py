@@ -158,6 +158,7 @@ def _request(
         ray_address=base.ray_address,
         # Systems of one preset ask the experts the same things again and again.
         cache=base.cache or str(out / "cache"),
+        keep_calls=base.keep_calls,
         sandbox=base.sandbox,
     )
 

@@ -110,6 +110,7 @@ def describe(
             "allow_key_env": list(request.allow_key_env),
             "include": [str(Path(folder).resolve()) for folder in request.include],
             "cache": str(Path(request.cache).resolve()) if request.cache else "",
+            "keep_calls": request.keep_calls,
             "sandbox": request.sandbox,
             "require_services": list(request.require_services),
         },

@@ -97,8 +97,10 @@ def replay_run(
 def _request(original: RunRequest, replay: Replay) -> RunRequest:
     what = replay.call or "as recorded"
     system = f"{original.name}, turn {replay.at}: {what}"
+    # The run's own calls, where it shares them with no other: what is asked again was mostly asked there.
+    cache = original.cache or str(Path(replay.run) / "cache")
     # Which rollouts there are is settled: nothing ends early.
-    return msgspec.structs.replace(original, system=system, replay=replay, stopping=None)
+    return msgspec.structs.replace(original, system=system, replay=replay, stopping=None, cache=cache)
 
 
 def _roll_out(

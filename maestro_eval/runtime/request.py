@@ -22,7 +22,8 @@ class RunRequest(Struct, frozen=True):
     ``workers`` processes (``None``: one, or with Ray and an in-process engine one a GPU), each with
     ``gpus_per_worker`` GPUs. ``policy_key_env`` names the variable with the policy endpoint's key,
     ``allow_key_env`` those that a registry of the user's may have sent as keys. What ``sampling``
-    leaves at ``None`` is the regime's. ``cache`` is the folder of a call cache that runs share, empty for none.
+    leaves at ``None`` is the regime's. ``cache`` is the folder of a call cache that runs share, empty for the run's
+    own; ``keep_calls`` says whether there is to be one at all.
     ``sandbox`` is where code that a model wrote is run. ``variant`` is what is done to the registry before it is used.
     ``require_services`` names services without which a rollout fails, ``all`` for every one.
     ``replay`` says of which run this is a replay, ``stopping`` by which rule its benchmarks may end early.
@@ -47,6 +48,7 @@ class RunRequest(Struct, frozen=True):
     policy_key_env: str = ""
     allow_key_env: tuple[str, ...] = ()
     cache: str = ""
+    keep_calls: bool = True
     sandbox: Isolation = "bubblewrap"
     variant: RegistryVariant = RegistryVariant()
     replay: Replay | None = None
@@ -83,6 +85,7 @@ def request_of(manifest: RunManifest) -> RunRequest:
         policy_key_env=settings.get("policy_key_env", ""),
         allow_key_env=tuple(settings.get("allow_key_env", ())),
         cache=settings.get("cache", ""),
+        keep_calls=settings.get("keep_calls", True),
         sandbox=settings.get("sandbox", "bubblewrap"),
         variant=manifest.registry.variant,
         replay=manifest.replay,

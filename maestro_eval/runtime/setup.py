@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from maestro_eval.registry import (
     variant_text,
 )
 from maestro_eval.rollout import POLICY, check_regime
+from maestro_eval.runtime.cache_folder import CacheSpec
 from maestro_eval.runtime.request import RunRequest
 from maestro_eval.runtime.worker import WorkerSpec
 from maestro_eval.sandbox import available
@@ -154,10 +156,14 @@ def worker_spec(
     system_prompt: str,
     model: str,
     rendering: Rendering,
+    folder: Path,
     tasks: tuple[TaskSpec, ...] = (),
     down: tuple[str, ...] = (),
 ) -> WorkerSpec:
-    """What the request's workers are made of; ``model`` and ``rendering`` are the manifest's, ``down`` are services."""
+    """What the request's workers are made of.
+
+    ``model`` and ``rendering`` are the manifest's, ``folder`` the run's, ``down`` are services.
+    """
     # An endpoint's policy with its model named, so that every worker asks for the same one.
     unnamed = request.policy.startswith("openai:") and "#" not in request.policy
     return WorkerSpec(
@@ -174,8 +180,7 @@ def worker_spec(
         seed=request.seed,
         # All local rollouts share one client, and so one policy endpoint.
         concurrency=request.concurrency * ((request.workers or 1) if request.executor == "local" else 1),
-        # In full: workers of a cluster have working folders of their own.
-        cache=str(Path(request.cache).resolve()) if request.cache else "",
+        cache=_cache(request, folder),
         sandbox=request.sandbox,
         replay=request.replay,
     )
@@ -195,6 +200,15 @@ def undivided(registry: Registry, workers: int) -> list[str]:
     entries: tuple[Expert | Service, ...] = (*registry.experts.values(), *registry.services.values())
     called = {entry.endpoint for entry in entries}
     return [name for name, entry in registry.endpoints.items() if name in called and entry.concurrency < workers]
+
+
+def _cache(request: RunRequest, folder: Path) -> CacheSpec | None:
+    if not request.keep_calls:
+        return None
+    # In full: workers of a cluster have working folders of their own.
+    if request.cache:
+        return CacheSpec(str(Path(request.cache).resolve()))
+    return CacheSpec(str(folder.resolve() / "cache"), host=socket.gethostname())
 
 
 def _check_policy(request: RunRequest, registry: Registry) -> None:

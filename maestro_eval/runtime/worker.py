@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 from functools import partial
-from pathlib import Path
 from typing import Self
 
 import msgspec
@@ -19,6 +18,7 @@ from maestro_eval.journal import Finished
 from maestro_eval.policies import Policy, ResidentPolicy, make_policy, policy_addresses
 from maestro_eval.registry import Registry
 from maestro_eval.rollout import Prefix, rollout_seed, run_rollout, style_of
+from maestro_eval.runtime.cache_folder import CacheSpec
 from maestro_eval.runtime.executor import UnfitNodeError, WorkerFactory
 from maestro_eval.runtime.recorded import recorded_prefix
 from maestro_eval.runtime.threads import READ_S, Readers
@@ -46,7 +46,7 @@ from maestro_eval.types import (
 class WorkerSpec(Struct, frozen=True):
     """Everything a worker needs, picklable. ``registry`` is bound: every endpoint has an address.
 
-    ``cache`` is the folder of the call cache, empty for none. ``read_s``: what reading a row may take. ``checks``: a
+    ``cache`` is where calls are kept, if they are. ``read_s``: what reading a row may take. ``checks``: a
     worker makes sure at its start that it reaches all that the driver does; ``down`` are services that nobody reaches.
     """
 
@@ -59,7 +59,7 @@ class WorkerSpec(Struct, frozen=True):
     system: str
     seed: int
     concurrency: int
-    cache: str = ""
+    cache: CacheSpec | None = None
     replay: Replay | None = None
     sandbox: Isolation = "bubblewrap"
     read_s: float = READ_S
@@ -96,7 +96,8 @@ class RolloutWorker:
         """
         if spec.checks:
             await asyncio.to_thread(check_node, spec)
-        cache = CallCache(Path(spec.cache), programs=program_revisions(spec.registry)) if spec.cache else None
+        folder = spec.cache.on_this_machine() if spec.cache else None
+        cache = CallCache(folder, programs=program_revisions(spec.registry)) if folder else None
         client = ExpertClient(cache=cache)
         await client.__aenter__()
         try:

@@ -16,15 +16,23 @@ from maestro_eval.journal import Journal
 SAMPLES = 12
 
 
-def run_of(cli: Cli, folder: Path, registry: Path, out: str, *arguments: str, policy: str = "fixed:oracle@@Ask") -> str:
-    """What a run of 12 questions with the cache ``kept`` prints; it must end well."""
+def run_of(
+    cli: Cli,
+    folder: Path,
+    registry: Path,
+    out: str,
+    *arguments: str,
+    policy: str = "fixed:oracle@@Ask",
+    shared: bool = True,
+) -> str:
+    """What a run of 12 questions prints, with the cache ``kept`` where that is ``shared``; it must end well."""
     data = folder / "d" / "chartqa.jsonl"
     if not data.exists():
         samples = [{"question": f"What is value {number}?", "answer": "4"} for number in range(SAMPLES)]
         write_chartqa(data.parent, samples)
     result = cli(
         "run", "--policy", policy, "--registry", registry, "--tasks", "maestro_chartqa",
-        "--data", f"maestro_chartqa={data}", "--out", out, "--cache", "kept", *arguments,
+        "--data", f"maestro_chartqa={data}", "--out", out, *(("--cache", "kept") if shared else ()), *arguments,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return " ".join(result.stdout.split())
@@ -101,18 +109,45 @@ def test_a_resumed_run_goes_on_with_its_cache_and_asks_again_only_what_failed(cl
     assert open_run(tmp_path / "one").manifest.settings["cache"] == str(tmp_path / "kept")
 
 
-def test_a_run_without_the_flag_neither_makes_nor_reads_a_cache(cli: Cli, tmp_path: Path) -> None:
+def test_a_run_keeps_its_calls_in_its_own_folder_so_that_repeats_share_them(cli: Cli, tmp_path: Path) -> None:
     with simulated_in_thread() as server:
         registry = write_registry(tmp_path / "r.yaml", server.url)
-        run_of(cli, tmp_path, registry, "one")
-        data = tmp_path / "d" / "chartqa.jsonl"
-        plain = cli(
-            "run", "--policy", "fixed:oracle@@Ask", "--registry", registry, "--tasks", "maestro_chartqa",
-            "--data", f"maestro_chartqa={data}", "--out", "two",
-        )  # fmt: skip
+        first = run_of(cli, tmp_path, registry, "one", "--repeats", "3", shared=False)
+        assert asked(server) == SAMPLES
+        run_of(cli, tmp_path, registry, "two", shared=False)
         assert asked(server) == 2 * SAMPLES
-    assert plain.returncode == 0
-    assert "from the cache" not in plain.stdout
+        last = run_of(cli, tmp_path, registry, "three", "--repeats", "3", "--no-cache", shared=False)
+        assert asked(server) == 5 * SAMPLES
+    assert f"{3 * SAMPLES}, of them {2 * SAMPLES} from the cache" in first
+    assert "from the cache" not in last
+    assert [(tmp_path / run / "cache" / "calls.db").is_file() for run in ("one", "two", "three")] == [True, True, False]
+
+
+def test_a_resumed_run_goes_on_with_the_calls_in_its_folder(cli: Cli, tmp_path: Path) -> None:
+    with simulated_in_thread(faults=on_requests({1: Fault("status", 400)})) as server:
+        registry = write_registry(tmp_path / "r.yaml", server.url)
+        data = write_chartqa(tmp_path / "d", [{"question": "The same each time?", "answer": "4"}])
+        cli(
+            "run", "--policy", "fixed:oracle@@Ask", "--registry", registry, "--tasks", "maestro_chartqa",
+            "--data", f"maestro_chartqa={data}", "--out", "one", "--repeats", "2", "--concurrency", "1",
+        )  # fmt: skip
+        assert asked(server) == 2
+        assert cli("resume", "one").returncode == 0
+        # The first repeat failed; what the second one was told is kept.
+        assert asked(server) == 2
+
+
+def test_captions_of_a_service_that_says_so_are_asked_once_a_picture(cli: Cli, tmp_path: Path) -> None:
+    extra = """  Look: {description: Look., prompt: prompts/ask.j2, evidence: [caption]}
+services:
+  caption: {model: captioner, endpoint: there, request: Describe it., reuse: per_image, sampling: {temperature: null}}
+"""
+    with simulated_in_thread() as server:
+        registry = write_registry(tmp_path / "r.yaml", server.url, extra=extra)
+        run_of(cli, tmp_path, registry, "one", "--repeats", "3", policy="fixed:oracle@@Look", shared=False)
+        captions = [request for request in server.requests if request.model == "captioner"]
+        # Each question has a picture of its own.
+        assert len(captions) == SAMPLES
 
 
 def test_a_damaged_cache_is_noted_and_costs_no_rollout(cli: Cli, tmp_path: Path) -> None:

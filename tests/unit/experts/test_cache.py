@@ -180,6 +180,14 @@ async def test_sampled_calls_are_asked_each_time_unless_a_seed_is_set(tmp_path, 
     assert (first.cached, second.cached, len(server.requests)) == (False, kept, 1 if kept else 2)
 
 
+async def test_a_sampled_call_that_may_be_used_again_is_kept(tmp_path):
+    async with SimulatedServer() as server:
+        ask = cached_ask(Endpoint("e", server.url), sampling=Sampling(temperature=None))
+        ask = msgspec.structs.replace(ask, reuse=True)
+        first, second = await ask_each(tmp_path, server, ask, ask)
+    assert (first.cached, second.cached, len(server.requests)) == (False, True, 1)
+
+
 async def test_a_kept_reply_is_the_same_record_but_for_what_it_cost(tmp_path):
     async with SimulatedServer(reply="Answer: 4") as server:
         ask = cached_ask(Endpoint("e", server.url))
