@@ -11,7 +11,7 @@ from maestro_eval.cli.registry_import import add_import_arguments
 if TYPE_CHECKING:
     from maestro_eval.registry import EntryChange, Registry, RegistryDiff, Skill
 
-_NAMED = "a file, or a bundled registry's name"
+_NAMED = "a file, a folder with a registry.yaml, or a bundled registry's name"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.set_defaults(run=_check)
     show = actions.add_parser("show", help="the entries, and the prompt as a policy reads it")
     show.add_argument("registry", metavar="REGISTRY", help=_NAMED)
+    show.add_argument("--prompt", action="store_true", help="only the prompt: the two messages as they are sent")
     show.set_defaults(run=_show)
     diff = actions.add_parser("diff", help="what differs between two registries, entries and prompt")
     diff.add_argument("before", metavar="REGISTRY", help=_NAMED)
@@ -49,20 +50,24 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from maestro_eval.registry import check_registry
+    from maestro_eval.registry import check_registry, prompt_note
     from maestro_eval.skills import find_pipeline
 
     for name in arguments.registries:
         registry = check_registry(name, find_pipeline)
         print(f"{registry.path}: ok: {registry.name}, {_counted(registry)}, hash {registry.hash[:12]}")
+        if note := prompt_note(registry):
+            print(note)
     return DONE
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from maestro_eval.registry import Service, entry_hashes, load_registry, render_system
+    from maestro_eval.registry import Service, entry_hashes, load_registry, prompt_note, render_system
     from maestro_eval.types import Regime
 
     registry = load_registry(arguments.registry)
+    if arguments.prompt:
+        return _show_prompt(registry)
     hashes = entry_hashes(registry)
     print(f"{registry.name}  hash {registry.hash}\n{registry.path}\n")
     for kind, entries in (("expert", registry.experts), ("service", registry.services)):
@@ -73,7 +78,24 @@ def _show(arguments: argparse.Namespace) -> int:
             print(f"{kind:8} {name:26} {hashes[f'{kind}s.{name}'][:8]}  {entry.model}{gives} at {where}")
     for name, skill in registry.skills.items():
         print(f"skill    {name:26} {hashes[f'skills.{name}'][:8]}  {_summary(skill)}")
+    if note := prompt_note(registry):
+        print(f"\n{note}")
     print(f"\n--- system message ---\n{render_system(registry, Regime())}")
+    return DONE
+
+
+def _show_prompt(registry: Registry) -> int:
+    """The messages and nothing else, so that two can be compared with ``diff``; a note goes to standard error."""
+    import sys
+
+    from maestro_eval.registry import prompt_note, render_system, user_message
+    from maestro_eval.types import Regime, TextPart
+
+    if note := prompt_note(registry):
+        print(note, file=sys.stderr)
+    message = user_message(registry, "QUESTION", ())
+    print(render_system(registry, Regime()))
+    print("".join(part.text for part in message.parts if isinstance(part, TextPart)))
     return DONE
 
 

@@ -38,6 +38,5 @@ def _import(arguments: argparse.Namespace) -> int:
     imported = import_release(arguments.release, arguments.out, code=code)
     for line in imported.report:
         print(line)
-    file = imported.folder / "registry.yaml"
-    print(f"{file}: written; use it with --registry {file}")
+    print(f"{imported.folder}: written; use it with --registry {imported.folder}")
     return DONE

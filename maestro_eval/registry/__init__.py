@@ -2,7 +2,7 @@
 
 from maestro_eval.registry.diff import EntryChange, FieldChange, RegistryDiff, diff_registries
 from maestro_eval.registry.load import check_key_variables, check_pipelines, check_registry, load_registry
-from maestro_eval.registry.prompt import render_system, render_template, user_message
+from maestro_eval.registry.prompt import prompt_note, render_system, render_template, user_message, without_placeholders
 from maestro_eval.registry.records import (
     EndpointEntry,
     EvidenceUse,
@@ -47,6 +47,7 @@ __all__ = [
     "diff_registries",
     "entry_hashes",
     "load_registry",
+    "prompt_note",
     "registry_schema",
     "released_expert",
     "released_skill",
@@ -56,4 +57,5 @@ __all__ = [
     "spelling",
     "user_message",
     "variant_text",
+    "without_placeholders",
 ]

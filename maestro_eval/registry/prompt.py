@@ -68,6 +68,11 @@ def _check(template: str, what: str, variables: Mapping[str, Any]) -> None:
         raise UserError(f"{what}: nothing fills {names[0]!r}; there are {', '.join(variables)}")
 
 
+def without_placeholders(question: str, images: Sequence[Image]) -> str:
+    """The question as a model reads it that is shown ``images``."""
+    return question.replace("<image>", "") if images else question
+
+
 def render_system(registry: Registry, regime: Regime) -> str:
     """The system message: the role, what can be called and how, and how to end."""
     variables = _system_variables(registry, regime)
@@ -76,12 +81,26 @@ def render_system(registry: Registry, regime: Regime) -> str:
 
 
 def user_message(registry: Registry, question: str, images: Sequence[Image]) -> Message:
-    """The first user message: the images, then the template with the question in its place."""
+    """The first user message: the images, then the template with the question in its place.
+
+    ``<image>`` in a question marks where its data set has a picture. A model that gets the picture does not read it.
+    """
+    question = without_placeholders(question, images)
     before, after = _around_question(registry.prompts, f"{registry.path}: prompt.user", len(images))
     texts = [TextPart(before), TextPart(question, "question"), TextPart(after)]
     parts: list[Part] = [ImagePart(image) for image in images]
     parts.extend(part for part in texts if part.text)
     return Message("user", tuple(parts))
+
+
+def prompt_note(registry: Registry) -> str:
+    """One line where the registry is meant to have another prompt than it has; else nothing."""
+    if not registry.prompts.stand_in:
+        return ""
+    return (
+        f"{registry.name}: the prompt is ours, not the released one, which is not shipped: "
+        f"`maestro-eval registry import RELEASE --out DIR` takes it from your copy; then use --registry DIR"
+    )
 
 
 def _system_variables(registry: Registry, regime: Regime) -> dict[str, Any]:

@@ -28,12 +28,15 @@ from maestro_eval.files import fingerprint, write_atomic
 from maestro_eval.registry.load import load_registry
 from maestro_eval.registry.prompt import render_system, user_message
 from maestro_eval.registry.records import Expert, Prompts, Registry, Skill
-from maestro_eval.registry.release_prompt import MAX_ROWS, ReleasedRow, find_parquet, read_rows, templates_of
+from maestro_eval.registry.release_prompt import MAX_ROWS, ReleasedRow, find_parquets, read_rows, templates_of
 from maestro_eval.registry.resolve import fold, resolve
 from maestro_eval.registry.source import read_chain
 from maestro_eval.types import Image, ImageRef, Regime, TextPart, UserError
 
 RELEASED_PIPELINE = "maestro_eval.skills.released:run"
+
+ONTO = ("released", "released_augmented")
+"""What an imported registry extends: the first that has all the names in the prompt."""
 
 _PARENTS_SEARCHED = 6
 _CALL = re.compile(r"([A-Za-z0-9][\w./-]{0,99})@@([A-Za-z0-9][\w./-]{0,99})")
@@ -59,25 +62,32 @@ class Imported(Struct, frozen=True):
 
 
 def import_release(
-    place: Path, out: Path, *, code: ReleasedCode | None = None, onto: Sequence[str] = ("base", "augmented")
+    place: Path,
+    out: Path,
+    *,
+    code: ReleasedCode | None = None,
+    onto: Sequence[str] = ONTO,
 ) -> Imported:
-    """Write the registry of the release at ``place`` (its folder, or its example Parquet) to the new folder ``out``.
+    """Write the registry of the release at ``place`` (its folder, or an example Parquet) to the new folder ``out``.
 
     ``code`` makes every skill run the released one. The registry extends the last of ``onto`` that has a name of its
     own in the prompt, or else the first. UserError, one line, for anything that is not as it must be.
     """
     if out.exists() or out.is_symlink():
         raise UserError(f"{out}: exists already and is not written over; choose another --out")
-    file = find_parquet(place)
-    rows = read_rows(file)
-    prompts = templates_of(rows, file)
+    files = find_parquets(place)
+    rows = read_rows(files)
+    prompts = templates_of(rows)
     text = rows[0].system
     extends, base = _choose(onto, text)
     found = _find_names(base, text)
     data = {**_head(out, extends, code), **_entries(base, found, code)}
-    registry = _write(out, data, prompts, rows, file)
-    report = (f"prompt: {_counted(rows)} of {file.name}, each rendered again byte for byte", *_report(registry, found))
-    return Imported(out, registry, (*report, *_unbound(registry, text)))
+    registry = _write(out, data, prompts, rows)
+    names = ", ".join(file.name for file in files)
+    report = [f"prompt: {_counted(rows, len(files))} of {names}, each rendered again byte for byte"]
+    if elsewhere := [row.where for row in rows if not row.images_first]:
+        report.append(f"{elsewhere[0]}: an image is inside the text; ours come before it ({len(elsewhere)} such rows)")
+    return Imported(out, registry, (*report, *_report(registry, found), *_unbound(registry, text)))
 
 
 def find_root(place: Path) -> Path:
@@ -140,11 +150,11 @@ def _occurrences(name: str, text: str) -> Iterator[str]:
 
 def _head(out: Path, extends: str, code: ReleasedCode | None) -> dict[str, Any]:
     name = out.name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", out.name) else "imported"
-    whose = "the released skills" if code else "skills"
+    whose = "the released skills" if code else f"the experts and skills of {Path(extends).stem}"
     return {
         "schema": 1,
         "name": name,
-        "description": f"The prompt of a user's copy of the release, with our experts and {whose}.",
+        "description": f"The prompt of a user's copy of the release, with {whose}.",
         "extends": str(Path(extends).resolve()) if Path(extends).is_file() else extends,
         "prompt": {"system": "prompts/system.j2", "user": "prompts/user.j2", "exact": True},
     }
@@ -195,7 +205,7 @@ def _services(skill: Skill) -> list[str]:
     return list(dict.fromkeys(use.service for use in uses))
 
 
-def _write(out: Path, data: dict[str, Any], prompts: Prompts, rows: Sequence[ReleasedRow], file: Path) -> Registry:
+def _write(out: Path, data: dict[str, Any], prompts: Prompts, rows: Sequence[ReleasedRow]) -> Registry:
     """The folder, complete and proven or not there at all."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +216,7 @@ def _write(out: Path, data: dict[str, Any], prompts: Prompts, rows: Sequence[Rel
         write_atomic(draft / "prompts" / "system.j2", prompts.system)
         write_atomic(draft / "prompts" / "user.j2", prompts.user)
         write_atomic(draft / "registry.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110))
-        _prove(load_registry(draft / "registry.yaml"), rows, file)
+        _prove(load_registry(draft / "registry.yaml"), rows)
         draft.chmod(0o755)
         os.rename(draft, out)
     except OSError as error:
@@ -217,7 +227,7 @@ def _write(out: Path, data: dict[str, Any], prompts: Prompts, rows: Sequence[Rel
     return load_registry(out / "registry.yaml")
 
 
-def _prove(registry: Registry, rows: Sequence[ReleasedRow], file: Path) -> None:
+def _prove(registry: Registry, rows: Sequence[ReleasedRow]) -> None:
     """The promise, kept before the folder is."""
     for row in rows:
         blank = Image(ImageRef("", "image/png", 1, 1, 0), b"")
@@ -227,14 +237,14 @@ def _prove(registry: Registry, rows: Sequence[ReleasedRow], file: Path) -> None:
         for role, released, ours in (("system", row.system, system), ("user", row.user, user)):
             if ours != released:
                 raise UserError(
-                    f"{file}: row {row.number}: the {role} message cannot be rendered as it is released; "
+                    f"{row.where}: the {role} message cannot be rendered as it is released; "
                     f"this text is beyond the import, so please report it"
                 )
 
 
-def _counted(rows: Sequence[ReleasedRow]) -> str:
+def _counted(rows: Sequence[ReleasedRow], files: int) -> str:
     rows_ = "row" if len(rows) == 1 else "rows"
-    return f"the first {len(rows)} rows" if len(rows) == MAX_ROWS else f"{len(rows)} {rows_}"
+    return f"the first {len(rows)} rows" if len(rows) >= MAX_ROWS * files else f"{len(rows)} {rows_}"
 
 
 def _report(registry: Registry, found: Sequence[_Found]) -> Iterator[str]:

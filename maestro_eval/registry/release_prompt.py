@@ -2,8 +2,10 @@ r"""The orchestrator's prompt in a release's example Parquet, as templates that 
 
 The file's columns are ``data_source, prompt, ability, images, reward_model, extra_info``: ``prompt`` is a chat of one
 system and one user message, ``extra_info.question`` the question that stands in the user message. What surrounds the
-question must be the same in every row, but for a run of ``<image>`` at its beginning, one for each of the row's
-images; the template then repeats it. The placeholders stay in the text, which is the released one.
+question must be the same in every row, and so must what all files say that are read.
+
+``<image>`` is no text: the release's loader puts a picture in place of each, and so a model that gets the picture never
+reads the word. It is left out here. White space between several at the beginning is repeated with them.
 
 The text is data of others: in a template, whatever Jinja2 would act upon (``{{``, ``{%``, ``{#``, and ``\r``, which it
 would rewrite) is written as a quoted string, so that no text, ``{% endraw %}`` included, can become a statement.
@@ -35,28 +37,34 @@ _BATCH_ROWS = 8
 # A short question ("2") may stand in the text many times; which of them is meant, the other rows tell.
 _MAX_PLACES = 1000
 _ACTIVE = re.compile(r"\r|\{(?=[{%#\r]|\Z)")
+_SPACE = re.compile(r"[ \t\r\n]{1,16}")
 _IMAGES = re.compile(rf"(?:{re.escape(PLACEHOLDER)}[ \t\r\n]{{0,8}})+")
 
 
 class ReleasedRow(Struct, frozen=True):
-    """One row, counted from 1: its two messages, the question in the second, and how many images it has."""
+    """One row: its two messages and the question in the second, without placeholders, and how many images it has.
 
-    number: int
+    ``where`` names its file and its number there, from 1. ``images_first``: whether all placeholders are at the
+    beginning of the user message, where our messages have the images.
+    """
+
+    where: str
     system: str
     user: str
     question: str
     images: int
+    images_first: bool
 
 
-def find_parquet(place: Path) -> Path:
-    """The example file: ``place`` itself, or the one Parquet file below it that has the columns."""
+def find_parquets(place: Path) -> list[Path]:
+    """The example files: ``place`` itself, or the Parquet files below it that have the columns."""
     if place.is_file():
         missing = [column for column in COLUMNS if column not in open_parquet(place, _BATCH_ROWS).schema.names]
         if missing:
             raise UserError(
                 f"{place}: column {missing[0]!r} is missing; the release's example Parquet has {', '.join(COLUMNS)}"
             )
-        return place
+        return [place]
     if not place.is_dir():
         raise UserError(f"{place}: no such file or folder; give the released repository or its example Parquet")
     seen = sorted(_first_parquet_files(place))
@@ -66,31 +74,28 @@ def find_parquet(place: Path) -> Path:
             f"{place}: none of the {len(seen)} *.parquet files in it has the columns {', '.join(COLUMNS)}; "
             f"give the example Parquet itself"
         )
-    if len(fitting) > 1:
-        names = ", ".join(str(file.relative_to(place)) for file in fitting[:5])
-        raise UserError(f"{place}: {len(fitting)} Parquet files have the columns ({names}); give one of them")
-    return fitting[0]
+    return fitting
 
 
-def read_rows(file: Path) -> list[ReleasedRow]:
-    """The rows (``MAX_ROWS`` at most) of an example file; UserError names the first that is not as it must be."""
-    rows = [_row(file, number, raw) for number, raw in enumerate(_raw_rows(file), start=1)]
+def read_rows(files: Sequence[Path]) -> list[ReleasedRow]:
+    """The rows of the files (``MAX_ROWS`` at most of each); UserError names the first that is not as it must be."""
+    rows = [_row(file, number, raw) for file in files for number, raw in enumerate(_raw_rows(file), start=1)]
     if not rows:
-        raise UserError(f"{file}: holds no row, so no prompt; give a Parquet file with at least one example")
+        raise UserError(f"{files[0]}: holds no row, so no prompt; give a Parquet file with at least one example")
     return rows
 
 
-def templates_of(rows: Sequence[ReleasedRow], file: Path) -> Prompts:
+def templates_of(rows: Sequence[ReleasedRow]) -> Prompts:
     """Exact templates from which every row's messages come back. UserError: where the rows do not agree."""
-    others = [str(row.number) for row in rows if row.system != rows[0].system]
+    others = [row.where for row in rows if row.system != rows[0].system]
     if others:
-        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise UserError(
-            f"{file}: several system messages: rows {', '.join(others[:5])}{more} differ from row 1; "
-            f"a registry has one prompt, so split the file"
+            f"{others[0]}{more}: another system message than that of {rows[0].where}; "
+            f"a registry has one prompt, so give one file of each prompt at a time"
         )
     # One newline at the end of a template is dropped by Jinja2, so each gets one.
-    return Prompts(system=as_template(rows[0].system) + "\n", user=_user_template(rows, file) + "\n", exact=True)
+    return Prompts(system=as_template(rows[0].system) + "\n", user=_user_template(rows) + "\n", exact=True)
 
 
 def as_template(text: str) -> str:
@@ -99,7 +104,7 @@ def as_template(text: str) -> str:
 
 
 class _Frame(Struct, frozen=True):
-    """What surrounds the question: ``repeated`` once an image, then ``before``; ``after`` behind it."""
+    """What surrounds the question: the white space ``repeated`` once an image, then ``before``; ``after`` behind it."""
 
     repeated: str
     before: str
@@ -110,39 +115,35 @@ class _Frame(Struct, frozen=True):
         return f"{images}{as_template(self.before)}{{{{ question }}}}{as_template(self.after)}"
 
 
-def _user_template(rows: Sequence[ReleasedRow], file: Path) -> str:
+def _user_template(rows: Sequence[ReleasedRow]) -> str:
     common: dict[_Frame, None] | None = None
     for row in rows:
         frames = dict.fromkeys(_frames(row))
         if not frames:
-            raise UserError(
-                f"{file}: row {row.number}: no question found: extra_info.question does not stand in the user message"
-            )
+            raise UserError(f"{row.where}: no question found: extra_info.question does not stand in the user message")
         # Dicts keep the order of preference, which sets would lose.
         common = frames if common is None else {frame: None for frame in common if frame in frames}
         if not common:
             raise UserError(
-                f"{file}: row {row.number}: the user message around the question differs from that of the rows "
-                f"before; a registry has one prompt, so split the file"
+                f"{row.where}: the user message around the question differs from that of the rows before; "
+                f"a registry has one prompt, so give one file of each prompt at a time"
             )
     return next(iter(common or {})).template()
 
 
 def _frames(row: ReleasedRow) -> Iterator[_Frame]:
-    """All readings of the row's user message; those that repeat the placeholder first."""
+    """All readings of the row's user message; those that repeat what is between the images first."""
     plain: list[_Frame] = []
-    place = row.user.find(row.question) if row.question else -1
+    place = row.user.find(row.question)
     while place >= 0 and len(plain) < _MAX_PLACES:
         plain.append(_Frame("", row.user[:place], row.user[place + len(row.question) :]))
         place = row.user.find(row.question, place + 1)
-    run = _IMAGES.match(row.user)
-    if run and run[0].count(PLACEHOLDER) == row.images:
-        space = re.match(r"[ \t\r\n]*", run[0][len(PLACEHOLDER) :])
-        for repeated in dict.fromkeys((PLACEHOLDER, PLACEHOLDER + (space[0] if space else ""))):
-            whole = repeated * row.images
-            for frame in plain:
-                if frame.before.startswith(whole):
-                    yield _Frame(repeated, frame.before[len(whole) :], frame.after)
+    space = _SPACE.match(row.user)
+    for length in range(len(space[0]) // row.images if space and row.images else 0, 0, -1):
+        repeated = row.user[:length]
+        for frame in plain:
+            if frame.before.startswith(repeated * row.images):
+                yield _Frame(repeated, frame.before[length * row.images :], frame.after)
     yield from plain
 
 
@@ -158,11 +159,20 @@ def _row(file: Path, number: int, raw: dict[str, Any]) -> ReleasedRow:
         raise UserError(f"{where}: prompt: the content of a message should be a string")
     if max(len(system), len(user)) > MAX_TEXT:
         raise UserError(f"{where}: prompt: a message is longer than {MAX_TEXT} characters, which no prompt is")
+    placeholders = _IMAGES.match(user)
+    images = len(raw["images"] or ())
     info = raw["extra_info"]
     question = info.get("question") if isinstance(info, dict) else None
-    if not isinstance(question, str) or not question:
+    if not isinstance(question, str) or not question.replace(PLACEHOLDER, ""):
         raise UserError(f"{where}: no question found: extra_info.question should be a string with the row's question")
-    return ReleasedRow(number, system, user, question, len(raw["images"] or ()))
+    return ReleasedRow(
+        where=where,
+        system=system,
+        user=user.replace(PLACEHOLDER, ""),
+        question=question.replace(PLACEHOLDER, ""),
+        images=images,
+        images_first=user.count(PLACEHOLDER) == (placeholders[0].count(PLACEHOLDER) if placeholders else 0),
+    )
 
 
 def _raw_rows(file: Path) -> Iterator[dict[str, Any]]:

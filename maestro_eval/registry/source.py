@@ -1,7 +1,8 @@
 """Registry files as written: found, read along ``extends``, checked against the schema.
 
-A registry is named by a path or by the name of a bundled one (``embedded``). ``extends`` takes the same, with a path
-relative to the file that says it. What is wrong with a file is told in one line, with the place and the mend.
+A registry is named by a path, that of a folder with a ``registry.yaml`` included, or by the name of a bundled one
+(``embedded``). ``extends`` takes the same, with a path relative to the file that says it. What is wrong with a file is
+told in one line, with the place and the mend.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pydantic import ValidationError
 from maestro_eval.files import YamlDocument, bundled, load_yaml
 from maestro_eval.registry.schema import RegistryFile
 from maestro_eval.types import UserError
+
+FILE = "registry.yaml"
 
 
 class Source:
@@ -86,6 +89,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 def _find(name: str, beside: Path | None) -> Path:
     path = Path(name) if beside is None else beside / name
+    if path.is_dir() and (path / FILE).is_file():
+        path = path / FILE
     if path.is_file():
         return path
     shipped = bundled("registries") / f"{name}.yaml"

@@ -18,7 +18,7 @@ import msgspec
 
 from maestro_eval.journal import Journal, JournalCounts, PackedKeys
 from maestro_eval.policies import arms_of, is_resident, policy_addresses
-from maestro_eval.registry import Registry, render_system
+from maestro_eval.registry import Registry, prompt_note, render_system
 from maestro_eval.rollout import settle_sampling
 from maestro_eval.runtime.conduct import Watcher, conduct
 from maestro_eval.runtime.executor import Executor
@@ -200,6 +200,9 @@ def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
     specs = [localise(msgspec.structs.replace(spec, first=first)) for spec in specs]
     tasks = tuple(open_task(spec) for spec in specs)
     _check_rules(tasks)
+    reads_prompt = policy_addresses(request.policy) or is_resident(request.policy)
+    if reads_prompt and (note := prompt_note(registry)):
+        watcher.warn(note)
     return _Prepared(
         request=msgspec.structs.replace(request, sampling=settle_sampling(request.sampling, request.regime)),
         registry=registry,

@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from maestro_eval.experts import ExpertClient
-from maestro_eval.registry import EvidenceUse, Expert, Registry, Skill, Solver, Step, render_template
+from maestro_eval.registry import (
+    EvidenceUse,
+    Expert,
+    Registry,
+    Skill,
+    Solver,
+    Step,
+    render_template,
+    without_placeholders,
+)
 from maestro_eval.sandbox import Isolation
 from maestro_eval.skills.evidence import EvidenceBoard, Piece, arrange
 from maestro_eval.skills.models import ask_model
@@ -134,7 +143,7 @@ class SkillContext:
                 return without_pairs(call.reply)
 
     def _read_question(self) -> str:
-        return self.question if self.registry.show_question else self.request
+        return without_placeholders(self.question, self.images) if self.registry.show_question else self.request
 
     async def _sent(self, images: Sequence[Image]) -> list[Image]:
         """The images as the expert is sent them; those of the evidence are made as they are sent."""

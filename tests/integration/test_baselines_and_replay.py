@@ -197,7 +197,8 @@ def test_a_replay_of_the_same_call_is_the_same_rollout_and_asks_nobody_for_what_
         run = tmp_path / "run"
         arguments = run_arguments(tmp_path, f"openai:{server.url}#orchestrator", data, run)
         # Without a cache: who is asked is seen.
-        assert cli(*(each for each in arguments if each not in ("--cache", tmp_path / "cache"))).returncode == 0
+        kept = ("--cache", tmp_path / "cache")
+        assert cli(*(each for each in arguments if each not in kept), "--no-cache").returncode == 0
         asked.clear()
         # Unless told otherwise, inside the run: beside it, its two runs would be taken for systems.
         out = run / "replays" / "turn-1-odd-carefully"

@@ -39,6 +39,30 @@ def test_show_names_every_entry_with_its_hash_and_ends_with_the_prompt(mine, cap
     assert "- Gauge-Reader: Reads dials, gauges and thermometers." in shown.partition("--- system message ---")[2]
 
 
+def test_show_prints_the_prompt_alone(mine, capsys):
+    assert main(["registry", "show", "--prompt", str(mine)]) == DONE
+    shown = capsys.readouterr()
+    assert shown.out.endswith("QUESTION\n")
+    assert "- Gauge-Reader: Reads dials, gauges and thermometers." in shown.out
+    assert "Gauge-Reader  " not in shown.out
+    assert shown.err == ""
+
+
+def test_a_registry_that_waits_for_a_prompt_says_where_it_comes_from(capsys):
+    for action in (["check"], ["show"], ["show", "--prompt"]):
+        assert main(["registry", *action, "released"]) == DONE
+        shown = capsys.readouterr()
+        (line,) = [line for line in (shown.out + shown.err).splitlines() if line.startswith("released: the prompt is")]
+        assert "registry import" in line
+
+
+def test_a_folder_is_a_registry(mine, capsys):
+    (mine.parent / "registry.yaml").write_text(mine.read_text())
+    assert main(["registry", "check", str(mine.parent)]) == DONE
+    assert capsys.readouterr().out.startswith(f"{mine.parent}/registry.yaml: ok: mine")
+    assert main(["registry", "check", str(mine.parent / "prompts")]) == BAD_INPUT
+
+
 def test_diff_prints_a_table_and_the_prompts_difference(mine, capsys):
     assert main(["registry", "diff", "base", str(mine)]) == DONE
     shown = capsys.readouterr().out

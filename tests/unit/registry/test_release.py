@@ -82,11 +82,22 @@ def test_other_questions_stand_in_the_same_place(bring):
     assert rendered(registry, "New?")[1] == "Q: New?\nBe brief.\n"
 
 
-def test_placeholders_are_repeated_for_each_image(bring):
+def test_a_placeholder_is_no_text_and_what_is_between_them_is_repeated(bring):
     rows = [row("A b?", user="<image>\nA b? End.", images=1), row("C d?", user="<image>\n<image>\nC d? End.", images=2)]
     registry = bring(rows).registry
-    assert rendered(registry, "New?", 3)[1] == "<image>\n<image>\n<image>\nNew? End."
+    assert rendered(registry, "New?", 3)[1] == "\n\n\nNew? End."
     assert rendered(registry, "New?", 0)[1] == "New? End."
+
+
+def test_a_question_that_holds_the_placeholder_is_found_without_it(bring):
+    imported = bring([row("<image>How many?", user="<image>How many?\nBe brief.")])
+    assert rendered(imported.registry, "<image>New?")[1] == "New?\nBe brief."
+    assert imported.report[0] == "prompt: 1 row of example.parquet, each rendered again byte for byte"
+
+
+def test_an_image_inside_the_text_is_said_to_come_before_it(bring):
+    report = bring([row(user="See <image>: How many?")]).report
+    assert report[1].endswith("example.parquet: row 1: an image is inside the text; ours come before it (1 such rows)")
 
 
 def test_a_question_that_stands_twice_is_placed_by_the_other_rows(bring):
@@ -213,9 +224,10 @@ def test_a_missing_column_is_named(bring, column):
     ("rows", "complaint"),
     [
         ([], "holds no row"),
-        ([row(), row(system="Other"), row(), row(system="Third")], "messages: rows 2, 4 differ from row 1"),
+        ([row(), row(system="Other"), row(), row(system="Third")], r"row 2 and 1 more: another system .* \S+: row 1; "),
         ([row(), row("Who?", user="Tell: Who?")], "row 2: the user message around the question differs"),
         ([row(), row(user="Nothing asked")], "row 2: no question found: extra_info.question does not stand"),
+        ([row(question="<image>")], "row 1: no question found: extra_info.question should be"),
         ([row(question="")], "row 1: no question found: extra_info.question should be"),
         ([row(prompt=[{"role": "user", "content": "How many?"}])], "row 1: prompt should be one .* are: user"),
         ([row(prompt=[{"role": "system", "content": None}, {"role": "user", "content": "x"}])], "should be a string"),
@@ -238,7 +250,21 @@ def test_places_without_a_release_are_refused(tmp_path, onto):
     ):
         with pytest.raises(UserError, match=complaint):
             import_release(tmp_path / place, tmp_path / "mine", onto=onto)
-    for name in "ab":
-        write_release(tmp_path / "two" / f"{name}.parquet", [row()])
-    with pytest.raises(UserError, match=r"2 Parquet files have the columns \(a\.parquet, b\.parquet\); give one"):
-        import_release(tmp_path / "two", tmp_path / "mine", onto=onto)
+
+
+def test_files_with_one_prompt_are_one_prompt(tmp_path, onto):
+    for name, question in (("a", "How many?"), ("b", "Which one?")):
+        write_release(tmp_path / "two" / f"{name}.parquet", [row(question)])
+    imported = import_release(tmp_path / "two", tmp_path / "mine", onto=onto)
+    assert imported.report[0] == "prompt: 2 rows of a.parquet, b.parquet, each rendered again byte for byte"
+    write_release(tmp_path / "two" / "c.parquet", [row(system="Other")])
+    with pytest.raises(UserError, match=r"c\.parquet: row 1: another system message than that of .*a\.parquet: row 1"):
+        import_release(tmp_path / "two", tmp_path / "other", onto=onto)
+
+
+def test_the_bundled_default_is_the_papers_pool_and_its_prompt_no_stand_in(tmp_path):
+    assert load_registry("released").prompts.stand_in
+    file = write_release(tmp_path / "release" / "example.parquet", [row()])
+    registry = import_release(file, tmp_path / "mine").registry
+    assert (registry.image_encoding, registry.show_question, registry.prompts.stand_in) == ("jpeg", False, False)
+    assert load_registry(tmp_path / "mine").hash == registry.hash
