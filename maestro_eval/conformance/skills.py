@@ -128,7 +128,7 @@ async def _replay(lines: list[tuple[str, Recording]], registry: Registry) -> lis
 
 async def played(line: Recording, registry: Registry) -> tuple[Call, ...]:
     """The calls that ours makes for the same use; UserError for an expert or a skill that the registry lacks."""
-    found = resolve(registry, line.expert, line.skill, "lenient")
+    found = resolve(registry, line.expert, line.skill, "released")
     if found.expert is None or found.skill is None:
         raise UserError(f"{line.case}: {registry.name} has no {line.expert}@@{line.skill}")
     recorder = Recorder({s.model: name for name, s in registry.services.items()}, line.request, line.replies)
@@ -144,6 +144,7 @@ async def played(line: Recording, registry: Registry) -> tuple[Call, ...]:
             client=client,
             board=EvidenceBoard(bound, client, None),
             zoom_rescale=False,
+            solver=found.solver,
         )
         await run_skill(context)
     return tuple(recorder.calls)

@@ -124,6 +124,12 @@ def test_the_solver_with_most_points_is_asked(skill, request_, images, solver):
     assert scored(_augmented().skills[skill], request_, images) == solver
 
 
+async def test_a_solver_that_the_policy_named_is_asked(released):
+    async with released() as w:
+        result = await run_skill(w.context("ocr_problem_solver", ONE, request="a chart", solver="formula_recognition"))
+        assert result.notes == ("solver: formula_recognition",)
+
+
 @needs_sandbox
 async def test_a_program_is_tried_three_times_and_given_back_bare(released):
     bad, good = (f"```python\ndef f(x):\n    return {what}\n```" for what in ("x", "2 * x"))
