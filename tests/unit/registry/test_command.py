@@ -42,7 +42,7 @@ def test_show_names_every_entry_with_its_hash_and_ends_with_the_prompt(mine, cap
 def test_show_prints_the_prompt_alone(mine, capsys):
     assert main(["registry", "show", "--prompt", str(mine)]) == DONE
     shown = capsys.readouterr()
-    assert shown.out.endswith("QUESTION\n")
+    assert "Question: QUESTION\n" in shown.out
     assert "- Gauge-Reader: Reads dials, gauges and thermometers." in shown.out
     assert "Gauge-Reader  " not in shown.out
     assert shown.err == ""
