@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
 from maestro_eval.files import fingerprint
 from maestro_eval.registry import Expert, Registry, ServeBlock, Service
-from maestro_eval.types import ExpertCall, Image, ImagePart, Message, Part, TextPart
+from maestro_eval.types import ExpertCall, Image, ImagePart, Message, Part, Sampling, TextPart
 
 
 def endpoint_of(registry: Registry, entry: Expert | Service) -> Endpoint:
@@ -42,24 +41,29 @@ async def ask_model(
     ``deadline`` is in ``time.monotonic()`` seconds. ``system`` is an expert's; a service has its own.
     """
     parts: list[Part] = [ImagePart(image) for image in images]
-    kind: Literal["expert", "service"] = "expert"
-    reuse = False
-    if isinstance(entry, Service):
-        kind, system, reuse = "service", entry.system, entry.reuse == "per_image"
-    parts.insert(0 if isinstance(entry, Service) and entry.text_first else len(parts), TextPart(text))
-    messages = (Message("user", tuple(parts)),)
-    ask = ModelAsk(
-        kind=kind,
+    text_first = isinstance(entry, Service) and entry.text_first
+    parts.insert(0 if text_first else len(parts), TextPart(text))
+    system = entry.system if isinstance(entry, Service) else system
+    first = (Message("system", (TextPart(system),)),) if system else ()
+    ask = model_ask(registry, entry, (*first, Message("user", tuple(parts))), sampling=entry.sampling)
+    return await client.call(ask, deadline=deadline)
+
+
+def model_ask(
+    registry: Registry, entry: Expert | Service, messages: tuple[Message, ...], *, sampling: Sampling
+) -> ModelAsk:
+    """What ``entry`` is to be asked."""
+    return ModelAsk(
+        kind="expert" if isinstance(entry, Expert) else "service",
         name=entry.name,
         model=entry.model,
         endpoint=endpoint_of(registry, entry),
-        messages=(Message("system", (TextPart(system),)), *messages) if system else messages,
-        sampling=entry.sampling,
+        messages=messages,
+        sampling=sampling,
         # Which weights, in which precision, with which limits: two engines may serve them under one name.
         revision=_revision(entry.serve) if entry.serve else "",
-        reuse=reuse,
+        reuse=isinstance(entry, Service) and entry.reuse == "per_image",
     )
-    return await client.call(ask, deadline=deadline)
 
 
 def _revision(serve: ServeBlock) -> str:

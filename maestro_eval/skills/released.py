@@ -1,13 +1,12 @@
 """The pipeline that runs a user's own copy of the released skills, in a process of the user's own interpreter.
 
 Promise: each use is a fresh process in its own session, in an empty private folder that holds the sample's images,
-with an environment of service addresses and nothing of ours; it is killed with all that it started when it is done,
-at the deadline, and when the rollout is cancelled. It is recorded as one call of the expert.
+with an environment of addresses and nothing of ours; it is killed with all that it started when it is done, at the
+deadline, and when the rollout is cancelled. Every address that it is given is our gateway's, through which its calls
+are limited, tried again, cached and recorded like ours (``released_gateway``).
 
-Trade-offs: the released code calls models itself, so those calls pass our client by. They are not limited, retried,
-cached or recorded one by one; ``usage`` is what the released code returned, mostly that of its last call. The code is
-the user's and is trusted: this is no sandbox, it may read what its user may read. A process that hides from us (its
-own session and a cleared environment) outlives its use.
+Trade-off: the code is the user's and is trusted. This is no sandbox, it may read what its user may read. A process that
+hides from us (its own session and a cleared environment) outlives its use.
 
 A reply is told from an error by its type, not by its words: the released code returns a ChatCompletion when it has a
 reply, and a string or None when it has none. So every string is a failure of the expert, with the string as its reason.
@@ -20,9 +19,7 @@ registry's), ``release`` (hash of the code, refused when it has changed), ``time
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -32,17 +29,14 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from maestro_eval.experts import Endpoint
-from maestro_eval.experts.transport import shown_url
-from maestro_eval.files import read_pixels
-from maestro_eval.registry import Expert, Registry, Service
+from maestro_eval.registry import Registry
 from maestro_eval.registry.release import ReleasedCode, code_hash
 from maestro_eval.skills.context import SkillContext
-from maestro_eval.skills.models import endpoint_of
+from maestro_eval.skills.pictures import PictureError, as_jpeg
+from maestro_eval.skills.released_gateway import EXPERT, Gateway
 from maestro_eval.skills.released_process import ERRORS_KEPT, MAX_REPLY, Ended, converse
-from maestro_eval.types import CallError, ExpertCall, Image, MissingEvidence, RolloutFailure, Timing, Usage, UserError
+from maestro_eval.types import CallError, FailureCause, RolloutFailure, UserError
 
 HOST = Path(__file__).with_name("released_host.py")
 
@@ -50,7 +44,10 @@ _MAX_REQUEST = 4 << 20
 _CHECK_S = 120.0
 # The released code's own for its expert calls, where the registry leaves it to the endpoint.
 _TEMPERATURE, _TOP_P = 0.2, 1.0
-_VARIABLES = {"ocr": "GLM_OCR_BASE_URL", "detection": "DETECTION_BASE_URL", "caption": "OPENAI_BASE_URL"}
+_ADDRESSES = {"ocr": "GLM_OCR_BASE_URL", "detection": "DETECTION_BASE_URL", "caption": "OPENAI_BASE_URL"}
+_MODELS = {"ocr": "GLM_OCR_MODEL", "detection": "DETECTION_MODEL", "caption": "CAPTION_MODEL"}
+# The OpenAI client refuses to start without any.
+_NO_KEY = "none"
 # Fixed in the released code.
 _ZOOM = ("http://localhost:2370/v1", "http://127.0.0.1:2370/v1")
 _SUFFIXES = {
@@ -65,54 +62,32 @@ _places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakK
 async def run(context: SkillContext) -> str:
     """The reply of the released skill; RolloutFailure when there is none."""
     settings = _settings(context)
-    services, lost = service_environment(context.registry)
-    wanted = {use.service for use in context.skill.evidence}
-    images = range(1, len(context.images) + 1)
-    context.missing.extend(
-        MissingEvidence(service, number, fault.detail, fault)
-        for service, fault in lost.items()
-        if service in wanted
-        for number in images
-    )
-    context.notes.append(f"released skill {settings.skill}: its own model calls are not recorded one by one")
-    endpoint, key = endpoint_of(context.registry, context.expert), _key(context.registry, context.expert)
-    if endpoint.api_key_env and not key:
-        fault = CallError("key", f"${endpoint.api_key_env} is not set; export it", retriable=False)
-        raise RolloutFailure("expert", f"{context.expert.name}: {fault}", fault=fault)
-    hidden = [secret for secret in (key, services.get("OPENAI_API_KEY", "")) if secret]
-    started_at, began = time.time(), time.monotonic()
+    began = time.monotonic()
     left = settings.timeout_s if context.deadline is None else min(settings.timeout_s, context.deadline - began)
     outcome = _Outcome()
-    try:
-        async with asyncio.timeout(left), _place(settings.processes):
-            with tempfile.TemporaryDirectory(prefix="maestro-released-", ignore_cleanup_errors=True) as folder:
-                task = await asyncio.to_thread(_task, context, settings, endpoint, key, Path(folder), left)
-                environment = {**_environment(settings.code.root, Path(folder)), **services}
-                outcome = _read(await converse((settings.code.python, HOST), task, environment, Path(folder)))
-    except TimeoutError:
-        late = context.deadline is not None and context.deadline - began <= settings.timeout_s
-        killed = f"released skill {settings.skill} was not done in {left:.1f} s and was killed"
-        outcome = _Outcome(fault=CallError("deadline" if late else "timeout", killed))
-    found = outcome.fault
-    lack = found and replace(found, detail=_without(hidden, found.detail))
-    call = ExpertCall(
-        kind="expert",
-        name=context.expert.name,
-        model=context.expert.model,
-        endpoint=shown_url(endpoint),
-        request=context.request,
-        reply=_without(hidden, outcome.text),
-        images=tuple(image.ref.sha256 for image in context.images),
-        finish_reason=outcome.finish_reason,
-        usage=outcome.usage,
-        error=str(lack or ""),
-        timing=Timing(started_at, time.monotonic() - began),
-        fault=lack,
-    )
-    context.calls.append(call)
-    if call.error:
-        raise RolloutFailure.of_call("expert", call, name=context.expert.name)
-    return call.reply
+    async with Gateway(context.client, context.registry, context.expert, began + left) as gateway:
+        try:
+            async with asyncio.timeout(left), _place(settings.processes):
+                with tempfile.TemporaryDirectory(prefix="maestro-released-", ignore_cleanup_errors=True) as folder:
+                    task = await asyncio.to_thread(_task, context, settings, gateway, Path(folder), left)
+                    environment = _environment(settings.code.root, Path(folder))
+                    environment.update(service_environment(context.registry, gateway))
+                    outcome = _read(await converse((settings.code.python, HOST), task, environment, Path(folder)))
+        except TimeoutError:
+            late = context.deadline is not None and context.deadline - began <= settings.timeout_s
+            killed = f"released skill {settings.skill} was not done in {left:.1f} s and was killed"
+            outcome = _Outcome(fault=CallError("deadline" if late else "timeout", killed))
+        finally:
+            context.calls.extend(gateway.calls)
+            context.missing.extend(gateway.missing)
+    if outcome.fault is None:
+        return outcome.text
+    # Why its last call of the expert got no reply says more than what the released code makes of it.
+    failed = gateway.calls[-1] if gateway.calls and gateway.calls[-1].kind == "expert" else None
+    if outcome.fault.kind == "released" and failed is not None and failed.fault is not None:
+        raise RolloutFailure.of_call("expert", failed, name=context.expert.name)
+    cause: FailureCause = "deadline" if outcome.fault.kind == "deadline" else "expert"
+    raise RolloutFailure(cause, f"{context.expert.name}: {outcome.fault}", fault=outcome.fault)
 
 
 def check_code(code: ReleasedCode) -> None:
@@ -136,30 +111,14 @@ def check_code(code: ReleasedCode) -> None:
         )
 
 
-def service_environment(registry: Registry) -> tuple[dict[str, str], dict[str, CallError]]:
-    """The variables that the released code reads, from the registry's services; and why one is lost, by service."""
-    environment: dict[str, str] = {}
-    lost: dict[str, CallError] = {}
-    for name, variable in _VARIABLES.items():
-        service = registry.services.get(name)
-        if service is None:
-            lost[name] = CallError("connection", f"the registry has none, so ${variable} is not set", retriable=False)
-        else:
-            environment[variable] = endpoint_of(registry, service).url
-    caption = registry.services.get("caption")
-    if caption is not None:
-        environment["CAPTION_MODEL"] = caption.model
-        variable = endpoint_of(registry, caption).api_key_env
-        key = _key(registry, caption)
-        if key:
-            environment["OPENAI_API_KEY"] = key
-        elif variable:
-            lost["caption"] = CallError("key", f"${variable} is not set", retriable=False)
-    zoom = registry.services.get("zoom")
-    if zoom is not None and endpoint_of(registry, zoom).url not in _ZOOM:
-        ours = shown_url(endpoint_of(registry, zoom))
-        lost["zoom"] = CallError("connection", f"the released code asks {_ZOOM[0]}, not {ours}", retriable=False)
-    return environment, lost
+def service_environment(registry: Registry, gateway: Gateway) -> dict[str, str]:
+    """The variables that the released code reads of its services, each with the gateway in its model's place.
+
+    The released code asks no captioner without a key. The gateway finds out whether ours is set.
+    """
+    environment = {variable: gateway.url(name) for name, variable in _ADDRESSES.items()}
+    models = {_MODELS[name]: service.model for name, service in registry.services.items() if name in _MODELS}
+    return {**environment, **models, "OPENAI_API_KEY": _NO_KEY}
 
 
 class _Settings(Struct, frozen=True):
@@ -174,8 +133,6 @@ class _Outcome(Struct, frozen=True):
 
     text: str = ""
     fault: CallError | None = None
-    finish_reason: str = ""
-    usage: Usage = Usage()
     checked: bool = False
 
 
@@ -200,26 +157,22 @@ def _hash_once(root: Path) -> str:
     return code_hash(root)
 
 
-def _key(registry: Registry, entry: Expert | Service) -> str:
-    variable = endpoint_of(registry, entry).api_key_env
-    return os.environ.get(variable, "").strip() if variable else ""
-
-
 def _place(processes: int) -> asyncio.Semaphore:
     """One of the places of this loop: an interpreter with the release in it takes memory, unlike a waiting call."""
     return _places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(processes))
 
 
-def _task(context: SkillContext, settings: _Settings, endpoint: Endpoint, key: str, folder: Path, left: float) -> bytes:
+def _task(context: SkillContext, settings: _Settings, gateway: Gateway, folder: Path, left: float) -> bytes:
     """What the process is told, with the images written into its folder under names of ours."""
     paths, jpegs = [], []
     for number, image in enumerate(context.images, start=1):
         path = folder / f"{number}{_SUFFIXES.get(image.ref.media_type, '.img')}"
         path.write_bytes(image.data)
-        jpeg = path
-        if image.ref.media_type != "image/jpeg":
-            jpeg = folder / f"{number}.jpg"
-            jpeg.write_bytes(_as_jpeg(image, number))
+        jpeg = folder / f"{number}.sent.jpg"
+        try:
+            jpeg.write_bytes(as_jpeg(image).data)
+        except PictureError as error:
+            raise RolloutFailure("sample", f"image {number} {error}") from error
         paths.append(str(path))
         jpegs.append(str(jpeg))
     sampling = context.expert.sampling
@@ -228,9 +181,9 @@ def _task(context: SkillContext, settings: _Settings, endpoint: Endpoint, key: s
             "root": str(settings.code.root),
             "skill": settings.skill,
             "model": context.expert.model,
-            "base_url": endpoint.url,
-            # The OpenAI client refuses to start without any.
-            "api_key": key or "none",
+            "base_url": gateway.url(EXPERT),
+            "api_key": _NO_KEY,
+            "redirect": dict.fromkeys(_ZOOM, gateway.url("zoom")),
             "question": context.request,
             "image_paths": paths,
             "jpegs": jpegs,
@@ -242,16 +195,6 @@ def _task(context: SkillContext, settings: _Settings, endpoint: Endpoint, key: s
     if len(task) > _MAX_REQUEST:
         raise RolloutFailure("policy", f"a request of {len(context.request)} characters is too long for a skill")
     return task
-
-
-def _as_jpeg(image: Image, number: int) -> bytes:
-    """The released code is given JPEG data, whatever the dataset has."""
-    encoded = io.BytesIO()
-    try:
-        read_pixels(image.data).save(encoded, "JPEG", quality=95)
-    except Exception as error:  # a decoder's faults have no common base
-        raise RolloutFailure("sample", f"image {number} cannot be decoded ({type(error).__name__}: {error})") from error
-    return encoded.getvalue()
 
 
 def _environment(root: Path, folder: Path) -> dict[str, str]:
@@ -280,8 +223,7 @@ def _read(ended: Ended) -> _Outcome:
     if kind == "checked":
         return _Outcome(checked=True)
     if kind == "completion" and isinstance(text, str):
-        usage = Usage(int(said["prompt_tokens"]), int(said["completion_tokens"]))
-        return _Outcome(text=text, finish_reason=str(said["finish_reason"]), usage=usage)
+        return _Outcome(text=text)
     reasons = {
         "completion": "the completion has no text",
         "none": "the skill returned None, so it had no reply",
@@ -299,10 +241,3 @@ def _line(text: object) -> str:
     """One line, and not a long one."""
     words = " ".join(str(text or "").split())
     return words if len(words) <= 500 else f"{words[:500]}…"
-
-
-def _without(hidden: list[str], text: str) -> str:
-    """The code is handed the keys, and an error may well quote them."""
-    for secret in hidden:
-        text = text.replace(secret, "***")
-    return text

@@ -42,9 +42,13 @@ def main() -> None:
 def _use(task: dict[str, Any]) -> dict[str, Any]:
     # By name: they are there in the user's interpreter only.
     openai = importlib.import_module("openai")
+    _redirect(openai, task.get("redirect", {}))
     load_skills, factory = importlib.import_module("skills.load_skills"), importlib.import_module("skills.factory")
 
     if task.get("check"):
+        # The release goes on without these two in silence: no drawn boxes, and images as they are.
+        for name in ("cv2", "PIL.Image"):
+            importlib.import_module(name)
         return {"kind": "checked"}
     client = openai.OpenAI(base_url=task["base_url"], api_key=task["api_key"], timeout=task["timeout"])
     skill = load_skills.Skill(
@@ -76,6 +80,19 @@ def _use(task: dict[str, Any]) -> dict[str, Any]:
     return _read(made.get_skill(skill).generate())
 
 
+def _redirect(openai: Any, addresses: dict[str, str]) -> None:
+    """Have clients of an address that the release has written in call another one."""
+
+    class Redirected(openai.OpenAI):  # type: ignore[misc]
+        def __init__(self, *args: Any, **named: Any) -> None:
+            written = str(named.get("base_url") or "").rstrip("/")
+            if written in addresses:
+                named["base_url"] = addresses[written]
+            super().__init__(*args, **named)
+
+    openai.OpenAI = Redirected
+
+
 def _read(result: Any) -> dict[str, Any]:
     """What came back, by its type: the release returns a completion, a string on error, or None."""
     if result is None:
@@ -83,13 +100,9 @@ def _read(result: Any) -> dict[str, Any]:
     if isinstance(result, str):
         return {"kind": "string", "text": result}
     choice = result.choices[0]
-    usage = getattr(result, "usage", None)
     return {
         "kind": "completion",
         "text": choice.message.content,
-        "finish_reason": getattr(choice, "finish_reason", None) or "",
-        "prompt_tokens": getattr(usage, "prompt_tokens", None) or 0,
-        "completion_tokens": getattr(usage, "completion_tokens", None) or 0,
     }
 
 
