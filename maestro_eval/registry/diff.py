@@ -29,9 +29,12 @@ class FieldChange(Struct, frozen=True):
 
 
 class EntryChange(Struct, frozen=True):
-    """One entry that differs. ``moved``: the same, but in another place of the order that the prompt lists."""
+    """One entry that differs. ``moved``: the same, but in another place of the order that the prompt lists.
 
-    kind: Literal["endpoints", "experts", "services", "skills", "prompt"]
+    Of kind ``registry`` are fields that hold for all entries.
+    """
+
+    kind: Literal["endpoints", "experts", "services", "skills", "registry", "prompt"]
     name: str
     state: State
     fields: tuple[FieldChange, ...] = ()
@@ -63,6 +66,11 @@ def diff_registries(before: Registry, after: Registry, regime: Regime | None = N
         *_changes("experts", before.experts, after.experts),
         *_changes("services", before.services, after.services),
         *_changes("skills", before.skills, after.skills),
+        *(
+            EntryChange("registry", name, "changed", (FieldChange(name, getattr(before, name), getattr(after, name)),))
+            for name in ("image_encoding", "show_question")
+            if getattr(before, name) != getattr(after, name)
+        ),
         *(
             EntryChange("prompt", change.field, "changed", (change,))
             for change in _fields(msgspec.to_builtins(before.prompts), msgspec.to_builtins(after.prompts))

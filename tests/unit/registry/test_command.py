@@ -72,6 +72,13 @@ def test_diff_prints_a_table_and_the_prompts_difference(mine, capsys):
     assert "\n+- Gauge-Reader: Reads dials, gauges and thermometers.\n" in shown
 
 
+def test_diff_shows_what_holds_for_all_entries(capsys):
+    assert main(["registry", "diff", "base", "released"]) == DONE
+    shown = capsys.readouterr().out
+    assert re.search(r"^registry +image_encoding +changed +image_encoding: original -> jpeg", shown, re.MULTILINE)
+    assert re.search(r"^registry +show_question +changed +show_question: True -> False", shown, re.MULTILINE)
+
+
 def test_diff_prints_json_for_programs(mine, capsys):
     assert main(["registry", "diff", "base", str(mine), "--json"]) == DONE
     found = json.loads(capsys.readouterr().out)
