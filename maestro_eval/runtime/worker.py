@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 import msgspec
