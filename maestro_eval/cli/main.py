@@ -23,6 +23,7 @@ COMMANDS = {
     "reproduce": "say whether runs reach published numbers, and what differs from how those were made",
     "report": "write all that is known of some runs into one page: tables, plots, routing, costs",
     "export": "write a run for lmms-eval, inspect_ai, Hugging Face or a leaderboard, or verify a submission",
+    "verify": "check a run folder or a submission: its records, its verdicts, its numbers",
     "replay": "roll a run out again from one turn on with another call, and say what that was worth",
     "serve": "start a registry's models on the GPUs at hand, the embedded experts, or a simulated model",
     "registry": "list, check, show, compare or import registries",

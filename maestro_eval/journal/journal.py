@@ -302,6 +302,39 @@ class Journal:
         of = dict(self._read("SELECT outcome, count(*) FROM rollouts GROUP BY outcome"))
         return JournalCounts(planned, of.get("answered", 0), of.get("exhausted", 0), of.get("failed", 0))
 
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the database, in one line each; it reads all of it."""
+        for (found,) in self._read("PRAGMA integrity_check(10)"):
+            if found != "ok":
+                yield f"{database.NAME}: {' '.join(str(found).split())}"
+        strays = self._read(
+            """
+            SELECT count(*) FROM rollouts WHERE NOT EXISTS (
+                SELECT 1 FROM plan WHERE plan.task = rollouts.task
+                    AND plan.sample_id = rollouts.sample_id AND plan.repeat = rollouts.repeat
+            )
+            """
+        )
+        if stray := sum(count for (count,) in strays):
+            yield f"{database.NAME}: {stray} records are of no planned rollout"
+        for table in ("rollouts", "superseded"):
+            rows = self._read(
+                f"""
+                SELECT task, sample_id, repeat, {table}.record, samples.record, outcome
+                FROM {table} LEFT JOIN samples USING (task, sample_id, content_hash)
+                """
+            )
+            for *fields, outcome in rows:
+                record = PackedRecord(*fields)
+                where = f"{database.NAME}: {table}: {record.task}/{record.sample_id}/{record.repeat}"
+                try:
+                    rollout, _ = unpack_record(record)
+                except ValueError as error:
+                    yield f"{where}: {error}"
+                    continue
+                if outcome_tag(rollout) != outcome:
+                    yield f"{where}: is not {outcome}"
+
     def close(self) -> None:
         """Close the database and let the next writer in. Closing twice is harmless."""
         if self._lock is not None:

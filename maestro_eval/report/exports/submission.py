@@ -16,6 +16,7 @@ from pathlib import Path
 from msgspec import structs
 
 from maestro_eval.files import write_atomic
+from maestro_eval.report.answers import written
 from maestro_eval.report.exports.card import model_card, readme
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.privacy import Scrubber, public_manifest
@@ -129,8 +130,8 @@ def _row(row: Row, task: TaskRecord, protocol: str, options: Options) -> Submitt
 def _gold(sample: Sample | None, rollout: Rollout, task: TaskRecord, protocol: str, scrubber: Scrubber) -> Gold | None:
     if sample is None or judged_by(task, protocol) in NOT_JUDGED_AGAIN:
         return None
-    # Only the released rules read more than the answer.
-    words = scrubber.answer(released_text(rollout)) if protocol == "released" else ""
+    # The released rules read what that style recorded; any other answer is held against all that the policy wrote.
+    words = scrubber.answer(released_text(rollout) if protocol == "released" else written(rollout))
     return Gold(sample.question, sample.targets, sample.choices, sample.fields, words)
 
 

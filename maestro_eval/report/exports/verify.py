@@ -1,4 +1,4 @@
-"""``export --verify``: is a submission what it says? Every number is computed again from its samples.
+"""``verify``: is a submission what it says? Every number is computed again from its samples.
 
 The folder comes from somebody else: links are not followed, paths that lead out of it are not read, and no code in it
 is run. What is wrong is told in one line each; the order is that in which a reader would stop trusting it: files,
@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from maestro_eval.report.answers import is_answer_of
 from maestro_eval.report.exports.card import model_card, readme
 from maestro_eval.report.exports.submission import NOT_JUDGED_AGAIN, judged_by
 from maestro_eval.report.exports.submitted import (
@@ -36,6 +37,7 @@ from maestro_eval.report.exports.submitted import (
     samples_name,
 )
 from maestro_eval.report.exports.writing import sha256_of
+from maestro_eval.report.known_tasks import KnownTask, known_task
 from maestro_eval.scoring import check_protocol, score_rollout
 from maestro_eval.types import (
     Answered,
@@ -58,10 +60,11 @@ _SUM_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[^\n]+)")
 # Platforms differ in the last digits of a sum; nothing that is shown does.
 _TOLERANCE = 1e-9
 _SHOWN = 60
+_DEEPEST = 8
 
 
 class Verified(Struct, frozen=True):
-    """What was checked, in numbers, and in one line each what is wrong."""
+    """What was checked, in numbers, and in one line each what is wrong, and what cannot be known from it."""
 
     folder: Path
     mismatches: tuple[str, ...]
@@ -69,6 +72,7 @@ class Verified(Struct, frozen=True):
     samples: int = 0
     numbers: int = 0
     judged_again: int = 0
+    unknown: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -80,24 +84,35 @@ class Verified(Struct, frozen=True):
         )
 
 
-def verify(folder: Path) -> Verified:
-    """Check a submission. UserError where ``folder`` is no folder; everything else is told as a mismatch."""
+def verify(folder: Path, data: Mapping[str, str] | None = None) -> Verified:
+    """Check a submission, against the rows of ``data`` (by task) where they are given.
+
+    UserError where ``folder`` is no folder; everything else is told as a mismatch.
+    """
     if folder.is_symlink() or not folder.is_dir():
         raise UserError(f"{folder}: no such submission folder")
-    check = _Check(folder)
+    check = _Check(folder, data or {})
     try:
         check.run()
     except OSError as error:
         check.wrong(f"{error.filename or folder}: cannot be read ({error.strerror})")
-    return Verified(folder, tuple(check.mismatches), check.files, check.samples, check.numbers, check.judged_again)
+    counts = (check.files, check.samples, check.numbers, check.judged_again)
+    return Verified(folder, tuple(check.mismatches), *counts, tuple(check.unknown))
+
+
+def harmless(line: str) -> str:
+    """``line``, of which nothing acts in a terminal: names in a stranger's folder are anybody's."""
+    return "".join(c if c.isprintable() else "�" for c in line)
 
 
 class _Check:
     """One verification: what was found so far."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, data: Mapping[str, str]) -> None:
         self.folder = folder
+        self.data = data
         self.mismatches: list[str] = []
+        self.unknown: list[str] = []
         self.files = self.samples = self.numbers = self.judged_again = 0
 
     def run(self) -> None:
@@ -106,7 +121,10 @@ class _Check:
         manifest, results = self._read(MANIFEST, RunManifest), self._read(RESULTS, Results)
         if manifest is None or results is None or not self._agree(manifest, results):
             return
-        if not self._samples(manifest, results.protocol):
+        self.unknown.append("whether the model wrote these transcripts: a submitter can invent them")
+        if not results.with_targets:
+            self.unknown.append("whether the verdicts are right: it holds no targets (--with-targets gives them)")
+        if not self._samples(manifest, results):
             return
         try:
             computed = results_of(self.folder, manifest, results.protocol)
@@ -119,8 +137,7 @@ class _Check:
 
     def wrong(self, line: str) -> None:
         """Note a mismatch."""
-        # Names in a submission are anybody's: nothing of them may act in a terminal.
-        self.mismatches.append("".join(c if c.isprintable() else "�" for c in line))
+        self.mismatches.append(harmless(line))
 
     def _files(self) -> bool:
         """Whether what is there is what the checksums list; only then is anything in it worth reading."""
@@ -129,7 +146,7 @@ class _Check:
             if regular:
                 found.add(name)
             else:
-                self.wrong(f"{name}: a link or special file; a submission holds plain files only")
+                self.wrong(f"{name}: a link, special file or deep folder; a submission holds plain files only")
         if SUMS not in found:
             self.wrong(f"{SUMS}: missing")
             return False
@@ -208,7 +225,7 @@ class _Check:
             self.wrong(f"{MANIFEST}: a task is there twice")
         return len(self.mismatches) == before
 
-    def _samples(self, manifest: RunManifest, protocol: str) -> bool:
+    def _samples(self, manifest: RunManifest, results: Results) -> bool:
         """Whether every planned rollout is there once; then whether each verdict fits its answer."""
         before = len(self.mismatches)
         ended = {stop.task for stop in manifest.stopped}
@@ -221,10 +238,14 @@ class _Check:
                 continue
             count = 0
             hashes: dict[str, str] = {}
+            known = known_task(task, self.data.get(task.name, ""))
+            self._told(known, results)
             try:
                 for row in read_rows(self.folder, task.name):
                     count += 1
-                    self._row(row, task, manifest, protocol, hashes)
+                    self._row(row, task, manifest, results, hashes)
+                    if problem := known.problem_of(row.sample_id, row.content_hash):
+                        self.wrong(f"{samples_name(task.name)}: sample {row.sample_id!r}: {problem}")
             except BadSamplesError as error:
                 self.wrong(str(error))
                 continue
@@ -235,8 +256,16 @@ class _Check:
                 self.wrong(f"{samples_name(task.name)}: {count} rollouts, {MANIFEST} plans {planned}")
         return len(self.mismatches) == before
 
+    def _told(self, known: KnownTask, results: Results) -> None:
+        for line in known.mismatches:
+            self.wrong(f"{MANIFEST}: {line}")
+        self.unknown.extend(known.unknown)
+        if known.partial:
+            said = "as it says" if results.incomplete else "which it does not say"
+            self.unknown.append(f"how the rest would have gone: {known.partial}, {said}")
+
     def _row(
-        self, row: SubmittedRow, task: TaskRecord, manifest: RunManifest, protocol: str, hashes: dict[str, str]
+        self, row: SubmittedRow, task: TaskRecord, manifest: RunManifest, results: Results, hashes: dict[str, str]
     ) -> None:
         where = f"{samples_name(task.name)}: sample {row.sample_id!r}, repeat {row.repeat}"
         if row.repeat >= manifest.repeats:
@@ -253,8 +282,14 @@ class _Check:
             self.wrong(f"{where}: judged, but without a content_hash")
         if any(not math.isfinite(number) for number in row.others.values()):
             self.wrong(f"{where}: a further measure is no number")
-        if row.gold is not None and row.value is not None and judged_by(task, protocol) not in NOT_JUDGED_AGAIN:
-            self._judge(row, task, protocol, where)
+        if row.outcome not in ("answered", "exhausted") or judged_by(task, results.protocol) in NOT_JUDGED_AGAIN:
+            return
+        if row.gold is not None:
+            if row.answer is not None and row.gold.transcript and not is_answer_of(row.answer, row.gold.transcript):
+                self.wrong(f"{where}: its answer {_cut(row.answer)} is not what its transcript ends with")
+            self._judge(row, task, results.protocol, where)
+        elif results.with_targets and row.content_hash:
+            self.wrong(f"{where}: has no gold, and others have")
 
     def _judge(self, row: SubmittedRow, task: TaskRecord, protocol: str, where: str) -> None:
         gold = row.gold
@@ -270,7 +305,7 @@ class _Check:
             self.wrong(f"{where}: cannot be judged again ({error})")
             return
         self.judged_again += 1
-        if score.value is None or not math.isclose(score.value, row.value or 0.0, abs_tol=_TOLERANCE):
+        if not _same(score.value, row.value):
             self.wrong(f"{where}: value is {row.value}, judging its answer again gives {score.value}")
         elif score.extracted != row.extracted:
             self.wrong(f"{where}: extracted is {_cut(row.extracted)}, judging again gives {_cut(score.extracted)}")
@@ -295,15 +330,21 @@ class _Check:
             self.wrong(f"{name}: is not the text that {MANIFEST} and {RESULTS} give")
 
 
-def _walk(folder: Path, below: str = "") -> Iterator[tuple[str, bool]]:
-    """Every entry that is no folder, by its path within ``folder``, and whether it is a plain file."""
-    with os.scandir(folder / below) as entries:
-        for entry in sorted(entries, key=lambda each: each.name):
-            name = f"{below}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(folder, f"{name}/")
-            else:
-                yield name, entry.is_file(follow_symlinks=False)
+def _walk(folder: Path) -> Iterator[tuple[str, bool]]:
+    """Every entry that is no folder, by its path within ``folder``, and whether it is a plain file.
+
+    A folder that is nested deeper than any of ours is such an entry, and is no plain file.
+    """
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        with os.scandir(folder / below) as entries:
+            for entry in sorted(entries, key=lambda each: each.name):
+                name = f"{below}{entry.name}"
+                if entry.is_dir(follow_symlinks=False) and name.count("/") < _DEEPEST:
+                    waiting.append(f"{name}/")
+                else:
+                    yield name, entry.is_file(follow_symlinks=False)
 
 
 def _is_inside(name: str) -> bool:

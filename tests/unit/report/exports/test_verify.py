@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,10 +77,16 @@ def plan_less(manifest: Any) -> None:
 
 
 TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "an answer that its transcript does not give": (
+        lambda folder: change_row(folder, 1, answer="7", value=1.0, extracted="7"), "is not what its transcript ends",
+    ),
+    "a wrong answer that is not judged": (
+        lambda folder: change_row(folder, 1, value=None, note="harness"), "value is None, judging its answer again",
+    ),
     "a value": (lambda folder: change_row(folder, 1, value=1.0), "value is 1.0, judging its answer again gives 0.0"),
     "an answer": (lambda folder: change_row(folder, 1, answer="7"), "judging its answer again gives 1.0"),
     "what was read": (lambda folder: change_row(folder, 1, extracted="9"), "extracted is '9'"),
-    "a verdict and its gold": (lambda folder: change_row(folder, 1, value=1.0, gold=None), "the samples give"),
+    "a verdict and its gold": (lambda folder: change_row(folder, 1, value=1.0, gold=None), "has no gold, and others"),
     "a category": (lambda folder: change_row(folder, 1, category="augmented"), "does not|is missing|the samples give"),
     "calls": (lambda folder: change_row(folder, 1, calls=0), "calls is 5, the samples give 4"),
     "an outcome": (lambda folder: change_row(folder, 1, outcome="failed"), "does not fit its answer"),
@@ -262,3 +270,20 @@ def test_whatever_stands_in_it_verifying_ends_with_lines(data: st.DataObject, or
     finally:
         for each, content in before.items():
             each.write_bytes(content)
+
+
+def test_fifteen_hundred_folders_within_each_other_are_one_mismatch(copy_of: Copy, original: Path) -> None:
+    folder = copy_of(original)
+    at = os.open(folder, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("n", dir_fd=at)
+        inner = os.open("n", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = inner
+    os.close(at)
+    try:
+        (mismatch,) = verify(folder).mismatches
+        assert mismatch == f"{'n/' * 8}n: a link, special file or deep folder; a submission holds plain files only"
+    finally:
+        # Python 3.11 walks no folders as deep as this.
+        subprocess.run(["rm", "-rf", str(folder)], check=True)

@@ -1,0 +1,147 @@
+"""``maestro-eval verify`` over run folders and submissions that somebody changed, against the benchmark's rows too."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+from integration.conftest import write_chartqa, write_registry
+
+from maestro_eval.cli.main import main
+from maestro_eval.experts.simulated import simulated_in_thread
+from maestro_eval.journal.records import pack_rollout, pack_sample, unpack_rollout, unpack_sample
+from maestro_eval.report.exports.writing import sha256_of
+
+SAMPLES = 6
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was scored, its submission, and the rows that it was asked."""
+    folder = tmp_path_factory.mktemp("verify")
+    rows = [{"question": f"Item {number}?", "answer": str(number)} for number in range(SAMPLES)]
+    data = write_chartqa(folder / "d", rows)
+    with simulated_in_thread(reply="<think>4 or 5</think> 4") as server:
+        registry = write_registry(folder / "r.yaml", server.url)
+        run = str(folder / "run")
+        assert main([
+            "run", "--policy", "direct:oracle", "--registry", str(registry), "--tasks", "maestro_chartqa", "--quiet",
+            "--data", f"maestro_chartqa={data}", "--out", run,
+        ]) == 0  # fmt: skip
+    submission = ["export", run, "--format", "submission", "--with-targets", "--out", str(folder / "submission")]
+    assert main([*submission, "--allow-incomplete"]) == 0
+    return folder
+
+
+@pytest.fixture
+def folders(world: Path, tmp_path: Path) -> Path:
+    for name in ("run", "submission"):
+        shutil.copytree(world / name, tmp_path / name)
+    return tmp_path
+
+
+def verified(folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
+    capsys.readouterr()
+    code = main(["verify", str(folder), *more])
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+@pytest.mark.parametrize("name", ["run", "submission"])
+def test_what_nobody_changed_is_verified_and_says_what_cannot_be_known(
+    folders: Path, world: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = verified(folders / name, capsys)
+    assert code == 0, said
+    assert f"{SAMPLES} verdicts judged again" in said
+    assert "unknown  whether the model wrote these transcripts" in said
+    assert f"{SAMPLES} of the 2,500 samples of maestro_chartqa" in said
+    assert "whether the targets of maestro_chartqa are the benchmark's" in said
+    code, said = verified(folders / name, capsys, "--data", f"maestro_chartqa={world / 'd/chartqa.jsonl'}")
+    assert (code, "whether the targets" in said) == (0, False)
+
+
+@pytest.mark.parametrize("name", ["run", "submission"])
+def test_targets_that_are_not_the_benchmarks_are_found_by_its_rows(
+    folders: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"question": f"Item {number}?", "answer": str(number + (number == 4))} for number in range(SAMPLES)]
+    data = write_chartqa(tmp_path / "theirs", rows)
+    code, said = verified(folders / name, capsys, "--data", f"maestro_chartqa={data}")
+    assert code == 2
+    assert "are not those of the data given" in said
+    assert "not verified: 1 mismatches" in said
+
+
+def change(run: Path, table: str, sample: str, old: str, new: str) -> None:
+    """Change a record as somebody who knows the format would: its checksum too."""
+    unpack, pack = (unpack_rollout, pack_rollout) if table == "rollouts" else (unpack_sample, pack_sample)
+    with sqlite3.connect(run / "journal.db") as connection:
+        (record,) = connection.execute(f"SELECT record FROM {table} WHERE sample_id = ?", (sample,)).fetchone()
+        value = msgspec.json.decode(
+            msgspec.json.encode(unpack(record)).replace(old.encode(), new.encode()), type=type(unpack(record))
+        )
+        connection.execute(f"UPDATE {table} SET record = ? WHERE sample_id = ?", (pack(value), sample))
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "said"),
+    [
+        ("rollouts", '"type":"answered","text":"4"', '"type":"answered","text":"1"', "is not what its transcript ends"),
+        ("samples", '"targets":["1"]', '"targets":["4"]', "value is 0.0, judging again gives 1.0"),
+    ],
+)
+def test_a_run_that_contradicts_itself_is_found_out(
+    folders: Path, table: str, old: str, new: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folders / "run", table, "1", old, new)
+    code, printed = verified(folders / "run", capsys)
+    assert code == 2
+    assert said in printed
+
+
+def test_scores_that_somebody_wrote_are_found_out(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folders / "run" / "exports" / "scores.official.jsonl"
+    path.write_text(path.read_text().replace('"value":0.0', '"value":1.0'))
+    code, said = verified(folders / "run", capsys)
+    assert code == 2
+    assert "exports/scores.official.jsonl, line 2: value is 1.0, judging again gives 0.0" in said
+
+
+def test_a_damaged_run_and_one_with_strays_are_found_out(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = folders / "run"
+    with sqlite3.connect(run / "journal.db") as connection:
+        connection.execute("UPDATE rollouts SET sample_id = '77' WHERE sample_id = '2'")
+    connection.close()
+    code, said = verified(run, capsys)
+    assert code == 2
+    assert "1 records are of no planned rollout" in said
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps({**manifest, "repeats": 2}))
+    code, said = verified(run, capsys)
+    assert (code, "is not what this run began with" in said) == (2, True)
+
+
+def test_a_metric_that_the_task_file_does_not_have_is_found_out(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folders / "submission" / "manifest.json"
+    path.write_text(path.read_text().replace('"relaxed_accuracy"', '"substring"'))
+    sums = folders / "submission" / "SHA256SUMS"
+    others = [line for line in sums.read_text().splitlines(keepends=True) if "manifest.json" not in line]
+    sums.write_text("".join([*others, f"{sha256_of(path)}  manifest.json\n"]))
+    code, said = verified(folders / "submission", capsys)
+    assert code == 2
+    assert "maestro_chartqa: metric is 'substring', its task file says 'relaxed_accuracy'" in said
+
+
+def test_export_verify_is_the_same(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["export", "--verify", str(folders / "submission")]) == 0
+    assert "verdicts judged again" in capsys.readouterr().out
+    assert main(["verify", str(folders / "nowhere")]) == 2
