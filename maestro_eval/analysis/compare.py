@@ -31,6 +31,7 @@ from maestro_eval.analysis.measured import MeasuredRun, measure
 from maestro_eval.analysis.names import told_apart
 from maestro_eval.analysis.notes import notes_on
 from maestro_eval.analysis.outcomes import TaskOutcomes, accuracy, count_failed, readings, same_content, weighted_mean
+from maestro_eval.analysis.protocols import other_readings, protocol_notes
 from maestro_eval.analysis.published import published_notes, reported_name
 from maestro_eval.analysis.reference import Reference
 from maestro_eval.analysis.repeats import repeat_measures
@@ -70,11 +71,12 @@ def compare(
         for run in runs:
             reported += reported_contrasts(run, reference, grouped)
     published = [note for reference in references for note in published_notes(runs, reported, reference)]
+    apart = [found for scores, run in zip(systems, runs, strict=True) for found in other_readings(scores, run)]
     return Comparison(
         systems=tuple(_result(run, grouped) for run in runs),
         groups=grouped,
         contrasts=adjusted(differences, adjust, family),
-        notes=(*notes_on(runs, grouped), *published),
+        notes=(*notes_on(runs, grouped), *protocol_notes(apart, runs[0].protocol if runs else ""), *published),
         references=tuple(references),
         reported=adjusted(reported, adjust, family),
         ranks=tuple(_rankings(runs, grouped)),

@@ -27,6 +27,11 @@ from maestro_eval.report.cells import (
 from maestro_eval.report.details import category_tables, failure_tables, measure_tables, rank_tables, repeat_tables
 from maestro_eval.report.differences import contrast_note, contrast_tables, reported_rows, reported_tables
 
+OWN_TEXT_MARK = "‡"
+OWN_TEXT_NOTE = (
+    f"{OWN_TEXT_MARK}: judged on all that the policy wrote: its rollouts are not in the released style, which records "
+    "the text that the released scorer reads."
+)
 FAILURE_NOTE = (
     f"{FAILURE_MARK}n: n samples failed or never ran. They count as wrong; "
     "the interval reaches from all of them wrong to all of them right."
@@ -109,6 +114,8 @@ def _notes(arranged: Layout, comparison: Comparison) -> Iterator[str]:
         yield FAILURE_NOTE
     if any(task.n_lacking for system in comparison.systems for task in system.tasks.values()):
         yield LACKING_NOTE
+    if any(map(_on_own_text, comparison.systems)):
+        yield OWN_TEXT_NOTE
     if arranged.repeats:
         yield REPEAT_NOTE
     if arranged.measures:
@@ -140,12 +147,20 @@ def _table(comparison: Comparison, title: str, tasks: Sequence[str], means: Sequ
             columns.append(Column(_mean_title(group, own=group is means[0]), is_mean=True))
             cells.append(compared([_mean_entry(system, group) for system in comparison.systems]))
     rows = [
-        Row(printable(system.name), tuple(column[index] for column in cells))
+        Row(
+            f"{printable(system.name)}{OWN_TEXT_MARK if _on_own_text(system) else ''}",
+            tuple(column[index] for column in cells),
+        )
         for index, system in enumerate(comparison.systems)
     ]
     scopes = [*((task, (task,)) for task in tasks), *((group.name, group.tasks) for group in means if not group.absent)]
     rows += reported_rows(comparison, scopes)
     return Table(title, tuple(columns), tuple(rows))
+
+
+def _on_own_text(system: SystemResult) -> bool:
+    """Whether the released protocol judged what the policy wrote, as its rollouts are not in the released style."""
+    return system.protocol == "released" and system.manifest.regime.style != "released"
 
 
 def _mean_title(group: Group, *, own: bool) -> str:

@@ -1,4 +1,4 @@
-"""Judge a stretch of a journal: packed records in, lines of the scores file and counts out.
+"""Judge a stretch of a journal by every protocol: packed records in, lines of the scores files and counts out.
 
 This is what a worker process of the pass does, and the pass itself where it needs none. It keeps nothing between
 two stretches. A judge that raises has judged nobody: that sample's score has no value, and its note says that the
@@ -17,10 +17,12 @@ from msgspec.structs import replace
 from maestro_eval.journal import PackedRecord, lacks_evidence, unpack_record
 from maestro_eval.scoring.failures import FailureGroup, cause_of, merged
 from maestro_eval.scoring.score import score_rollout, unscored
-from maestro_eval.types import Failed, Protocol, Rollout, Sample, Score, TaskRecord, UserError
+from maestro_eval.types import PROTOCOLS, Failed, Protocol, Rollout, Sample, Score, TaskRecord, UserError
 
 NEVER_RAN = "never ran"
 _LONGEST_NOTE = 200
+# Where a task's own scorer decides, there is no reading of ours, and a judge that it asks is asked once.
+_FAIR_IS_OFFICIAL = frozenset({"lmms"})
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -30,53 +32,58 @@ class Rules(Struct, frozen=True):
 
     source: str
     tasks: dict[str, TaskRecord]
-    protocol: Protocol
 
 
 class Judged(Struct, frozen=True, tag="judged"):
-    """``scores`` scores as ``lines`` of JSON, in the order of their records, and what the rollouts cost.
+    """The scores by protocol, as lines of JSON in the order of their records, and what the rollouts cost.
 
-    ``lacking`` counts by task the rollouts that ended well without evidence that a service failed to give.
+    ``lacking`` counts by task the rollouts that ended well without evidence that a service failed to give;
+    ``failures`` are by protocol the causes of scores without a value.
     """
 
-    lines: bytes
-    scores: int
+    lines: dict[Protocol, bytes]
     calls: int
     cached_calls: int
     missing_evidence: dict[str, int]
     lacking: dict[str, int]
-    failures: tuple[FailureGroup, ...]
+    failures: dict[Protocol, tuple[FailureGroup, ...]]
 
 
 def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
-    """One score a record. UserError for a damaged record, and where a judge cannot work on this machine."""
-    lines = []
+    """One score a record and protocol. UserError for a damaged record, and where a judge cannot work here."""
+    lines: dict[Protocol, list[bytes]] = {protocol: [] for protocol in PROTOCOLS}
     calls = cached_calls = 0
     missing: Counter[str] = Counter()
     lacking: Counter[str] = Counter()
-    failures: list[FailureGroup] = []
+    failures: dict[Protocol, list[FailureGroup]] = {protocol: [] for protocol in PROTOCOLS}
     for record in records:
+        task = rules.tasks[record.task]
         if record.rollout is None:
-            score = unscored(record.key, rules.tasks[record.task], rules.protocol, NEVER_RAN)
-            failures.append(FailureGroup(NEVER_RAN, 1, record.key, NEVER_RAN))
-        else:
-            rollout, sample = _unpacked(rules, record)
-            score = _score(rules, rollout, sample)
-            cached = [call.cached for turn in rollout.turns for call in turn.calls]
-            calls, cached_calls = calls + len(cached), cached_calls + sum(cached)
-            missing.update(each.service for each in rollout.missing_evidence)
-            lacking[record.task] += lacks_evidence(rollout)
-            if score.value is None:
-                failures.append(_failure(rollout, score))
-        lines.append(_encoder.encode(score))
+            for protocol in PROTOCOLS:
+                lines[protocol].append(_encoder.encode(unscored(record.key, task, protocol, NEVER_RAN)))
+                failures[protocol].append(FailureGroup(NEVER_RAN, 1, record.key, NEVER_RAN))
+            continue
+        rollout, sample = _unpacked(rules, record)
+        scores: dict[Protocol, Score] = {}
+        for protocol in PROTOCOLS:
+            if protocol == "fair" and task.metric in _FAIR_IS_OFFICIAL:
+                scores[protocol] = replace(scores["official"], protocol=protocol)
+            else:
+                scores[protocol] = _score(task, rollout, sample, protocol)
+            lines[protocol].append(_encoder.encode(scores[protocol]))
+            if scores[protocol].value is None:
+                failures[protocol].append(_failure(rollout, scores[protocol]))
+        cached = [call.cached for turn in rollout.turns for call in turn.calls]
+        calls, cached_calls = calls + len(cached), cached_calls + sum(cached)
+        missing.update(each.service for each in rollout.missing_evidence)
+        lacking[record.task] += lacks_evidence(rollout)
     return Judged(
-        b"".join(line + b"\n" for line in lines),
-        len(lines),
+        {protocol: b"".join(line + b"\n" for line in each) for protocol, each in lines.items()},
         calls,
         cached_calls,
         dict(missing),
         dict(+lacking),
-        merged(failures),
+        {protocol: merged(each) for protocol, each in failures.items()},
     )
 
 
@@ -97,16 +104,15 @@ def _unpacked(rules: Rules, record: PackedRecord) -> tuple[Rollout, Sample]:
         ) from error
 
 
-def _score(rules: Rules, rollout: Rollout, sample: Sample) -> Score:
-    task = rules.tasks[rollout.key.task]
+def _score(task: TaskRecord, rollout: Rollout, sample: Sample, protocol: Protocol) -> Score:
     try:
-        return score_rollout(sample, rollout, task, rules.protocol)
+        return score_rollout(sample, rollout, task, protocol)
     except UserError:
         raise
     except Exception as error:  # whatever it is, it is ours and this sample's alone
         note = f"harness: {type(error).__name__}: {error}"[:_LONGEST_NOTE]
         return replace(
-            unscored(rollout.key, task, rules.protocol, note),
+            unscored(rollout.key, task, protocol, note),
             category=sample.category,
             stratum=sample.stratum,
             cluster=sample.cluster,

@@ -13,6 +13,7 @@ that the program imports, tests that can be run.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import takewhile
 
 import msgspec
@@ -82,11 +83,8 @@ def python_tests(sample: Sample, answer: str, strictness: Strictness) -> Verdict
     # Before the signature, where they may not stand: "from __future__" begins a program.
     futures = "".join(takewhile(lambda line: line.startswith("from __future__ "), kept.splitlines(keepends=True)))
     joined = f"{futures}{_stub(sample)}\n{kept.removeprefix(futures)}\n"
-    ran = _tested(sample, joined, _OFFICIAL_CPU_S, _OFFICIAL_WALL_S)
-    if ran.value != 1.0:
-        return Verdict(ran.value, program, ran.note)
-    errors = _pylint(f"{joined}\n{sample.targets[0]}")
-    return Verdict(errors.value, program, errors.note)
+    checked = _checked(joined, sample.targets[0] if sample.targets else "", _stub(sample))
+    return Verdict(checked.value, program, checked.note)
 
 
 def released_python(tests: str, text: str) -> Verdict:
@@ -120,19 +118,26 @@ class _Check(Struct, frozen=True):
     note: str = ""
 
 
-def _tested(sample: Sample, program: str, cpu_s: int, wall_s: float) -> _Check:
-    if not sample.targets or not sample.targets[0].strip():
+@lru_cache(maxsize=1)
+def _checked(program: str, tests: str, stub: str) -> _Check:
+    """The tests, then pylint. Protocols judge one after the other, and often the same program: it runs once."""
+    ran = _tested(program, tests, stub)
+    return _pylint(f"{program}\n{tests}") if ran.value == 1.0 else ran
+
+
+def _tested(program: str, tests: str, stub: str) -> _Check:
+    if not tests.strip():
         return _Check(None, "the sample has no tests")
     modules = imported(program)
     try:
         report = run_tests(
             program,
-            sample.targets[0],
-            signature=_stub(sample),
+            tests,
+            signature=stub,
             preload=tuple(sorted(module for module in modules if module.partition(".")[0] in _PACKAGES)),
-            packages=_packages(modules | imported(sample.targets[0])),
-            cpu_s=cpu_s,
-            wall_s=wall_s,
+            packages=_packages(modules | imported(tests)),
+            cpu_s=_OFFICIAL_CPU_S,
+            wall_s=_OFFICIAL_WALL_S,
         )
     except (UserError, RolloutFailure) as error:
         return _Check(None, str(error))

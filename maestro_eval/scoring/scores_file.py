@@ -1,8 +1,8 @@
 """``exports/scores.PROTOCOL.jsonl``: a first line that says what the scores are of, then one score a line.
 
-It is written as the pass goes on and gets its name when it is whole. It holds what decides a score and no times or
-machine names: equal scores are equal bytes. A reader keeps the file that it was made with open: what it reads stays
-the same when a later pass puts another file under the name.
+The files of a pass, one a protocol, are written as it goes on, and get their names when all are whole. They hold what
+decides a score and no times or machine names: equal scores are equal bytes. A reader keeps the file that it was made
+with open: what it reads stays the same when a later pass puts another file under the name.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.types import RunManifest, Score, UserError
+from maestro_eval.types import Protocol, RunManifest, Score, UserError
 
-SCHEMA = 2
+SCHEMA = 3
 _BLOCK = 1 << 18
 
 _scores = msgspec.json.Decoder(Score)
 
 
 class TaskHeading(Struct, frozen=True):
-    """What decides how a task is judged. ``released`` is empty where no released scorer is known."""
+    """What decides how a task is judged. ``released`` is empty where that is its fall-back."""
 
     hash: str
     metric: str
@@ -37,7 +37,7 @@ class Heading(Struct, frozen=True):
     """The first line of the file."""
 
     schema: int
-    protocol: str
+    protocol: Protocol
     system: str
     registry_hash: str
     prompt_hash: str
@@ -72,7 +72,7 @@ class ScoresFile:
             yield from lines
 
 
-def heading_of(manifest: RunManifest, protocol: str) -> Heading:
+def heading_of(manifest: RunManifest, protocol: Protocol) -> Heading:
     """The heading of a run's scores under a protocol."""
     return Heading(
         SCHEMA,
@@ -84,38 +84,67 @@ def heading_of(manifest: RunManifest, protocol: str) -> Heading:
     )
 
 
-def write_scores_file(folder: Path, heading: Heading, lines: Iterable[bytes]) -> ScoresFile:
-    """Write the file of a run folder from blocks of whole lines, whole or not at all.
+def write_scores_files(
+    folder: Path, headings: Sequence[Heading], blocks: Iterable[Mapping[Protocol, bytes]]
+) -> dict[Protocol, ScoresFile]:
+    """Write the files of a run folder from blocks of whole lines by protocol, all of them whole or none.
 
     A folder that cannot be written gets no file, and that is no error. UserError when the disk fills up.
     """
-    path = folder / "exports" / f"scores.{heading.protocol}.jsonl"
-    file, temporary = _new_file(path)
+    files: list[_Growing] = []
     try:
-        count = 0
-        with _told(path):
-            file.write(msgspec.json.encode(heading) + b"\n")
-        for block in lines:
-            with _told(path):
-                file.write(block)
-            count += block.count(b"\n")
-        with _told(path):
-            file.flush()
-            if temporary is None:
-                return ScoresFile(file, None, count)
-            os.fsync(file.fileno())
-            # mkstemp makes files private; scores are read by others.
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-            return ScoresFile(file, path, count)
+        for heading in headings:
+            files.append(_Growing(folder / "exports" / f"scores.{heading.protocol}.jsonl", heading))
+        for block in blocks:
+            for file in files:
+                file.add(block[file.protocol])
+        for file in files:
+            file.settle()
+        return {file.protocol: file.named() for file in files}
     except BaseException:
+        for file in files:
+            file.abandon()
+        raise
+
+
+class _Growing:
+    """A file without its name, or without any where the folder cannot be written."""
+
+    def __init__(self, path: Path, heading: Heading) -> None:
+        self.protocol = heading.protocol
+        self._path = path
+        self._count = 0
+        self._file, self._temporary = _new_file(path)
+        with _told(path):
+            self._file.write(msgspec.json.encode(heading) + b"\n")
+
+    def add(self, lines: bytes) -> None:
+        with _told(self._path):
+            self._file.write(lines)
+        self._count += lines.count(b"\n")
+
+    def settle(self) -> None:
+        with _told(self._path):
+            self._file.flush()
+            if self._temporary is not None:
+                os.fsync(self._file.fileno())
+                # mkstemp makes files private; scores are read by others.
+                os.chmod(self._temporary, 0o644)
+
+    def named(self) -> ScoresFile:
+        if self._temporary is None:
+            return ScoresFile(self._file, None, self._count)
+        with _told(self._path):
+            os.replace(self._temporary, self._path)
+        return ScoresFile(self._file, self._path, self._count)
+
+    def abandon(self) -> None:
         # What is left in the buffer is of no use, and writing it may fail as before.
         with contextlib.suppress(OSError):
-            file.close()
-        if temporary is not None:
+            self._file.close()
+        if self._temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        raise
+                os.unlink(self._temporary)
 
 
 def _new_file(path: Path) -> tuple[IO[bytes], str | None]:

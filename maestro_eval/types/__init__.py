@@ -58,10 +58,11 @@ from maestro_eval.types.rollout import (
     Usage,
 )
 from maestro_eval.types.sample import LoadedSample, Sample
-from maestro_eval.types.score import FORMER_PROTOCOLS, Protocol, Score
+from maestro_eval.types.score import FORMER_PROTOCOLS, PROTOCOLS, Protocol, Score
 
 __all__ = [
     "FORMER_PROTOCOLS",
+    "PROTOCOLS",
     "Accepted",
     "Action",
     "Aggregation",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct, field
 
 Protocol = Literal["released", "official", "fair", "strict"]
 """The rules of judging: the released code's, the benchmark's authors', a careful human's, the answer and nothing else.
 """
+
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 FORMER_PROTOCOLS: dict[str, Protocol] = {"paper": "released"}
 """What command lines, task files and records of earlier versions call a protocol, and its name."""

@@ -47,7 +47,8 @@ def strict(answer: str) -> Verdict:
 
 def harnessed(program: str, of: Sample | None = None) -> Verdict:
     """A program by the harness alone, which the official rule asks before pylint."""
-    ran = rules._tested(of or sample(), program, rules._OFFICIAL_CPU_S, rules._OFFICIAL_WALL_S)
+    of = of or sample()
+    ran = rules._tested(program, of.targets[0], rules._stub(of))
     return Verdict(ran.value, program, ran.note)
 
 
@@ -186,6 +187,23 @@ def test_released_lends_packages_and_misses_those_that_we_lack(monkeypatch: pyte
     monkeypatch.setitem(rules._PACKAGES, "nosuch_numbers", ("nosuch-numbers",))
     assert released_python(TESTS, f"```python\nimport nosuch_numbers\n{PLAIN}\n```").value is None
     assert released_python(TESTS, f"```python\nimport nosuch\n{PLAIN}\n```").value == 0.0
+
+
+@linted
+def test_protocols_that_judge_the_same_program_run_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    tested = rules._tested
+
+    def counted(program: str, tests: str, stub: str) -> object:
+        ran.append(program)
+        return tested(program, tests, stub)
+
+    monkeypatch.setattr(rules, "_tested", counted)
+    rules._checked.cache_clear()
+    block = f"```python\n{PLAIN}\n```"
+    verdicts = [python_tests(sample(), block, strictness) for strictness in ("official", "fair", "strict")]
+    assert [verdict.value for verdict in verdicts] == [1.0, 1.0, 1.0]
+    assert len(ran) == 1
 
 
 @linted

@@ -136,20 +136,28 @@ def test_scores_file_says_what_it_is(tmp_path: Path) -> None:
     run = score_run(folder)
     assert run.file == folder / "exports" / "scores.official.jsonl"
     heading, *scores = map(msgspec.json.decode, run.file.read_bytes().splitlines())
-    assert (heading["schema"], heading["protocol"], heading["system"]) == (2, "official", "test")
+    assert (heading["schema"], heading["protocol"], heading["system"]) == (3, "official", "test")
     assert heading["tasks"]["maestro_cars"] == {"hash": "h", "metric": "integer", "released": ""}
     assert [score["sample_id"] for score in scores] == ["10", "9", "9", "1", "2"]
 
 
-def test_each_protocol_has_a_file_of_its_own_and_no_stray_is_left(tmp_path: Path) -> None:
+def test_one_pass_writes_a_file_for_each_protocol_and_leaves_no_stray(tmp_path: Path) -> None:
     folder = journal_at(tmp_path / "run", list(_OUTCOMES))
-    for protocol in ("released", "official", "strict"):
-        score_run(folder, protocol)
+    run = score_run(folder, "strict")
     assert sorted(path.name for path in (folder / "exports").iterdir()) == [
+        "scores.fair.jsonl",
         "scores.official.jsonl",
         "scores.released.jsonl",
         "scores.strict.jsonl",
     ]
+    assert run.file == folder / "exports" / "scores.strict.jsonl"
+    every = {"strict": run.scores, **run.elsewhere}
+    assert every.keys() == {"released", "official", "fair", "strict"}
+    for protocol, scores in every.items():
+        assert {score.protocol for score in scores} == {protocol}
+        assert [score.sample_id for score in scores] == ["10", "9", "9", "1", "2"]
+    assert [score.value for score in run.elsewhere["official"]] == [1.0, 0.0, 0.0, None, None]
+    assert [score.value for score in run.elsewhere["released"]] == [0.0, 0.0, 0.0, None, None]
 
 
 def test_folder_that_takes_no_file_is_scored_all_the_same(tmp_path: Path) -> None:
@@ -169,7 +177,7 @@ def test_a_judge_that_raises_costs_one_sample_its_value_and_nothing_else(monkeyp
 
     monkeypatch.setitem(METRICS, "integer", judge)
     judged = judge_records(rules_of("maestro_cars"), [packed("maestro_cars", name) for name in "123"])
-    scores = [msgspec.json.decode(line, type=Score) for line in judged.lines.splitlines()]
+    scores = [msgspec.json.decode(line, type=Score) for line in judged.lines["official"].splitlines()]
     assert [score.value for score in scores] == [1.0, None, 1.0]
     assert scores[1].note == "harness: ZeroDivisionError: a metric of ours"
     assert (scores[1].category, scores[1].content_hash) == ("c", "x")
@@ -236,7 +244,7 @@ def test_task_missing_in_the_manifest_is_named(tmp_path: Path) -> None:
 
 
 def rules_of(task: str) -> Rules:
-    return Rules("journal.db", {each.name: each for each in recorded().tasks if each.name == task}, "official")
+    return Rules("journal.db", {each.name: each for each in recorded().tasks if each.name == task})
 
 
 def packed(task: str, sample_id: str) -> PackedRecord:
