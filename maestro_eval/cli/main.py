@@ -18,6 +18,7 @@ from typing import NoReturn
 COMMANDS = {
     "run": "run rollouts of a policy on tasks, score them and print the table",
     "resume": "go on with a run folder that was interrupted or has failed rollouts",
+    "judge": "have a model judge a run's answers, for the benchmarks whose authors do",
     "score": "score a run folder again, from its journal alone",
     "compare": "compare run folders: accuracies, means, paired differences",
     "reproduce": "say whether runs reach published numbers, and what differs from how those were made",

@@ -14,11 +14,13 @@ from maestro_eval.analysis.comparison import Adjust, FamilyScope
 from maestro_eval.analysis.names import score_named
 from maestro_eval.cli.standings import Published, standings_of, with_oracles, write_standings
 from maestro_eval.files import write_atomic
-from maestro_eval.report import Format, render_as, show, write_forms
+from maestro_eval.report import Format, markdown_tables, render_as, show, show_tables, write_forms
 from maestro_eval.report.cells import key_text, printable
+from maestro_eval.report.judgements import JUDGEMENT_NOTE, judgement_tables
 from maestro_eval.runtime.prompt_facts import prompt_facts, prompt_lines
 from maestro_eval.runtime.summary import lines, throughput
 from maestro_eval.scoring import EXHAUSTED, RunScores, score_run
+from maestro_eval.scoring.model_judge import agreements, read_judgements
 
 _CAUSES = 3
 
@@ -70,6 +72,7 @@ def publish(
     standings = standings_of(scored, published.explored, baselines)
     standings.show()
     write_standings(standings, out)
+    _publish_judgements(scored, folders, protocol, out)
     for scores in scored:
         name, causes = printable(scores.manifest.system), scores.failures
         for group in causes[:_CAUSES]:
@@ -118,6 +121,20 @@ def print_form(
         out = out if protocol == "official" else out / protocol
         write_forms(out, comparison, names)
         write_standings(standings, out)
+
+
+def _publish_judgements(scored: Sequence[RunScores], folders: Sequence[Path], protocol: str, out: Path) -> None:
+    """Print what models made of the answers, where ``judge`` has asked any, and add it to ``report.md``."""
+    found = {
+        scores.manifest.system: agreements(scores.scores, read_judgements(folder))
+        for scores, folder in zip(scored, folders, strict=True)
+    }
+    if tables := list(judgement_tables(found, protocol)):
+        show_tables(tables, (JUDGEMENT_NOTE,))
+        print()
+        report = out / "report.md"
+        section = markdown_tables("Judged by models", tables, (JUDGEMENT_NOTE,))
+        write_atomic(report, f"{report.read_text()}\n{section}")
 
 
 def _compare(published: Published, asked: Asked) -> Comparison:

@@ -1,0 +1,34 @@
+"""``maestro-eval judge``: a model's verdicts on a run's answers, recorded in the run folder."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from maestro_eval.cli.arguments import positive
+from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES, printable
+
+_CAUSES = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="the run folder")
+    parser.add_argument("--model", required=True, metavar="openai:URL#MODEL", help="who judges")
+    parser.add_argument("--key-env", default="", metavar="NAME", help="the environment variable that holds its key")
+    parser.add_argument("--concurrency", type=positive, default=16, metavar="N", help="calls at once (default: 16)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from maestro_eval.runtime.model_judge import judge_answers
+
+    done = asyncio.run(
+        judge_answers(arguments.folder, arguments.model, key_env=arguments.key_env, concurrency=arguments.concurrency)
+    )
+    for task, count in done.answers.items():
+        before = done.known.get(task, 0)
+        print(f"judged   {printable(task)}: {count:,} answers by {printable(done.model)}, {before:,} before")
+    for cause, count in sorted(done.failures.items(), key=lambda each: -each[1])[:_CAUSES]:
+        print(f"failed   {count:,} × {printable(cause)}")
+    print(f"next     maestro-eval score {arguments.folder}")
+    return DONE_WITH_FAILURES if done.failures else DONE

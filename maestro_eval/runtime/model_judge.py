@@ -1,0 +1,139 @@
+"""Have a model judge a run's answers, several at once, and record each verdict as it comes.
+
+A verdict that is recorded is not asked for again: an interrupted pass goes on where it was. A call that fails records
+nothing, and is asked again by the next pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from msgspec import Struct
+
+from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
+from maestro_eval.journal import Journal, PackedRecord, unpack_rollout, unpack_sample
+from maestro_eval.scoring.model_judge import JUDGED, NAME, judgement_of, prompt_for, prompt_hash, read_judgements
+from maestro_eval.types import Answered, Message, RolloutKey, Sample, Sampling, TextPart, UserError
+
+_SAMPLING = Sampling(temperature=0.0, max_tokens=1024)
+_KIND = "openai:"
+
+
+class JudgePass(Struct, frozen=True):
+    """What a pass did, by task: answers that there are to judge, those judged before, and why calls failed."""
+
+    model: str
+    answers: dict[str, int]
+    known: dict[str, int]
+    failures: dict[str, int]
+
+
+class _Question(Struct, frozen=True):
+    key: RolloutKey
+    sample: Sample
+    prompt: str
+
+
+async def judge_answers(
+    folder: Path,
+    spec: str,
+    *,
+    key_env: str = "",
+    concurrency: int = 16,
+    environ: Mapping[str, str] = os.environ,
+) -> JudgePass:
+    """Ask the model ``openai:URL#MODEL`` about each answer of ``folder`` that it has not judged yet.
+
+    UserError for another kind of model, a run without a task that a model may judge, and a folder that cannot be
+    written; RolloutFailure where the endpoint does not say which model it serves.
+    """
+    address, model = _address(spec)
+    endpoint = Endpoint(name="judge", url=address, api_key_env=key_env, concurrency=concurrency)
+    with Journal.open(folder, read_only=True) as journal:
+        tasks = [task for task in journal.planned() if task in JUDGED]
+        if not tasks:
+            raise UserError(f"{folder}: has no task whose authors use a judge ({', '.join(JUDGED)})")
+        async with ExpertClient(environ=environ) as client:
+            model = model or await _only_model(client, endpoint, spec)
+            known = {(each.key, each.model, each.prompt) for each in read_judgements(folder)}
+            answers, judged, failures = Counter[str](), Counter[str](), Counter[str]()
+
+            def open_questions() -> Iterator[_Question]:
+                for record in journal.planned_records():
+                    question = _question(record)
+                    if question is None:
+                        continue
+                    answers[record.task] += 1
+                    if (question.key, model, prompt_hash(question.prompt)) in known:
+                        judged[record.task] += 1
+                    else:
+                        yield question
+
+            with _opened(folder / NAME) as file:
+                pending = open_questions()
+
+                async def work() -> None:
+                    for question in pending:
+                        ask = ModelAsk("service", "judge", model, endpoint, _messages(question.prompt), _SAMPLING)
+                        call = await client.call(ask)
+                        if call.error:
+                            failures[call.error] += 1
+                            continue
+                        found = judgement_of(question.sample, question.key, model, question.prompt, call.reply)
+                        file.write(msgspec.json.encode(found) + b"\n")
+                        file.flush()
+
+                await asyncio.gather(*(work() for _ in range(concurrency)))
+                os.fsync(file.fileno())
+    return JudgePass(model, dict(answers), dict(judged), dict(failures))
+
+
+def _address(spec: str) -> tuple[str, str]:
+    address, _, model = spec.removeprefix(_KIND).partition("#")
+    if not spec.startswith(_KIND) or not address.startswith(("http://", "https://")):
+        raise UserError(f"--model {spec}: expected openai:URL#MODEL, say openai:http://127.0.0.1:8000/v1#judge")
+    if set(address) & set("@?"):
+        raise UserError(
+            "--model openai:…: an address without user, password or query; name the key's variable with --key-env"
+        )
+    return address.rstrip("/"), model
+
+
+async def _only_model(client: ExpertClient, endpoint: Endpoint, spec: str) -> str:
+    served = await client.models(endpoint)
+    if len(served) != 1:
+        raise UserError(f"--model {spec}: serves {', '.join(served) or 'no model'}; choose one: {spec}#MODEL")
+    return served[0]
+
+
+def _question(record: PackedRecord) -> _Question | None:
+    if record.task not in JUDGED or record.rollout is None:
+        return None
+    rollout, sample = unpack_rollout(record.rollout), unpack_sample(record.sample or "")
+    match rollout.outcome:
+        case Answered(text):
+            return _Question(rollout.key, sample, prompt_for(sample, text))
+        case _:
+            return None
+
+
+def _messages(prompt: str) -> tuple[Message, ...]:
+    return (Message("user", (TextPart(prompt),)),)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The file for appending, without the half of a line that a killed pass left at its end."""
+    try:
+        file = path.open("r+b" if path.exists() else "w+b")
+        whole = file.read()
+        file.truncate(whole.rfind(b"\n") + 1)
+        file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return file

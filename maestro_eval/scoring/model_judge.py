@@ -1,0 +1,150 @@
+"""What a model makes of a reply, for the benchmarks whose authors have a model read it.
+
+HR-Bench's authors (and lmms-eval for V*) ask a model which option a reply chooses, MathVista's ask one to extract the
+answer. ``maestro-eval judge`` asks in our own words and records what the model said in the run folder; scoring reads
+the record, asks nobody, and shows the model's verdict beside the rule's. What is recorded is a verdict on one answer
+by one model with one prompt: another model or prompt is asked anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from maestro_eval.files import fingerprint
+from maestro_eval.scoring.extract import spoken
+from maestro_eval.scoring.letters import lone_letter
+from maestro_eval.scoring.metrics import judge
+from maestro_eval.types import RolloutKey, Sample, Score, UserError
+
+NAME = "judgements.jsonl"
+
+JudgeKind = Literal["choice", "extraction"]
+
+JUDGED: dict[str, JudgeKind] = {
+    "maestro_hrbench4k": "choice",
+    "maestro_hrbench8k": "choice",
+    "maestro_vstar": "choice",
+    "maestro_mathvista": "extraction",
+}
+"""The tasks that a model may judge, and what it is asked."""
+
+_NONE = "none"
+_CHOICE = """Below are a multiple-choice question and somebody's reply to it. Which option does the reply choose?
+Do not answer the question yourself. Write the letter of the option and nothing else. Write none if the reply chooses \
+no option, or more than one.
+
+Question: {question}
+Options:
+{options}
+
+Reply: {reply}
+
+Letter:"""
+_EXTRACTION = """Below are a question and somebody's reply to it. What is the final answer of the reply?
+Do not answer the question yourself. Write the answer and nothing else: a number without its unit, an option as it is \
+listed, a list in square brackets, or a word. Write none if the reply gives no answer, or more than one.
+
+Question: {question}
+{options}
+Reply: {reply}
+
+Answer:"""
+
+
+class Judgement(Struct, frozen=True):
+    """A model's verdict: ``prompt`` hashes what it was asked, ``value`` is ``None`` where it said nothing usable."""
+
+    task: str
+    sample_id: str
+    repeat: int
+    model: str
+    prompt: str
+    reply: str
+    extracted: str
+    value: float | None
+
+    @property
+    def key(self) -> RolloutKey:
+        return RolloutKey(self.task, self.sample_id, self.repeat)
+
+
+class Agreement(Struct, frozen=True):
+    """A rule and a model over the rollouts of a task that both have judged."""
+
+    task: str
+    model: str
+    judged: int
+    rule: float
+    by_model: float
+    same: int
+
+
+def prompt_for(sample: Sample, answer: str) -> str:
+    """What the model is asked about an answer to a sample of a task in `JUDGED`."""
+    template = _CHOICE if JUDGED[sample.task] == "choice" else _EXTRACTION
+    lettered = "\n".join(f"({chr(ord('A') + number)}) {text}" for number, text in enumerate(sample.choices))
+    return template.format(question=sample.question, options=lettered, reply=answer)
+
+
+def judgement_of(sample: Sample, key: RolloutKey, model: str, prompt: str, reply: str) -> Judgement:
+    """The verdict in a model's reply: right, wrong, or none where it is not of the form that was asked for."""
+    said = spoken(reply).strip().strip("*`\"'. ")
+    extracted, value = said, None
+    if said.lower() == _NONE:
+        extracted, value = "", 0.0
+    elif JUDGED[sample.task] == "extraction":
+        value = judge(sample, said, "mathvista", "official").value
+    elif letter := lone_letter(said):
+        extracted, value = letter.upper(), judge(sample, letter, "option_letter", "strict").value
+    return Judgement(key.task, key.sample_id, key.repeat, model, prompt_hash(prompt), reply, extracted, value)
+
+
+def prompt_hash(prompt: str) -> str:
+    return fingerprint(prompt)[:16]
+
+
+def read_judgements(folder: Path) -> Iterator[Judgement]:
+    """The verdicts in a run folder; none where no model was asked. UserError for a line that is none, but the last.
+
+    The last line may be half written: the run of ``judge`` that wrote it was killed.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return
+    decoder = msgspec.json.Decoder(Judgement)
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield decoder.decode(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise UserError(f"{path}: line {number}: {error}; remove the line, and run judge again") from None
+
+
+def agreements(scores: Iterable[Score], judgements: Iterable[Judgement]) -> tuple[Agreement, ...]:
+    """For each task and model: how the model's verdicts and the rule's agree, where there are both."""
+    latest = {(each.task, each.model, each.sample_id, each.repeat): each for each in judgements}
+    pairs: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    models = sorted({model for _, model, *_ in latest})
+    for score in scores if models else ():
+        for model in models:
+            found = latest.get((score.task, model, score.sample_id, score.repeat))
+            if found is not None and found.value is not None and score.value is not None:
+                pairs.setdefault((score.task, model), []).append((score.value, found.value))
+    return tuple(
+        Agreement(
+            task,
+            model,
+            len(each),
+            sum(rule for rule, _ in each) / len(each),
+            sum(by_model for _, by_model in each) / len(each),
+            sum(rule == by_model for rule, by_model in each),
+        )
+        for (task, model), each in sorted(pairs.items())
+    )

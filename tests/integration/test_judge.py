@@ -1,0 +1,115 @@
+"""``maestro-eval judge`` against a server over HTTP: what is asked, what is kept, and where it is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maestro_eval.cli.main import main
+from maestro_eval.experts.simulated import Fault, ServedRequest, always, simulated_in_thread
+from maestro_eval.journal import Finished, Journal
+from maestro_eval.scoring.model_judge import NAME, read_judgements
+from maestro_eval.types import (
+    Answered,
+    Exhausted,
+    PromptRecord,
+    Regime,
+    RegistryRecord,
+    Rollout,
+    RolloutKey,
+    RunManifest,
+    Sample,
+    Sampling,
+    TaskRecord,
+)
+
+VSTAR, CHART = "maestro_vstar", "maestro_chartqa"
+# By the rule the second is right and the third is not.
+ANSWERS = ("A", "Answer: B", "something like the sky", "")
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    tasks = tuple(
+        TaskRecord(name, "h", metric, "mean", (), "data", "d", 4, released=rule)
+        for name, metric, rule in ((VSTAR, "option_letter", "vstar"), (CHART, "relaxed_accuracy", "chartqa"))
+    )
+    manifest = RunManifest(
+        system="seer", policy="random", policy_model="", registry=RegistryRecord("r", "r.yaml", "rh"),
+        prompt=PromptRecord("system", "ph"), tasks=tasks, regime=Regime(), sampling=Sampling(), seed=0, repeats=1,
+        created_at=0.0, versions={}, hardware={},
+    )  # fmt: skip
+    keys = [RolloutKey(VSTAR, str(number)) for number in range(len(ANSWERS))] + [RolloutKey(CHART, "1")]
+    with Journal.create(folder, manifest, keys) as journal:
+        for key, answer in zip(keys, (*ANSWERS, "7"), strict=True):
+            sample = Sample(key.task, key.sample_id, "Which colour?", ("B",), ("red", "light blue"), content_hash="x")
+            outcome = Answered(answer) if answer else Exhausted("turns")
+            journal.commit([Finished(Rollout(key, outcome, (), "?", "x", seed=1), sample)])
+    return folder
+
+
+def verdict(text: str) -> str:
+    return "<think>Let me see.</think>B" if "sky" in text or "Answer: B" in text else "A"
+
+
+def test_each_answer_is_judged_once_and_shown_beside_the_rule(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def note(request: ServedRequest) -> None:
+        asked.append(request.text)
+
+    with simulated_in_thread(reply=lambda body: verdict(str(body)), on_request=note) as server:
+        arguments = ["judge", str(run_folder), "--model", f"openai:{server.url}#reader", "--concurrency", "2"]
+        assert main(arguments) == 0
+        assert "judged   maestro_vstar: 3 answers by reader, 0 before" in capsys.readouterr().out
+        assert len(asked) == 3
+        # What a killed pass left of a line is not in the way.
+        with (run_folder / NAME).open("ab") as file:
+            file.write(b'{"task": "maes')
+        assert main(arguments) == 0
+        assert "3 answers by reader, 3 before" in capsys.readouterr().out
+        assert len(asked) == 3
+        assert main([*arguments[:3], f"openai:{server.url}#another"]) == 0
+        assert len(asked) == 6
+    capsys.readouterr()
+
+    # The server is gone: scoring calls nobody.
+    assert main(["score", str(run_folder)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Judged by models, beside official" in out
+    assert "vstar reader 3 33.3 66.7 66.7" in out
+    assert "vstar another 3 33.3 66.7 66.7" in out
+    assert "## Judged by models" in (run_folder / "report/report.md").read_text()
+
+
+def test_a_call_that_fails_records_nothing_and_is_asked_again(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with simulated_in_thread(reply="B", faults=always(Fault("status", 400))) as server:
+        assert main(["judge", str(run_folder), "--model", f"openai:{server.url}#reader"]) == 3
+    assert "failed   3 × " in capsys.readouterr().out
+    assert list(read_judgements(run_folder)) == []
+    with simulated_in_thread(reply="B") as server:
+        assert main(["judge", str(run_folder), "--model", f"openai:{server.url}#reader"]) == 0
+    assert [each.value for each in read_judgements(run_folder)] == [1.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        ("vllm:judge", "expected openai:URL#MODEL"),
+        ("openai:localhost:8000#judge", "expected openai:URL#MODEL"),
+        ("openai:http://me:secret@host/v1#judge", "without user, password or query"),
+    ],
+)
+def test_a_model_that_cannot_be_asked_is_refused_in_one_line(
+    run_folder: Path, capsys: pytest.CaptureFixture[str], model: str, complaint: str
+) -> None:
+    assert main(["judge", str(run_folder), "--model", model]) == 2
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert "secret" not in said
