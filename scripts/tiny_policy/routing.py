@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from maestro_eval.analysis import Estimate, paired_difference, wilson
+from maestro_eval.analysis import Estimate, difference_interval, independent, wilson
 from maestro_eval.journal import Journal
 from maestro_eval.types import Answered, Rollout
 from scripts.tiny_policy.lessons import ROUTES
@@ -62,7 +62,7 @@ def main() -> None:
         print(f"answer as stated by the expert            {_percent(wilson(sum(found.repeated), len(found.repeated)))}")
     if arguments.baseline:
         other = routing_of(rollouts_of(arguments.baseline))
-        difference = paired_difference(found.experts, other.experts)
+        difference = difference_interval(independent([found.experts]), independent([other.experts]))
         print(f"right expert, above the baseline          {_percent(difference)}")
 
 

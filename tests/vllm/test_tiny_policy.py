@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from integration.conftest import command, environment
 
-from maestro_eval.analysis import paired_difference
+from maestro_eval.analysis import difference_interval, independent
 from maestro_eval.embedded.mini import MINI_TASKS, make_mini
 from maestro_eval.journal import Journal
 from maestro_eval.types import Answered, Rollout, SearchAction
@@ -92,12 +92,12 @@ def reference(world: Path, checkpoint: Path) -> list[Rollout]:
 def test_its_routing_is_clearly_above_chance(world: Path, reference: list[Rollout]) -> None:
     found = routing_of(reference)
     baseline = routing_of(run(world, "random", "random"))
-    difference = paired_difference(found.experts, baseline.experts)
+    difference = difference_interval(independent([found.experts]), independent([baseline.experts]))
     print(f"the right expert in {sum(found.experts)} of {len(found.experts)}, random in {sum(baseline.experts)}; "
           f"difference {difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]")  # fmt: skip
     assert difference.low > 0
     print(f"the right pair in {sum(found.pairs)}; {sum(found.repeated)} of {len(found.repeated)} answers as told")
-    assert paired_difference(found.pairs, baseline.pairs).low > 0
+    assert difference_interval(independent([found.pairs]), independent([baseline.pairs])).low > 0
 
 
 def test_it_thinks_asks_and_answers(reference: list[Rollout]) -> None:
