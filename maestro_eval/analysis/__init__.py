@@ -13,7 +13,7 @@ from maestro_eval.analysis.comparison import (
     SystemResult,
     TaskAccuracy,
 )
-from maestro_eval.analysis.notes import accepted_text, selection_text, stop_text
+from maestro_eval.analysis.notes import accepted_text, samples_text, selection_text, size_texts, stop_text
 from maestro_eval.analysis.outcomes import Readings
 from maestro_eval.analysis.published import SettingDifference, reported_name
 from maestro_eval.analysis.reference import Reference, ReportedValue, load_reference, reference_names
@@ -82,8 +82,10 @@ __all__ = [
     "reference_p",
     "reported_name",
     "rerun_noise",
+    "samples_text",
     "selection_text",
     "sign_flip",
+    "size_texts",
     "standard_error",
     "stop_text",
     "wilson",

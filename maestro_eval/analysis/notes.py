@@ -24,6 +24,7 @@ def notes_on(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> tuple[str,
         *_accepted_changes(runs),
         *_early_stops(runs),
         *_parts_of_benchmarks(runs),
+        *_other_sizes(runs),
         *_no_released_scorer(runs),
         *_incomplete_groups(runs, groups),
         *_missing_evidence(runs),
@@ -77,6 +78,30 @@ def _parts_of_benchmarks(runs: Sequence[MeasuredRun]) -> Iterator[str]:
     for selection, names in by_selection.items():
         asked = "" if len(names) == len(runs) else f"{', '.join(names)}: "
         yield f"{asked}{selection}: a sample of the benchmark, not the benchmark"
+
+
+def _other_sizes(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    """Local data of another size than the benchmark's is not the benchmark, and the same data may be many systems'."""
+    found = (text for run in runs for text in size_texts(run.manifest))
+    for text in dict.fromkeys(found):
+        yield f"{text}: not the benchmark"
+
+
+def size_texts(manifest: RunManifest) -> list[str]:
+    """Of a run that asked all that it had: each task whose size is not the published one."""
+    if manifest.selection != Selection():
+        return []
+    stopped = {stop.task for stop in manifest.stopped}
+    return [
+        f"{task.name}: {task.planned:,} samples, {task.published:,} are published{' (local data)' * task.is_local}"
+        for task in manifest.tasks
+        if not task.is_published_size and task.name not in stopped
+    ]
+
+
+def samples_text(manifest: RunManifest) -> str:
+    """Which samples a run asked: all of each benchmark, a selection, or all of local data that is not the whole."""
+    return "; ".join(size_texts(manifest)) or selection_text(manifest.selection)
 
 
 def selection_text(selection: Selection) -> str:

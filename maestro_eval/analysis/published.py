@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from maestro_eval.analysis.as_trained import departures, model_name
 from maestro_eval.analysis.comparison import ReportedContrast
 from maestro_eval.analysis.measured import MeasuredRun
-from maestro_eval.analysis.notes import accepted_text, selection_text
+from maestro_eval.analysis.notes import accepted_text, selection_text, size_texts
 from maestro_eval.analysis.reference import MARKS, Reference
 from maestro_eval.types import RunManifest, Selection
 
@@ -161,6 +161,8 @@ def _lacking(manifest: RunManifest, missing_evidence: Mapping[str, int]) -> Iter
         yield SettingDifference(f"evidence of {service}", "there", f"missing for {count} images")
     if manifest.selection != Selection():
         yield SettingDifference("samples", "all samples", selection_text(manifest.selection))
+    for text in size_texts(manifest):
+        yield SettingDifference("samples", "all samples", text)
     for stop in manifest.stopped:
         early = f"ended early, decided after {stop.samples} of {stop.planned}"
         yield SettingDifference(f"samples of {stop.task}", "all samples", early)

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: a folder of RUN/exports)")
     add_protocol(parser)
     parser.add_argument(
-        "--allow-incomplete", action="store_true", help="submission: take a run with failures, or of a part, and say so"
+        "--allow-incomplete", action="store_true", help="take a run with failures or of a part, and say so"
     )
     parser.add_argument(
         "--with-targets",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from maestro_eval.analysis import Comparison, SystemResult, accepted_text, selection_text
+from maestro_eval.analysis import Comparison, SystemResult, accepted_text, samples_text
 from maestro_eval.files import write_atomic
 from maestro_eval.registry import variant_text
 from maestro_eval.report.cells import Cell, Table, printable
@@ -112,7 +112,7 @@ def _provenance_of(system: SystemResult) -> dict[str, str]:
         "regime": f"{_code(manifest.regime.name)} ({_record(manifest.regime)})",
         "sampling": _record(manifest.sampling),
         "protocol": _code(system.protocol),
-        "selection": escape(selection_text(manifest.selection)),
+        "selection": escape(samples_text(manifest)),
         "changes accepted": escape(accepted_text(manifest)) or "none",
         "seed": str(manifest.seed),
         "repeats": str(manifest.repeats),

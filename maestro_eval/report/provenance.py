@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from maestro_eval.analysis import SystemResult, accepted_text, selection_text
+from maestro_eval.analysis import SystemResult, accepted_text, samples_text
 from maestro_eval.report.cells import Cell, Column, Row, Table, printable
 from maestro_eval.types import TaskRecord
 
@@ -45,7 +45,7 @@ def _fields(system: SystemResult) -> dict[str, str]:
         "regime": f"{manifest.regime.name} ({_record(manifest.regime)})",
         "sampling": _record(manifest.sampling),
         "protocol": system.protocol,
-        "selection": selection_text(manifest.selection),
+        "selection": samples_text(manifest),
         "changes accepted": accepted_text(manifest) or "none",
         "seed": str(manifest.seed),
         "repeats": str(manifest.repeats),

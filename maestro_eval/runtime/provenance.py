@@ -84,6 +84,8 @@ def describe(
                 planned=planned[task.name],
                 released=task.released,
                 revision=task.revision,
+                hub=task.hub,
+                published=task.size if task.hub else 0,
             )
             for task in tasks
         ),

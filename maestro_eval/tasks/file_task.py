@@ -27,7 +27,7 @@ from maestro_eval.types import Aggregation, Image, LoadedSample, Sample, SampleE
 class FileTask:
     """A task of our task files over its data."""
 
-    def __init__(self, definition: Definition, source: Source, data: str, revision: str = "") -> None:
+    def __init__(self, definition: Definition, source: Source, data: str, revision: str = "", hub: str = "") -> None:
         self.definition = definition
         self.name: str = definition.name
         self.tags: tuple[str, ...] = definition.tags
@@ -38,6 +38,7 @@ class FileTask:
         self.size: int = definition.size
         self.data: str = data
         self.revision: str = revision
+        self.hub: str = hub
         self._source = source
         self._rows: dict[str, int] | None = None
 

@@ -54,6 +54,8 @@ class LmmsTask:
         self._rows = task.eval_docs_no_media
         self.size = len(self._docs)
         self.revision = _revision(self._docs)
+        # Whether rows given by path stand in for a dataset is not known of lmms-eval's tasks, nor is a size.
+        self.hub = ""
         # The functions of task files were written for one thread each.
         self._lock = threading.Lock()
 

@@ -41,7 +41,7 @@ class Task(Protocol):
 
     ``released`` names the released scorer's rule, empty where there is none; ``size`` is how many samples the task is
     known to have, 0 where that is not said; ``hash`` covers what the task asks, ``data`` is where its rows are, and
-    ``revision`` the hub's, where they came from there.
+    ``revision`` the hub's, where they came from there. ``hub`` is the dataset's id there, empty where it has none.
     """
 
     @property
@@ -62,6 +62,8 @@ class Task(Protocol):
     def data(self) -> str: ...
     @property
     def revision(self) -> str: ...
+    @property
+    def hub(self) -> str: ...
     @property
     def data_hash(self) -> str:
         """What the rows are, in one hash."""
@@ -99,7 +101,8 @@ def open_task(spec: TaskSpec) -> Task:
         images_in=definition.images_in,
         name=definition.dataset_name,
     )
-    return FileTask(definition, source, spec.data, spec.revision)
+    hub = definition.dataset_path if is_on_hub(definition) else ""
+    return FileTask(definition, source, spec.data, spec.revision, hub)
 
 
 def localise(spec: TaskSpec) -> TaskSpec:

@@ -43,6 +43,8 @@ class TaskRecord(Struct, frozen=True):
     their categories (VLMsAreBlind's seven) or of their strata (HRBench's four rotations). ``planned`` counts the
     samples that the run was to ask. ``released`` names the rule of the released scorer, empty where that has
     none but its fall-back. ``revision`` is the hub's, where the data came from there.
+    ``hub`` is the dataset that the task is defined over, empty for data that no hub has, and ``published`` the size of
+    its split as published, 0 where that is not known.
     """
 
     name: str
@@ -55,6 +57,18 @@ class TaskRecord(Struct, frozen=True):
     planned: int
     released: str = ""
     revision: str = ""
+    hub: str = ""
+    published: int = 0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether data given by path stood in for the published dataset."""
+        return bool(self.hub) and not self.revision
+
+    @property
+    def is_published_size(self) -> bool:
+        """Whether as many samples were planned as the benchmark is known to have; true where that is not known."""
+        return self.published in (0, self.planned)
 
 
 class PromptRecord(Struct, frozen=True):

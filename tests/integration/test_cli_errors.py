@@ -284,6 +284,16 @@ def test_one_task_of_a_group_has_no_group_mean(cli: Cli, server: SimulatedServer
     assert "no mean for main: " in " ".join(result.stdout.split())
 
 
+def test_a_few_local_rows_do_not_pass_for_the_benchmark(cli: Cli, server: SimulatedServer, tmp_path: Path) -> None:
+    registry = write_registry(tmp_path / "r.yaml", server.url)
+    result = cli(*run_arguments(registry, write_chartqa(tmp_path / "d", SAMPLES)))
+    said = f"maestro_chartqa: {len(SAMPLES)} samples, 2,500 are published (local data): not the benchmark"
+    assert said in " ".join(result.stdout.split())
+    assert "all samples" not in (tmp_path / "out/report/report.md").read_text()
+    for form in ("hf", "submission"):
+        assert "2,500 are published (local data)" in one_line(cli("export", "out", "--format", form), 2)
+
+
 def test_a_tag_in_place_of_a_task_is_told_its_tasks(cli: Cli) -> None:
     assert "maestro_mini_chartqa" in one_line(cli("tasks", "show", "maestro_mini"), 2)
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from maestro_eval.analysis import selection_text
+from maestro_eval.analysis import samples_text
 from maestro_eval.report.exports.submitted import CARD, MANIFEST, RESULTS, SAMPLES, SUMS, Number, Results
-from maestro_eval.report.exports.wording import captioner, registry_text
+from maestro_eval.report.exports.wording import SHOWN_HASH, captioner, registry_text
 from maestro_eval.report.markdown import escape
-from maestro_eval.types import RunManifest
+from maestro_eval.types import RunManifest, TaskRecord
 
 
 def model_card(manifest: RunManifest, results: Results) -> str:
@@ -86,7 +86,8 @@ def _settings(manifest: RunManifest, results: Results) -> dict[str, str]:
         "regime": f"{manifest.regime.name} ({_record(manifest.regime)})",
         "sampling": _record(manifest.sampling),
         "protocol": results.protocol,
-        "selection": selection_text(manifest.selection),
+        "data": "; ".join(f"{task.name}: {_data_text(task)}" for task in manifest.tasks),
+        "selection": samples_text(manifest),
         "repeats": str(manifest.repeats),
         "seed": str(manifest.seed),
         "rollouts": ", ".join(f"{count} {name}" for name, count in outcomes.items()),
@@ -116,3 +117,9 @@ def _mapping(values: Mapping[str, object]) -> str:
 def _grid(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
     ruler = ["---:" if index in right else "---" for index in range(len(header))]
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, ruler, *rows])
+
+
+def _data_text(task: TaskRecord) -> str:
+    if task.is_local:
+        return f"local data in place of {task.hub}, of an unknown revision"
+    return f"{task.hub} at {task.revision[:SHOWN_HASH]}" if task.hub else "data of its own"

@@ -26,7 +26,9 @@ class Format(Struct, frozen=True):
 
 FORMATS = {
     "lmms-eval": Format("lmms_eval", "", "results and samples as lmms-eval writes them"),
-    "hf": Format("hugging_face", "hf", "Hugging Face .eval_results YAML for a model's repository"),
+    "hf": Format(
+        "hugging_face", "hf", "Hugging Face .eval_results YAML for a model's repository", ("allow_incomplete",)
+    ),
     "eee": Format("every_eval_ever", "eee", "Every Eval Ever JSON, aggregate and instance level"),
     "inspect": Format("inspect_log", "inspect", "inspect_ai logs, one a task, for inspect view", ("with_images",)),
     "parquet": Format("parquet", "", "tables of rollouts and of model calls"),

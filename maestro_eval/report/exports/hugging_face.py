@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from maestro_eval.analysis import selection_text, size_texts
 from maestro_eval.files import write_atomic
 from maestro_eval.report.exports.benchmarks import hub_definitions
 from maestro_eval.report.exports.names import safe_name
@@ -20,14 +21,23 @@ from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.source import Source, iso_time
 from maestro_eval.report.exports.wording import score_note
 from maestro_eval.tasks import Definition
-from maestro_eval.types import UserError
+from maestro_eval.types import Selection, UserError
 
 _FOLDER = ".eval_results"
 _DECIMALS = 2
 
 
 def export(source: Source, out: Path, options: Options) -> list[Path]:
-    """Write one file of entries. UserError where no task of the run is of a data set on the hub."""
+    """Write one file of entries.
+
+    UserError where no task of the run is of a data set on the hub, and where one was not asked whole: the page shows a
+    number, and its note only to who looks for it.
+    """
+    if (partial := _partial(source)) and not options.allow_incomplete:
+        raise UserError(
+            f"{source.folder}: not the whole of the data set that an entry would name: {'; '.join(partial)}; run all "
+            "of it, or export it with --allow-incomplete, which each entry's note will say"
+        )
     entries = list(_entries(source, options))
     if not entries:
         raise UserError(
@@ -50,6 +60,8 @@ def _entries(source: Source, options: Options) -> Iterator[dict[str, Any]]:
             continue
         accuracy = source.result.tasks[task.name]
         note = score_note(source.manifest, source.protocol, accuracy, source.result.missing_evidence, options.scrubber)
+        if task.is_local:
+            note += f"; data given by path, of an unknown revision of {definition.dataset_path}"
         if definition.hash != task.hash:
             note += "; the task's definition has changed since the run"
         yield {
@@ -61,6 +73,12 @@ def _entries(source: Source, options: Options) -> Iterator[dict[str, Any]]:
             "date": iso_time(source.manifest.created_at),
             "notes": f"accuracy in percent; {note}",
         }
+
+
+def _partial(source: Source) -> list[str]:
+    manifest = source.manifest
+    selected = [] if manifest.selection == Selection() else [selection_text(manifest.selection)]
+    return [*selected, *size_texts(manifest)]
 
 
 def _task_id(definition: Definition) -> str:

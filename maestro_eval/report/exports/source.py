@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from maestro_eval.analysis import Comparison, SystemResult, compare, selection_text
+from maestro_eval.analysis import Comparison, SystemResult, compare, selection_text, size_texts
 from maestro_eval.analysis.measured import measure
 from maestro_eval.journal import Journal, JournalCounts
 from maestro_eval.report.exports.uncertainty import standard_errors
@@ -141,6 +141,7 @@ def departures(manifest: RunManifest) -> tuple[str, ...]:
     found = []
     if manifest.selection != Selection():
         found.append(f"a part of each benchmark: {selection_text(manifest.selection)}")
+    found += [f"not the published benchmark: {text}" for text in size_texts(manifest)]
     if manifest.stopped:
         ended = ", ".join(f"{stop.task} after {stop.samples} of {stop.planned} samples" for stop in manifest.stopped)
         found.append(f"ended early, once a comparison was decided, so that intervals are too narrow: {ended}")

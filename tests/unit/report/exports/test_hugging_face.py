@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
 
 from maestro_eval.report.exports import Options, export_run
 from maestro_eval.types import Answered, RolloutKey, UserError
-from tests.unit.report.exports.export_worlds import HOSTILE, KEY, manifest_of, write_run
+from tests.unit.report.exports.export_worlds import CHARTQA, HOSTILE, KEY, manifest_of, write_run
 
 
 def entries_of(path: Path) -> list:
@@ -39,7 +40,40 @@ def test_an_entry_has_the_data_set_the_value_and_a_note_on_the_ensemble(
     assert "alice" not in path.read_text()
 
 
+def test_a_part_of_the_benchmark_is_refused_by_name(broken: Path, tmp_path: Path, options: Options) -> None:
+    with pytest.raises(
+        UserError, match=r"not the whole of the data set .*limit 3; run all of it, or .*--allow-incomplete"
+    ):
+        export_run(broken, "hf", tmp_path, options=options)
+
+
+def test_local_rows_are_not_the_benchmark(tmp_path: Path, options: Options) -> None:
+    few = msgspec.structs.replace(CHARTQA, revision="", hub="lmms-lab-encoder/ChartQA", published=2500)
+    ends = {RolloutKey(few.name, str(number)): Answered("7") for number in range(3)}
+    run = write_run(tmp_path / "run", manifest_of([few]), ends)
+    for form in ("hf", "submission"):
+        with pytest.raises(UserError, match=r"maestro_chartqa: 3 samples, 2,500 are published \(local data\)"):
+            export_run(run, form, tmp_path / form, options=options)
+    allowed = msgspec.structs.replace(options, allow_incomplete=True)
+    (path,) = export_run(run, "hf", tmp_path / "hf", options=allowed)
+    (entry,) = entries_of(path)
+    assert "2,500 are published (local data)" in entry.notes
+    assert "data given by path, of an unknown revision of lmms-lab-encoder/ChartQA" in entry.notes
+    export_run(run, "submission", tmp_path / "submission", options=allowed)
+    card = (tmp_path / "submission" / "model_card.md").read_text()
+    assert "2,500 are published" in card
+    assert "all samples" not in card
+
+
+def test_local_data_of_the_published_size_is_exported_and_said_to_be_local(tmp_path: Path, options: Options) -> None:
+    full = msgspec.structs.replace(CHARTQA, revision="", hub="lmms-lab-encoder/ChartQA", published=3)
+    ends = {RolloutKey(full.name, str(number)): Answered("7") for number in range(3)}
+    (path,) = export_run(write_run(tmp_path / "run", manifest_of([full]), ends), "hf", tmp_path, options=options)
+    assert "of an unknown revision" in entries_of(path)[0].notes
+
+
 def test_failures_and_a_part_of_the_benchmark_are_said(broken: Path, tmp_path: Path, options: Options) -> None:
+    options = msgspec.structs.replace(options, allow_incomplete=True)
     (path,) = export_run(broken, "hf", tmp_path, options=options)
     (entry,) = entries_of(path)
     assert "failed samples, counted as wrong: 2" in entry.notes
