@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 
-from maestro_eval.cli.main import DONE
+from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES
 
 _EXTRAS = {
     "embedded": ("rapidocr", "onnxruntime", "cv2", "wordllama", "matplotlib"),
@@ -20,7 +20,9 @@ _EXTRAS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Takes none."""
+    parser.add_argument(
+        "--registry", metavar="REGISTRY", help="also check what this machine would refuse of this registry's models"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,4 +35,25 @@ def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.sandbox import available
 
     print(f"sandbox   {available() or 'ready'}")
-    return DONE
+    return DONE if arguments.registry is None else _registry(arguments.registry)
+
+
+def _registry(name: str) -> int:
+    """Keys that are not set, and what an engine of this registry would be refused here."""
+    from maestro_eval.cli.serve import print_problems
+    from maestro_eval.registry import load_registry
+    from maestro_eval.serving import detect_gpus, plan, refusal
+    from maestro_eval.serving.engines import wanted_engines
+
+    registry = load_registry(name)
+    for endpoint in registry.endpoints.values():
+        if endpoint.api_key_env and not os.environ.get(endpoint.api_key_env):
+            print(f"key       {endpoint.name}: ${endpoint.api_key_env} is not set")
+    engines = wanted_engines(registry).engines
+    cannot = print_problems(registry, engines)
+    gpus = detect_gpus()
+    if engines and gpus and not (placed := plan(registry, gpus)).fits:
+        cannot.append(refusal(placed))
+    state = f"cannot be served whole here: {'; '.join(cannot)}" if cannot else "ready"
+    print(f"registry  {registry.name}: {state}")
+    return DONE_WITH_FAILURES if cannot else DONE

@@ -1,6 +1,7 @@
 """``maestro-eval serve``: a registry's models on the GPUs at hand, the embedded experts, or a simulated server.
 
-Exit codes of ``serve REGISTRY``: 0 stopped by the user, 3 some engine was given up, 2 it does not fit or cannot begin.
+Exit codes of ``serve REGISTRY``: 0 stopped by the user, 3 some engine was given up (with ``--plan``: would not start),
+2 it does not fit or cannot begin.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,15 @@ from maestro_eval.types import UserError
 
 if TYPE_CHECKING:
     from maestro_eval.registry import Registry
+    from maestro_eval.serving.engines import Engine
     from maestro_eval.serving.placement import Plan
     from maestro_eval.serving.session import Host
     from maestro_eval.serving.supervise import Supervision
 
 _PORTS = {"embedded": 8377, "simulated": 8378}
 _REGISTRY_FLAGS = (
-    "plan", "gpus", "gpu_memory", "out", "write_registry", "executor", "ray_address", "start_timeout", "grace"
+    "plan", "gpus", "gpu_memory", "without", "out", "write_registry", "executor", "ray_address", "start_timeout",
+    "grace",
 )  # fmt: skip
 
 
@@ -53,7 +56,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_registry_flags(group: argparse._ArgumentGroup) -> None:
     """Each that is not given is ``None``, so that one in the wrong place is noticed."""
     group.add_argument(
-        "--plan", action="store_true", default=None, help="print which model would be on which GPU, and start nothing"
+        "--plan",
+        action="store_true",
+        default=None,
+        help="print which model would be on which GPU and what the node would refuse, and start nothing",
+    )
+    group.add_argument(
+        "--without",
+        action="append",
+        metavar="ENTRY",
+        help="leave out this expert, service or the `orchestrator`; may be repeated",
     )
     group.add_argument("--gpus", type=positive, metavar="N", help="plan for N GPUs (default: those of nvidia-smi)")
     group.add_argument("--gpu-memory", type=_more_than_0, metavar="GB", help="what each of them has")
@@ -110,17 +122,54 @@ def _registry(arguments: argparse.Namespace) -> int:
     _refuse_simulated_flags(arguments)
     if arguments.port is not None:
         raise UserError("--port: a registry says the ports of its models itself, in the urls of its endpoints")
-    registry = load_registry(arguments.what)
+    without = tuple(arguments.without or ())
+    registry = _left_out(load_registry(arguments.what), without)
     with _planned(registry, arguments) as (plan, make_host):
         print("\n".join(plan_lines(plan)), flush=True)
+        engines = [placement.engine for placement in plan.placements]
+        fatal = print_problems(registry, [*engines, *(misfit.engine for misfit in plan.misfits)])
         if not plan.fits:
             raise UserError(f"{registry.path} does not fit: {refusal(plan)}")
         if arguments.plan:
-            return DONE
-        engines = [placement.engine for placement in plan.placements]
-        session = Session(registry, engines, lambda line: print(line, flush=True), arguments.write_registry)
+            return DONE_WITH_FAILURES if fatal else DONE
+        if fatal:
+            raise UserError(
+                f"{registry.path}: {', '.join(fatal)} cannot start here (see above); fix that, or leave out what is "
+                "asked of them with --without ENTRY"
+            )
+        session = Session(registry, engines, lambda line: print(line, flush=True), arguments.write_registry, without)
         asyncio.run(session.run(make_host()))
     return DONE_WITH_FAILURES if session.given_up else DONE
+
+
+def _left_out(registry: Registry, names: tuple[str, ...]) -> Registry:
+    """``registry`` without the entries ``names``."""
+    import msgspec
+
+    from maestro_eval.registry import apply_variant
+    from maestro_eval.types import RegistryVariant
+
+    if "orchestrator" in names:
+        registry = msgspec.structs.replace(registry, orchestrator=None)
+    return apply_variant(registry, RegistryVariant(without=tuple(name for name in names if name != "orchestrator")))
+
+
+def print_problems(registry: Registry, engines: Sequence[Engine]) -> list[str]:
+    """Print what this machine would refuse; the engines that cannot start."""
+    from maestro_eval.serving import problems, this_node, unknown
+    from maestro_eval.serving.launch import find_vllm
+
+    try:
+        vllm = find_vllm([engine.serve for engine in engines])
+    except UserError:
+        vllm = ""
+    node = this_node(vllm, [name for engine in engines for name in engine.serve.needs])
+    found = problems(registry, engines, node)
+    for problem in found:
+        print(f"{problem.kind}: {problem.engine}: {problem.text}")
+    if lack := unknown(engines, node):
+        print(lack)
+    return list(dict.fromkeys(problem.engine for problem in found if problem.kind == "cannot start"))
 
 
 @contextlib.contextmanager

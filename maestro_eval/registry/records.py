@@ -41,6 +41,10 @@ class ServeBlock(Struct, frozen=True):
     """How an engine of the user's serves a model: a hub id or folder, and vLLM's arguments or another ``command``.
 
     A replica is spread over ``gpus`` (none: the CPU) and takes ``memory_gb`` (2^30 bytes) of each; ``None`` is all.
+
+    What a node may refuse, so that it can be checked before one is paid for: ``gated`` models need a token of the
+    hub's, ``needs`` gives the least versions of packages, ``weights_gb`` is the size of the weights, ``image_tokens``
+    what the largest picture becomes (0: not known).
     """
 
     model: str
@@ -49,6 +53,10 @@ class ServeBlock(Struct, frozen=True):
     memory_gb: float | None = None
     replicas: int = 1
     command: tuple[str, ...] = ()
+    gated: bool = False
+    needs: dict[str, str] = field(default_factory=dict)
+    weights_gb: float | None = None
+    image_tokens: int = 0
 
 
 class Expert(Struct, frozen=True):
@@ -249,7 +257,7 @@ def _content(entry: Struct) -> dict[str, Any]:
         if "sampling" in content and content["sampling"].get(setting) is None:
             content["sampling"].pop(setting, None)
     if serve := content.get("serve"):
-        for room in ("gpus", "memory_gb", "replicas"):
+        for room in ("gpus", "memory_gb", "replicas", "gated", "needs", "weights_gb", "image_tokens"):
             del serve[room]
         # Another program than vLLM may compute otherwise; saying nothing of one is what registries always did.
         if not serve["command"]:

@@ -59,10 +59,18 @@ def _check_scalar(value: object) -> object:
     return value
 
 
+def _check_version(version: object) -> object:
+    # YAML reads 0.10 as the number 0.1.
+    if not isinstance(version, str) or not re.fullmatch(r"\d+(\.\d+)*", version):
+        raise ValueError('expected a version in quotes, say "0.17"')
+    return version
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
 Url = Annotated[str, AfterValidator(_check_url)]
 Variable = Annotated[str, AfterValidator(_check_variable)]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Version = Annotated[str, BeforeValidator(_check_version)]
 Scalar = Annotated[str | int | float | bool, BeforeValidator(_check_scalar)]
 
 
@@ -113,6 +121,10 @@ class ServeFields(_Strict):
     command: tuple[Text, ...] = Field(
         default=(), description="another program than vLLM; {host}, {port}, {model} and {name} are filled in"
     )
+    gated: bool = Field(default=False, description="whether the hub gives the model only with a token of its user's")
+    needs: dict[Name, Version] = Field(default={}, description='least versions of packages, as `vllm: "0.17"`')
+    weights_gb: float | None = Field(default=None, gt=0, description="size of the weights in units of 2^30 bytes")
+    image_tokens: int = Field(default=0, ge=0, description="tokens that its largest picture becomes; 0: not known")
 
     @model_validator(mode="after")
     def _of_one_mind(self) -> ServeFields:

@@ -30,7 +30,7 @@ _DECIDED_HERE = {
 class Engine(Struct, frozen=True):
     """One engine to start: at ``host``:``port``, under each of ``names``; ``endpoints`` are the registry's for it.
 
-    ``key_env`` names the variable with the key that it is to ask for.
+    ``key_env`` names the variable with the key that it is to ask for. ``is_policy``: the orchestrator's.
     """
 
     endpoints: tuple[str, ...]
@@ -39,6 +39,7 @@ class Engine(Struct, frozen=True):
     names: tuple[str, ...]
     serve: ServeBlock
     key_env: str = ""
+    is_policy: bool = False
 
     @property
     def name(self) -> str:
@@ -80,6 +81,7 @@ def wanted_engines(registry: Registry, own_names: Collection[str] | None = None)
             names=(model,),
             serve=serve,
             key_env=endpoint.api_key_env,
+            is_policy=what == "orchestrator",
         )
         engines[engine.port] = _joined(registry, engines.get(engine.port), engine)
     return Wanted(tuple(_with_all_endpoints(engine, registry) for engine in engines.values()), tuple(elsewhere))
@@ -108,7 +110,7 @@ def _joined(registry: Registry, before: Engine | None, engine: Engine) -> Engine
         tuple(dict.fromkeys((*ours, *theirs)))
         for ours, theirs in ((before.endpoints, engine.endpoints), (before.names, engine.names))
     )
-    return Engine(endpoints, before.host, before.port, names, before.serve, before.key_env)
+    return msgspec.structs.replace(before, endpoints=endpoints, names=names)
 
 
 def _with_all_endpoints(engine: Engine, registry: Registry) -> Engine:

@@ -105,7 +105,8 @@ def place(engines: Sequence[Engine], gpus: Sequence[Gpu], steps: int = _STEPS) -
             chosen = found
         else:
             exhaustive = search.steps > 0
-            chosen = _packed(largest_first, board)
+            # What is left out is to be anything but the policy: without it there is nothing to evaluate.
+            chosen = _packed(sorted(largest_first, key=lambda engine: not engine.is_policy), board)
     misfits = {e.port: Misfit(e, board.lacks(e)) for e in largest_first if e.port not in chosen}
     shares = _shares(engines, chosen, gpus)
     return Plan(

@@ -1,8 +1,8 @@
 """What a serving session is to its user: lines as engines come and go, and a registry with the addresses.
 
-The registry is written when the last engine has become ready, and written again when an address changes: whoever
-waits for the file may begin. An engine that is given up before that ends the session, for a registry that cannot
-come up whole is of no use; one that is given up later leaves the others in peace.
+The registry is written when no engine is awaited any more, and written again when an address changes: whoever waits
+for the file may begin. An engine that is given up does not end the others; what is asked of it is named, to be left
+out of the run.
 """
 
 from __future__ import annotations
@@ -32,12 +32,21 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Session:
-    """The engines' states, from their events. ``say`` prints a line; ``target`` is the registry to be written."""
+    """The engines' states, from their events. ``say`` prints a line; ``target`` is the registry to be written.
+
+    ``without`` names entries of the registry's file that are not served.
+    """
 
     def __init__(
-        self, registry: Registry, engines: Sequence[Engine], say: Callable[[str], None], target: Path | None = None
+        self,
+        registry: Registry,
+        engines: Sequence[Engine],
+        say: Callable[[str], None],
+        target: Path | None = None,
+        without: Sequence[str] = (),
     ) -> None:
         self._registry = registry
+        self._without = tuple(without)
         self._say = say
         self._target = target
         self._names = [engine.name for engine in engines]
@@ -52,7 +61,7 @@ class Session:
 
     @property
     def came_up(self) -> bool:
-        """Whether every engine has been ready at some time."""
+        """Whether a run could begin: every engine has been ready at some time, or was given up."""
         return bool(self._told)
 
     def hear(self, event: Event, stop: Stop) -> None:
@@ -62,12 +71,10 @@ class Session:
         self._say(f"{event.state:<9} {event.engine}  {tail}")
         if event.state == "ready":
             self._addresses[event.engine] = event.address
-            if len(self._addresses) == len(self._names) and self._addresses != self._told:
-                self._told = dict(self._addresses)
-                self._all_ready()
-        elif event.state == "given up" and not self.came_up and not stop.now.is_set():
-            self._say(f"ending all: without {event.engine} the registry cannot come up whole")
-            stop.now.set()
+        awaited = set(self._names) - set(self._addresses) - set(self.given_up)
+        if not awaited and self._addresses and self._addresses != self._told and not stop.now.is_set():
+            self._told = dict(self._addresses)
+            self._all_ready()
 
     async def run(self, host: Host) -> None:
         """Hold up ``host`` until SIGINT or SIGTERM (twice: without grace), or until there is nothing left to hold."""
@@ -88,17 +95,28 @@ class Session:
                 loop.remove_signal_handler(number)
 
     def _all_ready(self) -> None:
-        served = served_registry(self._registry, self._endpoints, self._told)
+        ready = {engine: self._endpoints[engine] for engine in self._names if engine in self._told}
+        served = served_registry(self._registry, ready, self._told)
         registry: str | Path = self._registry.path
         if self._target is not None:
             write_atomic(self._target, served)
             registry = self._target
         policy = ""
         if (orchestrator := self._registry.orchestrator) and orchestrator.serve:
-            name = next((n for n, places in self._endpoints.items() if orchestrator.endpoint in places), None)
+            name = next((n for n, places in ready.items() if orchestrator.endpoint in places), None)
             if name is not None:
                 policy = f" --policy openai:{self._told[name]}#{orchestrator.model}"
-        self._say(f"all ready: maestro-eval run --registry {registry}{policy} …")
+        lost = [engine for engine in self._names if engine not in ready]
+        left_out = [*self._without, *(entry for engine in lost for entry in self._entries_at(engine))]
+        state = f"ready without {', '.join(lost)}" if lost else "all ready"
+        flags = "".join(f" --without {entry}" for entry in left_out)
+        self._say(f"{state}: maestro-eval run --registry {registry}{policy}{flags} …")
+
+    def _entries_at(self, engine: str) -> list[str]:
+        """What a run has to leave out where an engine is not up."""
+        places = self._endpoints[engine]
+        experts = [name for name, entry in self._registry.experts.items() if entry.endpoint in places]
+        return experts + [name for name, entry in self._registry.services.items() if entry.endpoint in places]
 
 
 def _leaf(group: ExceptionGroup[UserError]) -> UserError:

