@@ -23,18 +23,24 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.experts.simulated import Latency, Rule, ServedRequest, SimulatedServer
+from maestro_eval.files import picture_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 ORCHESTRATOR = "orchestrator"
+FORMS = ("file", "uuid", "bytes")
 
 
 class Seen(Struct, frozen=True):
-    """What one engine saw since it was last asked: when requests arrived (Unix seconds), their images, most at once."""
+    """What one engine saw since it was last asked: when requests arrived (Unix seconds), their images, most at once.
+
+    ``by_bytes`` of the images came as bytes.
+    """
 
     latency_s: float
     arrivals: tuple[float, ...]
     images: int
     peak: int
+    by_bytes: int = 0
 
 
 class Report(Struct, frozen=True):
@@ -97,9 +103,12 @@ class Engines:
 
 
 @contextmanager
-def engines(latencies: Sequence[Latency], searches: int = 0) -> Iterator[Engines]:
-    """One engine for each of ``latencies``; the first one's orchestrator asks ``searches`` times."""
-    told = json.dumps({"latencies": msgspec.to_builtins(latencies), "searches": searches})
+def engines(latencies: Sequence[Latency], searches: int = 0, pictures: str = "bytes") -> Iterator[Engines]:
+    """One engine for each of ``latencies``; the first one's orchestrator asks ``searches`` times.
+
+    ``pictures`` is the best of ``FORMS`` that the engines take.
+    """
+    told = json.dumps({"latencies": msgspec.to_builtins(latencies), "searches": searches, "pictures": pictures})
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.engines", told],
         stdin=subprocess.PIPE,
@@ -147,24 +156,37 @@ class _Tally:
         self._arrivals.append(record.arrived_at)
         self._images += record.images
         self._peak = max(self._peak, record.in_flight)
+        self._records.append(record)
 
     def take(self) -> Seen:
-        seen = Seen(self._latency_s, tuple(self._arrivals), self._images, self._peak)
+        by_bytes = sum(record.pictures.count("bytes") for record in self._records)
+        seen = Seen(self._latency_s, tuple(self._arrivals), self._images, self._peak, by_bytes)
         self._clear()
         return seen
 
     def _clear(self) -> None:
         self._arrivals = array("d")
         self._images = self._peak = 0
+        # How the pictures came is not known yet when a request arrives.
+        self._records: list[ServedRequest] = []
 
 
-async def _serve(latencies: Sequence[Latency], searches: int) -> None:
+async def _serve(latencies: Sequence[Latency], searches: int, pictures: str) -> None:
     tallies = [_Tally(latency) for latency in latencies]
     rule = _orchestrator(searches, max(1, len(latencies) - 1))
     async with AsyncExitStack() as stack:
         servers = [
-            await stack.enter_async_context(SimulatedServer(reply=rule, latency=latency, on_request=tally))
-            for latency, tally in zip(latencies, tallies, strict=True)
+            await stack.enter_async_context(
+                SimulatedServer(
+                    reply=rule,
+                    models=[ORCHESTRATOR, expert(max(1, number))],
+                    latency=latency,
+                    on_request=tally,
+                    media_path=str(picture_folder()) if pictures == "file" else "",
+                    cached_pictures=10_000 if pictures == "uuid" else 0,
+                )
+            )
+            for number, (latency, tally) in enumerate(zip(latencies, tallies, strict=True))
         ]
         print(json.dumps([server.url for server in servers]), flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
@@ -175,4 +197,6 @@ async def _serve(latencies: Sequence[Latency], searches: int) -> None:
 
 if __name__ == "__main__":
     settings = json.loads(sys.argv[1])
-    asyncio.run(_serve(msgspec.convert(settings["latencies"], list[Latency]), settings["searches"]))
+    asyncio.run(
+        _serve(msgspec.convert(settings["latencies"], list[Latency]), settings["searches"], settings["pictures"])
+    )

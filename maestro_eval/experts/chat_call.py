@@ -118,7 +118,11 @@ class ChatCall:
         self._form, self._left_out = door.form, False
         if self._form == "file":
             try:
-                return {id(image): _file(await self._forms.spool.path(image)) for image in self._images.values()}
+                paths = [
+                    await self._forms.spool.path(uuid, image)
+                    for uuid, image in zip(self._uuids, self._images.values(), strict=True)
+                ]
+                return {number: _file(path) for number, path in zip(self._images, paths, strict=True)}
             except OSError:
                 # Its disk is full, say.
                 door.refused("file")

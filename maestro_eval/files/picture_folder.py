@@ -1,8 +1,8 @@
 """The folder through which engines on this node read pictures that we have in memory.
 
 Both sides find it without being told: ``serve`` lets its engines read it, and a client writes to it. It is the user's
-own (mode 0700), in shared memory where there is enough. Each process writes to a folder of its own, and removes those
-that dead processes left.
+own (mode 0700), in shared memory where there is enough. Each client writes to a folder of its own within, and removes
+those that dead processes left.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 _SHARED_MEMORY = Path("/dev/shm")
@@ -28,16 +29,13 @@ def picture_folder() -> Path:
 
 
 def own_picture_folder() -> Path:
-    """This process's folder within, empty; those of processes that have ended are removed. OSError."""
+    """A new folder of this process within; those of processes that have ended are removed. OSError."""
     folder = picture_folder()
     for other in folder.iterdir():
-        if other.name.isdecimal() and not Path("/proc", other.name).exists():
+        process = other.name.partition("-")[0]
+        if process.isdecimal() and not Path("/proc", process).exists():
             shutil.rmtree(other, ignore_errors=True)
-    own = folder / str(os.getpid())
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(own)
-    own.mkdir(mode=0o700)
-    return own
+    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=folder))
 
 
 def _root() -> Path:

@@ -84,8 +84,8 @@ def _jpeg_is_whole(data: bytes) -> bool:
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xDA:
-            # Within the image's data the mark cannot occur.
-            return data.find(b"\xff\xd9", at) >= 0
+            # Searched from the end, where it mostly is. Within the image's data it cannot occur.
+            return data.rfind(b"\xff\xd9", at) >= 0
         if marker == 0xFF:
             at += 1
         elif marker == 0x01 or 0xD0 <= marker <= 0xD8:

@@ -63,13 +63,24 @@ async def test_vllm_on_this_node_reads_files_which_go_with_the_pictures() -> Non
     async with server, ExpertClient() as client:
         for images in ((one,), (one, two), (one,)):
             assert (await client.call(ask(server, *images))).reply == shown(*images)
-        own = picture_folder() / str(os.getpid())
+        (own,) = picture_folder().glob(f"{os.getpid()}-*")
         assert len(list(own.iterdir())) == 2
         del two, images
         gc.collect()
         assert len(list(own.iterdir())) == 1
     assert ways(server) == ["file", "file+file", "file"]
     assert not own.exists()
+
+
+async def test_many_pictures_are_written_at_once_and_each_but_once() -> None:
+    images = [picture(number % 20) for number in range(40)]
+    server = SimulatedServer(reply=seen, models=["m"], media_path=str(picture_folder()))
+    async with server, ExpertClient() as client, ExpertClient() as other:
+        await other.call(ask(server, images[0]))
+        calls = await asyncio.gather(*((client, other)[n % 7 == 0].call(ask(server, i)) for n, i in enumerate(images)))
+        assert [call.reply for call in calls] == [shown(image) for image in images]
+        assert max(len(list(own.iterdir())) for own in picture_folder().glob(f"{os.getpid()}-*")) <= 20
+    assert set(ways(server)) == {"file"}
 
 
 async def test_vllm_that_reads_no_files_is_sent_each_picture_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +209,7 @@ def test_an_address_of_this_machine_is_known(url: str, here: bool) -> None:
 
 
 def test_what_dead_processes_left_is_removed() -> None:
-    left = picture_folder() / "4194305"
+    left = picture_folder() / "4194305-x"
     left.mkdir(exist_ok=True)
     (left / "0").write_bytes(b"x")
     own = own_picture_folder()
