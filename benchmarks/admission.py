@@ -82,7 +82,7 @@ async def _measure(way: str, cap: int, readable: bool | None, options: argparse.
     fixed = readable is None or way == "ideal"
     with _server(options, metrics=readable is not False) as url:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            limiter = Limiter(start=cap) if fixed else Limiter()
+            limiter = Limiter()
             watch = EngineWatch(url, limiter, lambda: session, options.poll)
             endpoint = Endpoint("measured", url, concurrency=cap)
             rng, seconds = random.Random(0), []

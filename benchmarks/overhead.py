@@ -6,7 +6,7 @@ rollouts for each of the places that are asked, a picture in each, and commits t
 
 CPU is the driver's, from its first rollout to its last, over the calls that the engines saw: client, turn loop,
 reading pictures, journal. In flight is the mean that the engines saw: in the middle half of the run, and in all of it,
-where the limiter's cautious beginning and the last rollouts count too. The server competes for the same cores: its
+where the first calls and the last rollouts count too. The server competes for the same cores: its
 CPU a call stands beside.
 
     python benchmarks/overhead.py [--asked 64 256 512] [--json]

@@ -1,12 +1,12 @@
 """How many calls an engine should have at once: a number between 1 and a cap, moved by what the engine shows.
 
-Pure: no clock, no queue, no network; ``Limiter`` keeps the places and reports here. It starts at ``START``, and
-while nothing is known and all places are taken, every reply makes room for one more: it doubles with each round.
+Pure: no clock, no queue, no network; ``Limiter`` keeps the places and reports here. It starts at the cap, the
+``concurrency`` that the user gave (or the modest one of an endpoint that names none): a cautious beginning would cost a
+short run a fifth of its time.
 
 - An engine that publishes its state (vLLM) queues silently and never refuses. It is read: where requests wait there
-  in two looks one after the other, the limit comes down at once to what runs and a tenth (enough that no slot is ever
-  empty); preemptions and a full cache take a tenth off. While nothing waits there, it grows: twofold as long as
-  nothing ever spoke against it, in small steps later.
+  in two looks one after the other, the limit becomes at once what runs and a tenth (enough that no slot is ever
+  empty); preemptions and a full cache take a tenth off. While nothing waits there, it grows in small steps.
 - An engine that refuses (429, 503), or has let calls time out, loses three tenths of its limit once that happens to
   a twentieth of a round (a server that stumbles now and then is not an overloaded one), and gains in small steps.
 - Any other engine is judged by experiments (``experiment``): does it serve more, given twice as much?
@@ -25,9 +25,6 @@ from msgspec import Struct
 
 from maestro_eval.experts.engine_metrics import EngineState
 from maestro_eval.experts.experiment import Cohort, Experiments
-
-# An endpoint's default concurrency: who asked for no more is not held back while nothing is known.
-START = 32
 
 # Of what runs: requests that may wait at the engine, so that a slot that falls free is filled at once.
 _SLACK = 0.1
@@ -57,14 +54,12 @@ class CallEnd(Struct, frozen=True):
 class Control:
     """``limit`` is the number; ``begun``, ``finished``, ``observed`` and ``unobserved`` move it."""
 
-    def __init__(self, cap: int, start: int = START) -> None:
-        self.cap = max(1, cap)
-        self._start = max(1, start)
-        self.limit = min(self.cap, self._start)
+    def __init__(self, cap: int) -> None:
+        self.limit = self.cap = max(1, cap)
         # None until it is known whether the engine's state can be read.
         self._readable: bool | None = None
         self._seen: EngineState | None = None
-        self._ramping = True
+        self._untouched = True
         self._refuses = False
         self._changed_at = -math.inf
         self._experiments = Experiments()
@@ -74,8 +69,8 @@ class Control:
         """Allow more; what was learnt stays."""
         if cap > self.cap:
             self.cap = cap
-            if self._ramping:
-                self.limit = max(self.limit, min(cap, self._start))
+            if self._untouched:
+                self.limit = cap
 
     def begun(self, in_flight: int) -> Cohort | None:
         """A call begins; ``in_flight`` counts it. What comes back is given to its ``CallEnd``."""
@@ -86,8 +81,6 @@ class Control:
         now = call.began + call.seconds
         if call.how == "answered":
             self._experiments.ended(call.cohort, call.sort, call.seconds)
-            if self._ramping and wanting and not self._full():
-                self._grow(1)
         elif call.cohort is not None:
             call.cohort.lost += 1
         # What began before the last change tells of the load before it.
@@ -99,10 +92,10 @@ class Control:
             if self._refused >= _REFUSED_SHARE * self.limit:
                 self._refuses = True
                 self._shrink(_AFTER_REFUSALS * min(self.limit, in_flight), now)
-        if self._readable is False and not self._refuses and not (self._ramping and self.limit < self.cap):
+        if self._readable is False and not self._refuses:
             limit = self._experiments.limit(self.limit, self.cap, wanting=wanting)
             if limit != self.limit:
-                self.limit, self._ramping = limit, False
+                self.limit, self._untouched = limit, False
                 self._open_round()
         if self._round >= self._round_size:
             if wanting and self._refuses and not self._readable:
@@ -118,11 +111,16 @@ class Control:
         waiting, running = min(before.waiting, state.waiting), max(before.running, state.running)
         useful = running + _slack(running)
         if waiting + running > useful:
-            self._shrink(in_flight * useful / (waiting + running), now)
+            ours = in_flight * useful / (waiting + running)
+            if ours > self.limit:
+                # A burst is taken in step by step: more runs now than when the limit came down.
+                self.limit = min(self.cap, round(ours))
+            else:
+                self._shrink(ours, now)
         elif state.preemptions > before.preemptions or state.cache_usage >= _CACHE_FULL:
             self._shrink(_LESS * in_flight, now)
         elif wanting and state.waiting == 0 and not self._full():
-            self._grow(self.limit if self._ramping else max(1, running // 16))
+            self._grow(max(1, running // 16))
 
     def unobserved(self) -> None:
         """The engine's state cannot be read (now)."""
@@ -138,7 +136,7 @@ class Control:
 
     def _shrink(self, limit: float, now: float) -> None:
         self.limit = max(1, min(self.limit, round(limit)))
-        self._ramping = False
+        self._untouched = False
         self._changed_at = now
         self._experiments.break_off()
         self._open_round()

@@ -75,7 +75,8 @@ def parse_metrics(page: str) -> EngineState | None:
 class EngineWatch:
     """Reads the metrics of the engine at ``url`` (mostly ending in ``/v1``) while ``watched`` is busy, and tells it.
 
-    The first look comes after ``poll_s``: an engine with a call now and then is never asked.
+    The first looks come sooner, since a run begins with all its calls at once; an engine with a call now and then is
+    never asked.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class EngineWatch:
         self._watched = watched
         self._session = session
         self._poll_s = poll_s
-        self._wait_s = poll_s
+        self._wait_s = poll_s / 4
         self._task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
@@ -107,10 +108,10 @@ class EngineWatch:
             state = await self._look()
             if state is None:
                 self._watched.unobserved()
-                self._wait_s = min(2 * self._wait_s, _RAREST_POLL_S)
+                self._wait_s = min(2 * max(self._wait_s, self._poll_s / 2), _RAREST_POLL_S)
             else:
                 self._watched.observed(state)
-                self._wait_s = self._poll_s
+                self._wait_s = min(2 * self._wait_s, self._poll_s)
 
     async def _look(self) -> EngineState | None:
         try:

@@ -25,8 +25,12 @@ from msgspec import Struct
 # Of the difference in load: how much of it must be found again in the latency, when less is tried and when more is.
 # Below 1 by what noise takes, well above 0 because a batch that gains from its size is slower too.
 _QUEUED_BELOW, _QUEUED_ABOVE = 0.72, 0.5
-# Rounds (as many calls as the limit) of rest.
+# Rounds (as many calls as the limit) of rest. Before the first experiment they are these where latencies rose from the
+# first round to the second: in a queue calls that find it full wait as long as the last of the first burst did.
 _LEAST_REST, _MOST_REST = 4, 64
+# Else a short run is left alone: an experiment takes an eighth of its calls out of flight.
+_FIRST_REST = 16
+_RISEN = 0.2
 _SMALLEST_COHORT, _LARGEST_COHORT = 16, 512
 # With so many calls for each unit of variance, either mistake is made in about one case of a hundred.
 _CALLS_PER_VARIANCE = 100
@@ -66,13 +70,21 @@ class Experiments:
         self._variance = _Mean()
         self._cohort: Cohort | None = None
         self._control: Cohort | None = None
-        self._rest = _LEAST_REST
+        self._rest = _FIRST_REST
+        # The first two rounds, begun at the first call and dropped once compared; their paces are bare logarithms.
+        self._rounds: list[Cohort] | None = None
         self._calls = 0
         self._wait = True
         self._down = True
 
     def begun(self, in_flight: int, limit: int) -> Cohort | None:
         """The cohort that a call belongs to, if any."""
+        if self._rounds is None:
+            self._rounds = [Cohort(limit, limit), Cohort(limit, limit)]
+        for first in self._rounds:
+            if first.taken < first.size:
+                first.taken += 1
+                return first
         cohort = self._cohort
         if cohort is None or cohort.taken >= cohort.size or in_flight < _AT_THE_LIMIT * limit:
             return None
@@ -86,7 +98,9 @@ class Experiments:
         typical = self._typical.get(sort)
         pace = None if typical is None else took - typical.value
         if cohort is not None:
-            if pace is None:
+            if any(cohort is one for one in self._rounds or ()):
+                cohort.paces.append(took)
+            elif pace is None:
                 cohort.lost += 1
             else:
                 cohort.paces.append(pace)
@@ -99,6 +113,10 @@ class Experiments:
     def limit(self, limit: int, cap: int, *, wanting: bool) -> int:
         """The limit from now on. ``wanting``: it is reached, so that it matters."""
         cohort = self._cohort
+        if self._rounds and all(one.complete for one in self._rounds):
+            first, second = self._rounds
+            self._rest = _LEAST_REST if second.pace - first.pace > _RISEN else _FIRST_REST
+            self._rounds = []
         if cohort is None:
             learnt = self._variance.count >= _LEARNT
             if wanting and learnt and self._calls >= self._wait * self._rest * limit:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from maestro_eval.experts.control import START, CallEnd, Control
+from maestro_eval.experts.control import CallEnd, Control
 from maestro_eval.experts.engine_metrics import EngineState
 from maestro_eval.experts.experiment import Cohort
 from maestro_eval.experts.records import Endpoint
@@ -44,8 +44,7 @@ class Places(Struct, frozen=True):
 class Limiter:
     """``enter`` and ``leave`` around each call; ``observed`` and ``unobserved`` say what is known of the engine."""
 
-    def __init__(self, *, start: int = START, clock: Callable[[], float] = time.monotonic) -> None:
-        self._start = start
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._control: Control | None = None
         self._lines: dict[Endpoint, _Line] = {}
@@ -107,7 +106,7 @@ class Limiter:
         if line is None:
             line = self._lines[endpoint] = _Line(max(1, endpoint.concurrency))
             if self._control is None:
-                self._control = Control(line.places, self._start)
+                self._control = Control(line.places)
             self._control.raise_cap(line.places)
         return line
 

@@ -22,7 +22,7 @@ from maestro_eval.rollout import Prefix, rollout_seed, run_rollout, style_of
 from maestro_eval.runtime.cache_folder import CacheSpec
 from maestro_eval.runtime.executor import UnfitNodeError, WorkerFactory
 from maestro_eval.runtime.recorded import recorded_prefix
-from maestro_eval.runtime.threads import READ_S, Readers
+from maestro_eval.runtime.threads import READ_S, Readers, limit_arenas
 from maestro_eval.sandbox import Isolation
 from maestro_eval.serving import check_models, program_revisions, wanted_of, wanted_policy
 from maestro_eval.tasks import Task, TaskSpec, open_task
@@ -95,6 +95,7 @@ class RolloutWorker:
 
         UnfitNodeError where this machine lacks what the driver's has.
         """
+        limit_arenas()
         if spec.checks:
             await asyncio.to_thread(check_node, spec)
         folder = spec.cache.on_this_machine() if spec.cache else None

@@ -99,7 +99,7 @@ def test_whatever_is_cancelled_every_place_comes_back_and_nobody_starves(seed, p
     endpoints = [Endpoint(name, ENDPOINT.url, concurrency=rng.randint(1, places)) for name in "abc"]
 
     async def main() -> tuple[int, int]:
-        limiter, most = Limiter(start=rng.randint(1, 3)), 0
+        limiter, most = Limiter(), 0
 
         async def call(endpoint: Endpoint) -> None:
             nonlocal most
@@ -247,6 +247,13 @@ def test_calls_that_differ_are_not_taken_for_a_queue(spread, cap):
     assert mean(seen.limits[len(seen.limits) // 4 :]) >= 0.8 * cap
 
 
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_short_run_is_in_flight_from_its_beginning(readable):
+    seen, _ = drive_engine(engine_of(300), 15 * 256, cap=256, readable=readable)
+    assert seen.most == 256
+    assert 15 * 256 * MEAN_S / seen.seconds >= 0.92 * 256
+
+
 def test_a_short_run_at_the_usual_concurrency_is_not_slowed():
     seen, _ = drive_engine(engine_of(256), 120, cap=32, readable=False)
     assert set(seen.limits) == {32}
@@ -273,7 +280,7 @@ def test_refusals_bring_the_limit_down_once_a_round_and_it_recovers_in_small_ste
 
 
 def test_a_stumble_now_and_then_costs_nothing():
-    control = Control(256, start=256)
+    control = Control(256)
     for call in range(5000):
         end = refused(call) if call % 100 == 0 else CallEnd("answered", call, 1.0)
         control.finished(end, wanting=True, in_flight=256)
@@ -285,6 +292,19 @@ def test_a_burst_that_is_being_taken_in_is_no_queue():
     control.observed(EngineState(running=2, waiting=30), 1.0, wanting=True, in_flight=32)
     control.observed(EngineState(running=32, waiting=0), 2.0, wanting=True, in_flight=32)
     assert control.limit == 64
+
+
+def test_a_burst_that_is_taken_in_step_by_step_gets_its_places_back():
+    control = Control(256)
+    limits = []
+    for second, running in enumerate([20, 40, 120, 200, 250, 256]):
+        state = EngineState(running, waiting=256 - running)
+        control.observed(state, second, wanting=True, in_flight=256)
+        limits.append(control.limit)
+    # The first look alone says nothing; later ones follow what runs.
+    assert limits[0] == 256
+    assert limits[1] < limits[2] < limits[3]
+    assert limits[-1] >= 230
 
 
 def test_only_our_share_of_a_queue_that_others_made_is_taken_off():
@@ -301,10 +321,10 @@ EVENTS = st.one_of(
 )
 
 
-@given(st.integers(1, 300), st.integers(1, 300), st.lists(st.tuples(EVENTS, st.booleans(), st.integers(1, 300))))
+@given(st.integers(1, 300), st.lists(st.tuples(EVENTS, st.booleans(), st.integers(1, 300))))
 @settings(max_examples=100, deadline=None)
-def test_the_limit_stays_between_one_and_the_cap_whatever_comes(cap, start, events):
-    control = Control(cap, start)
+def test_the_limit_stays_between_one_and_the_cap_whatever_comes(cap, events):
+    control = Control(cap)
     for now, (event, wanting, in_flight) in enumerate(events):
         match event:
             case ("observed", running, waiting, cache, preemptions):
