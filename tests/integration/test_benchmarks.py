@@ -123,3 +123,11 @@ def test_stopping(tmp_path: Path) -> None:
     plain = next(row for row in rows if row["only_new"] == 0.3)
     assert plain["decided"] == 1
     assert plain["mean_units"] < plain["units"] / 2
+
+
+def test_pictures() -> None:
+    rows = measured("pictures", "--kb", "200", "--asked", "4", "--rounds", "2", "--latency", "0.1")["rows"]
+    by = {row["form"]: row for row in rows}
+    # UUIDs are tried after files, so some calls are made twice.
+    assert by["file"]["calls"] == by["bytes"]["calls"] == 4 * 2 * 5 <= by["uuid"]["calls"]
+    assert by["file"]["by_bytes"] == 0 < by["uuid"]["by_bytes"] < by["bytes"]["by_bytes"] == 4 * 2 * 5
