@@ -138,9 +138,9 @@ def _orchestrator(searches: int, experts: int) -> Rule:
         # Spread over the experts by the question, so that the load of each is about even and the same in every run.
         asked = zlib.crc32("".join(part.get("text", "") for part in users[0]["content"]).encode())
         name = expert(1 + (asked + searched) % experts)
-        return (
-            f"<think> {name} should know. </think><search> {name}@@Ask: What does the bar in question read? </search>"
-        )
+        # No two alike, or the run would not ask again.
+        request = f"What does bar {asked} read?"
+        return f"<think> {name} should know. </think><search> {name}@@Ask: {request} </search>"
 
     return reply
 

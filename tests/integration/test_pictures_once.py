@@ -23,7 +23,7 @@ def speak(body: dict[str, Any]) -> str:
     if body["model"] == "oracle":
         return "Answer: 4"
     searched = sum(message["role"] == "user" for message in body["messages"]) - 1
-    return "<answer> 4 </answer>" if searched == 2 else "<search> oracle@@Ask: How many? </search>"
+    return "<answer> 4 </answer>" if searched == 2 else f"<search> oracle@@Ask: How many in part {searched}? </search>"
 
 
 class Seen(Watcher):
