@@ -29,6 +29,7 @@ from maestro_eval.analysis.published import SettingDifference, setting_differenc
 from maestro_eval.analysis.reference import Reference, ReportedValue
 from maestro_eval.analysis.stats import Estimate, standard_error
 from maestro_eval.analysis.stats.distributions import t_quantile
+from maestro_eval.runtime.prompt_facts import PromptFacts
 from maestro_eval.scoring import RunScores
 from maestro_eval.types import RunManifest, Selection
 
@@ -92,13 +93,23 @@ class Reproduction(Struct, frozen=True):
     differences: tuple[SettingDifference, ...]
 
 
-def reproduce(scores: RunScores, reference: Reference, margin: float = MARGIN) -> Reproduction:
-    """Hold a run against ``reference``, benchmark by benchmark and mean by mean; ``margin`` is a fraction."""
+def reproduce(
+    scores: RunScores, reference: Reference, margin: float = MARGIN, *, prompts: PromptFacts | None = None
+) -> Reproduction:
+    """Hold a run against ``reference``, benchmark by benchmark and mean by mean; ``margin`` is a fraction.
+
+    ``prompts`` are the facts of the run's first prompts, to list the samples that the released filter leaves out.
+    """
     run = measure(scores)
     groups = groups_of([run])
     rows = (*_tasks(run, reference, groups, margin), *_means(run, reference, groups, margin))
     compared = [row.scope for row in rows if row.gap is not None]
     found = setting_differences(run.manifest, run.protocol, run.missing_evidence, reference, compared)
+    if prompts is not None and prompts.overlong:
+        here = f"{prompts.overlong:,} of {prompts.samples:,} asked"
+        found += (
+            SettingDifference(f"samples with prompts over {prompts.limit:,} tokens", "left out in training", here),
+        )
     return Reproduction(run.name, run.manifest, run.protocol, reference, margin, rows, found)
 
 

@@ -50,12 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
         reproduction_tables,
         reproductions_json,
     )
+    from maestro_eval.runtime.prompt_facts import prompt_facts
     from maestro_eval.scoring import score_run
 
     reference = load_reference(arguments.against)
     chosen = arguments.protocol or reference.protocol or "official"
     margin = arguments.margin / 100
-    found = [reproduce(score_run(folder, chosen), reference, margin) for folder in find_runs(arguments.folders)]
+    found = [
+        reproduce(score_run(folder, chosen), reference, margin, prompts=prompt_facts(folder))
+        for folder in find_runs(arguments.folders)
+    ]
     if arguments.format == "terminal":
         show_tables([table for each in found for table in reproduction_tables(each)], reproduction_notes(found))
         print(f"\nprotocol {chosen}")

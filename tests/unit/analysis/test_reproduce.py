@@ -9,6 +9,7 @@ from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
 from maestro_eval.analysis.reference import Reference, ReportedValue
 from maestro_eval.analysis.reproduce import Gap, Reproduced, Reproduction, reproduce
+from maestro_eval.runtime.prompt_facts import PromptFacts
 from maestro_eval.scoring import RunScores
 from maestro_eval.types import Accepted, EarlyStop, Sampling, Selection, TaskRecord
 
@@ -232,6 +233,21 @@ class TestDifferences:
         assert found["evidence of caption"] == ("there", "missing for 3 images")
         assert found["samples"] == ("all samples", "limit 4")
         assert found["changed during the run"] == ("nothing", "policy_model (was one, is two)")
+
+    def test_name_the_samples_that_the_released_filter_leaves_out(self) -> None:
+        facts = PromptFacts(limit=12_288, samples=4, overlong=3, later=0, encoded_anew=0)
+        found = reproduce(asked([share(4, 2)]), published(maestro_chartqa=0.5), prompts=facts).differences
+        assert [(each.published, each.here) for each in found if "12,288" in each.setting] == [
+            ("left out in training", "3 of 4 asked")
+        ]
+
+    def test_never_let_what_was_not_published_pass_for_equal(self) -> None:
+        reference = replace(published(maestro_chartqa=0.5), settings_from="the code")
+        found = self.differences(asked([share(4, 2)] * 8), reference)
+        assert found["number of repeats behind the numbers"] == ("not published", "8")
+        assert found["number of samples"][0] == "not published"
+        assert "repeats" not in found
+        assert gap_of(asked([share(4, 2)] * 8), reference).assumed == ("n", "repeats")
 
     def test_name_benchmarks_that_were_ended_early(self) -> None:
         found = self.differences(ended_early(asked([share(60, 42)])), published(maestro_chartqa=0.7))
