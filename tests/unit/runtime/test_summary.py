@@ -90,7 +90,7 @@ def test_calls_are_told_by_the_registrys_endpoint_whatever_its_address_was(tmp_p
     spans = [(0.0, 10.0, calls), (10.0, 10.0, moved)]
     seen = throughput(journal_of(tmp_path, spans, registry=recorded(tmp_path), settings=RAY))
     here, policy = seen.endpoints
-    assert (here.endpoint, here.asked) == ("here", 64)
+    assert (here.endpoint, here.asked) == ("here", 32)
     assert (here.calls, here.cached, here.tries, here.errors) == (6, 1, 8, 1)
     assert here.in_flight == pytest.approx(14 / 20)
     assert (here.p50_s, here.p99_s) == (pytest.approx(2.0), pytest.approx(2.96))
