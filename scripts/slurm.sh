@@ -13,6 +13,10 @@
 #   sbatch scripts/slurm.sh --policy openai:http://127.0.0.1:8000/v1 --registry mine.yaml --tasks maestro_main \
 #       --workers 16 --out $SCRATCH/run
 #
+# The experts, and a policy behind an endpoint, run elsewhere: in a job of their own (`maestro-eval serve REGISTRY`), at
+# addresses that all nodes of this job reach (the registry's urls name that job's nodes, not 127.0.0.1). A policy that
+# each worker holds (`--policy vllm:MODEL`) needs none.
+#
 # Five minutes before the time limit Slurm sends SIGTERM: the run ends what is in flight, commits it and stops; the
 # job is then put into the queue again and goes on where it was. MAESTRO_VENV names the virtual environment.
 set -euo pipefail
@@ -28,6 +32,9 @@ for argument in "$@"; do
 done
 [ -n "$out" ] || { echo "slurm.sh: give --out DIR on storage that all nodes see" >&2; exit 2; }
 
+# Without its own setting `srun` gives a step one CPU (Slurm 22.05 and newer), whatever the job has.
+cpus="$SLURM_CPUS_PER_TASK"
+steps=()
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head_address="$(srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" hostname --ip-address | awk '{print $1}'):$port"
 
@@ -37,17 +44,22 @@ export RAY_USAGE_STATS_ENABLED=0
 export RAY_AUTH_MODE="${RAY_AUTH_MODE:-token}"
 [ -n "${RAY_AUTH_TOKEN:-}${RAY_AUTH_TOKEN_PATH:-}" ] || RAY_AUTH_TOKEN="$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"
 export RAY_AUTH_TOKEN
-srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" --overlap \
-    "$environment/bin/ray" start --head --port="$port" --num-cpus="$SLURM_CPUS_PER_TASK" \
-    --include-dashboard=false --block &
+srun --nodes=1 --ntasks=1 --cpus-per-task="$cpus" --nodelist="${nodes[0]}" --overlap \
+    "$environment/bin/ray" start --head --port="$port" --num-cpus="$cpus" --include-dashboard=false --block &
+steps+=("$!")
 for node in "${nodes[@]:1}"; do
-    srun --nodes=1 --ntasks=1 --nodelist="$node" --overlap \
-        "$environment/bin/ray" start --address="$head_address" --num-cpus="$SLURM_CPUS_PER_TASK" --block &
+    srun --nodes=1 --ntasks=1 --cpus-per-task="$cpus" --nodelist="$node" --overlap \
+        "$environment/bin/ray" start --address="$head_address" --num-cpus="$cpus" --block &
+    steps+=("$!")
 done
-for _ in $(seq 60); do
-    "$environment/bin/ray" status --address="$head_address" >/dev/null 2>&1 && break
+# All nodes, because a run that begins on some of them says so and goes on, but leaves GPUs idle meanwhile.
+up=0
+for _ in $(seq 90); do
+    up="$("$environment/bin/ray" status --address="$head_address" 2>/dev/null | grep -c '^ *1 node_' || true)"
+    [ "$up" -ge "${#nodes[@]}" ] && break
     sleep 2
 done
+[ "$up" -ge "${#nodes[@]}" ] || echo "slurm.sh: $up of ${#nodes[@]} nodes joined Ray; the run goes on with them" >&2
 
 if [ -e "$out/manifest.json" ]; then
     set -- resume "$out" --executor ray --ray-address "$head_address"
@@ -64,7 +76,8 @@ while kill -0 "$run" 2>/dev/null; do
     code=0
     wait "$run" || code=$?
 done
-"$environment/bin/ray" stop --force >/dev/null 2>&1 || true
+# Only what was started here: `ray stop` would end every Ray of this user on the node.
+kill "${steps[@]}" 2>/dev/null || true
 # 4: interrupted and resumable.
 if [ "$code" = 4 ]; then
     scontrol requeue "$SLURM_JOB_ID"

@@ -173,7 +173,7 @@ def cluster(folder: Path, count: int = 2) -> Iterator[Cluster]:
 def node_environment() -> dict[str, str]:
     """No token of the machine's user, and this checkout's code only where it travels."""
     kept = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
-    return {**kept, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
+    return {**kept, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
 
 
 class _Experts:

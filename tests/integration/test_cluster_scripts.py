@@ -35,7 +35,9 @@ def slurm(tmp_path: Path) -> dict[str, str]:
         "bin/scontrol": '#!/bin/sh\ncase $1 in show) printf "n1\\nn2\\n" ;; *) echo "$@" >> "$HERE/requeued" ;; esac\n',
         # The head's address, or a Ray that stays: no longer than the job does.
         "bin/srun": '#!/bin/sh\necho "$@" >> "$HERE/started"\ncase "$*" in *hostname*) echo 10.1.2.3 ;; esac\n',
-        "venv/bin/ray": "#!/bin/sh\nexit 0\n",
+        # It has both nodes, or those that the test says.
+        "venv/bin/ray": '#!/bin/sh\n[ "$1" = status ] && cat "$HERE/status"\nexit 0\n',
+        "status": "Active:\n 1 node_a1\n 1 node_b2\nPending:\n",
         "venv/bin/maestro-eval": COMMAND.format(here=str(tmp_path)),
     }
     for name, text in parts.items():
@@ -67,8 +69,8 @@ def test_a_new_run_is_begun_on_the_jobs_nodes_and_its_code_is_the_jobs(
     called = (tmp_path / "called").read_text().split("\n")
     assert called == ["run", "--tasks", "maestro main", "--out", "run", "--executor", "ray", "--ray-address", ADDRESS]
     started = (tmp_path / "started").read_text()
-    assert "--nodelist=n1 --overlap" in started
-    assert "--nodelist=n2 --overlap" in started
+    assert "--cpus-per-task=32 --nodelist=n1 --overlap" in started
+    assert "--cpus-per-task=32 --nodelist=n2 --overlap" in started
     assert f"--address={ADDRESS} --num-cpus=32" in started
     assert not (tmp_path / "requeued").exists()
 
@@ -94,6 +96,20 @@ def test_before_its_time_limit_the_run_is_let_end_and_the_job_queued_again(
         running.send_signal(signal.SIGTERM)
         assert running.wait(20) == 4
     assert (tmp_path / "requeued").read_text() == "requeue 77\n"
+
+
+def test_the_run_waits_for_all_nodes(slurm: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "code").write_text("0")
+    (tmp_path / "status").write_text("Active:\n 1 node_a1\n")
+    with job(slurm, "--out", "run") as running:
+        deadline = time.monotonic() + 20
+        while "n2" not in (tmp_path / "started").read_text() if (tmp_path / "started").exists() else True:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1)
+        assert not (tmp_path / "called").exists()
+        (tmp_path / "status").write_text("Active:\n 1 node_a1\n 1 node_b2\n")
+        assert running.wait(20) == 0
 
 
 def test_without_a_run_folder_nothing_is_started(slurm: dict[str, str], tmp_path: Path) -> None:
