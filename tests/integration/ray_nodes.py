@@ -26,7 +26,7 @@ from integration.conftest import environment
 
 HEAD, EXPERTS = "10.77.0.1", "10.78.0.1"
 _BRIDGE = "maestro-br"
-_UP_S = 120.0
+_UP_S = 300.0
 
 
 def lack() -> str:
@@ -72,9 +72,11 @@ class Node:
             *(sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={head}", "--block"),
             *(f"--node-ip-address={self.address}", f"--num-cpus={cpus}", f"--object-store-memory={100 * 2**20}"),
         ]
+        # Ray gives a raylet half a minute, which is not always enough on a busy machine.
+        script = f"{mounts}until {shlex.join(ray)}; do sleep 1; done"
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                ["ip", "netns", "exec", self.name, "unshare", "-m", "sh", "-c", f"{mounts}exec {shlex.join(ray)}"],
+                ["ip", "netns", "exec", self.name, "unshare", "-m", "sh", "-c", script],
                 env=node_environment(),
                 cwd="/",
                 stdout=file,

@@ -47,11 +47,12 @@ class Expert:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def start(self) -> None:
+    def start(self, *more: str) -> None:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "maestro_eval.experts.simulated", "--port", str(self.port), "--reply"),
                 *("Answer: 4", "--latency", str(self._latency_s), "--log", str(self._log), "--exit-with-parent"),
+                *more,
             ],
             env=environment(),
             stdin=subprocess.PIPE,
@@ -116,7 +117,7 @@ class TestUnderRay:
         with driving([*arguments, "--out", out, *ON_RAY]) as driver:
             before = wait_for_records(out, driver, at_least=8)
             asked = expert.asked()
-            (worker, *_) = children(driver, lambda name: name.startswith("ray::_Host"))
+            (worker, *_) = children(driver, lambda name: name.startswith("ray::Host"))
             worker.kill()
             assert driver.wait(90) == 0
         assert not (expert.asked() - asked).keys() & before
@@ -148,7 +149,7 @@ class TestUnderRay:
         with driving([*arguments, "--out", out, *ON_RAY]) as driver:
             wait_for_records(out, driver, at_least=8)
             # Ray's agents take their time, but nothing may be left that asks experts or starts what does.
-            of_ray = children(driver, lambda name: name == "raylet" or name.startswith("ray::_Host"))
+            of_ray = children(driver, lambda name: name == "raylet" or name.startswith("ray::Host"))
             assert of_ray
             driver.kill()
             assert driver.wait() == -signal.SIGKILL == -9
