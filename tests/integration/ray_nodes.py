@@ -67,7 +67,9 @@ class Node:
 
     def start(self, head: str, log: Path, *, hidden: Sequence[Path] = (), cpus: int = 1) -> None:
         """Join the cluster; the folders ``hidden`` are empty there."""
-        mounts = "".join(f"mount -t tmpfs none {shlex.quote(str(folder))} && " for folder in hidden)
+        # Each has a session folder of its own, as on a machine of its own.
+        own = (*hidden, Path("/tmp/ray"))
+        mounts = "".join(f"mount -t tmpfs none {shlex.quote(str(folder))} && " for folder in own)
         ray = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={head}", "--block"),
             *(f"--node-ip-address={self.address}", f"--num-cpus={cpus}", f"--object-store-memory={100 * 2**20}"),
@@ -96,6 +98,9 @@ class Node:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
             _ip("netns", "del", self.name)
+        # A namespace goes when its last process has; its link is not waited for.
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _ip("link", "del", self._veth)
 
 
 class Cluster:
