@@ -110,6 +110,7 @@ def _provenance_of(system: SystemResult) -> dict[str, str]:
         "services": _mapping(registry.services),
         "skills": ", ".join(map(_code, registry.skills)) or "none",
         "regime": f"{_code(manifest.regime.name)} ({_record(manifest.regime)})",
+        "rendering": manifest.rendering or "by the model's own chat template",
         "sampling": _record(manifest.sampling),
         "protocol": _code(system.protocol),
         "selection": escape(samples_text(manifest)),

@@ -43,6 +43,7 @@ def _fields(system: SystemResult) -> dict[str, str]:
         "services": _mapping(registry.services),
         "skills": ", ".join(registry.skills) or "none",
         "regime": f"{manifest.regime.name} ({_record(manifest.regime)})",
+        "rendering": manifest.rendering or "by the model's own chat template",
         "sampling": _record(manifest.sampling),
         "protocol": system.protocol,
         "selection": samples_text(manifest),
