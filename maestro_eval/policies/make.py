@@ -65,9 +65,11 @@ def check_policy(spec: str, registry: Registry, regime: Regime | None = None, sa
     if kind == "direct":
         _expert(spec, rest, registry)
     if kind in _AT_ONCE and regime and not regime.answer_at_first_turn:
+        # The released style has no field for it: such a baseline is a run in the chat style.
+        other = "--regime default" if regime.style == "released" else "--regime-set answer_at_first_turn=true"
         raise UserError(
-            f"--policy {spec}: {_AT_ONCE[kind]} first turn, which the regime {regime.name!r} refuses; "
-            f"add --regime-set answer_at_first_turn=true, or take fixed:EXPERT@@SKILL"
+            f"--policy {spec}: {_AT_ONCE[kind]} first turn, which the regime {regime.name!r} refuses; take {other}, or "
+            "fixed:EXPERT@@SKILL"
         )
     if kind == "fixed":
         _pair(spec, rest, registry)

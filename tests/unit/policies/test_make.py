@@ -6,6 +6,7 @@ from small_worlds import small_registry
 from maestro_eval.experts import ExpertClient
 from maestro_eval.policies import ResidentPolicy, check_policy, make_policy, policy_addresses
 from maestro_eval.policies.callers import CallerPolicy
+from maestro_eval.rollout import RELEASED
 from maestro_eval.types import Regime, Sampling, UserError
 
 
@@ -42,8 +43,12 @@ def test_a_wrong_argument_is_one_line_that_says_what_mends_it(registry, spec, sa
 
 def test_direct_is_refused_where_the_first_turn_may_not_answer(registry):
     asks_first = Regime(name="mine", answer_at_first_turn=False)
-    with pytest.raises(UserError, match=r"--policy direct:reader: .* regime 'mine' refuses; add --regime-set \S+=true"):
+    with pytest.raises(
+        UserError, match=r"--policy direct:reader: .* regime 'mine' refuses; take --regime-set \S+=true"
+    ):
         check_policy("direct:reader", registry, asks_first)
+    with pytest.raises(UserError, match="'released' refuses; take --regime default, or fixed"):
+        check_policy("direct:reader", registry, RELEASED)
     check_policy("direct:reader", registry, Regime())
     check_policy("fixed:reader@@Read_Text", registry, asks_first)
 
