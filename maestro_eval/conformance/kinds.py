@@ -15,8 +15,10 @@ from maestro_eval.conformance.records import Case, Check
 from maestro_eval.types import UserError
 
 KINDS: dict[str, str] = {
+    "cases": "replies and what they are worth under fair, official or strict",
     "names": "names as a policy wrote them, and the expert or skill that each became",
     "scores": "transcripts with the score that the released scorer gave them",
+    "parity": "replies of models with the verdicts that a benchmark's authors published",
     "skills": "uses of skills: each model call, what it is sent and in which order",
     "trajectories": "what a policy said turn by turn, what was called, and the prompts that it was shown",
 }

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 
-from maestro_eval.scoring.extract import NoAnswer, is_unsure
+from maestro_eval.scoring.extract import Reply, candidates, is_unsure
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.letters import lone_letter, option_letter
 from maestro_eval.scoring.negation import denied, undenied
 from maestro_eval.scoring.options import choice_letter
+from maestro_eval.scoring.verdict import NoAnswer
 from maestro_eval.scoring.yes_no import affirmed, yes_no_alone
 
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MOST = 26
 _LONGEST_SENTENCE = 1000
 _PREFIX = re.compile(
@@ -39,6 +41,7 @@ _DENIED = re.compile(
     r"[\W_]{0,6}(?:(?:it|this|the\sanswer)(?:\sis|'s)?\s+)?(?:definitely\s|certainly\s)?(?:not|never|neither)\b",
     re.IGNORECASE,
 )
+_TURNED = re.compile(r"\b(?:but|rather)\b", re.IGNORECASE)
 _NEGATED_QUESTION = re.compile(
     r"\b(?:not|cannot|never|except|impossible|least|incorrect|false|wrong)\b|n['\u2019]t\b", re.IGNORECASE
 )
@@ -61,11 +64,9 @@ def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Rea
     yes_no = _yes_no_letters(choices)
 
     def whole(text: str) -> Read | None:
-        if _CORRECTED.match(text):
-            return NoAnswer.RETRACTED
         if (joined := _JOINED.match(text)) and joined[1] != joined[2] and not _chosen_text(text, choices):
             return NoAnswer.SEVERAL
-        if _DENIED.match(text) and _CANDIDATE_LETTER.search(text) and len(text) < 40:
+        if _DENIED.match(text) and not _TURNED.search(text) and _CANDIDATE_LETTER.search(text) and len(text) < 40:
             return NoAnswer.DENIED
         prefixed = _PREFIX.match(text)
         bare = text[prefixed.end() :] if prefixed else text
@@ -75,7 +76,8 @@ def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Rea
         by_text = _chosen_text(bare, choices)
         if by_text:
             return by_text
-        return _letter_with_text(bare, letters, choices)
+        with_text = _letter_with_text(bare, letters, choices)
+        return with_text or (NoAnswer.RETRACTED if _CORRECTED.match(text) else None)
 
     def within(text: str) -> Read | None:
         letter = option_letter(text, len(letters))
@@ -164,6 +166,13 @@ def _options_in(sentence: str, choices: tuple[str, ...]) -> set[str]:
             found.add(chr(ord("A") + index))
         rest = pattern.sub(" ", rest)
     return found
+
+
+def lists_letters(reply: Reply) -> bool:
+    """Whether a reply that states nothing has lines that are letters, and not all the same one."""
+    if any(candidate.stated for candidate in candidates(reply.text)):
+        return False
+    return _several_lines(reply.text, list(_LETTERS))
 
 
 def _several_lines(text: str, letters: list[str]) -> bool:

@@ -22,13 +22,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Literal
 
 from msgspec import Struct
 
 from maestro_eval.scoring.json_answer import json_answer
 from maestro_eval.scoring.negation import denied
+from maestro_eval.scoring.verdict import NoAnswer
 from maestro_eval.text import spoken as spoken_reply
 from maestro_eval.text import visible
 from maestro_eval.text.statement import NO_ANSWER, Statement, statements, tidied
@@ -37,31 +37,27 @@ Strictness = Literal["official", "fair", "strict"]
 """How a reply is read: by the authors' rule, for what a careful human takes it to say, or as the answer alone."""
 
 
-class NoAnswer(StrEnum):
-    """Why a reply has no answer."""
-
-    EMPTY = "the reply is empty"
-    CUT = "the reply was cut within a thought"
-    SEVERAL = "the reply names several answers"
-    DENIED = "the reply only says what the answer is not"
-    RETRACTED = "the reply takes its answer back"
-    UNSURE = "the reply says that it cannot tell"
-    UNSTATED = "the reply states no answer of the form that the question asks for"
-
-
 class Reply(Struct, frozen=True):
-    """A reply as a reader sees it, without thoughts, control tokens and invisible characters."""
+    """A reply as a reader sees it, without thoughts, control tokens and invisible characters.
 
-    text: str
+    ``text`` has the usual signs for full-width ones; ``written`` is as it was written, or what its ``<answer>`` holds.
+    """
+
+    text: str = ""
+    written: str = ""
     missing: NoAnswer | None = None
 
 
 class Candidate(Struct, frozen=True):
-    """A place where the answer may stand; ``after`` is the beginning of what the reply says next."""
+    """A place where the answer may stand; ``after`` is the beginning of what the reply says next.
+
+    ``place`` counts the reply's statements from the last: candidates of one statement have the same.
+    """
 
     rule: str
     text: str
     after: str = ""
+    place: int = 0
 
     @property
     def stated(self) -> bool:
@@ -75,6 +71,7 @@ _ANY_ANSWER_TAG = re.compile(r"[<\u2039]\s?(/?)\s?answer\s?[>\u203a]", re.IGNORE
 _NESTED_STATEMENTS = 3
 _LONGEST_TYPESET = 4000
 _LONGEST_LINE = 4000
+_LONGEST_FIRST_LINE = 200
 _AFTER = 80
 
 # Full-width letters, digits and punctuation, as writers of Chinese have them, one for one.
@@ -89,7 +86,7 @@ _DOLLARS = re.compile(r"\$\$?([^$]*)\$\$?|\\\((.*)\\\)|\\\[(.*)\\\]", re.DOTALL)
 _TWO_BOXES = re.compile(r"\}[\s$.]{0,4}(?:or|and|,|/)[\s$]{0,4}\Z")
 _SENTENCE = re.compile(r"(?<=[\w)\]}*\"'`$%\u00b0])[.!?][)\"'*]{0,2}\s+")
 _CONCLUDES = re.compile(
-    r"(?:\A|(?<=[\s,.;:(]))(?:so|hence|thus|therefore|thereby|consequently|overall|finally|in\s(?:conclusion|summary|short)"
+    r"(?:\A|(?<=[\s,.;:(]))(?:so|(?<=,\s)but(?!\snot\b)|on\s(?:reflection|second\sthought)|(?:most\s)?(?:probably|likely)|definitely|certainly|clearly|hence|thus|therefore|thereby|consequently|overall|finally|in\s(?:conclusion|summary|short)"
     r"|to\sconclude|meaning|namely|i\.e\.|(?:which|that|this)\s(?:is|means|gives|makes|leaves)"
     r"|i(?:\swould|\swill|'ll|'d|\u2019ll|\u2019d|\s?am|'m)?\s(?:choose|pick|select|say|answer|go(?:ing)?\s(?:with|for)|guess|think|believe)"
     r"|(?:i|we)\s(?:get|find|have|obtain|see|count(?:ed)?)|my\s(?:choice|guess|pick)\sis|it(?:\sis|'s|\u2019s|\smust\sbe))"
@@ -101,7 +98,7 @@ _CONCLUDES = re.compile(
 _EXPLAINED = re.compile(
     r"[,;]?\s+(?:because|since|as\s(?:the|it|there|shown|seen|indicated|both|all|he|she|they)|due\sto|given\sthat|based\son"
     r"|which|where|for\sthe|not\b|rather\sthan|instead\sof|in\sthe\s(?:image|picture|figure|chart|diagram|photo|graph)"
-    r"|is\s(?:the\s)?(?:correct|right|best|final)(?:\s(?:answer|option|choice|one))?)\b"
+    r"|is\s(?:the\s)?(?:correct|right|best|final|answer)(?:\s(?:answer|option|choice|one))?)\b"
     r"|,\s|[;\uff0c]|\.(?=[\u3040-\u9fff\uac00-\ud7af])|\s[\u2013\u2014-]{1,2}\s|:\s|\s\(|\.\s|\n",
     re.IGNORECASE,
 )
@@ -111,6 +108,9 @@ _RETRACTS = re.compile(
     r"|/\s?[A-Z]\b)",
     re.IGNORECASE,
 )
+_NEXT_NUMBER = re.compile(r"\s{0,4}[-,;/&+*:=^\u00b7\u00d7\u2013]\s{0,4}(?:(?:and|or)\s{1,4})?[({\[$]{0,3}[-+]?[0-9]")
+_UNFINISHED = re.compile(r"(?:\b(?:or|and|not|nor|neither)|[,/&])[\W_]*\Z", re.IGNORECASE)
+_ARTICLE = re.compile(r"\W*(?:an?|the)\W*", re.IGNORECASE)
 _UNSURE = re.compile(
     r"\b(?:can\s?not|can't|can\u2019t|could\snot|couldn't|unable\sto|impossible\sto|not\spossible\sto|hard\sto|difficult\sto|not\sable\sto)"
     r"\s(?:be\s)?(?:tell|determin|say|see|decid|know|make\sout|identif|answer|conclude|confirm|discern|read)"
@@ -123,9 +123,12 @@ def read_reply(reply: str) -> Reply:
     r"""The reply as a reader sees it; box tokens become ``\boxed{}``, full-width signs the usual ones."""
     said = spoken_reply(reply)
     if said.cut:
-        return Reply("", NoAnswer.CUT)
-    text = half_width(visible(_boxes(said.text))).strip()
-    return Reply(text) if text else Reply("", NoAnswer.EMPTY)
+        return Reply(missing=NoAnswer.CUT)
+    written = visible(_boxes(said.text)).strip()
+    if not written:
+        return Reply(missing=NoAnswer.EMPTY)
+    tagged = [answer for answer in tagged_answers(written) if answer]
+    return Reply(half_width(written).strip(), tagged[-1] if tagged else written)
 
 
 def spoken(text: str) -> str:
@@ -144,8 +147,8 @@ def candidates(text: str) -> Iterator[Candidate]:
     if given is not None:
         yield Candidate("object", given)
         return
-    for stated in statements(text):
-        yield from _of_statement(text, stated, _NESTED_STATEMENTS)
+    for place, stated in enumerate(statements(text)):
+        yield from _of_statement(text, stated, place)
     yield from _unstated(text)
 
 
@@ -162,9 +165,30 @@ def forms(text: str) -> Iterator[str]:
             yield form
 
 
+def refusal(text: str) -> NoAnswer | None:
+    """Why the last box of a text states nothing: it is denied, or stands beside another that says something else."""
+    stated = next(iter(statements(text)), None)
+    if stated is None or not stated.boxed or not _no_box(text, stated):
+        return None
+    return NoAnswer.DENIED if denied(text, stated.begin, len(text)) else NoAnswer.SEVERAL
+
+
+def boxes_side_by_side(text: str) -> str:
+    """What the boxes that stand beside one another hold, as a list; nothing where there are none."""
+    boxed = [stated for stated in statements(text) if stated.boxed]
+    if len(boxed) < 2 or not _TWO_BOXES.search(text[max(boxed[0].begin - 12, 0) : boxed[0].begin]):
+        return ""
+    return f"{boxed[1].value}, {boxed[0].value}"
+
+
 def retracts(after: str) -> bool:
     """Whether what follows an answer takes it back or names another: "B, no, C", "B or maybe D"."""
     return bool(_RETRACTS.match(after))
+
+
+def lists(form: str, after: str) -> bool:
+    """Whether a number is the first of a list: "3, 4"."""
+    return form[-1:].isdigit() and bool(_NEXT_NUMBER.match(after))
 
 
 def is_unsure(text: str) -> bool:
@@ -229,7 +253,7 @@ def untypeset(text: str) -> str:
 
 def _of_tag(tagged: str) -> Iterator[Candidate]:
     # What stands in the tag is the answer, and may itself state it ("The answer is (B)").
-    stated = [found for each in statements(tagged) for found in _of_statement(tagged, each, _NESTED_STATEMENTS)]
+    stated = [found for each in statements(tagged)[:1] for found in _of_statement(tagged, each, place=0)]
     given = json_answer(tagged)
     if given is not None:
         yield Candidate("object", given)
@@ -239,15 +263,15 @@ def _of_tag(tagged: str) -> Iterator[Candidate]:
     yield from _unstated(tagged)
 
 
-def _of_statement(text: str, stated: Statement, depth: int) -> Iterator[Candidate]:
+def _of_statement(text: str, stated: Statement, place: int, depth: int = _NESTED_STATEMENTS) -> Iterator[Candidate]:
     if _no_box(text, stated):
         return
     if depth and not stated.boxed:
         for inner in statements(stated.value):
-            yield from _of_statement(stated.value, inner, depth - 1)
+            yield from _of_statement(stated.value, inner, place, depth - 1)
     after = text[stated.end : stated.end + _AFTER]
     if stated.boxed or not NO_ANSWER.match(tidied(stated.value)):
-        yield Candidate("statement", stated.value, after)
+        yield Candidate("statement", stated.value, after, place)
 
 
 def _unstated(text: str) -> Iterator[Candidate]:
@@ -255,14 +279,17 @@ def _unstated(text: str) -> Iterator[Candidate]:
     if not lines:
         return
     last = lines[-1][-_LONGEST_LINE:]
-    ends = [match.end() for match in _CONCLUDES.finditer(last)]
-    for end in reversed(ends[-3:]):
-        yield Candidate("conclusion", last[end:])
+    for match in reversed(list(_CONCLUDES.finditer(last))[-3:]):
+        concluded = last[match.end() :]
+        # "It is a" stops before its noun; "Hence, a." names a letter.
+        if not _ARTICLE.fullmatch(concluded) or match.group().rstrip()[-1:] in (",", ":"):
+            yield Candidate("conclusion", concluded)
     sentences = _SENTENCE.split(last)
-    yield Candidate("last sentence", sentences[-1])
-    yield Candidate("last line", last)
-    if len(lines) > 1:
-        yield Candidate("first line", lines[0][:_LONGEST_LINE], lines[1][:_AFTER])
+    if len(lines) == 1 or not _UNFINISHED.search(lines[-2][-_AFTER:]):
+        yield Candidate("last sentence", sentences[-1])
+        yield Candidate("last line", last)
+    if len(lines) > 1 and len(lines[0]) <= _LONGEST_FIRST_LINE:
+        yield Candidate("first line", lines[0], "\n".join(lines[1:])[:_LONGEST_LINE])
 
 
 def _boxes(text: str) -> str:

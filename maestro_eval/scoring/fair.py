@@ -9,31 +9,39 @@ into a guess. The last resort is an answer within the whole reply.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
-from maestro_eval.scoring.extract import NoAnswer, Reply, candidates, forms, is_unsure, retracts
+from maestro_eval.scoring.extract import Candidate, Reply, candidates, forms, is_unsure, lists, refusal, retracts
+from maestro_eval.scoring.verdict import NoAnswer
 
 Read = str | NoAnswer
 Reader = Callable[[str], Read | None]
 """The answer of a text in its normal form, why there is none, or None: it is not of this kind."""
 
 _MOST_CANDIDATES = 24
+_TYPESETTING = re.compile(r"\A[\s*_`\"'$)\]}.]{0,12}")
 
 
 def reading(reply: Reply, whole: Reader, within: Reader) -> Read:
     """The answer of a reply; ``whole`` reads a text that is an answer, ``within`` one that holds one among words."""
     if reply.missing is not None:
         return reply.missing
-    for number, candidate in enumerate(candidates(reply.text)):
-        if number == _MOST_CANDIDATES:
-            break
+    refused = refusal(reply.text)
+    if refused is not None:
+        return refused
+    for candidate in islice(candidates(reply.text), _MOST_CANDIDATES):
         for form in forms(candidate.text):
             read = whole(form)
             if read is None:
                 continue
             if isinstance(read, NoAnswer):
                 return read
-            rest = _rest(candidate.text, form) or candidate.after
+            rest = behind(candidate, form)
+            if lists(form, rest):
+                continue
+            if candidate.rule == "first line" and len(read) == 1 and _another(within(candidate.after), read):
+                return NoAnswer.SEVERAL
             return NoAnswer.RETRACTED if retracts(rest) else read
         if candidate.stated:
             inside = within(candidate.text)
@@ -45,7 +53,24 @@ def reading(reply: Reply, whole: Reader, within: Reader) -> Read:
     return NoAnswer.UNSURE if is_unsure(reply.text) else NoAnswer.UNSTATED
 
 
-def _rest(text: str, form: str) -> str:
-    """What stands behind ``form`` in ``text``, without the signs that typeset it."""
-    at = text.find(form)
-    return re.sub(r"\A[\s*_`\"'$)\]}.]{0,12}", "", text[at + len(form) :]) if at >= 0 else ""
+def _another(other: Read | None, read: str) -> bool:
+    return other is not None and not isinstance(other, NoAnswer) and other != read
+
+
+def stated_forms(reply: Reply) -> Iterator[tuple[Candidate, str]]:
+    """The forms of the reply's last statement, or without one of all other places, for answers known by their target.
+
+    An earlier statement is no answer where a later one says something else.
+    """
+    every = list(candidates(reply.text))
+    stated = [candidate for candidate in every if candidate.stated]
+    for candidate in [each for each in stated if each.place == stated[0].place] if stated else every:
+        for form in forms(candidate.text):
+            yield candidate, form
+
+
+def behind(candidate: Candidate, form: str) -> str:
+    """What the reply says behind a form of a candidate, without the signs that typeset it."""
+    at = candidate.text.find(form)
+    rest = _TYPESETTING.sub("", candidate.text[at + len(form) :]) if at >= 0 else ""
+    return rest or candidate.after

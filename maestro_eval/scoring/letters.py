@@ -29,7 +29,7 @@ _MARKED_LETTER = re.compile(
     r"|(?i:option|choice)\s(?P<named>[A-Z]|[b-z](?![^\W_])))(?![^\W_])"
 )
 _CLOSING_LETTER = re.compile(
-    r"(?:\b(?:is|be|choose|pick|select|with|letter)\b|[:=\u2192\u662f\u4e3a\u9009])\W{0,4}([A-Z])\W*\Z"
+    r"(?:\b(?:is|be|choose|pick|select|with|letter)\b(?:\s(?:the\s)?(?:tile|piece|shape|figure|picture|card|letter|box|image|path))?|[:=\u2192\u662f\u4e3a\u9009])\W{0,4}([A-Z])\W*\Z"
 )
 # Labels of a list: "A: a dog. B: a cat."
 _LABEL = re.compile(r"(?:^|(?<=[.;!?\n])[ \t]{0,4})[*(]{0,3}([A-Z])[.:)]\*{0,2}(?=\s)")

@@ -9,16 +9,32 @@ cannot run is no verdict, for that is our failure.
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from collections.abc import Sequence
 
-from maestro_eval.scoring.extract import Strictness, final_answer, half_width
-from maestro_eval.scoring.letters import lone_letter, option_letter
-from maestro_eval.scoring.numerals import Number, number, number_form, stated_numbers
-from maestro_eval.scoring.options import choice_letter, plain_value
+from maestro_eval.scoring.extract import (
+    Reply,
+    Strictness,
+    boxes_side_by_side,
+    final_answer,
+    half_width,
+    lists,
+    refusal,
+    retracts,
+)
+from maestro_eval.scoring.fair import behind, reading, stated_forms
+from maestro_eval.scoring.latex_value import latex_value
+from maestro_eval.scoring.letters import lone_letter
+from maestro_eval.scoring.math_reading import expressions, members
+from maestro_eval.scoring.mathvision import authors_answer, authors_equal
+from maestro_eval.scoring.mathvista import authors_number, authors_option
+from maestro_eval.scoring.numerals import number, number_form, stated_numbers
+from maestro_eval.scoring.options import plain_value
 from maestro_eval.scoring.symbolic import Equivalence, bare_expression, equivalent, without_unit
-from maestro_eval.scoring.verdict import Verdict
+from maestro_eval.scoring.values import value_readers, values
+from maestro_eval.scoring.verdict import NoAnswer, Verdict, no_answer
 from maestro_eval.types import Sample
 
 _LIMIT_S = 5.0
@@ -30,6 +46,17 @@ _AFTER, _BEFORE = " \t\n.,;:?*`\"'", " \t\n,;:*`\"'"
 _LETTER_ALONE = re.compile(
     r"([A-Za-z])|\(([A-Za-z])\)|\[([A-Za-z])\]|\{([A-Za-z])\}|\\(?:text|mathrm|mathbf)\{([A-Za-z])\}"
 )
+_CALCULATION = re.compile(r"[0-9\\]")
+_A_SENTENCE = 2
+_FEW_WORDS = 4
+_ROUNDED_PLACES = 2
+_WORDS = re.compile(r"[A-Za-z]{2,}")
+_DENIED_SUBJECT = re.compile(
+    r"(\S{1,40})\s(?:is|are|was|were|does|do|can|could|has)\s?(?:not|n't)\b(?!\s(?:correct|right|it|the\sanswer))",
+    re.IGNORECASE,
+)
+_NEGATED_QUESTION = re.compile(r"\b(?:not|cannot|never|except)\b|n't\b", re.IGNORECASE)
+_DENIES = re.compile(r"\W*(?:not|never|neither|isn't|it\sis\snot)\b", re.IGNORECASE)
 _COSTLY = ("time limit", "memory")
 _ANSWER, _ANSWER_END = "<answer>", "</answer>"
 
@@ -37,51 +64,98 @@ _ANSWER, _ANSWER_END = "<answer>", "</answer>"
 def math_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """MathVision: the right option, or without options an expression with the value of a target.
 
-    ``official`` reads the final answer and rounds values to two places, as its authors do; ``strict`` wants the
-    letter or the expression alone and equality.
+    ``official`` is the authors' evaluator on the whole reply; ``strict`` wants the letter or the expression alone and
+    equality. For ``fair`` see `fair_metrics`.
     """
-    if sample.choices:
-        return _chosen(sample, answer, strictness)
-    if strictness == "strict":
+    if strictness != "strict":
+        found = authors_answer(answer)
+        return Verdict(float(authors_equal(found, (*sample.targets, *_target_texts(sample)))), _normal_form(found))
+    if not sample.choices:
         return _valued(answer.strip(), sample.targets, decimals=None)
-    whole = _valued(answer.strip(), sample.targets, decimals=_DECIMALS)
-    stated = final_answer(half_width(answer))
-    if whole.value == 1.0 or stated == answer.strip():
-        return whole
-    return _valued(stated, sample.targets, decimals=_DECIMALS)
+    alone = _letter_alone(answer)
+    if alone is None or alone not in _LETTERS[: len(sample.choices)]:
+        return Verdict(0.0, note="no option")
+    return Verdict(float(alone in _target_letters(sample)), alone)
 
 
 def mathvista_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-    """MathVista: equal after normalising as ``fields`` say (``question_type``, ``answer_type``, ``precision``)."""
-    if sample.choices or sample.fields.get("question_type") == "multi_choice":
+    """MathVista: equal after normalising as ``fields`` say (``question_type``, ``answer_type``, ``precision``).
+
+    ``official`` is the authors' normalising of the final answer, which they have a model extract.
+    """
+    if sample.choices:
         return _chosen_text(sample, answer, strictness)
     kind = sample.fields.get("answer_type", "text")
     reading = answer.strip() if strictness == "strict" else final_answer(half_width(answer))
-    if kind in ("integer", "float"):
-        places = _precision(sample.fields.get("precision", "")) if kind == "float" else None
-        read = _only_number(reading, strictness)
-        if read is None:
-            return Verdict(0.0, note="no number")
-        targets = {_rounded(target, places) for target in map(number, sample.targets) if target is not None}
-        value = _rounded(read, places)
-        return Verdict(float(value in targets), _plain(value))
-    folded = _without_spaces(reading)
-    return Verdict(float(folded in {_without_spaces(target) for target in sample.targets}), folded)
-
-
-def _chosen(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-    options = min(len(sample.choices), len(_LETTERS))
-    wanted = _target_letters(sample)
-    alone = _letter_alone(answer)
-    if alone and alone in _LETTERS[:options]:
-        return Verdict(float(alone in wanted), alone)
+    if kind not in ("integer", "float"):
+        folded = _without_spaces(reading)
+        return Verdict(float(folded in {_without_spaces(target) for target in sample.targets}), folded)
+    places = _precision(sample.fields.get("precision", "")) if kind == "float" else None
     if strictness == "strict":
-        return Verdict(0.0, note="no option")
-    stated = bare_expression(final_answer(half_width(answer)))
-    letter = _letter_for(stated, sample.choices)
-    if letter:
-        return Verdict(float(letter in wanted), letter)
-    return _chosen_by_value(sample, stated, wanted)
+        return fair_number(sample, reading)
+    given = authors_number(_only_number(reading), places)
+    if given is None:
+        return Verdict(0.0, note="no number")
+    return Verdict(float(given in {authors_number(target, places) for target in sample.targets}), given)
+
+
+def fair_number(sample: Sample, written: str) -> Verdict:
+    """A written number equals a target at the precision that MathVista's row asks for."""
+    places = _precision(sample.fields.get("precision", "")) if sample.fields.get("answer_type") == "float" else None
+    unit = 0.5 * 10.0**-places if places is not None else 0.0
+    targets = [found.value for found in map(number, sample.targets) if found is not None]
+    given = values(written)
+    if not given:
+        return Verdict(0.0, note="no number")
+    right = any(abs(value - target) <= unit + 1e-9 for target in targets for value in given)
+    shown = number(written)
+    return Verdict(float(right), written if shown is None else number_form(shown.value))
+
+
+def fair_expression(sample: Sample, reply: Reply) -> Verdict:
+    """An expression with the value of a target, wherever the reply states it, with its name and unit or without."""
+    if reply.missing is not None:
+        return no_answer(reply.missing)
+    refused = refusal(reply.text)
+    if refused is not None:
+        listed = boxes_side_by_side(reply.text)
+        verdict = _same_expression(listed, sample.targets) if listed else no_answer(refused)
+        return verdict if verdict.value else no_answer(refused)
+    checks: list[Verdict] = []
+    for candidate, form in stated_forms(reply):
+        if _DENIES.match(form):
+            return no_answer(NoAnswer.DENIED)
+        if lists(form, behind(candidate, form)):
+            continue
+        subject = _DENIED_SUBJECT.match(form) if _NEGATED_QUESTION.search(sample.question) else None
+        for written in expressions(subject[1] if subject else form):
+            verdict = _same_expression(written, sample.targets)
+            if verdict.value is None:
+                return verdict
+            if verdict.value:
+                return no_answer(NoAnswer.RETRACTED) if retracts(behind(candidate, form)) else verdict
+            checks.append(verdict)
+    costly = next((verdict for verdict in checks if verdict.note), None)
+    if costly is not None or len(_WORDS.findall(reply.text)) < _A_SENTENCE:
+        return costly or next(iter(checks), no_answer(NoAnswer.UNSTATED))
+    read = reading(reply, *value_readers(sample.question))
+    if not isinstance(read, NoAnswer) and any(_same_number(read, target) for target in sample.targets):
+        return Verdict(1.0, _normal_form(sample.targets[0]))
+    if isinstance(read, NoAnswer) and read is not NoAnswer.UNSTATED:
+        return no_answer(read)
+    return next(iter(checks), no_answer(NoAnswer.UNSTATED))
+
+
+def fair_option_by_value(sample: Sample, reply: Reply) -> Verdict:
+    """The one option that a statement of the reply equals in value."""
+    wanted = _target_letters(sample) or {_LETTERS[sample.choices.index(text)] for text in _target_texts(sample)}
+    for _, form in stated_forms(reply):
+        for written in expressions(form):
+            if _CALCULATION.search(written):
+                verdict = _chosen_by_value(sample, written, wanted)
+                if verdict.no_answer is not NoAnswer.UNSTATED:
+                    return verdict
+    return no_answer(NoAnswer.UNSTATED)
 
 
 def _chosen_by_value(sample: Sample, answer: str, wanted: set[str]) -> Verdict:
@@ -91,10 +165,10 @@ def _chosen_by_value(sample: Sample, answer: str, wanted: set[str]) -> Verdict:
         checks = [equivalent(answer, choice, decimals=decimals, limit_s=_LIMIT_S) for choice in sample.choices]
         same = [letter for letter, check in zip(_LETTERS, checks, strict=False) if check.result == "same"]
         if same:
-            return Verdict(float(same[0] in wanted), same[0]) if len(same) == 1 else Verdict(0.0, note="two options")
+            return Verdict(float(same[0] in wanted), same[0]) if len(same) == 1 else no_answer(NoAnswer.SEVERAL)
         if any(check.reason in _COSTLY or check.result == "unavailable" for check in checks):
             break
-    return _without_match(checks, "no option")
+    return _without_match(checks, no_answer(NoAnswer.UNSTATED))
 
 
 def _valued(answer: str, targets: Sequence[str], decimals: int | None) -> Verdict:
@@ -107,33 +181,36 @@ def _valued(answer: str, targets: Sequence[str], decimals: int | None) -> Verdic
             # All that is equal to it is one answer where repeats are put to a vote.
             return Verdict(1.0, _normal_form(target))
         checks.append(check)
-    verdict = _without_match(checks, "")
+    verdict = _without_match(checks, Verdict(0.0))
     bare = bare_expression(answer)
     form = _normal_form(without_unit(bare, "".join(targets)))
     taken = form in map(_normal_form, targets)
     return Verdict(verdict.value, _without_spaces(bare) if taken else form, verdict.note)
 
 
-def _without_match(checks: list[Equivalence], note: str) -> Verdict:
+def _without_match(checks: list[Equivalence], otherwise: Verdict) -> Verdict:
     unavailable = next((check for check in checks if check.result == "unavailable"), None)
     if unavailable is not None:
         return Verdict(None, note=unavailable.reason)
     costly = next((check for check in checks if check.reason in _COSTLY), None)
     if costly is None:
-        return Verdict(0.0, note=note)
+        return otherwise
     exceeded = f"{_LIMIT_S:g} s" if costly.reason == "time limit" else "its memory"
     return Verdict(0.0, note=f"symbolic check exceeded {exceeded}")
 
 
 def _chosen_text(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     texts = {_without_spaces(text) for text in (_target_texts(sample) or sample.targets)}
-    reading = answer.strip() if strictness == "strict" else final_answer(half_width(answer))
-    chosen = next((choice for choice in sample.choices if choice.strip() == reading), None)
-    if chosen is None:
-        letter = _letter_alone(answer) or (_letter_for(reading, sample.choices) if strictness != "strict" else None)
-        index = _LETTERS.find(letter) if letter else -1
-        chosen = sample.choices[index] if 0 <= index < len(sample.choices) else None
-    if chosen is None:
+    if strictness != "strict":
+        stated = final_answer(half_width(answer))
+        # "(b)" alone is a letter to the authors, "b" is not.
+        extraction = answer if answer.strip().strip("().") == stated else stated
+        chosen = authors_option(extraction, sample.choices)
+        return Verdict(float(_without_spaces(chosen) in texts), chosen)
+    letter = _letter_alone(answer)
+    index = _LETTERS.find(letter) if letter else -1
+    chosen = sample.choices[index] if 0 <= index < len(sample.choices) else answer.strip()
+    if chosen not in sample.choices:
         return Verdict(0.0, note="no option")
     return Verdict(float(_without_spaces(chosen) in texts), chosen)
 
@@ -141,13 +218,6 @@ def _chosen_text(sample: Sample, answer: str, strictness: Strictness) -> Verdict
 def _letter_alone(answer: str) -> str | None:
     bare = _LETTER_ALONE.fullmatch(bare_expression(answer))
     return "".join(filter(None, bare.groups())).upper() if bare else None
-
-
-def _letter_for(stated: str, choices: tuple[str, ...]) -> str | None:
-    # An option's own text outranks a letter that it happens to begin with ("C. elegans"), but not a lone letter.
-    options = min(len(choices), len(_LETTERS))
-    by_text = None if lone_letter(stated) else choice_letter(stated, choices)
-    return by_text or option_letter(stated, options)
 
 
 def _target_letters(sample: Sample) -> set[str]:
@@ -161,19 +231,44 @@ def _target_texts(sample: Sample) -> tuple[str, ...]:
     return tuple(named) or tuple(target for target in sample.targets if target in sample.choices)
 
 
-def _only_number(reading: str, strictness: Strictness) -> Number | None:
-    whole = number(reading)
-    if whole is not None or strictness == "strict":
-        return whole
+def _only_number(reading: str) -> str:
+    # A sentence states the answer as its only number; which of several would be a guess.
+    if number(reading) is not None or len(reading.split()) < _FEW_WORDS:
+        return reading
     found = stated_numbers(reading)
-    # Which of several would be a guess; the authors have a model choose.
-    return found[0] if len(found) == 1 else None
+    return found[0].text if len(found) == 1 and found[0] is not None else reading
 
 
-def _rounded(read: Number, places: int | None) -> float:
-    # A unit such as % belongs to the question: the number is taken as it is written.
-    value = read.value * 100 if read.percent else read.value
-    return float(int(value)) if places is None else round(value, places)
+def _same_expression(written: str, targets: Sequence[str]) -> Verdict:
+    for target in targets:
+        for meant in (target, *expressions(target)):
+            ours, theirs = members(written), members(meant)
+            if (ours is not None and ours == theirs) or _rounds_to(written, meant):
+                return Verdict(1.0, _normal_form(target))
+    return _valued(
+        written,
+        [*dict.fromkeys((*targets, *(form for target in targets for form in expressions(target))))],
+        decimals=None,
+    )
+
+
+def _rounds_to(written: str, target: str) -> bool:
+    """Whether a written number has the target's value, up to rounding where one of them has two places or more."""
+    read, meant = number(written), latex_value(target)
+    if read is None or meant is None:
+        return False
+    wanted = number(target)
+    places = [len(text.partition(".")[2]) for text in ([written, target] if wanted is not None else [written])]
+    tolerance = 0.5 * 10.0 ** -min(places) if min(places) >= _ROUNDED_PLACES else 0.0
+    return abs(read.value - meant) <= tolerance + 1e-9 * abs(meant)
+
+
+def _same_number(read: str, target: str) -> bool:
+    given = values(read)
+    # "8 million" is not 8 here, and "8%" may be 8.
+    given = {max(given)} if given and " " in read else given
+    meant = {value for form in (target, *expressions(target)) if (value := latex_value(form)) is not None}
+    return any(math.isclose(value, wanted, rel_tol=1e-9) for wanted in meant for value in given)
 
 
 def _precision(text: str) -> int:
@@ -189,10 +284,6 @@ def _normal_form(answer: str) -> str:
         return letter.upper()
     value = plain_value(bare)
     return _without_spaces(bare) if value is None else number_form(value)
-
-
-def _plain(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.12g}"
 
 
 def _without_spaces(text: str) -> str:

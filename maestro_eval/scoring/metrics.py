@@ -17,14 +17,15 @@ from typing import Any, get_args
 
 import msgspec
 
-from maestro_eval.scoring.extract import Strictness, final_answer, half_width, spoken
+from maestro_eval.scoring.extract import Strictness, final_answer, half_width, read_reply, spoken
+from maestro_eval.scoring.fair_metrics import FAIR
 from maestro_eval.scoring.letters import lone_letter, option_letter
 from maestro_eval.scoring.lmms_score import lmms_score
 from maestro_eval.scoring.math_answer import math_answer, mathvista_answer
 from maestro_eval.scoring.numerals import Number, number, number_form, stated_numbers
 from maestro_eval.scoring.options import choice_letter, value_form
 from maestro_eval.scoring.python_tests import python_tests
-from maestro_eval.scoring.verdict import Verdict, shown
+from maestro_eval.scoring.verdict import Verdict, no_answer, shown
 from maestro_eval.scoring.vlms_are_blind import blind_reading
 from maestro_eval.scoring.yes_no import yes_no
 from maestro_eval.types import FORMER_PROTOCOLS, Protocol, Sample, UserError
@@ -50,9 +51,18 @@ def judge(sample: Sample, answer: str, metric: str, protocol: str) -> Verdict:
     rule = METRICS.get(metric)
     if rule is None:
         raise UserError(f"task {sample.task}: no metric {metric!r}; its file may name one of {', '.join(METRICS)}")
-    if not answer.strip() and metric not in _JUDGES_SILENCE:
-        return Verdict(0.0, note="empty answer")
-    return shown(rule(sample, answer, strictness))
+    if strictness == "strict" and answer.strip():
+        return shown(rule(sample, answer, strictness))
+    reply = read_reply(answer)
+    if reply.missing is not None and metric not in _JUDGES_SILENCE:
+        return no_answer(reply.missing)
+    if strictness == "fair" and metric in FAIR:
+        verdict = FAIR[metric](sample, reply)
+        if verdict.no_answer is not None and rule(sample, answer, "strict").value == 1.0:
+            # An answer and nothing else is right by any reading.
+            verdict = rule(sample, answer, "strict")
+        return shown(verdict)
+    return shown(rule(sample, reply.written, strictness))
 
 
 def check_protocol(name: str) -> Protocol:
@@ -144,10 +154,10 @@ def substring(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
 def blind(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """VLMsAreBlind: a number, yes or no, the circled letter, or rows and columns, by ``fields["task"]``."""
     task = sample.fields.get("task", "")
-    read = blind_reading(task, answer, strictness)
+    read = blind_reading(task, answer, strictness, sample.question)
     if read is None:
         return Verdict(0.0, note="no answer of the form that the question asks for")
-    targets = {blind_reading(task, target, strictness) for target in sample.targets}
+    targets = {blind_reading(task, target, strictness, sample.question) for target in sample.targets}
     return Verdict(float(read in targets), read)
 
 

@@ -8,9 +8,12 @@ import warnings
 from collections.abc import Iterator
 
 _WANTED = "def solution"
+_NOTHING = "    pass"
 _LONGEST = 100_000
-# The opening fence's language, then all up to the next fence; a block that is not closed ends with its answer.
-_BLOCK = re.compile(r"```([^\n`]*)\n(.*?)(?:```|</answer>|\Z)", re.DOTALL)
+_FENCE = re.compile(
+    r"(?:<answer>)?(?P<indent> {0,40}(?:[-*+] {1,3}|[0-9]{1,3}[.)] {1,3})?)"
+    r"(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]{0,200})"
+)
 _WHOLE_BLOCK = re.compile(r"```([^\n`]*)\n([^`]*(?:`{1,2}[^`]+)*)```")
 _RELEASED_FENCE = "```python"
 _PYTHON = frozenset({"python", "python3", "py", ""})
@@ -25,6 +28,27 @@ def only_program(text: str) -> str | None:
     return bare if _WANTED in bare and parsed(bare) is not None else None
 
 
+def authors_content(text: str, signature: str) -> str:
+    """What HumanEval-V's authors take for the program of a reply, by the fences that their code knows.
+
+    They split at fences marked `python`, else at those with a space before the word, else at any. Of several marked
+    ones it is the last that has ``def solution`` and one closing fence; what begins indented is the body of
+    ``signature``.
+    """
+    blocks = text.split("```python")
+    if len(blocks) == 2:
+        content = blocks[1].split("```")[0]
+    elif len(blocks) > 2:
+        closed = [block.split("```")[0] for block in reversed(blocks) if block.count("```") == 1]
+        content = next((block for block in closed if _WANTED in block), closed[-1] if closed else _NOTHING)
+    elif "``` python" in text:
+        content = text.split("``` python")[1].split("```")[0]
+    else:
+        pieces = text.split("```")
+        content = _NOTHING if len(pieces) == 1 else pieces[0] if len(pieces) == 2 else pieces[1]
+    return f"{signature.rstrip()}\n{content}" if content.startswith(("\n  ", "  ")) else content
+
+
 def last_solution(text: str, signature: str) -> str | None:
     """The last Python block that defines ``solution``; else the last one, if it is the body of ``signature``."""
     blocks = python_blocks(text)
@@ -37,8 +61,41 @@ def last_solution(text: str, signature: str) -> str | None:
 
 
 def python_blocks(text: str) -> list[str]:
-    """The fenced blocks that are marked as Python, or as nothing, in order."""
-    return [match[2].strip("\r\n") for match in _BLOCK.finditer(text) if _is_python(match[1])]
+    """The fenced blocks (of CommonMark) that are marked as Python, or as nothing, in order, without their indentation.
+
+    A block may stand in a list and is closed by a fence of its own kind that is indented no deeper than itself by four
+    spaces; one that is not closed ends with its answer.
+    """
+    found: list[str] = []
+    opened: re.Match[str] | None = None
+    lines: list[str] = []
+    for line in text.splitlines():
+        fence = _FENCE.match(line)
+        if opened is None:
+            opened, lines = fence, []
+        elif fence and _closes(fence, opened):
+            found += [_dedented(lines, len(opened["indent"]))] if _is_python(opened["info"]) else []
+            opened = None
+        else:
+            lines.append(line.partition("</answer>")[0])
+            if "</answer>" in line:
+                break
+    if opened is not None and _is_python(opened["info"]):
+        found.append(_dedented(lines, len(opened["indent"])))
+    return found
+
+
+def _closes(fence: re.Match[str], opened: re.Match[str]) -> bool:
+    same = fence["fence"][0] == opened["fence"][0] and len(fence["fence"]) >= len(opened["fence"])
+    return (
+        same
+        and not fence["info"].partition("</answer>")[0].strip()
+        and len(fence["indent"]) < len(opened["indent"]) + 4
+    )
+
+
+def _dedented(lines: list[str], indent: int) -> str:
+    return "\n".join(line[min(indent, len(line) - len(line.lstrip(" "))) :] for line in lines).strip("\r\n")
 
 
 def released_program(text: str) -> str:
@@ -107,4 +164,5 @@ def _kept(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def _is_python(language: str) -> bool:
-    return language.strip().lower() in _PYTHON
+    words = language.strip().lower().split()
+    return (words[0].strip("{}.,") if words else "") in _PYTHON

@@ -21,8 +21,15 @@ from msgspec import Struct
 
 from maestro_eval.sandbox import PACKAGES_FOLDER, Limits, SandboxResult, lacking, run_python, run_tests
 from maestro_eval.scoring.extract import Strictness, spoken
-from maestro_eval.scoring.python_source import definitions, imported, last_solution, only_program, released_program
-from maestro_eval.scoring.verdict import Verdict
+from maestro_eval.scoring.python_source import (
+    authors_content,
+    definitions,
+    imported,
+    last_solution,
+    only_program,
+    released_program,
+)
+from maestro_eval.scoring.verdict import NoAnswer, Verdict
 from maestro_eval.text import clip
 from maestro_eval.types import RolloutFailure, Sample, UserError
 
@@ -71,12 +78,16 @@ print(json.dumps([message["message"] for message in json.loads(found.getvalue() 
 
 def python_tests(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """HumanEval-V by its authors' rule; ``strict``: the answer is the program, or its block, and nothing else."""
-    program = only_program(answer)
-    if program is None and strictness != "strict":
-        program = last_solution(spoken(answer), sample.fields.get("function_signature", ""))
+    signature = sample.fields.get("function_signature", "")
+    if strictness == "official":
+        program: str | None = authors_content(spoken(answer), signature)
+    else:
+        program = only_program(answer)
+        if program is None and strictness == "fair":
+            program = last_solution(spoken(answer), signature)
     if program is None:
         wanted = "the answer is not a program alone" if strictness == "strict" else "no Python block with def solution"
-        return Verdict(0.0, note=wanted)
+        return Verdict(0.0, note=wanted, no_answer=NoAnswer.UNSTATED)
     kept = definitions(program)
     if kept is None:
         return Verdict(0.0, program, "the program is no Python")

@@ -26,6 +26,7 @@ _SIGNIFICANT = 30
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
 # Decimals count as equal to six places: what differs by more than this differs.
 _APART = 1e-5
+_APART_OF_TINY = 1e-4
 # Beyond it a float has no decimals left to round.
 _LARGEST = 1e15
 _PLAIN = re.compile(r"[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400}")
@@ -121,6 +122,10 @@ def _checker() -> Callable[[str, str, int | None], _Reply]:
             return None
         return number if number.is_Float or number.is_Rational else None
 
+    def significant(number: Any) -> bool:
+        # SymPy marks what it found to be zero, but for noise, by a precision of one bit.
+        return bool(number != 0 and getattr(number, "_prec", 2) > 1)
+
     def same_value(given: Any, wanted: Any, decimals: int | None) -> bool:
         letters = sorted(given.free_symbols | wanted.free_symbols, key=str)
         point = {letter: sympy.sqrt(prime).evalf(_SIGNIFICANT) for letter, prime in zip(letters, _PRIMES, strict=False)}
@@ -129,8 +134,10 @@ def _checker() -> Callable[[str, str, int | None], _Reply]:
             roundable = decimals is not None and not letters and abs(read) < _LARGEST and abs(meant) < _LARGEST
             if roundable and round(float(read), decimals) == round(float(meant), decimals):
                 return True
-            # Simplifying takes 50 times as long, and cannot bring together what differs at a point.
-            if abs(read - meant) > _APART:
+            # Simplifying takes 50 times as long, and cannot bring together what differs at a point. Of tiny values the
+            # difference is tiny too: they must agree in their leading digits.
+            largest = max(abs(read), abs(meant)) if significant(read) and significant(meant) else 1
+            if abs(read - meant) > min(_APART, largest * _APART_OF_TINY):
                 return False
         places = _EXACT_DECIMALS if decimals is None else decimals
         return bool(verify(wanted, given, float_rounding=places, timeout_seconds=None, raise_on_error=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from enum import StrEnum
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -10,16 +11,29 @@ from msgspec.structs import replace
 _SHOWN = 200
 
 
+class NoAnswer(StrEnum):
+    """Why a reply has no answer."""
+
+    EMPTY = "the reply is empty"
+    CUT = "the reply was cut within a thought"
+    SEVERAL = "the reply names several answers"
+    DENIED = "the reply only says what the answer is not"
+    RETRACTED = "the reply takes its answer back"
+    UNSURE = "the reply says that it cannot tell"
+    UNSTATED = "the reply states no answer of the form that the question asks for"
+
+
 class Verdict(Struct, frozen=True):
     """``value`` in [0, 1], or ``None`` where the answer could not be judged, which is our failure and never a wrong
     answer (a sandbox that does not start); ``extracted`` is what was judged; ``note`` says why where that is not
-    plain; ``others`` are further measures of the answer by name.
+    plain; ``others`` are further measures of the answer by name; ``no_answer``: why none was read.
     """
 
     value: float | None
     extracted: str = ""
     note: str = ""
     others: dict[str, float] = field(default_factory=dict)
+    no_answer: NoAnswer | None = None
 
 
 def shown(verdict: Verdict) -> Verdict:
@@ -32,3 +46,8 @@ def shown(verdict: Verdict) -> Verdict:
         return verdict
     mark = "…" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
     return replace(verdict, extracted=text[: _SHOWN - len(mark)] + mark)
+
+
+def no_answer(why: NoAnswer) -> Verdict:
+    """The verdict on a reply that has no answer."""
+    return Verdict(0.0, note=why.value, no_answer=why)

@@ -1,8 +1,9 @@
-"""How is an answer to a VLMsAreBlind question read? Its authors published no scorer; this reading is ours.
+"""How is an answer to a VLMsAreBlind question read? Its authors published no scorer.
 
-The two published parsers differ (braces and case demanded for letters and "yes" anywhere, or braces optional,
-letters folded and yes/no exact). ``official`` reads the final answer with or without braces and folds
-letters; ``strict`` wants the form that the question asks for and nothing else, with the letter's case.
+``official`` is the common reading of the published parsers, on the whole reply: what stands in braces, else the first
+number; yes before no, as words; rows and columns by name, as a pair, or the other way round; a quoted letter, one in
+braces, one that is named, else the first that stands alone. ``fair`` reads as everywhere; ``strict`` wants the form
+that the question asks for and nothing else, with the letter's case.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from maestro_eval.scoring.extract import Strictness, final_answer, half_width, spoken
-from maestro_eval.scoring.letters import character
+from maestro_eval.scoring.counts import count_readers
+from maestro_eval.scoring.extract import Strictness
+from maestro_eval.scoring.fair import Read, Reader
+from maestro_eval.scoring.letters import character, lone_letter
 from maestro_eval.scoring.negation import undenied
-from maestro_eval.scoring.numerals import braced_number, number, stated_numbers
-from maestro_eval.scoring.yes_no import yes_no
+from maestro_eval.scoring.verdict import NoAnswer
+from maestro_eval.scoring.yes_no import yes_no_readers
 
 _Form = Literal["number", "yes_no", "letter", "pair"]
 
@@ -32,31 +35,90 @@ _STRICT_PAIR = re.compile(
     re.IGNORECASE,
 )
 
-_ROWS_BEHIND = re.compile(r"(?<![0-9])([0-9]{1,4})\W{0,3}rows?\b", re.IGNORECASE)
-_COLUMNS_BEHIND = re.compile(r"(?<![0-9])([0-9]{1,4})\W{0,3}columns?\b", re.IGNORECASE)
-_ROWS_BEFORE = re.compile(r"\brows?\b\W{0,6}([0-9]{1,4})(?![0-9])", re.IGNORECASE)
-_COLUMNS_BEFORE = re.compile(r"\bcolumns?\b\W{0,6}([0-9]{1,4})(?![0-9])", re.IGNORECASE)
-_BRACES = re.compile(r"\{\s?([0-9]{1,4})\s?\}")
-_BRACKETS = re.compile(r"\(\s?([0-9]{1,4})\s?,\s?([0-9]{1,4})\s?\)")
-_TIMES = re.compile(r"(?<![0-9])([0-9]{1,4})\s?(?:[x\u00d7]|by)\s?([0-9]{1,4})(?![0-9])", re.IGNORECASE)
+# The published parsers' patterns, in the order in which they are tried.
+_OFFICIAL: dict[_Form, tuple[re.Pattern[str], ...]] = {
+    "number": (re.compile(r"\{([0-9]{1,15})\}"), re.compile(r"\b([0-9]{1,15})\b")),
+    "yes_no": (re.compile(r"\b(yes)\b", re.IGNORECASE), re.compile(r"\b(no)\b", re.IGNORECASE)),
+    "letter": (
+        re.compile(r"['\"]([A-Za-z])['\"]"),
+        re.compile(r"\{([A-Za-z])\}"),
+        re.compile(r"\b(?:letter|is|character)\s{1,40}[\"']?([A-Za-z])[\"']?\b", re.IGNORECASE),
+        re.compile(r"\b([A-Za-z])\b"),
+    ),
+}
+_NAMED_ROWS = re.compile(r"rows?\s{0,40}=\s{0,40}\{?([0-9]{1,6})\}?", re.IGNORECASE)
+_NAMED_COLUMNS = re.compile(r"columns?\s{0,40}=\s{0,40}\{?([0-9]{1,6})\}?", re.IGNORECASE)
+_PAIR = re.compile(r"\(([0-9]{1,6})\s{0,40},\s{0,40}([0-9]{1,6})\)")
+_COUNTED_ROWS = re.compile(r"([0-9]{1,6})\s{0,40}rows?\b", re.IGNORECASE)
+_COUNTED_COLUMNS = re.compile(r"([0-9]{1,6})\s{0,40}columns?\b", re.IGNORECASE)
+
+# A careful reader's, after number words have become digits.
+_WORDS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+)  # fmt: skip
+_WORD = re.compile(r"\b(" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")\b", re.IGNORECASE)
+_N = r"\{? ?([0-9]{1,4}) ?\}?"
+_BOTH_BRACED = re.compile(
+    r"rows?\W{0,6}\{\s?([0-9]{1,4})\s?\}\W{0,6}(?:and\s)?col(?:umn)?s?\W{0,6}\{\s?([0-9]{1,4})\s?\}", re.IGNORECASE
+)
+_BOTH_BRACED_TURNED = re.compile(
+    r"col(?:umn)?s?\W{0,6}\{\s?([0-9]{1,4})\s?\}\W{0,6}(?:and\s)?rows?\W{0,6}\{\s?([0-9]{1,4})\s?\}", re.IGNORECASE
+)
+_TWO_BRACES = re.compile(
+    r"\{\s?([0-9]{1,4})\s?\}[\s,;x\u00d7&]{0,6}(?:and\s|by\s)?\{\s?([0-9]{1,4})\s?\}|\{\s?([0-9]{1,4})\s?,\s?([0-9]{1,4})\s?\}"
+)
+_ROWS_BEHIND = re.compile(rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:horizontal\s)?rows?\b", re.IGNORECASE)
+_COLUMNS_BEHIND = re.compile(rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:vertical\s)?col(?:umn)?s?\b", re.IGNORECASE)
+_ROWS_BEFORE = re.compile(
+    rf"\b(?:rows?|number\sof\srows)\b(?:\s(?:is|are))?[\s:=*({{\[]{{0,6}}{_N}(?![0-9])", re.IGNORECASE
+)
+_COLUMNS_BEFORE = re.compile(
+    rf"\b(?:col(?:umn)?s?|number\sof\scolumns)\b(?:\s(?:is|are))?[\s:=*({{\[]{{0,6}}{_N}(?![0-9])", re.IGNORECASE
+)
+_BRACKETS = re.compile(r"[(\[]\s?([0-9]{1,4})\s?,\s?([0-9]{1,4})\s?[)\]]")
+_TIMES = re.compile(r"(?<![0-9])([0-9]{1,4})\s?(?:[x\u00d7*]|by|\\times)\s?([0-9]{1,4})(?![0-9])", re.IGNORECASE)
 _DIGITS = re.compile(r"(?<![0-9.])[0-9]{1,4}(?![0-9]|\.[0-9])")
+_BARE_PAIR = re.compile(r"\W{0,4}([0-9]{1,4})\s?[,;/x\u00d7]\s?([0-9]{1,4})\W{0,4}")
+_LONGEST = 20_000
+_SHORT = 60
 
 
-def blind_reading(task: str, text: str, strictness: Strictness) -> str | None:
-    """The answer in ``text`` in one normal form: ``4``, ``yes``, ``A``, ``4,5``; ``None`` where it has none.
+def blind_reading(task: str, text: str, strictness: Strictness, question: str = "") -> str | None:
+    """The answer in ``text`` in one normal form: ``4``, ``yes``, ``a``, ``4,5``; ``None`` where it has none.
 
     ``strict`` keeps a letter's case, which is part of the answer there. Targets are read by the same function, so
     that equal readings are right answers.
     """
-    form = _form(task)
+    form = answer_form(task, question)
     if strictness == "strict":
         return _strict(form, text.strip())
-    lenient = {"number": _number, "yes_no": _yes_no, "letter": _letter, "pair": _pair}[form]
-    return lenient(half_width(text))
+    read = _official_pair(text) if form == "pair" else None
+    for pattern in _OFFICIAL.get(form, ()):
+        found = pattern.search(text)
+        if found:
+            word = found[1]
+            read = str(int(word)) if form == "number" else word.upper() if form == "letter" else word.lower()
+            break
+    return read or _strict(form, text.strip())
 
 
-def _form(task: str) -> _Form:
-    folded = task.lower()
+def blind_readers(task: str, question: str) -> tuple[Reader, Reader]:
+    """How a careful reader reads a text that answers a question of ``task``."""
+    match answer_form(task, question):
+        case "number":
+            return count_readers(question)
+        case "yes_no":
+            return yes_no_readers(question)
+        case "letter":
+            return _whole_letter, _letter_within
+        case "pair":
+            return _whole_pair, _pair_within
+
+
+def answer_form(task: str, question: str = "") -> _Form:
+    """What form an answer has: by the task's name, or where that is not known by the question."""
+    folded = f"{task} {question}".lower() if not task.strip() else task.lower()
     return next((form for words, form in _FORMS if any(word in folded for word in words)), "number")
 
 
@@ -73,47 +135,79 @@ def _strict(form: _Form, text: str) -> str | None:
     return groups[0] if form == "letter" else _joined(groups)
 
 
-def _number(text: str) -> str | None:
-    answer = final_answer(text)
-    read = number(answer) or braced_number(answer) or braced_number(spoken(text))
-    if read is None:
-        found = stated_numbers(answer)
-        # "3 crossings in this one": a digit is a count more surely than a word is.
-        digits = [each for each in found if each is None or not each.text.isalpha()]
-        read = digits[-1] if digits else found[-1] if found else None
-    return None if read is None or read.integer is None else str(read.integer)
+def _official_pair(text: str) -> str | None:
+    named = _NAMED_ROWS.search(text)
+    columns = _NAMED_COLUMNS.search(text, named.end()) if named else None
+    if named and columns:
+        return _joined([named[1], columns[1]])
+    pair = _PAIR.search(text) or re.fullmatch(r"\s*([0-9]{1,4})\s?,\s?([0-9]{1,4})\s*", text)
+    if pair:
+        return _joined([pair[1], pair[2]])
+    for first, second, turned in ((_COUNTED_ROWS, _COUNTED_COLUMNS, False), (_COUNTED_COLUMNS, _COUNTED_ROWS, True)):
+        one = first.search(text)
+        other = second.search(text, one.end()) if one else None
+        if one and other:
+            return _joined([other[1], one[1]] if turned else [one[1], other[1]])
+    return None
 
 
-def _yes_no(text: str) -> str | None:
-    return yes_no(final_answer(text))
+def _whole_letter(text: str) -> Read | None:
+    named = re.sub(r"\A(?:the\s)?(?:letter|character)\s+", "", text.strip(), flags=re.IGNORECASE)
+    lone = lone_letter(named)
+    return lone.upper() if lone else None
 
 
-def _letter(text: str) -> str | None:
-    answer = final_answer(text)
-    read = character(answer) or character(spoken(text))
-    return read.upper() if read else None
+def _letter_within(text: str) -> Read | None:
+    named = character(text)
+    return named.upper() if named else None
 
 
-def _pair(text: str) -> str | None:
-    answer = final_answer(text)
-    for rows, columns in ((_ROWS_BEHIND, _COLUMNS_BEHIND), (_ROWS_BEFORE, _COLUMNS_BEFORE)):
-        named = [_named(answer, pattern) for pattern in (rows, columns)]
-        if all(named):
-            # Of several numbers of rows none is meant more than another.
-            return _joined([each.pop() for each in named]) if all(len(each) == 1 for each in named) else None
-    braces = [match.group(1) for match in undenied(_BRACES, answer)]
-    if len(braces) == 2:
-        return _joined(braces)
+def _whole_pair(text: str) -> Read | None:
+    if len(text) > 200:
+        return None
+    text = _digits(text)
+    pair = _BARE_PAIR.fullmatch(text) or _BRACKETS.fullmatch(text) or _TIMES.fullmatch(text)
+    if pair:
+        return _joined([pair[1], pair[2]])
+    return _pair_within(text) if len(text) < _SHORT else _braced_pair(text)
+
+
+def _pair_within(text: str) -> Read | None:
+    text = _digits(text[-_LONGEST:])
+    braced = _braced_pair(text)
+    if braced:
+        return braced
+    # Named apart ("rows: 8, columns: 7"), in either order; of several numbers of rows none is meant more than another.
+    rows, columns = _named(text, _ROWS_BEHIND, _ROWS_BEFORE), _named(text, _COLUMNS_BEHIND, _COLUMNS_BEFORE)
+    if rows and columns:
+        return _joined([rows.pop(), columns.pop()]) if len(rows) == len(columns) == 1 else NoAnswer.SEVERAL
     for pattern in (_BRACKETS, _TIMES):
-        pairs = [match.groups() for match in undenied(pattern, answer)]
+        pairs = [match.groups() for match in undenied(pattern, text)]
         if pairs:
             return _joined(list(pairs[-1]))
-    digits = [match.group() for match in undenied(_DIGITS, answer)]
-    return _joined(digits) if len(digits) == 2 else None
+    digits = [match.group() for match in undenied(_DIGITS, text)]
+    if len(digits) == 2 and not re.search(r"\bor\b", text):
+        return _joined(digits)
+    return NoAnswer.SEVERAL if len(digits) > 1 else None
 
 
-def _named(answer: str, pattern: re.Pattern[str]) -> set[str]:
-    return {match.group(1) for match in undenied(pattern, answer)}
+def _braced_pair(text: str) -> str | None:
+    found = [(match.end(), match.groups()) for match in undenied(_BOTH_BRACED, text)]
+    found += [(match.end(), match.groups()[::-1]) for match in undenied(_BOTH_BRACED_TURNED, text)]
+    found += [(match.end() - 1, tuple(filter(None, match.groups()))) for match in undenied(_TWO_BRACES, text)]
+    return _joined(list(max(found)[1])) if found else None
+
+
+def _named(text: str, behind: re.Pattern[str], before: re.Pattern[str]) -> set[str]:
+    for pattern in (behind, before):
+        found = {str(int(match[1])) for match in undenied(pattern, text)}
+        if found:
+            return found
+    return set()
+
+
+def _digits(text: str) -> str:
+    return _WORD.sub(lambda match: str(_WORDS.index(match[1].lower())), text)
 
 
 def _joined(pair: list[str]) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from maestro_eval.scoring.extract import NoAnswer, is_unsure
+from maestro_eval.scoring.extract import is_unsure, retracts
+from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import undenied
+from maestro_eval.scoring.verdict import NoAnswer
 
 # "No" answers only where nothing follows that it could belong to: "no gap", "no question", "no-one" do not.
 _YES_NO = re.compile(
@@ -19,13 +21,18 @@ _YES_NO = re.compile(
     re.IGNORECASE,
 )
 _LEADING = re.compile(
-    r"[\W_]{0,8}(yes|no|yeah|yep|nope|true|false|correct|incorrect)\b[\s.,!;:)*\"'\u2013\u2014-]", re.IGNORECASE
+    r"(?:yeah|yep|nope|true|false|correct|incorrect)(?=[.,!;:)*\"'\u2013\u2014]|\s*\Z)", re.IGNORECASE
 )
 _WORDS = {
     "yes": ["yes", "yeah", "yep", "true", "correct", "是", "sí", "si", "oui", "ja", "sim", "はい", "예"],
     "no": ["no", "nope", "false", "incorrect", "否", "不是", "non", "nein", "não", "いいえ", "아니요"],
 }
 _MEANING = {written: word for word, spellings in _WORDS.items() for written in spellings}
+_CLAUSE = re.compile(r"[,:;\u2014]\s|\s-\s|\bbut\b")
+_MARKS = re.compile(r"[\W_]{0,8}")
+_EITHER = re.compile(
+    r"\byes\b[\W_]{0,3}(?:or|and|/)[\W_]{0,3}no\b|\bno\b[\W_]{0,3}(?:or|and|/)[\W_]{0,3}yes\b", re.IGNORECASE
+)
 _QUESTION = re.compile(r"\b(?:is|are|was|were|do|does|did|has|have|can|could|will|would|should)\b", re.IGNORECASE)
 _NEGATES = re.compile(
     r"\b(?:not|never|no|none|neither|nothing|cannot|without|absent|lacks?|fails?)\b|n['\u2019]t\b|\bfree\sof\b",
@@ -55,14 +62,17 @@ def yes_no_alone(text: str) -> str | None:
     bare = text.strip().strip(".,!*()\"' ").casefold()
     if bare in _MEANING:
         return _MEANING[bare]
-    leading = _LEADING.match(text)
+    begin = _MARKS.match(text)
+    leading = _YES_NO.match(text, begin.end() if begin else 0) or _LEADING.match(text, begin.end() if begin else 0)
     if leading is None:
         return None
-    said = leading[1].casefold()
+    said = leading.group().strip(" .,!;:)*\"'\u2013\u2014-").casefold()
     word = _MEANING[said]
     # "Yes or no" and "no doubt" are no answers.
-    behind = text[leading.end() - 1 :]
+    behind = text[leading.end() :]
     if re.match(r"[\W_]{0,4}(?:or|and|and/or)\b|\s+(?:doubt|question|way\sto|idea|one)\b", behind, re.IGNORECASE):
+        return None
+    if retracts(behind):
         return None
     others = {match.group().casefold() for match in undenied(_YES_NO, behind)} - {word}
     return None if others and said in ("yes", "no") and len(behind) < 40 else word
@@ -79,12 +89,27 @@ def affirmed(text: str, question: str) -> str | NoAnswer | None:
             continue
         if is_unsure(sentence) or _HEDGED.search(sentence):
             return NoAnswer.UNSURE
-        said.add("no" if _NEGATES.search(sentence) else "yes")
+        clauses = [clause for clause in _CLAUSE.split(sentence) if wanted.intersection(_stems(clause))]
+        said.add("no" if any(_NEGATES.search(clause) for clause in clauses) else "yes")
     if len(said) > 1:
         return NoAnswer.SEVERAL
     return said.pop() if said else None
 
 
+def yes_no_readers(question: str) -> tuple[Reader, Reader]:
+    """How a text is read that answers ``question`` with yes or no."""
+
+    def whole(text: str) -> Read | None:
+        if _EITHER.search(text):
+            return NoAnswer.SEVERAL
+        return yes_no_alone(text)
+
+    def within(text: str) -> Read | None:
+        return yes_no(text) or affirmed(text, question)
+
+    return whole, within
+
+
 def _stems(text: str) -> Iterable[str]:
     words = (word.casefold() for word in _WORD.findall(text[:_LONGEST]))
-    return (re.sub(r"(?:ing|ped|ed|es|s|e)\Z", "", word) for word in words if not _PLAIN.fullmatch(word))
+    return (re.sub(r"(?:ing|ped|ions?|ed|es|s|e)\Z", "", word) for word in words if not _PLAIN.fullmatch(word))

@@ -44,7 +44,7 @@ RULES = (
     _rule(
         "answer",
         "The correct answer is: B",
-        rf"(?:{_STARS}\b{_NOUN}{_STARS}\s{{0,40}}(?:\b(?:is|would\sbe|must\sbe|should\sbe|will\sbe)\b(?:\s{{0,4}}:)?|:|=)"
+        rf"(?:{_STARS}\b{_NOUN}{_STARS}\s{{0,40}}(?:\b(?:is|would\sbe|must\sbe|should\sbe|will\sbe)\b(?:\s{{0,4}}:)?|:|=|[-\u2013\u2014](?=\s))"
         rf"\s{{0,40}}{_STARS}[ \t]{{0,40}})+",
     ),
     _rule(

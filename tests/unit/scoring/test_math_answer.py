@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from maestro_eval.scoring import math_answer as module
 from maestro_eval.scoring.math_answer import math_answer, mathvista_answer
+from maestro_eval.scoring.metrics import judge
 from maestro_eval.scoring.symbolic import Equivalence
 from maestro_eval.types import Sample
 
@@ -25,7 +26,7 @@ _PICTURED = _sample("C", choices=("A", "B", "C", "D", "E"))
 
 class TestMathFreeForm:
     @pytest.mark.parametrize(
-        ("answer", "official", "strict"),
+        ("answer", "fair", "strict"),
         [
             (r"\frac{3}{4}", 1, 1),
             ("0.75", 1, 1),
@@ -36,15 +37,15 @@ class TestMathFreeForm:
             ("The answer is 3/4.", 1, 0),
             (r"We add the parts and get \boxed{\frac34}, as 1/4 is missing.", 1, 0),
             ("<think>maybe 7</think>0.75", 1, 0),
-            ("0.754", 1, 0),
+            ("0.754", 0, 0),
             ("0.76", 0, 0),
             ("4/3", 0, 0),
             ("It is 3/4 of the whole", 0, 0),
             ("I do not know", 0, 0),
         ],
     )
-    def test_rules(self, answer: str, official: int, strict: int) -> None:
-        assert math_answer(_FREE, answer, "official").value == official
+    def test_rules(self, answer: str, fair: int, strict: int) -> None:
+        assert judge(_FREE, answer, "math", "fair").value == fair
         assert math_answer(_FREE, answer, "strict").value == strict
 
     def test_any_target_will_do(self) -> None:
@@ -55,27 +56,27 @@ class TestMathFreeForm:
         [("$7.50$", "7.5"), (r"\boxed{1,000}", "1000"), ("b", "B"), (r"\frac{1} {2}", "0.5"), ("50 %", "0.5")],
     )
     def test_extracted_is_one_form_for_one_meaning(self, answer: str, form: str) -> None:
-        assert math_answer(_sample("5"), answer, "official").extracted == form
+        assert judge(_sample("5"), answer, "math", "fair").extracted == form
 
     def test_undecidable_expression_is_wrong_and_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "_LIMIT_S", 0.4)
-        verdict = math_answer(_sample("5"), _HOSTILE, "official")
+        verdict = judge(_sample("5"), _HOSTILE, "math", "fair")
         assert verdict.value == 0.0
         assert verdict.note == "symbolic check exceeded 0.4 s"
 
     def test_checker_that_cannot_run_gives_no_verdict(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "equivalent", lambda *_, **__: Equivalence("unavailable", "it did not start"))
-        for judged in (math_answer(_FREE, "3/4", "strict"), math_answer(_FREE, "3/4", "official")):
+        for judged in (math_answer(_FREE, r"2^{-2}\cdot 3", "strict"), judge(_FREE, r"2^{-2}\cdot 3", "math", "fair")):
             assert judged.value is None
             assert judged.note == "it did not start"
 
     def test_empty_answer_is_wrong(self) -> None:
-        assert math_answer(_FREE, "", "official").value == 0.0
+        assert judge(_FREE, "", "math", "fair").value == 0.0
 
 
 class TestMathWithOptions:
     @pytest.mark.parametrize(
-        ("answer", "official", "strict"),
+        ("answer", "fair", "strict"),
         [
             ("B", 1, 1),
             ("(b)", 1, 1),
@@ -92,31 +93,31 @@ class TestMathWithOptions:
             ("A or B", 0, 0),
         ],
     )
-    def test_rules(self, answer: str, official: int, strict: int) -> None:
-        assert math_answer(_LETTERED, answer, "official").value == official
+    def test_rules(self, answer: str, fair: int, strict: int) -> None:
+        assert judge(_LETTERED, answer, "math", "fair").value == fair
         assert math_answer(_LETTERED, answer, "strict").value == strict
 
     def test_value_of_an_option_is_extracted_as_its_letter(self) -> None:
-        assert math_answer(_LETTERED, r"\sqrt{12}", "official").extracted == "B"
+        assert judge(_LETTERED, r"\sqrt{12}", "math", "fair").extracted == "B"
 
     def test_value_of_two_options_means_neither(self) -> None:
         sample = _sample("A", choices=(r"\frac{2}{4}", r"\frac{3}{6}", "7"))
-        assert math_answer(sample, r"\frac{1}{2}", "official").value == 0.0
+        assert judge(sample, r"\frac{1}{2}", "math", "fair").value == 0.0
 
     def test_exact_option_outranks_a_rounded_one(self) -> None:
         sample = _sample("A", choices=(r"\sqrt{2}", r"\frac{99}{70}"))
-        assert math_answer(sample, r"\frac{2}{\sqrt2}", "official").value == 1.0
+        assert judge(sample, r"\frac{2}{\sqrt2}", "math", "fair").value == 1.0
 
     @pytest.mark.parametrize("answer", ["C", "c", "(C)", "The answer is C."])
     def test_options_that_are_drawn_are_their_letters(self, answer: str) -> None:
-        assert math_answer(_PICTURED, answer, "official").value == 1.0
+        assert judge(_PICTURED, answer, "math", "fair").value == 1.0
 
     def test_letter_beyond_the_options_is_none(self) -> None:
-        assert math_answer(_LETTERED, "F", "official").value == 0.0
+        assert judge(_LETTERED, "F", "math", "fair").value == 0.0
 
     def test_hostile_answer_costs_one_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "_LIMIT_S", 0.4)
-        verdict = math_answer(_sample("A", choices=("5",)), _HOSTILE, "official")
+        verdict = judge(_sample("A", choices=("5",)), _HOSTILE, "math", "fair")
         assert verdict.value == 0.0
         assert verdict.note == "symbolic check exceeded 0.4 s"
 
@@ -131,7 +132,7 @@ _LIST = _sample("[2007, 2008]", question_type="free_form", answer_type="list", p
 class TestMathVista:
     @pytest.mark.parametrize("sample", [_MULTI, _MULTI_BY_TEXT], ids=["target is a letter", "target is a text"])
     @pytest.mark.parametrize(
-        ("answer", "official", "strict"),
+        ("answer", "fair", "strict"),
         [
             ("B", 1, 1),
             ("(B)", 1, 1),
@@ -141,19 +142,19 @@ class TestMathVista:
             ("The answer is (B) No", 1, 0),
             ("A", 0, 0),
             ("Yes", 0, 0),
-            ("Nope, never", 0, 0),
+            ("Nope, never", 1, 0),
         ],
     )
-    def test_options(self, sample: Sample, answer: str, official: int, strict: int) -> None:
-        assert mathvista_answer(sample, answer, "official").value == official
+    def test_options(self, sample: Sample, answer: str, fair: int, strict: int) -> None:
+        assert judge(sample, answer, "mathvista", "fair").value == fair
         assert mathvista_answer(sample, answer, "strict").value == strict
 
     @pytest.mark.parametrize(
-        ("sample", "answer", "official", "strict"),
+        ("sample", "answer", "fair", "strict"),
         [
             (_INTEGER, "4", 1, 1),
             (_INTEGER, "4.0", 1, 1),
-            (_INTEGER, "4.7", 1, 1),
+            (_INTEGER, "4.7", 0, 0),
             (_INTEGER, "four", 1, 1),
             (_INTEGER, "There are 4 of them", 1, 0),
             (_INTEGER, "2 of the 4", 0, 0),
@@ -169,8 +170,8 @@ class TestMathVista:
             (_LIST, "__import__('os')", 0, 0),
         ],
     )
-    def test_free_form(self, sample: Sample, answer: str, official: int, strict: int) -> None:
-        assert mathvista_answer(sample, answer, "official").value == official
+    def test_free_form(self, sample: Sample, answer: str, fair: int, strict: int) -> None:
+        assert judge(sample, answer, "mathvista", "fair").value == fair
         assert mathvista_answer(sample, answer, "strict").value == strict
 
 
@@ -190,12 +191,10 @@ _REPLIES = st.one_of(
     _SAMPLES, _REPLIES, st.sampled_from(["{}", "${}$", r"\boxed{{{}}}", " {}.", "Answer: {}", "<answer>{}</answer>"])
 )
 @settings(max_examples=80, deadline=None)
-def test_every_reply_has_a_verdict_and_official_accepts_what_strict_accepts(
-    sample: Sample, reply: str, form: str
-) -> None:
+def test_every_reply_has_a_verdict_and_fair_accepts_what_strict_accepts(sample: Sample, reply: str, form: str) -> None:
     answer = form.replace("{}", reply) if "{{" not in form else form.format(reply)
-    for metric in (math_answer, mathvista_answer):
-        strict, official = metric(sample, answer, "strict"), metric(sample, answer, "official")
+    for metric in ("math", "mathvista"):
+        strict, fair = judge(sample, answer, metric, "strict"), judge(sample, answer, metric, "fair")
         assert strict.value in (0.0, 1.0)
-        assert official.value in (0.0, 1.0)
-        assert strict.value <= official.value
+        assert fair.value in (0.0, 1.0)
+        assert strict.value <= fair.value

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestro_eval.scoring import METRICS, Verdict, check_protocol, judge
+from maestro_eval.scoring.verdict import NoAnswer
 from maestro_eval.types import Sample, UserError
 
 # A busy machine may take a while over one example.
@@ -176,7 +177,7 @@ _CASES: list[tuple[str, Sample, str, int, int]] = [
     ("blind", _SUBWAY, "{4}", 1, 1),
     ("blind", _SUBWAY, "3", 0, 0),
     ("blind", _SUBWAY, "Of 6 routes, {4} are of one colour", 1, 0),
-    ("blind", _SUBWAY, "Of 6 routes I count four", 0, 0),
+    ("blind", _SUBWAY, "Of 6 routes I count four", 1, 0),
     ("blind", _SUBWAY, "I count four", 1, 0),
     ("blind", _SUBWAY, "Of 6 routes I count 4.", 1, 0),
     ("blind", _SUBWAY, "", 0, 0),
@@ -213,7 +214,9 @@ _CASES: list[tuple[str, Sample, str, int, int]] = [
 
 @pytest.mark.parametrize(("metric", "sample", "answer", "official", "strict"), _CASES)
 def test_answer_is_judged_as_documented(metric: str, sample: Sample, answer: str, official: int, strict: int) -> None:
-    assert judge(sample, answer, metric, "official").value == official
+    # What the authors' own code says of these is tried with their recorded replies (`test_official`).
+    protocol = "fair" if metric in ("blind", "math", "mathvista") else "official"
+    assert judge(sample, answer, metric, protocol).value == official
     assert judge(sample, answer, metric, "strict").value == strict
 
 
@@ -224,7 +227,7 @@ def test_every_metric_has_cases_here_or_in_a_file_of_its_own() -> None:
 @pytest.mark.parametrize("case", _CASES, ids=lambda case: f"{case[0]}-{case[2][:16]!r}")
 def test_surrounding_space_changes_nothing(case: tuple[str, Sample, str, int, int]) -> None:
     metric, sample, answer, *_ = case
-    for protocol in ("official", "strict"):
+    for protocol in ("official", "fair", "strict"):
         padded = judge(sample, f"\n\t {answer}\u2003 \n", metric, protocol)
         assert padded == judge(sample, answer, metric, protocol)
 
@@ -250,11 +253,11 @@ def test_surrounding_space_changes_nothing(case: tuple[str, Sample, str, int, in
     ],
 )
 def test_one_meaning_has_one_form(metric: str, sample: Sample, answers: list[str], form: str) -> None:
-    assert {judge(sample, answer, metric, "official").extracted for answer in answers} == {form}
+    assert {judge(sample, answer, metric, "fair").extracted for answer in answers} == {form}
 
 
 def test_empty_answer_says_so() -> None:
-    assert judge(_COUNT, " \n", "integer", "official").note == "empty answer"
+    assert judge(_COUNT, " \n", "integer", "official").no_answer is NoAnswer.EMPTY
     assert judge(_CLOSED, " \n", "short_answer", "strict").note == "empty answer"
 
 
@@ -365,34 +368,32 @@ chatter = st.lists(st.sampled_from(_CHATTER), max_size=3).map("".join)
 def test_target_itself_is_right_under_both_protocols(question: tuple[str, Sample]) -> None:
     metric, sample = question
     assert judge(sample, sample.targets[0], metric, "strict").value == 1
-    assert judge(sample, sample.targets[0], metric, "official").value == 1
+    assert judge(sample, sample.targets[0], metric, "fair").value == 1
 
 
 @unhurried
 @given(questions, chatter, chatter, st.booleans())
-def test_official_accepts_what_strict_accepts(
-    question: tuple[str, Sample], before: str, behind: str, lower: bool
-) -> None:
+def test_fair_accepts_what_strict_accepts(question: tuple[str, Sample], before: str, behind: str, lower: bool) -> None:
     metric, sample = question
     target = sample.targets[0].lower() if lower else sample.targets[0]
     answer = before + target + behind
-    assert judge(sample, answer, metric, "official").value >= judge(sample, answer, metric, "strict").value
+    assert judge(sample, answer, metric, "fair").value >= judge(sample, answer, metric, "strict").value
 
 
 @unhurried
 @given(questions, st.text())
 def test_no_answer_raises_and_every_value_is_a_share(question: tuple[str, Sample], answer: str) -> None:
     metric, sample = question
-    for protocol in ("official", "strict"):
+    for protocol in ("official", "fair", "strict"):
         assert 0 <= judge(sample, answer, metric, protocol).value <= 1
 
 
 @unhurried
 @given(questions)
-def test_stated_answer_is_right_under_official(question: tuple[str, Sample]) -> None:
+def test_stated_answer_is_right_under_fair(question: tuple[str, Sample]) -> None:
     metric, sample = question
     if metric in ("integer", "option_letter", "json_option", "blind"):
-        assert judge(sample, f"Let me look.\nAnswer: {sample.targets[0]}", metric, "official").value == 1
+        assert judge(sample, f"Let me look.\nAnswer: {sample.targets[0]}", metric, "fair").value == 1
 
 
 @unhurried
@@ -402,7 +403,7 @@ def test_judging_does_not_see_surrounding_space(
 ) -> None:
     metric, sample = question
     answer = before + sample.targets[0] + behind
-    for protocol in ("official", "strict"):
+    for protocol in ("official", "fair", "strict"):
         assert judge(sample, space + answer + space, metric, protocol) == judge(sample, answer, metric, protocol)
 
 
@@ -411,7 +412,7 @@ def test_judging_does_not_see_surrounding_space(
 def test_answers_of_one_form_have_one_value(question: tuple[str, Sample], around: list[tuple[str, str]]) -> None:
     """What repeats vote by: a group that held right and wrong answers would have no value."""
     metric, sample = question
-    for protocol in ("official", "strict"):
+    for protocol in ("official", "fair", "strict"):
         values: dict[str, float | None] = {}
         for before, behind in around:
             verdict = judge(sample, before + sample.targets[0] + behind, metric, protocol)
@@ -442,7 +443,7 @@ def test_letter_moves_with_its_choice(words: list[str], order: list[int], meant:
     moved = asked("ABCD"[order.index(right)], choices=shuffled)
     answer = f"I looked.\nAnswer: {choices[meant]}" if stated else choices[meant]
     for metric in ("option_letter", "json_option"):
-        first, second = judge(sample, answer, metric, "official"), judge(moved, answer, metric, "official")
+        first, second = judge(sample, answer, metric, "fair"), judge(moved, answer, metric, "fair")
         assert first.extracted == "ABCD"[meant]
         assert second.extracted == "ABCD"[order.index(meant)]
         assert first.value == second.value == float(meant == right)
@@ -468,7 +469,7 @@ _HUGE = [
 def test_hostile_text_takes_linear_time_under_every_metric(text: str) -> None:
     samples = {case[0]: case[1] for case in _CASES}
     for metric, sample in samples.items():
-        for protocol in ("official", "strict"):
+        for protocol in ("official", "fair", "strict"):
             started = time.process_time()
             assert judge(sample, text, metric, protocol).value == 0
             assert time.process_time() - started < 1.0

@@ -52,10 +52,9 @@ _WRONG: list[tuple[str, Sample, tuple[str, ...]]] = [
         "not 7", "7 or 8", "7-8", "between 7 and 9", "more than 7", "7/8", "7,5", "07:30", "7th", "7 + 2", "at least 7",
     )),
     ("integer", wanted("1"), ("No one is there; I count 2", "The only one is hidden; I count 2")),
-    ("math", _FIVE, ("5%", "5, 5", "5:1", "not \\boxed{5}", "\\boxed{4} or \\boxed{5}", "\\boxed{6}, \\boxed{5}")),
-    ("math", wanted("0.05"), ("5\\%", "$5\\%$")),
+    ("math", _FIVE, ("5, 5", "5:1", "not \\boxed{5}", "\\boxed{4} or \\boxed{5}", "\\boxed{6}, \\boxed{5}")),
     ("math", _POINT, ("1,2", "2,1", "\\{1,2\\}", "[1,2]", "(1,2,3)")),
-    ("math", _PROBLEM, ("not B", "12%", "\\boxed{A} or \\boxed{B}")),
+    ("math", _PROBLEM, ("not B", "\\boxed{A} or \\boxed{B}")),
 ]  # fmt: skip
 
 _RIGHT: list[tuple[str, Sample, tuple[str, ...]]] = [
@@ -76,8 +75,8 @@ _RIGHT: list[tuple[str, Sample, tuple[str, ...]]] = [
     ("relaxed_accuracy", _SALES, ("\\boxed{1{,}234}", "**1234**", "`1234`", "\uff11\uff12\uff13\uff14", "1\\,234")),
     ("relaxed_accuracy", _COUNTRY, ("Belgium.", "**Belgium**", "\"Belgium\"", "\\boxed{\\text{Belgium}}")),
     ("relaxed_accuracy", wanted("14%"), ("14 per cent", "14 \uff05")),
-    ("math", _FIVE, ("5\\%", "**5**", "\uff15", "500%", "\\boxed{5}, \\boxed{5}")),
-    ("math", wanted("0.05"), ("5%", "The answer is 5%.")),
+    ("math", _FIVE, ("5\\%", "5%", "**5**", "\uff15", "500%", "\\boxed{5}, \\boxed{5}")),
+    ("math", wanted("0.05"), ("5%", "The answer is 5%.", "5\\%")),
     ("math", _POINT, ("(1, 2)", "$\\left(1,2\\right)$")),
     ("math", _PROBLEM, ("First I thought otherwise.\nB", "\\boxed{\\textbf{(B) }12}")),
 ]  # fmt: skip
@@ -85,21 +84,21 @@ _RIGHT: list[tuple[str, Sample, tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("metric", "sample", "answers"), _WRONG, ids=lambda value: str(value)[:12])
 def test_what_is_denied_or_left_open_is_no_answer(metric: str, sample: Sample, answers: tuple[str, ...]) -> None:
-    for protocol in ("official", "strict"):
+    for protocol in ("fair", "strict"):
         assert [answer for answer in answers if judge(sample, answer, metric, protocol).value] == []
 
 
 @pytest.mark.parametrize(("metric", "sample", "answers"), _RIGHT, ids=lambda value: str(value)[:12])
 def test_what_is_stated_is_read_however_it_is_typeset(metric: str, sample: Sample, answers: tuple[str, ...]) -> None:
-    assert [answer for answer in answers if not judge(sample, answer, metric, "official").value] == []
+    assert [answer for answer in answers if not judge(sample, answer, metric, "fair").value] == []
 
 
 def test_equal_expressions_have_one_form_and_a_wrong_answer_never_that_of_a_right_one() -> None:
     sample = wanted("\\frac{3}{4}")
-    verdicts = [judge(sample, answer, "math", "official") for answer in ("3/4", "0.75", "$\\frac{6}{8}$", "75%")]
+    verdicts = [judge(sample, answer, "math", "fair") for answer in ("3/4", "0.75", "$\\frac{6}{8}$", "75%")]
     assert {(verdict.value, verdict.extracted) for verdict in verdicts} == {(1.0, "0.75")}
-    wrong = [judge(sample, answer, "math", "official") for answer in ("5 = 0.75x", "3:4", "75\\%", "0.75, 0.75")]
-    assert [verdict.value for verdict in wrong] == [0, 0, 0, 0]
+    wrong = [judge(sample, answer, "math", "fair") for answer in ("5 = 0.75x", "3:4", "0.75, 0.75")]
+    assert [verdict.value for verdict in wrong] == [0, 0, 0]
     assert "0.75" not in {verdict.extracted for verdict in wrong}
 
 
@@ -135,6 +134,6 @@ def test_hostile_text_takes_linear_time(piece: str) -> None:
     text = piece * (100_000 // len(piece))
     for metric, sample, _ in _WRONG[:10]:
         started = time.process_time()
-        judge(sample, text, metric, "official")
+        judge(sample, text, metric, "fair")
         yes_no(text)
         assert time.process_time() - started < 1.5

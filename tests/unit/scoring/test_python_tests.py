@@ -37,8 +37,8 @@ def sample(tests: str = TESTS, signature: str = SIGNATURE) -> Sample:
     return Sample("maestro_humanevalv", "q1", "?", (tests,), fields={"function_signature": signature})
 
 
-def official(answer: str, of: Sample | None = None) -> Verdict:
-    return python_tests(of or sample(), answer, "official")
+def fair(answer: str, of: Sample | None = None) -> Verdict:
+    return python_tests(of or sample(), answer, "fair")
 
 
 def strict(answer: str) -> Verdict:
@@ -71,34 +71,34 @@ def test_a_program_is_not_alone_beside_anything_else(form: str) -> None:
 
 @linted
 def test_a_right_program_passes_both_protocols() -> None:
-    assert official(RIGHT) == strict(f"```python\n{RIGHT}\n```") == Verdict(1.0, RIGHT)
+    assert fair(RIGHT) == strict(f"```python\n{RIGHT}\n```") == Verdict(1.0, RIGHT)
 
 
 @linted
-def test_a_verbose_answer_passes_official_alone() -> None:
+def test_a_verbose_answer_passes_fair_alone() -> None:
     answer = f"<think>```python\ndef solution(xs): return 4\n```</think>Sums:\n```python\n{RIGHT}\n```\nUse:\n"
     answer += "```python\nprint(solution([1]))\n```\n```text\ndef solution: none\n```"
-    assert official(answer) == Verdict(1.0, RIGHT)
-    assert strict(answer) == Verdict(0.0, note="the answer is not a program alone")
+    assert fair(answer) == Verdict(1.0, RIGHT)
+    assert strict(answer).note == "the answer is not a program alone"
 
 
 @linted
-def test_a_body_alone_continues_the_signature_in_official() -> None:
+def test_a_body_alone_continues_the_signature_in_fair() -> None:
     answer = "```python\n    return sum(xs)\n```"
-    assert official(answer).value == 1.0
+    assert fair(answer).value == 1.0
     assert strict(answer).value == 0.0
 
 
 @pytest.mark.parametrize("answer", ["", "42", "def solution", "I would write def solution(xs).", "```python\n1\n```"])
 def test_what_is_no_program_is_wrong_and_runs_nothing(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "run_python", unsandboxed)
-    assert (official(answer).value, strict(answer).value) == (0.0, 0.0)
+    assert (fair(answer).value, strict(answer).value) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("program", ["def solution(xs: return 1", "def solution(xs): return " + "-" * 50_000 + "1"])
 def test_a_block_that_is_no_python_is_wrong_and_runs_nothing(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "run_python", unsandboxed)
-    assert official(f"```python\n{program}\n```").note == "the program is no Python"
+    assert fair(f"```python\n{program}\n```").note == "the program is no Python"
 
 
 def test_imports_and_definitions_are_kept_and_constants_are_not() -> None:
@@ -137,14 +137,14 @@ def test_readings_take_any_text(text: str, beginning: str) -> None:
 @sandboxed
 def test_a_wrong_program_is_wrong_everywhere() -> None:
     wrong = RIGHT.replace("sum(xs)", "len(xs)")
-    assert {official(wrong).value, strict(wrong).value, harnessed(f"from typing import List\n{wrong}").value} == {0.0}
-    assert official(wrong).note == "a test failed: AssertionError"
+    assert {fair(wrong).value, strict(wrong).value, harnessed(f"from typing import List\n{wrong}").value} == {0.0}
+    assert fair(wrong).note == "a test failed: AssertionError"
 
 
 @linted
-def test_what_pylint_calls_an_error_fails_official() -> None:
+def test_what_pylint_calls_an_error_fails_fair() -> None:
     program = "def solution(xs):\n    if len(xs) > 5:\n        return unknown\n    return sum(xs)"
-    assert official(program) == Verdict(0.0, program, "pylint: Undefined variable 'unknown'")
+    assert fair(program) == Verdict(0.0, program, "pylint: Undefined variable 'unknown'")
     assert harnessed(program).value == 1.0
 
 
@@ -207,8 +207,8 @@ def test_protocols_that_judge_the_same_program_run_it_once(monkeypatch: pytest.M
 
 
 @linted
-def test_a_constant_is_lost_in_official() -> None:
-    assert official("OFFSET = 0\ndef solution(xs):\n    return sum(xs, OFFSET)").value == 0.0
+def test_a_constant_is_lost_in_fair() -> None:
+    assert fair("OFFSET = 0\ndef solution(xs):\n    return sum(xs, OFFSET)").value == 0.0
 
 
 @sandboxed
@@ -344,7 +344,7 @@ def test_a_fork_bomb_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @sandboxed
 def test_an_endless_program_is_wrong_by_its_cpu_time() -> None:
-    assert official("def solution(xs):\n    while True: pass").note == "exceeded 2 s of CPU time"
+    assert fair("def solution(xs):\n    while True: pass").note == "exceeded 2 s of CPU time"
 
 
 @sandboxed
@@ -398,9 +398,9 @@ def test_a_harness_that_does_not_come_to_the_program_is_our_failure(monkeypatch:
 
 
 @sandboxed
-def test_without_pylint_official_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pylint_nothing_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "lacking", lambda name: f"the sandbox has no {name}: install it beside maestro-eval")
-    verdict = official(RIGHT)
+    verdict = fair(RIGHT)
     assert verdict.value is None
     assert "pylint: install it" in verdict.note
 
