@@ -201,10 +201,11 @@ def _variances(manifest: RunManifest, tasks: Sequence[TaskOutcomes], passes: int
     for task in tasks:
         again, again_theirs, known = _again([task], passes)
         freedom += known
-        share = 1.0
         if manifest.selection.subset is not None:
             spread = standard_error(sampled([task], lambda outcome: outcome.wrong))
-            share = 0.0
+            record, outcomes = task
+            # Where the size of the benchmark is not known, it is taken as endless.
+            share = min(1.0, len(outcomes) / record.published) if record.published else 0.0
             again = share * again + (1 - share) * spread.error**2
             freedom = min(freedom, spread.freedom)
         ours += again / len(tasks) ** 2

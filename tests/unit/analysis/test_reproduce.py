@@ -151,6 +151,19 @@ class TestChance:
         assert found.question == "benchmark"
         assert found.error > 3 * gap_of(run, published(maestro_chartqa=0.5)).error
 
+    def test_of_nearly_all_of_a_finite_benchmark_is_hardly_that_of_its_questions(self) -> None:
+        sizes = [replace(CHART, published=size) for size in (0, 6000, 66, 60)]
+        errors = []
+        for record in sizes:
+            run = asked(self.PASSES, tasks=[record])
+            subset = replace(run, manifest=replace(run.manifest, selection=Selection(subset=60)))
+            errors.append(gap_of(subset, published(maestro_chartqa=0.5)).error)
+        assert errors == sorted(errors, reverse=True)
+        assert errors[2] < 0.5 * errors[1]
+        assert errors[3] == pytest.approx(
+            gap_of(asked(self.PASSES, tasks=[CHART]), published(maestro_chartqa=0.5)).error
+        )
+
     def test_where_the_benchmark_was_ended_early_is_of_its_kind(self) -> None:
         run = ended_early(asked([share(60, 42)] * 4))
         found = rows(reproduce(run, published(maestro_chartqa=0.7, maestro_slake=0.7, main=0.7)))
