@@ -6,65 +6,22 @@ import asyncio
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
-import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from serve_processes import Served, all_gone, engine_pid, free_ports
 
 from maestro_eval.registry import load_registry
 from maestro_eval.serving.ray_host import plan_on_ray, serve_on_ray
 from maestro_eval.serving.supervise import Event, Stop
 
-ROOT = Path(__file__).resolve().parents[2]
 # The simulated server as an engine, found again by its port.
 SIMULATED = "[{python}, -m, maestro_eval.experts.simulated, --port, '{{port}}', --model, '{{name}}']"
 Serve = Callable[..., "Served"]
-
-
-class Served:
-    """A running ``serve``, with what it has said so far."""
-
-    def __init__(self, *arguments: str, folder: Path, environment: dict[str, str] | None = None) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "maestro_eval.cli.main", "serve", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
-        )
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout
-        self.lines += (line.rstrip() for line in iter(self.process.stdout.readline, ""))
-
-    def wait_for(self, beginning: str, times: int = 1, seconds: float = 40.0) -> str:
-        deadline = time.monotonic() + seconds
-        while True:
-            found = [line for line in self.lines if line.startswith(beginning)]
-            if len(found) >= times:
-                return found[-1]
-            assert self._reader.is_alive(), self.said()
-            assert time.monotonic() < deadline, self.said()
-            time.sleep(0.05)
-
-    def said(self) -> str:
-        return "\n".join(self.lines)
-
-    def exit_code(self, seconds: float = 30.0) -> int:
-        code = self.process.wait(timeout=seconds)
-        self._reader.join(timeout=5)
-        return code
 
 
 @pytest.fixture
@@ -84,14 +41,6 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         served._reader.join(timeout=5)
         assert served.process.stdout
         served.process.stdout.close()
-
-
-def free_ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [listener.getsockname()[1] for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    return ports
 
 
 def write_registry(folder: Path, ports: list[int], **commands: str) -> Path:
@@ -116,32 +65,6 @@ def models_at(port: int) -> list[str]:
             return [model["id"] for model in json.load(reply)["data"]]
     except OSError:
         return []
-
-
-def listening(ports: list[int]) -> list[int]:
-    """The processes that serve at ``ports``."""
-    wanted = set(map(str, ports))
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if any(word in wanted for word in line) and process.status() != psutil.STATUS_ZOMBIE:
-            found.append(process.pid)
-    return found
-
-
-def all_gone(ports: list[int], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while listening(ports):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
-
-
-def engine_pid(port: int) -> int:
-    """The engine itself, not its watcher."""
-    (pid,) = [pid for pid in listening([port]) if "watcher.py" not in " ".join(psutil.Process(pid).cmdline())]
-    return pid
 
 
 def test_a_registry_comes_up_and_a_killed_engine_comes_up_again(serve: Serve, tmp_path: Path) -> None:
