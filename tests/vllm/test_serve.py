@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from integration.conftest import command, environment
-from serve_processes import Served, all_gone, free_ports, listening
+from serve_processes import Served, free_ports
 
 from maestro_eval.types import Answered, Rollout
 from tests.vllm.engine_worlds import CONTEXT, DTYPE, START_S, rollouts_of
@@ -78,13 +79,15 @@ def test_an_engine_comes_up_is_asked_comes_up_again_and_leaves_nothing(
     assert all(call.reply or call.reasoning for call in calls)
     assert any(call.reasoning for call in calls)
 
-    # All that belongs to the engine: the server, and the process in which the model is.
-    family = [process for pid in listening([port]) for process in (psutil.Process(pid), *psutil.Process(pid).children(True))]
-    server = next(p for p in family if "serve" in p.cmdline() and "watcher.py" not in " ".join(p.cmdline()))
+    # The watcher's only child is the server; the model is in a child of that one.
+    (watcher,) = psutil.Process(running.process.pid).children()
+    (server,) = watcher.children()
+    family = [server, *server.children(recursive=True)]
+    assert len(family) > 1
     os.kill(server.pid, signal.SIGKILL)
     assert "ended with SIGKILL; starting again" in running.wait_for("died", seconds=60)
     running.wait_for("ready", times=2, seconds=START_S)
-    _, alive = psutil.wait_procs([process for process in family if "watcher.py" not in " ".join(_line(process))], 20)
+    _, alive = psutil.wait_procs(family, 20)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
     again = asked(world, tmp_path, "again")
     assert [type(rollout.outcome) for rollout in again] == [Answered] * 3
@@ -92,13 +95,11 @@ def test_an_engine_comes_up_is_asked_comes_up_again_and_leaves_nothing(
     family = psutil.Process(running.process.pid).children(recursive=True)
     running.process.terminate()
     assert running.exit_code(60) == 0, running.said()
-    assert all_gone([port])
+    assert not listens(port)
     _, alive = psutil.wait_procs(family, 20)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
-def _line(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.NoSuchProcess:
-        return []
+def listens(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
