@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from former_regimes import EARLIER_FIELDS, PAPER
@@ -96,6 +98,9 @@ def test_a_run_that_an_earlier_version_began_under_paper_goes_on_by_its_own_rule
             del manifest["sampling"][setting]
         del manifest["rendering"]
         path.write_text(json.dumps(manifest))
+        # Nor were there checksums of manifests.
+        with closing(sqlite3.connect(tmp_path / "run" / "journal.db")) as journal, journal:
+            journal.execute("DELETE FROM manifests")
         resumed = resume_run(tmp_path / "run")
     assert resumed.counts.answered == 1
     run = open_run(tmp_path / "run")
