@@ -57,6 +57,7 @@ _READ = 2000
 
 def refusal_kind(said: str) -> Literal["context", "images"] | None:
     """Whether a server that said ``said`` refused the length of the request, or its images; None for all else."""
+    said = said[:_READ]
     if _CONTEXT.search(said):
         return "context"
     return "images" if _IMAGES.search(said) else None

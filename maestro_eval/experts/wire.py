@@ -12,6 +12,7 @@ they are sent as U+FFFD instead of failing the call.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -213,9 +214,22 @@ _IDS = msgspec.json.Decoder(tuple[int, ...])
 _USAGE = msgspec.json.Decoder(_Usage)
 
 
+# An escaped backslash, both halves of a character, or one half alone.
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPE = re.compile(rb"\\\\|" + _HIGH + _LOW + rb"|(?P<half>" + _HIGH + rb"|" + _LOW + rb")")
+
+
+def _whole_escape(found: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if found["half"] else found[0]
+
+
 def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        return decoder.decode(body)
+        try:
+            return decoder.decode(body)
+        except msgspec.DecodeError:
+            # Half a character of two, which a model's tokens may spell, is no text; all around it is.
+            return decoder.decode(_ESCAPE.sub(_whole_escape, body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedReplyError(" ".join(str(error).split())) from None
 

@@ -10,6 +10,10 @@ import yaml
 
 from maestro_eval.types import UserError
 
+# Characters of a file, which takes seconds then, and nodes of it once aliases are written out.
+_LONGEST = 1_000_000
+_MOST_NODES = 200_000
+
 
 class UniqueKeyLoader(yaml.SafeLoader):
     """The safe loader, but a key written twice is an error instead of a silent override."""
@@ -56,15 +60,19 @@ class YamlDocument:
 def load_yaml(path: Path, loader: type[yaml.SafeLoader] = UniqueKeyLoader) -> YamlDocument:
     """Read a YAML mapping. UserError with file and line for a missing, unreadable or ill-formed file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LONGEST + 1)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
+    if len(text) > _LONGEST:
+        raise UserError(f"{path}: longer than {_LONGEST:,} characters")
     try:
         parser = loader(text)
         try:
             root = parser.get_single_node()
+            _refuse_bomb(root)
             data = parser.construct_document(root) if root is not None else None
         finally:
             parser.dispose()
@@ -77,3 +85,19 @@ def load_yaml(path: Path, loader: type[yaml.SafeLoader] = UniqueKeyLoader) -> Ya
     if root is None or not isinstance(data, dict):
         raise UserError(f"{path}:1: expected a mapping (name: value) at the top")
     return YamlDocument(path, data, root)
+
+
+def _refuse_bomb(root: yaml.Node | None) -> None:
+    """``ValueError`` where aliases of aliases stand for more nodes than a file could hold, or for themselves."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = _MOST_NODES  # While it is counted: a node within itself has no end.
+            children = node.value if isinstance(node, yaml.CollectionNode) else []
+            inner = (each for child in children for each in (child if isinstance(child, tuple) else (child,)))
+            sizes[id(node)] = 1 + sum(map(size, inner))
+        return sizes[id(node)]
+
+    if root is not None and size(root) > _MOST_NODES:
+        raise ValueError(f"its aliases stand for more than {_MOST_NODES:,} values")

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _TIMEOUT_S = 30.0
+_LONGEST_REPLY = 16 << 20
 # A picture has as many placeholders as tokens in one server's reply and one in another's.
 _PICTURES = re.compile(r"(<\|image_pad\|>)+")
 
@@ -40,7 +41,7 @@ def _post(url: str, body: Mapping[str, Any], key: str) -> dict[str, Any]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=_TIMEOUT_S) as response:
-            said = json.loads(response.read())
-    except (OSError, http.client.HTTPException, ValueError):
+            said = json.loads(response.read(_LONGEST_REPLY))
+    except (OSError, http.client.HTTPException, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

@@ -15,7 +15,7 @@ from maestro_eval.sandbox.records import Limits
 from maestro_eval.types import UserError
 
 _INTERPRETERS = (Path("/usr/bin/python3"), Path("/usr/local/bin/python3"))
-_OPEN_FILES = 64
+_OPEN_FILES = 32
 # The range that systemd keeps for users who exist only while something runs: no one's files are theirs.
 _FIRST_USER, _USERS = 61184, 4336
 _runs = itertools.count()

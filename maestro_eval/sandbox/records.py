@@ -25,7 +25,7 @@ class Limits(Struct, frozen=True):
     wall_s: float = 10.0
     cpu_s: float = 10.0
     memory_mb: int = 512
-    processes: int = 32
+    processes: int = 16
     file_mb: int = 16
     output_kb: int = 256
 

@@ -85,8 +85,8 @@ class _Folder:
             if file.stat().st_size > MAX_IMAGE_BYTES:
                 return EncodedImage(b"", name, _TOO_LARGE)
             return EncodedImage(file.read_bytes(), name, path=str(file))
-        except (OSError, ValueError) as error:
-            # ValueError: a path with a NUL in it. The text of an OSError repeats the path.
+        except (OSError, ValueError, RuntimeError) as error:
+            # ValueError: a path with a NUL in it; RuntimeError: a link to itself. An OSError repeats the path.
             return EncodedImage(b"", name, f"cannot be read ({getattr(error, 'strerror', None) or error})")
 
 

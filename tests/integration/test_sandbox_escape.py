@@ -199,6 +199,24 @@ def test_memory_of_no_process_cannot_be_taken() -> None:
     assert "Function not implemented" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "for n in range(10**9): os.mkdir(f'/tmp/{n}')",
+        "for n in range(10**9): open(f'/tmp/{n}', 'w')",
+        "for _ in range(12):\n    if os.fork() == 0: break\n"
+        "kept = []\nwhile True:\n    try: kept += socket.socketpair()\n    except OSError: time.sleep(0.1)\n"
+        "    for each in kept:\n        each.setblocking(False)\n        try: each.send(bytes(1 << 16))\n"
+        "        except OSError: pass",
+    ],
+    ids=["folders", "empty files", "buffers of sockets"],
+)
+def test_memory_of_the_kernel_counts_as_the_programs(code: str) -> None:
+    result = attempt(f"import os, socket, time\n{code}", Limits(wall_s=20, memory_mb=80))
+    assert (result.reason, result.exit_code) == ("memory", None)
+    assert result.elapsed_s < 15
+
+
 @pytest.mark.parametrize("files", [1, 8])
 def test_the_disk_cannot_be_filled(files: int) -> None:
     each = (8 << 20) // files

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from maestro_eval.experts.refusals import refusal_kind, refused_parameter, status_of_words
@@ -91,3 +93,12 @@ def test_an_error_without_a_status_has_that_of_its_words(said: str, status: int 
 )
 def test_a_setting_that_a_model_does_not_take_is_found(said: str, named: str, parameter: str) -> None:
     assert refused_parameter(said, named) == parameter
+
+
+@pytest.mark.parametrize("piece", ["image", "no image ", "most", "model ", "prompt ", "api key "])
+def test_400_kb_of_an_error_are_read_at_once(piece: str) -> None:
+    said = piece * (400_000 // len(piece))
+    began = time.process_time()
+    refusal_kind(said)
+    status_of_words(said)
+    assert time.process_time() - began < 1
