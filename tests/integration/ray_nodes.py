@@ -126,7 +126,12 @@ class Cluster:
         ]
         with (self.folder / "head.log").open("wb") as file:
             self._head = subprocess.Popen(
-                ray, env=node_environment(), cwd="/", stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+                ["sh", "-c", f"until {shlex.join(ray)}; do sleep 1; done"],
+                env=node_environment(),
+                cwd="/",
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         self.wait_for_nodes(1)
 
