@@ -66,6 +66,8 @@ _ASKED_PER_S = 50
 _ASK_MOST_S = 7.0
 # A node where a worker could not start is tried again so soon: a disk or a network may be coming up.
 _SECOND_TRY_S = 5.0
+# After so long without a place a worker is said to wait for one.
+_FEW_S = 30.0
 # Results are small and short-lived; Ray would take a third of the machine's memory.
 _OBJECT_STORE_BYTES = 256 * 2**20
 
@@ -227,12 +229,14 @@ class _Fleet:
         self._lives: dict[asyncio.Task[None], str] = {}
         self._most_up = 0
         self._said_few = False
+        self._begun = 0.0
         ray.cloudpickle.register_pickle_by_value(ray_actor)
         self._factory: bytes = ray.cloudpickle.dumps(factory)
         self._code = ray_actor.code_fingerprint(package_folder())
 
     async def work(self) -> None:
         """Keep the workers alive until every key is settled, or a stop."""
+        self._begun = asyncio.get_running_loop().time()
         for _ in range(self._places.workers):
             self._add_worker()
         looked = asyncio.get_running_loop().time()
@@ -278,6 +282,9 @@ class _Fleet:
     def _warn(self, line: str) -> None:
         self._settings.warn(line)
 
+    def _why_late(self) -> str:
+        return f" ({self._reason})" if self._reason else ""
+
     def _why_few(self) -> str:
         return f" ({self._reason})" if self._reason else ": the cluster had no room for more"
 
@@ -290,9 +297,10 @@ class _Fleet:
     def _follow_cluster(self) -> None:
         """Say that workers wait for room; and where their number is that of the GPUs, have more as GPUs come."""
         up = len(self._nodes)
-        if up < self._places.workers and not self._said_few and not self._over:
+        late = asyncio.get_running_loop().time() - self._begun > _FEW_S
+        if up < self._places.workers and late and not self._said_few and not self._over:
             self._said_few = True
-            self._warn(f"{up} of {self._places.workers} workers are up; the others start when the cluster has room")
+            self._warn(f"{up} of {self._places.workers} workers are up, the others wait for room{self._why_late()}")
         if self._settings.workers is None and self._places.gpus and not self._over:
             # While no machine has a GPU, nobody is added.
             with contextlib.suppress(UserError):
@@ -318,7 +326,8 @@ class _Fleet:
                 await self._live(actor, name)
                 return
             except _SickNodeError as error:
-                sick = self._reason = one_line(error)
+                sick = one_line(error)
+                self._reason = f"node {self._nodes[name].name}: {sick}" if name in self._nodes else sick
             except (_WorkerLostError, self._ray.exceptions.RayError) as error:
                 self._reason = one_line(error)
             finally:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -55,18 +56,36 @@ def connect(ray: Any, address: str | None, **own: Any) -> None:
 def _refusal(error: Exception, address: str | None) -> str:
     """Why Ray could not be had, and what to do about it."""
     said = one_line(error)
-    if address and _asks_for_token(error):
+    if address and (_names_token(error) or _is_listening(address)):
+        # Ray says the same of a wrong token as of a wrong address.
         return (
-            f"Ray at {address} asks for its token, and ours is none or another ({said[:120]}); set RAY_AUTH_MODE=token "
-            f"and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's, and ~/{_TOKEN_FILE} or remove that file"
+            f"Ray at {address} is there and refuses us ({said[:160]}); if it asks for a token, set RAY_AUTH_MODE=token "
+            f"and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to its own; if it asks for none, RAY_AUTH_MODE=disabled, or "
+            f"remove ~/{_TOKEN_FILE}; else its version of Ray is another one"
         )
     where = f"at {address} cannot be reached" if address else "cannot be started"
     return f"Ray {where} ({said}); `--executor local` does without it"
 
 
-def _asks_for_token(error: BaseException) -> bool:
-    """Whether Ray refused us for want of the right token. Not every version has a type of its own for that."""
-    return type(error).__name__ == "AuthenticationError" or "nauthenticated" in str(error).replace("NAUTH", "nauth")
+def _names_token(error: BaseException | None) -> bool:
+    """Whether an error, or one behind it, is Ray's for a wrong token."""
+    while error is not None:
+        if type(error).__name__ == "AuthenticationError":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _is_listening(address: str) -> bool:
+    """Whether somebody accepts connections at a ``HOST:PORT``."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return False
+    try:
+        socket.create_connection((host, int(port)), timeout=3.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def package_folder() -> str:

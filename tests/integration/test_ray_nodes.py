@@ -66,9 +66,8 @@ def test_a_node_that_cannot_reach_the_experts_is_given_no_work(cluster: Cluster,
     code, said = run(arguments(cluster, tmp_path))
     assert code == 0, said
     assert f"node {sick.address}" in said
-    assert "is given no more work: " in said
     assert "does not answer" in said
-    assert "the run had 1 of 2 workers" in said or "1 of 2 workers are up" in said
+    assert "the run had 1 of 2 workers" in said
     assert by_node(cluster) == [len(SAMPLES), 0]
 
 
@@ -139,7 +138,7 @@ def test_a_cluster_that_asks_for_a_token_says_so(tmp_path: Path) -> None:
             asked[asked.index(tmp_path / "out")] = tmp_path / "other"
             refused = subprocess.run(command(*asked), env=wrong, capture_output=True, text=True, check=False)
             assert refused.returncode == 2
-            assert "asks for its token" in refused.stderr
+            assert "is there and refuses us" in refused.stderr
             assert "RAY_AUTH_TOKEN" in refused.stderr
             assert not (tmp_path / ".ray").exists()
     finally:
