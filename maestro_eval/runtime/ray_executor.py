@@ -227,6 +227,7 @@ class _Fleet:
         self._banned: set[str] = set()
         self._failed_once: dict[RolloutKey, tuple[str, Finished]] = {}
         self._lives: dict[asyncio.Task[None], str] = {}
+        self._up: set[str] = set()
         self._most_up = 0
         self._said_few = False
         self._begun = 0.0
@@ -296,7 +297,7 @@ class _Fleet:
 
     def _follow_cluster(self) -> None:
         """Say that workers wait for room; and where their number is that of the GPUs, have more as GPUs come."""
-        up = len(self._nodes)
+        up = len(self._up)
         late = asyncio.get_running_loop().time() - self._begun > _FEW_S
         if up < self._places.workers and late and not self._said_few and not self._over:
             self._said_few = True
@@ -332,6 +333,7 @@ class _Fleet:
                 self._reason = one_line(error)
             finally:
                 self._gone = added(self._gone, counters(self._heard.pop(name).engines))
+                self._up.discard(name)
                 node = self._nodes.pop(name, None)
                 self._health.end(name)
                 self._ray.kill(actor)
@@ -383,7 +385,8 @@ class _Fleet:
         if not await self._start(actor, name):
             return
         self._hear(name, {})
-        self._most_up = max(self._most_up, len(self._nodes))
+        self._up.add(name)
+        self._most_up = max(self._most_up, len(self._up))
         in_flight: dict[asyncio.Task[None], Lease] = {}
         listening = asyncio.create_task(self._listen(actor, name))
         try:
