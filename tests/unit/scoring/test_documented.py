@@ -44,7 +44,9 @@ def test_example_is_judged_as_the_table_says(row: list[str]) -> None:
     assert ["right" if verdict.value == 1 else "wrong" for verdict in [released, *verdicts]] == values
 
 
-@pytest.mark.parametrize("row", table_below("## `blind`: VLMsAreBlind", _METRICS)[7:], ids=lambda row: f"{row[0]}-{row[2]}")
+@pytest.mark.parametrize(
+    "row", table_below("## `blind`: VLMsAreBlind", _METRICS)[7:], ids=lambda row: f"{row[0]}-{row[2]}"
+)
 def test_blind_example_is_judged_as_the_table_says(row: list[str]) -> None:
     question, target, reply, *_, ours = row
     sample = Sample("maestro_vlmsareblind", "1", "?", (target.strip("`"),), fields={"task": question})
