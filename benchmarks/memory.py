@@ -8,7 +8,7 @@ expert are the simulated server, in a process of its own; a rollout makes three 
 Memory is the driver's resident set: when the package is imported, when the run is planned (rows checked, the plan
 written), its peak while the rollouts ran, and at their end. The target is about the growth from the first of them to
 the peak, so it holds for planning too. A small run beside it, of a hundredth of the samples, says what does not come
-from their number: connections, pictures in flight, the cache of encoded ones.
+from their number: connections, pictures in flight.
 
     python benchmarks/memory.py [--samples 1000000] [--json]
 """

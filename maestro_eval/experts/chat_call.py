@@ -103,6 +103,7 @@ class ChatCall:
 
     def _amend_pictures(self, door: Door, fault: EndpointError) -> bool:
         if fault.kind != "http" or fault.status not in (400, 404, 422, 500):
+            door.failed(self._form)
             return False
         if self._left_out and is_lost_picture(str(fault)):
             door.missed(self._uuids)
@@ -115,7 +116,7 @@ class ChatCall:
     async def _shown(self) -> dict[int, dict[str, Any]]:
         """Each image as a part of a message, by its ``id``."""
         self._door = door = await self._forms.doors.door(self.endpoint, self._ask.model)
-        self._form, self._left_out = door.form, False
+        self._form, self._left_out = door.choose(), False
         if self._form == "file":
             try:
                 paths = [
@@ -126,7 +127,7 @@ class ChatCall:
             except OSError:
                 # Its disk is full, say.
                 door.refused("file")
-                self._form = door.form
+                self._form = door.choose()
         names: dict[int, dict[str, Any]] = {}
         if self._form == "uuid":
             names = {number: {"uuid": uuid} for number, uuid in zip(self._images, self._uuids, strict=True)}

@@ -3,7 +3,8 @@
 Every turn of a rollout shows the same pictures again, so the cheapest form that an endpoint takes is used. ``auto``
 finds out: only a server that says it is vLLM is sent anything but bytes (another may pass over what it does not
 understand, and answer without the picture); one on this node is offered a file first. A form that is refused is not
-tried again at that endpoint, and the refused call is sent again at once in the next form.
+tried again at that endpoint, and the refused call is sent again at once in the next form. vLLM meets a file that it
+may not read with a 500 and a traceback, so one call alone finds that out.
 
 A UUID is the hash of the bytes that are sent. An engine that has dropped a picture says so, and gets the bytes again;
 where that happens to many calls one after the other, as behind a balancer that spreads them over engines, UUIDs are
@@ -44,7 +45,21 @@ class Door:
     form: PictureForm
     proven: bool = False
     misses: int = 0
+    _offered: bool = False
     _held: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    def choose(self) -> PictureForm:
+        """The form of the next call. Until a file is known to be read, one call tries it and the others send bytes."""
+        if self.form != "file" or self.proven:
+            return self.form
+        if self._offered:
+            return "bytes"
+        self._offered = True
+        return "file"
+
+    def failed(self, form: PictureForm) -> None:
+        """A call in ``form`` ended for a reason that says nothing of pictures."""
+        self._offered = self._offered and form != "file"
 
     def has(self, uuid: str) -> bool:
         return uuid in self._held

@@ -76,11 +76,20 @@ async def test_many_pictures_are_written_at_once_and_each_but_once() -> None:
     images = [picture(number % 20) for number in range(40)]
     server = SimulatedServer(reply=seen, models=["m"], media_path=str(picture_folder()))
     async with server, ExpertClient() as client, ExpertClient() as other:
-        await other.call(ask(server, images[0]))
+        await asyncio.gather(client.call(ask(server, images[0])), other.call(ask(server, images[0])))
         calls = await asyncio.gather(*((client, other)[n % 7 == 0].call(ask(server, i)) for n, i in enumerate(images)))
         assert [call.reply for call in calls] == [shown(image) for image in images]
         assert max(len(list(own.iterdir())) for own in picture_folder().glob(f"{os.getpid()}-*")) <= 20
     assert set(ways(server)) == {"file"}
+
+
+async def test_one_call_alone_finds_out_that_files_are_not_read() -> None:
+    images = [picture(number) for number in range(20)]
+    server = SimulatedServer(reply=seen, models=["m"], cached_pictures=99)
+    async with server, ExpertClient() as client:
+        calls = await asyncio.gather(*(client.call(ask(server, image)) for image in images))
+    assert [call.reply for call in calls] == [shown(image) for image in images]
+    assert ways(server).count("") == 1
 
 
 async def test_vllm_that_reads_no_files_is_sent_each_picture_once(monkeypatch: pytest.MonkeyPatch) -> None:
