@@ -93,9 +93,9 @@ class Journal:
     def open(cls, folder: Path, *, read_only: bool = False) -> Journal:
         """An existing run folder, to go on with it or only to read it; UserError says what is wrong with it."""
         path = folder / database.NAME
+        read_manifest(folder)  # Before the folder is touched, or said to lack a journal: is it one?
         if read_only:
             return cls._opened(folder, database.open_reader(path), None)
-        read_manifest(folder)  # Before the folder is touched: is it one?
         lock = FolderLock(folder)
         try:
             return cls._opened(folder, database.open_writer(path), lock)
