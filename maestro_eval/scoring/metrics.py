@@ -3,7 +3,7 @@
 ``strict`` wants the answer and nothing else. ``official`` is the benchmark's authors' rule on the reply's
 final answer; it first tries the whole reply as it stands, so that what ``strict`` accepts it accepts too. ``fair``
 judges as ``official`` does where a metric does not tell the two apart.
-`docs/scoring.md` says for each metric where our reading differs from its authors'.
+`docs/metrics.md` says for each metric where our reading differs from its authors'.
 
 ``Verdict.extracted`` is one normal form per meaning (``B``, ``yes``, ``340``), for repeats that are put to a vote.
 """

@@ -1,6 +1,6 @@
 """Right, wrong, verbose, empty and hostile answers to each benchmark's rows, under each protocol.
 
-The values are what `docs/scoring.md` says of them, written down by hand: (released, official, strict).
+The values are what `docs/metrics.md` says of them, written down by hand: (released, official, strict).
 """
 
 from __future__ import annotations

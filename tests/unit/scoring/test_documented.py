@@ -1,4 +1,4 @@
-"""The worked examples in docs/scoring.md, judged."""
+"""The worked examples in docs/metrics.md and docs/benchmarks.md, judged."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from maestro_eval.tasks import TaskSpec, define
 from maestro_eval.types import Sample
 
 _ROOT = Path(__file__).parents[3]
-_TEXT = (_ROOT / "docs" / "scoring.md").read_text(encoding="utf-8")
 _METRICS = (_ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 _BENCHMARKS = (_ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 _FIELDS = {"maestro_vlmsareblind": {"task": "Circled Letter"}}
 
 
-def table_below(heading: str, text: str = _TEXT) -> list[list[str]]:
+def table_below(heading: str, text: str = _METRICS) -> list[list[str]]:
     lines = text[text.index(heading) :].splitlines()[1:]
     section = lines[: next((number for number, line in enumerate(lines) if line.startswith("#")), len(lines))]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section if line.startswith("|")]
