@@ -55,6 +55,9 @@ _OF_ANSWER = re.compile(
     r"\b(?:it(?:\sis|'s)?|answer(?:\sis)?|is)\s(?:definitely\s)?(?:not|n't)\W{0,4}(?:option\s)?[A-Z]\b|\b(?:correct|answer|right|wrong)\b",
     re.IGNORECASE,
 )
+_CALLED_RIGHT = re.compile(
+    r"(?:\A|[,;.:]\s{1,3})\(?([A-Z])\)?\s(?:is|must\sbe|seems)\s(?:the\s)?(?:correct|right|best)\b(?!\sor\b)"
+)
 _CANDIDATE_LETTER = re.compile(r"(?<![^\W_])[(\[*]{0,3}([A-Z])[)\]*]{0,3}(?![^\W_])")
 
 
@@ -83,6 +86,9 @@ def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Rea
         letter = option_letter(text, len(letters))
         if letter:
             return letter
+        called_right = {match[1] for match in undenied(_CALLED_RIGHT, text[-_LONGEST_SENTENCE:])}
+        if len(called_right) == 1:
+            return called_right.pop()
         if _NEGATED_QUESTION.search(question) and (only := _only_denied(text, letters)):
             return only
         sentence = _mentioned(text, choices)

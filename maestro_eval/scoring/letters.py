@@ -15,7 +15,7 @@ _ENDING = 60
 
 _OPEN, _CLOSE = (
     r"(?:\\[(\[]|[\s(\[{<\"'\u201c\u2018*`$\u2192\u2705\u2714\u2611\u27a1\ufe0f\U0001f449])*",
-    r"(?:\\[)\]]|[\s)\]}>\"'\u201d\u2019*`$.:,;!\u2705\u2714\u2611\ufe0f])*",
+    r"(?:\\[)\]]|[\s)\]}>\"'\u201d\u2019*`$.:,;!\u2705\u2713\u2714\u2611\ufe0f])*",
 )
 _LONE_LETTER = re.compile(_OPEN + r"(?:\\(?:text|textbf|textrm|mathrm|mathbf|mathsf)\s?\{\(?)?([A-Za-z])" + _CLOSE)
 _TWO_LEADING = re.compile(r"[\W_]*[A-Za-z][\W_]{0,6}(?:\b(?:or|and)\b|[/,&])[\W_]{0,6}[A-Z](?![^\W_])(?! [a-z])")

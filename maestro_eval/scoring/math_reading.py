@@ -29,7 +29,9 @@ _WORDS_BEHIND = re.compile(
     r"(?:\s(?!(?:or|and|not)\b)[A-Za-z]{1,20}(?:\^\{?[23]\}?|[23\u00b2\u00b3])?){0,4}\Z"
 )
 # "The area is 8": what stands behind the copula of a sentence.
-_PREDICATE = re.compile(r"[A-Z][A-Za-z ,'-]{0,80}\b(?:is|are|equals|be|of)\s+(?:exactly\s+|about\s+)?(\S.*)", re.DOTALL)
+_PREDICATE = re.compile(
+    r"[A-Z][A-Za-z ,'-]{0,80}\b(?:is|are|equals|be|of)(?:\sat)?\s+(?:exactly\s+|about\s+)?(\S.*)", re.DOTALL
+)
 _CURRENCY = re.compile(r"\A\s*\\?[$\u20ac\u00a3\u00a5]\s*(?=[0-9.])|(?<=[0-9])\s*[\u20ac\u00a3\u00a5]\s*\Z")
 _MIXED = re.compile(
     r"(?P<sign>[-\u2212]?)(?P<whole>[0-9]{1,9})\s{0,2}(?:\\frac\s?\{\s?(?P<a>[0-9]{1,9})\s?\}\s?\{\s?(?P<b>[0-9]{1,9})\s?\}|(?<=\s)(?P<c>[0-9]{1,9})/(?P<d>[0-9]{1,9}))"

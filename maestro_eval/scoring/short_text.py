@@ -27,8 +27,10 @@ _LEADING = re.compile(
 _SUBJECT_VERB = re.compile(
     r"\s(?:is|are|was|were|has|had|have|shows?|showed|recorded|reached|represents?|appears?)\s", re.IGNORECASE
 )
-_LIST = re.compile(r"\s*(?:,|;|/|\band\b|&|\bor\b)\s*")
+_LIST = re.compile(r"\s*(?:,|;|/|\band\b|&)\s*")
 _HEDGED = re.compile(r"\b(?:could|may|might|either|or|whether|if|maybe|perhaps|possibly)\b", re.IGNORECASE)
+# "Liver, spleen" names two, "Liver, which is enlarged" one.
+_GOES_ON = re.compile(r"\s{0,4}(?:,|&|/|and\b)\s{0,4}(?:and\s)?[\w-]{1,30}(?:\s[\w-]{1,30})?\W{0,3}\Z", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]{3,}")
 
 
@@ -51,6 +53,8 @@ def text_reading(reply: Reply, targets: Iterable[str], question: str) -> tuple[R
         return short_form(reply.text), True
     found = list(stated_forms(reply))
     for candidate, form in found:
+        if _GOES_ON.match(behind(candidate, form)):
+            continue
         for phrase in _phrases(form):
             if any(_same(phrase, target) for target in wanted):
                 return (NoAnswer.RETRACTED, False) if retracts(behind(candidate, form)) else (short_form(phrase), True)

@@ -68,8 +68,8 @@ _BOTH_BRACED_TURNED = re.compile(
 _TWO_BRACES = re.compile(
     r"\{\s?([0-9]{1,4})\s?\}[\s,;x\u00d7&]{0,6}(?:and\s|by\s)?\{\s?([0-9]{1,4})\s?\}|\{\s?([0-9]{1,4})\s?,\s?([0-9]{1,4})\s?\}"
 )
-_ROWS_BEHIND = re.compile(rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:horizontal\s)?rows?\b", re.IGNORECASE)
-_COLUMNS_BEHIND = re.compile(rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:vertical\s)?col(?:umn)?s?\b", re.IGNORECASE)
+_ROWS_BEHIND = re.compile(rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:horizontal\s)?rows?\b(?!\s?[:=])", re.IGNORECASE)
+_COLUMNS_BEHIND = re.compile(rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:vertical\s)?col(?:umn)?s?\b(?!\s?[:=])", re.IGNORECASE)
 _ROWS_BEFORE = re.compile(
     rf"\b(?:rows?|number\sof\srows)\b(?:\s(?:is|are))?[\s:=*({{\[]{{0,6}}{_N}(?![0-9])", re.IGNORECASE
 )

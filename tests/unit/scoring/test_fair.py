@@ -48,8 +48,8 @@ RIGHT: list[tuple[str, Sample, list[str]]] = [
         "The sign is on the left, so B.", "it is blue, therefore (B).", "Looking at it -> B", "=> B", "→ B", "∴ B",
         "Final: (B) Blue", "Final answer - B", "I choose B) Blue.", "I would go with B.", "I'd pick option B",
         "My choice is B.", "The right choice is B", "The correct option is **B. Blue**", "The best answer is (B).",
-        "B is correct.", "B is the right answer because of the hue.", "Option B is correct.",
-        "Choice (B) is the correct one.", "B, because the car is blue.", "B since it is blue",
+        "B is correct.", "B ✓", "Of the options, B is right.", "B is the right answer because of the hue.",
+        "Option B is correct.", "Choice (B) is the correct one.", "B, because the car is blue.", "B since it is blue",
         "(B), as shown in the image.", "The car is blue.", "The color of the car is blue.", "It's blue",
         "It is blue, so the answer is B.", "A is red, C is green, so it must be B.",
         "(A) is wrong. (C) is wrong. (D) is wrong. So (B).", "Not A. The answer is B.", "It is not A, it is B.",
@@ -94,7 +94,8 @@ RIGHT: list[tuple[str, Sample, list[str]]] = [
         "Rows = 8\nColumns = 7", "**Rows:** 8\n**Columns:** 7", "rows = 8, columns = 7",
         "There are 8 rows, 7 columns in the grid", "The grid is 8 rows by 7 columns.",
         "number of rows is 8 and number of columns is 7", "Answer: rows={8} columns={7}",
-        "$rows=\\{8\\}$ $columns=\\{7\\}$", '{"answer": "rows={8} columns={7}"}', "8, 7", "It is a 8x7 grid.",
+        "$rows=\\{8\\}$ $columns=\\{7\\}$", '{"answer": "rows={8} columns={7}"}', "8, 7", "rows: 8 columns: 7",
+        "It is a 8x7 grid.",
     ]),
     ("blind", _TOUCH, [
         "No", "no.", "**No**", "{No}", "No, they are apart.", "The circles are not touching.",
@@ -154,6 +155,12 @@ RIGHT: list[tuple[str, Sample, list[str]]] = [
     ("math", asked("(1,2)"), [
         "Answer: (1,2)", "(1, 2)", "The point is (1,2).", "\\boxed{(1, 2)}", "$\\left(1, 2\\right)$",
         "The coordinates are (1, 2)",
+    ]),
+    ("short_answer", asked("Lung, Liver", question="Which organs are in the image?"), [
+        "Lung, Liver", "liver and lung", "The organs are the lung and the liver.",
+    ]),
+    ("math", asked("(2,-1)"), [
+        "(2, -1)", "(2,−1)", "The vertex is at (2, -1).",
     ]),
     ("math", asked("[0,2)"), [
         "\\boxed{[0, 2)}", "[0,2)", "The interval is [0, 2).", "x \\in [0,2)",
@@ -284,6 +291,9 @@ WRONG: list[tuple[str, Sample, list[str]]] = [
     ]),
     ("math", asked("(1,2)"), [
         "1,2", "[1,2]", "{1,2}", "(2,1)", "(1,2,3)", "(1,3)", "12",
+    ]),
+    ("short_answer", asked("Lung, Liver", question="Which organs are in the image?"), [
+        "Lung", "lung or liver", "lung, liver, spleen",
     ]),
     ("math", asked("[0,2)"), [
         "[0,2]", "(0,2)", "(0,2]", "0,2", "[0,3)",
