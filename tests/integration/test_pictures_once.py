@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pybase64
 import pytest
 from integration.conftest import write_chartqa, write_registry
+from PIL import Image
 
 from maestro_eval.experts.simulated import simulated_in_thread
+from maestro_eval.journal import Journal
 from maestro_eval.runtime import RunRequest, Watcher, start_run
 from maestro_eval.tasks import file_task
 from maestro_eval.types import RunManifest
@@ -68,3 +72,31 @@ def test_once_each_and_none_before_the_rollouts(tmp_path: Path, monkeypatch: pyt
     assert watcher.before == 0
     assert sorted(decoded.values()) == [1] * SAMPLES
     assert sorted(encoded.values()) == [1] * SAMPLES
+
+
+def test_what_a_camera_turned_is_sent_upright(tmp_path: Path) -> None:
+    data = write_chartqa(tmp_path / "d", [{"question": "What?", "answer": "4"}])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20), "red").save(tmp_path / "d" / "0.png", exif=exif)
+    sent: list[Image.Image] = []
+
+    def look(body: dict[str, Any]) -> str:
+        (url,) = [part["image_url"]["url"] for part in body["messages"][-1]["content"] if part["type"] == "image_url"]
+        sent.append(Image.open(BytesIO(base64.b64decode(url.partition(",")[2]))))
+        return "4"
+
+    with simulated_in_thread(reply=look) as server:
+        request = RunRequest(
+            policy="direct:oracle",
+            registry=str(write_registry(tmp_path / "r.yaml", server.url)),
+            tasks=("maestro_chartqa",),
+            data={"maestro_chartqa": str(data)},
+        )
+        start_run(request, tmp_path / "run")
+    (picture,) = sent
+    assert (picture.size, picture.getexif().get(0x0112)) == ((20, 40), None)
+    with Journal.open(tmp_path / "run", read_only=True) as journal:
+        ((_, sample),) = journal.rollouts()
+    (ref,) = sample.images
+    assert (ref.width, ref.height, ref.file) == (20, 40, "0.png")
