@@ -1,9 +1,9 @@
 """Which worker is sick, told from an endpoint that is: pure accounting, no workers and no waiting.
 
 A sick node fails at once and so asks for work all the time: left alone, it draws a run's samples to itself. So a worker
-that fails several rollouts in a row in a way that may be its own (nobody reached, no file, a defect), while workers of
-other nodes end theirs well, gets nothing for a while: that is a strike. After the second strike it is retired. Where
-all fail alike, the cause is not theirs, and none is rested.
+that fails several rollouts in a row in a way that may be its own (nobody reached, no reply, no file, a defect), while
+workers of other nodes end theirs well, gets nothing for a while: that is a strike. After the second strike it is
+retired. Where all fail alike, the cause is not theirs, and none is rested.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def may_be_the_nodes(finished: Finished) -> str:
         return ""
     fault = outcome.fault
     if fault is not None:
-        own = fault.kind in ("connection", "key")
+        # A request that was under way when its node lost the network gets no reply, and no refusal either.
+        own = fault.kind in ("connection", "key", "timeout")
     else:
         own = outcome.cause in ("sample", "harness") or (outcome.cause == "deadline" and not finished.rollout.turns)
     return f"{outcome.cause}: {outcome.detail}" if own else ""

@@ -102,7 +102,7 @@ def test_other_nodes_are_those_of_workers_that_do_not_rest(health: Health) -> No
         (Failed("expert", "oracle: connection: refused", REFUSED), True),
         (Failed("policy", "key: unset", CallError("key", "unset", retriable=False)), True),
         (Failed("policy", "http 404: no", CallError("http", "no", 404, retriable=False)), False),
-        (Failed("policy", "timeout: late", CallError("timeout", "late")), False),
+        (Failed("policy", "timeout: late", CallError("timeout", "late")), True),
         (Failed("sample", "2.png is not there"), True),
         (Failed("harness", "KeyError: x"), True),
         (Failed("deadline", "its row was not read"), True),
