@@ -86,6 +86,9 @@ def _value(node: ast.expr) -> Number:
             return -_value(operand)
         case ast.UnaryOp(op=ast.Invert(), operand=operand):
             return Fraction(~_whole(_value(operand)))
+        case ast.BinOp(left=ast.Name(id=name), op=ast.Pow(), right=right) if name not in _KNOWN and _value(right) == 0:
+            # To SymPy it is a letter, and any letter to the power of 0 is 1.
+            return Fraction(1)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             return _OPERATORS[type(op)](_value(left), _value(right))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS:
@@ -217,3 +220,5 @@ _FUNCTIONS: dict[str, Callable[..., Number]] = {
     **dict.fromkeys(("max", "Max"), lambda *numbers: max(numbers)),
     **dict.fromkeys(("min", "Min"), lambda *numbers: min(numbers)),
 }
+
+_KNOWN = _CONSTANTS.keys() | _FUNCTIONS.keys()
