@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,7 @@ def test_a_run_that_died_before_its_plan_was_cut_is_cut_when_it_is_resumed(
         journal._connection.execute(
             "INSERT INTO plan (task, sample_id, repeat) VALUES ('maestro_chartqa', 'never asked', 0)"
         )
+        journal._connection.execute("UPDATE manifests SET planned = planned + 1")
     assert open_run(tmp_path / "four").counts().missing == 1
     assert cli("resume", "four", "--quiet").returncode == 0
     assert open_run(tmp_path / "four").counts() == before
@@ -113,6 +115,7 @@ def test_an_interrupted_run_counts_what_it_had(cli: Cli, base: list[str], wrong:
     path = tmp_path / "four/manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(manifest | {"stopped": []}))
+    forget_checksums(tmp_path / "four")
     assert cli("resume", "four", "--quiet").returncode == 0
     (stop,) = open_run(tmp_path / "four").manifest.stopped
     assert stop.p <= 0.05
@@ -123,6 +126,7 @@ def test_another_baseline_under_the_same_name_is_refused_on_resume(cli: Cli, bas
     assert cli(*base, "--out", "two", "--limit", "5", "--stop-when", "decided", "--against", "one").returncode == 0
     path = tmp_path / "two/manifest.json"
     path.write_text(path.read_text().replace(open_run(tmp_path / "two").manifest.stopping.scores, "0" * 64))
+    forget_checksums(tmp_path / "two")
     refused = cli("resume", "two")
     assert refused.returncode == 2
     assert "the scores of one are no longer those that the run was begun against" in refused.stderr
@@ -153,3 +157,10 @@ def test_on_ray_a_decided_benchmark_ends_too(cli: Cli, base: list[str], wrong: s
     assert len(open_run(tmp_path / "four").manifest.stopped) == 1
     assert counts.planned < SAMPLES
     assert counts.missing == 0
+
+
+def forget_checksums(run: Path) -> None:
+    """Make the journal one from before it kept the manifest's checksum, so that a changed manifest is read."""
+    with sqlite3.connect(run / "journal.db") as connection:
+        connection.execute("DELETE FROM manifests")
+    connection.close()
