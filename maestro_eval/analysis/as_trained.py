@@ -1,4 +1,4 @@
-"""Does a run show a checkpoint what it was trained on? Its prompt, its conversation, its rules, its skills.
+"""Compare a run with its checkpoint's training: the prompt, the conversation, the rules, the skills.
 
 A trained policy scores lower under another prompt or in another conversation, and nothing in its accuracy says so.
 What is compared are fields of the manifest with the settings of a reference (``results/reference``).
@@ -25,7 +25,7 @@ _PLACES = frozenset({"tokenizer"})
 
 
 class Departure(Struct, frozen=True):
-    """A setting in which a run is not ``trained``, what the checkpoint was trained with, but ``here``.
+    """A setting of a run: ``trained`` is the checkpoint's, ``here`` the run's.
 
     ``rule`` marks single fields of the regime.
     """
@@ -37,12 +37,12 @@ class Departure(Struct, frozen=True):
 
 
 def departures(manifest: RunManifest, reference: Reference) -> tuple[Departure, ...]:
-    """What a run's policy is shown and called with otherwise than ``reference`` says, as far as that says it."""
+    """List the settings of a run that differ from those of ``reference``, where that has them."""
     return tuple(_departures(manifest, reference))
 
 
 def training_warning(manifest: RunManifest) -> str:
-    """One line if the run's policy is a checkpoint whose training is known, and it is run otherwise; else empty."""
+    """Return one line if the policy is a known checkpoint that is not run as it was trained, else an empty text."""
     name = _CHECKPOINTS.get(model_name(manifest.policy_model))
     if name is None:
         return ""
@@ -61,7 +61,7 @@ def training_warning(manifest: RunManifest) -> str:
 
 
 def model_name(model: str) -> str:
-    """A model as far as its name says which it is: without owner, folder and revision, in one case."""
+    """Return a model's bare name: without owner, folder and revision, in lower case."""
     return model.rstrip("/").rpartition("/")[2].partition("@")[0].casefold()
 
 
@@ -84,7 +84,7 @@ def _departures(manifest: RunManifest, reference: Reference) -> Iterator[Departu
 
 
 def _settled(manifest: RunManifest) -> Regime:
-    """The run's regime with the sampling that it was run with in place of its own."""
+    """Return the run's regime with the run's own sampling in it."""
     sampling = manifest.sampling
     names = ("temperature", "top_p", "max_tokens", "top_k", "repetition_penalty")
     return msgspec.structs.replace(manifest.regime, **{name: getattr(sampling, name) for name in names})

@@ -29,9 +29,9 @@ Adjust = Literal["holm", "bh", "none"]
 """How p-values are adjusted within a family: Holm's step-down method, Benjamini and Hochberg's, not at all."""
 
 FamilyScope = Literal["system", "baseline", "all"]
-"""What is looked at together: the tasks of one system against its baseline (its means are a family of their own), so
-that no verdict depends on which other systems are listed; the tasks of all systems against one baseline, likewise; or
-every contrast there is."""
+"""The p-values that are adjusted together. ``system``: the tasks of one system against its baseline, and apart from
+them its means, so that no verdict depends on which other systems are listed. ``baseline``: those of all systems against
+one baseline, likewise. ``all``: every contrast."""
 
 
 class ContrastSpec(Struct, frozen=True):

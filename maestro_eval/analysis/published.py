@@ -48,9 +48,9 @@ def setting_differences(
     reference: Reference,
     scopes: Iterable[str],
 ) -> tuple[SettingDifference, ...]:
-    """What differs, or cannot be told, between a run and ``reference``'s numbers on ``scopes``.
+    """List the settings in which a run and ``reference``'s numbers on ``scopes`` differ, or of which that is not known.
 
-    A setting that was read elsewhere than where the numbers were published (``settings_from``) says so.
+    A setting that was read elsewhere than where the numbers were published (``settings_from``) names its source.
     """
     compared = tuple(scopes)
     found = [
@@ -129,7 +129,7 @@ def _read_from(source: str, each: SettingDifference) -> SettingDifference:
 
 
 def _unpublished(manifest: RunManifest, reference: Reference, scopes: Sequence[str]) -> Iterator[SettingDifference]:
-    """What no source says of the numbers: nothing that the run has may pass for equal to it."""
+    """List what was never published of the numbers, so that nothing of the run passes for equal to it."""
     if any(value.n is None for scope in scopes if (value := reference.values.get(scope))):
         planned = sum(task.planned for task in manifest.tasks)
         yield SettingDifference("number of samples", UNKNOWN, f"{planned:,}", detail=True)

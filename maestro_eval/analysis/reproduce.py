@@ -1,4 +1,4 @@
-"""Do runs reach published numbers? The gap, whether chance explains it, and how large a gap can be excluded.
+"""Hold runs against published numbers: the gap, whether chance explains it, and how large a gap can be excluded.
 
 What counts as chance depends on the question that an interval answers:
 
@@ -191,7 +191,7 @@ def _question(run: MeasuredRun, published: ReportedValue, tasks: Sequence[TaskOu
 
 
 def _variances(manifest: RunManifest, tasks: Sequence[TaskOutcomes], passes: int) -> tuple[float, float, float]:
-    """What chance adds to ours and to theirs on the same questions, and the degrees of freedom.
+    """Return the variances of our and of the published number on the same questions, and the degrees of freedom.
 
     Stratum s of weight w, n samples and k repeats adds w² σ²/(n k), σ² being the mean variance within a sample. One
     pass shows none of it: then σ² is p (1 − p), the most that it can be. Of a subset, a task adds f times that and
@@ -214,7 +214,7 @@ def _variances(manifest: RunManifest, tasks: Sequence[TaskOutcomes], passes: int
 
 
 def _again(tasks: Sequence[TaskOutcomes], passes: int) -> tuple[float, float, float]:
-    """The variance of the mean of ``tasks`` from asking again: over our repeats, over ``passes``; its freedom."""
+    """Return the variance of the mean of ``tasks`` from asking again: ours, that over ``passes``, the freedom."""
     ours = theirs = freedom = 0.0
     for stratum, (part, outcomes) in zip(sampled(tasks, lambda outcome: outcome.wrong), parts_of(tasks), strict=True):
         n = len(part.ids)
