@@ -249,12 +249,15 @@ def test_why_rollouts_failed_is_printed_beneath_the_table(cli: Cli, server: Simu
     assert "2.png" in printed
 
 
-def test_causes_beyond_the_first_three_are_counted(cli: Cli, server: SimulatedServer, tmp_path: Path) -> None:
+def test_failures_of_one_kind_are_one_cause_with_a_sample(cli: Cli, server: SimulatedServer, tmp_path: Path) -> None:
     registry = write_registry(tmp_path / "r.yaml", server.url)
     data = write_chartqa(tmp_path / "d", [{"question": f"{n}?", "answer": "1"} for n in range(5)])
     for image in sorted((tmp_path / "d").glob("*.png")):
         image.unlink()
-    assert "… and 2 more causes" in cli(*run_arguments(registry, data)).stdout
+    causes = [line for line in cli(*run_arguments(registry, data)).stdout.splitlines() if line.startswith("failed   ")]
+    assert len(causes) == 1
+    assert "5 × sample" in causes[0]
+    assert "for instance maestro_chartqa/" in causes[0]
 
 
 def test_a_listing_refuses_data_of_a_task_that_does_not_exist(cli: Cli, tmp_path: Path) -> None:

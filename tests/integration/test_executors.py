@@ -40,6 +40,8 @@ def running_ray() -> Iterator[None]:
     """One Ray for the tests that do not ask how it is started."""
     ray = pytest.importorskip("ray")
     ray.init(
+        # Not one that other tests left behind.
+        address="local",
         num_cpus=3,
         # Ray takes our word for it: nothing here computes on one.
         num_gpus=2,

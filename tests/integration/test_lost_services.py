@@ -109,7 +109,7 @@ def test_evidence_that_is_still_missing_replaces_no_answer_by_a_failure(
 def test_what_is_down_is_a_line_at_the_start_and_the_end_of_a_run_that_requires_it(
     cli: Cli, expert: SimulatedServer, tmp_path: Path, service: str, said: str
 ) -> None:
-    run = arguments(tmp_path, expert, service)
+    run = [*arguments(tmp_path, expert, service), "--allow-key-env", "NO_SUCH_KEY"]
     stopped = cli(*run, "--require-services", "ocr")
     assert stopped.returncode == 2
     (line,) = stopped.stderr.splitlines()
@@ -151,5 +151,5 @@ def test_wrong_models_and_unset_keys_are_found_before_the_first_rollout(cli: Cli
         run = [*run[:1], "--policy", f"openai:{server.url}#nobody", *run[3:]]
         assert "serves no 'nobody'" in cli(*run).stderr
         run[2] = f"openai:{server.url}#else"
-        assert "--policy-key-env: $UNSET_KEY is not set" in cli(*run, "--policy-key-env", "UNSET_KEY").stderr
+        assert "--policy-key-env UNSET_KEY: $UNSET_KEY is not set" in cli(*run, "--policy-key-env", "UNSET_KEY").stderr
         assert not (tmp_path / "out/manifest.json").exists()
