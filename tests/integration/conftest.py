@@ -41,7 +41,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 def environment() -> dict[str, str]:
     """The test's environment with this checkout first on the path."""
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))}
 
 
 def write_chartqa(folder: Path, samples: Sequence[Mapping[str, str]], *, pictures: bool = True) -> Path:

@@ -130,4 +130,6 @@ def test_pictures() -> None:
     by = {row["form"]: row for row in rows}
     # UUIDs are tried after files, so some calls are made twice.
     assert by["file"]["calls"] == by["bytes"]["calls"] == 4 * 2 * 5 <= by["uuid"]["calls"]
-    assert by["file"]["by_bytes"] == 0 < by["uuid"]["by_bytes"] < by["bytes"]["by_bytes"] == 4 * 2 * 5
+    # Until one call has found out that an engine reads files, the others beside it send bytes.
+    assert by["file"]["by_bytes"] < by["bytes"]["by_bytes"] == 4 * 2 * 5
+    assert 0 < by["uuid"]["by_bytes"] < by["bytes"]["by_bytes"]

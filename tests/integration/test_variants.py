@@ -50,7 +50,7 @@ def test_variants_ask_no_expert_anew(tmp_path: Path) -> None:
         assert run.counts().answered == len(QUESTIONS)
         assert all(counts.cached == counts.calls for counts in run.calls())
     permuted, renamed, both = (run.manifest for run in runs)
-    assert permuted.system.endswith("r.yaml permuted 3")
+    assert permuted.system.endswith("small permuted 3")
     assert permuted.registry.variant == RegistryVariant(permute=3)
     assert renamed.registry.renamed == {"expert-a": "oracle", "expert-b": "teller", "expert-c": "adder"}
     assert "Ask the expert-a plainly" in renamed.prompt.text

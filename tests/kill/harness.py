@@ -45,7 +45,17 @@ class Bench:
         """The command line of the run, four rollouts at once."""
         return [
             *("run", "--policy", "fixed:oracle@@Ask", "--registry", str(self.registry), "--tasks", "maestro_chartqa"),
-            *("--data", f"maestro_chartqa={self.data}", "--out", str(out), "--concurrency", "4", "--quiet", *more),
+            *(
+                "--data",
+                f"maestro_chartqa={self.data}",
+                "--out",
+                str(out),
+                "--concurrency",
+                "4",
+                "--no-cache",
+                "--quiet",
+                *more,
+            ),
         ]
 
     def resume(self, out: Path, *more: str) -> list[str]:
