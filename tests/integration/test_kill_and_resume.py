@@ -77,7 +77,7 @@ def _start(policy: str, registry: Path, data: Path, out: Path) -> subprocess.Pop
     return subprocess.Popen(
         command(
             "run", "--policy", policy, "--registry", registry, "--tasks", "maestro_chartqa",
-            "--data", f"maestro_chartqa={data}", "--out", out, "--concurrency", "3", "--quiet",
+            "--data", f"maestro_chartqa={data}", "--out", out, "--concurrency", "3", "--quiet", "--no-cache",
         ),
         cwd=out.parent,
         env=environment(),

@@ -62,7 +62,7 @@ def test_real_samples_run_from_data_to_table(cli: Cli, tmp_path: Path) -> None:
     assert len(records) == ASKED * len(COUNTS)
     failed = [rollout.outcome for rollout, _ in records if isinstance(rollout.outcome, Failed)]
     assert failed == []
-    for protocol in ("paper", "official", "strict"):
+    for protocol in ("released", "official", "fair", "strict"):
         scored = cli("score", "out", "--protocol", protocol)
         assert scored.returncode == 0, scored.stderr
         lines = (tmp_path / "out" / "exports" / f"scores.{protocol}.jsonl").read_text().splitlines()[1:]

@@ -244,7 +244,7 @@ async def test_ray_gives_each_engine_its_gpus_and_those_that_share_one_the_same(
     blocks = iter(["gpus: 2", "memory_gb: 30", "memory_gb: 40"])
     path.write_text("".join(part + next(blocks, "") for part in text.split("gpus: 0")))
     ray.init(
-        num_cpus=2, num_gpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+        address="local", num_cpus=2, num_gpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
         object_store_memory=100 * 2**20,
     )  # fmt: skip
     try:

@@ -118,8 +118,9 @@ def test_an_unclosed_block_ends_with_its_answer() -> None:
 
 
 @given(st.text(alphabet="`x \n", max_size=60))
-def test_blocks_stand_in_the_text(text: str) -> None:
-    assert all(block in text for block in python_blocks(text))
+def test_lines_of_blocks_stand_in_the_text(text: str) -> None:
+    # A fence that is indented takes its indentation off the lines within.
+    assert all(line.strip() in text for block in python_blocks(text) for line in block.splitlines())
 
 
 @given(st.text(max_size=60), st.sampled_from(["", "```python\n", "```\n", "def solution(): pass\n", "<answer>"]))
