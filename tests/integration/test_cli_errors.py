@@ -257,7 +257,7 @@ def test_failures_of_one_kind_are_one_cause_with_a_sample(cli: Cli, server: Simu
     causes = [line for line in cli(*run_arguments(registry, data)).stdout.splitlines() if line.startswith("failed   ")]
     assert len(causes) == 1
     assert "5 × sample" in causes[0]
-    assert "for instance maestro_chartqa/" in causes[0]
+    assert "for instance chartqa 0" in causes[0]
 
 
 def test_a_listing_refuses_data_of_a_task_that_does_not_exist(cli: Cli, tmp_path: Path) -> None:
