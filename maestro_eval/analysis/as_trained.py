@@ -20,8 +20,8 @@ from maestro_eval.rollout import FORMER_NAMES, REGIMES, differing
 from maestro_eval.types import Regime, RunManifest
 
 _CHECKPOINTS = {"maestro-4b": "maestro-4b"}
-# Where a tokenizer is read from says nothing of what it is.
-_PLACES = frozenset({"tokenizer"})
+# Where a tokenizer is read from says nothing of what it is; the style has a line of its own.
+_LISTED_APART = frozenset({"tokenizer", "style"})
 
 
 class Departure(Struct, frozen=True):
@@ -51,7 +51,9 @@ def training_warning(manifest: RunManifest) -> str:
     if not found:
         return ""
     whole = "; ".join(f"{each.setting} {each.here}, not {each.trained}" for each in found if not each.rule)
-    rules = ", ".join(each.setting.removeprefix("rule ") for each in found if each.rule)
+    # In another style hardly a rule is the same, and one line cannot hold them: `reproduce` lists them.
+    other_style = any(each.setting == "conversation style" for each in found)
+    rules = "" if other_style else ", ".join(each.setting.removeprefix("rule ") for each in found if each.rule)
     said = "; ".join(filter(None, (whole, rules and f"rules that differ: {rules}")))
     return (
         f"{reference.system} was trained with other settings than these ({said}). As it was trained: "
@@ -75,11 +77,10 @@ def _departures(manifest: RunManifest, reference: Reference) -> Iterator[Departu
         return
     if manifest.regime.style != regime.style:
         yield Departure("conversation style", regime.style, manifest.regime.style)
-        # The other style reads none of the released rules: to list them says nothing more.
-        return
-    for field in differing(_settled(manifest), regime):
-        if field not in _PLACES:
-            there, here = (_shown(getattr(each, field)) for each in (regime, _settled(manifest)))
+    settled = _settled(manifest)
+    for field in differing(settled, regime):
+        if field not in _LISTED_APART:
+            there, here = (_shown(getattr(each, field)) for each in (regime, settled))
             yield Departure(f"rule {field}", there, here, rule=True)
 
 

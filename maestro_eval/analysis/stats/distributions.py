@@ -46,16 +46,6 @@ def fair_coin_tail(heads: int, tosses: int) -> float:
     return float(bdtr(heads, tosses, 0.5))
 
 
-def noncentral_t_tail(x: float, freedom: float, shift: float) -> float:
-    """P(T ≥ x) for the noncentral t of noncentrality ``shift``."""
-    from scipy.special import nctdtr, ndtr
-
-    if freedom > _NORMAL:
-        return float(ndtr(shift - x))
-    # The mirrored tail keeps its digits where this one is small.
-    return float(nctdtr(freedom, -shift, -x))
-
-
 def binomial_tails(successes: int, n: int, chance: float) -> tuple[float, float]:
     """P(X ≤ ``successes``) and P(X ≥ ``successes``) for the successes of ``n`` tries of the given ``chance``."""
     from scipy.special import bdtr, bdtrc

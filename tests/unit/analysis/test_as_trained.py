@@ -76,6 +76,13 @@ def test_other_skills_are_a_departure_and_the_users_copy_of_the_released_ones_is
     assert departures(replace(ours, registry=replace(ours.registry, pipelines=theirs)), REFERENCE) == ()
 
 
+def test_a_run_in_another_style_lists_its_rules_too_but_not_in_the_line_at_its_start() -> None:
+    manifest = replace(as_trained(), regime=replace(RELEASED, style="chat", max_turns=3))
+    settings = [each.setting for each in departures(manifest, REFERENCE)]
+    assert settings == ["conversation style", "rule max_turns"]
+    assert "max_turns" not in training_warning(manifest)
+
+
 @pytest.mark.parametrize("model", ["router(wordllama)", "Qwen/Qwen3-VL-8B-Instruct", ""])
 def test_a_policy_whose_training_is_not_known_is_told_nothing(model: str) -> None:
     manifest = replace(as_trained(), policy_model=model, prompt=PromptRecord("", "0" * 64))
