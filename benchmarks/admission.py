@@ -33,10 +33,10 @@ from msgspec import Struct, to_builtins
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.simulated import simulated
-from maestro_eval.experts.control import CallEnd
-from maestro_eval.experts.engine_metrics import EngineWatch
-from maestro_eval.experts.limiter import Limiter
-from maestro_eval.experts.records import Endpoint
+from maestro_eval.models.adaptive_concurrency import CallEnd
+from maestro_eval.models.engine_metrics import EngineWatch
+from maestro_eval.models.limiter import Limiter
+from maestro_eval.models.records import Endpoint
 
 LEAST_THROUGHPUT = 0.95
 MOST_P95 = 2.0

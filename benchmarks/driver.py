@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from benchmarks.process_memory import clear_peak, peak_mb, resident_mb
 from maestro_eval.journal import Finished
+from maestro_eval.records import Failed, RunManifest
 from maestro_eval.runtime import RunRequest, Watcher, resume_run, start_run
-from maestro_eval.types import Failed, RunManifest
 
 ROOT = Path(__file__).resolve().parents[1]
 

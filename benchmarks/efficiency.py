@@ -26,7 +26,7 @@ from benchmarks.driver import drive
 from benchmarks.engines import engines
 from benchmarks.results import Column, Target, add_output, publish
 from benchmarks.worlds import orchestrated, write_questions
-from maestro_eval.experts.simulated import Latency
+from maestro_eval.testing import Latency
 
 MOST_OVER_BOUND = 1.05
 # The orchestrator first, which is the narrowest: 64 calls a second, where the rollouts ask it three times each. The

@@ -22,8 +22,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.experts.simulated import Latency, Rule, ServedRequest, SimulatedServer
 from maestro_eval.files import picture_folder
+from maestro_eval.testing import Latency, Rule, ServedRequest, SimulatedServer
 
 ROOT = Path(__file__).resolve().parents[1]
 ORCHESTRATOR = "orchestrator"

@@ -24,8 +24,8 @@ from msgspec import Struct, field, to_builtins
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from maestro_eval.conformance.cases import METRIC_OF
+from maestro_eval.records import Sample
 from maestro_eval.scoring import judge
-from maestro_eval.types import Sample
 
 _SEED = 20261128
 _GOAL = 0.99

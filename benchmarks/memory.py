@@ -28,7 +28,7 @@ from benchmarks.driver import drive
 from benchmarks.engines import engines
 from benchmarks.results import Column, Target, add_output, publish
 from benchmarks.worlds import orchestrated, write_questions
-from maestro_eval.experts.simulated import Latency
+from maestro_eval.testing import Latency
 
 MOST_GROWTH_MB = 300.0
 CALLS = 3

@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.engines import ROOT, Engines, engines, expert
 from benchmarks.results import Column, Target, add_output, publish
 from benchmarks.worlds import QUESTION, TASK, picture_name, write_questions, write_registry
-from maestro_eval.experts.simulated import Latency
+from maestro_eval.testing import Latency
 
 OURS = "maestro-eval"
 _PATIENCE_S = 900.0

@@ -26,7 +26,7 @@ from benchmarks.driver import drive
 from benchmarks.engines import FORMS, engines
 from benchmarks.results import Column, Target, add_output, publish
 from benchmarks.worlds import QUESTION, orchestrated
-from maestro_eval.experts.simulated import Latency
+from maestro_eval.testing import Latency
 
 QUESTIONS_A_PICTURE = 4
 TARGET_KB = 4000

@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.simulated import simulated
 from maestro_eval.report.progress import make_watcher
 from maestro_eval.runtime import RunRequest, start_run
-from maestro_eval.runtime.conduct import Watcher
+from maestro_eval.runtime.driver import Watcher
 
 MOST = 0.02
 WAYS = ("quiet", "display", "lines", "metrics")

@@ -32,8 +32,8 @@ from benchmarks.driver import drive
 from benchmarks.engines import ROOT, Engines, engines
 from benchmarks.results import Column, Target, add_output, publish
 from benchmarks.worlds import orchestrated, write_questions
-from maestro_eval.experts.simulated import Latency
 from maestro_eval.journal import Finished, Journal
+from maestro_eval.testing import Latency
 
 MOST_S = 5.0
 _BATCH = 2_000

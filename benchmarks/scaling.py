@@ -27,7 +27,7 @@ from benchmarks.driver import drive
 from benchmarks.engines import engines
 from benchmarks.results import Column, add_output, publish
 from benchmarks.worlds import orchestrated, write_questions
-from maestro_eval.experts.simulated import Latency
+from maestro_eval.testing import Latency
 
 CALLS = 3
 

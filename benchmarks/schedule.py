@@ -17,7 +17,7 @@ engine. No schedule is shorter, and some bounds cannot be reached.
 - strided shards: the same, with every n-th key of the plan;
 - pull: a free slot takes the next key of the plan;
 - oracle: the same, with keys sorted by their true times, longest first. Nobody knows these, and it knows no engines;
-- ours, cold: ``maestro_eval.runtime.order.Order``, which knows nothing beforehand and is told of each end;
+- ours, cold: ``maestro_eval.runtime.scheduler.Order``, which knows nothing beforehand and is told of each end;
 - ours, warm: the same, told each task's mean time beforehand, right to within some 7 %, as 200 rollouts would tell it.
 
 The events are run by a heap, which needs a quarter of SimPy's time. Before anything is measured, small cases are
@@ -42,8 +42,8 @@ from msgspec import Struct, to_builtins
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maestro_eval.runtime.order import Order
-from maestro_eval.types import RolloutKey
+from maestro_eval.records import RolloutKey
+from maestro_eval.runtime.scheduler import Order
 
 SLOTS = 64
 SIGMA = 0.8

@@ -30,8 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.process_memory import peak_mb
 from maestro_eval.analysis import compare
 from maestro_eval.journal import Finished, Journal
-from maestro_eval.scoring import score_run
-from maestro_eval.types import (
+from maestro_eval.records import (
     AnswerAction,
     Answered,
     ExpertCall,
@@ -47,6 +46,7 @@ from maestro_eval.types import (
     TaskRecord,
     Turn,
 )
+from maestro_eval.scoring import score_run
 
 _TASK = "maestro_chartqa"
 _EVERY_MISSING = 50

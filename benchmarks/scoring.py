@@ -25,8 +25,8 @@ from msgspec import Struct, to_builtins
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from maestro_eval.records import Sample
 from maestro_eval.scoring import judge, judge_released
-from maestro_eval.types import Sample
 
 _PROGRAMS = 4
 _UNTIMED = 12

@@ -13,7 +13,7 @@ from pathlib import Path
 def simulated(*options: str) -> Iterator[str]:
     """Its address; ``options`` are those of ``maestro-eval serve --simulate``."""
     with subprocess.Popen(
-        [sys.executable, "-m", "maestro_eval.experts.simulated", "--exit-with-parent", *options],
+        [sys.executable, "-m", "maestro_eval.testing", "--exit-with-parent", *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from maestro_eval.records import UserError
     from maestro_eval.runtime import Run, RunRequest, evaluate, open_run
-    from maestro_eval.types import UserError
 
 _HOMES = {
     "Run": "maestro_eval.runtime",
     "RunRequest": "maestro_eval.runtime",
-    "UserError": "maestro_eval.types",
+    "UserError": "maestro_eval.records",
     "evaluate": "maestro_eval.runtime",
     "open_run": "maestro_eval.runtime",
 }

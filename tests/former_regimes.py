@@ -1,6 +1,6 @@
 """A regime that manifests of earlier versions hold: ``paper`` as it was in the chat style."""
 
-from maestro_eval.types import Regime
+from maestro_eval.records import Regime
 
 PAPER = Regime(
     name="paper",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from maestro_eval.registry import Registry, load_registry
-from maestro_eval.types import (
+from maestro_eval.records import (
     Image,
     ImageRef,
     LoadedSample,
@@ -18,6 +17,7 @@ from maestro_eval.types import (
     Sampling,
     TaskRecord,
 )
+from maestro_eval.registry import Registry, load_registry
 
 NOBODY = "http://127.0.0.1:9/v1"
 

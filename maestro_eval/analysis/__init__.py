@@ -14,10 +14,10 @@ from maestro_eval.analysis.comparison import (
     TaskAccuracy,
 )
 from maestro_eval.analysis.notes import accepted_text, samples_text, selection_text, size_texts, stop_text
-from maestro_eval.analysis.outcomes import Readings
 from maestro_eval.analysis.published import SettingDifference, reported_name
 from maestro_eval.analysis.reference import Reference, ReportedValue, load_reference, reference_names
 from maestro_eval.analysis.repeats import RepeatMeasures
+from maestro_eval.analysis.sample_scores import Readings
 from maestro_eval.analysis.stats import (
     Estimate,
     PValue,

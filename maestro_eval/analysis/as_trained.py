@@ -14,10 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.analysis.reference import Reference, load_reference
+from maestro_eval.records import Regime, RunManifest
 from maestro_eval.registry import entry_hashes, load_registry
 from maestro_eval.registry.release import RELEASED_PIPELINE
 from maestro_eval.rollout import FORMER_NAMES, REGIMES, differing
-from maestro_eval.types import Regime, RunManifest
 
 _CHECKPOINTS = {"maestro-4b": "maestro-4b"}
 # Where a tokenizer is read from says nothing of what it is; the style has a line of its own.

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from maestro_eval.analysis.outcomes import Outcomes, SampleOutcome, accuracy, count_failed
+from maestro_eval.analysis.sample_scores import Outcomes, SampleOutcome, accuracy, count_failed
 from maestro_eval.analysis.stats import Estimate, independent, mean_interval, t_mean
-from maestro_eval.types import TaskRecord
+from maestro_eval.records import TaskRecord
 
 MOST_CATEGORIES = 64
 """More than these are a column that identifies samples, not one that sorts them."""

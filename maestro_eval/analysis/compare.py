@@ -25,19 +25,26 @@ from maestro_eval.analysis.comparison import (
     TaskAccuracy,
 )
 from maestro_eval.analysis.contrasts import contrasts_of, paired_strata, reported_contrasts
-from maestro_eval.analysis.families import adjusted
 from maestro_eval.analysis.groups import groups_of, own_groups
-from maestro_eval.analysis.measured import MeasuredRun, measure
+from maestro_eval.analysis.multiplicity import adjusted
 from maestro_eval.analysis.names import told_apart
 from maestro_eval.analysis.notes import notes_on
-from maestro_eval.analysis.outcomes import TaskOutcomes, accuracy, count_failed, readings, same_content, weighted_mean
 from maestro_eval.analysis.protocols import other_readings, protocol_notes
 from maestro_eval.analysis.published import published_notes, reported_name
 from maestro_eval.analysis.reference import Reference
 from maestro_eval.analysis.repeats import repeat_measures
+from maestro_eval.analysis.sample_scores import (
+    TaskOutcomes,
+    accuracy,
+    count_failed,
+    readings,
+    same_content,
+    weighted_mean,
+)
+from maestro_eval.analysis.scored_run import MeasuredRun, measure
 from maestro_eval.analysis.stats import rank_intervals
+from maestro_eval.records import UserError
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import UserError
 
 
 def compare(

@@ -8,12 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.analysis.breakdown import CategoryAccuracy, Measure
-from maestro_eval.analysis.outcomes import Readings
 from maestro_eval.analysis.reference import Reference, ReportedValue
 from maestro_eval.analysis.repeats import RepeatMeasures
+from maestro_eval.analysis.sample_scores import Readings
 from maestro_eval.analysis.stats import Estimate, PValue, RankInterval
+from maestro_eval.records import RunManifest
 from maestro_eval.scoring import FailureGroup
-from maestro_eval.types import RunManifest
 
 ALPHA = 0.05
 """The level of every verdict, after adjustment."""

@@ -12,8 +12,8 @@ import numpy as np
 from msgspec import Struct
 
 from maestro_eval.analysis.comparison import Contrast, Group, ReportedContrast, ScopeKind
-from maestro_eval.analysis.measured import MeasuredRun
-from maestro_eval.analysis.outcomes import (
+from maestro_eval.analysis.reference import Reference
+from maestro_eval.analysis.sample_scores import (
     Reading,
     SampleOutcome,
     accuracy,
@@ -24,7 +24,7 @@ from maestro_eval.analysis.outcomes import (
     strata_of,
     widened,
 )
-from maestro_eval.analysis.reference import Reference
+from maestro_eval.analysis.scored_run import MeasuredRun
 from maestro_eval.analysis.stats import (
     Estimate,
     Sampled,
@@ -32,7 +32,7 @@ from maestro_eval.analysis.stats import (
     difference_p,
     reference_p,
 )
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 
 class _Pair(Struct, frozen=True):

@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from maestro_eval.analysis.outcomes import Outcomes, read_scores, strata_of
+from maestro_eval.analysis.sample_scores import Outcomes, read_scores, strata_of
+from maestro_eval.records import Arm, RegistryRecord, RunManifest, Score, TaskRecord, UserError
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import Arm, RegistryRecord, RunManifest, Score, TaskRecord, UserError
 
 Values = NDArray[np.float64]
 

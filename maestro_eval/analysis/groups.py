@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from maestro_eval.analysis.comparison import Group
-from maestro_eval.analysis.measured import MeasuredRun
-from maestro_eval.types import TaskRecord, UserError
+from maestro_eval.analysis.scored_run import MeasuredRun
+from maestro_eval.records import TaskRecord, UserError
 
 _PREFIX = "maestro_"
 _MINI = "maestro_mini"

@@ -13,9 +13,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from maestro_eval.analysis.notes import selection_text
+from maestro_eval.records import RunManifest
 from maestro_eval.registry import variant_text
 from maestro_eval.scoring import RunScores, score_run
-from maestro_eval.types import RunManifest
 
 
 def score_named(

@@ -12,8 +12,8 @@ import msgspec
 
 from maestro_eval.analysis.breakdown import MOST_CATEGORIES, category_names
 from maestro_eval.analysis.comparison import Group
-from maestro_eval.analysis.measured import MeasuredRun
-from maestro_eval.types import EarlyStop, RunManifest, Selection
+from maestro_eval.analysis.scored_run import MeasuredRun
+from maestro_eval.records import EarlyStop, RunManifest, Selection
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 

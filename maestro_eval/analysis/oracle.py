@@ -29,8 +29,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from maestro_eval.analysis.explored import Explored, ExploredTask, Values
+from maestro_eval.records import Score
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import Score
 
 ORACLE_SAMPLE, ORACLE_PAIR = "oracle (sample)", "oracle (pair)"
 BEST_SINGLE, RANDOM = "best single", "random (expected)"

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from maestro_eval.analysis.measured import MeasuredRun
-from maestro_eval.analysis.outcomes import TaskOutcomes, read_scores, sampled, weighted_mean
+from maestro_eval.analysis.sample_scores import TaskOutcomes, read_scores, sampled, weighted_mean
+from maestro_eval.analysis.scored_run import MeasuredRun
+from maestro_eval.records import PROTOCOLS
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import PROTOCOLS
 
 # A point, and the noise of floats.
 _MOST_APART = 0.01 + 1e-9

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from maestro_eval.analysis.as_trained import departures, model_name
 from maestro_eval.analysis.comparison import ReportedContrast
-from maestro_eval.analysis.measured import MeasuredRun
 from maestro_eval.analysis.notes import accepted_text, selection_text, size_texts
 from maestro_eval.analysis.reference import MARKS, Reference
-from maestro_eval.types import RunManifest, Selection
+from maestro_eval.analysis.scored_run import MeasuredRun
+from maestro_eval.records import RunManifest, Selection
 
 UNKNOWN = "not published"
 """Shown where nobody said what a published number was made with."""

@@ -18,8 +18,8 @@ from msgspec import field as struct_field
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from maestro_eval.files import YamlDocument, bundled, load_yaml
-from maestro_eval.types import FORMER_PROTOCOLS, UserError
-from maestro_eval.types import Protocol as ScoringProtocol
+from maestro_eval.records import FORMER_PROTOCOLS, UserError
+from maestro_eval.records import Protocol as ScoringProtocol
 
 Mark = Literal["P", "D"]
 

@@ -14,8 +14,8 @@ from functools import partial
 import numpy as np
 from msgspec import Struct
 
-from maestro_eval.analysis.draws import Draws, pass_at
-from maestro_eval.analysis.outcomes import (
+from maestro_eval.analysis.pass_at_k import Draws, pass_at
+from maestro_eval.analysis.sample_scores import (
     Outcomes,
     SampleOutcome,
     TaskOutcomes,
@@ -25,7 +25,7 @@ from maestro_eval.analysis.outcomes import (
     widened,
 )
 from maestro_eval.analysis.stats import Estimate, rerun_noise
-from maestro_eval.types import TaskRecord
+from maestro_eval.records import TaskRecord
 
 _Reader = Callable[[Draws], float]
 

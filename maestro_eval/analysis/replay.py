@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from maestro_eval.analysis.comparison import Contrast, Group
 from maestro_eval.analysis.contrasts import contrasts_of
-from maestro_eval.analysis.measured import MeasuredRun, measure
+from maestro_eval.analysis.scored_run import MeasuredRun, measure
+from maestro_eval.records import RolloutKey, Score
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import RolloutKey, Score
 
 MEAN = "mean of the tasks"
 

@@ -23,15 +23,15 @@ from msgspec import Struct
 
 from maestro_eval.analysis.comparison import Group, ScopeKind
 from maestro_eval.analysis.groups import groups_of
-from maestro_eval.analysis.measured import MeasuredRun, measure
-from maestro_eval.analysis.outcomes import TaskOutcomes, accuracy, count_failed, parts_of, sampled, weighted_mean
 from maestro_eval.analysis.published import SettingDifference, setting_differences
 from maestro_eval.analysis.reference import Reference, ReportedValue
+from maestro_eval.analysis.sample_scores import TaskOutcomes, accuracy, count_failed, parts_of, sampled, weighted_mean
+from maestro_eval.analysis.scored_run import MeasuredRun, measure
 from maestro_eval.analysis.stats import Estimate, standard_error
 from maestro_eval.analysis.stats.distributions import t_quantile
+from maestro_eval.records import RunManifest, Selection
 from maestro_eval.runtime.prompt_facts import PromptFacts
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import RunManifest, Selection
 
 MARGIN = 0.01
 """The default margin, a point: a gap that surely lies within it is none that anybody asks for."""

@@ -21,12 +21,12 @@ from statistics import fmean
 
 from msgspec import Struct
 
-from maestro_eval.analysis.measured import MeasuredRun, measure
-from maestro_eval.analysis.outcomes import Reading, SampleOutcome, content_digest, strata_of
+from maestro_eval.analysis.sample_scores import Reading, SampleOutcome, content_digest, strata_of
+from maestro_eval.analysis.scored_run import MeasuredRun, measure
 from maestro_eval.analysis.sequential import Evidence
 from maestro_eval.journal import Finished
+from maestro_eval.records import EarlyStop, RunManifest, Stopping, TaskRecord, UserError
 from maestro_eval.scoring import RunScores, score_rollout, score_run
-from maestro_eval.types import EarlyStop, RunManifest, Stopping, TaskRecord, UserError
 
 _OPPOSITE: Mapping[Reading, Reading] = {"wrong": "right", "right": "wrong"}
 

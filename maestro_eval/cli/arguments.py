@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from maestro_eval.cli.main import printable
-from maestro_eval.types import FORMER_PROTOCOLS, Protocol, Selection, UserError
+from maestro_eval.records import FORMER_PROTOCOLS, Protocol, Selection, UserError
 
 _Container = argparse.ArgumentParser | argparse._ArgumentGroup
 _MOST_NAMED = 20

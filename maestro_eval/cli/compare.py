@@ -16,7 +16,7 @@ from maestro_eval.cli.arguments import (
 )
 from maestro_eval.cli.main import DONE
 from maestro_eval.cli.swap import add_swap_arguments, refuse_without_swap, run_swap
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 _ADJUST, _FAMILY = "holm", "baseline"
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maestro_eval.types import RunManifest, Stopping, UserError
+from maestro_eval.records import RunManifest, Stopping, UserError
 
 if TYPE_CHECKING:
     from maestro_eval.analysis.stopping import StopWhenDecided

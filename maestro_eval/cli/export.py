@@ -8,7 +8,7 @@ from pathlib import Path
 from maestro_eval.cli.arguments import add_protocol
 from maestro_eval.cli.main import DONE
 from maestro_eval.cli.verify import verify_folder
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 _FORMATS = ("lmms-eval", "hf", "eee", "inspect", "parquet", "submission")
 

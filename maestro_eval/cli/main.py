@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser(given)
     chosen = parser.parse_args(given)
     # Imported after parsing: ``--help`` and a typo need neither.
-    from maestro_eval.types import MaestroError, RolloutFailure
+    from maestro_eval.records import MaestroError, RolloutFailure
 
     try:
         code: int = chosen.run(chosen)

@@ -12,13 +12,13 @@ from msgspec import Struct
 from maestro_eval.analysis import Comparison, ContrastSpec, Reference, compare
 from maestro_eval.analysis.comparison import Adjust, FamilyScope
 from maestro_eval.analysis.names import score_named
-from maestro_eval.cli.standings import Published, standings_of, with_oracles, write_standings
+from maestro_eval.cli.headroom import Published, standings_of, with_oracles, write_standings
 from maestro_eval.files import write_atomic
 from maestro_eval.report import Format, markdown_tables, render_as, show, show_tables, write_forms
 from maestro_eval.report.cells import key_text, printable
 from maestro_eval.report.judgements import JUDGEMENT_NOTE, judgement_tables
 from maestro_eval.runtime.prompt_facts import prompt_facts, prompt_lines
-from maestro_eval.runtime.summary import lines, throughput
+from maestro_eval.runtime.throughput import lines, throughput
 from maestro_eval.scoring import EXHAUSTED, RunScores, score_run
 from maestro_eval.scoring.model_judge import agreements, read_judgements
 

@@ -62,8 +62,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    from maestro_eval.records import Regime
     from maestro_eval.registry import Service, entry_hashes, load_registry, prompt_note, render_system
-    from maestro_eval.types import Regime
 
     registry = load_registry(arguments.registry)
     if arguments.prompt:
@@ -88,8 +88,8 @@ def _show_prompt(registry: Registry) -> int:
     """The messages and nothing else, so that two can be compared with ``diff``; a note goes to standard error."""
     import sys
 
+    from maestro_eval.records import Regime, TextPart
     from maestro_eval.registry import prompt_note, render_system, user_message
-    from maestro_eval.types import Regime, TextPart
 
     if note := prompt_note(registry):
         print(note, file=sys.stderr)

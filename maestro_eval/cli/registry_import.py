@@ -23,8 +23,8 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> int:
+    from maestro_eval.records import UserError
     from maestro_eval.registry.release import ReleasedCode, find_root, import_release
-    from maestro_eval.types import UserError
 
     code = None
     if arguments.released_skills:

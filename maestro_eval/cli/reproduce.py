@@ -9,7 +9,7 @@ from typing import get_args
 
 from maestro_eval.cli.arguments import find_runs, percentage_points, protocol
 from maestro_eval.cli.main import DONE
-from maestro_eval.types import Protocol
+from maestro_eval.records import Protocol
 
 _FORMATS = ("terminal", "markdown", "json")
 

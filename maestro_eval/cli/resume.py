@@ -43,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from maestro_eval.cli.headroom import baselines_beside
     from maestro_eval.cli.publish import publish, publish_throughput
     from maestro_eval.cli.run import run_whole_preset
-    from maestro_eval.cli.standings import baselines_beside
     from maestro_eval.runtime import RunRequest, load_preset, open_run, preset_of, preset_run, resume_run
     from maestro_eval.scoring import score_run
 

@@ -23,7 +23,7 @@ from maestro_eval.cli.arguments import (
 )
 from maestro_eval.cli.early_stop import add_early_stop, early_stop, print_early_stops
 from maestro_eval.cli.watching import exit_code, lacking_in, resume_command, stall_rules, watcher_of
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
     from maestro_eval.runtime import Preset, RunRequest
@@ -149,8 +149,8 @@ def _run_one(arguments: argparse.Namespace) -> int:
     for flag in ("policy", "registry", "tasks"):
         if not getattr(arguments, flag):
             raise UserError(f"--{flag} is missing (or give --preset quickstart)")
+    from maestro_eval.cli.headroom import baselines_beside
     from maestro_eval.cli.publish import publish, publish_throughput
-    from maestro_eval.cli.standings import baselines_beside
     from maestro_eval.runtime import start_run
     from maestro_eval.scoring import score_run
 
@@ -278,9 +278,9 @@ def make_mini_data(folder: Path, seed: int, per_task: dict[str, int]) -> dict[st
 
 def _request(arguments: argparse.Namespace) -> RunRequest:
     from maestro_eval.policies import lasting_policy
+    from maestro_eval.records import RegistryVariant, Sampling
     from maestro_eval.rollout import choose_regime
     from maestro_eval.runtime import RunRequest
-    from maestro_eval.types import RegistryVariant, Sampling
 
     services = split_names(arguments.without_services)
     without = (*arguments.without, *(f"services.{name}" for name in services))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from maestro_eval.cli.arguments import positive
 from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
     from maestro_eval.registry import Registry
@@ -33,7 +33,7 @@ _REGISTRY_FLAGS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     # Imported here: only who asks for this command waits for the HTTP server's modules.
-    from maestro_eval.experts.simulated.command import add_flags
+    from maestro_eval.testing.command import add_flags
 
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _simulated(arguments: argparse.Namespace, port: int) -> None:
-    from maestro_eval.experts.simulated.command import serve
+    from maestro_eval.testing.command import serve
 
     serve(arguments, port)
 
@@ -146,8 +146,8 @@ def _left_out(registry: Registry, names: tuple[str, ...]) -> Registry:
     """``registry`` without the entries ``names``."""
     import msgspec
 
+    from maestro_eval.records import RegistryVariant
     from maestro_eval.registry import apply_variant
-    from maestro_eval.types import RegistryVariant
 
     if "orchestrator" in names:
         registry = msgspec.structs.replace(registry, orchestrator=None)
@@ -208,7 +208,7 @@ def _supervision(arguments: argparse.Namespace) -> Supervision:
 
 
 def _refuse_simulated_flags(arguments: argparse.Namespace) -> None:
-    from maestro_eval.experts.simulated.command import FLAGS
+    from maestro_eval.testing.command import FLAGS
 
     if given := _given(arguments, FLAGS):
         raise UserError(f"{given} goes with --simulate only; leave it out")

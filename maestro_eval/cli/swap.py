@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from maestro_eval.cli.arguments import find_runs
 from maestro_eval.cli.main import DONE
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
     from maestro_eval.scoring import RunScores

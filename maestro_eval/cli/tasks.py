@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from maestro_eval.cli.arguments import add_data, add_include, add_selection, parse_data, parse_selection, positive
 from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
+    from maestro_eval.records import Image, Message
     from maestro_eval.tasks import TaskSpec
-    from maestro_eval.types import Image, Message
 
 _SHOWN_PROBLEMS = 10
 
@@ -138,8 +138,8 @@ def _write_images(images: tuple[Image, ...], folder: Path | None) -> list[Path]:
 
 
 def _messages(registry: str, question: str, images: tuple[Image, ...]) -> list[Message]:
+    from maestro_eval.records import Message, Regime, TextPart
     from maestro_eval.registry import load_registry, render_system, user_message
-    from maestro_eval.types import Message, Regime, TextPart
 
     loaded = load_registry(registry)
     system = Message("system", (TextPart(render_system(loaded, Regime())),))
@@ -147,7 +147,7 @@ def _messages(registry: str, question: str, images: tuple[Image, ...]) -> list[M
 
 
 def _written(message: Message, images: tuple[Image, ...], files: list[Path]) -> str:
-    from maestro_eval.types import TextPart
+    from maestro_eval.records import TextPart
 
     names = {image.ref.sha256: file for image, file in zip(images, files, strict=True)}
     return "".join(

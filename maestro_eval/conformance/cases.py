@@ -9,8 +9,8 @@ from msgspec import Struct, field
 
 from maestro_eval.conformance.kinds import read_lines
 from maestro_eval.conformance.records import Case
+from maestro_eval.records import Sample, UserError
 from maestro_eval.scoring import judge
-from maestro_eval.types import Sample, UserError
 
 METRIC_OF = {
     "chartqa": "relaxed_accuracy",

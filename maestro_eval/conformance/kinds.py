@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from maestro_eval.conformance.records import Case, Check
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 KINDS: dict[str, str] = {
     "cases": "replies and what they are worth under fair, official or strict",

@@ -13,7 +13,7 @@ from msgspec import Struct
 from maestro_eval.conformance.cases import METRIC_OF, judged
 from maestro_eval.conformance.kinds import read_lines
 from maestro_eval.conformance.records import Case
-from maestro_eval.types import Sample, UserError
+from maestro_eval.records import Sample, UserError
 
 
 class MathVision(Struct, frozen=True):

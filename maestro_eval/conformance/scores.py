@@ -11,10 +11,10 @@ from msgspec import Struct
 
 from maestro_eval.conformance.kinds import read_lines
 from maestro_eval.conformance.records import Case
+from maestro_eval.records import Sample, UserError
 from maestro_eval.scoring import judge_released
 from maestro_eval.scoring.released import Form
 from maestro_eval.tasks import define, select_tasks
-from maestro_eval.types import Sample, UserError
 
 
 class _Line(Struct, frozen=True):

@@ -23,11 +23,11 @@ from msgspec.structs import replace
 
 from maestro_eval.conformance.kinds import read_lines
 from maestro_eval.conformance.records import Case
-from maestro_eval.experts import ExpertClient
-from maestro_eval.experts.simulated import SimulatedServer
+from maestro_eval.models import ExpertClient
+from maestro_eval.records import Image, ImageRef, UserError
 from maestro_eval.registry import Registry, load_registry, resolve
 from maestro_eval.skills import EvidenceBoard, SkillContext, run_skill
-from maestro_eval.types import Image, ImageRef, UserError
+from maestro_eval.testing import SimulatedServer
 
 REGISTRY = "released_augmented"
 """The registry that has every released skill."""

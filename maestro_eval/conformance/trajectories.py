@@ -19,11 +19,8 @@ from msgspec import Struct
 
 from maestro_eval.conformance.kinds import read_lines
 from maestro_eval.conformance.records import Case
-from maestro_eval.experts import ExpertClient
-from maestro_eval.registry import RELEASED_EXPERTS, RELEASED_SKILLS, EndpointEntry, Expert, Prompts, Registry, Skill
-from maestro_eval.rollout import RELEASED, run_rollout
-from maestro_eval.skills import SkillContext
-from maestro_eval.types import (
+from maestro_eval.models import ExpertClient
+from maestro_eval.records import (
     Completion,
     LoadedSample,
     Message,
@@ -34,6 +31,9 @@ from maestro_eval.types import (
     TextPart,
     UserError,
 )
+from maestro_eval.registry import RELEASED_EXPERTS, RELEASED_SKILLS, EndpointEntry, Expert, Prompts, Registry, Skill
+from maestro_eval.rollout import RELEASED, run_rollout
+from maestro_eval.skills import SkillContext
 
 TOKENIZER = "MAESTRO_CONFORMANCE_TOKENIZER"
 _END, _START_USER = "<|im_end|>", "<|im_start|>user"

@@ -1,5 +1,5 @@
 """The embedded default: small CPU experts behind a real server, and generated mini benchmarks to ask them.
 
 Experts are reached over HTTP like any other (``python -m maestro_eval.embedded.server``); this room imports
-nothing of ours but ``maestro_eval.types`` and ``maestro_eval.files``.
+nothing of ours but ``maestro_eval.records`` and ``maestro_eval.files``.
 """

@@ -12,7 +12,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

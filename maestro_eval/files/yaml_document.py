@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 # Characters of a file, which takes seconds then, and nodes of it once aliases are written out.
 _LONGEST = 1_000_000

@@ -18,7 +18,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 NAME = "journal.db"
 VERSION = 1

@@ -36,7 +36,7 @@ from maestro_eval.journal.records import (
     unpack_rollout,
     unpack_sample,
 )
-from maestro_eval.types import Rollout, RolloutKey, RunManifest, Sample, UserError
+from maestro_eval.records import Rollout, RolloutKey, RunManifest, Sample, UserError
 
 # A reader may find the manifest of before an amendment with the checksum of after it.
 _READINGS = 3

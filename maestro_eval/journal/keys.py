@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import overload
 
-from maestro_eval.types import RolloutKey
+from maestro_eval.records import RolloutKey
 
 
 class PackedKeys(Sequence[RolloutKey]):

@@ -12,7 +12,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 
 class FolderLock:

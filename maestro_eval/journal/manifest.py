@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from maestro_eval.files import write_atomic
-from maestro_eval.types import FORMER_PROTOCOLS, RunManifest, UserError
+from maestro_eval.records import FORMER_PROTOCOLS, RunManifest, UserError
 
 NAME = "manifest.json"
 SCHEMA = 2

@@ -7,7 +7,7 @@ import zlib
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.types import Answered, Exhausted, Failed, Rollout, RolloutKey, Sample
+from maestro_eval.records import Answered, Exhausted, Failed, Rollout, RolloutKey, Sample
 
 
 class Finished(Struct, frozen=True):

@@ -17,7 +17,7 @@ from lmms_eval.api.model import lmms
 
 from maestro_eval.lmms.requests import read_requests
 from maestro_eval.lmms.rollouts import System, roll_out
-from maestro_eval.types import Answered, Rollout, Sampling, UserError
+from maestro_eval.records import Answered, Rollout, Sampling, UserError
 
 _SHARED = "maestro_journal"
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from maestro_eval.files import fingerprint
+from maestro_eval.records import RolloutKey, UserError
 from maestro_eval.tasks import Definition, Task, TaskSpec, define
-from maestro_eval.tasks.columns import IMAGE_TYPES, Column
+from maestro_eval.tasks.column_types import IMAGE_TYPES, Column
 from maestro_eval.tasks.file_task import FileTask
 from maestro_eval.tasks.lmms import LmmsTask
 from maestro_eval.tasks.lmms_config import PREFIX, builtin_hash
 from maestro_eval.tasks.rows import Row, from_arrow
-from maestro_eval.types import RolloutKey, UserError
 
 _LONGEST_NAME = 80
 

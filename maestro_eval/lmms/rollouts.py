@@ -16,20 +16,7 @@ from msgspec import structs
 from maestro_eval.journal import Journal
 from maestro_eval.lmms.requests import RequestBatch
 from maestro_eval.policies import arms_of, policy_addresses
-from maestro_eval.registry import Registry, render_system
-from maestro_eval.report.progress import make_watcher
-from maestro_eval.rollout import choose_regime, settle_sampling
-from maestro_eval.runtime import RunRequest
-from maestro_eval.runtime.conduct import conduct
-from maestro_eval.runtime.live import endpoint_names
-from maestro_eval.runtime.local import LocalExecutor
-from maestro_eval.runtime.provenance import describe, refuse_changes
-from maestro_eval.runtime.rendering import check_rendering
-from maestro_eval.runtime.setup import endpoints_up, open_registry, policy_model, settled_regime, worker_spec
-from maestro_eval.runtime.worker import RolloutWorker, WorkerSpec
-from maestro_eval.sandbox import Isolation
-from maestro_eval.tasks import Task
-from maestro_eval.types import (
+from maestro_eval.records import (
     Failed,
     MaestroError,
     Rollout,
@@ -38,6 +25,19 @@ from maestro_eval.types import (
     Sampling,
     UserError,
 )
+from maestro_eval.registry import Registry, render_system
+from maestro_eval.report.progress import make_watcher
+from maestro_eval.rollout import choose_regime, settle_sampling
+from maestro_eval.runtime import RunRequest
+from maestro_eval.runtime.driver import conduct
+from maestro_eval.runtime.local import LocalExecutor
+from maestro_eval.runtime.prepare import endpoints_up, open_registry, policy_model, settled_regime, worker_spec
+from maestro_eval.runtime.provenance import describe, refuse_changes
+from maestro_eval.runtime.rendering import check_rendering
+from maestro_eval.runtime.status import endpoint_names
+from maestro_eval.runtime.worker import RolloutWorker, WorkerSpec
+from maestro_eval.sandbox import Isolation
+from maestro_eval.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Who decides each turn? The orchestrator behind an endpoint or held in this process, or a baseline in its place."""
 
 from maestro_eval.policies.base import Policy, RepeatPolicy, ResidentPolicy
-from maestro_eval.policies.checkpoint import lasting_policy
 from maestro_eval.policies.explore import EXPLORE, arms_of
 from maestro_eval.policies.make import (
     POLICY_KINDS,
@@ -11,6 +10,7 @@ from maestro_eval.policies.make import (
     make_policy,
     policy_addresses,
 )
+from maestro_eval.policies.model_spec import lasting_policy
 from maestro_eval.policies.own_tokenizer import own_tokenizer
 from maestro_eval.policies.rendering import rendered_by
 

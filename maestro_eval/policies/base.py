@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from maestro_eval.types import Completion, Message, Origin, Sampling, TextPart
+from maestro_eval.records import Completion, Message, Origin, Sampling, TextPart
 
 
 class Policy(Protocol):

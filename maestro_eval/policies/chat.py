@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from maestro_eval.files import read_pixels
-from maestro_eval.types import CallError, Image, Message, RolloutFailure, TextPart
+from maestro_eval.records import CallError, Image, Message, RolloutFailure, TextPart
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
+from maestro_eval.models import Endpoint, ExpertClient, ModelAsk
 from maestro_eval.policies.base import texts
 from maestro_eval.policies.stream import prompt_read
+from maestro_eval.records import Completion, ImagePart, Message, RolloutFailure, Sampling
 from maestro_eval.registry import Expert, Registry
 from maestro_eval.skills import ask_model
 from maestro_eval.text import neutralise, spoken, visible
-from maestro_eval.types import Completion, ImagePart, Message, RolloutFailure, Sampling
 
 
 class EndpointPolicy:

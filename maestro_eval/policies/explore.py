@@ -20,9 +20,9 @@ from msgspec.structs import replace
 
 from maestro_eval.files import fingerprint
 from maestro_eval.policies.base import Policy
+from maestro_eval.records import Arm, Completion, Message, RolloutFailure, Sampling
 from maestro_eval.registry import Registry
 from maestro_eval.skills import PIPELINES
-from maestro_eval.types import Arm, Completion, Message, RolloutFailure, Sampling
 
 EXPLORE = "explore"
 

@@ -7,20 +7,20 @@ import difflib
 import os
 from collections.abc import Mapping
 
-from maestro_eval.experts import Endpoint, ExpertClient
+from maestro_eval.models import Endpoint, ExpertClient
 from maestro_eval.policies.base import Policy
-from maestro_eval.policies.callers import CallerPolicy, FixedChooser, RandomChooser
-from maestro_eval.policies.checkpoint import Checkpoint, described, read_checkpoint, require_package
+from maestro_eval.policies.baselines import CallerPolicy, FixedChooser, RandomChooser
 from maestro_eval.policies.endpoints import DirectPolicy, EndpointPolicy
 from maestro_eval.policies.explore import EXPLORE, ExplorePolicy, arms_of
+from maestro_eval.policies.model_spec import Checkpoint, described, read_checkpoint, require_package
 from maestro_eval.policies.replicas import ReplicaPolicy
 from maestro_eval.policies.router import RouterChooser, Similarity
 from maestro_eval.policies.transformers_policy import SETTINGS as TRANSFORMERS_SETTINGS
 from maestro_eval.policies.transformers_policy import TransformersPolicy
 from maestro_eval.policies.vllm_engine import SETTINGS as VLLM_SETTINGS
 from maestro_eval.policies.vllm_engine import VllmPolicy
+from maestro_eval.records import Regime, Sampling, UserError
 from maestro_eval.registry import Registry, base_address, resolve
-from maestro_eval.types import Regime, Sampling, UserError
 
 POLICY_KINDS = {
     "openai": "openai:URL[|URL…][#MODEL] — behind an OpenAI-compatible endpoint, or several alike",

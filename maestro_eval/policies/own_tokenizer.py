@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from maestro_eval.policies.make import is_resident, read_policy_checkpoint
+from maestro_eval.records import UserError
 from maestro_eval.text import HUB, load_tokenizer
-from maestro_eval.types import UserError
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import msgspec
 
 from maestro_eval.policies.base import Policy
-from maestro_eval.types import Completion, Message, RolloutFailure, Sampling, UserError
+from maestro_eval.records import Completion, Message, RolloutFailure, Sampling, UserError
 
 # Many more than one worker has in flight; what is forgotten costs one prefix.
 _REMEMBERED = 65_536

@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from maestro_eval.policies.baselines import Pair
 from maestro_eval.policies.bm25 import Bm25
-from maestro_eval.policies.callers import Pair
+from maestro_eval.records import UserError
 from maestro_eval.registry import Registry
-from maestro_eval.types import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from maestro_eval.types import Message, PromptRead
+from maestro_eval.records import Message, PromptRead
 
 
 def streamed(messages: Sequence[Message]) -> list[int]:

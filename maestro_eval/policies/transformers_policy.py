@@ -19,9 +19,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from maestro_eval.policies.chat import Chat, Placeholders, chat_of, one_line, open_image, render, too_long
-from maestro_eval.policies.checkpoint import Checkpoint, Value
+from maestro_eval.policies.model_spec import Checkpoint, Value
 from maestro_eval.policies.stream import opening, prompt_read, streamed
-from maestro_eval.types import Completion, Message, RolloutFailure, Sampling, Usage, UserError
+from maestro_eval.records import Completion, Message, RolloutFailure, Sampling, Usage, UserError
 
 SETTINGS: Mapping[str, type[Value]] = {
     "revision": str,

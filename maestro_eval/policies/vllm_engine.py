@@ -20,11 +20,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from maestro_eval.experts.refusals import refusal_kind
+from maestro_eval.models.refusals import refusal_kind
 from maestro_eval.policies.chat import Placeholders, chat_of, one_line, open_image, render, too_long
-from maestro_eval.policies.checkpoint import Checkpoint, Value
+from maestro_eval.policies.model_spec import Checkpoint, Value
 from maestro_eval.policies.stream import opening, prompt_read, streamed
-from maestro_eval.types import CallError, Completion, Message, RolloutFailure, Sampling, Usage, UserError
+from maestro_eval.records import CallError, Completion, Message, RolloutFailure, Sampling, Usage, UserError
 
 # The engine's own names, but for `images`: how many a prompt may have.
 SETTINGS: Mapping[str, type[Value]] = {

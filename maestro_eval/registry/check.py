@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from maestro_eval.records import UserError
 from maestro_eval.registry.prompt import (
     check_service_request,
     check_skill_prompt,
@@ -18,7 +19,6 @@ from maestro_eval.registry.records import EvidenceUse, Expert, Registry, Service
 from maestro_eval.registry.resolve import fold
 from maestro_eval.registry.schema import DEFAULT_SKILL_PROMPT, PIPELINE_FIELDS
 from maestro_eval.registry.source import Source, suggest
-from maestro_eval.types import UserError
 
 
 @dataclass(slots=True)

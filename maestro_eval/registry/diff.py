@@ -13,9 +13,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from maestro_eval.records import Regime
 from maestro_eval.registry.prompt import render_system
 from maestro_eval.registry.records import Registry
-from maestro_eval.types import Regime
 
 State = Literal["added", "removed", "changed", "moved"]
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from maestro_eval.records import Sampling, UserError
 from maestro_eval.registry.check import Written, check_addresses, check_entries, check_templates
 from maestro_eval.registry.records import (
     Bonus,
@@ -40,7 +41,6 @@ from maestro_eval.registry.schema import (
     SkillFields,
 )
 from maestro_eval.registry.source import Source, read_chain, suggest
-from maestro_eval.types import Sampling, UserError
 
 _Value = TypeVar("_Value")
 

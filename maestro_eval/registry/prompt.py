@@ -11,9 +11,9 @@ from typing import Any
 
 import jinja2
 
+from maestro_eval.records import Image, ImagePart, Message, Part, Regime, TextPart, UserError
 from maestro_eval.registry.records import Prompts, Registry
 from maestro_eval.text.templates import render, unfilled
-from maestro_eval.types import Image, ImagePart, Message, Part, Regime, TextPart, UserError
 
 # Stands in for the question while the template is rendered, so that its text is known apart from the template's.
 _QUESTION = "\x00question\x00"

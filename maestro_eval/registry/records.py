@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from maestro_eval.files import fingerprint
-from maestro_eval.types import Sampling
+from maestro_eval.records import Sampling
 
 Scalar = str | int | float | bool
 

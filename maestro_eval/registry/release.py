@@ -25,13 +25,13 @@ import yaml
 from msgspec import Struct
 
 from maestro_eval.files import fingerprint, write_atomic
+from maestro_eval.records import Image, ImageRef, Regime, TextPart, UserError
 from maestro_eval.registry.load import load_registry
 from maestro_eval.registry.prompt import render_system, user_message
 from maestro_eval.registry.records import Expert, Prompts, Registry, Skill
 from maestro_eval.registry.release_prompt import MAX_ROWS, ReleasedRow, find_parquets, read_rows, templates_of
 from maestro_eval.registry.resolve import fold, resolve
 from maestro_eval.registry.source import read_chain
-from maestro_eval.types import Image, ImageRef, Regime, TextPart, UserError
 
 RELEASED_PIPELINE = "maestro_eval.skills.released:run"
 

@@ -24,8 +24,8 @@ from typing import Any
 from msgspec import Struct
 
 from maestro_eval.files import open_parquet
+from maestro_eval.records import UserError
 from maestro_eval.registry.records import Prompts
-from maestro_eval.types import UserError
 
 COLUMNS = ("data_source", "prompt", "ability", "images", "reward_model", "extra_info")
 PLACEHOLDER = "<image>"

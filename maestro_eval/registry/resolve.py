@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from maestro_eval.records import Resolution
 from maestro_eval.registry.records import Expert, Registry, Skill
 from maestro_eval.registry.released_names import in_our_registries, released_expert, released_skill
-from maestro_eval.types import Resolution
 
 _Entry = Expert | Skill
 Names = Literal["exact", "lenient", "released"]

@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from maestro_eval.files import YamlDocument, bundled, load_yaml
+from maestro_eval.records import UserError
 from maestro_eval.registry.schema import RegistryFile
-from maestro_eval.types import UserError
 
 FILE = "registry.yaml"
 

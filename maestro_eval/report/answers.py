@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from maestro_eval.types import Rollout
+from maestro_eval.records import Rollout
 
 _OPEN, _CLOSE = "<answer>", "</answer>"
 

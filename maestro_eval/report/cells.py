@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from maestro_eval.analysis import Comparison, Estimate
-from maestro_eval.types import RolloutKey
+from maestro_eval.records import RolloutKey
 
 FAILURE_MARK = "†"
 LACKING_MARK = "‡"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from maestro_eval.analysis.baselines import is_orchestrator, standing
 from maestro_eval.analysis.explored import Explored, read_explored
+from maestro_eval.analysis.headroom import is_orchestrator, standing
 from maestro_eval.analysis.oracle import rows_of_each
 from maestro_eval.analysis.swap import new_entries, read_uses, swap_report
+from maestro_eval.report.headroom import selection_tables, standing_notes, standing_tables
 from maestro_eval.report.routing import Section
-from maestro_eval.report.standing import selection_tables, standing_notes, standing_tables
 from maestro_eval.report.swap import swap_notes, swap_tables
 from maestro_eval.scoring import RunScores
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from maestro_eval.files import bundled
+from maestro_eval.records import SampleError, TaskRecord, UserError
 from maestro_eval.tasks import Task, TaskSpec, define, open_task
-from maestro_eval.types import SampleError, TaskRecord, UserError
 
 
 class KnownTask(Struct, frozen=True):

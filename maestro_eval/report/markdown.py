@@ -11,10 +11,10 @@ import msgspec
 
 from maestro_eval.analysis import Comparison, SystemResult, accepted_text, samples_text
 from maestro_eval.files import write_atomic
+from maestro_eval.records import TaskRecord
 from maestro_eval.registry import variant_text
 from maestro_eval.report.cells import Cell, Table, printable
 from maestro_eval.report.layout import layout
-from maestro_eval.types import TaskRecord
 
 _SPECIAL = re.compile(r"([\\`*|\[\]~$])")
 _HASH_LENGTH = 12

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from maestro_eval.analysis import SystemResult, accepted_text, samples_text
+from maestro_eval.records import TaskRecord
 from maestro_eval.report.cells import Cell, Column, Row, Table, printable
-from maestro_eval.types import TaskRecord
 
 _HASH_LENGTH = 12
 

@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from maestro_eval.analysis import Estimate
 from maestro_eval.analysis.routing import PARTS, SIDES, CallAccuracy, Conduct, Cost, Latency, Named, Routing, Side
+from maestro_eval.records import Usage
 from maestro_eval.report.cells import MISSING, Cell, Column, Entry, Row, Table, cell_of, printable, short_task
-from maestro_eval.types import Usage
 
 MOST_PAIRS = 24
 """Pairs that a table shows of one system; the rest is summed up."""

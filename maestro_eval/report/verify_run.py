@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 
 from maestro_eval.journal import Journal, unpack_record
+from maestro_eval.records import Answered, RunManifest, Score, Selection, UserError
 from maestro_eval.report.answers import is_answer_of, written
 from maestro_eval.report.exports.submission import NOT_JUDGED_AGAIN, judged_by
 from maestro_eval.report.exports.verify import Verified, harmless
 from maestro_eval.report.known_tasks import KnownTask, known_task
 from maestro_eval.scoring import check_protocol, score_rollout, unscored
 from maestro_eval.scoring.scores_file import Heading, heading_of
-from maestro_eval.types import Answered, RunManifest, Score, Selection, UserError
 
 _MOST = 1000
 _NEVER_RAN = "never ran"

@@ -13,6 +13,7 @@ from maestro_eval.analysis import ContrastSpec, Reference, compare
 from maestro_eval.analysis.names import score_named
 from maestro_eval.analysis.routing import Routing, load_prices, routing
 from maestro_eval.files import write_atomic
+from maestro_eval.records import UserError
 from maestro_eval.report.document import NO_PLOTS, build_page
 from maestro_eval.report.further import SwapRuns, standing_section, swap_section, systems_of
 from maestro_eval.report.html_report import render_page
@@ -20,7 +21,6 @@ from maestro_eval.report.page import Page
 from maestro_eval.report.page_markdown import FIGURES, render_page_markdown
 from maestro_eval.report.svg_plot import standalone
 from maestro_eval.scoring import RunScores, score_run
-from maestro_eval.types import UserError
 
 
 class ReportPaths(Struct, frozen=True):

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from maestro_eval.types import Action, AnswerAction, MalformedAction, Regime, SearchAction
-from maestro_eval.types.regime import Preference
+from maestro_eval.records import Action, AnswerAction, MalformedAction, Regime, SearchAction
+from maestro_eval.records.regime import Preference
 
 STOP_TAGS = ("</search>", "</answer>")
 _THINK, _THINK_END = "<think>", "</think>"

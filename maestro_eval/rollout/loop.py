@@ -15,15 +15,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from maestro_eval.experts import ExpertClient
+from maestro_eval.models import ExpertClient
 from maestro_eval.policies import Policy, RepeatPolicy
-from maestro_eval.registry import Registry, resolve, user_message
-from maestro_eval.rollout.pictures import policy_pictures
-from maestro_eval.rollout.prefix import Prefix
-from maestro_eval.rollout.styles import Reading, Style, style_of
-from maestro_eval.sandbox import Isolation
-from maestro_eval.skills import EvidenceBoard, SkillContext, SkillResult, run_skill
-from maestro_eval.types import (
+from maestro_eval.records import (
     Action,
     AnswerAction,
     Completion,
@@ -45,6 +39,12 @@ from maestro_eval.types import (
     Timing,
     Turn,
 )
+from maestro_eval.registry import Registry, resolve, user_message
+from maestro_eval.rollout.pictures import policy_pictures
+from maestro_eval.rollout.prefix import Prefix
+from maestro_eval.rollout.styles import Reading, Style, style_of
+from maestro_eval.sandbox import Isolation
+from maestro_eval.skills import EvidenceBoard, SkillContext, SkillResult, run_skill
 
 
 @dataclass(frozen=True, slots=True)

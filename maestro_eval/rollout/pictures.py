@@ -14,7 +14,7 @@ from typing import NamedTuple
 import PIL.Image
 
 from maestro_eval.files import read_pixels
-from maestro_eval.types import Image, ImageRef, Regime
+from maestro_eval.records import Image, ImageRef, Regime
 
 # Of a smaller picture there would be fewer than two patches a side.
 _LEAST_PATCHES = 4

@@ -10,8 +10,8 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from maestro_eval.records import Completion, ExpertCall, Regime, Rollout, Turn
 from maestro_eval.rollout.styles import style_of
-from maestro_eval.types import Completion, ExpertCall, Regime, Rollout, Turn
 
 REPLAYED = "replayed from the record: nobody was called"
 

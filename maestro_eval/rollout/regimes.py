@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from maestro_eval.records import Regime, Sampling, UserError
 from maestro_eval.rollout.styles import style_of
 from maestro_eval.text import ruler
 from maestro_eval.text.clip import ESTIMATE
-from maestro_eval.types import Regime, Sampling, UserError
 
 POLICY = "policy"
 """The tokenizer of the policy's own checkpoint."""

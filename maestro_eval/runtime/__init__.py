@@ -1,8 +1,8 @@
 """How do many rollouts run at once, and survive? Jobs, presets, executors, and the run folder's Python face."""
 
-from maestro_eval.runtime.conduct import Watcher
-from maestro_eval.runtime.job import RunOutcome, resume_run, start_run
-from maestro_eval.runtime.live import EndpointState, LiveState, TaskState
+from maestro_eval.runtime.config import RunRequest, request_of
+from maestro_eval.runtime.driver import Watcher
+from maestro_eval.runtime.engine import RunOutcome, resume_run, start_run
 from maestro_eval.runtime.preset import (
     Preset,
     PresetRecord,
@@ -13,9 +13,9 @@ from maestro_eval.runtime.preset import (
     preset_run,
     run_preset,
 )
-from maestro_eval.runtime.request import RunRequest, request_of
 from maestro_eval.runtime.run import CallCounts, Run, evaluate, open_run
 from maestro_eval.runtime.stall import StallRules
+from maestro_eval.runtime.status import EndpointState, LiveState, TaskState
 from maestro_eval.runtime.task_check import TaskCheck, TaskProblem, check_task
 
 __all__ = [

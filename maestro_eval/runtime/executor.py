@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from maestro_eval.experts.limiter import Places
 from maestro_eval.journal import Finished
-from maestro_eval.runtime.live import ExecutorState
-from maestro_eval.types import Failed, Rollout, RolloutKey, Sample
+from maestro_eval.models.limiter import Places
+from maestro_eval.records import Failed, Rollout, RolloutKey, Sample
+from maestro_eval.runtime.status import ExecutorState
 
 # What is closed or cancelled at the end of a run gets as long.
 CLOSE_S = 60.0

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from maestro_eval.journal import Finished
-from maestro_eval.types import Failed
+from maestro_eval.records import Failed
 
 _IN_A_ROW = 3
 _STRIKES = 2

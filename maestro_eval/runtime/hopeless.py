@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from maestro_eval.journal import Finished
+from maestro_eval.records import CallError, Failed, Rollout
 from maestro_eval.scoring import cause_of
-from maestro_eval.types import CallError, Failed, Rollout
 
 # Enough that no few samples of one kind end a run, and few beside what a run costs.
 IN_A_ROW = 20

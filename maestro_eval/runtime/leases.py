@@ -16,8 +16,8 @@ from itertools import takewhile
 
 from msgspec import Struct
 
-from maestro_eval.runtime.order import Order
-from maestro_eval.types import RolloutKey
+from maestro_eval.records import RolloutKey
+from maestro_eval.runtime.scheduler import Order
 
 
 class Lease(Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from maestro_eval.records import RolloutKey, UserError
 from maestro_eval.runtime.executor import (
     CLOSE_S,
     Commit,
@@ -21,8 +22,7 @@ from maestro_eval.runtime.executor import (
     within,
 )
 from maestro_eval.runtime.leases import LeaseQueue
-from maestro_eval.runtime.live import ExecutorState, WorkerState
-from maestro_eval.types import RolloutKey, UserError
+from maestro_eval.runtime.status import ExecutorState, WorkerState
 
 _NAME = "local"
 

@@ -16,10 +16,10 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
 from maestro_eval.journal import Journal, PackedRecord, unpack_rollout, unpack_sample
+from maestro_eval.models import Endpoint, ExpertClient, ModelAsk
+from maestro_eval.records import Answered, Message, RolloutKey, Sample, Sampling, TextPart, UserError
 from maestro_eval.scoring.model_judge import JUDGED, NAME, judgement_of, prompt_for, prompt_hash, read_judgements
-from maestro_eval.types import Answered, Message, RolloutKey, Sample, Sampling, TextPart, UserError
 
 _SAMPLING = Sampling(temperature=0.0, max_tokens=1024)
 _KIND = "openai:"

@@ -12,13 +12,13 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from maestro_eval.files import bundled, load_yaml, write_atomic
+from maestro_eval.records import UserError
 from maestro_eval.registry import load_registry
-from maestro_eval.runtime.conduct import Watcher
-from maestro_eval.runtime.job import RunOutcome, resume_run, start_run
-from maestro_eval.runtime.request import RunRequest
+from maestro_eval.runtime.config import RunRequest
+from maestro_eval.runtime.driver import Watcher
+from maestro_eval.runtime.engine import RunOutcome, resume_run, start_run
 from maestro_eval.runtime.stall import StallRules
 from maestro_eval.serving import serving
-from maestro_eval.types import UserError
 
 _MARKER = "preset.json"
 

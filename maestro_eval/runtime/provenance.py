@@ -15,12 +15,7 @@ from msgspec import Struct, structs
 
 from maestro_eval.files import bundled, fingerprint
 from maestro_eval.policies import arms_of
-from maestro_eval.registry import Registry, entry_hashes, variant_text
-from maestro_eval.runtime.request import RunRequest
-from maestro_eval.tasks import Task, list_tasks, shown_name
-from maestro_eval.text import tokenizer_file
-from maestro_eval.text.clip import ESTIMATE
-from maestro_eval.types import (
+from maestro_eval.records import (
     Accepted,
     PromptRecord,
     RegistryRecord,
@@ -30,6 +25,11 @@ from maestro_eval.types import (
     TaskRecord,
     UserError,
 )
+from maestro_eval.registry import Registry, entry_hashes, variant_text
+from maestro_eval.runtime.config import RunRequest
+from maestro_eval.tasks import Task, list_tasks, shown_name
+from maestro_eval.text import tokenizer_file
+from maestro_eval.text.clip import ESTIMATE
 
 # What computes, decodes or renders on the way to a score.
 _DISTRIBUTIONS = (

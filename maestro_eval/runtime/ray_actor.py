@@ -38,8 +38,8 @@ class Host:
         try:
             import ray
 
+            from maestro_eval.records import UserError
             from maestro_eval.runtime.executor import UnfitNodeError
-            from maestro_eval.types import UserError
 
             make = ray.cloudpickle.loads(factory)
         except ImportError as error:
@@ -58,8 +58,8 @@ class Host:
         """One rollout."""
         import msgspec
 
+        from maestro_eval.records import RolloutKey
         from maestro_eval.runtime.executor import run_key
-        from maestro_eval.types import RolloutKey
 
         finished = await run_key(self._worker, self._name, msgspec.json.decode(key, type=RolloutKey))
         return msgspec.json.encode(finished)

@@ -29,8 +29,9 @@ from typing import Any
 
 import msgspec
 
-from maestro_eval.experts.limiter import Places
 from maestro_eval.journal import Finished
+from maestro_eval.models.limiter import Places
+from maestro_eval.records import RolloutKey, UserError
 from maestro_eval.runtime import ray_actor
 from maestro_eval.runtime.executor import (
     CLOSE_S,
@@ -43,7 +44,7 @@ from maestro_eval.runtime.executor import (
 )
 from maestro_eval.runtime.health import REST_S, Health, may_be_the_nodes
 from maestro_eval.runtime.leases import Lease, LeaseQueue, Lost
-from maestro_eval.runtime.live import ExecutorState, WorkerState, added, counters
+from maestro_eval.runtime.status import ExecutorState, WorkerState, added, counters
 from maestro_eval.serving.ray_cluster import (
     actor_environment,
     answer,
@@ -53,7 +54,6 @@ from maestro_eval.serving.ray_cluster import (
     own_signals,
     package_folder,
 )
-from maestro_eval.types import RolloutKey, UserError
 
 # How soon an idle worker sees that keys came back, or anyone that a lease is overdue.
 _TICK_S = 0.25

@@ -10,9 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from maestro_eval.journal import Journal
-from maestro_eval.rollout import Prefix, prefix_of
-from maestro_eval.runtime.provenance import refuse_changes
-from maestro_eval.types import (
+from maestro_eval.records import (
     Failed,
     LoadedSample,
     Regime,
@@ -24,6 +22,8 @@ from maestro_eval.types import (
     SearchAction,
     UserError,
 )
+from maestro_eval.rollout import Prefix, prefix_of
+from maestro_eval.runtime.provenance import refuse_changes
 
 
 class Replayable(Struct, frozen=True):

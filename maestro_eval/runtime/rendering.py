@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from maestro_eval.policies import is_resident, policy_addresses, rendered_by
+from maestro_eval.records import Completion, Message, Regime, Rendering, TextPart, UserError
 from maestro_eval.rollout import STREAM_TEMPLATE, render_stream, style_of
-from maestro_eval.runtime.request import RunRequest
-from maestro_eval.types import Completion, Message, Regime, Rendering, TextPart, UserError
+from maestro_eval.runtime.config import RunRequest
 
 _PICTURE = (
     "data:image/png;base64,"

@@ -15,15 +15,15 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.journal import Journal
+from maestro_eval.records import Replay, RolloutKey, UserError
 from maestro_eval.registry import resolve
-from maestro_eval.runtime.conduct import Watcher
-from maestro_eval.runtime.job import RunOutcome, resume_run, start_run
+from maestro_eval.runtime.config import RunRequest, request_of
+from maestro_eval.runtime.driver import Watcher
+from maestro_eval.runtime.engine import RunOutcome, resume_run, start_run
+from maestro_eval.runtime.prepare import open_registry
 from maestro_eval.runtime.recorded import Replayable, find_replayable
-from maestro_eval.runtime.request import RunRequest, request_of
-from maestro_eval.runtime.setup import open_registry
 from maestro_eval.runtime.stall import StallRules
 from maestro_eval.serving import serving
-from maestro_eval.types import Replay, RolloutKey, UserError
 
 COUNTERFACTUAL, CONTROL = "counterfactual", "control"
 

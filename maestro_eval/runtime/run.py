@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 
 from maestro_eval.journal import Journal, JournalCounts
-from maestro_eval.runtime.job import start_run
-from maestro_eval.runtime.request import RunRequest
-from maestro_eval.scoring import RunScores, score_rollout, score_run
-from maestro_eval.types import (
+from maestro_eval.records import (
     Answered,
     Exhausted,
     Failed,
@@ -24,6 +21,9 @@ from maestro_eval.types import (
     Selection,
     UserError,
 )
+from maestro_eval.runtime.config import RunRequest
+from maestro_eval.runtime.engine import start_run
+from maestro_eval.scoring import RunScores, score_rollout, score_run
 
 if TYPE_CHECKING:
     import pandas

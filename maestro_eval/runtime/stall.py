@@ -29,9 +29,9 @@ from typing import Self
 
 from msgspec import Struct
 
-from maestro_eval.runtime.live import EndpointState, LiveState, WorkerState
+from maestro_eval.records import Regime
+from maestro_eval.runtime.status import EndpointState, LiveState, WorkerState
 from maestro_eval.runtime.threads import READ_S
-from maestro_eval.types import Regime
 
 # Beside a rollout's own deadlines: committing it, on a slow machine.
 _SLACK_S = 60.0

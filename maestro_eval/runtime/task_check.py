@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from maestro_eval.records import Sample, SampleError, Selection, UserError
 from maestro_eval.scoring import judge, lmms_lack
 from maestro_eval.tasks import Task, TaskSpec, choose, localise, open_task
-from maestro_eval.types import Sample, SampleError, Selection, UserError
 
 # A target that is no answer: the tests that a program must pass.
 _NOT_AN_ANSWER = frozenset({"python_tests", "lmms"})

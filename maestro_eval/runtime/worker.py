@@ -13,20 +13,11 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.experts import CallCache, ExpertClient
-from maestro_eval.experts.limiter import Places
 from maestro_eval.journal import Finished
+from maestro_eval.models import CallCache, ExpertClient
+from maestro_eval.models.limiter import Places
 from maestro_eval.policies import Policy, ResidentPolicy, make_policy, policy_addresses
-from maestro_eval.registry import Registry
-from maestro_eval.rollout import Prefix, rollout_seed, run_rollout, style_of
-from maestro_eval.runtime.cache_folder import CacheSpec
-from maestro_eval.runtime.executor import UnfitNodeError, WorkerFactory
-from maestro_eval.runtime.recorded import recorded_prefix
-from maestro_eval.runtime.threads import READ_S, Readers, limit_arenas
-from maestro_eval.sandbox import Isolation
-from maestro_eval.serving import check_models, program_revisions, wanted_of, wanted_policy
-from maestro_eval.tasks import Task, TaskSpec, open_task
-from maestro_eval.types import (
+from maestro_eval.records import (
     Failed,
     FailureCause,
     LoadedSample,
@@ -42,6 +33,15 @@ from maestro_eval.types import (
     Sampling,
     TextPart,
 )
+from maestro_eval.registry import Registry
+from maestro_eval.rollout import Prefix, rollout_seed, run_rollout, style_of
+from maestro_eval.runtime.cache_folder import CacheSpec
+from maestro_eval.runtime.executor import UnfitNodeError, WorkerFactory
+from maestro_eval.runtime.recorded import recorded_prefix
+from maestro_eval.runtime.threads import READ_S, Readers, limit_arenas
+from maestro_eval.sandbox import Isolation
+from maestro_eval.serving import check_models, program_revisions, wanted_of, wanted_policy
+from maestro_eval.tasks import Task, TaskSpec, open_task
 
 
 class WorkerSpec(Struct, frozen=True):

@@ -19,11 +19,11 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
+from maestro_eval.records import UserError
 from maestro_eval.sandbox.launch import Launch, limited_python, memory_file, ordinary_user
 from maestro_eval.sandbox.packages import PACKAGES_FOLDER, lent
 from maestro_eval.sandbox.records import Limits
 from maestro_eval.sandbox.seccomp import system_call_filter
-from maestro_eval.types import UserError
 
 _WHAT_MENDS_IT = "install the package 'bubblewrap', or accept the weaker --sandbox=process"
 _ISOLATION = (

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from maestro_eval.records import UserError
 from maestro_eval.sandbox.records import Limits
-from maestro_eval.types import UserError
 
 _INTERPRETERS = (Path("/usr/bin/python3"), Path("/usr/local/bin/python3"))
 _OPEN_FILES = 32

@@ -13,12 +13,12 @@ import subprocess
 from contextlib import ExitStack
 from functools import cache
 
+from maestro_eval.records import RolloutFailure, UserError
 from maestro_eval.sandbox.bubblewrap import find_bwrap, in_bubblewrap, not_permitted
 from maestro_eval.sandbox.launch import Launch, memory_file
 from maestro_eval.sandbox.process import in_process
 from maestro_eval.sandbox.records import Isolation, Limits, Reason, SandboxResult
 from maestro_eval.sandbox.watch import Ending, watch
-from maestro_eval.types import RolloutFailure, UserError
 
 _DEFAULT_LIMITS = Limits()
 _LONGEST_CODE = 1 << 20

@@ -4,8 +4,8 @@ from maestro_eval.scoring.failures import FailureGroup, cause_of
 from maestro_eval.scoring.lmms_score import lmms_lack
 from maestro_eval.scoring.metrics import METRICS, check_protocol, judge
 from maestro_eval.scoring.released import FALL_BACK, RELEASED, judge_released
-from maestro_eval.scoring.run import RunScores, score_run
 from maestro_eval.scoring.score import EXHAUSTED, score_rollout, unscored
+from maestro_eval.scoring.score_pass import RunScores, score_run
 from maestro_eval.scoring.verdict import Verdict
 
 __all__ = [

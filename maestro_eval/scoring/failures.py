@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.types import Failed, RolloutKey
+from maestro_eval.records import Failed, RolloutKey
 
 # A detail without a typed fault names files, rows and numbers of its own sample: these do not make a cause.
 _OWN = re.compile(r"\S*(?:[\d/\\]|'[^']*'|\"[^\"]*\")\S*")

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable
 
+from maestro_eval.records import Sample
 from maestro_eval.scoring.chosen_option import lists_letters, option_readers
 from maestro_eval.scoring.counts import count_readers
 from maestro_eval.scoring.extract import Reply, candidates
@@ -23,7 +24,6 @@ from maestro_eval.scoring.values import value_readers, values
 from maestro_eval.scoring.verdict import NoAnswer, Verdict, no_answer
 from maestro_eval.scoring.vlms_are_blind import blind_readers
 from maestro_eval.scoring.yes_no import yes_no_readers
-from maestro_eval.types import Sample
 
 FairMetric = Callable[[Sample, Reply], Verdict]
 

@@ -15,9 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from maestro_eval.journal import PackedRecord, lacks_evidence, unpack_record
+from maestro_eval.records import PROTOCOLS, Failed, Protocol, Rollout, Sample, Score, TaskRecord, UserError
 from maestro_eval.scoring.failures import FailureGroup, cause_of, merged
 from maestro_eval.scoring.score import score_rollout, unscored
-from maestro_eval.types import PROTOCOLS, Failed, Protocol, Rollout, Sample, Score, TaskRecord, UserError
 
 NEVER_RAN = "never ran"
 _LONGEST_NOTE = 200

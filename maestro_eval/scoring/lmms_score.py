@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from msgspec import Struct
 
+from maestro_eval.records import Sample, UserError
 from maestro_eval.scoring.extract import Strictness, final_answer
 from maestro_eval.scoring.offline import offline
 from maestro_eval.scoring.verdict import Verdict
-from maestro_eval.types import Sample, UserError
 
 if TYPE_CHECKING:
     from maestro_eval.tasks.lmms_config import LmmsRules

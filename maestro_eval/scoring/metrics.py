@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from maestro_eval.records import FORMER_PROTOCOLS, Protocol, Sample, UserError
 from maestro_eval.scoring.extract import Strictness, final_answer, half_width, read_reply, spoken
 from maestro_eval.scoring.fair_metrics import FAIR
 from maestro_eval.scoring.letters import lone_letter, option_letter
@@ -28,7 +29,6 @@ from maestro_eval.scoring.python_tests import python_tests
 from maestro_eval.scoring.verdict import Verdict, no_answer, shown
 from maestro_eval.scoring.vlms_are_blind import blind_reading
 from maestro_eval.scoring.yes_no import yes_no
-from maestro_eval.types import FORMER_PROTOCOLS, Protocol, Sample, UserError
 
 _RELAXATION = 0.05
 _FLOAT_NOISE = 1e-9

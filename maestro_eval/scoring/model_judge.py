@@ -16,10 +16,10 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.files import fingerprint
+from maestro_eval.records import RolloutKey, Sample, Score, UserError
 from maestro_eval.scoring.extract import spoken
 from maestro_eval.scoring.letters import lone_letter
 from maestro_eval.scoring.metrics import judge
-from maestro_eval.types import RolloutKey, Sample, Score, UserError
 
 NAME = "judgements.jsonl"
 

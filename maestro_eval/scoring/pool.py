@@ -27,8 +27,8 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.journal import PackedRecord
+from maestro_eval.records import UserError
 from maestro_eval.scoring.judging import Judged, Rules, judge_records
-from maestro_eval.types import UserError
 
 # Enough that a worker need not wait while the oldest stretch is being finished by another.
 _AHEAD = 3

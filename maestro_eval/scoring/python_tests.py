@@ -19,6 +19,7 @@ from itertools import takewhile
 import msgspec
 from msgspec import Struct
 
+from maestro_eval.records import RolloutFailure, Sample, UserError
 from maestro_eval.sandbox import PACKAGES_FOLDER, Limits, SandboxResult, lacking, run_python, run_tests
 from maestro_eval.scoring.extract import Strictness, spoken
 from maestro_eval.scoring.python_source import (
@@ -31,7 +32,6 @@ from maestro_eval.scoring.python_source import (
 )
 from maestro_eval.scoring.verdict import NoAnswer, Verdict
 from maestro_eval.text import clip
-from maestro_eval.types import RolloutFailure, Sample, UserError
 
 _OFFICIAL_CPU_S, _OFFICIAL_WALL_S = 2, 10.0
 _RELEASED_CPU_S, _RELEASED_WALL_S = 10.0, 30.0

@@ -19,13 +19,13 @@ from typing import Literal
 
 from msgspec import Struct
 
+from maestro_eval.records import Sample, UserError
 from maestro_eval.scoring import released_math, released_text
 from maestro_eval.scoring.letters import lone_letter
 from maestro_eval.scoring.python_tests import released_python
 from maestro_eval.scoring.released_text import Truth
 from maestro_eval.scoring.symbolic import equivalent
 from maestro_eval.scoring.verdict import Verdict, shown
-from maestro_eval.types import Sample, UserError
 
 Form = Literal["letter", "text"]
 """Which form of a target that is an option's letter is compared with: the letter, or the option's text."""

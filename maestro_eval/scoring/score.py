@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from maestro_eval.records import Answered, Exhausted, Failed, Protocol, Rollout, RolloutKey, Sample, Score, TaskRecord
 from maestro_eval.scoring.metrics import check_protocol, judge
 from maestro_eval.scoring.released import judge_released
 from maestro_eval.scoring.verdict import Verdict
-from maestro_eval.types import Answered, Exhausted, Failed, Protocol, Rollout, RolloutKey, Sample, Score, TaskRecord
 
 _LONGEST_NOTE = 200
 EXHAUSTED = "exhausted: "

@@ -17,7 +17,7 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.types import Protocol, RunManifest, Score, UserError
+from maestro_eval.records import Protocol, RunManifest, Score, UserError
 
 SCHEMA = 3
 _BLOCK = 1 << 18

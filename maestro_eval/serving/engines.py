@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from maestro_eval.records import UserError
 from maestro_eval.registry import EndpointEntry, Registry, ServeBlock
-from maestro_eval.types import UserError
 
 LOOPBACK = "127.0.0.1"
 # What the placement decides, and where a registry says it instead.

@@ -9,8 +9,8 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping
 
+from maestro_eval.records import UserError
 from maestro_eval.serving.placement import Gpu
-from maestro_eval.types import UserError
 
 _QUERY = ("nvidia-smi", "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits")
 _TIMEOUT_S = 30.0

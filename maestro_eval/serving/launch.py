@@ -17,11 +17,11 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from maestro_eval.files import picture_folder
+from maestro_eval.records import UserError
 from maestro_eval.registry import ServeBlock
 from maestro_eval.registry.records import Scalar
 from maestro_eval.rollout import STREAM_TEMPLATE
 from maestro_eval.serving.placement import Placement
-from maestro_eval.types import UserError
 
 
 class Launch(Struct, frozen=True):

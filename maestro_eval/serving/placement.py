@@ -16,9 +16,9 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from maestro_eval.records import UserError
 from maestro_eval.registry import Registry
 from maestro_eval.serving.engines import Engine, wanted_engines
-from maestro_eval.types import UserError
 
 # What drivers and other processes may have of a GPU; vLLM refuses to start where it finds less than its share free.
 _USABLE = 0.95

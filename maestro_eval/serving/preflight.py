@@ -19,9 +19,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.experts.error_body import error_said
+from maestro_eval.models.error_body import error_said
+from maestro_eval.records import CallError, UserError
 from maestro_eval.registry import Expert, Registry, Service
-from maestro_eval.types import CallError, UserError
 
 _TIMEOUT_S = 5.0
 # One token of a model that is being warmed up; who has not answered by then is there all the same.

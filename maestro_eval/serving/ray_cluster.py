@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 _TOKEN_FILE = Path(".ray") / "auth_token"
 

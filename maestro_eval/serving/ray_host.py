@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from maestro_eval.records import UserError
 from maestro_eval.registry import Registry
 from maestro_eval.serving.engines import LOOPBACK
 from maestro_eval.serving.gpus import detect_gpus
@@ -26,7 +27,6 @@ from maestro_eval.serving.placement import Gpu, Placement, Plan, plan
 from maestro_eval.serving.ray_cluster import actor_environment, answer, connect, import_ray, one_line, own_signals
 from maestro_eval.serving.session import Host
 from maestro_eval.serving.supervise import Death, Event, Report, Stop, Supervision, Supervisor, open_log
-from maestro_eval.types import UserError
 
 _ROOM_S = 120.0
 _PROBE_S = 120.0

@@ -18,12 +18,12 @@ import msgspec
 import yaml
 
 from maestro_eval.files import write_atomic
+from maestro_eval.records import UserError
 from maestro_eval.registry import Registry
 from maestro_eval.serving.engines import Engine
 from maestro_eval.serving.launch import find_vllm, make_launch
 from maestro_eval.serving.placement import Plan
 from maestro_eval.serving.supervise import Event, Report, Stop, Supervision, Supervisor, open_log
-from maestro_eval.types import UserError
 
 Host = Callable[[Report, Stop], Awaitable[None]]
 """Holds engines up, telling a ``Report`` of them, until a ``Stop``."""

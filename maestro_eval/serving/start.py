@@ -19,8 +19,8 @@ from typing import IO
 
 import msgspec
 
+from maestro_eval.records import UserError
 from maestro_eval.registry import Registry
-from maestro_eval.types import UserError
 
 _READY_S = 90.0
 _LISTENING = "listening "

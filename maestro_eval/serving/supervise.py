@@ -24,8 +24,8 @@ from typing import IO, Any, Literal
 import aiohttp
 from msgspec import Struct
 
+from maestro_eval.records import UserError
 from maestro_eval.serving.launch import Launch
-from maestro_eval.types import UserError
 
 _WATCHER = Path(__file__).with_name("watcher.py")
 _TAIL_BYTES = 8192

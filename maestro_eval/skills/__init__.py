@@ -3,7 +3,7 @@
 from maestro_eval.skills.context import SkillContext
 from maestro_eval.skills.evidence import EvidenceBoard, Gathered, Piece
 from maestro_eval.skills.models import ask_model, endpoint_of
-from maestro_eval.skills.run import PIPELINES, RUNS_CODE, Pipeline, SkillResult, find_pipeline, run_skill
+from maestro_eval.skills.run_skill import PIPELINES, RUNS_CODE, Pipeline, SkillResult, find_pipeline, run_skill
 
 __all__ = [
     "PIPELINES",

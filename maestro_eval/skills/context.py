@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from maestro_eval.experts import ExpertClient
+from maestro_eval.models import ExpertClient
+from maestro_eval.records import ExpertCall, Image, MissingEvidence, RolloutFailure, UserError
 from maestro_eval.registry import (
     EvidenceUse,
     Expert,
@@ -22,7 +23,6 @@ from maestro_eval.skills.models import ask_model
 from maestro_eval.skills.pictures import PictureError
 from maestro_eval.skills.replies import conclusion, without_pairs
 from maestro_eval.text import neutralise
-from maestro_eval.types import ExpertCall, Image, MissingEvidence, RolloutFailure, UserError
 
 
 @dataclass

@@ -10,12 +10,12 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.experts import ExpertClient
+from maestro_eval.models import ExpertClient
+from maestro_eval.records import ExpertCall, Image, MissingEvidence, RolloutFailure
 from maestro_eval.registry import EvidenceUse, Registry, Service, render_template
 from maestro_eval.skills.models import ask_model
 from maestro_eval.skills.pictures import as_jpeg
 from maestro_eval.skills.reading import Reading, read_reply
-from maestro_eval.types import ExpertCall, Image, MissingEvidence, RolloutFailure
 
 Layout = Literal["after", "beside"]
 """Where the pictures of the evidence are shown: behind all images, or each behind the image that it is made of."""

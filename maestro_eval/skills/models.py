@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
 from maestro_eval.files import fingerprint
+from maestro_eval.models import Endpoint, ExpertClient, ModelAsk
+from maestro_eval.records import ExpertCall, Image, ImagePart, Message, Part, Sampling, TextPart
 from maestro_eval.registry import Expert, Registry, ServeBlock, Service
-from maestro_eval.types import ExpertCall, Image, ImagePart, Message, Part, Sampling, TextPart
 
 
 def endpoint_of(registry: Registry, entry: Expert | Service) -> Endpoint:

@@ -14,8 +14,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from maestro_eval.files import read_pixels
+from maestro_eval.records import Image, ImageRef
 from maestro_eval.skills.boxes import Box
-from maestro_eval.types import Image, ImageRef
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Pixels

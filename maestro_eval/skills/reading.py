@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from maestro_eval.records import Image
 from maestro_eval.registry import Service
 from maestro_eval.skills.boxes import MOST_BOXES, Box, find_boxes, place
 from maestro_eval.skills.boxes_as_given import called_box, calls_tool, listed_boxes
 from maestro_eval.skills.pictures import PictureError, crop, crop_as_given, draw_boxes
 from maestro_eval.text import clip, neutralise, spoken
-from maestro_eval.types import Image
 
 # What a service may add to a prompt; GLM-OCR's own limit on a page.
 _MOST_TOKENS = 4096

@@ -30,13 +30,13 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
+from maestro_eval.records import CallError, FailureCause, RolloutFailure, UserError
 from maestro_eval.registry import Registry
 from maestro_eval.registry.release import ReleasedCode, code_hash
 from maestro_eval.skills.context import SkillContext
 from maestro_eval.skills.pictures import PictureError, as_jpeg
 from maestro_eval.skills.released_gateway import EXPERT, Gateway
 from maestro_eval.skills.released_process import ERRORS_KEPT, MAX_REPLY, Ended, converse
-from maestro_eval.types import CallError, FailureCause, RolloutFailure, UserError
 
 HOST = Path(__file__).with_name("released_host.py")
 

@@ -23,10 +23,8 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from maestro_eval.experts import ExpertClient
-from maestro_eval.registry import Expert, Registry, Service
-from maestro_eval.skills.models import model_ask
-from maestro_eval.types import (
+from maestro_eval.models import ExpertClient
+from maestro_eval.records import (
     CallError,
     ExpertCall,
     Image,
@@ -39,6 +37,8 @@ from maestro_eval.types import (
     Sampling,
     TextPart,
 )
+from maestro_eval.registry import Expert, Registry, Service
+from maestro_eval.skills.models import model_ask
 
 EXPERT = "expert"
 

@@ -19,7 +19,7 @@ from typing import cast
 
 from msgspec import Struct
 
-from maestro_eval.types import RolloutFailure
+from maestro_eval.records import RolloutFailure
 
 MAX_REPLY = 8 << 20
 ERRORS_KEPT = 4096

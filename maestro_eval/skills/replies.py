@@ -6,8 +6,8 @@ import re
 
 from msgspec import Struct
 
+from maestro_eval.records import ExpertCall
 from maestro_eval.text import spoken, visible
-from maestro_eval.types import ExpertCall
 
 _FENCE = "```"
 # One tag at a time: a pattern for the whole pair takes the square of a reply that opens many thoughts and ends none.

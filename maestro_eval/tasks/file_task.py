@@ -15,13 +15,13 @@ from typing import Any
 from msgspec import structs
 
 from maestro_eval.files import fingerprint
-from maestro_eval.tasks.columns import IMAGE_TYPES
-from maestro_eval.tasks.dialect import Definition
+from maestro_eval.records import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
+from maestro_eval.tasks.column_types import IMAGE_TYPES
 from maestro_eval.tasks.functions import Read
-from maestro_eval.tasks.images import BadImageError, EncodedImage, decode
+from maestro_eval.tasks.image_decoding import BadImageError, EncodedImage, decode
 from maestro_eval.tasks.rows import BadRowError, NamedPictures, Row, Source
 from maestro_eval.tasks.sources import hash_files
-from maestro_eval.types import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
+from maestro_eval.tasks.task_yaml import Definition
 
 
 class FileTask:

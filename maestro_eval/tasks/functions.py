@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from msgspec import Struct
 
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 Read = Callable[[Mapping[str, Any]], object]
 """Takes something from a row."""

@@ -22,9 +22,9 @@ from typing import Any
 from msgspec import Struct
 
 from maestro_eval.files import fingerprint
-from maestro_eval.tasks.columns import IMAGE_TYPES
-from maestro_eval.tasks.dialect import Definition
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
+from maestro_eval.tasks.column_types import IMAGE_TYPES
+from maestro_eval.tasks.task_yaml import Definition
 
 _PATIENCE_S = 10.0
 # What 'datasets' writes at once, and so what we later hold at once: with 8K frames a row is some 30 MB.

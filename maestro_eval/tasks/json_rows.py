@@ -20,11 +20,11 @@ from typing import Any
 
 import msgspec
 
-from maestro_eval.tasks.columns import IMAGE_TYPES, Column, expected, fits_json
-from maestro_eval.tasks.images import EncodedImage
-from maestro_eval.tasks.pictures import Pictures
+from maestro_eval.records import UserError
+from maestro_eval.tasks.column_types import IMAGE_TYPES, Column, expected, fits_json
+from maestro_eval.tasks.image_decoding import EncodedImage
+from maestro_eval.tasks.image_lookup import Pictures
 from maestro_eval.tasks.rows import BadRowError, Row, from_base64
-from maestro_eval.types import UserError
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 

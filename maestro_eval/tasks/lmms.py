@@ -23,9 +23,9 @@ from typing import Any
 from msgspec import structs
 
 from maestro_eval.files import fingerprint, is_plain, shown
-from maestro_eval.tasks.images import BadImageError, EncodedImage, decode
+from maestro_eval.records import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
+from maestro_eval.tasks.image_decoding import BadImageError, EncodedImage, decode
 from maestro_eval.tasks.lmms_config import PREFIX, LmmsRules, check_judge, lmms_rules
-from maestro_eval.types import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
 
 # An image that a dataset keeps as text (HR-Bench: megabytes of base64) is none of a scorer's business.
 _LONGEST_TEXT = 100_000

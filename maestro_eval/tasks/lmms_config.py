@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from maestro_eval.files import fingerprint
+from maestro_eval.records import UserError
 from maestro_eval.tasks.lmms_inspect import CODE, JUDGE, MISSING, PROGRAM, reaches
-from maestro_eval.types import UserError
 
 PREFIX = "lmms:"
 """What names of lmms-eval's tasks begin with on our command line."""

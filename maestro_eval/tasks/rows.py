@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from maestro_eval.tasks.columns import Column
-from maestro_eval.tasks.images import EncodedImage
+from maestro_eval.tasks.column_types import Column
+from maestro_eval.tasks.image_decoding import EncodedImage
 
 Row = dict[str, Any]
 """A row's declared columns by name; image columns hold ``EncodedImage`` (or a list of them, or ``None``)."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from maestro_eval.files import bundled, load_yaml
-from maestro_eval.tasks.dialect import Heading, read_heading
+from maestro_eval.records import UserError
 from maestro_eval.tasks.task import LMMS, TaskSpec
-from maestro_eval.types import UserError
+from maestro_eval.tasks.task_yaml import Heading, read_heading
 
 
 class TaskEntry(Struct, frozen=True):

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from maestro_eval.types import Selection, UserError
+from maestro_eval.records import Selection, UserError
 
 
 class Choosable(Protocol):

@@ -17,12 +17,12 @@ from pathlib import Path
 import msgspec
 
 from maestro_eval.files import fingerprint
-from maestro_eval.tasks.columnar import ColumnarSource
-from maestro_eval.tasks.columns import Column
+from maestro_eval.records import UserError
+from maestro_eval.tasks.column_types import Column
+from maestro_eval.tasks.image_lookup import open_pictures
 from maestro_eval.tasks.json_rows import JSON_SUFFIXES, JsonSource
-from maestro_eval.tasks.pictures import open_pictures
+from maestro_eval.tasks.parquet_source import ColumnarSource
 from maestro_eval.tasks.rows import Source
-from maestro_eval.types import UserError
 
 _READABLE = "give a .parquet, .arrow, .jsonl or .json file, or a folder of them"
 # What 'datasets' and the hub's tools write beside the data.

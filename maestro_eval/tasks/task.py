@@ -7,10 +7,10 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
-from maestro_eval.tasks.dialect import Definition, load_definition, read_heading
+from maestro_eval.records import Aggregation, LoadedSample, UserError
 from maestro_eval.tasks.file_task import FileTask
 from maestro_eval.tasks.sources import open_source
-from maestro_eval.types import Aggregation, LoadedSample, UserError
+from maestro_eval.tasks.task_yaml import Definition, load_definition, read_heading
 
 MAKE = "make:"
 """``dataset_path: make:NAME`` marks data that a generator of ours makes."""

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 HUB = "hub:"
 """What begins the name of a checkpoint on the hub: ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``."""

@@ -9,8 +9,8 @@ import torch
 from msgspec import Struct
 
 from maestro_eval.policies.chat import Placeholders, chat_of, open_image, render
+from maestro_eval.records import Image, Message, Regime, TextPart
 from maestro_eval.registry import Registry, render_system, user_message
-from maestro_eval.types import Image, Message, Regime, TextPart
 from scripts.tiny_policy.lessons import Lesson, Question
 
 _NOT_LEARNT = -100

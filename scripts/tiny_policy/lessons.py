@@ -16,9 +16,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from maestro_eval.embedded.mini import MINI_TASKS, make_mini
+from maestro_eval.records import Image
 from maestro_eval.tasks import open_task, select_tasks
 from maestro_eval.text import neutralise
-from maestro_eval.types import Image
 
 FIRST_SEED = 1000
 """Mini benchmarks of smaller seeds are for measuring."""

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from maestro_eval.analysis import Estimate, difference_interval, independent, wilson
 from maestro_eval.journal import Journal
-from maestro_eval.types import Answered, Rollout
+from maestro_eval.records import Answered, Rollout
 from scripts.tiny_policy.lessons import ROUTES
 
 

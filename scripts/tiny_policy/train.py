@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
+from maestro_eval.records import Regime
 from maestro_eval.registry import load_registry, render_system
-from maestro_eval.types import Regime
 from scripts.tiny_policy.batches import Encoder, loss_of
 from scripts.tiny_policy.checkpoint import make_model, make_processor
 from scripts.tiny_policy.lessons import FIRST_SEED, Lesson, Lessons, draw_questions, vocabulary_texts

@@ -11,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_eval.sandbox import available
-from maestro_eval.scoring import score_rollout
-from maestro_eval.tasks import Task, open_task, select_tasks
-from maestro_eval.types import (
+from maestro_eval.records import (
     AnswerAction,
     Answered,
     Exhausted,
@@ -27,6 +24,9 @@ from maestro_eval.types import (
     TaskRecord,
     Turn,
 )
+from maestro_eval.sandbox import available
+from maestro_eval.scoring import score_rollout
+from maestro_eval.tasks import Task, open_task, select_tasks
 from tests.benchmarks import rows
 from tests.benchmarks.rows import SCHEMAS
 

@@ -17,9 +17,9 @@ pytest.importorskip("lmms_eval")
 pytest.importorskip("datasets")
 
 from maestro_eval.files import bundled
+from maestro_eval.records import Protocol, Sample
 from maestro_eval.sandbox import available
 from maestro_eval.tasks import Task, define, open_task, select_tasks
-from maestro_eval.types import Protocol, Sample
 from tests.benchmarks import rows
 from tests.benchmarks.rows import SCHEMAS
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_eval.files import bundled
+from maestro_eval.records import Sample, SampleError
 from maestro_eval.tasks import Task, define, open_task, select_tasks
-from maestro_eval.types import Sample, SampleError
 from tests.benchmarks import rows
 from tests.benchmarks.rows import BLUE, GREEN, LETTER_ONLY, RED, SCHEMAS
 

@@ -8,9 +8,9 @@ import time
 import zlib
 from collections.abc import Callable
 
-from maestro_eval.experts.limiter import Places
 from maestro_eval.journal import Finished
-from maestro_eval.types import Answered, Exhausted, Rollout, RolloutKey, Sample, UserError
+from maestro_eval.models.limiter import Places
+from maestro_eval.records import Answered, Exhausted, Rollout, RolloutKey, Sample, UserError
 
 Trouble = Callable[[RolloutKey], None]
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from integration.conftest import Cli, write_chartqa, write_registry
 
-from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk
-from maestro_eval.experts.simulated import Fault, Latency, SimulatedServer, at_random, simulated_in_thread
 from maestro_eval.journal import Journal
-from maestro_eval.runtime.summary import throughput
-from maestro_eval.types import Answered, ExpertCall, Message, Sampling, TextPart
+from maestro_eval.models import Endpoint, ExpertClient, ModelAsk
+from maestro_eval.records import Answered, ExpertCall, Message, Sampling, TextPart
+from maestro_eval.runtime.throughput import throughput
+from maestro_eval.testing import Fault, Latency, SimulatedServer, at_random, simulated_in_thread
 
 
 def ask(endpoint: Endpoint, text: str) -> ModelAsk:

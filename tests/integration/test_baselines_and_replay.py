@@ -15,10 +15,10 @@ import pytest
 from integration.conftest import Cli, command, environment, write_chartqa
 
 from maestro_eval.cli.arguments import find_runs
-from maestro_eval.experts.simulated import Latency, simulated_in_thread
 from maestro_eval.journal import Journal
+from maestro_eval.records import Rollout
 from maestro_eval.scoring import score_run
-from maestro_eval.types import Rollout
+from maestro_eval.testing import Latency, simulated_in_thread
 
 TASK = "maestro_chartqa"
 SAMPLES = 12

@@ -19,7 +19,7 @@ from integration.conftest import command, environment, write_chartqa, write_regi
 
 from maestro_eval.files import load_yaml, open_parquet
 from maestro_eval.journal import Journal
-from maestro_eval.types import Answered, UserError
+from maestro_eval.records import Answered, UserError
 
 MEMORY_MB = 700
 SECONDS = 20

@@ -10,8 +10,8 @@ import pytest
 from integration.conftest import Cli, write_chartqa, write_registry
 
 from maestro_eval import open_run
-from maestro_eval.experts.simulated import Fault, SimulatedServer, on_requests, simulated_in_thread
 from maestro_eval.journal import Journal
+from maestro_eval.testing import Fault, SimulatedServer, on_requests, simulated_in_thread
 
 SAMPLES = 12
 

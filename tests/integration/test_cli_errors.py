@@ -12,7 +12,7 @@ import pytest
 from integration.conftest import Cli, write_chartqa, write_registry
 
 from maestro_eval import open_run
-from maestro_eval.experts.simulated import SimulatedServer, simulated_in_thread
+from maestro_eval.testing import SimulatedServer, simulated_in_thread
 
 FIXED = "fixed:oracle@@Ask"
 SAMPLES = [{"question": f"What is value {number}?", "answer": "4"} for number in range(4)]
@@ -144,7 +144,7 @@ def test_an_endpoint_that_is_down_stops_the_run_before_it_begins(cli: Cli, tmp_p
 def test_an_endpoint_that_goes_down_in_mid_run_fails_rollouts_and_scores_none_of_them_wrong(
     cli: Cli, tmp_path: Path
 ) -> None:
-    from maestro_eval.experts.simulated import Fault, on_requests
+    from maestro_eval.testing import Fault, on_requests
 
     cut = {number: Fault("cut") for number in range(3, 40)}
     with simulated_in_thread(reply="Answer: 4", faults=on_requests(cut)) as failing:

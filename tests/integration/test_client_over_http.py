@@ -13,14 +13,14 @@ from pathlib import Path
 
 from integration.conftest import ROOT, command, environment
 
-from maestro_eval.experts import Endpoint, ExpertClient, ModelAsk, RetryPolicy
-from maestro_eval.types import ExpertCall, Message, Sampling, TextPart
+from maestro_eval.models import Endpoint, ExpertClient, ModelAsk, RetryPolicy
+from maestro_eval.records import ExpertCall, Message, Sampling, TextPart
 
 
 @contextmanager
 def simulated_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "maestro_eval.experts.simulated", "--exit-with-parent", *arguments],
+        [sys.executable, "-m", "maestro_eval.testing", "--exit-with-parent", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

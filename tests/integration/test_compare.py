@@ -12,8 +12,8 @@ import pytest
 from integration.conftest import write_chartqa, write_registry
 
 from maestro_eval.cli.main import main
-from maestro_eval.experts.simulated import simulated_in_thread
 from maestro_eval.report import results_schema
+from maestro_eval.testing import simulated_in_thread
 
 N = 12
 

@@ -12,9 +12,9 @@ import pytest
 from integration.conftest import write_chartqa, write_registry
 
 from maestro_eval.cli.main import main
-from maestro_eval.experts.simulated import simulated_in_thread
 from maestro_eval.journal import Journal
-from maestro_eval.types import RolloutKey, UserError
+from maestro_eval.records import RolloutKey, UserError
+from maestro_eval.testing import simulated_in_thread
 
 SAMPLES = 12
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from maestro_eval.records import Sample, SampleError, Selection
 from maestro_eval.tasks import Task, choose, localise, open_task, read_data_file, select_tasks
-from maestro_eval.types import Sample, SampleError, Selection
 from tests.unit.tasks.parquet_rows import png, write_rows, write_saved, write_stream
 
 COUNT = 40

@@ -13,9 +13,9 @@ import pytest
 from integration.conftest import Cli, write_chartqa, write_registry
 
 from maestro_eval.cli.main import main
-from maestro_eval.experts.simulated import simulated_in_thread
 from maestro_eval.journal import Journal
 from maestro_eval.runtime import open_run
+from maestro_eval.testing import simulated_in_thread
 
 SAMPLES = 120
 

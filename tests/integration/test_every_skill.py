@@ -11,15 +11,8 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from maestro_eval.experts import ExpertClient
-from maestro_eval.experts.simulated import Latency, SimulatedServer
-from maestro_eval.registry import Registry, load_registry
-from maestro_eval.rollout import run_rollout
-from maestro_eval.sandbox import available
-from maestro_eval.skills import SkillResult, run_skill
-from maestro_eval.skills.boxes import Box, place
-from maestro_eval.skills.pictures import crop, draw_boxes
-from maestro_eval.types import (
+from maestro_eval.models import ExpertClient
+from maestro_eval.records import (
     Answered,
     Completion,
     Image,
@@ -30,6 +23,13 @@ from maestro_eval.types import (
     Sampling,
     TextPart,
 )
+from maestro_eval.registry import Registry, load_registry
+from maestro_eval.rollout import run_rollout
+from maestro_eval.sandbox import available
+from maestro_eval.skills import SkillResult, run_skill
+from maestro_eval.skills.boxes import Box, place
+from maestro_eval.skills.pictures import crop, draw_boxes
+from maestro_eval.testing import Latency, SimulatedServer
 from tests import realdata
 from tests.unit.skills.skill_worlds import DEAD, Cast, World, bound, drawn, image_of
 

@@ -16,11 +16,11 @@ import pytest
 from msgspec.structs import replace
 
 from maestro_eval.journal import Finished
+from maestro_eval.records import Failed, RolloutKey, Timing, UserError
 from maestro_eval.runtime import ray_executor, stall
 from maestro_eval.runtime.executor import Executor, WorkerFactory
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.ray_executor import RayExecutor
-from maestro_eval.types import Failed, RolloutKey, Timing, UserError
 
 HERE = str(Path(__file__).parent)
 KEYS = [RolloutKey("probe", str(number)) for number in range(40)]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from integration.conftest import Cli, write_chartqa, write_registry
 
-from maestro_eval.experts.simulated import Fault, simulated_in_thread
 from maestro_eval.runtime import open_run
+from maestro_eval.testing import Fault, simulated_in_thread
 
 SAMPLES = [{"question": f"What is the value of item {n} here?", "answer": "4"} for n in range(150)]
 TOO_LONG = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens."

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from maestro_eval.journal import Journal
-from maestro_eval.types import PromptRecord, Regime, RegistryRecord, RolloutKey, RunManifest, Sampling
+from maestro_eval.records import PromptRecord, Regime, RegistryRecord, RolloutKey, RunManifest, Sampling
 
 PROJECT = Path(__file__).parents[2]
 KEYS = [RolloutKey("task", f"{number:05}") for number in range(20_000)]
@@ -25,7 +25,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from maestro_eval.journal import Finished, Journal
-from maestro_eval.types import Answered, Rollout, Sample
+from maestro_eval.records import Answered, Rollout, Sample
 
 journal = Journal.open(Path(sys.argv[1]))
 pending = journal.pending()

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from maestro_eval.cli.main import main
-from maestro_eval.experts.simulated import Fault, ServedRequest, always, simulated_in_thread
 from maestro_eval.journal import Finished, Journal
-from maestro_eval.scoring.model_judge import NAME, read_judgements
-from maestro_eval.types import (
+from maestro_eval.records import (
     Answered,
     Exhausted,
     PromptRecord,
@@ -23,6 +21,8 @@ from maestro_eval.types import (
     Sampling,
     TaskRecord,
 )
+from maestro_eval.scoring.model_judge import NAME, read_judgements
+from maestro_eval.testing import Fault, ServedRequest, always, simulated_in_thread
 
 VSTAR, CHART = "maestro_vstar", "maestro_chartqa"
 # By the rule the second is right and the third is not.

@@ -12,8 +12,8 @@ from pathlib import Path
 from integration.conftest import Cli, command, environment, write_chartqa, write_registry
 
 from maestro_eval import open_run
-from maestro_eval.experts.simulated import Latency, simulated_in_thread
 from maestro_eval.journal import Journal
+from maestro_eval.testing import Latency, simulated_in_thread
 
 SAMPLES = 60
 

@@ -13,10 +13,10 @@ from integration.conftest import Cli, write_chartqa, write_registry
 from maestro_eval import open_run
 from maestro_eval.analysis.oracle import ROWS
 from maestro_eval.embedded.mini import MINI_TASKS, make_mini
-from maestro_eval.experts.simulated import simulated_in_thread
 from maestro_eval.journal import Journal
+from maestro_eval.records import AnswerAction, Answered
 from maestro_eval.report import results_schema
-from maestro_eval.types import AnswerAction, Answered
+from maestro_eval.testing import simulated_in_thread
 from tests import realdata
 
 TIMES = {"timing", "worker"}

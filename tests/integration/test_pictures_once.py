@@ -13,11 +13,11 @@ import pytest
 from integration.conftest import write_chartqa, write_registry
 from PIL import Image
 
-from maestro_eval.experts.simulated import simulated_in_thread
 from maestro_eval.journal import Journal
+from maestro_eval.records import RunManifest
 from maestro_eval.runtime import RunRequest, Watcher, start_run
 from maestro_eval.tasks import file_task
-from maestro_eval.types import RunManifest
+from maestro_eval.testing import simulated_in_thread
 
 SAMPLES = 6
 

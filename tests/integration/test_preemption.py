@@ -17,8 +17,8 @@ import pytest
 from integration.conftest import ROOT, Cli, command, environment, write_chartqa, write_registry
 
 from maestro_eval import open_run
-from maestro_eval.experts.simulated import Latency, simulated_in_thread
 from maestro_eval.journal import Journal
+from maestro_eval.testing import Latency, simulated_in_thread
 
 pytest.importorskip("ray")
 SAMPLES = 40

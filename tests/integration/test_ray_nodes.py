@@ -118,7 +118,7 @@ def test_a_cluster_that_asks_for_a_token_says_so(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        from maestro_eval.experts.simulated import simulated_in_thread
+        from maestro_eval.testing import simulated_in_thread
 
         with simulated_in_thread(reply="Answer: 4") as server:
             registry = write_registry(tmp_path / "r.yaml", server.url)

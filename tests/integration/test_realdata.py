@@ -13,8 +13,8 @@ import pytest
 from integration.conftest import Cli
 
 from maestro_eval.journal import Journal
+from maestro_eval.records import Failed
 from maestro_eval.tasks import open_task, select_tasks
-from maestro_eval.types import Failed
 from tests import realdata
 
 pytestmark = pytest.mark.skipif(not realdata.available(), reason="../shared/realdata is not there")

@@ -12,9 +12,9 @@ from integration.conftest import Cli, write_chartqa, write_registry
 from small_tokenizer import small_tokenizer
 
 from maestro_eval.analysis import compare
-from maestro_eval.experts.simulated import simulated_in_thread
 from maestro_eval.runtime import RunRequest, open_run, resume_run, start_run
 from maestro_eval.scoring import score_run
+from maestro_eval.testing import simulated_in_thread
 
 SAMPLES = [{"question": "What is value 1?", "answer": "4"}]
 

@@ -17,13 +17,13 @@ import pytest
 from PIL import Image as Picture
 from release_worlds import fake_release, row, write_release
 
-from maestro_eval.experts import ExpertClient
-from maestro_eval.experts.simulated import SimulatedServer
+from maestro_eval.models import ExpertClient
+from maestro_eval.records import Image, ImageRef, UserError
 from maestro_eval.registry import load_registry
 from maestro_eval.registry.release import RELEASED_PIPELINE, ReleasedCode, code_hash
 from maestro_eval.skills import EvidenceBoard, SkillContext, run_skill
 from maestro_eval.skills.released import check_code
-from maestro_eval.types import Image, ImageRef, UserError
+from maestro_eval.testing import SimulatedServer
 
 DEAD = "http://127.0.0.1:9/v1"
 LOADER = """

@@ -9,12 +9,12 @@ import pytest
 from integration.conftest import write_chartqa, write_registry
 from small_tokenizer import small_tokenizer
 
-from maestro_eval.experts.simulated import simulated_in_thread
 from maestro_eval.journal import Journal
+from maestro_eval.records import Answered, Rollout, RunManifest, UserError
 from maestro_eval.rollout import STREAM_TEMPLATE, choose_regime, render_stream
 from maestro_eval.runtime import RunRequest, Watcher, start_run
+from maestro_eval.testing import simulated_in_thread
 from maestro_eval.text import load_tokenizer
-from maestro_eval.types import Answered, Rollout, RunManifest, UserError
 
 ASK = "I look.\n<search>oracle@@Ask: What is it?</search>"
 # What a Qwen chat template makes of the same messages: a header and a thought before each turn.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from integration.conftest import command, environment, write_chartqa, write_registry
 
-from maestro_eval.experts.simulated import simulated_in_thread
+from maestro_eval.testing import simulated_in_thread
 
 _BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

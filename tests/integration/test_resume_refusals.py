@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from integration.conftest import Cli, write_chartqa, write_registry
 
-from maestro_eval.experts.simulated import SimulatedServer, simulated_in_thread
 from maestro_eval.journal import Journal, read_manifest
+from maestro_eval.records import Regime, UserError
 from maestro_eval.runtime import RunRequest, resume_run, start_run
-from maestro_eval.types import Regime, UserError
+from maestro_eval.testing import SimulatedServer, simulated_in_thread
 
 TASK = """\
 task: mine

@@ -15,10 +15,7 @@ import pytest
 
 from maestro_eval.cli.main import main
 from maestro_eval.journal import Finished, Journal
-from maestro_eval.scoring import score_run
-from maestro_eval.scoring.judging import Rules, judge_records
-from maestro_eval.scoring.pool import Pool
-from maestro_eval.types import (
+from maestro_eval.records import (
     PROTOCOLS,
     Answered,
     PromptRecord,
@@ -32,6 +29,9 @@ from maestro_eval.types import (
     TaskRecord,
     UserError,
 )
+from maestro_eval.scoring import score_run
+from maestro_eval.scoring.judging import Rules, judge_records
+from maestro_eval.scoring.pool import Pool
 
 _TASK = "maestro_counted"
 _RECORD = TaskRecord(_TASK, "h", "integer", "mean", (), "data", "d", 500)
@@ -175,8 +175,8 @@ def scoring_elsewhere(folder: Path) -> subprocess.Popen[str]:
     code = (
         "import signal, sys, threading\n"
         "from pathlib import Path\n"
-        "from maestro_eval.scoring import run\n"
-        "from maestro_eval.types import UserError\n"
+        "from maestro_eval.scoring import score_pass as run\n"
+        "from maestro_eval.records import UserError\n"
         "go = threading.Event()\n"
         "signal.signal(signal.SIGUSR1, lambda *_: go.set())\n"
         "class Waiting(run.Pool):\n"

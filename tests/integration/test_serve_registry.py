@@ -20,7 +20,7 @@ from maestro_eval.serving.ray_host import plan_on_ray, serve_on_ray
 from maestro_eval.serving.supervise import Event, Stop
 
 # The simulated server as an engine, found again by its port.
-SIMULATED = "[{python}, -m, maestro_eval.experts.simulated, --port, '{{port}}', --model, '{{name}}']"
+SIMULATED = "[{python}, -m, maestro_eval.testing, --port, '{{port}}', --model, '{{name}}']"
 Serve = Callable[..., "Served"]
 
 
@@ -128,9 +128,7 @@ def test_an_entry_that_its_user_leaves_out_is_not_started(serve: Serve, tmp_path
 def test_nothing_outlives_a_killed_supervisor(serve: Serve, tmp_path: Path) -> None:
     ports = free_ports(2)
     # An engine that hides a process in a session of its own.
-    hidden = (
-        f"[sh, -c, 'setsid sleep 600 & exec {sys.executable} -m maestro_eval.experts.simulated --port $0', '{{port}}']"
-    )
+    hidden = f"[sh, -c, 'setsid sleep 600 & exec {sys.executable} -m maestro_eval.testing --port $0', '{{port}}']"
     served = serve(str(write_registry(tmp_path, ports, a=hidden)))
     served.wait_for("all ready")
     family = psutil.Process(served.process.pid).children(recursive=True)
@@ -146,10 +144,7 @@ def test_an_engine_that_does_not_listen_is_killed_after_the_grace_or_a_second_ct
     serve: Serve, tmp_path: Path
 ) -> None:
     ports = free_ports(2)
-    deaf = (
-        f"[sh, -c, 'trap \"\" TERM; {sys.executable} -m maestro_eval.experts.simulated --port $0; sleep 600', "
-        "'{port}']"
-    )
+    deaf = f"[sh, -c, 'trap \"\" TERM; {sys.executable} -m maestro_eval.testing --port $0; sleep 600', '{{port}}']"
     served = serve(str(write_registry(tmp_path, ports, a=deaf)), "--grace", "60")
     served.wait_for("all ready")
     served.process.send_signal(signal.SIGINT)
@@ -238,7 +233,7 @@ async def test_ray_gives_each_engine_its_gpus_and_those_that_share_one_the_same(
     path = write_registry(tmp_path, ports)
     noting = (
         f"[sh, -c, 'echo $CUDA_VISIBLE_DEVICES > {tmp_path}/$0; exec {sys.executable} -m "
-        "maestro_eval.experts.simulated --port $0', '{port}']"
+        "maestro_eval.testing --port $0', '{port}']"
     )
     text = path.read_text().replace(SIMULATED.format(python=sys.executable), noting)
     blocks = iter(["gpus: 2", "memory_gb: 30", "memory_gb: 40"])

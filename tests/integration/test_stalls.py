@@ -20,8 +20,8 @@ import pytest
 from integration.conftest import Cli, command, environment, write_chartqa, write_registry
 
 from maestro_eval import open_run
-from maestro_eval.experts.simulated import Fault, Latency, simulated_in_thread
 from maestro_eval.journal import Journal
+from maestro_eval.testing import Fault, Latency, simulated_in_thread
 
 SAMPLES = 12
 PIPELINES = Path(__file__).parent / "stuck_pipelines.py"
@@ -139,7 +139,7 @@ class TestALocalRun:
 
     def test_a_defect_of_ours_ends_with_1(self, tmp_path: Path, data: Path) -> None:
         program = (
-            "import maestro_eval.runtime.conduct as conduct, maestro_eval.cli.main as main\n"
+            "import maestro_eval.runtime.driver as conduct, maestro_eval.cli.main as main\n"
             "def broken(*_, **__): raise ZeroDivisionError('ours')\n"
             "conduct.LiveBoard.publish = broken\n"
             "main.entry()\n"

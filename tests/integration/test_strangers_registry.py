@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from integration.conftest import Cli, command, environment, write_chartqa, write_registry
 
-from maestro_eval.experts.simulated import SimulatedServer, simulated_in_thread
+from maestro_eval.records import UserError
 from maestro_eval.registry import load_registry
-from maestro_eval.types import UserError
+from maestro_eval.testing import SimulatedServer, simulated_in_thread
 
 SECRET = "sk-of-somebody-0123"
 

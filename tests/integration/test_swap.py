@@ -12,7 +12,7 @@ from PIL import Image
 
 from maestro_eval import evaluate, open_run
 from maestro_eval.cli.main import main
-from maestro_eval.experts.simulated import simulated_in_thread
+from maestro_eval.testing import simulated_in_thread
 
 LURE = "Which words are printed on the sign?"
 CHARTS = [

@@ -10,10 +10,10 @@ from integration.conftest import Cli, write_chartqa, write_registry
 from msgspec.structs import replace
 
 from maestro_eval import evaluate, open_run
-from maestro_eval.experts.simulated import simulated_in_thread
 from maestro_eval.journal import Journal
+from maestro_eval.records import RegistryVariant, UserError
 from maestro_eval.runtime import resume_run
-from maestro_eval.types import RegistryVariant, UserError
+from maestro_eval.testing import simulated_in_thread
 
 QUESTIONS = ["How many red bars are there?", "What does the sign say?", "Which slice is largest?", "What is the sum?"]
 EXPERTS = """  teller: {model: teller, endpoint: there, description: Reads signs and printed words.}

@@ -19,9 +19,9 @@ import pytest
 from integration.conftest import write_chartqa, write_registry
 from kill.driver import Point, drive
 
-from maestro_eval.experts.simulated import Fault, Latency, simulated_in_thread
 from maestro_eval.journal import Journal
-from maestro_eval.types import Answered, UserError
+from maestro_eval.records import Answered, UserError
+from maestro_eval.testing import Fault, Latency, simulated_in_thread
 
 SAMPLES = 48
 SCORES = "exports/scores.official.jsonl"

@@ -50,7 +50,7 @@ class Expert:
     def start(self, *more: str) -> None:
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "maestro_eval.experts.simulated", "--port", str(self.port), "--reply"),
+                *(sys.executable, "-m", "maestro_eval.testing", "--port", str(self.port), "--reply"),
                 *("Answer: 4", "--latency", str(self._latency_s), "--log", str(self._log), "--exit-with-parent"),
                 *more,
             ],

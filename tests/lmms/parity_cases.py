@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from maestro_eval.types import Sample
+from maestro_eval.records import Sample
 
 HOSTILE = (
     "",

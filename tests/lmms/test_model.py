@@ -17,11 +17,11 @@ pytest.importorskip("lmms_eval")
 from lmms.lmms_worlds import write_charts, write_registry
 
 from maestro_eval import open_run
-from maestro_eval.experts.simulated import Fault, simulated_in_thread
 from maestro_eval.files import bundled
 from maestro_eval.journal import Journal
+from maestro_eval.records import Answered, UserError
 from maestro_eval.tasks import TaskSpec, open_task
-from maestro_eval.types import Answered, UserError
+from maestro_eval.testing import Fault, simulated_in_thread
 
 ANSWERS = ["4", "5", "4", "4.1"]
 

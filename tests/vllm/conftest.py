@@ -21,8 +21,8 @@ from types import MappingProxyType
 import pytest
 from integration.conftest import write_chartqa, write_registry
 
-from maestro_eval.experts.simulated import SimulatedServer, simulated_in_thread
 from maestro_eval.rollout import STREAM_TEMPLATE
+from maestro_eval.testing import SimulatedServer, simulated_in_thread
 from tests.vllm.engine_worlds import CONTEXT, DTYPE, IMAGES, SAMPLES, START_S, Server
 
 # This folder bears the package's name, so that an import of it proves nothing; a package has an origin.

@@ -12,7 +12,7 @@ import msgspec
 from integration.conftest import command, environment
 
 from maestro_eval.journal import Journal
-from maestro_eval.types import Failed, Rollout
+from maestro_eval.records import Failed, Rollout
 
 # On two idle cores an engine starts in a minute; on busy ones in several.
 START_S = 900

@@ -14,11 +14,9 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from maestro_eval.experts import ExpertClient
+from maestro_eval.models import ExpertClient
 from maestro_eval.policies import Policy, ResidentPolicy, make_policy
-from maestro_eval.registry import Registry, load_registry
-from maestro_eval.rollout import run_rollout
-from maestro_eval.types import (
+from maestro_eval.records import (
     Exhausted,
     Failed,
     Image,
@@ -34,6 +32,8 @@ from maestro_eval.types import (
     TextPart,
     UserError,
 )
+from maestro_eval.registry import Registry, load_registry
+from maestro_eval.rollout import run_rollout
 from tests.vllm.engine_worlds import CONTEXT, DTYPE, IMAGES, TURN, Server
 
 # The engine lives in the loop that started it.

@@ -13,14 +13,9 @@ import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
-from maestro_eval.experts import ExpertClient
+from maestro_eval.models import ExpertClient
 from maestro_eval.policies import Policy, ResidentPolicy, make_policy
-from maestro_eval.registry import Registry, load_registry
-from maestro_eval.rollout import RELEASED, choose_regime, run_rollout, style_of
-from maestro_eval.runtime import RunRequest
-from maestro_eval.runtime.rendering import check_rendering
-from maestro_eval.text import load_tokenizer
-from maestro_eval.types import (
+from maestro_eval.records import (
     Answered,
     Completion,
     LoadedSample,
@@ -32,6 +27,11 @@ from maestro_eval.types import (
     TextPart,
     UserError,
 )
+from maestro_eval.registry import Registry, load_registry
+from maestro_eval.rollout import RELEASED, choose_regime, run_rollout, style_of
+from maestro_eval.runtime import RunRequest
+from maestro_eval.runtime.rendering import check_rendering
+from maestro_eval.text import load_tokenizer
 from tests.vllm.engine_worlds import DTYPE, IMAGES, Server
 from tests.vllm.test_policies import drawn
 

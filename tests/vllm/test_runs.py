@@ -10,7 +10,7 @@ import pytest
 
 from maestro_eval.cli.main import DONE_WITH_FAILURES
 from maestro_eval.journal import Journal
-from maestro_eval.types import AnswerAction, Answered, Failed, Rollout, SearchAction, Turn
+from maestro_eval.records import AnswerAction, Answered, Failed, Rollout, SearchAction, Turn
 from tests.vllm.engine_worlds import CONTEXT, DTYPE, SAMPLES, SEARCH, TURN, Server, flips, rollouts_of, run_cli
 
 # Greedy turns of one model in two processes differ only where rounding decides between two tokens that are all but

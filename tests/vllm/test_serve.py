@@ -14,7 +14,7 @@ import pytest
 from integration.conftest import command, environment
 from serve_processes import Served, free_ports
 
-from maestro_eval.types import Answered, Rollout
+from maestro_eval.records import Answered, Rollout
 from tests.vllm.engine_worlds import CONTEXT, DTYPE, START_S, rollouts_of
 
 

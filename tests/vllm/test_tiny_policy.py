@@ -22,7 +22,7 @@ from integration.conftest import command, environment
 from maestro_eval.analysis import difference_interval, independent
 from maestro_eval.embedded.mini import MINI_TASKS, make_mini
 from maestro_eval.journal import Journal
-from maestro_eval.types import Answered, Rollout, SearchAction
+from maestro_eval.records import Answered, Rollout, SearchAction
 from scripts.tiny_policy.routing import rollouts_of, routing_of
 from tests.vllm.engine_worlds import DTYPE, START_S, flips
 

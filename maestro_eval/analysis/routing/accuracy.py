@@ -14,12 +14,12 @@ from itertools import count
 import numpy as np
 from msgspec import Struct, field
 
-from maestro_eval.analysis.episodes import Episode
-from maestro_eval.analysis.outcomes import widened
-from maestro_eval.analysis.routing.conduct import made_calls
+from maestro_eval.analysis.routing.behaviour import made_calls
 from maestro_eval.analysis.routing.records import CallAccuracy
+from maestro_eval.analysis.sample_scores import widened
+from maestro_eval.analysis.scored_rollouts import Episode
 from maestro_eval.analysis.stats import Estimate, Sampled, mean_interval
-from maestro_eval.types import Score
+from maestro_eval.records import Score
 
 _Scope = tuple[str, str, str]
 """Task, expert and skill; ``""`` where it is any."""

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from maestro_eval.analysis.episodes import Episode
-from maestro_eval.analysis.routing.conduct import made_calls
+from maestro_eval.analysis.routing.behaviour import made_calls
 from maestro_eval.analysis.routing.records import SIDES, Blame, Side
-from maestro_eval.policies.callers import NO_ANSWER
+from maestro_eval.analysis.scored_rollouts import Episode
+from maestro_eval.policies.baselines import NO_ANSWER
+from maestro_eval.records import Answered, Exhausted, Failed, Rollout, TaskRecord
 from maestro_eval.scoring import judge
-from maestro_eval.types import Answered, Exhausted, Failed, Rollout, TaskRecord
 
 # Replies are judged by the authors' rule whatever the run's protocol: what matters is what was said, not its form.
 _PROTOCOL = "official"

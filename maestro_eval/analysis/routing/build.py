@@ -5,15 +5,15 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
-from maestro_eval.analysis.episodes import episodes
-from maestro_eval.analysis.measured import measure
-from maestro_eval.analysis.outcomes import accuracy
 from maestro_eval.analysis.routing.accuracy import GivenTally
 from maestro_eval.analysis.routing.attribution import BlameTally
-from maestro_eval.analysis.routing.conduct import ConductTally
+from maestro_eval.analysis.routing.behaviour import ConductTally
 from maestro_eval.analysis.routing.costs import CostTally, expenses
 from maestro_eval.analysis.routing.prices import PriceTable
 from maestro_eval.analysis.routing.records import Routing
+from maestro_eval.analysis.sample_scores import accuracy
+from maestro_eval.analysis.scored_rollouts import episodes
+from maestro_eval.analysis.scored_run import measure
 from maestro_eval.journal import Journal
 from maestro_eval.scoring import RunScores
 

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from maestro_eval.analysis.routing.prices import PriceTable
 from maestro_eval.analysis.routing.records import Cost, Latency, Part, TokenUse
 from maestro_eval.analysis.stats import Estimate
-from maestro_eval.types import ExpertCall, Rollout, RunManifest, Turn, Usage
+from maestro_eval.records import ExpertCall, Rollout, RunManifest, Turn, Usage
 
 _PARTS: dict[str, Part] = {"expert": "experts", "service": "services", "policy": "policy"}
 # What generates turns with a model of its own; the other policies choose by rule.

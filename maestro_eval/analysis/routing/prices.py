@@ -21,7 +21,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from maestro_eval.files import load_yaml
-from maestro_eval.types import Usage, UserError
+from maestro_eval.records import Usage, UserError
 
 _MILLION = 1_000_000
 _HOUR_S = 3600.0

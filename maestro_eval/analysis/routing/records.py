@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from maestro_eval.analysis.stats import Estimate
-from maestro_eval.types import Usage
+from maestro_eval.records import Usage
 
 Side = Literal["policy", "expert", "service", "parser", "harness", "open"]
 """Whose doing it is that a rollout has no right answer; ``open`` where the rules cannot tell."""

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from maestro_eval.analysis.explored import Explored, ExploredTask, pair_of
-from maestro_eval.analysis.outcomes import read_scores, same_content
+from maestro_eval.analysis.sample_scores import read_scores, same_content
 from maestro_eval.analysis.swap.pairs import PairedTask, SplitTask, key_of
 from maestro_eval.analysis.swap.records import Adoption, Choices, Credit, Domain, Interference, LostSample
 from maestro_eval.analysis.swap.uses import Use, Uses
+from maestro_eval.records import RolloutKey, UserError
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import RolloutKey, UserError
 
 MOST_LISTED = 50
 """Lost samples that are listed by id."""

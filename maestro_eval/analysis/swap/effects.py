@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec.structs import replace
 
-from maestro_eval.analysis.outcomes import Reading, SampleOutcome, cluster_codes, strata_of, widened
+from maestro_eval.analysis.sample_scores import Reading, SampleOutcome, cluster_codes, strata_of, widened
 from maestro_eval.analysis.stats import Estimate, Sampled, difference_in_differences, difference_interval
 from maestro_eval.analysis.swap.pairs import PairedTask, SplitTask
 from maestro_eval.analysis.swap.records import StratumEffect

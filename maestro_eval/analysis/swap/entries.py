@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maestro_eval.analysis.swap.records import EntryChanges
-from maestro_eval.types import RegistryRecord
+from maestro_eval.records import RegistryRecord
 
 _KINDS = ("experts", "services", "skills")
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from maestro_eval.analysis.outcomes import Outcomes, read_scores
+from maestro_eval.analysis.sample_scores import Outcomes, read_scores
 from maestro_eval.analysis.swap.uses import Uses
+from maestro_eval.records import RolloutKey, Score, TaskRecord
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import RolloutKey, Score, TaskRecord
 
 
 class PairedTask(Struct, frozen=True):

@@ -11,9 +11,9 @@ from maestro_eval.analysis.swap.entries import entry_changes
 from maestro_eval.analysis.swap.labels import labelled
 from maestro_eval.analysis.swap.records import OrderSpread, Robustness, VariantRun, VariantScope
 from maestro_eval.analysis.swap.settings import settle_settings
+from maestro_eval.records import RegistryVariant, RunManifest, UserError
 from maestro_eval.registry import variant_text
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import RegistryVariant, RunManifest, UserError
 
 _What = Literal["permuted", "renamed", "without", "several"]
 

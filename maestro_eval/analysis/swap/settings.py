@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from maestro_eval.analysis.notes import selection_text
 from maestro_eval.analysis.swap.records import Allowed
-from maestro_eval.types import RunManifest, UserError
+from maestro_eval.records import RunManifest, UserError
 
 _LISTED = 3
 _SHOWN = 60

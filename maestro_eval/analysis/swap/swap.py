@@ -21,8 +21,8 @@ from maestro_eval.analysis.swap.records import Domain, DomainEffect, EntryChange
 from maestro_eval.analysis.swap.robustness import robustness
 from maestro_eval.analysis.swap.settings import settle_settings
 from maestro_eval.analysis.swap.uses import Uses
+from maestro_eval.records import RunManifest, TaskRecord, UserError
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import RunManifest, TaskRecord, UserError
 
 _IN, _OUT = re.compile(r"(.*_)?main"), re.compile(r"(.*_)?ood")
 

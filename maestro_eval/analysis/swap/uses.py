@@ -8,10 +8,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from maestro_eval.analysis.episodes import Search, searches
+from maestro_eval.analysis.scored_rollouts import Search, searches
 from maestro_eval.analysis.swap.entries import file_name
 from maestro_eval.journal import Journal
-from maestro_eval.types import RegistryRecord, Rollout, RolloutKey
+from maestro_eval.records import RegistryRecord, Rollout, RolloutKey
 
 
 class Use(Struct, frozen=True, gc=False):

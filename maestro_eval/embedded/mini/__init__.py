@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from maestro_eval.embedded.mini import blind, charts, counting, geometry, perception, text
 from maestro_eval.embedded.mini.parquet import write_rows
 from maestro_eval.embedded.mini.stage import Picture, Stage
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from maestro_eval.embedded.mini.stage import Picture
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from maestro_eval.records import Image, Sample, SampleError, UserError
 from maestro_eval.report.exports.source import Source
 from maestro_eval.tasks import LMMS, Definition, Task, TaskEntry, TaskSpec, define, list_tasks, open_task
 from maestro_eval.tasks.task import is_on_hub
-from maestro_eval.types import Image, Sample, SampleError, UserError
 
 
 def hub_definitions(source: Source) -> dict[str, Definition]:

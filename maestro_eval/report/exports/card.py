@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from maestro_eval.analysis import samples_text
+from maestro_eval.records import RunManifest, TaskRecord
 from maestro_eval.report.exports.submitted import CARD, MANIFEST, RESULTS, SAMPLES, SUMS, Number, Results
 from maestro_eval.report.exports.wording import SHOWN_HASH, captioner, registry_text
 from maestro_eval.report.markdown import escape
-from maestro_eval.types import RunManifest, TaskRecord
 
 
 def model_card(manifest: RunManifest, results: Results) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from maestro_eval.analysis import TaskAccuracy
+from maestro_eval.records import Rollout, RunManifest, SearchAction, TaskRecord
 from maestro_eval.report.exports.benchmarks import hub_definitions
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.options import Options
@@ -25,7 +26,6 @@ from maestro_eval.report.exports.source import Row, Source, policy_usage
 from maestro_eval.report.exports.wording import SHOWN_HASH, captioner, registry_text, score_note
 from maestro_eval.report.exports.writing import sha256_of, write_json, write_lines
 from maestro_eval.tasks import Definition
-from maestro_eval.types import Rollout, RunManifest, SearchAction, TaskRecord
 
 SCHEMA_VERSION = "0.3.0"
 _COLLECTION = "maestro-eval"

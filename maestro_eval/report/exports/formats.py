@@ -7,9 +7,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from maestro_eval.records import UserError
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.source import open_source
-from maestro_eval.types import UserError
 
 
 class Format(Struct, frozen=True):

@@ -15,13 +15,13 @@ import yaml
 
 from maestro_eval.analysis import selection_text, size_texts
 from maestro_eval.files import write_atomic
+from maestro_eval.records import Selection, UserError
 from maestro_eval.report.exports.benchmarks import hub_definitions
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.source import Source, iso_time
 from maestro_eval.report.exports.wording import score_note
 from maestro_eval.tasks import Definition
-from maestro_eval.types import Selection, UserError
 
 _FOLDER = ".eval_results"
 _DECIMALS = 2

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from maestro_eval.records import Exhausted, Failed, Image, Rollout, RunManifest, Sample, SearchAction, TaskRecord, Usage
 from maestro_eval.report.exports.benchmarks import image_reader
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.options import Options
@@ -25,7 +26,6 @@ from maestro_eval.report.exports.privacy import public_manifest
 from maestro_eval.report.exports.source import Row, Source, iso_time, shortcomings
 from maestro_eval.report.exports.wording import captioner
 from maestro_eval.report.exports.writing import new_file
-from maestro_eval.types import Exhausted, Failed, Image, Rollout, RunManifest, Sample, SearchAction, TaskRecord, Usage
 
 _VERSION = 2
 _STAMP = "%Y-%m-%dT%H-%M-%S-00-00"

@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
+from maestro_eval.records import TaskRecord
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.privacy import Scrubber, public_manifest
 from maestro_eval.report.exports.source import Row, Source, iso_time, policy_usage
 from maestro_eval.report.exports.writing import write_json, write_lines
-from maestro_eval.types import TaskRecord
 
 _FILTER = "none"
 _STAMP = "%Y%m%d_%H%M%S"

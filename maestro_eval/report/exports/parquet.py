@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from maestro_eval.records import Answered, Exhausted, ExpertCall, Failed, Rollout, Timing
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.source import SECONDS_TO_US, Row, Source, policy_usage
 from maestro_eval.report.exports.writing import new_file
-from maestro_eval.types import Answered, Exhausted, ExpertCall, Failed, Rollout, Timing
 
 if TYPE_CHECKING:
     from arro3.core import Array, DataType, RecordBatch, Schema

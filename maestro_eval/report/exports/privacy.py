@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
+from maestro_eval.records import RunManifest, TaskRecord
 from maestro_eval.tasks import LMMS
-from maestro_eval.types import RunManifest, TaskRecord
 
 REMOVED = "[removed]"
 

@@ -15,11 +15,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from maestro_eval.analysis import Comparison, SystemResult, compare, selection_text, size_texts
-from maestro_eval.analysis.measured import measure
+from maestro_eval.analysis.scored_run import measure
 from maestro_eval.journal import Journal, JournalCounts
-from maestro_eval.report.exports.uncertainty import standard_errors
-from maestro_eval.scoring import RunScores, score_run
-from maestro_eval.types import (
+from maestro_eval.records import (
     Answered,
     Rollout,
     RolloutKey,
@@ -31,6 +29,8 @@ from maestro_eval.types import (
     Usage,
     UserError,
 )
+from maestro_eval.report.exports.uncertainty import standard_errors
+from maestro_eval.scoring import RunScores, score_run
 
 SECONDS_TO_US = 1_000_000
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from msgspec import structs
 
 from maestro_eval.files import write_atomic
+from maestro_eval.records import Exhausted, Failed, Rollout, Sample, TaskRecord, UserError
 from maestro_eval.report.answers import written
 from maestro_eval.report.exports.card import model_card, readme
 from maestro_eval.report.exports.options import Options
@@ -35,7 +36,6 @@ from maestro_eval.report.exports.submitted import (
 from maestro_eval.report.exports.writing import sha256_of, write_json, write_lines
 from maestro_eval.scoring import FALL_BACK
 from maestro_eval.scoring.score import released_text
-from maestro_eval.types import Exhausted, Failed, Rollout, Sample, TaskRecord, UserError
 
 NOT_JUDGED_AGAIN = frozenset({"python_tests", "python", "lmms"})
 """Rules that run code or need another harness: a verifier does neither unasked."""

@@ -16,10 +16,10 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from maestro_eval.analysis import Estimate, Measure, TaskAccuracy, compare
+from maestro_eval.records import Limit, RunManifest, Score, UserError
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.source import shortcomings
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import Limit, RunManifest, Score, UserError
 
 SCHEMA = 1
 MANIFEST, RESULTS, CARD, README, SUMS, SAMPLES = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from maestro_eval.analysis.measured import MeasuredRun
-from maestro_eval.analysis.outcomes import sampled
+from maestro_eval.analysis.sample_scores import sampled
+from maestro_eval.analysis.scored_run import MeasuredRun
 from maestro_eval.analysis.stats.clusters import blocks
 
 

@@ -17,6 +17,20 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from maestro_eval.records import (
+    Answered,
+    Exhausted,
+    MaestroError,
+    MalformedAction,
+    Outcome,
+    Rollout,
+    RolloutKey,
+    RunManifest,
+    Sample,
+    TaskRecord,
+    Turn,
+    UserError,
+)
 from maestro_eval.report.answers import is_answer_of
 from maestro_eval.report.exports.card import model_card, readme
 from maestro_eval.report.exports.submission import NOT_JUDGED_AGAIN, judged_by
@@ -39,20 +53,6 @@ from maestro_eval.report.exports.submitted import (
 from maestro_eval.report.exports.writing import sha256_of
 from maestro_eval.report.known_tasks import KnownTask, known_task
 from maestro_eval.scoring import check_protocol, score_rollout
-from maestro_eval.types import (
-    Answered,
-    Exhausted,
-    MaestroError,
-    MalformedAction,
-    Outcome,
-    Rollout,
-    RolloutKey,
-    RunManifest,
-    Sample,
-    TaskRecord,
-    Turn,
-    UserError,
-)
 
 _Record = TypeVar("_Record", RunManifest, Results)
 

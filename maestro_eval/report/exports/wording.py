@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from maestro_eval.analysis import TaskAccuracy
+from maestro_eval.records import RunManifest
 from maestro_eval.registry import variant_text
 from maestro_eval.report.exports.privacy import Scrubber
 from maestro_eval.report.exports.source import departures
-from maestro_eval.types import RunManifest
 
 SHOWN_HASH = 12
 _CAPTION = "caption"

@@ -13,7 +13,7 @@ from typing import IO, Any
 import msgspec
 
 from maestro_eval.files import write_atomic
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 
 @contextlib.contextmanager

@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from maestro_eval.analysis import Estimate
 from maestro_eval.journal import Finished
+from maestro_eval.records import Protocol, TaskRecord
 from maestro_eval.scoring import score_rollout
-from maestro_eval.types import Protocol, TaskRecord
 
 _QUICK = frozenset(
     {"relaxed_accuracy", "integer", "option_letter", "json_option", "short_answer", "substring", "blind"}

@@ -14,9 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from msgspec import Struct
 
+from maestro_eval.records import UserError
 from maestro_eval.report.progress.facts import Facts
 from maestro_eval.runtime import EndpointState
-from maestro_eval.types import UserError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # A scraper that asks nothing does not keep a thread.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from maestro_eval.types import Rollout
+from maestro_eval.records import Rollout
 
 APART = (
     "the policy's server returns thoughts apart from the text (a reasoning parser); they are kept as the turns' "

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from maestro_eval.analysis.as_trained import training_warning
 from maestro_eval.journal import Finished
+from maestro_eval.records import RunManifest
 from maestro_eval.report.cells import printable
 from maestro_eval.report.progress.accuracy import Judge
 from maestro_eval.report.progress.facts import Facts, PaceMeter
@@ -18,7 +19,6 @@ from maestro_eval.report.progress.prometheus import MetricsServer
 from maestro_eval.report.progress.thoughts import where_thoughts_are
 from maestro_eval.runtime import LiveState, Watcher
 from maestro_eval.scoring import check_protocol
-from maestro_eval.types import RunManifest
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -1,10 +1,10 @@
 """How is a policy spoken to? The conversation styles."""
 
+from maestro_eval.records import Regime
 from maestro_eval.rollout.styles.base import Reading, Style
 from maestro_eval.rollout.styles.chat import ChatStyle
 from maestro_eval.rollout.styles.released import ReleasedStyle, released_style
 from maestro_eval.rollout.styles.stream import STREAM_TEMPLATE, released_stream, render_stream
-from maestro_eval.types import Regime
 
 __all__ = [
     "STREAM_TEMPLATE",

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from maestro_eval.records import Action, Completion, MalformedAction, Message, Outcome, Resolution
 from maestro_eval.registry import Registry
-from maestro_eval.types import Action, Completion, MalformedAction, Message, Outcome, Resolution
 
 
 class Reading(Struct, frozen=True):

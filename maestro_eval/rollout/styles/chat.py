@@ -8,11 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maestro_eval.registry import Registry
-from maestro_eval.rollout.grammar import STOP_TAGS, Parsed, close_stopped, parse_turn, redirected
-from maestro_eval.rollout.styles.base import Reading
-from maestro_eval.text import clip, neutralise, ruler
-from maestro_eval.types import (
+from maestro_eval.records import (
     Action,
     AnswerAction,
     Answered,
@@ -24,6 +20,10 @@ from maestro_eval.types import (
     SearchAction,
     TextPart,
 )
+from maestro_eval.registry import Registry
+from maestro_eval.rollout.grammar import STOP_TAGS, Parsed, close_stopped, parse_turn, redirected
+from maestro_eval.rollout.styles.base import Reading
+from maestro_eval.text import clip, neutralise, ruler
 
 
 class ChatStyle:

@@ -19,11 +19,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from maestro_eval.registry import Registry
-from maestro_eval.rollout.styles.base import Reading
-from maestro_eval.rollout.styles.stream import released_stream
-from maestro_eval.text import Tokenizer, load_tokenizer, neutralise
-from maestro_eval.types import (
+from maestro_eval.records import (
     Action,
     AnswerAction,
     Answered,
@@ -38,6 +34,10 @@ from maestro_eval.types import (
     TextPart,
     UserError,
 )
+from maestro_eval.registry import Registry
+from maestro_eval.rollout.styles.base import Reading
+from maestro_eval.rollout.styles.stream import released_stream
+from maestro_eval.text import Tokenizer, load_tokenizer, neutralise
 
 END, START_USER = "<|im_end|>", "<|im_start|>user"
 _INFORMATION, _INFORMATION_END = "<information>", "</information>"

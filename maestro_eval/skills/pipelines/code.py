@@ -13,11 +13,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from maestro_eval.records import UserError
 from maestro_eval.sandbox import Isolation, Limits, run_python, run_tests
 from maestro_eval.skills.context import SkillContext
 from maestro_eval.skills.replies import python_block
 from maestro_eval.text import clip
-from maestro_eval.types import UserError
 
 _DEFAULT_REPAIRS = 3
 _WALL_S = 10.0

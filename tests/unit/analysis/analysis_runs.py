@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from maestro_eval.scoring import RunScores
-from maestro_eval.types import (
+from maestro_eval.records import (
     PromptRecord,
     Regime,
     RegistryRecord,
@@ -16,6 +15,7 @@ from maestro_eval.types import (
     Score,
     TaskRecord,
 )
+from maestro_eval.scoring import RunScores
 
 MINI_TAGS = ("maestro_mini", "maestro_mini_main")
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of
 
+from maestro_eval.records import Arm, RegistryRecord, TaskRecord
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import Arm, RegistryRecord, TaskRecord
 
 EXPERTS, SKILLS = ("a", "b"), ("S", "T")
 ARMS = (

@@ -9,12 +9,10 @@ from msgspec.structs import replace
 from small_worlds import small_manifest
 from unit.analysis.analysis_runs import task_record
 
-from maestro_eval.analysis.episodes import Episode
 from maestro_eval.analysis.routing import PriceTable, Routing, routing
+from maestro_eval.analysis.scored_rollouts import Episode
 from maestro_eval.journal import Finished, Journal
-from maestro_eval.scoring import score_run
-from maestro_eval.scoring.score import score_rollout
-from maestro_eval.types import (
+from maestro_eval.records import (
     AnswerAction,
     Answered,
     ExpertCall,
@@ -32,6 +30,8 @@ from maestro_eval.types import (
     Turn,
     Usage,
 )
+from maestro_eval.scoring import score_run
+from maestro_eval.scoring.score import score_rollout
 
 NO_TOKENS = Usage()
 TASK = task_record("signs", metric="integer")

@@ -9,10 +9,10 @@ from unit.analysis.analysis_runs import manifest_of, task_record
 
 from maestro_eval.analysis.as_trained import departures, model_name, training_warning
 from maestro_eval.analysis.reference import load_reference
+from maestro_eval.records import PromptRecord, RunManifest, Sampling
 from maestro_eval.registry import entry_hashes, load_registry
 from maestro_eval.registry.release import RELEASED_PIPELINE
 from maestro_eval.rollout import RELEASED
-from maestro_eval.types import PromptRecord, RunManifest, Sampling
 
 REFERENCE = load_reference("maestro-4b")
 

@@ -9,7 +9,7 @@ from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
 from maestro_eval.analysis import Comparison, compare, wilson
 from maestro_eval.analysis.breakdown import MOST_CATEGORIES, further_measures
-from maestro_eval.types import Score, TaskRecord
+from maestro_eval.records import Score, TaskRecord
 
 CHART = task_record("maestro_chartqa", ())
 BENCH = task_record("maestro_hrbench_4k", (), aggregation="stratum_mean")

@@ -17,8 +17,8 @@ from maestro_eval.analysis import (
     wilson,
 )
 from maestro_eval.analysis.comparison import SMALL, Adjust, FamilyScope
+from maestro_eval.records import UserError
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import UserError
 
 CHART = task_record("maestro_mini_chartqa")
 COUNT = task_record("maestro_mini_tallyqa")

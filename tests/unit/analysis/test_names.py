@@ -10,7 +10,7 @@ import pytest
 from unit.analysis.analysis_runs import manifest_of
 
 from maestro_eval.analysis.names import distinct_names
-from maestro_eval.types import Regime, RegistryRecord, RegistryVariant, RunManifest, Sampling, Selection
+from maestro_eval.records import Regime, RegistryRecord, RegistryVariant, RunManifest, Sampling, Selection
 
 NAME = "Maestro-4B · base"
 

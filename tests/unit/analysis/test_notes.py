@@ -5,8 +5,8 @@ from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
 from maestro_eval.analysis import compare, selection_text
+from maestro_eval.records import Accepted, Selection
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import Accepted, Selection
 
 CHART = task_record("maestro_chartqa", (), released="chartqa")
 ERQA = task_record("maestro_erqa", ())

@@ -22,7 +22,7 @@ from maestro_eval.analysis.oracle import (
     oracle_rows,
     selected,
 )
-from maestro_eval.types import Arm, UserError
+from maestro_eval.records import Arm, UserError
 
 TASK = task_record("maestro_mini_a")
 values = st.lists(

@@ -6,7 +6,7 @@ from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
 from maestro_eval.analysis import Comparison, compare
 from maestro_eval.analysis.reference import Reference, ReportedValue
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 MAIN = ("maestro_main",)
 CHART, SLAKE = task_record("maestro_chartqa", MAIN), task_record("maestro_slake", MAIN)

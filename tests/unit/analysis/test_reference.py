@@ -8,7 +8,7 @@ import yaml
 
 from maestro_eval.analysis import load_reference, reference_names
 from maestro_eval.files import bundled
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 MEANS = {"main": ["maestro_chartqa", "maestro_slake"]}
 FILE: dict[str, Any] = {

@@ -9,9 +9,9 @@ from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
 from maestro_eval.analysis.reference import Reference, ReportedValue
 from maestro_eval.analysis.reproduce import Gap, Reproduced, Reproduction, reproduce
+from maestro_eval.records import Accepted, EarlyStop, Sampling, Selection, TaskRecord
 from maestro_eval.runtime.prompt_facts import PromptFacts
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import Accepted, EarlyStop, Sampling, Selection, TaskRecord
 
 MAIN = ("maestro_main",)
 CHART, SLAKE = task_record("maestro_chartqa", MAIN), task_record("maestro_slake", MAIN)

@@ -10,7 +10,7 @@ from unit.analysis.routing_worlds import TASK, answer, call, episode, malformed,
 
 from maestro_eval.analysis.routing import Blame, attribute
 from maestro_eval.analysis.routing.attribution import is_right
-from maestro_eval.types import CallError, Exhausted, Failed, MissingEvidence, RolloutKey, Turn
+from maestro_eval.records import CallError, Exhausted, Failed, MissingEvidence, RolloutKey, Turn
 
 POLICY = "openai:http://here/v1"
 

@@ -12,7 +12,7 @@ from unit.analysis.routing_worlds import answer, call, malformed, rollout, route
 from maestro_eval.analysis.routing import Named, NeverCalled, PairCalls
 from maestro_eval.analysis.routing.tally import REST, Tally, normalised
 from maestro_eval.analysis.stats import wilson
-from maestro_eval.types import Failed, MalformedAction, RolloutKey, Turn
+from maestro_eval.records import Failed, MalformedAction, RolloutKey, Turn
 
 
 def test_calls_are_counted_by_task_and_pair(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from unit.analysis.routing_worlds import answer, call, malformed, rollout, route
 from maestro_eval.analysis.routing import PriceTable, load_prices, models_called, price_template
 from maestro_eval.analysis.routing.costs import percentiles
 from maestro_eval.analysis.stats import wilson
-from maestro_eval.types import Failed, RolloutKey, Usage, UserError
+from maestro_eval.records import Failed, RolloutKey, Usage, UserError
 
 MODEL = "reader-model"
 

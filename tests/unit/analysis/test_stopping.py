@@ -11,7 +11,7 @@ from unit.analysis.analysis_runs import manifest_of, run_scores, scores_of, task
 
 from maestro_eval.analysis.stopping import StopWhenDecided
 from maestro_eval.journal import Finished
-from maestro_eval.types import (
+from maestro_eval.records import (
     Answered,
     EarlyStop,
     Failed,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maestro_eval.cli.arguments import add_protocol, find_runs
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 
 @pytest.fixture

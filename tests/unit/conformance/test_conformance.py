@@ -11,7 +11,7 @@ from msgspec import Struct
 from maestro_eval.cli.main import main
 from maestro_eval.conformance import KINDS, Case, Conformance, cases_of
 from maestro_eval.conformance.kinds import read_lines
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 
 class Row(Struct):

@@ -9,7 +9,7 @@ import pytest
 
 from maestro_eval.cli.main import main
 from maestro_eval.conformance import Conformance, cases_of
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 _PARENTS = Path(__file__).resolve().parents
 SHARED = next((folder / "shared" for folder in _PARENTS if (folder / "shared" / "cases").is_dir()), Path("shared"))

@@ -10,7 +10,7 @@ from recordings import recording
 
 from maestro_eval.conformance import Conformance, cases_of
 from maestro_eval.conformance import trajectories as replayed
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 
 @pytest.fixture

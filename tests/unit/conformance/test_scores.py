@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maestro_eval.conformance import Case, Conformance, cases_of
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 _RECORDED = "release/scores.jsonl.gz"
 RECORDED = next(

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from maestro_eval.cli.main import main
 from maestro_eval.conformance import Conformance, cases_of
 from maestro_eval.conformance.skills import REGISTRY, Call, Recording, played
+from maestro_eval.records import UserError
 from maestro_eval.registry import load_registry
-from maestro_eval.types import UserError
 
 _RECORDED = "release/skills.jsonl"
 RECORDED = next(

@@ -8,7 +8,7 @@ from PIL import Image
 
 from maestro_eval.embedded.mini import _MAKERS, MINI_TASKS, make_mini
 from maestro_eval.embedded.mini.stage import Stage
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 IMAGE = "struct<bytes: binary, path: string>"
 SCHEMAS = {

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from maestro_eval.files import write_atomic
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 
 def names(folder):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_eval.files import fingerprint
-from maestro_eval.types import Regime, Sampling
+from maestro_eval.records import Regime, Sampling
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(),

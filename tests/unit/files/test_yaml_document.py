@@ -3,7 +3,7 @@
 import pytest
 
 from maestro_eval.files import load_yaml
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 TEXT = """# a comment
 name: small

@@ -11,7 +11,7 @@ import pytest
 from small_worlds import small_manifest
 
 from maestro_eval.journal import Finished, Journal
-from maestro_eval.types import (
+from maestro_eval.records import (
     Answered,
     Failed,
     Outcome,

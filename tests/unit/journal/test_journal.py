@@ -13,7 +13,7 @@ import pytest
 from small_worlds import small_manifest
 
 from maestro_eval.journal import Finished, Journal, JournalCounts
-from maestro_eval.types import (
+from maestro_eval.records import (
     Answered,
     Exhausted,
     Failed,

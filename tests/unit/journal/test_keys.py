@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_eval.journal import PackedKeys
-from maestro_eval.types import RolloutKey
+from maestro_eval.records import RolloutKey
 
 KEYS = st.lists(st.builds(RolloutKey, st.sampled_from(["a", "b", "ß"]), st.text(), st.integers(0, 2**32 - 1)))
 

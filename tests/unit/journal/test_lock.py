@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from maestro_eval.journal.lock import FolderLock
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 
 PROJECT = Path(__file__).parents[3]
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from maestro_eval.journal import read_manifest
 from maestro_eval.journal.manifest import SCHEMA, write_manifest
-from maestro_eval.types import (
+from maestro_eval.records import (
     PromptRecord,
     Regime,
     RegistryRecord,

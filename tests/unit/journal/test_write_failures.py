@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from small_worlds import small_manifest
 
 from maestro_eval.journal import Finished, Journal, read_manifest
-from maestro_eval.types import (
+from maestro_eval.records import (
     Accepted,
     Answered,
     Rollout,

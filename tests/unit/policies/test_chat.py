@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from small_worlds import picture
 
 from maestro_eval.policies.chat import Placeholders, chat_of, one_line, open_image, render
-from maestro_eval.types import Image, ImagePart, ImageRef, Message, RolloutFailure, TextPart
+from maestro_eval.records import Image, ImagePart, ImageRef, Message, RolloutFailure, TextPart
 
 QWEN = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
 TEMPLATE = (

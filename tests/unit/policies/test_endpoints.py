@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 import pytest
 from small_worlds import NOBODY, loaded_sample, small_registry
 
-from maestro_eval.experts import ExpertClient
-from maestro_eval.experts.simulated import Fault, SimulatedServer, always
+from maestro_eval.models import ExpertClient
 from maestro_eval.policies import make_policy
+from maestro_eval.records import AnswerAction, Message, RolloutFailure, Sampling, TextPart, UserError
 from maestro_eval.registry import user_message
 from maestro_eval.rollout import parse_action
-from maestro_eval.types import AnswerAction, Message, RolloutFailure, Sampling, TextPart, UserError
+from maestro_eval.testing import Fault, SimulatedServer, always
 
 SYSTEM = Message("system", (TextPart("You coordinate."),))
 

@@ -4,11 +4,11 @@ import pytest
 from former_regimes import PAPER
 from small_worlds import small_registry
 
-from maestro_eval.experts import ExpertClient
+from maestro_eval.models import ExpertClient
 from maestro_eval.policies import RepeatPolicy, arms_of, check_policy, make_policy
+from maestro_eval.records import Arm, Message, RolloutFailure, Sampling, SearchAction, TextPart, UserError
 from maestro_eval.registry import user_message
 from maestro_eval.rollout import parse_action
-from maestro_eval.types import Arm, Message, RolloutFailure, Sampling, SearchAction, TextPart, UserError
 
 MORE = """
   Read_Again: {description: Words once more., prompt: prompts/ask.j2}

@@ -3,11 +3,11 @@
 import pytest
 from small_worlds import small_registry
 
-from maestro_eval.experts import ExpertClient
+from maestro_eval.models import ExpertClient
 from maestro_eval.policies import ResidentPolicy, check_policy, make_policy, policy_addresses
-from maestro_eval.policies.callers import CallerPolicy
+from maestro_eval.policies.baselines import CallerPolicy
+from maestro_eval.records import Regime, Sampling, UserError
 from maestro_eval.rollout import RELEASED
-from maestro_eval.types import Regime, Sampling, UserError
 
 
 @pytest.fixture

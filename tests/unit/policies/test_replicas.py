@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from maestro_eval.policies.replicas import ReplicaPolicy
-from maestro_eval.types import CallError, Completion, ExpertCall, Message, RolloutFailure, Sampling, UserError
+from maestro_eval.records import CallError, Completion, ExpertCall, Message, RolloutFailure, Sampling, UserError
 
 
 class Replica:

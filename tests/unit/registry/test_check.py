@@ -3,10 +3,10 @@
 import pytest
 from small_worlds import registry_text
 
+from maestro_eval.records import UserError
 from maestro_eval.registry import check_pipelines, check_registry, load_registry
 from maestro_eval.registry.schema import PIPELINE_FIELDS
 from maestro_eval.skills import find_pipeline
-from maestro_eval.types import UserError
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from small_worlds import registry_text, small_registry
 
 from maestro_eval.files import bundled
+from maestro_eval.records import UserError
 from maestro_eval.registry import EvidenceUse, ServeBlock, entry_hashes, load_registry
-from maestro_eval.types import UserError
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_worlds import picture, small_registry
 
+from maestro_eval.records import ImagePart, Regime, TextPart
 from maestro_eval.registry import load_registry, render_system, user_message
-from maestro_eval.types import ImagePart, Regime, TextPart
 
 BUNDLED = load_registry("embedded")
 

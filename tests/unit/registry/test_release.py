@@ -8,10 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from release_worlds import SYSTEM, fake_release, row, write_release
 
+from maestro_eval.records import Image, ImageRef, Regime, TextPart, UserError
 from maestro_eval.registry import load_registry, render_system, render_template, resolve, user_message
 from maestro_eval.registry.release import RELEASED_PIPELINE, ReleasedCode, code_hash, find_root, import_release
 from maestro_eval.registry.release_prompt import COLUMNS, as_template
-from maestro_eval.types import Image, ImageRef, Regime, TextPart, UserError
 
 REGISTRY = """
 name: ours

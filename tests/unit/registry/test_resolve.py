@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_worlds import registry_text
 
+from maestro_eval.records import Resolution
 from maestro_eval.registry import load_registry, resolve
-from maestro_eval.types import Resolution
 
 
 @pytest.fixture(scope="module")

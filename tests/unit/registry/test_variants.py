@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from small_worlds import registry_text, small_registry
 
+from maestro_eval.records import Regime, RegistryVariant, UserError
 from maestro_eval.registry import (
     Expert,
     Prompts,
@@ -27,7 +28,6 @@ from maestro_eval.registry import (
 )
 from maestro_eval.registry.resolve import fold
 from maestro_eval.registry.variants import permute_entries, rename_experts
-from maestro_eval.types import Regime, RegistryVariant, UserError
 
 PROMPTS = Prompts("{% for e in experts %}{{ e.name }}: {{ e.description }}\n{% endfor %}", "{{ question }}")
 NAMES = st.from_regex(r"[a-z][a-z0-9]{2,6}([-_. ][a-z0-9]{1,4}){0,2}", fullmatch=True)

@@ -18,7 +18,7 @@ from maestro_eval.analysis.routing import (
     TokenUse,
 )
 from maestro_eval.analysis.stats import Estimate, wilson
-from maestro_eval.types import Usage
+from maestro_eval.records import Usage
 
 
 def conduct(task: str, **changes: object) -> Conduct:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from unit.report.report_comparisons import HOSTILE, detailed, hostile, quickstart
 
+from maestro_eval.records import Selection
 from maestro_eval.report import render_markdown, write_markdown
 from maestro_eval.report.markdown import escape
-from maestro_eval.types import Selection
 
 BAR = re.compile(r"(?<!\\)\|")
 

@@ -12,10 +12,10 @@ from unit.analysis.routing_worlds import answer, manifest, rollout, sample_of, s
 
 from maestro_eval.analysis import ContrastSpec
 from maestro_eval.journal import Finished, Journal
+from maestro_eval.records import UserError
 from maestro_eval.report.document import NO_PLOTS
 from maestro_eval.report.write import write_report
 from maestro_eval.scoring import score_run
-from maestro_eval.types import UserError
 
 
 def a_run(folder: Path, system: str, answers: Sequence[str]) -> Path:

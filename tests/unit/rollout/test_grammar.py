@@ -7,9 +7,9 @@ from former_regimes import PAPER
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestro_eval.records import AnswerAction, MalformedAction, Regime, SearchAction
 from maestro_eval.rollout import DEFAULT, parse_action
 from maestro_eval.rollout.grammar import close_stopped, parse_turn
-from maestro_eval.types import AnswerAction, MalformedAction, Regime, SearchAction
 
 TAGS = ["<search>", "</search>", "<answer>", "</answer>", "<think>", "</think>", "a@@b: c", "@@", ":", "<", "x", " "]
 hostile = st.one_of(st.text(), st.lists(st.sampled_from(TAGS)).map("".join))

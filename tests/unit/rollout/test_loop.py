@@ -13,12 +13,9 @@ from former_regimes import PAPER
 from small_tokenizer import small_tokenizer
 from small_worlds import loaded_sample, small_registry
 
-from maestro_eval.experts import Endpoint, ExpertClient
-from maestro_eval.experts.simulated import Fault, Latency, SimulatedServer, always, on_requests
+from maestro_eval.models import Endpoint, ExpertClient
 from maestro_eval.policies.endpoints import EndpointPolicy
-from maestro_eval.rollout import DEFAULT, RELEASED, Prefix, prefix_of, rollout_seed, run_rollout
-from maestro_eval.skills.run import PIPELINES
-from maestro_eval.types import (
+from maestro_eval.records import (
     AnswerAction,
     Answered,
     Completion,
@@ -36,6 +33,9 @@ from maestro_eval.types import (
     TextPart,
     Timing,
 )
+from maestro_eval.rollout import DEFAULT, RELEASED, Prefix, prefix_of, rollout_seed, run_rollout
+from maestro_eval.skills.run_skill import PIPELINES
+from maestro_eval.testing import Fault, Latency, SimulatedServer, always, on_requests
 
 ASK = "<search> reader@@Read_Text: what does it say? </search>"
 SYSTEM = Message("system", (TextPart("You coordinate."),))

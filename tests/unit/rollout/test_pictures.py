@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestro_eval.records import Image, ImageRef
 from maestro_eval.rollout import DEFAULT, RELEASED
 from maestro_eval.rollout.pictures import policy_pictures, trained_size
-from maestro_eval.types import Image, ImageRef
 
 MOST = RELEASED.image_pixels
 

@@ -6,10 +6,7 @@ from former_regimes import PAPER
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_eval.rollout import DEFAULT, parse_action, prefix_of
-from maestro_eval.rollout.grammar import redirected
-from maestro_eval.rollout.prefix import REPLAYED
-from maestro_eval.types import (
+from maestro_eval.records import (
     Answered,
     ExpertCall,
     Resolution,
@@ -18,6 +15,9 @@ from maestro_eval.types import (
     SearchAction,
     Turn,
 )
+from maestro_eval.rollout import DEFAULT, parse_action, prefix_of
+from maestro_eval.rollout.grammar import redirected
+from maestro_eval.rollout.prefix import REPLAYED
 
 ASK = "<think> a chart </think> <search> reader@@Read_Text: what does it say? </search>"
 QUESTION = "What does the sign say?"

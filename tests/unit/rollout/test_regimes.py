@@ -8,8 +8,8 @@ from former_regimes import PAPER
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestro_eval.records import Regime, Sampling, UserError
 from maestro_eval.rollout import DEFAULT, REGIMES, RELEASED, check_regime, choose_regime, differing, settle_sampling
-from maestro_eval.types import Regime, Sampling, UserError
 
 DOCUMENT = Path(__file__).parents[3] / "docs/regimes.md"
 FIELDS = [name for name in Regime.__struct_fields__ if name != "name"]

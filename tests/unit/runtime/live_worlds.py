@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from maestro_eval.experts.limiter import Places
 from maestro_eval.journal import Finished
+from maestro_eval.models.limiter import Places
+from maestro_eval.records import Answered, Outcome, Rollout, RolloutKey, Sample, Turn, Usage
 from maestro_eval.runtime.leases import Out
-from maestro_eval.runtime.live import EndpointState, ExecutorState, LiveState, TaskState, WorkerState
-from maestro_eval.types import Answered, Outcome, Rollout, RolloutKey, Sample, Turn, Usage
+from maestro_eval.runtime.status import EndpointState, ExecutorState, LiveState, TaskState, WorkerState
 
 URL = "http://127.0.0.1:9/v1"
 

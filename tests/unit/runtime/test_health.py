@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from maestro_eval.journal import Finished
+from maestro_eval.records import Answered, CallError, Failed, Outcome, Rollout, RolloutKey, Sample
 from maestro_eval.runtime.health import Health, may_be_the_nodes
-from maestro_eval.types import Answered, CallError, Failed, Outcome, Rollout, RolloutKey, Sample
 
 REFUSED = CallError("connection", "refused")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from maestro_eval.journal import Finished
+from maestro_eval.records import Answered, CallError, Exhausted, Failed, Outcome, Rollout, RolloutKey, Sample
 from maestro_eval.runtime.hopeless import HopelessGuard
-from maestro_eval.types import Answered, CallError, Exhausted, Failed, Outcome, Rollout, RolloutKey, Sample
 
 UNKNOWN = CallError("http", "no such model", 404, retriable=False)
 BUSY = CallError("http", "busy", 503)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from maestro_eval.journal import PackedKeys
+from maestro_eval.records import RolloutKey
 from maestro_eval.runtime.leases import Lease, LeaseCounts, LeaseQueue, Lost, Out
-from maestro_eval.types import RolloutKey
 
 KEYS = [RolloutKey("task", str(number)) for number in range(6)]
 

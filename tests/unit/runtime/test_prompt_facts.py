@@ -6,8 +6,8 @@ from small_worlds import small_manifest
 from unit.analysis.analysis_runs import task_record
 
 from maestro_eval.journal import Finished, Journal
+from maestro_eval.records import AnswerAction, Answered, PromptRead, Rollout, RolloutKey, Sample, Turn, Usage
 from maestro_eval.runtime.prompt_facts import PromptFacts, prompt_facts, prompt_lines
-from maestro_eval.types import AnswerAction, Answered, PromptRead, Rollout, RolloutKey, Sample, Turn, Usage
 
 
 def rolled(number, repeat, *prompts):

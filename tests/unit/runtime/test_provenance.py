@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from maestro_eval.runtime.provenance import refuse_changes, settle_changes
-from maestro_eval.types import (
+from maestro_eval.records import (
     Accepted,
     PromptRecord,
     Regime,
@@ -20,6 +19,7 @@ from maestro_eval.types import (
     TaskRecord,
     UserError,
 )
+from maestro_eval.runtime.provenance import refuse_changes, settle_changes
 
 FOLDER = Path("runs/x")
 CHART = TaskRecord("chart", "definition", "exact", "mean", (), "chart.parquet", "rows", 4)

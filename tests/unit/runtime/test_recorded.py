@@ -7,9 +7,7 @@ from msgspec.structs import replace
 from small_worlds import loaded_sample, small_manifest
 
 from maestro_eval.journal import Finished, Journal
-from maestro_eval.rollout import DEFAULT
-from maestro_eval.runtime.recorded import find_replayable, recorded_prefix
-from maestro_eval.types import (
+from maestro_eval.records import (
     AnswerAction,
     Answered,
     Failed,
@@ -24,6 +22,8 @@ from maestro_eval.types import (
     Turn,
     UserError,
 )
+from maestro_eval.rollout import DEFAULT
+from maestro_eval.runtime.recorded import find_replayable, recorded_prefix
 
 SEARCH = Turn("<search> a@@S: x </search>", SearchAction("a", "S", "x"), Resolution("a", "S", "exact"), observation="y")
 MISS = Turn("<search> z@@S: x </search>", SearchAction("z", "S", "x"), Resolution(None, "S", "unknown"), "no")

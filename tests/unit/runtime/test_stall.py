@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 from unit.runtime.live_worlds import URL, live, out
 
-from maestro_eval.experts.limiter import Places
-from maestro_eval.runtime.live import LiveState, WorkerState
+from maestro_eval.models.limiter import Places
+from maestro_eval.records import Regime
 from maestro_eval.runtime.stall import (
     Stall,
     StallGuard,
@@ -18,7 +18,7 @@ from maestro_eval.runtime.stall import (
     longest_rollout,
     standing_at,
 )
-from maestro_eval.types import Regime
+from maestro_eval.runtime.status import LiveState, WorkerState
 
 
 class Clock:

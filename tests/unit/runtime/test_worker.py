@@ -6,10 +6,10 @@ import threading
 import pytest
 from small_worlds import loaded_sample, small_registry
 
+from maestro_eval.records import Failed, Regime, RolloutFailure, RolloutKey, Sampling
 from maestro_eval.rollout import settle_sampling
 from maestro_eval.runtime import worker as worker_module
 from maestro_eval.runtime.worker import RolloutWorker, WorkerSpec
-from maestro_eval.types import Failed, Regime, RolloutFailure, RolloutKey, Sampling
 
 
 class DyingPolicy:

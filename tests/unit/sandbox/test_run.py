@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from maestro_eval.records import RolloutFailure, UserError
 from maestro_eval.sandbox import Isolation, Limits, available, run_python
-from maestro_eval.types import RolloutFailure, UserError
 
 BUBBLEWRAP_MISSING = available()
 ISOLATIONS = [

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from maestro_eval.records import Sample
 from maestro_eval.scoring import METRICS, RELEASED, judge, judge_released
 from maestro_eval.tasks import TaskSpec, define
-from maestro_eval.types import Sample
 
 _ROOT = Path(__file__).parents[3]
 _METRICS = (_ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maestro_eval.records import Sample
 from maestro_eval.scoring import METRICS, judge
 from maestro_eval.scoring.fair_metrics import FAIR
 from maestro_eval.scoring.verdict import NoAnswer
-from maestro_eval.types import Sample
 
 
 def asked(target: str, *choices: str, question: str = "?", **fields: str) -> Sample:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maestro_eval.records import Sample, UserError
 from maestro_eval.scoring import METRICS, Verdict, check_protocol, judge
 from maestro_eval.scoring.verdict import NoAnswer
-from maestro_eval.types import Sample, UserError
 
 # A busy machine may take a while over one example.
 unhurried = settings(deadline=None)

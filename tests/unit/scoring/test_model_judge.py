@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from maestro_eval.records import RolloutKey, Sample, Score, UserError
 from maestro_eval.scoring.model_judge import (
     NAME,
     Agreement,
@@ -16,7 +17,6 @@ from maestro_eval.scoring.model_judge import (
     prompt_for,
     read_judgements,
 )
-from maestro_eval.types import RolloutKey, Sample, Score, UserError
 
 KEY = RolloutKey("maestro_vstar", "1")
 VSTAR = Sample(KEY.task, "1", "What colour is the kite?", ("B",), ("red", "light blue"))

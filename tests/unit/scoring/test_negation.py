@@ -6,12 +6,12 @@ import time
 
 import pytest
 
+from maestro_eval.records import Sample
 from maestro_eval.scoring import judge
 from maestro_eval.scoring.extract import final_answer, half_width
 from maestro_eval.scoring.negation import counts_nothing, denied, left_open
 from maestro_eval.scoring.numerals import number
 from maestro_eval.scoring.yes_no import yes_no
-from maestro_eval.types import Sample
 
 
 def wanted(*targets: str, choices: tuple[str, ...] = (), **fields: str) -> Sample:

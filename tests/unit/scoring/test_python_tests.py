@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestro_eval.records import Sample
 from maestro_eval.sandbox import available, judge, lacking
 from maestro_eval.scoring import python_tests as rules
 from maestro_eval.scoring.python_source import definitions, imported, last_solution, only_program, python_blocks
 from maestro_eval.scoring.python_tests import python_tests, released_python
 from maestro_eval.scoring.verdict import Verdict
-from maestro_eval.types import Sample
 
 NO_SANDBOX = available()
 sandboxed = pytest.mark.skipif(NO_SANDBOX is not None, reason=str(NO_SANDBOX))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maestro_eval.records import Sample, UserError
 from maestro_eval.scoring import RELEASED, judge_released
-from maestro_eval.types import Sample, UserError
 
 unhurried = settings(deadline=None)
 

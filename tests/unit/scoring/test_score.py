@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from maestro_eval.scoring import score_rollout, unscored
-from maestro_eval.scoring.score import released_text
-from maestro_eval.types import (
+from maestro_eval.records import (
     AnswerAction,
     Answered,
     Exhausted,
@@ -23,6 +21,8 @@ from maestro_eval.types import (
     Turn,
     UserError,
 )
+from maestro_eval.scoring import score_rollout, unscored
+from maestro_eval.scoring.score import released_text
 
 _SAMPLE = Sample(
     "maestro_t", "s1", "?", ("7",), category="simple", stratum="cycle 2", cluster="img", content_hash="abc"

@@ -3,9 +3,9 @@
 import pytest
 from serve_worlds import serving_registry
 
+from maestro_eval.records import UserError
 from maestro_eval.registry import load_registry
 from maestro_eval.serving.engines import wanted_engines
-from maestro_eval.types import UserError
 
 
 def expert(name: str, endpoint: str, serve: str, model: str = "") -> str:

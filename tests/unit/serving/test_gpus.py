@@ -2,8 +2,8 @@
 
 import pytest
 
+from maestro_eval.records import UserError
 from maestro_eval.serving import Gpu, described_gpus, detect_gpus
-from maestro_eval.types import UserError
 
 TWO = "0, GPU-aaaa-1, 81559\n1, GPU-bbbb-2, 81559\n"
 

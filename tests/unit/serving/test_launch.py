@@ -4,11 +4,11 @@ import pytest
 from serve_worlds import engine
 
 from maestro_eval.files import picture_folder
+from maestro_eval.records import UserError
 from maestro_eval.registry import load_registry
 from maestro_eval.rollout import STREAM_TEMPLATE
 from maestro_eval.serving.launch import find_vllm, make_launch
 from maestro_eval.serving.placement import Gpu, Placement
-from maestro_eval.types import UserError
 
 
 def launch(placed, *gpus, share=None, environment=None, **more):

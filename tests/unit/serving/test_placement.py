@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serve_worlds import engine, serving_registry
 
+from maestro_eval.records import UserError
 from maestro_eval.registry import load_registry
 from maestro_eval.serving.engines import Engine
 from maestro_eval.serving.placement import Gpu, Plan, missing_gpus, place, plan
-from maestro_eval.types import UserError
 
 ENGINES = st.lists(
     st.tuples(st.none() | st.integers(1, 40), st.sampled_from([1, 1, 1, 2, 3, 0])), min_size=1, max_size=7

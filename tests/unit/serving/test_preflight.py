@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 from small_worlds import small_registry
 
-from maestro_eval.experts.simulated import simulated_in_thread
+from maestro_eval.records import UserError
 from maestro_eval.registry import Registry, load_registry
 from maestro_eval.serving import check_models, wanted_of, wanted_policy
 from maestro_eval.serving.preflight import services_used
-from maestro_eval.types import UserError
+from maestro_eval.testing import simulated_in_thread
 
 
 @contextmanager

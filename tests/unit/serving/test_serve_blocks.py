@@ -3,8 +3,8 @@
 import pytest
 from small_worlds import registry_text
 
+from maestro_eval.records import UserError
 from maestro_eval.registry import Orchestrator, ServeBlock, load_registry
-from maestro_eval.types import UserError
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from serve_worlds import serving_registry
 
+from maestro_eval.records import UserError
 from maestro_eval.registry import Registry, load_registry
 from maestro_eval.serving.engines import wanted_engines
 from maestro_eval.serving.placement import plan
 from maestro_eval.serving.session import Session, serve_here
 from maestro_eval.serving.supervise import Event, Stop
-from maestro_eval.types import UserError
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import time
 import pytest
 from small_worlds import small_registry
 
+from maestro_eval.records import UserError
 from maestro_eval.registry import load_registry
 from maestro_eval.serving import bind, serving, start
-from maestro_eval.types import UserError
 
 
 def stand_in(monkeypatch, folder, code: str) -> None:

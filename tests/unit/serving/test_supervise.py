@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from maestro_eval.records import UserError
 from maestro_eval.serving.launch import Launch
 from maestro_eval.serving.supervise import Death, Event, Restarts, Stop, Supervision, Supervisor, open_log
-from maestro_eval.types import UserError
 
 # Answers /health after a while, and notes when it began and was ready.
 ENGINE = """

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from maestro_eval.experts import ExpertClient
-from maestro_eval.experts.simulated import SimulatedServer
+from maestro_eval.models import ExpertClient
 from maestro_eval.registry import Registry, load_registry
+from maestro_eval.testing import SimulatedServer
 from tests.unit.skills.skill_worlds import Cast, World, bound
 
 

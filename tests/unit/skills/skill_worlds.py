@@ -13,11 +13,11 @@ import PIL.ImageDraw
 from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.experts import ExpertClient
-from maestro_eval.experts.simulated import SimulatedServer
+from maestro_eval.models import ExpertClient
+from maestro_eval.records import Image, ImageRef
 from maestro_eval.registry import Registry
 from maestro_eval.skills import EvidenceBoard, SkillContext
-from maestro_eval.types import Image, ImageRef
+from maestro_eval.testing import SimulatedServer
 
 DEAD = "http://127.0.0.1:9/v1"
 

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from maestro_eval.experts.simulated import Fault, Latency, always
+from maestro_eval.records import Image, ImageRef, MissingEvidence
 from maestro_eval.registry import EvidenceUse
 from maestro_eval.skills import EvidenceBoard, Gathered, run_skill
-from maestro_eval.types import Image, ImageRef, MissingEvidence
+from maestro_eval.testing import Fault, Latency, always
 from tests.unit.skills.skill_worlds import drawn, pixels_of
 
 FIRST, SECOND, THIRD = drawn(seed=1), drawn(seed=2), drawn(seed=3)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from maestro_eval.records import Image, ImageRef
 from maestro_eval.skills.boxes import Box
 from maestro_eval.skills.pictures import PictureError, crop, draw_boxes
-from maestro_eval.types import Image, ImageRef
 from tests.unit.skills.skill_worlds import drawn, image_of, pixels_of
 
 RED = (192, 0, 0)

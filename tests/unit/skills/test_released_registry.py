@@ -5,13 +5,13 @@ from functools import cache
 
 import pytest
 
-from maestro_eval.experts import ExpertClient
-from maestro_eval.experts.simulated import SimulatedServer
+from maestro_eval.models import ExpertClient
 from maestro_eval.registry import load_registry
 from maestro_eval.sandbox import available
 from maestro_eval.skills import run_skill
 from maestro_eval.skills.pipelines.code_rounds import assert_line, last_program
 from maestro_eval.skills.pipelines.dispatch import scored
+from maestro_eval.testing import SimulatedServer
 from tests.unit.skills.skill_worlds import Cast, World, bound, drawn, pixels_of
 
 ONE, TWO = drawn(560, 280, seed=1), drawn(300, 200, seed=2)

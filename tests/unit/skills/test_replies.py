@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestro_eval.records import ExpertCall
 from maestro_eval.skills.replies import Conclusion, conclusion, python_block
-from maestro_eval.types import ExpertCall
 
 TWO = "```python\ndef f(): pass\n```\nand the test\n```python\nassert f() is None\n```\n"
 

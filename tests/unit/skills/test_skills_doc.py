@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from maestro_eval.experts import ExpertClient
-from maestro_eval.experts.simulated import SimulatedServer
+from maestro_eval.models import ExpertClient
 from maestro_eval.registry import load_registry
 from maestro_eval.skills import PIPELINES, run_skill
+from maestro_eval.testing import SimulatedServer
 from tests.unit.skills.skill_worlds import Cast, World, bound, drawn
 
 DOC = Path(__file__).parents[3] / "docs" / "skills.md"

@@ -17,9 +17,9 @@ from urllib.parse import SplitResult, urlsplit
 import pytest
 from msgspec import structs
 
+from maestro_eval.records import UserError
 from maestro_eval.tasks import define, open_task, select_tasks
-from maestro_eval.tasks.dialect import Definition
-from maestro_eval.types import UserError
+from maestro_eval.tasks.task_yaml import Definition
 from tests.unit.tasks.parquet_rows import png, write_rows
 
 TASK = """\
@@ -220,7 +220,7 @@ import json, sys
 from pathlib import Path
 from msgspec import structs
 from maestro_eval.tasks import localise, open_task, select_tasks
-from maestro_eval.types import UserError
+from maestro_eval.records import UserError
 try:
     (spec,) = select_tasks(["mine"], data={}, include=[Path(sys.argv[1])])
     spec = localise(structs.replace(spec, first=json.loads(sys.argv[2])))

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from maestro_eval.records import UserError
 from maestro_eval.tasks import TaskSpec, define, list_tasks, localise, open_task, read_data_file, select_tasks
-from maestro_eval.types import UserError
 
 MAIN = [
     f"maestro_{name}"

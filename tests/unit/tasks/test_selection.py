@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestro_eval.records import Selection, UserError
 from maestro_eval.tasks.selection import check_sample_ids, choose, draw, read_sample_ids, rows_needed
-from maestro_eval.types import Selection, UserError
 
 
 class Listed:

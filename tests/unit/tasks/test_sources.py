@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from maestro_eval.tasks.columns import Column
-from maestro_eval.tasks.images import BadImageError, EncodedImage, decode
+from maestro_eval.records import UserError
+from maestro_eval.tasks.column_types import Column
+from maestro_eval.tasks.image_decoding import BadImageError, EncodedImage, decode
 from maestro_eval.tasks.rows import MAX_IMAGE_BYTES, BadRowError, from_base64
 from maestro_eval.tasks.sources import hash_files, open_source
-from maestro_eval.types import UserError
 from tests.unit.tasks.parquet_rows import png, write_rows, write_saved, write_stream
 
 COLUMNS = {"question": Column("string"), "image": Column("image")}

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from maestro_eval.records import SampleError, UserError
 from maestro_eval.tasks import Task, define, open_task, select_tasks
 from maestro_eval.tasks.file_task import _with_images
 from maestro_eval.tasks.lmms import identified
-from maestro_eval.types import SampleError, UserError
 from tests import realdata
 from tests.unit.tasks.parquet_rows import png, write_rows
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestro_eval.records import UserError
 from maestro_eval.text import clip, estimate_tokens, ruler
-from maestro_eval.types import UserError
 
 LONGEST_MARK = 60
 

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, task_record
 
 from maestro_eval.analysis.swap import Use
+from maestro_eval.records import RegistryRecord, RolloutKey, RunManifest, Score
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import RegistryRecord, RolloutKey, RunManifest, Score
 
 BASE = RegistryRecord(
     "small",

@@ -10,8 +10,8 @@ from maestro_eval.analysis.explored import Explored, read_explored
 from maestro_eval.analysis.swap import Adoption, Choices, Credit, LostSample
 from maestro_eval.analysis.swap.adoption import MOST_LISTED, adoptions, credits, explored_of, interference
 from maestro_eval.analysis.swap.pairs import split
+from maestro_eval.records import Arm, UserError
 from maestro_eval.scoring import RunScores
-from maestro_eval.types import Arm, UserError
 
 BEFORE = run("base", BASE, {CHART.name: [1.0, 0.0, 1.0, 1.0, None], SIGNS.name: [0.0, 0.0, 1.0]})
 AFTER = run("augmented", LARGE, {CHART.name: [0.0, 1.0, 1.0, 0.0, 1.0], SIGNS.name: [1.0, 1.0, 0.0]})

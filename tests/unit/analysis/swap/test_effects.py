@@ -10,7 +10,7 @@ from unit.analysis.swap.swap_runs import CHART, EAR, LARGE, MATHS, OLD, SIGNS, r
 
 from maestro_eval.analysis.swap.effects import difference, domain_difference, stratum_effect
 from maestro_eval.analysis.swap.pairs import SplitTask, split
-from maestro_eval.types import RegistryRecord
+from maestro_eval.records import RegistryRecord
 
 Samples = Mapping[str, Sequence[object]]
 

@@ -7,7 +7,7 @@ from unit.analysis.swap.swap_runs import BASE, CHART, EAR, LARGE, MATHS, OLD, SI
 
 from maestro_eval.analysis.swap.effects import domain_difference, stratum_effect
 from maestro_eval.analysis.swap.pairs import SplitTask, split
-from maestro_eval.types import RolloutKey
+from maestro_eval.records import RolloutKey
 
 DRAWS, N = 300, 80
 # 300 draws of a 95 % interval: no more than three standard errors (of 1.3 points) below.

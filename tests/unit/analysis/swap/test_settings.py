@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from unit.analysis.swap.swap_runs import BASE, CHART, LARGE, SIGNS, manifest
 
 from maestro_eval.analysis.swap.settings import settle_settings
-from maestro_eval.types import Accepted, Regime, RegistryVariant, Sampling, Selection, UserError
+from maestro_eval.records import Accepted, Regime, RegistryVariant, Sampling, Selection, UserError
 
 AUGMENTED = manifest(system="augmented", registry=LARGE)
 CHANGES = [

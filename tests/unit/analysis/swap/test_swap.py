@@ -10,7 +10,7 @@ from unit.analysis.swap.swap_runs import BASE, CHART, EAR, LARGE, MATHS, NEW, OL
 from maestro_eval.analysis import ContrastSpec, compare
 from maestro_eval.analysis.swap import new_entries, swap_report
 from maestro_eval.analysis.swap.swap import domain_of
-from maestro_eval.types import RegistryVariant, UserError
+from maestro_eval.records import RegistryVariant, UserError
 
 N = 40
 GROUPS = {"maestro_mini_main": (CHART.name, MATHS.name), "maestro_mini_ood": (SIGNS.name,)}

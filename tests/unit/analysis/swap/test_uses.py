@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from unit.analysis.swap.swap_runs import BOTH, LARGE, NEW
 
 from maestro_eval.analysis.swap import Use, uses_of
-from maestro_eval.types import (
+from maestro_eval.records import (
     Answered,
     ExpertCall,
     MalformedAction,

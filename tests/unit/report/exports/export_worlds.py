@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from maestro_eval.journal import Finished, Journal
-from maestro_eval.types import (
+from maestro_eval.records import (
     Action,
     AnswerAction,
     Answered,

@@ -10,10 +10,10 @@ from msgspec import structs
 from PIL import Image
 
 from maestro_eval.files import bundled
+from maestro_eval.records import Answered, LoadedSample, RolloutKey, UserError
 from maestro_eval.report.exports.benchmarks import hub_definitions, image_reader
 from maestro_eval.report.exports.source import Source, open_source
 from maestro_eval.tasks import TaskSpec, open_task
-from maestro_eval.types import Answered, LoadedSample, RolloutKey, UserError
 from tests.unit.report.exports.export_worlds import CHARTQA, HOSTILE, manifest_of, write_run
 
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
 
+from maestro_eval.records import Answered, RolloutKey, UserError
 from maestro_eval.report.exports import Options, export_run
-from maestro_eval.types import Answered, RolloutKey, UserError
 from tests.unit.report.exports.export_worlds import CHARTQA, HOSTILE, KEY, manifest_of, write_run
 
 

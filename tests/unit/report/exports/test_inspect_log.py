@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from maestro_eval.records import Image
 from maestro_eval.report.exports import Options, export_run
 from maestro_eval.report.exports import inspect_log as writer
-from maestro_eval.types import Image
 from tests.unit.report.exports.export_worlds import HOSTILE_ID, HOSTILE_TASK, KEY, PICTURE, PROMPT
 
 log = pytest.importorskip("inspect_ai.log")

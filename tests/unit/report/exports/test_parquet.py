@@ -9,10 +9,10 @@ import pandas
 import pyarrow.parquet
 import pytest
 
+from maestro_eval.records import UserError
 from maestro_eval.report.exports import Options, export_run
 from maestro_eval.report.exports import parquet as writer
 from maestro_eval.report.exports.source import Source
-from maestro_eval.types import UserError
 
 
 def test_a_row_is_a_planned_rollout_and_what_is_not_known_is_null(

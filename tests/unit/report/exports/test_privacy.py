@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from maestro_eval.records import Arm, Replay, Stopping
 from maestro_eval.report.exports.privacy import REMOVED, Scrubber, public_manifest
-from maestro_eval.types import Arm, Replay, Stopping
 from tests.unit.report.exports.export_worlds import CHARTQA, HOME, HOSTILE, KEY, LEAK, PROMPT, manifest_of
 
 SCRUBBER = Scrubber.of_environment({"OPENAI_API_KEY": KEY, "HF_TOKEN": "hf-token-value", "HOME": HOME, "KEY": "1"})

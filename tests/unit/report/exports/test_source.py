@@ -9,9 +9,9 @@ import pytest
 from msgspec import structs
 
 from maestro_eval.analysis import compare
+from maestro_eval.records import Accepted, Arm, EarlyStop, Replay, Selection, UserError
 from maestro_eval.report.exports.source import departures, open_source, shortcomings
 from maestro_eval.scoring import score_run
-from maestro_eval.types import Accepted, Arm, EarlyStop, Replay, Selection, UserError
 from tests.unit.report.exports.export_worlds import CHARTQA, HOME, manifest_of
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from maestro_eval.records import Answered, EarlyStop, RolloutKey, UserError
 from maestro_eval.report.exports import Options, export_run, verify
 from maestro_eval.report.exports.submitted import samples_name
-from maestro_eval.types import Answered, EarlyStop, RolloutKey, UserError
 from tests.unit.report.exports.export_worlds import (
     CHARTQA,
     HOSTILE_ID,

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maestro_eval.records import UserError
 from maestro_eval.report.exports import Options, export_run, verify
 from maestro_eval.report.exports.submitted import SUMS, samples_name
 from maestro_eval.report.exports.writing import sha256_of
-from maestro_eval.types import UserError
 
 SAMPLES = samples_name("maestro_chartqa")
 Copy = Callable[[Path], Path]

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from unit.runtime.live_worlds import finished
 
+from maestro_eval.records import Answered, Exhausted, Failed, TaskRecord
 from maestro_eval.report.progress.accuracy import Judge, Running
-from maestro_eval.types import Answered, Exhausted, Failed, TaskRecord
 
 
 class Clock:

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.runtime.live_worlds import URL, live, out
 
-from maestro_eval.experts.limiter import Places
+from maestro_eval.models.limiter import Places
+from maestro_eval.records import Usage, UserError
 from maestro_eval.report.progress.accuracy import Running
 from maestro_eval.report.progress.facts import Facts, Pace
 from maestro_eval.report.progress.prometheus import MetricsServer, exposition
-from maestro_eval.runtime.live import WorkerState
-from maestro_eval.types import Usage, UserError
+from maestro_eval.runtime.status import WorkerState
 
 _SAMPLE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"(?:,|$)')

@@ -11,10 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_eval.rollout import RELEASED
-from maestro_eval.rollout.styles import released_stream, style_of
-from maestro_eval.text import load_tokenizer
-from maestro_eval.types import (
+from maestro_eval.records import (
     AnswerAction,
     Answered,
     Completion,
@@ -24,6 +21,9 @@ from maestro_eval.types import (
     TextPart,
     UserError,
 )
+from maestro_eval.rollout import RELEASED
+from maestro_eval.rollout.styles import released_stream, style_of
+from maestro_eval.text import load_tokenizer
 
 found = importlib.util.find_spec("dashscope")
 QWEN = str(Path(found.origin).parent / "resources/qwen.tiktoken") if found and found.origin else ""

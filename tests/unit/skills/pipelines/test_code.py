@@ -5,9 +5,9 @@ from importlib import import_module
 import pytest
 from msgspec.structs import replace
 
+from maestro_eval.records import UserError
 from maestro_eval.sandbox import available
 from maestro_eval.skills import run_skill
-from maestro_eval.types import UserError
 from tests.unit.skills.skill_worlds import drawn
 
 # The room's `code` is the function.

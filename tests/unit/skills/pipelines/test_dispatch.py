@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from maestro_eval.records import UserError
 from maestro_eval.registry import EvidenceUse, Skill, Solver
 from maestro_eval.skills import run_skill
 from maestro_eval.skills.pipelines.dispatch import mentions
-from maestro_eval.types import UserError
 from tests.unit.skills.skill_worlds import drawn
 
 ONE, TWO = drawn(seed=1), drawn(seed=2)

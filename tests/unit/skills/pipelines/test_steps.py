@@ -1,7 +1,7 @@
 """Steps that build on each other."""
 
-from maestro_eval.experts.simulated import Fault, on_requests
 from maestro_eval.skills import run_skill
+from maestro_eval.testing import Fault, on_requests
 from tests.unit.skills.skill_worlds import drawn
 
 REPLIES = [

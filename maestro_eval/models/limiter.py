@@ -1,0 +1,154 @@
+"""The places at one engine: who may call it now, and in which order the others follow.
+
+Promises. No more calls are at the engine than its limit (see ``Control``), and no more of one endpoint record than
+its ``concurrency``. Calls wait in the order in which they came; one passes another only where the other's own
+record has no place left. A call that is cancelled while it waits, or in the moment it is given a place, takes none.
+
+A call holds at most one place and waits for nothing while it holds it but the engine's reply; so calls that wait on
+calls (a rollout on its experts) cannot block each other, however few places there are.
+
+When the limit comes down, calls that are at the engine stay; there are fewer when they end. It belongs to one event
+loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from maestro_eval.models.adaptive_concurrency import CallEnd, Control
+from maestro_eval.models.concurrency_experiments import Cohort
+from maestro_eval.models.engine_metrics import EngineState
+from maestro_eval.models.records import Endpoint
+
+
+class Places(Struct, frozen=True):
+    """How a limiter stands: the most it may allow, what it allows now, calls at the engine, calls that wait.
+
+    answered, refused, broken: requests that ended so (see ``CallEnd``) since the limiter was made.
+    """
+
+    cap: int
+    limit: int
+    in_flight: int
+    queued: int
+    answered: int = 0
+    refused: int = 0
+    broken: int = 0
+
+
+class Limiter:
+    """``enter`` and ``leave`` around each call; ``observed`` and ``unobserved`` say what is known of the engine."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._control: Control | None = None
+        self._lines: dict[Endpoint, _Line] = {}
+        self._in_flight = 0
+        self._queued = 0
+        self._came = 0
+        self._ends = {"answered": 0, "refused": 0, "broken": 0}
+
+    @property
+    def places(self) -> Places:
+        control = self._control
+        cap, limit = (0, 0) if control is None else (control.cap, control.limit)
+        return Places(cap, limit, self._in_flight, self._queued, **self._ends)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any call is at the engine or waits for a place."""
+        return self._in_flight + self._queued > 0
+
+    async def enter(self, endpoint: Endpoint) -> Cohort | None:
+        """Wait for a place; it is the caller's until ``leave``. What comes back is for the ``CallEnd``."""
+        line = self._line(endpoint)
+        self._came += 1
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.waiting.append((self._came, ready))
+        self._queued += 1
+        self._admit()
+        try:
+            await ready
+        except asyncio.CancelledError:
+            if ready.cancelled():
+                self._queued -= 1
+            else:
+                self._give_back(line)
+            raise
+        assert self._control is not None
+        return self._control.begun(self._in_flight)
+
+    def leave(self, endpoint: Endpoint, end: CallEnd) -> None:
+        """Give a place back, and tell how the call ended."""
+        assert self._control is not None
+        self._ends[end.how] += 1
+        self._control.finished(end, wanting=self._wanting(), in_flight=self._in_flight)
+        self._give_back(self._lines[endpoint])
+
+    def observed(self, state: EngineState) -> None:
+        """How the engine says it stands."""
+        if self._control is not None:
+            self._control.observed(state, self._clock(), wanting=self._wanting(), in_flight=self._in_flight)
+            self._admit()
+
+    def unobserved(self) -> None:
+        """The engine does not say how it stands."""
+        if self._control is not None:
+            self._control.unobserved()
+
+    def _line(self, endpoint: Endpoint) -> _Line:
+        line = self._lines.get(endpoint)
+        if line is None:
+            line = self._lines[endpoint] = _Line(max(1, endpoint.concurrency))
+            if self._control is None:
+                self._control = Control(line.places)
+            self._control.raise_cap(line.places)
+        return line
+
+    def _wanting(self) -> bool:
+        """Whether the limit is reached. That nobody queues does not say that it is too high: with as many callers as
+        places nobody ever does."""
+        return self._control is not None and self._in_flight >= self._control.limit
+
+    def _give_back(self, line: _Line) -> None:
+        line.in_flight -= 1
+        self._in_flight -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        """Let in who came first of those whose record has a place."""
+        assert self._control is not None
+        while self._in_flight < self._control.limit:
+            ready = [(came, line) for line in self._lines.values() if (came := line.next()) is not None]
+            if not ready:
+                return
+            _, line = min(ready, key=_came)
+            line.waiting.popleft()[1].set_result(None)
+            line.in_flight += 1
+            self._in_flight += 1
+            self._queued -= 1
+
+
+class _Line:
+    """The calls of one endpoint record: how many are at the engine, and those that wait, each with its number."""
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self.in_flight = 0
+        self.waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def next(self) -> int | None:
+        """The number of the call that is to be let in next; ``None`` where none waits or no place is left."""
+        # Who was cancelled has been counted out already; in the middle of the line it costs nothing.
+        while self.waiting and self.waiting[0][1].done():
+            self.waiting.popleft()
+        return self.waiting[0][0] if self.waiting and self.in_flight < self.places else None
+
+
+def _came(entry: tuple[int, _Line]) -> int:
+    return entry[0]

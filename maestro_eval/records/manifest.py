@@ -1,0 +1,214 @@
+"""What a run was: everything that can change a score, written before the first rollout that it holds for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+from maestro_eval.records.regime import Regime
+from maestro_eval.records.rollout import Sampling
+
+# Unix seconds that have a date, those before the year 10000.
+Moment = Annotated[float, Meta(ge=0, lt=253402300800)]
+Aggregation = Literal["mean", "category_mean", "stratum_mean"]
+
+
+Rendering = Literal["", "ids", "checked", "unknown"]
+"""How it is known that the policy's model is fed the stream of the ``released`` style.
+
+``ids``: an engine in the worker was given the ids. ``checked``: the policy's servers were asked what they render, and
+render that. ``unknown``: a server could not be asked. Empty in other styles, and where no model is the policy.
+"""
+
+
+class Selection(Struct, frozen=True):
+    """Which samples of each task are asked; all, when every field is as here.
+
+    In this order: ``sample_ids`` keeps those named (``TASK ID`` or ``ID``); ``offset`` passes over the first;
+    ``limit`` keeps the first so many, or, as a fraction below 1, that share of the task, rounded up; ``subset`` draws
+    so many by the run's seed, each category its share of them.
+    """
+
+    limit: int | float | None = None
+    offset: int = 0
+    subset: int | None = None
+    sample_ids: tuple[str, ...] | None = None
+
+
+class TaskRecord(Struct, frozen=True):
+    """A task as it was run. ``hash`` covers its definition, ``data_hash`` the files that it was read from.
+
+    ``aggregation`` says how samples become the task's accuracy: their mean, or the mean of the means of
+    their categories (VLMsAreBlind's seven) or of their strata (HRBench's four rotations). ``planned`` counts the
+    samples that the run was to ask. ``released`` names the rule of the released scorer, empty where that has
+    none but its fall-back. ``revision`` is the hub's, where the data came from there.
+    ``hub`` is the dataset that the task is defined over, empty for data that no hub has, and ``published`` the size of
+    its split as published, 0 where that is not known.
+    """
+
+    name: str
+    hash: str
+    metric: str
+    aggregation: Aggregation
+    tags: tuple[str, ...]
+    data: str
+    data_hash: str
+    planned: int
+    released: str = ""
+    revision: str = ""
+    hub: str = ""
+    published: int = 0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether data given by path stood in for the published dataset."""
+        return bool(self.hub) and not self.revision
+
+    @property
+    def is_published_size(self) -> bool:
+        """Whether as many samples were planned as the benchmark is known to have; true where that is not known."""
+        return self.published in (0, self.planned)
+
+
+class PromptRecord(Struct, frozen=True):
+    """The system message that every rollout began with."""
+
+    text: str
+    hash: str
+
+
+class RegistryVariant(Struct, frozen=True):
+    """How a run's registry differs from its file on purpose, to see how much a result hangs on it.
+
+    ``without`` names entries that are left out; then ``rename`` gives the experts neutral names; then ``permute``
+    lists experts and skills in another order, drawn by that seed.
+    """
+
+    permute: int | None = None
+    rename: bool = False
+    without: tuple[str, ...] = ()
+
+
+class RegistryRecord(Struct, frozen=True):
+    """Which registry: where it came from and what it held.
+
+    ``entries`` holds the content hash of every expert, service, skill (``skills.NAME``) and prompt, of which
+    ``hash`` is made: it tells what differs between two registries that are gone. All of this is of the registry as
+    it was run, after its ``variant``; ``renamed`` gives the file's name of each expert that has a neutral one.
+    ``pipelines`` names the pipeline of each skill.
+    """
+
+    name: str
+    path: str
+    hash: str
+    experts: dict[str, str] = field(default_factory=dict)
+    services: dict[str, str] = field(default_factory=dict)
+    skills: tuple[str, ...] = ()
+    entries: dict[str, str] = field(default_factory=dict)
+    variant: RegistryVariant = RegistryVariant()
+    renamed: dict[str, str] = field(default_factory=dict)
+    pipelines: dict[str, str] = field(default_factory=dict)
+
+
+class Accepted(Struct, frozen=True):
+    """A change that the run went on with because its user said so.
+
+    ``field`` as in ``resume --accept FIELD``; ``was`` and ``now`` are hashes, or the names of models. ``at`` is Unix
+    seconds.
+    """
+
+    field: str
+    was: str
+    now: str
+    at: Moment
+
+
+class Arm(Struct, frozen=True):
+    """One of the systems of an explore run, by the ``--policy`` that it is; ``alike`` are others that ask the same."""
+
+    policy: str
+    alike: tuple[str, ...] = ()
+
+
+class Replay(Struct, frozen=True):
+    """Of which run a run is a replay: up to turn ``at`` (from 0) as recorded in the folder ``run``, from there anew.
+
+    ``call`` is the ``EXPERT@@SKILL`` that is called at that turn, empty where it is what the record says.
+    """
+
+    run: str
+    at: int
+    call: str = ""
+
+
+class Stopping(Struct, frozen=True):
+    """The rule by which a run's benchmarks may end early: when they are decided ``against`` a finished run's folder.
+
+    ``system`` is that run's name, ``scores`` a fingerprint of its scores under ``protocol``. ``alpha`` is the chance,
+    for each benchmark, that it is decided where there is no difference.
+    """
+
+    against: str
+    system: str
+    scores: str
+    alpha: float
+    protocol: str
+
+
+class EarlyStop(Struct, frozen=True):
+    """A benchmark that ended early, decided after ``samples`` of the ``planned`` ones that both runs were to have.
+
+    ``p`` is anytime-valid, and so is the interval from ``low`` to ``high`` of the difference to ``against``, whose
+    mean over the samples that were counted is ``value``: they hold although one stopped because of them.
+    """
+
+    task: str
+    against: str
+    alpha: float
+    p: float
+    samples: int
+    planned: int
+    value: float
+    low: float
+    high: float
+
+
+class RunManifest(Struct, frozen=True):
+    """The provenance of a run folder, ``manifest.json``.
+
+    ``system`` names the row in tables. ``policy`` is the ``--policy`` argument with ``policy_model``
+    what it resolved to. ``created_at`` is Unix seconds. ``versions`` and ``hardware`` describe the
+    machine that started the run. ``groups`` names every task of each tag that its tasks have, run or not: a
+    group's mean is that of all of them or none. ``settings`` holds what moves speed but not scores (executor,
+    workers, concurrency). ``selection`` is which samples of each task were planned. ``arms`` are those of an explore
+    run, whose k-th repeat is the k-th arm; ``replay`` is there where a run replays another. ``stopping`` says whether
+    benchmarks may end early, ``stopped`` which did: what they then leave unasked is no longer in the plan.
+
+    All of this is as the run began. ``accepted`` holds, in order, what has changed since: some of the rollouts are
+    from before each of these changes and some from after it.
+    """
+
+    system: str
+    policy: str
+    policy_model: str
+    registry: RegistryRecord
+    prompt: PromptRecord
+    tasks: tuple[TaskRecord, ...]
+    regime: Regime
+    sampling: Sampling
+    seed: int
+    repeats: int
+    created_at: Moment
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    selection: Selection = Selection()
+    accepted: tuple[Accepted, ...] = ()
+    arms: tuple[Arm, ...] = ()
+    replay: Replay | None = None
+    stopping: Stopping | None = None
+    stopped: tuple[EarlyStop, ...] = ()
+    rendering: Rendering = ""
+    schema: int = 2

@@ -1,0 +1,223 @@
+"""The episode of one sample: turns, calls, outcome, tokens and times."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from maestro_eval.records.action import Action, Resolution
+from maestro_eval.records.errors import CallError, FailureCause
+
+
+class Usage(Struct, frozen=True):
+    """Tokens, as the endpoint reported them (0 where it reported none)."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Timing(Struct, frozen=True):
+    """When something began (Unix seconds) and how long it took (seconds)."""
+
+    started_at: float = 0.0
+    elapsed_s: float = 0.0
+
+
+class Sampling(Struct, frozen=True):
+    """How a model is asked to sample. ``None`` leaves a setting to the endpoint.
+
+    ``top_k`` and ``repetition_penalty`` are vLLM's; -1 and 1 turn off what a checkpoint's own settings would do.
+    ``regex``: what a turn's whole text must match; only engines that can constrain a turn take it (vLLM's do).
+    """
+
+    temperature: float | None = 0.0
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    regex: str | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
+
+
+class TokenIds(Struct, frozen=True):
+    """The ids that an engine read as a prompt and the ids that it sampled, where it was asked for them."""
+
+    prompt: tuple[int, ...]
+    sampled: tuple[int, ...]
+
+
+class PromptRead(Struct, frozen=True):
+    """The ids that an engine read as a turn's prompt: how many, and the SHA-256 of them as JSON.
+
+    ``as_streamed``: whether they end with the very ids of the conversation's stream (``Message.tokens``), and not with
+    another encoding of its text; ``None`` where the conversation has no such ids yet.
+    """
+
+    tokens: int
+    hash: str
+    as_streamed: bool | None = None
+
+
+class ExpertCall(Struct, frozen=True):
+    """One call of an expert or a service over HTTP, as it went.
+
+    ``name`` is the registry's entry, ``model`` what was asked for at ``endpoint``. ``tries`` counts
+    HTTP requests. ``error`` is empty when the call succeeded, else one line that begins with its kind; ``fault`` is the
+    same in fields (``None`` in records of before there were any).
+    ``cached`` says that the reply came from the call cache, or from the same call in flight beside it: it
+    cost no request (``tries`` is 0), and ``usage`` is what the reply cost when it was made.
+    ``reasoning`` is the model's thought, where the server returns it apart from the reply. ``ids`` are there where
+    they were asked for; a record does not keep them.
+    """
+
+    kind: Literal["expert", "service", "policy"]
+    name: str
+    model: str
+    endpoint: str
+    request: str
+    reply: str = ""
+    images: tuple[str, ...] = ()
+    finish_reason: str = ""
+    usage: Usage = Usage()
+    tries: int = 1
+    error: str = ""
+    timing: Timing = Timing()
+    cached: bool = False
+    reasoning: str = ""
+    fault: CallError | None = None
+    ids: TokenIds | None = None
+
+
+class Completion(Struct, frozen=True):
+    """What a policy generated in one turn; ``calls`` are the model calls that it cost.
+
+    ``tokens`` are the ids that were sampled, the end token included, where the engine reports them, and ``prompt`` is
+    what it read.
+    ``reasoning`` is its thought, where the server returns it apart from ``text`` (a reasoning parser).
+    """
+
+    text: str
+    finish_reason: str = "stop"
+    usage: Usage = Usage()
+    calls: tuple[ExpertCall, ...] = ()
+    tokens: tuple[int, ...] | None = None
+    reasoning: str = ""
+    prompt: PromptRead | None = None
+
+
+class MissingEvidence(Struct, frozen=True):
+    """What ``service`` was to report of image number ``image`` (from 1) and did not.
+
+    ``fault`` is the error of its call: it was lost, and may be had another time. Without one the service replied, and
+    there was nothing in its reply; ``reason`` says what.
+    """
+
+    service: str
+    image: int
+    reason: str
+    fault: CallError | None = None
+
+    def __str__(self) -> str:
+        return f"service {self.service} missing for image {self.image}: {self.reason}"
+
+
+class Turn(Struct, frozen=True):
+    """One generation of the policy and what came of it.
+
+    ``text`` is what the policy wrote, whole; ``reasoning`` is its thought, where the server returned it apart.
+    ``observation`` is the text that the policy was given back (``None`` when the turn ended the rollout, or was
+    dropped). ``notes`` say what was left out or went wrong without ending the rollout; ``missing`` is the evidence that
+    the skill went without. ``prompt`` is what the engine read, where it reports that.
+    """
+
+    text: str
+    action: Action
+    resolution: Resolution | None = None
+    observation: str | None = None
+    calls: tuple[ExpertCall, ...] = ()
+    notes: tuple[str, ...] = ()
+    finish_reason: str = ""
+    usage: Usage = Usage()
+    timing: Timing = Timing()
+    reasoning: str = ""
+    missing: tuple[MissingEvidence, ...] = ()
+    prompt: PromptRead | None = None
+
+    @property
+    def completion(self) -> Completion:
+        """What the policy generated in this turn, as a style reads it."""
+        return Completion(self.text, self.finish_reason, self.usage, reasoning=self.reasoning)
+
+
+class Answered(Struct, frozen=True, tag="answered"):
+    """The policy gave its answer."""
+
+    text: str
+
+
+Limit = Literal["turns", "tokens", "context", "unanswered"]
+
+
+class Exhausted(Struct, frozen=True, tag="exhausted"):
+    """The rollout ended without an answer: the policy's doing, so it scores 0.
+
+    ``turns`` and ``tokens`` are limits of the regime; ``context`` is the model's: the policy's own turns filled it.
+    ``unanswered``: it stopped with neither a call nor an answer, which ends a rollout in the ``released`` style.
+    """
+
+    limit: Limit
+
+    @property
+    def reason(self) -> str:
+        """Why there is no answer, in words."""
+        return "stopped without a call" if self.limit == "unanswered" else f"out of {self.limit}"
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """Not the policy's doing: ours, the data's or an endpoint's. Never scored as a wrong answer.
+
+    ``fault`` is the error of the model call that ended the rollout, if one did.
+    """
+
+    cause: FailureCause
+    detail: str
+    fault: CallError | None = None
+
+
+Outcome = Answered | Exhausted | Failed
+
+
+class RolloutKey(Struct, frozen=True, order=True):
+    """What a rollout is of: unique in a journal."""
+
+    task: str
+    sample_id: str
+    repeat: int = 0
+
+
+class Rollout(Struct, frozen=True):
+    """The whole episode for one (sample, repeat).
+
+    ``user_prompt`` is the text of the first user message; the system message is the manifest's, the
+    same for all. ``seed`` is the rollout's own. ``worker`` names who ran it. ``scored_text`` is what the released
+    scorer reads of a rollout in the ``released`` style (the kept turns and the observations), and ``stop_reason`` is
+    that style's name for how it ended; ``None`` and empty in other styles.
+    """
+
+    key: RolloutKey
+    outcome: Outcome
+    turns: tuple[Turn, ...]
+    user_prompt: str
+    content_hash: str
+    seed: int
+    worker: str = ""
+    timing: Timing = Timing()
+    scored_text: str | None = None
+    stop_reason: str = ""
+
+    @property
+    def missing_evidence(self) -> tuple[MissingEvidence, ...]:
+        """The evidence that was lost: its service got no reply to us. An answered rollout is answered all the same."""
+        return tuple(each for turn in self.turns for each in turn.missing if each.fault is not None)

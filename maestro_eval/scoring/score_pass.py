@@ -1,0 +1,157 @@
+"""Judge a whole run by every protocol: one pure pass over its journal, without a model and without a network.
+
+Every planned rollout gets exactly one score a protocol, whether it was answered, exhausted, failed or never ran, and
+the scores are in key order: the same journal gives the same bytes whatever order its records were written in, and in
+however many processes they are judged. Records stream from the journal through the judges into the scores files;
+memory does not grow with the run.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from maestro_eval.journal import Journal, PackedRecord
+from maestro_eval.records import PROTOCOLS, Protocol, RunManifest, Score, TaskRecord, UserError
+from maestro_eval.scoring.failures import FailureGroup, merged
+from maestro_eval.scoring.judging import Judged, Rules, judge_records
+from maestro_eval.scoring.metrics import METRICS, check_protocol
+from maestro_eval.scoring.pool import Pool
+from maestro_eval.scoring.released import RELEASED
+from maestro_eval.scoring.scores_file import heading_of, write_scores_files
+
+# A stretch is judged at once: small enough to spread one slow task over all processes, and not to weigh much.
+_STRETCH_RECORDS = 32
+_STRETCH_BYTES = 1 << 20
+
+# Seconds to judge one rollout, roughly: only to decide whether processes are worth their start.
+_SECONDS = {"python_tests": 1.0, "released python": 0.3, "math": 0.02, "mathvista": 0.01}
+_PLAIN_SECONDS = 0.0006
+_WORTH_A_PROCESS = 3.0
+
+
+class RunScores(Struct, frozen=True):
+    """All scores of a run under one protocol, in the order of (task, sample_id, repeat).
+
+    ``scores`` can be iterated as often as one likes. ``calls`` counts the model calls of its rollouts,
+    ``cached_calls`` those that the call cache answered, and ``missing_evidence`` by service how often what it was to
+    report was missing. ``lacking`` counts by task the rollouts that went without; ``failures`` are the causes of those
+    that have no score. ``file`` holds the scores, ``None`` where the run folder could not be written. ``elsewhere``
+    are the scores of the same rollouts under the other protocols, where the same pass made them.
+    """
+
+    manifest: RunManifest
+    protocol: str
+    scores: Iterable[Score]
+    calls: int = 0
+    cached_calls: int = 0
+    missing_evidence: dict[str, int] = field(default_factory=dict)
+    file: Path | None = None
+    lacking: dict[str, int] = field(default_factory=dict)
+    failures: tuple[FailureGroup, ...] = ()
+    elsewhere: dict[Protocol, Iterable[Score]] = field(default_factory=dict)
+
+
+def score_run(folder: Path, protocol: str = "official", *, processes: int | None = None) -> RunScores:
+    """Score what a run folder's journal holds, and keep the scores in its ``exports/scores.PROTOCOL.jsonl``.
+
+    All protocols are judged, each into its file; the scores of ``protocol`` are returned, the others as
+    ``elsewhere``. ``processes`` is how many judge at once; ``None`` takes one, and more where the run is so long that
+    it pays. UserError for an unknown protocol, for a task whose metric or rule does not exist, from opening the
+    journal, and where a judging process dies; then no file is written and earlier ones stay.
+    """
+    checked = check_protocol(protocol)
+    with Journal.open(folder, read_only=True) as journal:
+        manifest, planned = journal.manifest, journal.planned()
+        rules = Rules(str(folder / "journal.db"), _tasks(folder, manifest, planned))
+        wanted = _processes(rules, planned) if processes is None else processes
+        totals = _Totals()
+        with Pool(rules, wanted) if wanted > 1 else nullcontext() as pool:
+            stretches = _stretches(journal.planned_records())
+            judged = pool.judge(stretches) if pool else (judge_records(rules, records) for records in stretches)
+            headings = [heading_of(manifest, each) for each in PROTOCOLS]
+            scores = write_scores_files(folder, headings, map(totals.add, judged))
+    return RunScores(
+        manifest,
+        checked,
+        scores[checked],
+        totals.calls,
+        totals.cached_calls,
+        dict(sorted(totals.missing_evidence.items())),
+        scores[checked].path,
+        dict(totals.lacking),
+        totals.failures[checked],
+        {each: file for each, file in scores.items() if each != checked},
+    )
+
+
+class _Totals:
+    """What the stretches say of their rollouts' costs, summed while their lines go by."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.cached_calls = 0
+        self.missing_evidence: Counter[str] = Counter()
+        self.lacking: Counter[str] = Counter()
+        self.failures: dict[Protocol, tuple[FailureGroup, ...]] = dict.fromkeys(PROTOCOLS, ())
+
+    def add(self, judged: Judged) -> Mapping[Protocol, bytes]:
+        self.calls += judged.calls
+        self.cached_calls += judged.cached_calls
+        self.missing_evidence.update(judged.missing_evidence)
+        self.lacking.update(judged.lacking)
+        for protocol, groups in judged.failures.items():
+            self.failures[protocol] = merged((*self.failures[protocol], *groups))
+        return judged.lines
+
+
+def _stretches(records: Iterable[PackedRecord]) -> Iterator[list[PackedRecord]]:
+    stretch: list[PackedRecord] = []
+    size = 0
+    for record in records:
+        stretch.append(record)
+        size += len(record.rollout or b"") + len(record.sample or "")
+        if len(stretch) >= _STRETCH_RECORDS or size >= _STRETCH_BYTES:
+            yield stretch
+            stretch, size = [], 0
+    if stretch:
+        yield stretch
+
+
+def _processes(rules: Rules, planned: Mapping[str, int]) -> int:
+    work = sum(count * _seconds(rules.tasks[name]) for name, count in planned.items())
+    return max(1, min(len(os.sched_getaffinity(0)), math.floor(work / _WORTH_A_PROCESS)))
+
+
+def _seconds(task: TaskRecord) -> float:
+    return sum(_SECONDS.get(rule, _PLAIN_SECONDS) for rule in (task.metric, f"released {task.released}"))
+
+
+def _tasks(folder: Path, manifest: RunManifest, planned: Iterable[str]) -> dict[str, TaskRecord]:
+    """The records of the tasks that the journal plans; UserError for one that cannot be judged."""
+    tasks = {task.name: task for task in manifest.tasks}
+    for task in manifest.tasks:
+        _refuse_unknown(folder, task, "metric", task.metric, METRICS)
+        if task.released:
+            _refuse_unknown(folder, task, "released rule", task.released, RELEASED)
+    for name in planned:
+        if name not in tasks:
+            raise UserError(
+                f"{folder / 'manifest.json'}: task {name} is in the journal but not in the field 'tasks'; "
+                "restore the manifest that the run was started with"
+            )
+    return tasks
+
+
+def _refuse_unknown(folder: Path, task: TaskRecord, what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise UserError(
+            f"{folder / 'manifest.json'}: task {task.name} has the {what} {name!r}, which is none of "
+            f"{', '.join(known)}; score it with the version that ran it"
+        )

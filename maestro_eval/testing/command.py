@@ -1,0 +1,147 @@
+"""The simulated server as a command: its flags, and serving until told to stop.
+
+``maestro-eval serve --simulate`` and ``python -m maestro_eval.testing`` are both this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+from maestro_eval.records import UserError
+from maestro_eval.testing.behaviour import Latency
+from maestro_eval.testing.faults import parse_faults
+from maestro_eval.testing.server import ServedRequest, SimulatedServer
+from maestro_eval.text import load_tokenizer
+
+FLAGS = (
+    "reply", "model", "latency", "prefill", "decode", "slots", "cache_tokens", "fault", "no_metrics", "log",
+    "chat_template", "tokenizer",
+)  # fmt: skip
+"""What ``add_flags`` adds, as attributes."""
+
+
+def add_flags(parser: argparse._ActionsContainer) -> None:
+    """All flags but ``--port``; each that is not given is ``None``, so that a caller can tell."""
+    parser.add_argument("--reply", metavar="TEXT", help="the text of every reply (default: Answer: 4)")
+    parser.add_argument(
+        "--model", action="append", metavar="NAME", help="a model that is served, several times for several (any)"
+    )
+    parser.add_argument("--latency", type=_seconds, metavar="S", help="seconds each reply takes at least (0)")
+    parser.add_argument("--prefill", type=_seconds, metavar="S", help="seconds more for each token of the prompt (0)")
+    parser.add_argument("--decode", type=_seconds, metavar="S", help="seconds more for each token of the reply (0)")
+    parser.add_argument("--slots", type=_positive, metavar="N", help="requests served at once; the rest queue (256)")
+    parser.add_argument("--cache-tokens", type=_positive, metavar="N", help="size of the KV cache (1048576)")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        metavar="KIND@N|KIND%P",
+        help="what goes wrong: with the N-th request, or with P percent of them; several times for several. KIND is a "
+        "status (429, 503, …), hang, drip, cut, truncated, malformed, empty, null or wrong_type",
+    )
+    parser.add_argument("--no-metrics", action="store_true", default=None, help="no /metrics: a server unlike vLLM")
+    parser.add_argument(
+        "--chat-template",
+        type=Path,
+        metavar="FILE",
+        help="render messages by it, as vLLM does: answer /tokenize and give token ids (with --tokenizer)",
+    )
+    parser.add_argument("--tokenizer", metavar="PATH", help="a tokenizer.json, qwen.tiktoken, or a checkpoint's folder")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append one JSON line a request here")
+
+
+def serve(options: argparse.Namespace, port: int, *, exit_with_parent: bool = False) -> None:
+    """Print ``listening URL`` and serve until Ctrl-C, SIGTERM or the end of standard input (if that is asked for).
+
+    UserError for a fault that cannot be understood, OSError for a port that cannot be had.
+    """
+    given = {
+        "base_s": options.latency,
+        "per_prompt_token_s": options.prefill,
+        "per_completion_token_s": options.decode,
+        "slots": options.slots,
+        "cache_tokens": options.cache_tokens,
+    }
+    latency = Latency(**{name: value for name, value in given.items() if value is not None})
+    faults = parse_faults(options.fault or ())
+    reply = "Answer: 4" if options.reply is None else options.reply
+    if (options.chat_template is None) != (options.tokenizer is None):
+        raise UserError(
+            "--chat-template and --tokenizer go together: prompts are rendered by one, encoded by the other"
+        )
+    template = _read(options.chat_template) if options.chat_template else ""
+    tokenizer = load_tokenizer(options.tokenizer) if options.tokenizer else None
+
+    async def run() -> None:
+        server = SimulatedServer(
+            reply=reply,
+            models=options.model or (),
+            latency=latency,
+            faults=faults,
+            metrics=not options.no_metrics,
+            chat_template=template,
+            tokenizer=tokenizer,
+            port=port,
+            on_request=_Log(options.log) if options.log else None,
+        )
+        await _until_stopped(server, exit_with_parent=exit_with_parent)
+
+    asyncio.run(run())
+
+
+def _read(template: Path) -> str:
+    try:
+        return template.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--chat-template {template}: cannot be read ({error})") from None
+
+
+async def _until_stopped(server: SimulatedServer, *, exit_with_parent: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    if exit_with_parent:
+        threading.Thread(target=_wait_for_end_of_input, args=(loop, stop), daemon=True).start()
+    async with server:
+        print(f"listening {server.url}", flush=True)
+        await stop.wait()
+
+
+def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    # The buffered stdin holds a lock that the interpreter wants at exit; its raw file does not.
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:
+        while stdin.read(4096):
+            pass
+    loop.call_soon_threadsafe(stop.set)
+
+
+class _Log:
+    """A file of JSON lines. Opened for each line: requests are few, and a killed process loses none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, record: ServedRequest) -> None:
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.encode(record) + b"\n")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected seconds, 0 or more")
+    return seconds
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
+    return number

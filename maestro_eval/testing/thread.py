@@ -1,0 +1,47 @@
+"""The simulated server on a thread of its own, for synchronous tests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
+from typing import ParamSpec
+
+from maestro_eval.testing.server import SimulatedServer
+
+P = ParamSpec("P")
+
+
+def _on_thread(make: Callable[P, SimulatedServer]) -> Callable[P, AbstractContextManager[SimulatedServer]]:
+    @contextmanager
+    def running(*args: P.args, **kwargs: P.kwargs) -> Iterator[SimulatedServer]:
+        started: Future[tuple[SimulatedServer, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+        async def serve() -> None:
+            stop = asyncio.Event()
+            try:
+                async with make(*args, **kwargs) as server:
+                    started.set_result((server, asyncio.get_running_loop(), stop))
+                    await stop.wait()
+            except Exception as error:
+                # A server that never came up is its caller's exception; a later one is the thread's.
+                if started.done():
+                    raise
+                started.set_exception(error)
+
+        thread = threading.Thread(target=lambda: asyncio.run(serve()), name="simulated-server", daemon=True)
+        thread.start()
+        server, loop, stop = started.result()
+        try:
+            yield server
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()
+
+    return running
+
+
+simulated_in_thread = _on_thread(SimulatedServer)
+"""``with simulated_in_thread(...) as server``: takes what ``SimulatedServer`` takes."""

@@ -1,0 +1,70 @@
+"""Where an orchestrator stands."""
+
+import pytest
+from msgspec.structs import replace
+from unit.analysis.analysis_runs import run_scores, scores_of, task_record
+from unit.analysis.explore_runs import explore_run, registry_record
+
+from maestro_eval.analysis.explored import read_explored
+from maestro_eval.analysis.headroom import is_orchestrator, standing
+from maestro_eval.analysis.oracle import BEST_SINGLE, ORACLE_PAIR, ORACLE_SAMPLE, RANDOM
+
+TASK = task_record("maestro_mini_a")
+EXPLORE = explore_run([(TASK, [[1, 1, 0, 0] * 5, [0] * 20, [0, 0, 1, 0] * 5, [0] * 20, [0] * 20, [1, 0, 0, 0] * 5])])
+
+
+def system(name: str, values, policy: str = "router", registry=None):
+    run = run_scores(name, [(TASK, scores_of(TASK, values))])
+    return replace(run, manifest=replace(run.manifest, policy=policy, registry=registry or registry_record()))
+
+
+def differences(found) -> dict[str, float]:
+    return {c.baseline: round(c.difference.value, 3) for c in found.contrasts if c.scope == TASK.name}
+
+
+def test_it_is_held_against_chance_the_best_single_model_and_both_oracles():
+    found = standing(system("mine", [1, 1, 0, 0] * 5), [read_explored(EXPLORE)])
+    assert found.rows == (RANDOM, BEST_SINGLE, ORACLE_PAIR, ORACLE_SAMPLE)
+    assert found.arms == 6
+    assert differences(found) == {RANDOM: 0.312, BEST_SINGLE: 0.25, ORACLE_PAIR: 0.0, ORACLE_SAMPLE: -0.25}
+    assert found.scopes[0] == TASK.name
+    # Paired by sample: all that the oracle has right and the system has not.
+    gap = found.against(ORACLE_SAMPLE, TASK.name)
+    assert gap.difference.n == 20
+    assert gap.difference.high < 0.05
+
+
+def test_a_system_of_a_smaller_registry_is_held_against_what_its_own_could_do():
+    small = registry_record(experts=["a"])
+    found = standing(system("mine", [1, 1, 0, 0] * 5, registry=small), [read_explored(EXPLORE)])
+    assert found.arms == 3
+    assert differences(found)[ORACLE_SAMPLE] == 0.0
+
+
+def test_without_an_explore_run_a_run_of_random_with_the_same_registry_gives_the_gain():
+    chance = system("random", [1, 0, 0, 0] * 5, "random")
+    elsewhere = system("random too", [0] * 20, "random", registry_record(experts=["z"]))
+    found = standing(system("mine", [1, 1, 0, 0] * 5), [], [elsewhere, chance])
+    assert (found.rows, found.arms, differences(found)) == (("random",), 0, {"random": 0.25})
+    assert standing(system("mine", [1] * 20), [], [elsewhere]) is None
+
+
+def test_an_explore_run_of_another_registry_says_nothing():
+    other = registry_record(S="another prompt")
+    assert standing(system("mine", [1] * 20, registry=other), [read_explored(EXPLORE)]) is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "chooses"),
+    [
+        ("openai:http://x/v1#m", True),
+        ("router:bm25", True),
+        ("vllm:m", True),
+        ("random", False),
+        ("fixed:a@@S", False),
+        ("direct:a", False),
+    ],
+)
+def test_who_chooses_whom_to_call_is_an_orchestrator(policy, chooses):
+    assert is_orchestrator(system("s", [1], policy).manifest) is chooses
+    assert not is_orchestrator(EXPLORE.manifest)
