@@ -64,6 +64,8 @@ def compare(
     UserError where a system is called as a reference, a contrast names an unknown system or has no sample in common,
     or two runs differ in metric, protocol, task definition or sample content.
     """
+    # What is no system comes last.
+    systems = sorted(systems, key=lambda scores: scores.kind != "run")
     runs = [measure(scores) for scores in told_apart(systems)]
     _refuse_equal_names([*(run.name for run in runs), *(reported_name(reference) for reference in references)])
     for a, b in combinations(runs, 2):
@@ -83,7 +85,11 @@ def compare(
         systems=tuple(_result(run, grouped) for run in runs),
         groups=grouped,
         contrasts=adjusted(differences, adjust, family),
-        notes=(*notes_on(runs, grouped), *protocol_notes(apart, runs[0].protocol if runs else ""), *published),
+        notes=(
+            *notes_on([run for run in runs if run.kind == "run"], grouped),
+            *protocol_notes(apart, runs[0].protocol if runs else ""),
+            *published,
+        ),
         references=tuple(references),
         reported=adjusted(reported, adjust, family),
         ranks=tuple(_rankings(runs, grouped)),
@@ -108,6 +114,7 @@ def _result(run: MeasuredRun, groups: Sequence[Group]) -> SystemResult:
             if run.covers(group) and (found := readings(_of(run, group.tasks))) is not None
         },
         run.failures,
+        run.kind,
     )
 
 
@@ -117,7 +124,7 @@ def _of(run: MeasuredRun, tasks: Sequence[str]) -> list[TaskOutcomes]:
 
 def _rankings(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> Iterator[Ranking]:
     for group in groups:
-        ranked = [run for run in runs if run.covers(group)]
+        ranked = [run for run in runs if run.kind == "run" and run.covers(group)]
         strata = paired_strata(ranked, group.tasks) if len(ranked) > 1 else []
         if strata:
             names = (run.name for run in ranked)

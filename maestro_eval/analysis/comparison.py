@@ -13,7 +13,7 @@ from maestro_eval.analysis.repeats import RepeatMeasures
 from maestro_eval.analysis.sample_scores import Readings
 from maestro_eval.analysis.stats import Estimate, PValue, RankInterval
 from maestro_eval.records import RunManifest
-from maestro_eval.scoring import FailureGroup
+from maestro_eval.scoring import FailureGroup, RowKind
 
 ALPHA = 0.05
 """The level of every verdict, after adjustment."""
@@ -64,6 +64,7 @@ class TaskAccuracy(Struct, frozen=True):
 class SystemResult(Struct, frozen=True):
     """A row of the table. ``means`` are by group name, of the groups whose tasks the system ran whole.
 
+    A row of another ``kind`` than a run's is an expectation or a bound: it is no system, and has no rank.
     ``calls`` are its model calls, ``cached_calls`` those that cost no request; ``missing_evidence`` counts by service
     what its experts had to do without. ``mean_readings`` are by group name, of the means in which something failed.
     ``failures`` are the causes of the rollouts that have no score.
@@ -79,6 +80,7 @@ class SystemResult(Struct, frozen=True):
     missing_evidence: dict[str, int] = msgspec.field(default_factory=dict)
     mean_readings: dict[str, Readings] = msgspec.field(default_factory=dict)
     failures: tuple[FailureGroup, ...] = ()
+    kind: RowKind = "run"
 
 
 class _Judged(Struct, frozen=True):
@@ -172,3 +174,8 @@ class Comparison(Struct, frozen=True):
     ranks: tuple[Ranking, ...] = ()
     adjust: Adjust = "holm"
     family: FamilyScope = "system"
+
+    @property
+    def peers(self) -> int:
+        """How many of ``systems``, from the first, are runs; those behind are expectations and bounds."""
+        return sum(system.kind == "run" for system in self.systems)

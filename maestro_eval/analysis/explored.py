@@ -57,6 +57,10 @@ class Explored(Struct, frozen=True):
     tasks: dict[str, ExploredTask]
 
     @property
+    def records(self) -> dict[str, TaskRecord]:
+        return {name: task.record for name, task in self.tasks.items()}
+
+    @property
     def pairs(self) -> list[int]:
         """The numbers of the arms that are an expert and a skill: what an orchestrator can call."""
         return [number for number, arm in enumerate(self.arms) if arm.policy.startswith(_PAIR)]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from maestro_eval.analysis.comparison import Group
+from maestro_eval.analysis.explored import Explored
 from maestro_eval.analysis.scored_run import MeasuredRun
 from maestro_eval.records import TaskRecord, UserError
 
@@ -23,7 +24,7 @@ def is_mini(task: TaskRecord) -> bool:
     return task.name.startswith(_MINI) or _MINI in task.tags
 
 
-def groups_of(runs: Sequence[MeasuredRun]) -> tuple[Group, ...]:
+def groups_of(runs: Sequence[MeasuredRun | Explored]) -> tuple[Group, ...]:
     """The groups in the order in which their tags first appear, each naming the larger one that it lies within."""
     tags: dict[str, dict[str, TaskRecord]] = {}
     for run in runs:
@@ -59,13 +60,32 @@ def own_groups(runs: Sequence[MeasuredRun], wanted: Mapping[str, Sequence[str]])
     return tuple(found)
 
 
+def linked_tasks(explored: Explored, own: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """The tasks in sets such that no group, be it a tag's or one of ``own``, has tasks of two of them."""
+    records = explored.records
+    wanted = [[member for task in tasks for member in _named(task, records)] for tasks in own.values()]
+    found = [set(records).difference(*(group.tasks for group in groups_of([explored])))]
+    found += [set(tasks) for tasks in (*wanted, *(group.tasks for group in groups_of([explored])))]
+    linked: list[set[str]] = []
+    for tasks in filter(None, found):
+        apart = [each for each in linked if not each & tasks]
+        linked = [*apart, tasks.union(*(each for each in linked if each & tasks))]
+    order = list(records)
+    return sorted((sorted(each, key=order.index) for each in linked), key=lambda each: order.index(each[0]))
+
+
 def _tasks_of(group: str, task: str, records: Mapping[str, TaskRecord]) -> list[str]:
-    names = {task, f"{_PREFIX}{task}"}
-    found = [record.name for record in records.values() if record.name in names]
-    found = found or [record.name for record in records.values() if names & set(record.tags)]
+    found = _named(task, records)
     if not found:
         raise UserError(f"--group {group}: {task} was not run; there are {', '.join(records)}")
     return found
+
+
+def _named(task: str, records: Mapping[str, TaskRecord]) -> list[str]:
+    """The task of that name, else those with that tag."""
+    names = {task, f"{_PREFIX}{task}"}
+    found = [record.name for record in records.values() if record.name in names]
+    return found or [record.name for record in records.values() if names & set(record.tags)]
 
 
 def _container(group: Group, groups: Sequence[Group]) -> str:

@@ -1,7 +1,7 @@
 """Where an orchestrator stands between chance and the best that its registry allows.
 
-Four differences on the same samples: the gain over random calls, the gain over the best single model, the gap to the
-best pair of each benchmark (the dataset oracle), and the gap to the best pair of each sample (the sample oracle).
+Differences on the same samples: the gain over random calls, over the best single model and over the best model of each
+benchmark, the gap to the best pair of each benchmark (the dataset oracle), and that to the best pair of each sample.
 They are the system minus the row, so that a gap still open is negative. The rows come from an explore run
 (``analysis/oracle.py``), restricted to what the system's own registry has; without one, a run of the policy
 ``random`` with the same registry gives the first.
@@ -18,14 +18,14 @@ from maestro_eval.analysis.comparison import Contrast, ContrastSpec, Group
 from maestro_eval.analysis.explored import Explored
 from maestro_eval.analysis.oracle import oracle_rows
 from maestro_eval.records import RunManifest
-from maestro_eval.scoring import RunScores
+from maestro_eval.scoring import RowKind, RunScores
 
 # Who makes no choice of whom to call stands nowhere between the choices.
 _NO_ORCHESTRATORS = ("random", "fixed", "direct", "explore")
 
 
 class Standing(Struct, frozen=True):
-    """A system against each of ``rows``; the contrasts are in the order of scopes, then of rows.
+    """A system against each of ``rows``, of ``kinds``; the contrasts are in the order of scopes, then of rows.
 
     ``arms`` says how many arms of an explore run the rows come from, 0 where they come from none.
     """
@@ -35,6 +35,7 @@ class Standing(Struct, frozen=True):
     contrasts: tuple[Contrast, ...]
     groups: tuple[Group, ...]
     arms: int = 0
+    kinds: tuple[RowKind, ...] = ()
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -69,12 +70,12 @@ def standing(run: RunScores, explored: Sequence[Explored] = (), others: Iterable
 
 
 def _standing(run: RunScores, rows: Sequence[RunScores], arms: int = 0) -> Standing:
-    # Nothing is adjusted: these are four measures of one system, not a search for the one that is significant.
+    # Nothing is adjusted: these are measures of one system, not a search for the one that is significant.
     names = [row.manifest.system for row in rows]
     specs = [ContrastSpec(run.manifest.system, name) for name in names]
     found = compare([run, *rows], specs, adjust="none")
     by_scope = sorted(found.contrasts, key=lambda each: _place(found.contrasts, each.scope))
-    return Standing(run.manifest.system, tuple(names), tuple(by_scope), found.groups, arms)
+    return Standing(run.manifest.system, tuple(names), tuple(by_scope), found.groups, arms, tuple(r.kind for r in rows))
 
 
 def _place(contrasts: Sequence[Contrast], scope: str) -> int:

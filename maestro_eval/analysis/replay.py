@@ -26,8 +26,8 @@ MEAN = "mean of the tasks"
 class Regret(Struct, frozen=True):
     """By scope, a task or the mean of them: the recorded call's regret, and the control's part where there is one.
 
-    ``rerolled`` counts the rollouts of the control that were judged, and ``flipped`` those of them whose value is not
-    the original's.
+    ``rerolled`` counts the rollouts that were judged in the control and the original, and ``flipped`` those of
+    them whose value is not the original's.
     """
 
     regret: dict[str, Contrast]
@@ -53,7 +53,7 @@ def regret_of(original: RunScores, counterfactual: RunScores, control: RunScores
     judged = [
         (before[_key(score)].value, score.value)
         for score in control.scores
-        if _key(score) in replayed and score.value is not None
+        if _key(score) in replayed and None not in (score.value, before[_key(score)].value)
     ]
     flipped = sum(was != now for was, now in judged)
     return Regret(_contrasts(ours, theirs), _contrasts(ours, again), _contrasts(again, theirs), len(judged), flipped)

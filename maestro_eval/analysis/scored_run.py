@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from maestro_eval.analysis.comparison import Group
 from maestro_eval.analysis.sample_scores import Outcomes, TaskScores, read_scores
 from maestro_eval.records import RunManifest, TaskRecord, UserError
-from maestro_eval.scoring import FailureGroup, RunScores
+from maestro_eval.scoring import FailureGroup, RowKind, RunScores
 
 
 class MeasuredRun(Struct, frozen=True):
@@ -24,6 +25,7 @@ class MeasuredRun(Struct, frozen=True):
     missing_evidence: dict[str, int]
     lacking: dict[str, int]
     failures: tuple[FailureGroup, ...]
+    kind: RowKind = "run"
 
     @property
     def name(self) -> str:
@@ -50,6 +52,9 @@ def measure(scores: RunScores) -> MeasuredRun:
             f"{len(scores.manifest.arms)} arms of its registry; give it as compare --explore"
         )
     by_task = read_scores(scores.scores)
+    for name, best in read_scores(scores.all_right).items():
+        samples = by_task[name].samples
+        samples.update({i: replace(each, right=best.samples[i].wrong) for i, each in samples.items()})
     records = {task.name: task for task in scores.manifest.tasks if task.name in by_task}
     return MeasuredRun(
         scores.manifest,
@@ -61,4 +66,5 @@ def measure(scores: RunScores) -> MeasuredRun:
         scores.missing_evidence,
         scores.lacking,
         scores.failures,
+        scores.kind,
     )

@@ -44,12 +44,14 @@ class Standings(Struct, frozen=True):
         return markdown_tables("Standing", self.tables, self.notes) if self.tables else ""
 
 
-def with_oracles(scored: Sequence[tuple[RunScores, Path]]) -> Published:
+def with_oracles(
+    scored: Sequence[tuple[RunScores, Path]], groups: Mapping[str, Sequence[str]] | None = None
+) -> Published:
     """``scored`` with the oracle rows of its explore runs, at the end, in their places."""
     systems = [one for one in scored if not one[0].manifest.arms]
     explores = [(scores, folder) for scores, folder in scored if scores.manifest.arms]
     explored = tuple(read_explored(scores) for scores, _ in explores)
-    for rows, (_, folder) in zip(rows_of_each(explored), explores, strict=True):
+    for rows, (_, folder) in zip(rows_of_each(explored, groups), explores, strict=True):
         systems += [(row, folder) for row in rows]
     return Published(tuple(systems), explored)
 

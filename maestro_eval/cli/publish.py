@@ -63,7 +63,7 @@ def publish(
     """
     out = out if protocol == "official" else out / protocol
     scored = scored or score_named(folders, protocol, processes=processes)
-    published = with_oracles(list(zip(scored, folders, strict=True)))
+    published = with_oracles(list(zip(scored, folders, strict=True)), asked.groups)
     comparison = _compare(published, asked)
     show(comparison)
     files = write_forms(out, comparison, _folders(published), every=asked.every_form)
@@ -107,7 +107,7 @@ def print_form(
 
     Where orchestrators stand is part of the forms for readers, and of what is written.
     """
-    published = with_oracles(list(zip(scored, folders, strict=True)))
+    published = with_oracles(list(zip(scored, folders, strict=True)), asked.groups)
     comparison, names = _compare(published, asked), _folders(published)
     standings = standings_of(scored, published.explored)
     if form == "terminal":

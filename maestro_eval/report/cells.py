@@ -44,11 +44,15 @@ class Column(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """One system (or task, or category: ``Table.corner`` says which); a cell for each column."""
+    """One system (or task, or category: ``Table.corner`` says which); a cell for each column.
+
+    A row that is ``apart`` is no peer of those above it: a rule is drawn before the first such.
+    """
 
     name: str
     cells: tuple[Cell, ...]
     is_mean: bool = False
+    apart: bool = False
 
 
 class Table(Struct, frozen=True):
@@ -58,6 +62,11 @@ class Table(Struct, frozen=True):
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     corner: str = "system"
+
+
+def ruled(rows: Sequence[Row]) -> int | None:
+    """The place of the row before which a rule is drawn, if there is one."""
+    return next((place for place, row in enumerate(rows) if place and row.apart), None)
 
 
 class Entry(Struct, frozen=True):
@@ -77,14 +86,16 @@ def cell_of(entry: Entry | None, *, best: bool = False) -> Cell:
     return Cell(value + "".join(f"{mark}{count}" for mark, count in marks if count), interval, best)
 
 
-def compared(entries: Sequence[Entry | None]) -> list[Cell]:
-    """The cells of what is held against each other, the best marked unless all are the same."""
+def compared(entries: Sequence[Entry | None], peers: int | None = None) -> list[Cell]:
+    """The cells of what is held against each other, the best of the first ``peers`` marked unless those are alike."""
     # Best by what is shown: two cells that read the same are both best or both not.
     values = [None if entry is None else float(percent(entry.accuracy)[0]) for entry in entries]
-    known = {value for value in values if value is not None}
+    peers = len(values) if peers is None else peers
+    known = {value for value in values[:peers] if value is not None}
     best = max(known) if len(known) > 1 else None
     return [
-        cell_of(entry, best=value is not None and value == best) for entry, value in zip(entries, values, strict=True)
+        cell_of(entry, best=value is not None and value == best and place < peers)
+        for place, (entry, value) in enumerate(zip(entries, values, strict=True))
     ]
 
 

@@ -3,7 +3,8 @@
 Numbers are fractions (measures: in their own units) rounded to 6 decimals; what a statistic does not have is empty.
 
     statistic              value
-    accuracy               failures counted as wrong; ``low`` to ``high`` reaches over what they could hide
+    accuracy               failures counted as wrong; ``low`` to ``high`` reaches over what they could hide; ``part``
+                           is the kind of a row that is no system: an expectation or a bound
     completed_only         the mean of what did not fail
     failures_right         the accuracy, had every failed rollout been right
     category, measure      of the category or measure named in ``part``
@@ -78,7 +79,7 @@ def lines(comparison: Comparison) -> Iterator[Line]:
     """All rows: the systems in their order, then the differences, the ranks and the reported numbers."""
     for system in comparison.systems:
         for task in system.tasks.values():
-            yield from _task(system.name, task)
+            yield from _task(system, task)
         yield from _means(comparison, system)
     for contrast in comparison.contrasts:
         yield from _contrast(contrast)
@@ -93,8 +94,9 @@ def lines(comparison: Comparison) -> Iterator[Line]:
         yield _difference(reported, reported_name(reported.reference))
 
 
-def _task(system: str, task: TaskAccuracy) -> Iterator[Line]:
-    yield _estimate(system, task.task, "task", "accuracy", task.accuracy, n_failed=task.n_failed)
+def _task(row: SystemResult, task: TaskAccuracy) -> Iterator[Line]:
+    system = row.name
+    yield _estimate(system, task.task, "task", "accuracy", task.accuracy, part=_part(row), n_failed=task.n_failed)
     yield from _readings(system, task.task, "task", task.readings)
     for name, category in task.categories.items():
         yield _estimate(system, task.task, "task", "category", category.accuracy, part=name, n_failed=category.n_failed)
@@ -112,11 +114,18 @@ def _task(system: str, task: TaskAccuracy) -> Iterator[Line]:
         yield Line(system, "", task.task, "task", "rerun_sd", value=task.repeats.rerun)
 
 
+def _part(row: SystemResult) -> str:
+    return "" if row.kind == "run" else row.kind
+
+
 def _means(comparison: Comparison, system: SystemResult) -> Iterator[Line]:
     for group in comparison.groups:
         if group.name in system.means:
             failed = sum(system.tasks[task].n_failed for task in group.tasks)
-            yield _estimate(system.name, group.name, "mean", "accuracy", system.means[group.name], n_failed=failed)
+            yield _estimate(
+                system.name, group.name, "mean", "accuracy", system.means[group.name], part=_part(system),
+                n_failed=failed,
+            )  # fmt: skip
             yield from _readings(system.name, group.name, "mean", system.mean_readings.get(group.name))
 
 

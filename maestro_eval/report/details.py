@@ -31,9 +31,12 @@ def category_tables(comparison: Comparison) -> Iterator[Table]:
         names = sorted({name for each in found if each is not None for name in each.categories})
         if not names:
             continue
-        rows = [_category_row(printable(name), [_category(each, name) for each in found]) for name in names]
+        rows = [
+            _category_row(printable(name), [_category(each, name) for each in found], comparison.peers)
+            for name in names
+        ]
         whole = [None if each is None else Entry(each.accuracy, each.n_failed, each.n_lacking) for each in found]
-        rows.append(_category_row(_whole(comparison, task), whole))
+        rows.append(_category_row(_whole(comparison, task), whole, comparison.peers))
         title = f"{task_title(comparison, task)} by category"
         yield Table(title, _columns(comparison), tuple(rows), corner="category")
 
@@ -72,7 +75,7 @@ def repeat_tables(comparison: Comparison) -> Iterator[Table]:
 def failure_tables(comparison: Comparison) -> Iterator[Table]:
     """If anything failed: how each accuracy reads without it and with it all wrong or right; and the causes."""
     rows = []
-    for system in comparison.systems:
+    for system in comparison.systems[: comparison.peers]:
         read = [
             (task_title(comparison, name), task.n_failed, task.accuracy.n, task.readings, False)
             for name, task in system.tasks.items()
@@ -114,7 +117,7 @@ def rank_tables(comparison: Comparison) -> Iterator[Table]:
     )
     rows = [
         Row(printable(system.name), tuple(_rank(ranking.ranks.get(system.name)) for ranking in comparison.ranks))
-        for system in comparison.systems
+        for system in comparison.systems[: comparison.peers]
     ]
     yield Table("ranks", columns, tuple(rows))
 
@@ -149,9 +152,9 @@ def _category(task: TaskAccuracy | None, name: str) -> Entry | None:
     return None if found is None else Entry(found.accuracy, found.n_failed)
 
 
-def _category_row(name: str, entries: list[Entry | None]) -> Row:
+def _category_row(name: str, entries: list[Entry | None], peers: int) -> Row:
     n = _number_of_samples(entry.accuracy.n for entry in entries if entry is not None)
-    return Row(name, (n, *compared(entries)))
+    return Row(name, (n, *compared(entries, peers)))
 
 
 def _whole(comparison: Comparison, task: str) -> str:

@@ -70,7 +70,7 @@ def reported_rows(comparison: Comparison, scopes: Sequence[tuple[str, Sequence[s
     for reference in comparison.references:
         cells = tuple(_reported(reference, scope, tasks) for scope, tasks in scopes)
         if any(cell.value != MISSING for cell in cells):
-            yield Row(printable(reported_name(reference)), cells)
+            yield Row(printable(reported_name(reference)), cells, apart=True)
 
 
 def contrast_note(comparison: Comparison) -> str:

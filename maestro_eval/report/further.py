@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -33,10 +33,10 @@ class Systems(Struct, frozen=True):
     explored: tuple[Explored, ...]
 
 
-def systems_of(scored: Sequence[RunScores]) -> Systems:
+def systems_of(scored: Sequence[RunScores], groups: Mapping[str, Sequence[str]] | None = None) -> Systems:
     """``scored`` with the oracle rows of the explore runs among them."""
     explored = [read_explored(scores) for scores in scored if scores.manifest.arms]
-    oracles = [row for rows in rows_of_each(explored) for row in rows]
+    oracles = [row for rows in rows_of_each(explored, groups) for row in rows]
     runs = tuple(scores for scores in scored if not scores.manifest.arms)
     return Systems(runs, tuple(oracles), tuple(explored))
 

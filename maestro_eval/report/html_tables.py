@@ -13,7 +13,7 @@ from pathlib import Path
 
 from maestro_eval.analysis import Comparison
 from maestro_eval.files import write_atomic
-from maestro_eval.report.cells import Cell, Column, Row, Table, printable
+from maestro_eval.report.cells import Cell, Column, Row, Table, printable, ruled
 from maestro_eval.report.layout import Layout, layout
 
 STYLE = """\
@@ -36,7 +36,10 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 def table_html(table: Table) -> str:
     """``table`` as a ``<table class="maestro">``, which looks as it should where ``STYLE`` is on the page."""
     head = "".join(_head(column) for column in table.columns)
-    rows = "\n".join(_row(row, table.columns) for row in table.rows)
+    lines = [_row(row, table.columns) for row in table.rows]
+    if (place := ruled(table.rows)) is not None:
+        lines[place] = f"</tbody>\n<tbody>\n{lines[place]}"
+    rows = "\n".join(lines)
     return (
         f'<table class="maestro">\n<caption>{_text(table.title)}</caption>\n'
         f'<thead><tr><th scope="col">{_text(table.corner)}</th>{head}</tr></thead>\n'

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from maestro_eval.analysis import Comparison
 from maestro_eval.files import write_atomic
-from maestro_eval.report.cells import Cell, Row, Table, printable
+from maestro_eval.report.cells import Cell, Row, Table, printable, ruled
 from maestro_eval.report.layout import layout
 
 _HEAD = "% By maestro-eval. In the preamble: \\usepackage{booktabs,graphicx}\n"
@@ -90,8 +90,8 @@ def latex_text(text: str) -> str:
 
 def _rows(table: Table) -> Iterator[str]:
     for number, row in enumerate(table.rows):
-        # A rule between the tasks and their means.
-        if number and row.is_mean and not table.rows[number - 1].is_mean:
+        # A rule between the tasks and their means, and before what is no peer of the rows above it.
+        if number == ruled(table.rows) or (number and row.is_mean and not table.rows[number - 1].is_mean):
             yield "\\midrule\n"
         yield f"{_row(row)} \\\\\n"
 

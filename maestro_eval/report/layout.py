@@ -141,17 +141,19 @@ def _group_tables(comparison: Comparison) -> Iterator[Table]:
 def _table(comparison: Comparison, title: str, tasks: Sequence[str], means: Sequence[Group]) -> Table:
     """The columns of ``tasks``, then those of ``means``, of which the first, if any, is that of all the tasks."""
     columns = [Column(task_title(comparison, task)) for task in tasks]
-    cells = [compared([_task_entry(system, task) for system in comparison.systems]) for task in tasks]
+    systems, peers = comparison.systems, comparison.peers
+    cells = [compared([_task_entry(system, task) for system in systems], peers) for task in tasks]
     for group in means:
         if not group.absent:
             columns.append(Column(_mean_title(group, own=group is means[0]), is_mean=True))
-            cells.append(compared([_mean_entry(system, group) for system in comparison.systems]))
+            cells.append(compared([_mean_entry(system, group) for system in systems], peers))
     rows = [
         Row(
             f"{printable(system.name)}{OWN_TEXT_MARK if _on_own_text(system) else ''}",
             tuple(column[index] for column in cells),
+            apart=system.kind != "run",
         )
-        for index, system in enumerate(comparison.systems)
+        for index, system in enumerate(systems)
     ]
     scopes = [*((task, (task,)) for task in tasks), *((group.name, group.tasks) for group in means if not group.absent)]
     rows += reported_rows(comparison, scopes)

@@ -13,11 +13,13 @@ from maestro_eval.analysis import Comparison, SystemResult, accepted_text, sampl
 from maestro_eval.files import write_atomic
 from maestro_eval.records import TaskRecord
 from maestro_eval.registry import variant_text
-from maestro_eval.report.cells import Cell, Table, printable
+from maestro_eval.report.cells import Cell, Table, printable, ruled
 from maestro_eval.report.layout import layout
 
 _SPECIAL = re.compile(r"([\\`*|\[\]~$])")
 _HASH_LENGTH = 12
+# Markdown has no rules within a table.
+RULE = ["⸺"]
 
 
 def write_markdown(path: Path, comparison: Comparison) -> None:
@@ -74,6 +76,8 @@ def _section(heading: str, tables: Sequence[Table]) -> list[str]:
 def _table(table: Table) -> str:
     header = [table.corner, *(escape(column.title) for column in table.columns)]
     rows = [[escape(row.name), *map(_cell, row.cells)] for row in table.rows]
+    if (place := ruled(table.rows)) is not None:
+        rows.insert(place, RULE * len(header))
     return _grid(header, rows, right=[place for place, column in enumerate(table.columns, 1) if not column.text])
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from maestro_eval.report.cells import Cell, Table
-from maestro_eval.report.markdown import escape
+from maestro_eval.report.cells import Cell, Table, ruled
+from maestro_eval.report.markdown import RULE, escape
 from maestro_eval.report.page import Block, Bullets, Figure, Grid, Page, Prose
 
 FIGURES = "figures"
@@ -39,6 +39,8 @@ def _grid(table: Table) -> str:
     header = [escape(table.corner), *(escape(column.title) for column in table.columns)]
     ruler = ["---", *("---" if column.text else "---:" for column in table.columns)]
     rows = [[escape(row.name), *map(_cell, row.cells)] for row in table.rows]
+    if (place := ruled(table.rows)) is not None:
+        rows.insert(place, RULE * len(header))
     return "\n".join(f"| {' | '.join(line)} |" for line in (header, ruler, *rows))
 
 

@@ -126,7 +126,7 @@ class SystemEntry(Struct, frozen=True, omit_defaults=True):
     """A system; ``run`` is its run folder, relative to the file where that is possible.
 
     ``missing_evidence`` counts by service what it failed to give; ``failures`` are by cause, the most frequent first.
-    What there is none of is left out.
+    What there is none of is left out. ``kind`` is left out of runs: a row of another kind is no system.
     """
 
     name: str
@@ -137,6 +137,7 @@ class SystemEntry(Struct, frozen=True, omit_defaults=True):
     means: dict[str, GroupEntry]
     missing_evidence: dict[str, int] = field(default_factory=dict)
     failures: tuple[FailureEntry, ...] = ()
+    kind: str = "run"
 
 
 class ContrastEntry(Struct, frozen=True, omit_defaults=True):
@@ -278,6 +279,7 @@ def _system(system: SystemResult, run: str, groups: Sequence[Group]) -> SystemEn
             FailureEntry(each.cause, each.count, each.key.task, each.key.sample_id, each.key.repeat, each.detail)
             for each in system.failures
         ),
+        kind=system.kind,
     )
 
 

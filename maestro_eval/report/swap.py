@@ -147,7 +147,7 @@ def _adoption_table(swap: Swap) -> Table:
 def _choice_tables(swap: Swap) -> Iterator[Table]:
     rows = tuple(_choice_row(each) for each in swap.adoption if each.choices)
     if rows:
-        columns = (Column("a new pair is better"), Column("neither is"), Column("an old pair is better"))
+        columns = tuple(map(Column, ("a new pair is better", "neither is", "an old pair is better", "failures hide")))
         yield Table("adopted of explored samples, where …", columns, rows, corner="task")
 
 
@@ -159,7 +159,8 @@ def _choice_row(adoption: Adoption) -> Row:
         (choices.adopted_equal, choices.equal),
         (choices.adopted_old_better, choices.old_better),
     )
-    return Row(short_task(adoption.task), tuple(Cell(f"{_count(some)} of {all_}") for some, all_ in pairs))
+    cells = (*(Cell(f"{_count(some)} of {all_}") for some, all_ in pairs), Cell(str(choices.open)))
+    return Row(short_task(adoption.task), cells)
 
 
 def _credit_table(swap: Swap) -> Table:

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING
 
-from maestro_eval.report.cells import Cell, Column, Row, Table
+from maestro_eval.report.cells import Cell, Column, Row, Table, ruled
 from maestro_eval.report.layout import Layout, layout
 
 if TYPE_CHECKING:
@@ -145,7 +145,9 @@ def _table(table: Table, chosen: Iterable[int], name_width: int, *, stacked: boo
         header = Text("\n".join(_title_lines(column)), style="bold cyan" if column.is_mean else "bold")
         # Words may be folded, and are where there is no room; a number never.
         drawn.add_column(header, justify="left" if column.text else "right", no_wrap=not column.text, overflow="fold")
-    for row in table.rows:
+    for place, row in enumerate(table.rows):
+        if place == ruled(table.rows):
+            drawn.add_section()
         drawn.add_row(
             Text(row.name, style="cyan" if row.is_mean else ""), *(_cell_text(row, index, stacked) for index in columns)
         )
@@ -160,7 +162,8 @@ def _plain_table(title: str) -> RichTable:
     return RichTable(
         title=Text(title, style="bold"),
         title_justify="left",
-        box=box.SIMPLE_HEAD,
+        # SIMPLE_HEAD, and a rule between sections.
+        box=box.Box("    \n    \n ── \n    \n ── \n    \n    \n    \n"),
         show_edge=False,
         pad_edge=False,
         # With the box's own blank divider this makes a gap of _GAP.

@@ -60,7 +60,7 @@ def write_report(
     table = load_prices(prices) if prices else None
     found = list(scored) or score_named(folders, protocol, names=names)
     by_folder = dict(zip((folder.resolve() for folder in folders), found, strict=True))
-    systems = systems_of(found)
+    systems = systems_of(found, groups)
     called = [scores.manifest.system for scores in systems.runs]
     comparison = compare(
         [*systems.runs, *systems.oracles],

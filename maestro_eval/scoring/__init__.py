@@ -5,7 +5,7 @@ from maestro_eval.scoring.lmms_score import lmms_lack
 from maestro_eval.scoring.metrics import METRICS, check_protocol, judge
 from maestro_eval.scoring.released import FALL_BACK, RELEASED, judge_released
 from maestro_eval.scoring.score import EXHAUSTED, score_rollout, unscored
-from maestro_eval.scoring.score_pass import RunScores, score_run
+from maestro_eval.scoring.score_pass import RowKind, RunScores, score_run
 from maestro_eval.scoring.verdict import Verdict
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "METRICS",
     "RELEASED",
     "FailureGroup",
+    "RowKind",
     "RunScores",
     "Verdict",
     "cause_of",

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct, field
 
@@ -36,6 +37,10 @@ _PLAIN_SECONDS = 0.0006
 _WORTH_A_PROCESS = 3.0
 
 
+RowKind = Literal["run", "random", "best model", "best model per benchmark", "best pair", "best pair per sample"]
+"""A system that was run; or a row made of an explore run, which is an expectation or a bound and no system."""
+
+
 class RunScores(Struct, frozen=True):
     """All scores of a run under one protocol, in the order of (task, sample_id, repeat).
 
@@ -43,7 +48,8 @@ class RunScores(Struct, frozen=True):
     ``cached_calls`` those that the call cache answered, and ``missing_evidence`` by service how often what it was to
     report was missing. ``lacking`` counts by task the rollouts that went without; ``failures`` are the causes of those
     that have no score. ``file`` holds the scores, ``None`` where the run folder could not be written. ``elsewhere``
-    are the scores of the same rollouts under the other protocols, where the same pass made them.
+    are the scores of the same rollouts under the other protocols, where the same pass made them. ``all_right`` are the
+    scores of a row of another ``kind`` than a run's, had every failure been right: other rollouts may then make it.
     """
 
     manifest: RunManifest
@@ -56,6 +62,8 @@ class RunScores(Struct, frozen=True):
     lacking: dict[str, int] = field(default_factory=dict)
     failures: tuple[FailureGroup, ...] = ()
     elsewhere: dict[Protocol, Iterable[Score]] = field(default_factory=dict)
+    kind: RowKind = "run"
+    all_right: tuple[Score, ...] = ()
 
 
 def score_run(folder: Path, protocol: str = "official", *, processes: int | None = None) -> RunScores:

@@ -136,7 +136,7 @@ def test_an_explore_run_survives_a_kill_and_its_oracles_stand_above_every_fixed_
             assert ours == {sample: value for (sample, repeat), value in explored.items() if repeat == arm}
     standing = json.loads((runs / "standing.json").read_text())
     assert [each["system"] for each in standing] == ["words"]
-    assert "Best pair of each benchmark" in table.stdout
+    assert "Best pair per benchmark" in table.stdout
     # A form for readers that is printed alone has it too, and so has what is written beside.
     page = cli("compare", runs / "words", "--explore", explore, "--format", "markdown", "--out", tmp_path / "forms")
     assert "## Where words stands" in page.stdout

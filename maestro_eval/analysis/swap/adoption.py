@@ -149,21 +149,23 @@ def _choices(task: SplitTask, there: ExploredTask, explored: Explored, new: Sequ
     places = read_scores(there.places)[name].samples
     shared = set(same_content(name, task.whole.augmented, places, ("the augmented run", "the explore run")))
     fresh = np.array([_is_new(explored, number, new) for number in explored.pairs], dtype=np.bool_)
-    # A failed arm is not known to be right: another one of its kind decides.
-    values = np.nan_to_num(there.values[:, explored.pairs], nan=-1.0)
+    if fresh.all() or not fresh.any():
+        return Choices(0, 0, 0, 0.0, 0.0, 0.0)
+    wrong, right = (np.nan_to_num(there.values[:, explored.pairs], nan=failed) for failed in (0.0, 1.0))
+    hidden = 0
     counts = dict.fromkeys((-1, 0, 1), 0)
     adopted = dict.fromkeys((-1, 0, 1), 0.0)
-    for place, row in zip(there.places, values, strict=True):
+    for place, low, high in zip(there.places, wrong, right, strict=True):
         i = place.sample_id
         if i not in shared or i not in task.whole.rollouts:
             continue
-        best_new, best_old = (float(row[mask].max(initial=-1.0)) for mask in (fresh, ~fresh))
-        if min(best_new, best_old) < 0:
+        better = int(np.sign(low[fresh].max() - high[~fresh].max()))
+        if better != np.sign(high[fresh].max() - low[~fresh].max()):
+            hidden += 1
             continue
-        better = int(np.sign(best_new - best_old))
         counts[better] += 1
         adopted[better] += task.touched.rollouts.get(i, 0) / task.whole.rollouts[i]
-    return Choices(counts[1], counts[0], counts[-1], adopted[1], adopted[0], adopted[-1])
+    return Choices(counts[1], counts[0], counts[-1], adopted[1], adopted[0], adopted[-1], hidden)
 
 
 def _is_new(explored: Explored, number: int, new: Sequence[str]) -> bool:

@@ -82,6 +82,7 @@ class DomainEffect(Struct, frozen=True):
 class Choices(Struct, frozen=True):
     """Of how many explored samples the best new pair scores higher than the best old one, as high, or lower.
 
+    Of ``open`` ones failures hide which.
     A pair is an expert through a skill; it is new where either is. ``adopted_…`` are how many of these samples were
     touched (with repeats, the shares of touched rollouts added up).
     """
@@ -92,6 +93,7 @@ class Choices(Struct, frozen=True):
     adopted_new_better: float
     adopted_equal: float
     adopted_old_better: float
+    open: int = 0
 
 
 class Adoption(Struct, frozen=True):

@@ -35,11 +35,12 @@ def test_a_standing_says_which_gain_and_which_gap():
     assert table.title == "Where mine <b> stands, of 6 arms of its registry"
     assert [column.title for column in table.columns] == [
         "gain over random",
-        "gain over the best single",
+        "gain over the best single model",
+        "gain over the best model per benchmark",
         "gap to oracle (pair)",
         "gap to oracle (sample)",
     ]
-    assert [cell.value for cell in table.rows[0].cells] == ["+65.0", "+40.0", "−10.0", "−10.0"]
+    assert [cell.value for cell in table.rows[0].cells] == ["+65.0", "+40.0", "+40.0", "−10.0", "−10.0"]
     assert table.rows[0].name == "a (mini)"
     text = text_of([table], standing_notes([found], [EXPLORED]))
     assert "+65.0" in text
@@ -50,7 +51,7 @@ def test_a_standing_says_which_gain_and_which_gap():
 def test_the_choice_is_told_with_what_it_seems_and_what_it_is_worth():
     pairs, singles = selection_tables(EXPLORED)
     assert [cell.value for cell in pairs.rows[0].cells] == ["a@@S", "100.0", "100.0", "100 %"]
-    assert pairs.title == "Best pair of each benchmark, of 4 of small"
+    assert pairs.title == "Best pair per benchmark, of 4 of small"
     assert singles.rows[0].cells[0].value == "b"
 
 
