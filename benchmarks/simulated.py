@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def simulated(*options: str) -> Iterator[str]:
-    """Its address; ``options`` are those of ``maestro-eval serve --simulate``."""
+    """Its address; ``options`` are those of ``maestro-eval serve-simulated``."""
     with subprocess.Popen(
         [sys.executable, "-m", "maestro_eval.testing", "--exit-with-parent", *options],
         stdin=subprocess.PIPE,

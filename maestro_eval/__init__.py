@@ -21,10 +21,16 @@ _HOMES = {
     "open_run": "maestro_eval.runtime",
 }
 
+__version__: str
+
 __all__ = ["Run", "RunRequest", "UserError", "evaluate", "open_run"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("maestro-eval")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -63,6 +64,23 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
         help="say what is stuck when nothing was committed for so long, and end the run, resumable, after twice that "
         "(default: the longest that a rollout may take; 0: never)",
     )
+
+
+def add_port(parser: argparse.ArgumentParser, default: int) -> None:
+    """``--port`` of a server on loopback."""
+    parser.add_argument(
+        "--port", type=int, default=default, help="listen here on 127.0.0.1 (default: %(default)s; 0: a free port)"
+    )
+
+
+@contextlib.contextmanager
+def listening(port: int) -> Iterator[None]:
+    """Raise UserError where a server cannot listen on ``port``."""
+    try:
+        yield
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--port {port}: cannot listen there ({reason}); choose another") from error
 
 
 def add_include(parser: _Container) -> None:

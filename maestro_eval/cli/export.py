@@ -1,4 +1,4 @@
-"""``maestro-eval export``: a run for other programs and for leaderboards, and the check of a submission."""
+"""``maestro-eval export``: a run for other programs and for leaderboards."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from maestro_eval.cli.arguments import add_protocol
 from maestro_eval.cli.main import DONE
-from maestro_eval.cli.verify import verify_folder
-from maestro_eval.records import UserError
 
 _FORMATS = ("lmms-eval", "hf", "eee", "inspect", "parquet", "submission")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, nargs="?", metavar="RUN", help="the run folder")
-    parser.add_argument("--format", choices=_FORMATS, help="what to write; docs/exports.md says what each holds")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    parser.add_argument(
+        "--format", choices=_FORMATS, required=True, help="what to write; docs/exports.md says what each holds"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: a folder of RUN/exports)")
     add_protocol(parser)
     parser.add_argument(
@@ -29,16 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-images", action="store_true", help="inspect: embed the images, read again from the run's data"
     )
-    parser.add_argument("--verify", type=Path, metavar="DIR", help="the same as `maestro-eval verify DIR`")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.verify is not None:
-        if arguments.folder is not None or arguments.format is not None:
-            raise UserError("--verify DIR checks a submission and takes neither RUN nor --format")
-        return verify_folder(arguments.verify, {})
-    if arguments.folder is None or arguments.format is None:
-        raise UserError(f"export takes RUN and --format ({', '.join(_FORMATS)}), or --verify DIR")
     from maestro_eval.report.exports import Options, export_run
 
     options = Options(

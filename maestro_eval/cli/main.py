@@ -23,10 +23,12 @@ COMMANDS = {
     "compare": "compare run folders: accuracies, means, paired differences",
     "reproduce": "say whether runs reach published numbers, and what differs from how those were made",
     "report": "write all that is known of some runs into one page: tables, plots, routing, costs",
-    "export": "write a run for lmms-eval, inspect_ai, Hugging Face or a leaderboard, or verify a submission",
+    "export": "write a run for lmms-eval, inspect_ai, Hugging Face or a leaderboard",
     "verify": "check a run folder or a submission: its records, its verdicts, its numbers",
     "replay": "roll a run out again from one turn on with another call, and say what that was worth",
-    "serve": "start a registry's models on the GPUs at hand, the embedded experts, or a simulated model",
+    "serve": "start a registry's models on the GPUs at hand and keep them up",
+    "serve-embedded": "serve the embedded experts, which need no GPU",
+    "serve-simulated": "serve a simulated model, to dry-run a registry or to test a client",
     "registry": "list, check, show, compare or import registries",
     "tasks": "list or show tasks, or make the mini benchmarks",
     "conformance": "hold a recording of another system against ours, case by case",
@@ -85,7 +87,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == named:
-            module = importlib.import_module(f"maestro_eval.cli.{name}")
+            module = importlib.import_module(f"maestro_eval.cli.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser

@@ -1,6 +1,6 @@
-"""``maestro-eval serve``: a registry's models on the GPUs at hand, the embedded experts, or a simulated server.
+"""``maestro-eval serve``: a registry's models on the GPUs at hand.
 
-Exit codes of ``serve REGISTRY``: 0 stopped by the user, 3 some engine was given up (with ``--plan``: would not start),
+Exit codes: 0 stopped by the user, 3 some engine was given up (with ``--plan``: would not start),
 2 it does not fit or cannot begin.
 """
 
@@ -24,41 +24,18 @@ if TYPE_CHECKING:
     from maestro_eval.serving.session import Host
     from maestro_eval.serving.supervise import Supervision
 
-_PORTS = {"embedded": 8377, "simulated": 8378}
-_REGISTRY_FLAGS = (
-    "plan", "gpus", "gpu_memory", "without", "out", "write_registry", "executor", "ray_address", "start_timeout",
-    "grace",
-)  # fmt: skip
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    # Imported here: only who asks for this command waits for the HTTP server's modules.
-    from maestro_eval.testing.command import add_flags
-
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "what", nargs="?", metavar="REGISTRY", help="start every model of this registry that has a serve block; or "
-        "the word `embedded`: the CPU experts"
-    )  # fmt: skip
-    what.add_argument(
-        "--simulate", action="store_true", help="a simulated model server, to dry-run a registry or to test a client"
-    )
     parser.add_argument(
-        "--port",
-        type=int,
-        help=f"on 127.0.0.1; 0 takes a free one (default: {_PORTS['embedded']}, simulated {_PORTS['simulated']}); a "
-        "registry says the ports of its models itself",
+        "registry", metavar="REGISTRY", help="start every model of this registry that has a serve block"
     )
-    _add_registry_flags(parser.add_argument_group("a registry's models"))
-    add_flags(parser.add_argument_group("how the simulated server behaves"))
+    _add_flags(parser)
 
 
-def _add_registry_flags(group: argparse._ArgumentGroup) -> None:
-    """Each that is not given is ``None``, so that one in the wrong place is noticed."""
+def _add_flags(group: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--plan",
         action="store_true",
-        default=None,
         help="print which model would be on which GPU and what the node would refuse, and start nothing",
     )
     group.add_argument(
@@ -85,45 +62,14 @@ def _add_registry_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if not arguments.simulate and arguments.what != "embedded":
-        return _registry(arguments)
-    name = "simulated" if arguments.simulate else "embedded"
-    if given := _given(arguments, _REGISTRY_FLAGS):
-        raise UserError(f"{given} goes with a registry only; leave it out, or name one in place of {name}")
-    port = _PORTS[name] if arguments.port is None else arguments.port
-    try:
-        _simulated(arguments, port) if arguments.simulate else _embedded(arguments, port)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"--port {port}: cannot listen there ({reason}); choose another") from error
-    return DONE
-
-
-def _simulated(arguments: argparse.Namespace, port: int) -> None:
-    from maestro_eval.testing.command import serve
-
-    serve(arguments, port)
-
-
-def _embedded(arguments: argparse.Namespace, port: int) -> None:
-    from maestro_eval.embedded.server import main as serve
-    from maestro_eval.serving import check_installed
-
-    _refuse_simulated_flags(arguments)
-    check_installed("embedded")
-    serve(["--port", str(port)])
-
-
-def _registry(arguments: argparse.Namespace) -> int:
     from maestro_eval.registry import load_registry
     from maestro_eval.serving import plan_lines, refusal
     from maestro_eval.serving.session import Session
 
-    _refuse_simulated_flags(arguments)
-    if arguments.port is not None:
-        raise UserError("--port: a registry says the ports of its models itself, in the urls of its endpoints")
+    if arguments.registry in ("embedded", "simulated"):
+        raise UserError(f"serve {arguments.registry} is a command of its own: maestro-eval serve-{arguments.registry}")
     without = tuple(arguments.without or ())
-    registry = _left_out(load_registry(arguments.what), without)
+    registry = _left_out(load_registry(arguments.registry), without)
     with _planned(registry, arguments) as (plan, make_host):
         print("\n".join(plan_lines(plan)), flush=True)
         engines = [placement.engine for placement in plan.placements]
@@ -205,17 +151,6 @@ def _supervision(arguments: argparse.Namespace) -> Supervision:
         start_s=arguments.start_timeout or defaults.start_s,
         grace_s=arguments.grace or defaults.grace_s,
     )
-
-
-def _refuse_simulated_flags(arguments: argparse.Namespace) -> None:
-    from maestro_eval.testing.command import FLAGS
-
-    if given := _given(arguments, FLAGS):
-        raise UserError(f"{given} goes with --simulate only; leave it out")
-
-
-def _given(arguments: argparse.Namespace, flags: tuple[str, ...]) -> str | None:
-    return next((f"--{flag.replace('_', '-')}" for flag in flags if getattr(arguments, flag) is not None), None)
 
 
 def _more_than_0(text: str) -> float:

@@ -25,14 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return verify_folder(arguments.folder, parse_data(arguments.data))
-
-
-def verify_folder(folder: Path, data: dict[str, str]) -> int:
-    """Print what is wrong with a folder, or that nothing is and what cannot be known; the exit code."""
     from maestro_eval.report.exports import verify
     from maestro_eval.report.verify_run import verify_run
 
+    folder, data = arguments.folder, parse_data(arguments.data)
     is_run = not folder.is_symlink() and (folder / "journal.db").exists()
     verified = verify_run(folder, data) if is_run else verify(folder, data)
     if not verified.mismatches:

@@ -2,7 +2,7 @@
 
 In asynchronous code ``async with SimulatedServer(reply="Answer: 4") as server``, in synchronous code
 ``with simulated_in_thread(reply="Answer: 4") as server``, in another process
-``python -m maestro_eval.testing``, on the command line ``maestro-eval serve --simulate``.
+``python -m maestro_eval.testing``, on the command line ``maestro-eval serve-simulated``.
 ``server.url`` ends in ``/v1``.
 """
 

@@ -1,6 +1,6 @@
 """The simulated server as a command: its flags, and serving until told to stop.
 
-``maestro-eval serve --simulate`` and ``python -m maestro_eval.testing`` are both this.
+``maestro-eval serve-simulated`` and ``python -m maestro_eval.testing`` are both this.
 """
 
 from __future__ import annotations
@@ -20,15 +20,9 @@ from maestro_eval.testing.faults import parse_faults
 from maestro_eval.testing.server import ServedRequest, SimulatedServer
 from maestro_eval.text import load_tokenizer
 
-FLAGS = (
-    "reply", "model", "latency", "prefill", "decode", "slots", "cache_tokens", "fault", "no_metrics", "log",
-    "chat_template", "tokenizer",
-)  # fmt: skip
-"""What ``add_flags`` adds, as attributes."""
-
 
 def add_flags(parser: argparse._ActionsContainer) -> None:
-    """All flags but ``--port``; each that is not given is ``None``, so that a caller can tell."""
+    """Add all flags but ``--port``."""
     parser.add_argument("--reply", metavar="TEXT", help="the text of every reply (default: Answer: 4)")
     parser.add_argument(
         "--model", action="append", metavar="NAME", help="a model that is served, several times for several (any)"
@@ -45,7 +39,7 @@ def add_flags(parser: argparse._ActionsContainer) -> None:
         help="what goes wrong: with the N-th request, or with P percent of them; several times for several. KIND is a "
         "status (429, 503, …), hang, drip, cut, truncated, malformed, empty, null or wrong_type",
     )
-    parser.add_argument("--no-metrics", action="store_true", default=None, help="no /metrics: a server unlike vLLM")
+    parser.add_argument("--no-metrics", action="store_true", help="no /metrics: a server unlike vLLM")
     parser.add_argument(
         "--chat-template",
         type=Path,

@@ -82,9 +82,9 @@ def test_a_server_that_is_killed_becomes_errors_of_the_calls_and_never_an_except
 
 @contextmanager
 def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """``maestro-eval serve --simulate`` with these arguments."""
+    """``maestro-eval serve-simulated`` with these arguments."""
     process = subprocess.Popen(
-        command("serve", "--simulate", "--port", "0", *arguments), env=environment(), stdout=subprocess.PIPE, text=True
+        command("serve-simulated", "--port", "0", *arguments), env=environment(), stdout=subprocess.PIPE, text=True
     )
     with process:
         try:
@@ -111,11 +111,10 @@ def test_serve_simulate_behaves_as_its_flags_say():
 
 def test_serve_simulate_refuses_what_it_cannot_do_in_one_line(cli):
     with served() as (_, url):
-        taken = cli("serve", "--simulate", "--port", url.split(":")[2].split("/")[0])
+        taken = cli("serve-simulated", "--port", url.split(":")[2].split("/")[0])
     for done, said in [
         (taken, "cannot listen there"),
-        (cli("serve", "--simulate", "--fault", "explode@1"), "--fault explode@1: expected KIND@N"),
-        (cli("serve", "embedded", "--cache-tokens", "5"), "--cache-tokens goes with --simulate"),
+        (cli("serve-simulated", "--fault", "explode@1"), "--fault explode@1: expected KIND@N"),
     ]:
         assert done.returncode == 2
         assert said in done.stderr

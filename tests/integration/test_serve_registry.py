@@ -181,10 +181,9 @@ def test_a_plan_starts_nothing_and_says_what_does_not_fit(serve: Serve, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("embedded", "--plan"), "--plan goes with a registry only"),
-        (("--simulate", "--grace", "3"), "--grace goes with a registry only"),
-        (("base", "--latency", "3"), "--latency goes with --simulate only"),
-        (("base", "--port", "3"), "--port: a registry says the ports of its models itself"),
+        (("embedded", "--plan"), "maestro-eval serve-embedded"),
+        (("base", "--latency", "3"), "unrecognized arguments: --latency 3"),
+        (("base", "--port", "3"), "unrecognized arguments: --port 3"),
         (("base", "--plan", "--gpus", "3"), "--gpus N and --gpu-memory GB go together"),
         (("base", "--ray-address", "auto"), "--ray-address goes with --executor ray"),
         (("embedded_augmented", "--plan"), "no expert or service has a serve block"),

@@ -143,6 +143,6 @@ def test_a_metric_that_the_task_file_does_not_have_is_found_out(
 
 def test_export_verify_is_the_same(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    assert main(["export", "--verify", str(folders / "submission")]) == 0
+    assert main(["verify", str(folders / "submission")]) == 0
     assert "verdicts judged again" in capsys.readouterr().out
     assert main(["verify", str(folders / "nowhere")]) == 2

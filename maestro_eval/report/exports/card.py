@@ -56,7 +56,7 @@ def readme(manifest: RunManifest, results: Results) -> str:
         f"Made by maestro-eval {escape(version)} under the `{escape(results.protocol)}` protocol.",
         *_warning(results),
         _grid(["file", "holds"], files),
-        "Check it with `maestro-eval export --verify DIR`: that computes every number again from the samples.",
+        "Check it with `maestro-eval verify DIR`: that computes every number again from the samples.",
         "Left out on purpose: the system prompt (its hash is in the manifest), paths, endpoints and settings of the "
         "machine that ran it.",
     ]
