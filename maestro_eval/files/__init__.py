@@ -3,6 +3,7 @@
 from maestro_eval.files.atomic import write_atomic
 from maestro_eval.files.bundled import bundled
 from maestro_eval.files.fingerprint import fingerprint
+from maestro_eval.files.network import network_file_system
 from maestro_eval.files.parquet import open_parquet
 from maestro_eval.files.picture_folder import own_picture_folder, picture_folder
 from maestro_eval.files.pixels import is_plain, is_plain_file, plain_file, read_pixels, shown
@@ -16,6 +17,7 @@ __all__ = [
     "is_plain",
     "is_plain_file",
     "load_yaml",
+    "network_file_system",
     "open_parquet",
     "own_picture_folder",
     "picture_folder",

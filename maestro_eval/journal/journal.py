@@ -2,41 +2,34 @@
 
 Promises. A rollout is in the journal whole or not at all; ``commit`` is one transaction, and when it has
 returned, its records survive the death of the process (see ``database`` for power cuts). A key has at most one
-record. An answered or exhausted rollout is replaced only where its key was reopened, because it lacked evidence; a
-failed one gives way to the next attempt. Both are kept in ``superseded``. One process writes at a time; any number
+current attempt. An answered or exhausted one is replaced only where its key was reopened, because it lacked evidence; a
+failed one gives way to the next. Earlier attempts are kept. One process writes at a time; any number
 read, also while it writes.
 
-Everything else about a run (scores, tables, exports) is made from here and can be made again.
+Everything else about a run (scores, tables, exports) is made from here and can be made again. ``docs/journal.md`` shows
+how others read it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
-import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from maestro_eval.journal import database
-from maestro_eval.journal.keys import PackedKeys
+from maestro_eval.journal import database, migrations
 from maestro_eval.journal.lock import FolderLock
 from maestro_eval.journal.manifest import NAME as MANIFEST
 from maestro_eval.journal.manifest import checksum, read_manifest, read_with_checksum, write_manifest
+from maestro_eval.journal.reader import JournalReader
 from maestro_eval.journal.records import (
     Finished,
-    JournalCounts,
-    PackedRecord,
-    lacks_evidence,
-    outcome_tag,
-    pack_rollout,
+    ScoreRow,
     pack_sample,
-    unpack_record,
-    unpack_rollout,
-    unpack_sample,
 )
-from maestro_eval.records import Rollout, RolloutKey, RunManifest, Sample, UserError
+from maestro_eval.records import Failed, RolloutKey, RunManifest, Sample, UserError
 
 # A reader may find the manifest of before an amendment with the checksum of after it.
 _READINGS = 3
@@ -44,7 +37,7 @@ _READINGS = 3
 _OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 
-class Journal:
+class Journal(JournalReader):
     """An open run folder; made by ``create`` and ``open``, used as a context manager or closed by ``close``.
 
     It belongs to the thread that opened it.
@@ -53,9 +46,7 @@ class Journal:
     def __init__(
         self, folder: Path, manifest: RunManifest, connection: sqlite3.Connection, lock: FolderLock | None
     ) -> None:
-        self.folder = folder
-        self.manifest = manifest
-        self._connection = connection
+        super().__init__(folder, manifest, connection)
         self._lock = lock
         self._reopened: set[RolloutKey] = set()
 
@@ -77,7 +68,7 @@ class Journal:
                     "or choose another --out"
                 )
             _clear(folder)
-            _write_plan(folder, plan, checksum(manifest))
+            database.create(folder / database.NAME, plan, checksum(manifest))
             connection = database.open_writer(folder / database.NAME)
             try:
                 write_manifest(folder, manifest)
@@ -104,6 +95,14 @@ class Journal:
             raise
 
     @classmethod
+    def open_if_free(cls, folder: Path) -> Journal:
+        """An existing run folder: to write where it may be written and nobody does, else only to read it."""
+        if all(os.access(path, os.W_OK) for path in (folder, folder / database.NAME)):
+            with contextlib.suppress(UserError):
+                return cls.open(folder)
+        return cls.open(folder, read_only=True)
+
+    @classmethod
     def _opened(cls, folder: Path, connection: sqlite3.Connection, lock: FolderLock | None) -> Journal:
         """The journal with its manifest; UserError where that was written by anything but a journal."""
         try:
@@ -125,38 +124,6 @@ class Journal:
             connection.close()
             raise
 
-    def pending(self, retry_failed: bool = True, *, skipped: Collection[RolloutKey] = ()) -> PackedKeys:
-        """Keys still to be run, in plan order: those without a record, and the failed ones if they get a retry.
-
-        ``skipped`` are left out.
-        """
-        left_out = frozenset(skipped)
-        rows = self._read(
-            """
-            SELECT plan.task, plan.sample_id, plan.repeat
-            FROM plan LEFT JOIN rollouts USING (task, sample_id, repeat)
-            WHERE rollouts.outcome IS NULL OR (? AND rollouts.outcome = 'failed')
-            ORDER BY plan.position
-            """,
-            (retry_failed,),
-        )
-        return PackedKeys(key for row in rows if (key := _key(*row)) not in left_out)
-
-    def failed(self) -> Iterator[Rollout]:
-        """The records of failed rollouts, in key order."""
-        rows = self._read(
-            "SELECT task, sample_id, repeat, record FROM rollouts WHERE outcome = 'failed' ORDER BY 1, 2, 3"
-        )
-        for *key, record in rows:
-            try:
-                yield unpack_rollout(record)
-            except ValueError as error:
-                raise self._damaged(RolloutKey(*key), error) from error
-
-    def lacking_evidence(self) -> PackedKeys:
-        """Keys whose rollout ended well, but without evidence that a service failed to give, in key order."""
-        return PackedKeys(rollout.key for rollout, _ in self.rollouts() if lacks_evidence(rollout))
-
     def reopen(self, keys: Iterable[RolloutKey]) -> None:
         """Let a later record that did not fail replace the one that stands for each of ``keys``, once."""
         self._reopened.update(keys)
@@ -169,21 +136,21 @@ class Journal:
         ``ValueError`` for a key outside the plan. UserError when the disk is full or fails; then nothing of the
         batch is kept, and everything committed before is safe.
         """
-        connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            stored = sum(self._store(one) for one in finished)
-            connection.execute("COMMIT")
-        except BaseException as error:
-            # SQLite may have rolled back by itself, and on a failing disk it may be unable to: either way the
-            # first error is the one to tell.
-            if connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-            if isinstance(error, (sqlite3.DatabaseError, OSError)) and not isinstance(error, _OURS):
-                raise self._unwritable(error) from error
-            raise
-        return stored
+        with self._transaction():
+            return sum(self._store(one) for one in finished)
+
+    @contextlib.contextmanager
+    def new_scores(self) -> Iterator[Callable[[Iterable[ScoreRow]], None]]:
+        """Replace the scores in one transaction, by what is given to the function that this yields.
+
+        A journal that is open to be read only keeps those that it has.
+        """
+        if self._lock is None:
+            yield lambda _: None
+            return
+        with self._transaction():
+            self._connection.execute("DELETE FROM scores")
+            yield self._store_scores
 
     def amend(self, manifest: RunManifest) -> None:
         """Put ``manifest`` in the place of the folder's own, whole or not at all; by the writer, before it goes on."""
@@ -192,7 +159,6 @@ class Journal:
         digest = checksum(manifest)
         try:
             # Whichever of the two files a crash leaves, its checksum is there.
-            self._connection.execute(database.MANIFESTS)
             planned = sum(self.planned().values())
             self._connection.execute("INSERT INTO manifests VALUES (?, ?)", (digest, planned))
             write_manifest(self.folder, manifest)
@@ -206,134 +172,12 @@ class Journal:
 
         For a benchmark that ends early; the manifest says so before.
         """
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             released = self._connection.execute(
-                """
-                DELETE FROM plan WHERE task = ? AND NOT EXISTS (
-                    SELECT 1 FROM rollouts WHERE rollouts.task = plan.task
-                        AND rollouts.sample_id = plan.sample_id AND rollouts.repeat = plan.repeat
-                )
-                """,
-                (task,),
+                "DELETE FROM plan WHERE task = ? AND key NOT IN (SELECT key FROM attempts)", (task,)
             )
-            if database.manifests(self._connection):
-                self._connection.execute("UPDATE manifests SET planned = planned - ?", (released.rowcount,))
-            self._connection.execute("COMMIT")
-        except sqlite3.DatabaseError as error:
-            raise self._unwritable(error) from error
+            self._connection.execute("UPDATE manifests SET planned = planned - ?", (released.rowcount,))
         return released.rowcount
-
-    def rollouts(self, task: str | None = None) -> Iterator[tuple[Rollout, Sample]]:
-        """Every record that stands, with the sample that its rollout saw, in key order; of one moment, streamed."""
-        # Said apart, since SQLite takes no index for "?1 IS NULL OR task = ?1".
-        chosen, parameters = ("", ()) if task is None else ("WHERE rollouts.task = ?", (task,))
-        rows = self._read(
-            f"""
-            SELECT rollouts.task, rollouts.sample_id, rollouts.repeat, rollouts.record, samples.record
-            FROM rollouts JOIN samples USING (task, sample_id, content_hash)
-            {chosen}
-            ORDER BY rollouts.task, rollouts.sample_id, rollouts.repeat
-            """,
-            parameters,
-        )
-        for row in rows:
-            record = PackedRecord(*row)
-            try:
-                yield unpack_record(record)
-            except ValueError as error:
-                raise self._damaged(record.key, error) from error
-
-    def samples(self) -> Iterator[Sample]:
-        """What the rollouts that stand, failed ones apart, were asked: a sample each time with other contents."""
-        rows = self._read(
-            """
-            SELECT task, sample_id, record FROM samples WHERE EXISTS (
-                SELECT 1 FROM rollouts WHERE rollouts.task = samples.task AND rollouts.sample_id = samples.sample_id
-                    AND rollouts.content_hash = samples.content_hash AND rollouts.outcome != 'failed'
-            )
-            """
-        )
-        for task, sample_id, record in rows:
-            try:
-                yield unpack_sample(record)
-            except ValueError as error:
-                raise self._damaged(RolloutKey(task, sample_id, 0), error) from error
-
-    def get(self, key: RolloutKey) -> Rollout | None:
-        """The record that stands for ``key``; None where there is none."""
-        rows = self._read(
-            "SELECT record FROM rollouts WHERE task = ? AND sample_id = ? AND repeat = ?",
-            (key.task, key.sample_id, key.repeat),
-        )
-        try:
-            return next((unpack_rollout(record) for (record,) in list(rows)), None)
-        except ValueError as error:
-            raise self._damaged(key, error) from error
-
-    def planned_records(self) -> Iterator[PackedRecord]:
-        """Every planned key in key order, with the record that stands for it; of one moment, streamed, not unpacked."""
-        rows = self._read(
-            """
-            SELECT plan.task, plan.sample_id, plan.repeat, rollouts.record, samples.record
-            FROM plan
-            LEFT JOIN rollouts USING (task, sample_id, repeat)
-            LEFT JOIN samples ON samples.task = plan.task AND samples.sample_id = plan.sample_id
-                AND samples.content_hash = rollouts.content_hash
-            ORDER BY plan.task, plan.sample_id, plan.repeat
-            """
-        )
-        return (PackedRecord(*row) for row in rows)
-
-    def plan(self, task: str | None = None) -> Iterator[RolloutKey]:
-        """The planned keys in the order in which they are to be run."""
-        # Said apart, as in `rollouts`.
-        chosen, parameters = ("", ()) if task is None else ("WHERE task = ?", (task,))
-        rows = self._read(f"SELECT task, sample_id, repeat FROM plan {chosen} ORDER BY position", parameters)
-        return (_key(*row) for row in rows)
-
-    def planned(self) -> dict[str, int]:
-        """How many keys of each task were planned."""
-        return dict(self._read("SELECT task, count(*) FROM plan GROUP BY task ORDER BY task"))
-
-    def counts(self) -> JournalCounts:
-        """How far the run is."""
-        planned = sum(self.planned().values())
-        of = dict(self._read("SELECT outcome, count(*) FROM rollouts GROUP BY outcome"))
-        return JournalCounts(planned, of.get("answered", 0), of.get("exhausted", 0), of.get("failed", 0))
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong with the database, in one line each; it reads all of it."""
-        for (found,) in self._read("PRAGMA integrity_check(10)"):
-            if found != "ok":
-                yield f"{database.NAME}: {' '.join(str(found).split())}"
-        strays = self._read(
-            """
-            SELECT count(*) FROM rollouts WHERE NOT EXISTS (
-                SELECT 1 FROM plan WHERE plan.task = rollouts.task
-                    AND plan.sample_id = rollouts.sample_id AND plan.repeat = rollouts.repeat
-            )
-            """
-        )
-        if stray := sum(count for (count,) in strays):
-            yield f"{database.NAME}: {stray} records are of no planned rollout"
-        for table in ("rollouts", "superseded"):
-            rows = self._read(
-                f"""
-                SELECT task, sample_id, repeat, {table}.record, samples.record, outcome
-                FROM {table} LEFT JOIN samples USING (task, sample_id, content_hash)
-                """
-            )
-            for *fields, outcome in rows:
-                record = PackedRecord(*fields)
-                where = f"{database.NAME}: {table}: {record.task}/{record.sample_id}/{record.repeat}"
-                try:
-                    rollout, _ = unpack_record(record)
-                except ValueError as error:
-                    yield f"{where}: {error}"
-                    continue
-                if outcome_tag(rollout) != outcome:
-                    yield f"{where}: is not {outcome}"
 
     def close(self) -> None:
         """Close the database and let the next writer in. Closing twice is harmless."""
@@ -362,51 +206,66 @@ class Journal:
                 "copy"
             )
 
-    def _read(self, query: str, parameters: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query, streamed; UserError where the file turns out to be damaged."""
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of it or nothing; UserError when the disk is full or fails."""
+        connection = self._connection
         try:
-            # Not `yield from`, which closes the cursor where its reader leaves early, maybe after the connection.
-            for row in self._connection.execute(query, parameters):  # noqa: UP028
-                yield row
-        except sqlite3.DatabaseError as error:
-            raise UserError(
-                f"{self.folder / database.NAME}: cannot be read to its end ({error}); restore it from a copy"
-            ) from error
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("COMMIT")
+        except BaseException as error:
+            # SQLite may have rolled back by itself, and on a failing disk it may be unable to: either way the
+            # first error is the one to tell.
+            if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            if isinstance(error, (sqlite3.DatabaseError, OSError)) and not isinstance(error, _OURS):
+                raise self._unwritable(error) from error
+            raise
 
     def _store(self, finished: Finished) -> bool:
         rollout, sample = finished.rollout, finished.sample
-        key = (rollout.key.task, rollout.key.sample_id, rollout.key.repeat)
-        if (sample.task, sample.sample_id) != key[:2]:
-            raise ValueError(f"the rollout of {key} comes with the sample {sample.task}/{sample.sample_id}")
-        where = "WHERE task = ? AND sample_id = ? AND repeat = ?"
-        if self._connection.execute(f"SELECT 1 FROM plan {where}", key).fetchone() is None:
-            raise ValueError(f"{key} is not in the plan of {self.folder}")
-        standing = self._connection.execute(f"SELECT attempt, outcome FROM rollouts {where}", key).fetchone()
-        attempt = 1
-        if standing is not None:
-            if standing[1] != "failed" and (rollout.key not in self._reopened or outcome_tag(rollout) == "failed"):
+        names = (rollout.key.task, rollout.key.sample_id, rollout.key.repeat)
+        if (sample.task, sample.sample_id) != names[:2]:
+            raise ValueError(f"the rollout of {names} comes with the sample {sample.task}/{sample.sample_id}")
+        planned = self._connection.execute(
+            """
+            SELECT plan.key, number, outcome
+            FROM plan LEFT JOIN attempts ON attempts.key = plan.key AND attempts.current = 1
+            WHERE task = ? AND sample_id = ? AND repeat = ?
+            """,
+            names,
+        ).fetchone()
+        if planned is None:
+            raise ValueError(f"{names} is not in the plan of {self.folder}")
+        key, number, outcome = planned
+        if number is not None:
+            if outcome != "failed" and (rollout.key not in self._reopened or isinstance(rollout.outcome, Failed)):
                 return False
             self._reopened.discard(rollout.key)
-            attempt = standing[0] + 1
-            self._connection.execute(f"INSERT INTO superseded SELECT * FROM rollouts {where}", key)
-            self._connection.execute(f"DELETE FROM rollouts {where}", key)
-        # An empty hash stands for "could not be read": there the latest attempt knows best.
-        self._connection.execute(
-            """
-            INSERT INTO samples VALUES (?, ?, ?, ?)
-            ON CONFLICT DO UPDATE SET record = excluded.record WHERE content_hash = ''
-            """,
-            (*key[:2], sample.content_hash, pack_sample(sample)),
-        )
-        self._connection.execute(
-            "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*key, attempt, outcome_tag(rollout), sample.content_hash, pack_rollout(rollout)),
-        )
+            self._connection.execute("UPDATE attempts SET current = 0 WHERE key = ? AND current = 1", (key,))
+        migrations.insert_attempt(self._connection, key, (number or 0) + 1, True, self._store_sample(sample), rollout)
         return True
 
-    def _damaged(self, key: RolloutKey, error: ValueError) -> UserError:
-        where = f"{self.folder / database.NAME}: the record of {key.task}/{key.sample_id}/{key.repeat}"
-        return UserError(f"{where} is damaged ({error}); restore the folder from a copy")
+    def _store_scores(self, rows: Iterable[ScoreRow]) -> None:
+        self._connection.executemany("INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def _store_sample(self, sample: Sample) -> int:
+        """The number of the sample, which is stored once for each content."""
+        which = (sample.task, sample.sample_id, sample.content_hash)
+        known = self._connection.execute(
+            "SELECT sample FROM samples WHERE task = ? AND sample_id = ? AND content_hash = ?", which
+        ).fetchone()
+        if known is None:
+            stored = self._connection.execute(
+                "INSERT INTO samples VALUES (NULL, ?, ?, ?, ?)", (*which, pack_sample(sample))
+            )
+            return int(stored.lastrowid or 0)
+        if not sample.content_hash:
+            # An empty hash stands for "could not be read": there the latest attempt knows best.
+            self._connection.execute("UPDATE samples SET record = ? WHERE sample = ?", (pack_sample(sample), *known))
+        return int(known[0])
 
     def _unwritable(self, error: sqlite3.DatabaseError | OSError) -> UserError:
         full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
@@ -426,38 +285,3 @@ def _clear(folder: Path) -> None:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"{path}: cannot be removed ({error.strerror}); choose another --out") from error
-
-
-def _write_plan(folder: Path, plan: Iterable[RolloutKey], manifest: str) -> None:
-    """The tables, the plan and the checksum of the manifest in one transaction."""
-    last: RolloutKey | None = None
-
-    def rows() -> Iterator[tuple[str, str, int]]:
-        nonlocal last
-        for last in plan:
-            yield last.task, last.sample_id, last.repeat
-
-    connection = None
-    try:
-        connection = database.create_tables(folder / database.NAME)
-        connection.executemany("INSERT INTO plan (task, sample_id, repeat) VALUES (?, ?, ?)", rows())
-        connection.execute("INSERT INTO manifests SELECT ?, count(*) FROM plan", (manifest,))
-        connection.execute("COMMIT")
-    except sqlite3.IntegrityError:
-        assert last is not None
-        raise UserError(
-            f"{folder}: the plan holds {last.task}/{last.sample_id}/{last.repeat} twice; "
-            "name each task once, with sample ids that differ"
-        ) from None
-    except sqlite3.OperationalError as error:
-        raise UserError(
-            f"{folder}: {database.NAME} cannot be written ({error}); free some space or choose another --out"
-        ) from error
-    finally:
-        if connection is not None:
-            connection.close()
-
-
-def _key(task: str, sample_id: str, repeat: int) -> RolloutKey:
-    # A million keys share a few task names.
-    return RolloutKey(sys.intern(task), sample_id, repeat)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.records import Answered, Exhausted, Failed, Rollout, RolloutKey, Sample
+from maestro_eval.records import Exhausted, Failed, Rollout, RolloutKey, Sample
 
 
 class Finished(Struct, frozen=True):
@@ -31,10 +32,22 @@ class JournalCounts(Struct, frozen=True):
         return self.planned - self.answered - self.exhausted - self.failed
 
 
+class ScoreRow(NamedTuple):
+    """A row of ``scores``."""
+
+    protocol: str
+    attempt: int
+    metric: str
+    value: float | None
+    extracted: str
+    note: str
+
+
 class PackedRecord(Struct, frozen=True, array_like=True):
     """A planned key with its record and sample as the journal keeps them; both ``None`` where it never ran.
 
-    It is for passing on without looking inside, to another process say.
+    It is for passing on without looking inside, to another process say. ``attempt`` is the number of the record in
+    the journal.
     """
 
     task: str
@@ -42,6 +55,7 @@ class PackedRecord(Struct, frozen=True, array_like=True):
     repeat: int
     rollout: bytes | None
     sample: str | None
+    attempt: int | None = None
 
     @property
     def key(self) -> RolloutKey:
@@ -55,20 +69,33 @@ _samples = msgspec.json.Decoder(Sample)
 _CHECKSUM = '{"checksum":"'
 
 
-def outcome_tag(rollout: Rollout) -> str:
-    """The word for the outcome that the ``outcome`` column holds."""
-    match rollout.outcome:
-        case Answered():
-            return "answered"
-        case Exhausted():
-            return "exhausted"
-        case Failed():
-            return "failed"
-
-
 def lacks_evidence(rollout: Rollout) -> bool:
     """Whether the rollout ended well, but without evidence that a service failed to give."""
     return bool(rollout.missing_evidence) and not isinstance(rollout.outcome, Failed)
+
+
+def columns_of(rollout: Rollout) -> tuple[str | float | None, ...]:
+    """What the columns of ``attempts`` say of a rollout, in their order from ``outcome`` on."""
+    outcome, usage, calls = rollout.outcome, rollout.usage, rollout.calls
+    fault = outcome.fault if isinstance(outcome, Failed) else None
+    return (
+        outcome.word,
+        outcome.cause if isinstance(outcome, Failed) else outcome.limit if isinstance(outcome, Exhausted) else None,
+        outcome.detail if isinstance(outcome, Failed) else None,
+        None if fault is None else fault.kind,
+        None if fault is None else fault.status,
+        rollout.answer,
+        len(rollout.turns),
+        len(rollout.searches),
+        len(calls),
+        sum(call.cached for call in calls),
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        len(rollout.missing_evidence),
+        rollout.timing.started_at,
+        rollout.timing.elapsed_s,
+        rollout.worker,
+    )
 
 
 def pack_rollout(rollout: Rollout) -> bytes:

@@ -3,7 +3,14 @@
 Standard library and msgspec only, so that every room, worker process and file format can share them.
 """
 
-from maestro_eval.records.action import Action, AnswerAction, MalformedAction, Resolution, SearchAction
+from maestro_eval.records.action import (
+    Action,
+    AnswerAction,
+    MalformedAction,
+    MalformedKind,
+    Resolution,
+    SearchAction,
+)
 from maestro_eval.records.content import (
     Image,
     ImagePart,
@@ -84,6 +91,7 @@ __all__ = [
     "LoadedSample",
     "MaestroError",
     "MalformedAction",
+    "MalformedKind",
     "Message",
     "MissingEvidence",
     "Origin",

@@ -21,10 +21,18 @@ class AnswerAction(Struct, frozen=True, tag="answer"):
     text: str
 
 
+MalformedKind = Literal["nothing", "format", "refused"]
+
+
 class MalformedAction(Struct, frozen=True, tag="malformed"):
-    """Neither a call nor an answer; ``reason`` is one line that the policy is shown."""
+    """Neither a call nor an answer; ``reason`` is one line that the policy is shown.
+
+    ``nothing``: the turn has no complete action; ``format``: its call lacks a name or a request; ``refused``: the
+    regime does not allow this action now.
+    """
 
     reason: str
+    kind: MalformedKind = "nothing"
 
 
 Action = SearchAction | AnswerAction | MalformedAction

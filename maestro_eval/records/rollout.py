@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec import Struct
 
@@ -129,7 +129,8 @@ class Turn(Struct, frozen=True):
     ``text`` is what the policy wrote, whole; ``reasoning`` is its thought, where the server returned it apart.
     ``observation`` is the text that the policy was given back (``None`` when the turn ended the rollout, or was
     dropped). ``notes`` say what was left out or went wrong without ending the rollout; ``missing`` is the evidence that
-    the skill went without. ``prompt`` is what the engine read, where it reports that.
+    the skill went without. ``prompt`` is what the engine read, where it reports that. ``skipped``: its call was not
+    made, because no turn is left to read the reply.
     """
 
     text: str
@@ -144,6 +145,12 @@ class Turn(Struct, frozen=True):
     reasoning: str = ""
     missing: tuple[MissingEvidence, ...] = ()
     prompt: PromptRead | None = None
+    skipped: bool = False
+
+    @property
+    def reached(self) -> bool:
+        """Whether both names of its call are known: a call to nobody is none, it spends its turn only."""
+        return self.resolution is not None and None not in (self.resolution.expert, self.resolution.skill)
 
     @property
     def completion(self) -> Completion:
@@ -154,6 +161,7 @@ class Turn(Struct, frozen=True):
 class Answered(Struct, frozen=True, tag="answered"):
     """The policy gave its answer."""
 
+    word: ClassVar[Literal["answered"]] = "answered"
     text: str
 
 
@@ -167,6 +175,7 @@ class Exhausted(Struct, frozen=True, tag="exhausted"):
     ``unanswered``: it stopped with neither a call nor an answer, which ends a rollout in the ``released`` style.
     """
 
+    word: ClassVar[Literal["exhausted"]] = "exhausted"
     limit: Limit
 
     @property
@@ -181,6 +190,7 @@ class Failed(Struct, frozen=True, tag="failed"):
     ``fault`` is the error of the model call that ended the rollout, if one did.
     """
 
+    word: ClassVar[Literal["failed"]] = "failed"
     cause: FailureCause
     detail: str
     fault: CallError | None = None
@@ -216,6 +226,29 @@ class Rollout(Struct, frozen=True):
     timing: Timing = Timing()
     scored_text: str | None = None
     stop_reason: str = ""
+
+    @property
+    def answer(self) -> str | None:
+        """The answer as the policy gave it; ``None`` where there is none."""
+        return self.outcome.text if isinstance(self.outcome, Answered) else None
+
+    @property
+    def calls(self) -> tuple[ExpertCall, ...]:
+        """Every model call of its turns, in order."""
+        return tuple(call for turn in self.turns for call in turn.calls)
+
+    @property
+    def searches(self) -> tuple[Turn, ...]:
+        """The turns that called an expert through a skill."""
+        return tuple(turn for turn in self.turns if turn.reached and not turn.skipped)
+
+    @property
+    def usage(self) -> Usage:
+        """The policy's own tokens."""
+        return Usage(
+            sum(turn.usage.prompt_tokens for turn in self.turns),
+            sum(turn.usage.completion_tokens for turn in self.turns),
+        )
 
     @property
     def missing_evidence(self) -> tuple[MissingEvidence, ...]:

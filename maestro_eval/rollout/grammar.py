@@ -142,7 +142,7 @@ def _search(body: str) -> Action:
     target, colon, request = body.partition(":")
     expert, at, skill = target.partition("@@")
     if not colon or not at or not expert.strip() or not skill.strip():
-        return MalformedAction(f"the call does not name an expert and a skill; write {_EXAMPLE}")
+        return MalformedAction(f"the call does not name an expert and a skill; write {_EXAMPLE}", "format")
     if not request.strip():
-        return MalformedAction(f"the call has no request; write {_EXAMPLE}")
+        return MalformedAction(f"the call has no request; write {_EXAMPLE}", "format")
     return SearchAction(expert.strip(), skill.strip(), request.strip())

@@ -210,8 +210,7 @@ class _Episode:
         self._continue(reading, turn.observation)
 
     def _calls_made(self) -> int:
-        # A call to nobody is none: it spends its turn only.
-        return sum(_reached(turn) for turn in self.turns)
+        return sum(turn.reached for turn in self.turns)
 
     async def _complete(self, number: int) -> Completion:
         if number == len(self.prefix.turns) and self.prefix.then is not None:
@@ -242,7 +241,8 @@ class _Episode:
         if found.expert is None or found.skill is None:
             return _Reaction(resolution=found, observation=self.style.unknown(found, self.registry))
         if number == self.regime.max_turns - 1:
-            return _Reaction(resolution=found, notes=("not called: no turn is left to read the reply",))
+            unread = ("not called: no turn is left to read the reply",)
+            return _Reaction(resolution=found, notes=unread, skipped=True)
         turn.skill = SkillContext(
             request=action.request,
             question=self.loaded.sample.question,
@@ -294,6 +294,7 @@ class _Episode:
                 timing=Timing(turn.started, self.clock.monotonic() - turn.begun),
                 reasoning=turn.completion.reasoning,
                 prompt=turn.completion.prompt,
+                skipped=reaction.skipped,
             )
         )
         self.under_way = None
@@ -309,7 +310,4 @@ class _Reaction:
     notes: tuple[str, ...] = ()
     failure: Failed | None = None
     missing: tuple[MissingEvidence, ...] = ()
-
-
-def _reached(turn: Turn) -> bool:
-    return turn.resolution is not None and None not in (turn.resolution.expert, turn.resolution.skill)
+    skipped: bool = False

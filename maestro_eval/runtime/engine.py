@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from maestro_eval.files import network_file_system
 from maestro_eval.journal import Journal, JournalCounts, PackedKeys
 from maestro_eval.policies import arms_of, is_resident, policy_addresses
 from maestro_eval.records import Failed, RolloutKey, RunManifest, UserError
@@ -300,6 +301,11 @@ def _drive(
     pending: PackedKeys,
 ) -> RunOutcome:
     request = prepared.request
+    if kind := network_file_system(folder):
+        watcher.warn(
+            f"{folder} is on a network file system ({kind}): read this run on this machine only until it has ended, or "
+            "choose an --out on a local disk"
+        )
     if manifest.rendering == "unknown":
         watcher.warn(UNKNOWN)
     model, rendering = manifest.policy_model, manifest.rendering

@@ -37,11 +37,13 @@ class Rules(Struct, frozen=True):
 class Judged(Struct, frozen=True, tag="judged"):
     """The scores by protocol, as lines of JSON in the order of their records, and what the rollouts cost.
 
+    ``attempts`` are the numbers of the records in the journal, ``None`` for what never ran.
     ``lacking`` counts by task the rollouts that ended well without evidence that a service failed to give;
     ``failures`` are by protocol the causes of scores without a value.
     """
 
     lines: dict[Protocol, bytes]
+    attempts: tuple[int | None, ...]
     calls: int
     cached_calls: int
     missing_evidence: dict[str, int]
@@ -73,12 +75,13 @@ def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
             lines[protocol].append(_encoder.encode(scores[protocol]))
             if scores[protocol].value is None:
                 failures[protocol].append(_failure(rollout, scores[protocol]))
-        cached = [call.cached for turn in rollout.turns for call in turn.calls]
+        cached = [call.cached for call in rollout.calls]
         calls, cached_calls = calls + len(cached), cached_calls + sum(cached)
         missing.update(each.service for each in rollout.missing_evidence)
         lacking[record.task] += lacks_evidence(rollout)
     return Judged(
         {protocol: b"".join(line + b"\n" for line in each) for protocol, each in lines.items()},
+        tuple(record.attempt for record in records),
         calls,
         cached_calls,
         dict(missing),

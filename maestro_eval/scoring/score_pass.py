@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import Struct, field
 
-from maestro_eval.journal import Journal, PackedRecord
+from maestro_eval.journal import Journal, PackedRecord, ScoreRow
 from maestro_eval.records import PROTOCOLS, Protocol, RunManifest, Score, TaskRecord, UserError
 from maestro_eval.scoring.failures import FailureGroup, merged
 from maestro_eval.scoring.judging import Judged, Rules, judge_records
@@ -69,18 +70,19 @@ class RunScores(Struct, frozen=True):
 def score_run(folder: Path, protocol: str = "official", *, processes: int | None = None) -> RunScores:
     """Score what a run folder's journal holds, and keep the scores in its ``exports/scores.PROTOCOL.jsonl``.
 
-    All protocols are judged, each into its file; the scores of ``protocol`` are returned, the others as
-    ``elsewhere``. ``processes`` is how many judge at once; ``None`` takes one, and more where the run is so long that
-    it pays. UserError for an unknown protocol, for a task whose metric or rule does not exist, from opening the
+    All protocols are judged, each into its file and into the table ``scores`` of the journal (unless somebody else
+    writes to that, or nobody may); the scores of ``protocol`` are returned, the others as ``elsewhere``. ``processes``
+    is how many judge at once; ``None`` takes one, and more where the run is so long that it pays. UserError for an
+    unknown protocol, for a task whose metric or rule does not exist, from opening the
     journal, and where a judging process dies; then no file is written and earlier ones stay.
     """
     checked = check_protocol(protocol)
-    with Journal.open(folder, read_only=True) as journal:
+    with Journal.open_if_free(folder) as journal:
         manifest, planned = journal.manifest, journal.planned()
         rules = Rules(str(folder / "journal.db"), _tasks(folder, manifest, planned))
         wanted = _processes(rules, planned) if processes is None else processes
-        totals = _Totals()
-        with Pool(rules, wanted) if wanted > 1 else nullcontext() as pool:
+        with journal.new_scores() as keep, Pool(rules, wanted) if wanted > 1 else nullcontext() as pool:
+            totals = _Totals(keep)
             stretches = _stretches(journal.planned_records())
             judged = pool.judge(stretches) if pool else (judge_records(rules, records) for records in stretches)
             headings = [heading_of(manifest, each) for each in PROTOCOLS]
@@ -100,9 +102,10 @@ def score_run(folder: Path, protocol: str = "official", *, processes: int | None
 
 
 class _Totals:
-    """What the stretches say of their rollouts' costs, summed while their lines go by."""
+    """What the stretches say of their rollouts' costs, summed while their lines go by, which the journal keeps too."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: Callable[[Iterable[ScoreRow]], None]) -> None:
+        self._keep = keep
         self.calls = 0
         self.cached_calls = 0
         self.missing_evidence: Counter[str] = Counter()
@@ -116,7 +119,28 @@ class _Totals:
         self.lacking.update(judged.lacking)
         for protocol, groups in judged.failures.items():
             self.failures[protocol] = merged((*self.failures[protocol], *groups))
+        self._keep(_rows(judged))
         return judged.lines
+
+
+class _Scored(Struct, frozen=True):
+    """The part of a score that has a column."""
+
+    protocol: str
+    metric: str
+    value: float | None
+    extracted: str = ""
+    note: str = ""
+
+
+_scored = msgspec.json.Decoder(_Scored)
+
+
+def _rows(judged: Judged) -> Iterator[ScoreRow]:
+    for lines in judged.lines.values():
+        for attempt, score in zip(judged.attempts, map(_scored.decode, lines.splitlines()), strict=True):
+            if attempt is not None:
+                yield ScoreRow(score.protocol, attempt, score.metric, score.value, score.extracted, score.note)
 
 
 def _stretches(records: Iterable[PackedRecord]) -> Iterator[list[PackedRecord]]:

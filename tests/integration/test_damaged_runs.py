@@ -31,7 +31,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "--data", f"maestro_chartqa={data}", "--out", str(folder / "run"),
         ]  # fmt: skip
         assert main(arguments) == 0
-        execute(folder / "run", "DELETE FROM rollouts WHERE sample_id IN ('3', '7')")
+        lost = "SELECT key FROM plan WHERE sample_id IN ('3', '7')"
+        execute(folder / "run", f"DELETE FROM attempts WHERE key IN ({lost})")
         yield folder / "run"
 
 
@@ -80,7 +81,7 @@ def test_an_edited_manifest_is_noticed(
 
 
 def test_a_journal_from_before_checksums_is_read(run: Path) -> None:
-    execute(run, "DROP TABLE manifests")
+    execute(run, "DELETE FROM manifests")
     execute(run, "UPDATE samples SET record = '{' || substr(record, 24)")
     with Journal.open(run, read_only=True) as journal:
         assert len(list(journal.rollouts())) == SAMPLES - 2
@@ -91,7 +92,7 @@ def test_a_journal_from_before_checksums_is_read(run: Path) -> None:
 def test_a_journal_from_before_checksums_with_a_date_that_is_none_ends_in_no_traceback(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    execute(run, "DROP TABLE manifests")
+    execute(run, "DELETE FROM manifests")
     manifest = json.loads((run / "manifest.json").read_text())
     for date in (1e308, -1e308, 1e18):
         (run / "manifest.json").write_text(json.dumps({**manifest, "created_at": date}))
@@ -118,13 +119,16 @@ def test_every_flipped_bit_of_a_sample_is_noticed(run: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["score", "compare", "report"])
-@pytest.mark.parametrize("table", ["rollouts", "samples"])
+@pytest.mark.parametrize("table", ["transcripts", "samples"])
 def test_swapped_records_are_noticed(run: Path, table: str, command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    execute(
-        run,
-        f"UPDATE {table} SET record = (SELECT record FROM {table} AS other WHERE other.sample_id = "
-        f"CASE {table}.sample_id WHEN '1' THEN '2' ELSE '1' END) WHERE sample_id IN ('1', '2')",
-    )
+    number = "attempt" if table == "transcripts" else "sample"
+    with sqlite3.connect(run / "journal.db") as connection:
+        swapped = connection.execute(f"SELECT {number} FROM rollouts WHERE sample_id IN ('1', '2')").fetchall()
+        one, two = (connection.execute(f"SELECT record FROM {table} WHERE {number} = ?", each) for each in swapped)
+        records = (*two.fetchone(), *one.fetchone())
+        for record, each in zip(records, swapped, strict=True):
+            connection.execute(f"UPDATE {table} SET record = ? WHERE {number} = ?", (record, *each))
+    connection.close()
     assert "the record of maestro_chartqa/1/0 is damaged" in refused(run, command, capsys)
 
 

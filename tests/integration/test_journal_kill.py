@@ -86,5 +86,5 @@ def test_what_was_acknowledged_before_a_kill_is_there_exactly_once(tmp_path: Pat
         assert {key.sample_id for key in pending} == {key.sample_id for key in KEYS} - kept.keys()
         with sqlite3.connect(folder / "journal.db") as database:
             assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            assert database.execute("SELECT count(*) FROM superseded").fetchone() == (0,)
+            assert database.execute("SELECT count(*) FROM attempts WHERE NOT current").fetchone() == (0,)
     assert len(acknowledged) < len(KEYS)

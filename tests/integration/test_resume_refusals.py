@@ -156,4 +156,4 @@ def test_what_was_accepted_is_in_the_tables_notes_and_in_the_provenance(cli: Cli
 def lose_two_records(out: Path) -> None:
     """As if the driver had died before it committed them."""
     with Journal.open(out) as journal:
-        journal._connection.execute("DELETE FROM rollouts WHERE sample_id IN (SELECT sample_id FROM plan LIMIT 2)")
+        journal._connection.execute("DELETE FROM attempts WHERE key IN (SELECT key FROM plan LIMIT 2)")

@@ -13,6 +13,7 @@ from integration.conftest import write_chartqa, write_registry
 
 from maestro_eval.cli.main import main
 from maestro_eval.journal.records import pack_rollout, pack_sample, unpack_rollout, unpack_sample
+from maestro_eval.records import Rollout
 from maestro_eval.report.exports.writing import sha256_of
 from maestro_eval.testing import simulated_in_thread
 
@@ -79,21 +80,25 @@ def test_targets_that_are_not_the_benchmarks_are_found_by_its_rows(
 
 
 def change(run: Path, table: str, sample: str, old: str, new: str) -> None:
-    """Change a record as somebody who knows the format would: its checksum too."""
-    unpack, pack = (unpack_rollout, pack_rollout) if table == "rollouts" else (unpack_sample, pack_sample)
+    """Change a record as somebody who knows the format would: its checksum and its column too."""
+    unpack, pack = (unpack_rollout, pack_rollout) if table == "transcripts" else (unpack_sample, pack_sample)
+    number = "attempt" if table == "transcripts" else "sample"
     with sqlite3.connect(run / "journal.db") as connection:
-        (record,) = connection.execute(f"SELECT record FROM {table} WHERE sample_id = ?", (sample,)).fetchone()
+        which = connection.execute(f"SELECT {number} FROM rollouts WHERE sample_id = ?", (sample,)).fetchone()
+        (record,) = connection.execute(f"SELECT record FROM {table} WHERE {number} = ?", which).fetchone()
         value = msgspec.json.decode(
             msgspec.json.encode(unpack(record)).replace(old.encode(), new.encode()), type=type(unpack(record))
         )
-        connection.execute(f"UPDATE {table} SET record = ? WHERE sample_id = ?", (pack(value), sample))
+        connection.execute(f"UPDATE {table} SET record = ? WHERE {number} = ?", (pack(value), *which))
+        if isinstance(value, Rollout):
+            connection.execute("UPDATE attempts SET answer = ? WHERE attempt = ?", (value.answer, *which))
     connection.close()
 
 
 @pytest.mark.parametrize(
     ("table", "old", "new", "said"),
     [
-        ("rollouts", '"type":"answered","text":"4"', '"type":"answered","text":"1"', "is not what its transcript ends"),
+        ("transcripts", '"answered","text":"4"', '"answered","text":"1"', "is not what its transcript ends"),
         ("samples", '"targets":["1"]', '"targets":["4"]', "value is 0.0, judging again gives 1.0"),
     ],
 )
@@ -117,7 +122,7 @@ def test_scores_that_somebody_wrote_are_found_out(folders: Path, capsys: pytest.
 def test_a_damaged_run_and_one_with_strays_are_found_out(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = folders / "run"
     with sqlite3.connect(run / "journal.db") as connection:
-        connection.execute("UPDATE rollouts SET sample_id = '77' WHERE sample_id = '2'")
+        connection.execute("UPDATE attempts SET key = 77 WHERE key IN (SELECT key FROM plan WHERE sample_id = '2')")
     connection.close()
     code, said = verified(run, capsys)
     assert code == 2

@@ -20,13 +20,13 @@ IN_A_RUN = [
     ("after COMMIT", 1),
     ("after fsync of manifest.json (new)", 1),
     ("after rename to manifest.json", 1),
-    ("after INSERT INTO rollouts", 17),
+    ("after INSERT INTO attempts", 17),
     ("before COMMIT", 4),
     ("after COMMIT", 4),
     ("before PRAGMA wal_checkpoint", 1),
     ("before rename to scores.official.jsonl", 1),
 ]
-IN_A_RETRY = [("after DELETE FROM rollouts", 3), ("before COMMIT", 2), ("after COMMIT", 2)]
+IN_A_RETRY = [("after UPDATE attempts SET", 3), ("before COMMIT", 2), ("after COMMIT", 2)]
 AROUND_AN_AMENDMENT = ["new file for manifest.json", "rename to manifest.json", "fsync of the folder"]
 MANIFEST_IS_NEW = {"after rename to manifest.json", "before fsync of the folder", "after fsync of the folder"}
 
@@ -136,5 +136,5 @@ def another_registry(bench: Bench) -> Iterator[None]:
 def superseded(out: Path) -> int:
     """How many failed attempts the journal keeps."""
     with sqlite3.connect(out / "journal.db") as database:
-        (count,) = database.execute("SELECT count(*) FROM superseded").fetchone()
+        (count,) = database.execute("SELECT count(*) FROM attempts WHERE NOT current").fetchone()
     return int(count)

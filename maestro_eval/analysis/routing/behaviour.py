@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping
 
@@ -11,15 +10,12 @@ from maestro_eval.analysis.routing.tally import Tally, normalised
 from maestro_eval.analysis.scored_rollouts import Episode, Search, searches
 from maestro_eval.records import Failed, MalformedAction, RegistryRecord, Rollout, SearchAction, Turn
 
-# As the turn loop writes them.
-_NOT_CALLED = "not called:"
-_REFUSED = re.compile(r"the first turn may not answer|all \d+ calls are used")
 _SHOWN = 10
 
 
 def made_calls(rollout: Rollout) -> list[Search]:
     """The calls that were made: those in the last turn, which nobody could read the reply of, are not."""
-    return [search for search in searches(rollout) if not _late(search.turn)]
+    return [search for search in searches(rollout) if not search.turn.skipped]
 
 
 def said(rollout: Rollout) -> tuple[Turn, ...]:
@@ -96,15 +92,11 @@ class ConductTally:
         action, found = turn.action, turn.resolution
         if isinstance(action, MalformedAction):
             self._malformed.add(action.reason)
-            return "refused" if _REFUSED.match(action.reason) else "malformed"
+            return "refused" if action.kind == "refused" else "malformed"
         if isinstance(action, SearchAction) and found is not None and None in (found.expert, found.skill):
             self._unresolved.add(f"{action.expert}@@{action.skill}")
             return "unresolved"
-        return "late" if _late(turn) else "plain"
-
-
-def _late(turn: Turn) -> bool:
-    return any(note.startswith(_NOT_CALLED) for note in turn.notes)
+        return "late" if turn.skipped else "plain"
 
 
 def _redundant(calls: list[Search]) -> tuple[int, int]:

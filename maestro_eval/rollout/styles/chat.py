@@ -95,9 +95,9 @@ class ChatStyle:
     def _allowed(self, action: Action, number: int, calls_made: int) -> Action:
         """The action, unless the regime refuses it here."""
         if isinstance(action, AnswerAction) and number == 0 and not self._regime.answer_at_first_turn:
-            return MalformedAction("the first turn may not answer; ask first")
+            return MalformedAction("the first turn may not answer; ask first", "refused")
         if isinstance(action, SearchAction) and calls_made >= self._regime.max_searches:
-            return MalformedAction(f"all {self._regime.max_searches} calls are used; answer now")
+            return MalformedAction(f"all {self._regime.max_searches} calls are used; answer now", "refused")
         return action
 
     def _shown(self, parsed: Parsed, number: int, reasoning: str) -> str:

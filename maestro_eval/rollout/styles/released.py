@@ -46,8 +46,8 @@ _LONGEST_REPLY = 100_000
 """Characters of a skill's reply that are read at all, from its beginning."""
 
 _NO_CALL = MalformedAction("no call in what was kept")
-_NO_SEPARATOR = MalformedAction("Format Error: Missing @@ separator")
-_NO_FORMAT = MalformedAction("Format Error: Invalid skill call format")
+_NO_SEPARATOR = MalformedAction("Format Error: Missing @@ separator", "format")
+_NO_FORMAT = MalformedAction("Format Error: Invalid skill call format", "format")
 _NOTHING = MalformedAction("neither a call nor an answer")
 
 # In the stream these would stand for a picture that is not there, at which every engine stops.

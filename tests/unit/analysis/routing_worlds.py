@@ -17,6 +17,7 @@ from maestro_eval.records import (
     Answered,
     ExpertCall,
     MalformedAction,
+    MalformedKind,
     Outcome,
     RegistryRecord,
     Resolution,
@@ -74,8 +75,10 @@ def search(
     calls: Sequence[ExpertCall] | None = None,
     notes: Sequence[str] = (),
     usage: Usage = NO_TOKENS,
+    skipped: bool = False,
 ) -> Turn:
     return Turn(
+        skipped=skipped,
         text=f"<search> {expert}@@{skill}: {request} </search>",
         action=SearchAction(expert, skill, request),
         resolution=Resolution(expert, skill, "exact"),
@@ -92,8 +95,8 @@ def unknown(expert: str = "nobody", skill: str = "Read_Text") -> Turn:
     return Turn("…", SearchAction(expert, skill, "what?"), resolution, "Not called: unknown expert.")
 
 
-def malformed(reason: str = "no complete call or answer; write …", text: str = "hm") -> Turn:
-    return Turn(text, MalformedAction(reason), observation=f"Not understood: {reason}.")
+def malformed(reason: str = "no complete call or answer; write …", kind: MalformedKind = "nothing") -> Turn:
+    return Turn("hm", MalformedAction(reason, kind), observation=f"Not understood: {reason}.")
 
 
 def answer(text: str, usage: Usage = NO_TOKENS) -> Turn:

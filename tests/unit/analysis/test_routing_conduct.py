@@ -32,7 +32,7 @@ def test_calls_are_counted_by_task_and_pair(tmp_path: Path) -> None:
 
 
 def test_a_call_in_the_last_turn_is_late_and_no_call(tmp_path: Path) -> None:
-    late = search(None, calls=(), notes=("not called: no turn is left to read the reply",))
+    late = search(None, calls=(), skipped=True)
     found = routed(tmp_path / "run", [rollout(search("3"), late, answer("7"))])
     assert found.mix == (PairCalls("signs", "reader", "Read_Text", 1),)
     (conduct,) = found.conduct
@@ -60,9 +60,9 @@ def test_a_request_of_another_rollout_is_no_repetition(tmp_path: Path) -> None:
 def test_turns_that_say_nothing_usable_are_told_apart(tmp_path: Path) -> None:
     turns = [
         malformed(),
-        malformed("all 4 calls are used; answer now"),
+        malformed("all 4 calls are used; answer now", "refused"),
         unknown("nobody"),
-        malformed("the first turn may not answer; ask first"),
+        malformed("the first turn may not answer; ask first", "refused"),
         answer("7"),
     ]
     found = routed(tmp_path / "run", [rollout(*turns)])

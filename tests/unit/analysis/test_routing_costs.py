@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from unit.analysis.routing_worlds import answer, call, malformed, rollout, routed, search
 
 from maestro_eval.analysis.routing import PriceTable, load_prices, models_called, price_template
@@ -96,7 +97,7 @@ def test_rollouts_that_never_ran_have_cost_nothing(tmp_path: Path) -> None:
 
 
 def test_tokens_of_a_turn_that_only_thought_are_counted(tmp_path: Path) -> None:
-    silent = malformed(text="")
+    silent = replace(malformed(), text="")
     silent = type(silent)(silent.text, silent.action, usage=Usage(100, 4000))
     found = routed(tmp_path / "run", [rollout(silent, answer("7", Usage(50, 5)))], policy="vllm:m")
     assert found.tokens[0].policy == Usage(150, 4005)

@@ -53,8 +53,8 @@ def check(folder: Path, committed: bool) -> None:
         else:
             assert found == kept | {key: Failed("expert", "http 503") for key in BEFORE[2:]}
             assert journal.commit([finished(key, Answered("2")) for key in BATCH]) == len(BATCH)
-        superseded = journal._connection.execute("SELECT sample_id FROM superseded ORDER BY 1").fetchall()
-        assert superseded == [("002",), ("003",)]
+        superseded = "SELECT sample_id FROM attempts JOIN plan USING (key) WHERE NOT current ORDER BY 1"
+        assert journal._connection.execute(superseded).fetchall() == [("002",), ("003",)]
 
 
 def test_a_full_disk_is_told_with_the_way_on(tmp_path: Path) -> None:

@@ -112,16 +112,17 @@ def test_a_key_twice_in_one_batch_counts_once(tmp_path: Path) -> None:
         assert outcomes(journal) == {KEYS[0]: Answered("4")}
 
 
-def test_a_failed_rollout_gives_way_and_is_kept_as_superseded(tmp_path: Path) -> None:
+def test_a_failed_rollout_gives_way_and_is_kept(tmp_path: Path) -> None:
     with made(tmp_path) as journal:
         for outcome in (FAILED, Failed("deadline", "900 s"), Answered("4")):
             assert journal.commit([finished(KEYS[0], outcome)]) == 1
         assert outcomes(journal) == {KEYS[0]: Answered("4")}
     with sqlite3.connect(tmp_path / "run" / "journal.db") as database:
-        assert database.execute("SELECT attempt, outcome FROM rollouts").fetchall() == [(3, "answered")]
-        assert database.execute("SELECT attempt, outcome FROM superseded ORDER BY 1").fetchall() == [
-            (1, "failed"),
-            (2, "failed"),
+        assert database.execute("SELECT number, outcome FROM rollouts").fetchall() == [(3, "answered")]
+        assert database.execute("SELECT number, outcome, current FROM attempts ORDER BY 1").fetchall() == [
+            (1, "failed", 0),
+            (2, "failed", 0),
+            (3, "answered", 1),
         ]
 
 
@@ -285,7 +286,7 @@ def test_a_missing_database_is_named(tmp_path: Path) -> None:
         Journal.open(tmp_path / "run", read_only=True)
 
 
-@pytest.mark.parametrize("table", ["rollouts", "samples"])
+@pytest.mark.parametrize("table", ["transcripts", "samples"])
 def test_a_damaged_record_is_named(tmp_path: Path, table: str) -> None:
     with made(tmp_path) as journal:
         journal.commit([finished(KEYS[0])])

@@ -67,6 +67,7 @@ def test_malformed_turns_are_told_what_is_wrong_in_one_line(text, reason):
     action = parse_action(text)
     assert isinstance(action, MalformedAction)
     assert reason in action.reason
+    assert action.kind == ("format" if ("</search>" in text and ":" in text) or "@@" in text else "nothing")
     assert "\n" not in action.reason
 
 

@@ -226,7 +226,7 @@ async def test_the_first_turn_may_be_refused_an_answer(world):
     policy = Scripted("<answer>6</answer>", "<answer>7</answer>")
     rollout = await world(policy, answer_at_first_turn=False)
     assert rollout.outcome == Answered("7")
-    assert rollout.turns[0].action == MalformedAction("the first turn may not answer; ask first")
+    assert rollout.turns[0].action == MalformedAction("the first turn may not answer; ask first", "refused")
     assert "the first turn may not answer" in policy.last_shown()
     assert (await world(Scripted("<answer>6</answer>"))).outcome == Answered("6")
 
@@ -239,6 +239,7 @@ async def test_a_call_in_the_last_turn_is_not_made(world):
     last = rollout.turns[1]
     assert last.resolution == Resolution("reader", "Read_Text", "exact")
     assert (last.calls, last.notes) == ((), ("not called: no turn is left to read the reply",))
+    assert last.skipped
 
 
 async def test_turns_run_out(world):

@@ -205,17 +205,58 @@ def test_calls_and_missing_evidence_are_counted(tmp_path: Path) -> None:
     assert (run.calls, run.cached_calls, run.missing_evidence) == (6, 2, {"ocr": 2})
 
 
-def test_scoring_writes_nothing_into_the_journal(tmp_path: Path) -> None:
+def test_scoring_writes_nothing_into_the_journal_but_scores(tmp_path: Path) -> None:
     folder = journal_at(tmp_path / "run", list(_OUTCOMES))
-    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".db", ".json")}
+    manifest, before = (folder / "manifest.json").read_bytes(), dumped(folder)
     score_run(folder)
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".db", ".json")} == before
+    assert (folder / "manifest.json").read_bytes() == manifest
+    assert [line for line in dumped(folder) if 'INTO "scores"' not in line] == before
+
+
+def test_the_journal_has_the_scores_of_its_attempts_and_a_later_pass_replaces_them(tmp_path: Path) -> None:
+    folder = journal_at(tmp_path / "run", list(_OUTCOMES)[:2])
+    score_run(folder)
+    with Journal.open(folder) as journal:
+        key = list(_OUTCOMES)[2]
+        sample = Sample(key.task, key.sample_id, "?", ("7",), category="c", content_hash="x")
+        journal.commit([Finished(Rollout(key, _OUTCOMES[key], (), "?", "x", seed=1), sample)])
+        # Another process writes to it: the pass goes on without the table.
+        assert len(list(score_run(folder).scores)) == len(_OUTCOMES) + 1
+        assert len(in_table(folder)) == 2 * 4
+    run = score_run(folder, processes=2)
+    every = [run.scores, *run.elsewhere.values()]
+    expected = {
+        (each.protocol, each.task, each.sample_id, each.repeat, each.metric, each.value, each.extracted, each.note)
+        for scores in every
+        for each in scores
+        if each.note != "never ran"
+    }
+    assert len(expected) == 3 * 4
+    assert set(in_table(folder)) == expected
+
+
+def dumped(folder: Path) -> list[str]:
+    with sqlite3.connect(folder / "journal.db") as connection:
+        lines = list(connection.iterdump())
+    connection.close()
+    return lines
+
+
+def in_table(folder: Path) -> list[tuple[object, ...]]:
+    with sqlite3.connect(folder / "journal.db") as connection:
+        rows = connection.execute(
+            "SELECT protocol, task, sample_id, repeat, metric, value, extracted, note FROM scores JOIN rollouts "
+            "USING (attempt)"
+        ).fetchall()
+    connection.close()
+    return rows
 
 
 def test_a_damaged_record_is_named_and_no_file_is_left(tmp_path: Path) -> None:
     folder = journal_at(tmp_path / "run", list(_OUTCOMES))
     with sqlite3.connect(folder / "journal.db") as connection:
-        connection.execute("UPDATE rollouts SET record = x'00' WHERE sample_id = '9' AND repeat = 1")
+        (attempt,) = connection.execute("SELECT attempt FROM rollouts WHERE sample_id = '9' AND repeat = 1").fetchone()
+        connection.execute("UPDATE transcripts SET record = x'00' WHERE attempt = ?", (attempt,))
     with pytest.raises(UserError, match=r"journal\.db.*maestro_cars/9/1 is damaged"):
         score_run(folder)
     assert not list((folder / "exports").iterdir())
