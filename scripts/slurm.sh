@@ -36,16 +36,19 @@ done
 cpus="$SLURM_CPUS_PER_TASK"
 steps=()
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
-head_address="$(srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" hostname --ip-address | awk '{print $1}'):$port"
+head="$(srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" hostname --ip-address | awk '{print $1}')"
+head_address="$head:$port"
 
-# Ray's own limits follow Slurm's; nothing is reported to Ray's authors.
+# Nothing is reported to Ray's authors.
 export RAY_USAGE_STATS_ENABLED=0
+# Ray gives its own daemon half a minute to start, which is too short where the environment is on a busy network disk.
+export RAY_raylet_start_wait_time_s="${RAY_raylet_start_wait_time_s:-120}"
 # Ray listens on the network of the nodes: whoever is on it needs this token, which only this job's processes have.
 export RAY_AUTH_MODE="${RAY_AUTH_MODE:-token}"
 [ -n "${RAY_AUTH_TOKEN:-}${RAY_AUTH_TOKEN_PATH:-}" ] || RAY_AUTH_TOKEN="$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"
 export RAY_AUTH_TOKEN
 srun --nodes=1 --ntasks=1 --cpus-per-task="$cpus" --nodelist="${nodes[0]}" --overlap \
-    "$environment/bin/ray" start --head --port="$port" --num-cpus="$cpus" --include-dashboard=false --block &
+    "$environment/bin/ray" start --head --node-ip-address="$head" --port="$port" --num-cpus="$cpus" --include-dashboard=false --block &
 steps+=("$!")
 for node in "${nodes[@]:1}"; do
     srun --nodes=1 --ntasks=1 --cpus-per-task="$cpus" --nodelist="$node" --overlap \

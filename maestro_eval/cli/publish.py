@@ -76,8 +76,9 @@ def publish(
     for scores in scored:
         name, causes = printable(scores.manifest.system), scores.failures
         for group in causes[:_CAUSES]:
-            said = "" if group.detail == group.cause else f", for instance {key_text(group.key)}: {group.detail}"
-            print(f"failed   {name}: {group.count:,} × {printable(group.cause + said)}")
+            detail = "" if group.cause.endswith(group.detail) else f": {group.detail}"
+            said = f"{group.cause}, for instance {key_text(group.key)}{detail}"
+            print(f"failed   {name}: {group.count:,} × {printable(said)}")
         if len(causes) > _CAUSES:
             print(f"failed   {name}: … and {len(causes) - _CAUSES} more causes (see the report)")
         if lacking := sum(scores.lacking.values()):

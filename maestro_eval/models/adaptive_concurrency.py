@@ -65,12 +65,10 @@ class Control:
         self._experiments = Experiments()
         self._open_round()
 
-    def raise_cap(self, cap: int) -> None:
-        """Allow more; what was learnt stays."""
-        if cap > self.cap:
-            self.cap = cap
-            if self._untouched:
-                self.limit = cap
+    def set_cap(self, cap: int) -> None:
+        """Allow more or less; what was learnt stays."""
+        self.cap = max(1, cap)
+        self.limit = self.cap if self._untouched else min(self.limit, self.cap)
 
     def begun(self, in_flight: int) -> Cohort | None:
         """A call begins; ``in_flight`` counts it. What comes back is given to its ``CallEnd``."""

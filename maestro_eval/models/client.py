@@ -35,7 +35,7 @@ from maestro_eval.models.cache import CallCache
 from maestro_eval.models.chat_call import ChatCall, Conversation, Forms, ModelList
 from maestro_eval.models.engine_metrics import POLL_S, EngineWatch
 from maestro_eval.models.http import EndpointError, HttpRequest, exchange, open_session, said_error, shown_url
-from maestro_eval.models.limiter import Limiter, Places
+from maestro_eval.models.limiter import InUse, Limiter, Places
 from maestro_eval.models.openai_codec import MalformedReplyError, Reply, SaidError, image_hashes, last_user_text
 from maestro_eval.models.records import Endpoint, ModelAsk
 from maestro_eval.models.retry import RetryPolicy
@@ -79,6 +79,7 @@ class ExpertClient:
         self._environ = environ
         self._forms = Forms(self._get)
         self._engines: dict[str, _Engine] = {}
+        self._allowed: Mapping[str, int] = {}
         self._flights: dict[tuple[bytes, Endpoint], asyncio.Future[_Result[Reply] | None]] = {}
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -141,6 +142,16 @@ class ExpertClient:
     def places(self) -> dict[str, Places]:
         """How the limiter of each engine that was called stands, by the engine's url."""
         return {url: engine.limiter.places for url, engine in self._engines.items()}
+
+    def allow(self, allowed: Mapping[str, int]) -> dict[str, InUse]:
+        """Have at most so many calls at once at the endpoints named, whatever their ``concurrency``; what all use now.
+
+        For a process that shares the ``concurrency`` of an endpoint with others.
+        """
+        self._allowed = allowed
+        for engine in self._engines.values():
+            engine.limiter.allow(allowed)
+        return {name: use for engine in self._engines.values() for name, use in engine.limiter.in_use().items()}
 
     async def _share(self, cache: CallCache, ask: ModelAsk, deadline: float | None) -> _Result[Reply]:
         """From the cache, from an equal call in flight, or asked and then kept."""
@@ -232,7 +243,7 @@ class ExpertClient:
         url = where.rstrip("/")
         engine = self._engines.get(url)
         if engine is None:
-            limiter = Limiter(clock=self._clock)
+            limiter = Limiter(allowed=self._allowed, clock=self._clock)
             engine = _Engine(limiter, EngineWatch(url, limiter, self._open, self._poll_s))
             self._engines[url] = engine
         return engine

@@ -1,8 +1,9 @@
 """The places at one engine: who may call it now, and in which order the others follow.
 
 Promises. No more calls are at the engine than its limit (see ``Control``), and no more of one endpoint record than
-its ``concurrency``. Calls wait in the order in which they came; one passes another only where the other's own
-record has no place left. A call that is cancelled while it waits, or in the moment it is given a place, takes none.
+its ``concurrency``, or than its part of that where processes share it. Calls wait in the order in which they came; one
+passes another only where the other's own record has no place left. A call that is cancelled while it waits, or in the
+moment it is given a place, takes none.
 
 A call holds at most one place and waits for nothing while it holds it but the engine's reply; so calls that wait on
 calls (a rollout on its experts) cannot block each other, however few places there are.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -41,10 +42,20 @@ class Places(Struct, frozen=True):
     broken: int = 0
 
 
+class InUse(Struct, frozen=True):
+    """The calls of one process at one endpoint: those that are there and those that wait for a place."""
+
+    in_flight: int = 0
+    queued: int = 0
+
+
 class Limiter:
     """``enter`` and ``leave`` around each call; ``observed`` and ``unobserved`` say what is known of the engine."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, allowed: Mapping[str, int] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._allowed = allowed or {}
         self._clock = clock
         self._control: Control | None = None
         self._lines: dict[Endpoint, _Line] = {}
@@ -63,6 +74,19 @@ class Limiter:
     def busy(self) -> bool:
         """Whether any call is at the engine or waits for a place."""
         return self._in_flight + self._queued > 0
+
+    def allow(self, allowed: Mapping[str, int]) -> None:
+        """Let at most so many calls, by the endpoint record's name, be at the engine; the others keep theirs."""
+        self._allowed = allowed
+        for endpoint, line in self._lines.items():
+            line.places = self._places_of(endpoint)
+        if self._control is not None:
+            self._control.set_cap(max(line.places for line in self._lines.values()))
+            self._admit()
+
+    def in_use(self) -> dict[str, InUse]:
+        """The calls of each endpoint record, by its name."""
+        return {endpoint.name: InUse(line.in_flight, line.queued) for endpoint, line in self._lines.items()}
 
     async def enter(self, endpoint: Endpoint) -> Cohort | None:
         """Wait for a place; it is the caller's until ``leave``. What comes back is for the ``CallEnd``."""
@@ -104,11 +128,14 @@ class Limiter:
     def _line(self, endpoint: Endpoint) -> _Line:
         line = self._lines.get(endpoint)
         if line is None:
-            line = self._lines[endpoint] = _Line(max(1, endpoint.concurrency))
+            line = self._lines[endpoint] = _Line(self._places_of(endpoint))
             if self._control is None:
                 self._control = Control(line.places)
-            self._control.raise_cap(line.places)
+            self._control.set_cap(max(self._control.cap, line.places))
         return line
+
+    def _places_of(self, endpoint: Endpoint) -> int:
+        return self._allowed.get(endpoint.name, max(1, endpoint.concurrency))
 
     def _wanting(self) -> bool:
         """Whether the limit is reached. That nobody queues does not say that it is too high: with as many callers as
@@ -141,6 +168,10 @@ class _Line:
         self.places = places
         self.in_flight = 0
         self.waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def queued(self) -> int:
+        return sum(not ready.done() for _, ready in self.waiting)
 
     def next(self) -> int | None:
         """The number of the call that is to be let in next; ``None`` where none waits or no place is left."""

@@ -22,7 +22,7 @@ class Endpoint(Struct, frozen=True):
     kind: what serves there, as far as that can change a reply: ``""`` for a model server, which gives what its
         model gives, else the name of the program.
     api_key_env: the environment variable that holds the key, ``""`` for none. The key itself is never kept.
-    concurrency: requests that one process has in flight there at once.
+    concurrency: requests in flight there at once, unless the client is told its part of them (``ExpertClient.allow``).
     timeout_s: how long one HTTP request may take, time in our own queue not counted.
     max_tries: HTTP requests that one call may cost.
     pictures: how it is sent pictures; ``auto`` finds out.

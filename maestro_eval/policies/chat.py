@@ -83,7 +83,8 @@ def chat_of(messages: Sequence[Message], placeholders: Placeholders, *, as_text:
     if not as_text:
         return Chat(plain, tuple(images))
     if images:
-        raise RolloutFailure("policy", f"the model takes no images, and the prompt has {len(images)}")
+        detail = f"the model takes no images, and the prompt has {len(images)}"
+        raise RolloutFailure("policy", detail, kind="images")
     flat = [{**entry, "content": "".join(part["text"] for part in entry["content"])} for entry in plain]
     return Chat(flat, ())
 
@@ -97,11 +98,13 @@ def render(chat: Chat, processor: Any, template: str | None = None) -> str:
         own = {} if template is None else {"chat_template": template}
         prompt = processor.apply_chat_template(chat.messages, tokenize=False, add_generation_prompt=True, **own)
     except Exception as error:  # a template is a program of its author's: whatever it raises is the model's fault
-        raise RolloutFailure("policy", f"its chat template fails: {one_line(error)}") from error
+        detail = f"its chat template fails: {one_line(error)}"
+        raise RolloutFailure("policy", detail, kind="chat template") from error
     marker = getattr(processor, "image_token", None)
     if isinstance(marker, str) and chat.images and prompt.count(marker) != len(chat.images):
         shown = prompt.count(marker)
-        raise RolloutFailure("policy", f"its chat template shows {shown} of {len(chat.images)} images")
+        detail = f"its chat template shows {shown} of {len(chat.images)} images"
+        raise RolloutFailure("policy", detail, kind="chat template")
     return str(prompt)
 
 
@@ -112,7 +115,8 @@ def open_image(image: Image) -> PIL.Image.Image:
     try:
         return read_pixels(image.data)
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise RolloutFailure("policy", f"image {image.ref.sha256[:12]} cannot be read: {one_line(error)}") from error
+        detail = f"image {image.ref.sha256[:12]} cannot be read: {one_line(error)}"
+        raise RolloutFailure("policy", detail, kind="unreadable image") from error
 
 
 def one_line(error: BaseException) -> str:

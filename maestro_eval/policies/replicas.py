@@ -63,8 +63,8 @@ class ReplicaPolicy:
             try:
                 completion = await self._ask(other, messages, sampling)
             except RolloutFailure as second:
-                calls = (*failure.calls, *second.calls)
-                raise RolloutFailure(second.cause, second.detail, calls, fault=second.fault) from failure
+                second.calls = (*failure.calls, *second.calls)
+                raise second from failure
             return msgspec.structs.replace(completion, calls=(*failure.calls, *completion.calls))
 
     async def _ask(self, replica: _Replica, messages: Sequence[Message], sampling: Sampling) -> Completion:

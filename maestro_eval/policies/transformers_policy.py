@@ -139,11 +139,11 @@ def _generate(loaded: _Loaded, messages: Sequence[Message], sampling: Sampling, 
             )[0, length:].tolist()
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
-        raise RolloutFailure("policy", f"out of memory: {one_line(error)}") from error
+        raise RolloutFailure("policy", f"out of memory: {one_line(error)}", kind="out of memory") from error
     except RolloutFailure:
         raise
     except Exception as error:  # a processor's or a model's surprise at this prompt fails its rollout, not the run
-        raise RolloutFailure("policy", one_line(error)) from error
+        raise RolloutFailure("policy", one_line(error), kind=type(error).__name__) from error
     completion = _completion(loaded, tokens, limit, sampling, Usage(length, len(tokens)))
     return replace(completion, tokens=tuple(tokens), prompt=prompt_read(inputs["input_ids"][0].tolist(), messages))
 

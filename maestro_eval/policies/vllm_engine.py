@@ -115,7 +115,7 @@ class VllmPolicy:
             detail = f"the engine died ({reason})" if self._lost else reason
             kind = None if self._lost else refusal_kind(str(_root(error)))
             fault = None if kind is None else CallError(kind, detail, retriable=False)
-            raise RolloutFailure("policy", detail, fault=fault) from error
+            raise RolloutFailure("policy", detail, fault=fault, kind=type(_root(error)).__name__) from error
         return _completion(output, messages)
 
 

@@ -52,18 +52,22 @@ class UserError(MaestroError):
 
 
 class SampleError(MaestroError):
-    """A row that cannot be asked, say for a corrupt image; ``sample`` is what could be read of it."""
+    """A row that cannot be asked, say for a corrupt image; ``sample`` is what could be read of it.
 
-    def __init__(self, message: str, sample: Sample) -> None:
+    ``kind`` is the same for all rows with this defect, whatever the message names of each.
+    """
+
+    def __init__(self, message: str, sample: Sample, kind: str) -> None:
         super().__init__(message)
         self.sample = sample
+        self.kind = kind
 
 
 class RolloutFailure(MaestroError):
     """What ends a rollout as ``failed``: ``cause`` says whose fault, ``detail`` is one line.
 
-    ``fault`` is the error of the model call behind it, if one is. ``calls`` are model calls that are recorded nowhere
-    else, the failed one among them.
+    ``fault`` is the error of the model call behind it, if one is; ``kind``: see ``Failed``. ``calls`` are model calls
+    that are recorded nowhere else, the failed one among them.
     """
 
     def __init__(
@@ -73,12 +77,14 @@ class RolloutFailure(MaestroError):
         calls: tuple[ExpertCall, ...] = (),
         *,
         fault: CallError | None = None,
+        kind: str = "",
     ) -> None:
         super().__init__(f"{cause}: {detail}")
         self.cause: FailureCause = cause
         self.detail = detail
         self.calls = calls
         self.fault = fault
+        self.kind = kind
 
     @classmethod
     def of_call(cls, cause: FailureCause, call: ExpertCall, *, name: str = "", recorded: bool = True) -> RolloutFailure:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 
 from maestro_eval.records.action import Action, Resolution
-from maestro_eval.records.errors import CallError, FailureCause
+from maestro_eval.records.errors import CallError, FailureCause, RolloutFailure
 
 
 class Usage(Struct, frozen=True):
@@ -187,13 +187,20 @@ class Exhausted(Struct, frozen=True, tag="exhausted"):
 class Failed(Struct, frozen=True, tag="failed"):
     """Not the policy's doing: ours, the data's or an endpoint's. Never scored as a wrong answer.
 
-    ``fault`` is the error of the model call that ended the rollout, if one did.
+    ``fault`` is the error of the model call that ended the rollout, if one did. ``kind`` is what failures of one kind
+    have in common, where ``detail`` names what is one sample's own.
     """
 
     word: ClassVar[Literal["failed"]] = "failed"
     cause: FailureCause
     detail: str
     fault: CallError | None = None
+    kind: str = ""
+
+    @classmethod
+    def of(cls, failure: RolloutFailure) -> Failed:
+        """The outcome of a rollout that ``failure`` ended."""
+        return cls(failure.cause, failure.detail, failure.fault, failure.kind)
 
 
 Outcome = Answered | Exhausted | Failed

@@ -132,12 +132,13 @@ async def _outcome(episode: _Episode, regime: Regime) -> Outcome:
         # What the policy's own turns have filled is the policy's doing; a first prompt that does not fit is not.
         if too_long and any(message.role == "assistant" for message in episode.messages):
             return Exhausted("context")
-        return Failed(failure.cause, failure.detail, failure.fault)
+        return Failed.of(failure)
     except Exception as defect:  # recorded as ours, so that one sample's surprise cannot end a run or score 0
         episode.break_off()
         if limit.expired():
             return Failed("deadline", f"not done within {regime.rollout_deadline_s:g} s; turns so far are kept")
-        return Failed("harness", f"{type(defect).__name__}: {defect}".splitlines()[0])
+        kind = type(defect).__name__
+        return Failed("harness", f"{kind}: {defect}".splitlines()[0], kind=kind)
 
 
 _NOTHING_SAID = Completion("", finish_reason="")

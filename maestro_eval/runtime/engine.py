@@ -20,7 +20,7 @@ from maestro_eval.files import network_file_system
 from maestro_eval.journal import Journal, JournalCounts, PackedKeys
 from maestro_eval.policies import arms_of, is_resident, policy_addresses
 from maestro_eval.records import Failed, RolloutKey, RunManifest, UserError
-from maestro_eval.registry import Registry, prompt_note, render_system
+from maestro_eval.registry import Expert, Registry, Service, prompt_note, render_system
 from maestro_eval.rollout import settle_sampling
 from maestro_eval.runtime.config import ExecutorName, RunRequest, request_of
 from maestro_eval.runtime.driver import Watcher, conduct
@@ -33,7 +33,6 @@ from maestro_eval.runtime.prepare import (
     open_registry,
     policy_model,
     settled_regime,
-    undivided,
     worker_spec,
 )
 from maestro_eval.runtime.provenance import changed_pictures, describe, settle_changes
@@ -310,17 +309,12 @@ def _drive(
         watcher.warn(UNKNOWN)
     model, rendering = manifest.policy_model, manifest.rendering
     spec = worker_spec(request, up.registry, prepared.system_prompt, model, rendering, folder, prepared.specs, up.down)
-    if request.executor == "ray" and (few := undivided(up.registry, request.workers or 1)):
-        watcher.warn(
-            f"endpoints.{few[0]}.concurrency: {up.registry.endpoints[few[0]].concurrency} is divided among "
-            f"{request.workers} workers, and each makes at least one call at once"
-        )
     waiting = Counter(key.task for key in pending)
     ended = conduct(
         journal,
         pending,
         waiting,
-        _executor(request, expected_times(past_runs(folder), waiting), watcher.warn),
+        _executor(request, expected_times(past_runs(folder), waiting), up.registry, watcher.warn),
         worker_factory(spec),
         endpoints=endpoint_names(up.registry, policy_addresses(spec.policy)),
         watcher=watcher,
@@ -331,14 +325,18 @@ def _drive(
     return RunOutcome(folder, counts, ended.stopped and counts.missing > 0, ended.given_up)
 
 
-def _executor(request: RunRequest, expected: Mapping[str, float], warn: Callable[[str], None]) -> Executor:
+def _executor(
+    request: RunRequest, expected: Mapping[str, float], registry: Registry, warn: Callable[[str], None]
+) -> Executor:
     if request.executor == "ray":
+        called: list[Expert | Service] = [*registry.experts.values(), *registry.services.values()]
         return RayExecutor(
             workers=request.workers,
             concurrency_per_worker=request.concurrency,
             address=request.ray_address or None,
             gpus_per_worker=request.gpus_per_worker,
             resident=is_resident(request.policy),
+            limits={entry.endpoint: registry.endpoints[entry.endpoint].concurrency for entry in called},
             expected=expected,
             lease_s=longest_rollout(request.regime),
             warn=warn,

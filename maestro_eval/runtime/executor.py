@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from maestro_eval.journal import Finished
-from maestro_eval.models.limiter import Places
+from maestro_eval.models.limiter import InUse, Places
 from maestro_eval.records import Failed, Rollout, RolloutKey, Sample
 from maestro_eval.runtime.status import ExecutorState
 
@@ -29,6 +30,13 @@ class UnfitNodeError(Exception):
     """No worker can be started on this node, while another one may do; the message says why in one line."""
 
 
+class WorkerReport(Struct, frozen=True):
+    """How the limiter of each engine stands, by its url, and what is in use of each endpoint, by its name."""
+
+    places: Mapping[str, Places]
+    in_use: Mapping[str, InUse]
+
+
 class Worker(Protocol):
     """Runs rollouts, several at once in one event loop."""
 
@@ -37,6 +45,9 @@ class Worker(Protocol):
 
     def places(self) -> Mapping[str, Places]:
         """How the limiter of each engine that it calls stands, by the engine's url."""
+
+    def allow(self, allowed: Mapping[str, int]) -> Mapping[str, InUse]:
+        """Have at most so many calls at once at each endpoint, by its name; what is in use of each now."""
 
     async def close(self) -> None:
         """Give back connections and models."""
@@ -136,7 +147,7 @@ async def run_key(worker: Worker, name: str, key: RolloutKey) -> Finished:
     try:
         finished = await worker.run(key)
         if finished.rollout.key != key:
-            return harness_failure(key, name, f"the worker ran {finished.rollout.key} instead")
+            return harness_failure(key, name, f"the worker ran {finished.rollout.key} instead", "another rollout")
         # What cannot be written (half a surrogate pair, say, in what a model said) would take its whole batch
         # of the journal with it.
         msgspec.json.encode(finished)
@@ -145,9 +156,9 @@ async def run_key(worker: Worker, name: str, key: RolloutKey) -> Finished:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        return harness_failure(key, name, "the rollout cancelled itself")
+        return harness_failure(key, name, "the rollout cancelled itself", "cancelled")
     except Exception as error:
-        return harness_failure(key, name, f"{type(error).__name__}: {error}")
+        return harness_failure(key, name, f"{type(error).__name__}: {error}", type(error).__name__)
 
 
 def failed_keys(finished: Finished) -> tuple[RolloutKey, ...]:
@@ -155,10 +166,11 @@ def failed_keys(finished: Finished) -> tuple[RolloutKey, ...]:
     return (finished.rollout.key,) if isinstance(finished.rollout.outcome, Failed) else ()
 
 
-def harness_failure(key: RolloutKey, worker: str, detail: str) -> Finished:
+def harness_failure(key: RolloutKey, worker: str, detail: str, kind: str) -> Finished:
     """The record for a key that was lost by a fault of ours; of its sample only the name is known."""
     line = " ".join(detail.encode("utf-8", "replace").decode().split())[:500]
+    failed = Failed("harness", line, kind=kind)
     return Finished(
-        Rollout(key, Failed("harness", line), turns=(), user_prompt="", content_hash="", seed=0, worker=worker),
+        Rollout(key, failed, turns=(), user_prompt="", content_hash="", seed=0, worker=worker),
         Sample(key.task, key.sample_id, question="", targets=()),
     )

@@ -57,7 +57,7 @@ class LeaseCounts(Struct, frozen=True):
 class LeaseQueue:
     """The keys of a run, with the leases on them. Keys are expected to differ.
 
-    expected: seconds that a rollout of a task took before, where known (see ``order.expected_times``).
+    expected: seconds that a rollout of a task took before, where known (see ``scheduler.expected_times``).
     workers: how many there are to be.
     """
 

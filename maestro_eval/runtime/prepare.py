@@ -26,9 +26,7 @@ from maestro_eval.policies import (
 )
 from maestro_eval.records import Regime, Rendering, RolloutFailure, UserError
 from maestro_eval.registry import (
-    Expert,
     Registry,
-    Service,
     apply_variant,
     check_key_variables,
     check_pipelines,
@@ -167,7 +165,7 @@ def worker_spec(
     # An endpoint's policy with its model named, so that every worker asks for the same one.
     unnamed = request.policy.startswith("openai:") and "#" not in request.policy
     return WorkerSpec(
-        registry=divided(bound, request.workers or 1) if request.executor == "ray" else bound,
+        registry=bound,
         checks=request.executor == "ray",
         down=down,
         policy=f"{request.policy}#{model}" if unnamed else request.policy,
@@ -184,22 +182,6 @@ def worker_spec(
         sandbox=request.sandbox,
         replay=request.replay,
     )
-
-
-def divided(registry: Registry, workers: int) -> Registry:
-    """``registry`` as each of ``workers`` processes has it: an endpoint's ``concurrency`` holds for all together."""
-    endpoints = {
-        name: replace(entry, concurrency=max(1, entry.concurrency // workers))
-        for name, entry in registry.endpoints.items()
-    }
-    return replace(registry, endpoints=endpoints)
-
-
-def undivided(registry: Registry, workers: int) -> list[str]:
-    """Endpoints that allow fewer calls at once than there are workers: each worker makes one at a time all the same."""
-    entries: tuple[Expert | Service, ...] = (*registry.experts.values(), *registry.services.values())
-    called = {entry.endpoint for entry in entries}
-    return [name for name, entry in registry.endpoints.items() if name in called and entry.concurrency < workers]
 
 
 def _cache(request: RunRequest, folder: Path) -> CacheSpec | None:

@@ -64,11 +64,14 @@ class Host:
         finished = await run_key(self._worker, self._name, msgspec.json.decode(key, type=RolloutKey))
         return msgspec.json.encode(finished)
 
-    async def places(self) -> bytes:
-        """How the limiters of its engines stand."""
+    async def report(self, allowed: dict[str, int]) -> bytes:
+        """Have at most ``allowed`` calls at once at each endpoint, and say how the limiters stand."""
         import msgspec
 
-        return msgspec.json.encode(self._worker.places())
+        from maestro_eval.runtime.executor import WorkerReport
+
+        in_use = self._worker.allow(allowed)
+        return msgspec.json.encode(WorkerReport(self._worker.places(), in_use))
 
     async def close(self) -> None:
         """Close the worker."""

@@ -114,7 +114,6 @@ class _Places:
 
     def __init__(self, manifest: RunManifest) -> None:
         workers, concurrency = (int(manifest.settings.get(name) or 1) for name in ("workers", "concurrency"))
-        processes = workers if manifest.settings.get("executor") == "ray" else 1
         self.rollouts = workers * concurrency
         # The other policies are no models, or their calls are recorded.
         self.generates = manifest.policy.partition(":")[0] in ("openai", "vllm", "transformers")
@@ -126,9 +125,7 @@ class _Places:
             return
         if registry.hash != manifest.registry.hash:
             return
-        self.asked |= {
-            name: processes * max(1, entry.concurrency // processes) for name, entry in registry.endpoints.items()
-        }
+        self.asked |= {name: entry.concurrency for name, entry in registry.endpoints.items()}
         self._endpoints = {
             (kind, name): entry.endpoint
             for kind, entries in (("expert", registry.experts), ("service", registry.services))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -15,11 +16,10 @@ from msgspec import Struct
 
 from maestro_eval.journal import Finished
 from maestro_eval.models import CallCache, ExpertClient
-from maestro_eval.models.limiter import Places
+from maestro_eval.models.limiter import InUse, Places
 from maestro_eval.policies import Policy, ResidentPolicy, make_policy, policy_addresses
 from maestro_eval.records import (
     Failed,
-    FailureCause,
     LoadedSample,
     Message,
     Regime,
@@ -126,15 +126,16 @@ class RolloutWorker:
             async with asyncio.timeout(self._spec.read_s):
                 loaded = await self._readers.apart(lambda: self._task(key.task).load(key.sample_id))
         except SampleError as error:
-            return Finished(self._failed(key, "sample", str(error), error.sample), error.sample)
+            failed = Failed("sample", str(error), kind=error.kind)
+            return Finished(self._failed(key, failed, error.sample), error.sample)
         except TimeoutError:
             late = f"its row was not read within {self._spec.read_s:g} s; does the data's disk answer?"
             unread = Sample(key.task, key.sample_id, question="", targets=())
-            return Finished(self._failed(key, "deadline", late, unread), unread)
+            return Finished(self._failed(key, Failed("deadline", late), unread), unread)
         try:
             prefix = await asyncio.to_thread(self._prefix, key, loaded)
         except RolloutFailure as failure:
-            return Finished(self._failed(key, failure.cause, failure.detail, loaded.sample), loaded.sample)
+            return Finished(self._failed(key, Failed.of(failure), loaded.sample), loaded.sample)
         rollout = await run_rollout(
             loaded,
             key.repeat,
@@ -159,6 +160,10 @@ class RolloutWorker:
         """How the limiter of each engine that its calls go to stands, by the engine's url."""
         return self._client.places()
 
+    def allow(self, allowed: Mapping[str, int]) -> dict[str, InUse]:
+        """See ``Worker.allow``."""
+        return self._client.allow(allowed)
+
     async def close(self) -> None:
         """Give the connections and the policy's model back."""
         try:
@@ -171,11 +176,11 @@ class RolloutWorker:
         replay = self._spec.replay
         return None if replay is None else recorded_prefix(replay, key, loaded, self._spec.regime)
 
-    def _failed(self, key: RolloutKey, cause: FailureCause, detail: str, sample: Sample) -> Rollout:
+    def _failed(self, key: RolloutKey, outcome: Failed, sample: Sample) -> Rollout:
         """The record of a rollout that could not begin."""
         return Rollout(
             key=key,
-            outcome=Failed(cause, detail),
+            outcome=outcome,
             turns=(),
             user_prompt="",
             content_hash=sample.content_hash,

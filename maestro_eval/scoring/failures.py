@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -10,8 +9,6 @@ from msgspec.structs import replace
 
 from maestro_eval.records import Failed, RolloutKey
 
-# A detail without a typed fault names files, rows and numbers of its own sample: these do not make a cause.
-_OWN = re.compile(r"\S*(?:[\d/\\]|'[^']*'|\"[^\"]*\")\S*")
 _LONGEST = 200
 
 
@@ -25,10 +22,10 @@ class FailureGroup(Struct, frozen=True):
 
 
 def cause_of(outcome: Failed) -> str:
-    """What failures of one kind have in common: ``policy: http 404``, or the words that are no sample's own."""
+    """What failures of one kind have in common: ``policy: http 404``, ``sample: unreadable image``."""
     fault = outcome.fault
     if fault is None:
-        return f"{outcome.cause}: {' '.join(_OWN.sub('…', outcome.detail).split())[:_LONGEST]}"
+        return f"{outcome.cause}: {outcome.kind or outcome.detail[:_LONGEST]}"
     return f"{outcome.cause}: {fault.kind}{'' if fault.status is None else f' {fault.status}'}"
 
 

@@ -30,6 +30,8 @@ def import_ray(address: str | None) -> Any:
     # the process sees of them.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray gives its own daemon half a minute to start, which is too short on a busy machine.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     if address is None:
         # Its name aside, this is what makes Ray's servers listen on 127.0.0.1 and not on every address of the machine.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

@@ -151,4 +151,4 @@ class SkillContext:
         try:
             return [await self.board.sent(image) if image.ref.sha256 in own else image for image in images]
         except PictureError as error:
-            raise RolloutFailure("sample", f"an image {error}") from error
+            raise RolloutFailure("sample", f"an image {error}", kind="unreadable image") from error

@@ -172,7 +172,7 @@ def _task(context: SkillContext, settings: _Settings, gateway: Gateway, folder: 
         try:
             jpeg.write_bytes(as_jpeg(image).data)
         except PictureError as error:
-            raise RolloutFailure("sample", f"image {number} {error}") from error
+            raise RolloutFailure("sample", f"image {number} {error}", kind="unreadable image") from error
         paths.append(str(path))
         jpegs.append(str(jpeg))
     sampling = context.expert.sampling
@@ -193,7 +193,8 @@ def _task(context: SkillContext, settings: _Settings, gateway: Gateway, folder: 
         }
     ).encode()
     if len(task) > _MAX_REQUEST:
-        raise RolloutFailure("policy", f"a request of {len(context.request)} characters is too long for a skill")
+        detail = f"a request of {len(context.request)} characters is too long for a skill"
+        raise RolloutFailure("policy", detail, kind="request too long")
     return task
 
 

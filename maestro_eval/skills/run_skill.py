@@ -87,5 +87,5 @@ async def run_skill(context: SkillContext) -> SkillResult:
     try:
         text = await find_pipeline(context.skill.pipeline)(context)
     except RolloutFailure as error:
-        failure = Failed(error.cause, error.detail, error.fault)
+        failure = Failed.of(error)
     return SkillResult(text, tuple(context.calls), tuple(context.notes), tuple(context.missing), failure)

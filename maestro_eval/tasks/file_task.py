@@ -77,7 +77,7 @@ class FileTask:
 
     def load(self, sample_id: str) -> LoadedSample:
         """The sample with its decoded-and-checked images. SampleError for a row that cannot be asked."""
-        bad = ""
+        bad, kind = "", "unusable row"
         try:
             row = self._source.row(self._row_number(sample_id))
         except BadRowError as error:
@@ -92,11 +92,11 @@ class FileTask:
         try:
             images = _images(self.definition.visual(row))
         except BadImageError as error:
-            problem = problem or str(error)
+            problem, kind = (problem, kind) if problem else (str(error), "unreadable image")
         except Exception as error:
-            problem = problem or f"doc_to_visual: {_one_line(error)}"
+            problem, kind = (problem, kind) if problem else (f"doc_to_visual: {_one_line(error)}", "doc_to_visual")
         if problem:
-            raise SampleError(f"{self.name} {sample_id}: {problem}", sample)
+            raise SampleError(f"{self.name} {sample_id}: {problem}", sample, kind)
         return LoadedSample(_with_images(sample, images), images)
 
     def picture_hash(self, name: str) -> str:

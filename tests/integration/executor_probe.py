@@ -6,10 +6,10 @@ import asyncio
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from maestro_eval.journal import Finished
-from maestro_eval.models.limiter import Places
+from maestro_eval.models.limiter import InUse, Places
 from maestro_eval.records import Answered, Exhausted, Rollout, RolloutKey, Sample, UserError
 
 Trouble = Callable[[RolloutKey], None]
@@ -33,6 +33,9 @@ class ProbeWorker:
         return Finished(rollout, Sample(key.task, key.sample_id, "How many?", ("7",), content_hash=f"hash-{number}"))
 
     def places(self) -> dict[str, Places]:
+        return {}
+
+    def allow(self, allowed: Mapping[str, int]) -> dict[str, InUse]:
         return {}
 
     async def close(self) -> None:

@@ -65,14 +65,19 @@ class Node:
     def lose_experts(self) -> None:
         _ip("-n", self.name, "route", "del", f"{EXPERTS}/32")
 
-    def start(self, head: str, log: Path, *, hidden: Sequence[Path] = (), cpus: int = 1) -> None:
+    def start(self, head: str, log: Path, *, hidden: Sequence[Path] = (), gpus: int = 0) -> None:
         """Join the cluster; the folders ``hidden`` are empty there."""
         # Each has a session folder of its own, as on a machine of its own.
         own = (*hidden, Path("/tmp/ray"))
         mounts = "".join(f"mount -t tmpfs none {shlex.quote(str(folder))} && " for folder in own)
         ray = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={head}", "--block"),
-            *(f"--node-ip-address={self.address}", f"--num-cpus={cpus}", f"--object-store-memory={100 * 2**20}"),
+            *(
+                f"--node-ip-address={self.address}",
+                "--num-cpus=1",
+                f"--num-gpus={gpus}",
+                f"--object-store-memory={100 * 2**20}",
+            ),
         ]
         # Ray gives a raylet half a minute, which is not always enough on a busy machine.
         script = f"{mounts}until {shlex.join(ray)}; do sleep 1; done"
@@ -189,10 +194,15 @@ def node_environment() -> dict[str, str]:
 
 
 class _Experts:
-    """A chat-completions server at ``EXPERTS``: ``asked`` counts requests by the address that they came from."""
+    """A chat-completions server at ``EXPERTS``: ``asked`` counts requests by the address that they came from.
 
-    def __init__(self, delay_s: float = 0.05) -> None:
+    Each takes ``delay_s``.
+    """
+
+    def __init__(self) -> None:
+        self.delay_s = 0.05
         asked = self.asked = Counter[str]()
+        experts = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -203,7 +213,7 @@ class _Experts:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 asked[self.client_address[0]] += 1
-                time.sleep(delay_s)
+                time.sleep(experts.delay_s)
                 message = {"role": "assistant", "content": "Answer: 4"}
                 self._reply({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
 

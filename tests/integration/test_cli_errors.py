@@ -256,7 +256,7 @@ def test_failures_of_one_kind_are_one_cause_with_a_sample(cli: Cli, server: Simu
         image.unlink()
     causes = [line for line in cli(*run_arguments(registry, data)).stdout.splitlines() if line.startswith("failed   ")]
     assert len(causes) == 1
-    assert "5 × sample" in causes[0]
+    assert "5 × sample: unreadable image" in causes[0]
     assert "for instance chartqa 0" in causes[0]
 
 

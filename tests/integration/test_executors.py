@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from maestro_eval.journal import Finished
 from maestro_eval.records import Failed, RolloutKey, Timing, UserError
-from maestro_eval.runtime import ray_executor, stall
+from maestro_eval.runtime import ray_worker, stall
 from maestro_eval.runtime.executor import Executor, WorkerFactory
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.ray_executor import RayExecutor
@@ -283,7 +283,7 @@ class TestOnRay:
 
 @pytest.mark.parametrize("workers", [1, 64, 512, 4096])
 def test_however_many_workers_there_are_none_is_taken_for_silent_between_two_questions(workers: int) -> None:
-    assert 2 * ray_executor._asked_every(workers) < stall._SILENT_S
+    assert 2 * ray_worker.asked_every(workers) < stall._SILENT_S
 
 
 def test_one_and_a_half_gpus_cannot_be_had() -> None:

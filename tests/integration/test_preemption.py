@@ -105,13 +105,13 @@ def _arguments(folder: Path, url: str) -> tuple[list[str | Path], Path]:
 
 
 def _wait_for_records(out: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         assert process.poll() is None, "the run ended before it could be preempted"
         if (out / "journal.db").exists() and (out / "manifest.json").exists() and _committed(out):
             return
         time.sleep(0.1)
-    raise AssertionError("no records within 90 s")
+    raise AssertionError("no records within 240 s")
 
 
 def _listening(pid: int) -> set[str]:

@@ -33,7 +33,8 @@ def arguments(cluster: Cluster, tmp_path: Path, *more: str, workers: int = 2) ->
     return [
         *("run", "--policy", "direct:oracle", "--registry", registry, "--tasks", "maestro_chartqa", "--data"),
         *(f"maestro_chartqa={data}", "--out", tmp_path / "out", "--executor", "ray", "--ray-address", cluster.address),
-        *("--workers", str(workers), "--concurrency", "4", "--quiet", *more),
+        *(("--workers", str(workers)) if workers else ()),
+        *("--concurrency", "4", "--quiet", *more),
     ]
 
 
@@ -81,8 +82,13 @@ def test_a_node_that_loses_the_experts_in_mid_run_costs_no_sample(cluster: Clust
     while by_node(cluster)[1] < 20 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     sick.lose_experts()
+    # So that the run lasts longer than the sick worker rests.
+    cluster.experts.delay_s = 1.0
     _, said = process.communicate(timeout=240)
     assert process.returncode == 0, said
+    (retired,) = [line for line in said.splitlines() if "is given no more work" in line]
+    assert f"node {sick.address}" in retired
+    assert "expert: oracle: connection" in retired
     counts = open_run(tmp_path / "out").counts()
     assert (counts.answered, counts.failed) == (len(SAMPLES), 0)
     # It failed at once and asked for more all the time: before, it drew nearly all of what was left to itself.
@@ -100,6 +106,45 @@ def test_a_node_without_the_data_is_named_and_one_without_the_code_works(cluster
     assert f"node {without_data.address}" in said
     assert "chartqa.jsonl is not there" in said
     assert by_node(cluster) == [0, len(SAMPLES)]
+
+
+def test_workers_follow_gpus_that_join_late(cluster: Cluster, tmp_path: Path) -> None:
+    first, late = cluster.nodes
+    first.start(cluster.address, tmp_path / "first.log", gpus=1)
+    cluster.wait_for_nodes(2)
+    cluster.experts.delay_s = 1.0
+    process = driver(arguments(cluster, tmp_path, "--gpus-per-worker", "1", workers=0))
+    deadline = time.monotonic() + 180
+    while by_node(cluster)[0] < 5 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    late.start(cluster.address, tmp_path / "late.log", gpus=1)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert by_node(cluster)[1] > 0
+    assert "idle" not in said
+    assert sum(by_node(cluster)) == len(SAMPLES)
+
+
+def test_gpus_that_no_worker_uses_are_named_at_the_start_and_those_that_joined_at_the_end(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    first, late = cluster.nodes
+    first.start(cluster.address, tmp_path / "first.log", gpus=2)
+    cluster.wait_for_nodes(2)
+    cluster.experts.delay_s = 0.5
+    process = driver(arguments(cluster, tmp_path, "--gpus-per-worker", "1", workers=1))
+    deadline = time.monotonic() + 180
+    while by_node(cluster)[0] < 5 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    late.start(cluster.address, tmp_path / "late.log", gpus=2)
+    cluster.wait_for_nodes(3)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    idle = [line.partition(": ")[2] for line in said.splitlines() if "idle" in line]
+    assert idle == [
+        "1 of 2 GPUs stay idle: --workers 2 would use 2",
+        "3 of 4 GPUs stay idle: --workers 4 would use 4",
+    ]
 
 
 def test_a_cluster_that_asks_for_a_token_says_so(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from maestro_eval.models import Endpoint
 from maestro_eval.models.adaptive_concurrency import CallEnd, Control
 from maestro_eval.models.engine_metrics import EngineState
-from maestro_eval.models.limiter import Limiter
+from maestro_eval.models.limiter import InUse, Limiter
 from maestro_eval.testing import Latency
 from maestro_eval.testing.engine import Engine
 
@@ -62,6 +62,24 @@ async def test_a_record_that_is_full_does_not_hold_up_another():
     assert (limiter.places.cap, limiter.places.in_flight, limiter.places.queued) == (2, 2, 1)
     limiter.leave(small, GOOD)
     await asyncio.wait_for(second, 1)
+
+
+async def test_a_part_of_the_places_holds_from_the_next_call_on():
+    limiter = Limiter(allowed={"e": 1})
+    await limiter.enter(ENDPOINT)
+    second, third = (asyncio.create_task(limiter.enter(ENDPOINT)) for _ in range(2))
+    await settle()
+    assert limiter.in_use() == {"e": InUse(1, 2)}
+    limiter.allow({"e": 2})
+    await asyncio.wait_for(second, 1)
+    limiter.allow({"e": 0})
+    limiter.leave(ENDPOINT, GOOD)
+    limiter.leave(ENDPOINT, GOOD)
+    await settle()
+    assert limiter.in_use() == {"e": InUse(0, 1)}
+    limiter.allow({"e": 1})
+    await asyncio.wait_for(third, 1)
+    assert limiter.places.limit == limiter.places.cap == 1
 
 
 async def test_who_is_cancelled_while_waiting_takes_no_place():

@@ -238,6 +238,7 @@ def test_a_corrupt_image_is_a_sample_error_that_holds_the_rest(tmp_path: Path, b
     assert sample.fields == {"task": "Olympic Counting - Pentagons"}
     assert (sample.images, sample.content_hash) == ((), "")
     assert "\n" not in str(caught.value)
+    assert caught.value.kind == "unreadable image"
     assert task.load("1").images
 
 
