@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "compare run folders: accuracies, means, paired differences",
     "reproduce": "say whether runs reach published numbers, and what differs from how those were made",
     "report": "write all that is known of some runs into one page: tables, plots, routing, costs",
+    "view": "look at runs and rollouts in a browser: pictures, calls, verdicts, two systems side by side",
     "export": "write a run for lmms-eval, inspect_ai, Hugging Face or a leaderboard",
     "verify": "check a run folder or a submission: its records, its verdicts, its numbers",
     "replay": "roll a run out again from one turn on with another call, and say what that was worth",

@@ -13,12 +13,14 @@ from maestro_eval.journal.keys import PackedKeys
 from maestro_eval.journal.records import (
     JournalCounts,
     PackedRecord,
+    ScoredRecord,
+    ScoreRow,
     columns_of,
     unpack_record,
     unpack_rollout,
     unpack_sample,
 )
-from maestro_eval.records import Rollout, RolloutKey, RunManifest, Sample, UserError
+from maestro_eval.records import PROTOCOLS, Rollout, RolloutKey, RunManifest, Sample, UserError
 
 _CURRENT = """
     plan JOIN attempts ON attempts.key = plan.key AND attempts.current = 1 JOIN transcripts USING (attempt)
@@ -129,6 +131,50 @@ class JournalReader:
             """
         )
         return (PackedRecord(*row) for row in rows)
+
+    def scored_records(
+        self, *, after: int = 0, key: RolloutKey | None = None, transcripts: bool = True
+    ) -> Iterator[ScoredRecord]:
+        """As ``planned_records``, each with its stored scores.
+
+        ``after`` leaves out all but the current attempts with a higher number, ``key`` all but that key. Without
+        ``transcripts`` there are samples and scores only.
+        """
+        scores = [(name, f"s{number}") for number, name in enumerate(PROTOCOLS)]
+        columns = "".join(f", {s}.metric, {s}.value, {s}.extracted, {s}.note" for _, s in scores)
+        joins = "".join(
+            f" LEFT JOIN scores AS {s} ON {s}.protocol = '{name}' AND {s}.attempt = attempts.attempt"
+            for name, s in scores
+        )
+        chosen = "WHERE attempts.attempt > ?" if after else ""
+        parameters: list[str | int] = [after] if after else []
+        if key is not None:
+            chosen = "WHERE plan.task = ? AND plan.sample_id = ? AND plan.repeat = ?"
+            parameters = [key.task, key.sample_id, key.repeat]
+        rows = self._read(
+            f"""
+            SELECT plan.task, plan.sample_id, plan.repeat, {"transcripts.record" if transcripts else "NULL"},
+                samples.record, attempts.attempt {columns}
+            FROM plan
+            LEFT JOIN attempts ON attempts.key = plan.key AND attempts.current = 1
+            LEFT JOIN transcripts ON transcripts.attempt = attempts.attempt
+            LEFT JOIN samples ON samples.sample = attempts.sample
+            {joins} {chosen}
+            ORDER BY plan.task, plan.sample_id, plan.repeat
+            """,
+            parameters,
+        )
+        for row in rows:
+            stored = zip(PROTOCOLS, zip(*[iter(row[6:])] * 4, strict=True), strict=True)
+            yield ScoredRecord(
+                PackedRecord(*row[:6]),
+                tuple(ScoreRow(name, row[5], *columns) for name, columns in stored if columns[0] is not None),
+            )
+
+    def progress(self) -> tuple[int, int]:
+        """The number of the latest attempt, and how many scores are stored."""
+        ((attempt, scores),) = self._read("SELECT (SELECT max(attempt) FROM attempts), (SELECT count(*) FROM scores)")
+        return attempt or 0, scores
 
     def plan(self, task: str | None = None) -> Iterator[RolloutKey]:
         """The planned keys in the order in which they are to be run."""

@@ -43,6 +43,13 @@ class ScoreRow(NamedTuple):
     note: str
 
 
+class ScoredRecord(Struct, frozen=True):
+    """A planned key with its record, and the scores that are stored for that: none before it was scored."""
+
+    record: PackedRecord
+    scores: tuple[ScoreRow, ...]
+
+
 class PackedRecord(Struct, frozen=True, array_like=True):
     """A planned key with its record and sample as the journal keeps them; both ``None`` where it never ran.
 

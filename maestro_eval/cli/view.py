@@ -1,0 +1,67 @@
+"""``maestro-eval view``: look at rollouts in a browser."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from maestro_eval.cli.arguments import add_include, not_negative
+from maestro_eval.cli.main import DONE
+from maestro_eval.records import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        metavar="FOLDER",
+        help="run folders, or folders of them (default: results/ and the current folder)",
+    )
+    parser.add_argument("--port", type=not_negative, default=0, metavar="N", help="the port (default: a free one)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    add_include(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    folders = arguments.folders or [folder for folder in (Path("results"), Path()) if folder.is_dir()]
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; name a run folder, or a folder of them")
+    asyncio.run(_serve(folders, arguments.port, arguments.no_browser, [Path(each) for each in arguments.include_path]))
+    return DONE
+
+
+async def _serve(folders: list[Path], port: int, no_browser: bool, include: list[Path]) -> None:
+    import asyncio
+
+    from maestro_eval.view import Library, Pictures, Server, Site
+
+    server = Server(lambda: Site(Library(folders), Pictures(include)))
+    try:
+        address = await server.start(port)
+    except OSError as error:
+        raise UserError(f"--port {port}: cannot be listened on ({error.strerror}); choose another one") from error
+    try:
+        print(f"the viewer is at {address}\nCtrl-C ends it")
+        sys.stdout.flush()
+        if not no_browser:
+            _open(address)
+        await asyncio.Event().wait()
+    finally:
+        await server.stop()
+
+
+def _open(address: str) -> None:
+    """Ask for a browser, if there is a screen to show it on."""
+    import contextlib
+    import os
+    import webbrowser
+
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return
+    with contextlib.suppress(webbrowser.Error):
+        webbrowser.open(address)

@@ -1,0 +1,8 @@
+"""What happened in this rollout? The local viewer: pages over run folders, and the same pages as files."""
+
+from maestro_eval.view.library import Library
+from maestro_eval.view.pictures import Pictures
+from maestro_eval.view.server import Server
+from maestro_eval.view.site import Site
+
+__all__ = ["Library", "Pictures", "Server", "Site"]

@@ -1,0 +1,292 @@
+"""A rollout as a reader follows it: turns with their thoughts apart, calls inside them, what was cut, who waited.
+
+Texts may be of any length: a page shows an excerpt of each, and ``text_of`` finds the whole by its name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from maestro_eval.records import (
+    AnswerAction,
+    ExpertCall,
+    Message,
+    Regime,
+    Rollout,
+    RunManifest,
+    Sample,
+    SearchAction,
+    TextPart,
+    Turn,
+    UserError,
+)
+from maestro_eval.rollout import style_of
+from maestro_eval.text import spoken
+from maestro_eval.view.html import EXCERPT
+
+TURNS_PER_PAGE = 25
+_MOST_CALLS = 40
+_MOST_BARS = 80
+_LONGEST_COMPARED = 1 << 20
+_NAME = re.compile(
+    r"question|prompt|turns\.(\d{1,6})\.(?:(text|reasoning|observation)|calls\.(\d{1,6})\.(request|reply|reasoning))"
+)
+
+
+class Part(Struct, frozen=True):
+    """A text: its beginning, its whole length, and the name by which the whole is found."""
+
+    text: str
+    length: int
+    name: str
+
+    @property
+    def left(self) -> int:
+        return self.length - len(self.text)
+
+
+class CallView(Struct, frozen=True):
+    """A call of an expert or a service."""
+
+    number: int
+    call: ExpertCall
+    request: Part
+    reply: Part
+    reasoning: Part | None
+    curl: str
+
+
+class TurnView(Struct, frozen=True):
+    """A turn. ``thought`` is what came before what was said; ``left_out`` what the policy did not see of a reply."""
+
+    number: int
+    turn: Turn
+    kind: str
+    target: str
+    written: str
+    thought: Part | None
+    said: Part
+    request: str
+    calls: tuple[CallView, ...]
+    more_calls: int
+    observation: Part | None
+    left_out: int
+    replay: str
+
+    @property
+    def called(self) -> tuple[str, str, str]:
+        """What decides whether two turns did the same."""
+        return self.kind, self.target, self.request
+
+
+class Bar(Struct, frozen=True):
+    """A stretch of the time line: ``begin`` and ``end`` in thousandths of the rollout."""
+
+    label: str
+    kind: str
+    begin: float
+    end: float
+    seconds: float
+    turn: int
+
+
+class Sent(Struct, frozen=True):
+    """A message of the conversation as the style makes it; ``turn`` is the one that is generated behind it."""
+
+    role: str
+    part: Part
+    turn: int | None = None
+
+
+def turns_of(rollout: Rollout, manifest: RunManifest, folder: Path, numbers: range) -> list[TurnView]:
+    """The turns of ``numbers`` that there are."""
+    return [_turn(rollout, manifest, folder, number) for number in numbers if number < len(rollout.turns)]
+
+
+def excerpt(text: str, name: str, longest: int = EXCERPT) -> Part:
+    return Part(text if len(text) <= longest else text[:longest], len(text), name)
+
+
+def text_of(rollout: Rollout, sample: Sample | None, name: str) -> str | None:
+    """The whole text that a ``Part`` is of; ``None`` for a name of none."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    if name == "question":
+        return sample.question if sample else None
+    if name == "prompt":
+        return rollout.user_prompt
+    turn = rollout.turns[int(found[1])] if int(found[1]) < len(rollout.turns) else None
+    if turn is None:
+        return None
+    if found[2]:
+        return str(getattr(turn, found[2]) or "")
+    calls = turn.calls
+    return str(getattr(calls[int(found[3])], found[4])) if int(found[3]) < len(calls) else None
+
+
+def time_line(rollout: Rollout) -> list[Bar]:
+    """Every turn and call, from the rollout's begin to its end."""
+    begin, whole = rollout.timing.started_at, max(rollout.timing.elapsed_s, 1e-6)
+
+    def bar(label: str, kind: str, at: float, took: float, turn: int) -> Bar:
+        first = min(1000.0, max(0.0, 1000 * (at - begin) / whole))
+        return Bar(label, kind, first, min(1000.0, first + max(2.0, 1000 * took / whole)), took, turn)
+
+    bars: list[Bar] = []
+    for number, turn in enumerate(rollout.turns):
+        bars.append(bar(f"turn {number}", "turn", turn.timing.started_at, turn.timing.elapsed_s, number))
+        for call in turn.calls:
+            kind = "cached" if call.cached else "failed" if call.error else call.kind
+            bars.append(bar(call.name, kind, call.timing.started_at, call.timing.elapsed_s, number))
+    return bars[:_MOST_BARS]
+
+
+def conversation(rollout: Rollout, manifest: RunManifest) -> list[Sent]:
+    """The messages as this run's style sends them. UserError where its tokenizer is not to be had."""
+    style = style_of(manifest.regime)
+    sent = [
+        Sent("system", excerpt(manifest.prompt.text, "")),
+        Sent("user", excerpt(rollout.user_prompt, "prompt"), 0),
+    ]
+    made = 0
+    for number, turn in enumerate(rollout.turns[:TURNS_PER_PAGE]):
+        reading = style.read(turn.completion, number, made)
+        made += turn.reached
+        if reading.dropped:
+            continue
+        for message in style.extend(reading, (turn.observation,)):
+            goes_on = message.role == "user" and number + 1 < len(rollout.turns)
+            sent.append(Sent(message.role, excerpt(_text(message), ""), number + 1 if goes_on else None))
+    return sent
+
+
+def conversation_or_why(rollout: Rollout, manifest: RunManifest) -> tuple[list[Sent], str]:
+    try:
+        return conversation(rollout, manifest), ""
+    except UserError as error:
+        return [], str(error)
+
+
+def _turn(rollout: Rollout, manifest: RunManifest, folder: Path, number: int) -> TurnView:
+    turn = rollout.turns[number]
+    name = f"turns.{number}"
+    thought, said = _split(turn.text)
+    if turn.reasoning:
+        thought = turn.reasoning
+    kind, target, written, request = _action(turn)
+    calls = tuple(
+        CallView(
+            place,
+            call,
+            excerpt(call.request, f"{name}.calls.{place}.request"),
+            excerpt(call.reply, f"{name}.calls.{place}.reply"),
+            excerpt(call.reasoning, f"{name}.calls.{place}.reasoning") if call.reasoning else None,
+            curl_of(call),
+        )
+        for place, call in enumerate(turn.calls[:_MOST_CALLS])
+    )
+    observation = None if turn.observation is None else excerpt(turn.observation, f"{name}.observation")
+    return TurnView(
+        number=number,
+        turn=turn,
+        kind=kind,
+        target=target,
+        written=written,
+        thought=excerpt(thought, f"{name}.reasoning" if turn.reasoning else f"{name}.text") if thought else None,
+        said=excerpt(said, f"{name}.text"),
+        request=request[:EXCERPT],
+        calls=calls,
+        more_calls=len(turn.calls) - len(calls),
+        observation=observation,
+        left_out=_left_out(turn),
+        replay=_replay(rollout, turn, number, manifest, folder),
+    )
+
+
+def _split(text: str) -> tuple[str, str]:
+    """What a turn thought, marks and all, and what it said."""
+    said = spoken(text[:_LONGEST_COMPARED]).text
+    at = text.rfind(said) if said else -1
+    return ("", text) if at <= 0 else (text[:at], text[at:])
+
+
+def _action(turn: Turn) -> tuple[str, str, str, str]:
+    """Kind, target as resolved, target as written where that differs, and the request or reason."""
+    match turn.action:
+        case SearchAction(expert, skill, request):
+            found = turn.resolution
+            written = f"{expert} → {skill}"
+            if found is None or found.expert is None or found.skill is None:
+                return "call", written, "unknown name" if found is not None else "", request
+            target = f"{found.expert} → {found.skill}" + (f" / {found.solver}" if found.solver else "")
+            return "call", target, "" if found.rule == "exact" else f"{written} ({found.rule})", request
+        case AnswerAction(text):
+            return "answer", "", "", text
+        case _:
+            return "malformed", "", "", turn.action.reason
+
+
+def _left_out(turn: Turn) -> int:
+    """How many characters of the last expert's reply are not in the observation made of it; 0 where that is unclear."""
+    reply = next((call.reply for call in reversed(turn.calls) if call.kind == "expert" and not call.error), "")
+    shown = turn.observation or ""
+    if not reply or not shown or len(reply) <= len(shown) or len(reply) > _LONGEST_COMPARED:
+        return 0
+    before = next((at for at, (a, b) in enumerate(zip(reply, shown, strict=False)) if a != b), len(shown))
+    after = next(
+        (at for at, (a, b) in enumerate(zip(reversed(reply), reversed(shown), strict=False)) if a != b), len(shown)
+    )
+    kept = min(len(reply), before + after)
+    return len(reply) - kept if 2 * kept > len(shown) else 0
+
+
+def curl_of(call: ExpertCall) -> str:
+    """A command that asks the same model the same text; pictures are files to be saved under these names first."""
+    parts: list[dict[str, object]] = [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,@{sha[:12]}@"}} for sha in call.images
+    ]
+    parts.append({"type": "text", "text": call.request[:_LONGEST_COMPARED]})
+    content: object = parts if call.images else call.request[:_LONGEST_COMPARED]
+    body = json.dumps({"model": call.model, "messages": [{"role": "user", "content": content}]}, ensure_ascii=False)
+    quoted = shlex.quote(body)
+    for sha in call.images:
+        quoted = quoted.replace(f"@{sha[:12]}@", f"'\"$(base64 -w0 {sha[:12]}.png)\"'")
+    address = shlex.quote(f"{call.endpoint.rstrip('/')}/chat/completions")
+    if not call.images:
+        return f"curl {address} -H 'Content-Type: application/json' -d {quoted}"
+    return f"printf %s {quoted} |\n  curl {address} -H 'Content-Type: application/json' -d @-"
+
+
+def _replay(rollout: Rollout, turn: Turn, number: int, manifest: RunManifest, folder: Path) -> str:
+    """The command that plays this turn again with another expert; empty where that cannot be."""
+    if not turn.reached or number >= manifest.regime.max_turns - 1 or manifest.arms:
+        return ""
+    found = turn.resolution
+    assert found is not None
+    other = next((name for name in manifest.registry.experts if name != found.expert), found.expert)
+    words = ["maestro-eval", "replay", str(folder), "--at", str(number), "--call", f"{other}@@{found.skill}"]
+    return shlex.join([*words, "--sample", f"{rollout.key.task} {rollout.key.sample_id}"])
+
+
+def _text(message: Message) -> str:
+    return "".join(part.text for part in message.parts if isinstance(part, TextPart))
+
+
+def differing(ours: Sequence[TurnView], theirs: Sequence[TurnView]) -> Iterator[bool]:
+    """For each turn of the longer rollout, whether the other did something else there."""
+    for number in range(max(len(ours), len(theirs))):
+        both = [each[number].called if number < len(each) else None for each in (ours, theirs)]
+        yield both[0] != both[1]
+
+
+def limits_of(regime: Regime) -> str:
+    """The regime's limits on what a policy reads, in words."""
+    tail = f", the last {regime.reply_tail_chars} characters of a reply" if regime.reply_tail_chars else ""
+    return f"at most {regime.observation_tokens} tokens of an observation{tail}"
