@@ -40,7 +40,7 @@ def column_sizes(file: Path) -> Iterator[Sizes]:
         for group in footer[_GROUPS]:
             for column in group[_COLUMNS]:
                 yield Sizes(int(column[_METADATA][_PACKED]), int(column[_METADATA][_UNPACKED]))
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError) as error:
         raise ValueError(f"its footer lacks a field ({error})") from error
 
 

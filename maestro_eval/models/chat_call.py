@@ -15,11 +15,10 @@ import asyncio
 import secrets
 from collections.abc import Hashable, Iterator
 from typing import Any, Protocol, TypeVar
-from urllib.parse import quote
 
 from maestro_eval.models.http import EndpointError, HttpRequest
 from maestro_eval.models.openai_codec import Reply, decode_models, decode_reply, encode_ask
-from maestro_eval.models.picture_forms import Door, Doors, Get, uuid_of
+from maestro_eval.models.picture_forms import Door, Doors, Send, file_part, uuid_of
 from maestro_eval.models.records import Endpoint, ModelAsk, PictureForm, TokenLimit
 from maestro_eval.models.refusals import is_lost_picture
 from maestro_eval.models.spool import Spool
@@ -54,9 +53,9 @@ class Conversation(Protocol[T]):
 class Forms:
     """What the calls of one client have learnt of its endpoints."""
 
-    def __init__(self, get: Get) -> None:
-        self.doors = Doors(get)
+    def __init__(self, send: Send) -> None:
         self.spool = Spool()
+        self.doors = Doors(send, self.spool)
         self.token_limits: dict[tuple[str, str], TokenLimit] = {}
 
     def close(self) -> None:
@@ -103,12 +102,13 @@ class ChatCall:
 
     def _amend_pictures(self, door: Door, fault: EndpointError) -> bool:
         if fault.kind != "http" or fault.status not in (400, 404, 422, 500):
-            door.failed(self._form)
+            door.failed(self._uuids)
             return False
         if self._left_out and is_lost_picture(str(fault)):
             door.missed(self._uuids)
             return True
         if self._form == "bytes" or self.endpoint.pictures != "auto" or (door.form == self._form and door.proven):
+            door.failed(self._uuids)
             return False
         door.refused(self._form)
         return True
@@ -116,22 +116,24 @@ class ChatCall:
     async def _shown(self) -> dict[int, dict[str, Any]]:
         """Each image as a part of a message, by its ``id``."""
         self._door = door = await self._forms.doors.door(self.endpoint, self._ask.model)
-        self._form, self._left_out = door.choose(), False
+        self._form, self._left_out = door.form, False
         if self._form == "file":
             try:
                 paths = [
                     await self._forms.spool.path(uuid, image)
                     for uuid, image in zip(self._uuids, self._images.values(), strict=True)
                 ]
-                return {number: _file(path) for number, path in zip(self._images, paths, strict=True)}
+                return {number: file_part(path) for number, path in zip(self._images, paths, strict=True)}
             except OSError:
                 # Its disk is full, say.
                 door.refused("file")
-                self._form = door.choose()
+                self._form = door.form
         names: dict[int, dict[str, Any]] = {}
+        sent = list(self._images.values())
         if self._form == "uuid":
             names = {number: {"uuid": uuid} for number, uuid in zip(self._images, self._uuids, strict=True)}
-        sent = [image for number, image in self._images.items() if not names or not door.has(names[number]["uuid"])]
+            brought = await door.to_bring(self._uuids)
+            sent = [image for number, image in self._images.items() if names[number]["uuid"] in brought]
         self._left_out = len(sent) < len(self._images)
         if sum(len(image.data) for image in sent) > _APART_BYTES:
             await asyncio.to_thread(lambda: [image.base64 for image in sent])
@@ -173,10 +175,6 @@ class ModelList:
 
 def _images(ask: ModelAsk) -> Iterator[Image]:
     return (part.image for message in ask.messages for part in message.parts if isinstance(part, ImagePart))
-
-
-def _file(path: str) -> dict[str, Any]:
-    return {"type": "image_url", "image_url": {"url": f"file://{quote(path)}"}}
 
 
 def _spliced(body: bytes, images: dict[int, Image]) -> Iterator[bytes]:

@@ -77,7 +77,7 @@ class ExpertClient:
         self._sleep = sleep
         self._rng = rng or random.Random()
         self._environ = environ
-        self._forms = Forms(self._get)
+        self._forms = Forms(self._send)
         self._engines: dict[str, _Engine] = {}
         self._allowed: Mapping[str, int] = {}
         self._flights: dict[tuple[bytes, Endpoint], asyncio.Future[_Result[Reply] | None]] = {}
@@ -275,12 +275,12 @@ class ExpertClient:
                 "timeout", f"{where} gave no reply in {endpoint.timeout_s:g} s; raise timeout_s or lower concurrency"
             ) from None
 
-    async def _get(self, endpoint: Endpoint, path: str) -> bytes:
-        """What is served at ``path``, asked for beside the calls that take places."""
+    async def _send(self, endpoint: Endpoint, request: HttpRequest) -> bytes:
+        """The reply to a request beside the calls that take places."""
         return await exchange(
             self._open(),
             endpoint,
-            HttpRequest(path),
+            request,
             key=self._key(endpoint),
             max_bytes=self._max_reply_bytes,
             wall_clock=self._wall_clock,

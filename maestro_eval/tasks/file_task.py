@@ -102,7 +102,11 @@ class FileTask:
     def picture_hash(self, name: str) -> str:
         """SHA-256 of the image file that rows call ``name``, empty where there is none (any more)."""
         found = self._source.picture(name) if isinstance(self._source, NamedPictures) else EncodedImage(b"")
-        return hashlib.sha256(found.data).hexdigest() if found.data else ""
+        try:
+            data = found.data
+        except OSError:
+            return ""
+        return hashlib.sha256(data).hexdigest() if data else ""
 
     def _row_number(self, sample_id: str) -> int:
         if not self._numbered or self.definition.keep is not None:

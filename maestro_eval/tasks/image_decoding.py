@@ -13,6 +13,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from maestro_eval.files import is_plain, is_plain_file, plain_file, shown
 from maestro_eval.records import Image, ImageRef
@@ -38,37 +42,74 @@ class BadImageError(Exception):
     """Bytes that are no readable image; the message is one line."""
 
 
+class FileState(NamedTuple):
+    """A file as it was when its row was read; one that is replaced has another state."""
+
+    path: str
+    inode: int
+    size: int
+    modified_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
     """An image column's value before it is decoded: what ``doc_to_visual`` is given and gives back.
 
-    ``name`` is the file name that the dataset gives, ``path`` the absolute one where it is a file of its own.
-    ``problem`` is set instead of ``data`` where the bytes could not be had.
+    ``name`` is the file name that the dataset gives, ``file`` the state of one that is a file of its own. It is read
+    when ``data`` is asked for. ``problem`` says why there are no bytes.
     """
 
-    data: bytes
+    written: bytes = b""
     name: str = ""
     problem: str = ""
-    path: str = ""
+    file: FileState | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The bytes; OSError where a file cannot be read."""
+        return Path(self.file.path).read_bytes() if self.file else self.written
+
+
+# Rollouts whose questions share a picture share it in memory too, and it is read and hashed once for them.
+_DECODED: WeakValueDictionary[tuple[FileState, str], Image] = WeakValueDictionary()
+_DECODING = tuple(Lock() for _ in range(61))
 
 
 def decode(encoded: EncodedImage) -> Image:
-    """Check that the image is whole, and measure it. BadImageError otherwise."""
+    """Check that the image is whole, and measure it. BadImageError otherwise.
+
+    Of a file it is the same ``Image`` as long as one is in use.
+    """
+    if encoded.file is None:
+        return _decoded(encoded)
+    key = encoded.file, encoded.name
+    with _DECODING[hash(key) % len(_DECODING)]:
+        image = _DECODED.get(key)
+        if image is None:
+            image = _DECODED[key] = _decoded(encoded)
+        return image
+
+
+def _decoded(encoded: EncodedImage) -> Image:
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
 
     called = f"{shown_name(encoded.name)}: " if encoded.name else ""
     if encoded.problem:
         raise BadImageError(called + encoded.problem)
-    if not encoded.data:
+    try:
+        written = encoded.data
+    except OSError as error:
+        raise BadImageError(f"{called}cannot be read ({error.strerror})") from error
+    if not written:
         raise BadImageError(f"{called}holds no bytes")
     try:
-        with Pillow.open(BytesIO(encoded.data), formats=_TRIED) as picture:
+        with Pillow.open(BytesIO(written), formats=_TRIED) as picture:
             width, height = picture.size
             media_type = _MEDIA_TYPES[picture.format or ""]
             if width * height > MAX_PIXELS:
                 raise BadImageError(f"{called}{width}x{height} pixels, more than the {MAX_PIXELS:,} allowed")
-            data = encoded.data
+            data = written
             plain = is_plain_file(picture, data)
             if not plain:
                 picture.load()
@@ -86,12 +127,12 @@ def decode(encoded: EncodedImage) -> Image:
         # Pillow's decoders raise nearly anything on broken files: OSError, SyntaxError, struct.error, ValueError.
         raise BadImageError(f"{called}cannot be decoded ({_one_line(error)})") from error
     reference = ImageRef(
-        sha256=hashlib.sha256(encoded.data).hexdigest(),
+        sha256=hashlib.sha256(written).hexdigest(),
         media_type=media_type,
         width=width,
         height=height,
-        size=len(encoded.data),
-        file=encoded.name if encoded.path else "",
+        size=len(written),
+        file=encoded.name if encoded.file else "",
     )
     return Image(ref=reference, data=data)
 

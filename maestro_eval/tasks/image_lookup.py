@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from maestro_eval.records import UserError
-from maestro_eval.tasks.image_decoding import EncodedImage
+from maestro_eval.tasks.image_decoding import EncodedImage, FileState
 from maestro_eval.tasks.rows import MAX_IMAGE_BYTES, from_base64
 
 # How the base64 of a PNG, JPEG, GIF, WebP file begins; that of a BMP ("Qk") begins many a name too.
@@ -82,9 +82,10 @@ class _Folder:
                 return EncodedImage(b"", name, f"image path leaves the folder {self._folder.name}, so it is not opened")
             if not file.is_file():
                 return EncodedImage(b"", name, "no such image file")
-            if file.stat().st_size > MAX_IMAGE_BYTES:
+            found = file.stat()
+            if found.st_size > MAX_IMAGE_BYTES:
                 return EncodedImage(b"", name, _TOO_LARGE)
-            return EncodedImage(file.read_bytes(), name, path=str(file))
+            return EncodedImage(b"", name, file=FileState(str(file), found.st_ino, found.st_size, found.st_mtime_ns))
         except (OSError, ValueError, RuntimeError) as error:
             # ValueError: a path with a NUL in it; RuntimeError: a link to itself. An OSError repeats the path.
             return EncodedImage(b"", name, f"cannot be read ({getattr(error, 'strerror', None) or error})")

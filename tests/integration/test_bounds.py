@@ -90,7 +90,14 @@ def test_a_parquet_bomb_is_one_line(tmp_path: Path) -> None:
     assert "would unpack to 134,2" in refused.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("damage", [lambda footer: footer[:-9], lambda footer: b"\xff" * len(footer), lambda _: b""])
+# A column whose metadata are a list.
+WITHOUT_METADATA = bytes.fromhex("491c191c3905000000")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda footer: footer[:-9], lambda footer: b"\xff" * len(footer), lambda _: b"", lambda _: WITHOUT_METADATA],
+)
 def test_a_damaged_footer_is_one_line(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"a": [1, 2]}), path)

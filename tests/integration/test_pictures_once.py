@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import zlib
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
@@ -13,11 +14,12 @@ import pytest
 from integration.conftest import write_chartqa, write_registry
 from PIL import Image
 
+from maestro_eval.files import picture_folder
 from maestro_eval.journal import Journal
 from maestro_eval.records import RunManifest
 from maestro_eval.runtime import RunRequest, Watcher, start_run
 from maestro_eval.tasks import file_task
-from maestro_eval.testing import simulated_in_thread
+from maestro_eval.testing import Latency, simulated_in_thread
 
 SAMPLES = 6
 
@@ -72,6 +74,36 @@ def test_once_each_and_none_before_the_rollouts(tmp_path: Path, monkeypatch: pyt
     assert watcher.before == 0
     assert sorted(decoded.values()) == [1] * SAMPLES
     assert sorted(encoded.values()) == [1] * SAMPLES
+
+
+@pytest.mark.parametrize("reads_files", [True, False])
+def test_a_picture_of_four_samples_reaches_each_engine_as_bytes_once_at_most(tmp_path: Path, reads_files: bool) -> None:
+    data = write_chartqa(tmp_path / "d", [{"question": f"{n}?", "answer": "4", "image": "0.png"} for n in range(4)])
+
+    def of_its_own(body: dict[str, Any]) -> str:
+        # Equal calls are made once.
+        return speak(body).replace("part", f"part {zlib.crc32(str(body['messages'][:2]).encode())} of")
+
+    engine: dict[str, Any] = {
+        "reply": of_its_own,
+        "models": ["orchestrator", "oracle"],
+        "latency": Latency(base_s=0.05),
+    }
+    engine |= {"media_path": str(picture_folder())} if reads_files else {"cached_pictures": 9}
+    with simulated_in_thread(**engine) as one, simulated_in_thread(**engine) as two:
+        request = RunRequest(
+            policy=f"openai:{one.url}#orchestrator",
+            registry=str(write_registry(tmp_path / "r.yaml", two.url)),
+            tasks=("maestro_chartqa",),
+            data={"maestro_chartqa": str(data)},
+            concurrency=4,
+        )
+        outcome = start_run(request, tmp_path / "run")
+        ways = [Counter(way for asked in server.requests for way in asked.pictures) for server in (one, two)]
+    assert outcome.counts.answered == 4
+    # With files, the first of each engine shows that it reads them.
+    calls = [Counter(file=1 + 12), Counter(file=1 + 8)] if reads_files else [Counter(bytes=1, uuid=n) for n in (11, 7)]
+    assert ways == calls
 
 
 def test_what_a_camera_turned_is_sent_upright(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from maestro_eval.files import own_picture_folder, picture_folder
 from maestro_eval.models import Endpoint, ExpertClient, ModelAsk, RetryPolicy
 from maestro_eval.models import picture_forms as forms
 from maestro_eval.records import Image, ImagePart, ImageRef, Message, Sampling, TextPart
-from maestro_eval.testing import Fault, SimulatedServer, on_requests
+from maestro_eval.testing import Fault, Latency, SimulatedServer, on_requests
 from maestro_eval.testing.pictures import PictureDesk
 
 QUICK = RetryPolicy(base_s=0.001, cap_s=0.002)
@@ -68,7 +68,8 @@ async def test_vllm_on_this_node_reads_files_which_go_with_the_pictures() -> Non
         del two, images
         gc.collect()
         assert len(list(own.iterdir())) == 1
-    assert ways(server) == ["file", "file+file", "file"]
+    # The first shows that files are read.
+    assert ways(server) == ["file", "file", "file+file", "file"]
     assert not own.exists()
 
 
@@ -81,6 +82,34 @@ async def test_many_pictures_are_written_at_once_and_each_but_once() -> None:
         assert [call.reply for call in calls] == [shown(image) for image in images]
         assert max(len(list(own.iterdir())) for own in picture_folder().glob(f"{os.getpid()}-*")) <= 20
     assert set(ways(server)) == {"file"}
+
+
+async def test_calls_at_once_with_one_picture_bring_its_bytes_once() -> None:
+    one, two = picture(1), picture(2)
+    server = SimulatedServer(reply=seen, models=["m"], cached_pictures=9, latency=Latency(base_s=0.1))
+    async with server, ExpertClient() as client:
+        calls = await asyncio.gather(*(client.call(ask(server, i, pictures="uuid")) for i in (one, two, one, one, two)))
+        assert [call.reply for call in calls] == [shown(image) for image in (one, two, one, one, two)]
+    assert sorted(ways(server)) == ["bytes", "bytes", "uuid", "uuid", "uuid"]
+
+
+async def test_where_the_call_with_the_bytes_fails_another_brings_them() -> None:
+    faults = on_requests({1: Fault("status", 400)})
+    server = SimulatedServer(reply=seen, models=["m"], cached_pictures=9, faults=faults)
+    async with server, ExpertClient() as client:
+        calls = await asyncio.gather(*(client.call(ask(server, picture(1), pictures="uuid")) for _ in range(4)))
+    assert sorted(bool(call.error) for call in calls) == [False, False, False, True]
+    assert sorted(ways(server)) == ["", "bytes", "uuid", "uuid"]
+
+
+async def test_bytes_that_are_long_under_way_are_waited_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "_ARRIVAL_S", 0.05)
+    seconds = 0.4
+    server = SimulatedServer(reply=seen, models=["m"], cached_pictures=9, latency=Latency(base_s=seconds))
+    async with server, ExpertClient() as client:
+        await asyncio.gather(*(client.call(ask(server, picture(1), pictures="uuid")) for _ in range(4)))
+    assert sorted(ways(server)) == ["bytes", "uuid", "uuid", "uuid"]
+    assert max(request.in_flight for request in server.requests) == 4
 
 
 async def test_one_call_alone_finds_out_that_files_are_not_read() -> None:
@@ -157,14 +186,14 @@ async def test_a_named_form_is_the_only_one() -> None:
 
 
 async def test_other_faults_change_no_form() -> None:
-    faults = on_requests({1: Fault("status", 503), 3: Fault("status", 400)})
+    faults = on_requests({2: Fault("status", 503), 4: Fault("status", 400)})
     folder = str(picture_folder())
     server = SimulatedServer(reply=seen, models=["m"], media_path=folder, faults=faults)
     async with server, ExpertClient(retry=QUICK) as client:
         for error in (False, True, False):
             call = await client.call(ask(server, picture(1)))
             assert bool(call.error) == error
-    assert ways(server) == ["", "file", "", "file"]
+    assert ways(server) == ["file", "", "file", "", "file"]
 
 
 async def test_many_calls_at_once_ask_once_what_is_served() -> None:

@@ -1,14 +1,19 @@
 """Images either decode or say in one line why not."""
 
+import gc
 import hashlib
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from maestro_eval.records import Image as RecordedImage
 from maestro_eval.tasks.image_decoding import MAX_PIXELS, BadImageError, EncodedImage, decode
+from maestro_eval.tasks.image_lookup import open_pictures
 from tests.unit.tasks.parquet_rows import png
 
 
@@ -93,3 +98,35 @@ def test_a_decompression_bomb_is_refused_by_its_header(side: int) -> None:
     bomb = start + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     with pytest.raises(BadImageError, match="pixels"):
         decode(EncodedImage(bomb))
+
+
+def test_a_file_is_read_once_while_its_picture_is_in_use_and_again_once_it_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, read = tmp_path / "a.png", []
+    whole = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.name) or whole(path))
+    pictures = open_pictures(tmp_path, "")
+
+    def decoded() -> RecordedImage:
+        return decode(pictures.get("a.png"))
+
+    file.write_bytes(png(8, 6))
+    with ThreadPoolExecutor(8) as threads:
+        images = [future.result() for future in [threads.submit(decoded) for _ in range(32)]]
+    assert len({id(image) for image in images}) == len(read) == 1
+    file.write_bytes(png(9, 6))
+    assert (decoded().ref.width, images[0].ref.width) == (9, 8)
+    del images
+    gc.collect()
+    file.unlink()
+    with pytest.raises(BadImageError, match="no such image file"):
+        decoded()
+
+
+def test_a_file_that_vanishes_before_it_is_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    found = open_pictures(tmp_path, "").get("a.png")
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(BadImageError, match=r"^a\.png: cannot be read \(No such file"):
+        decode(found)
