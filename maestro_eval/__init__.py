@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from maestro_eval.records import UserError
     from maestro_eval.runtime import Run, RunRequest, evaluate, open_run
+    from maestro_eval.scoring import Metric, Verdict
 
 _HOMES = {
+    "Metric": "maestro_eval.scoring",
     "Run": "maestro_eval.runtime",
     "RunRequest": "maestro_eval.runtime",
     "UserError": "maestro_eval.records",
+    "Verdict": "maestro_eval.scoring",
     "evaluate": "maestro_eval.runtime",
     "open_run": "maestro_eval.runtime",
 }
 
 __version__: str
 
-__all__ = ["Run", "RunRequest", "UserError", "evaluate", "open_run"]
+__all__ = ["Metric", "Run", "RunRequest", "UserError", "Verdict", "evaluate", "open_run"]
 
 
 def __getattr__(name: str) -> Any:

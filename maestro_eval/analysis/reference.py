@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from maestro_eval.files import YamlDocument, bundled, load_yaml
 from maestro_eval.records import FORMER_PROTOCOLS, UserError
-from maestro_eval.records import Protocol as ScoringProtocol
+from maestro_eval.records import ScoringProtocol as ScoringProtocol
 
 Mark = Literal["P", "D"]
 

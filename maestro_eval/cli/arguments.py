@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from maestro_eval.cli.main import printable
-from maestro_eval.records import FORMER_PROTOCOLS, Protocol, Selection, UserError
+from maestro_eval.records import FORMER_PROTOCOLS, ScoringProtocol, Selection, UserError
 
 _Container = argparse.ArgumentParser | argparse._ArgumentGroup
 _MOST_NAMED = 20
@@ -21,7 +21,7 @@ def add_protocol(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol",
         type=protocol,
-        choices=get_args(Protocol),
+        choices=get_args(ScoringProtocol),
         default="official",
         help="rules of judging: official (the benchmark's authors'), released (the released code's), fair (what a "
         "careful human accepts) or strict",

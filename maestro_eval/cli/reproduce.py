@@ -9,7 +9,7 @@ from typing import get_args
 
 from maestro_eval.cli.arguments import find_runs, percentage_points, protocol
 from maestro_eval.cli.main import DONE
-from maestro_eval.records import Protocol
+from maestro_eval.records import ScoringProtocol
 
 _FORMATS = ("terminal", "markdown", "json")
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol",
         type=protocol,
-        choices=get_args(Protocol),
+        choices=get_args(ScoringProtocol),
         help="rules of judging (default: those behind the published numbers, or official where that is not known)",
     )
     parser.add_argument(

@@ -35,6 +35,7 @@ from maestro_eval.records.manifest import (
     Aggregation,
     Arm,
     EarlyStop,
+    ModelJudge,
     PromptRecord,
     RegistryRecord,
     RegistryVariant,
@@ -65,7 +66,7 @@ from maestro_eval.records.rollout import (
     Usage,
 )
 from maestro_eval.records.sample import LoadedSample, Sample
-from maestro_eval.records.score import FORMER_PROTOCOLS, PROTOCOLS, Protocol, Score
+from maestro_eval.records.score import FORMER_PROTOCOLS, PROTOCOLS, NoAnswer, Score, ScoringProtocol
 
 __all__ = [
     "FORMER_PROTOCOLS",
@@ -94,12 +95,13 @@ __all__ = [
     "MalformedKind",
     "Message",
     "MissingEvidence",
+    "ModelJudge",
+    "NoAnswer",
     "Origin",
     "Outcome",
     "Part",
     "PromptRead",
     "PromptRecord",
-    "Protocol",
     "Regime",
     "RegistryRecord",
     "RegistryVariant",
@@ -115,6 +117,7 @@ __all__ = [
     "SampleError",
     "Sampling",
     "Score",
+    "ScoringProtocol",
     "SearchAction",
     "Selection",
     "Stopping",

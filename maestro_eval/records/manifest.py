@@ -12,6 +12,8 @@ from maestro_eval.records.rollout import Sampling
 # Unix seconds that have a date, those before the year 10000.
 Moment = Annotated[float, Meta(ge=0, lt=253402300800)]
 Aggregation = Literal["mean", "category_mean", "stratum_mean"]
+ModelJudge = Literal["choice", "extraction"]
+"""What a model may be asked about a reply: which option it chooses, or what its final answer is."""
 
 
 Rendering = Literal["", "ids", "checked", "unknown"]
@@ -44,7 +46,9 @@ class TaskRecord(Struct, frozen=True):
     samples that the run was to ask. ``released`` names the rule of the released scorer, empty where that has
     none but its fall-back. ``revision`` is the hub's, where the data came from there.
     ``hub`` is the dataset that the task is defined over, empty for data that no hub has, and ``published`` the size of
-    its split as published, 0 where that is not known.
+    its split as published, 0 where that is not known. ``metric_hash`` covers the code of a metric that is not ours, and
+    ``metric_file`` is the task file where the metric is that file's own rule. ``model_judge`` says what a model may be
+    asked about an answer, empty where the benchmark's authors ask none.
     """
 
     name: str
@@ -59,6 +63,9 @@ class TaskRecord(Struct, frozen=True):
     revision: str = ""
     hub: str = ""
     published: int = 0
+    metric_hash: str = ""
+    metric_file: str = ""
+    model_judge: ModelJudge | None = None
 
     @property
     def is_local(self) -> bool:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal, get_args
 
 from msgspec import Struct, field
 
-Protocol = Literal["released", "official", "fair", "strict"]
+ScoringProtocol = Literal["released", "official", "fair", "strict"]
 """The rules of judging: the released code's, the benchmark's authors', a careful human's, the answer and nothing else.
 """
 
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+PROTOCOLS: tuple[ScoringProtocol, ...] = get_args(ScoringProtocol)
 
-FORMER_PROTOCOLS: dict[str, Protocol] = {"paper": "released"}
+FORMER_PROTOCOLS: dict[str, ScoringProtocol] = {"paper": "released"}
 """What command lines, task files and records of earlier versions call a protocol, and its name."""
+
+
+class NoAnswer(StrEnum):
+    """Why a reply has no answer."""
+
+    EMPTY = "the reply is empty"
+    CUT = "the reply was cut within a thought"
+    SEVERAL = "the reply names several answers"
+    DENIED = "the reply only says what the answer is not"
+    RETRACTED = "the reply takes its answer back"
+    UNSURE = "the reply says that it cannot tell"
+    UNSTATED = "the reply states no answer of the form that the question asks for"
 
 
 class Score(Struct, frozen=True):
@@ -22,7 +35,7 @@ class Score(Struct, frozen=True):
     ``extracted`` is the answer as the protocol read it; ``note`` says why the value is what it is,
     where that is not plain. ``category`` is what a task reports apart, ``stratum`` what its accuracy averages over
     first (the same, where a task does not tell them apart). ``others`` are further measures by name, such as
-    SLAKE's ``token_recall``: reported beside the value, never in its place.
+    SLAKE's ``token_recall``: reported beside the value, never in its place. ``no_answer`` says why no answer was read.
     """
 
     task: str
@@ -38,3 +51,4 @@ class Score(Struct, frozen=True):
     content_hash: str = ""
     note: str = ""
     others: dict[str, float] = field(default_factory=dict)
+    no_answer: NoAnswer | None = None

@@ -15,7 +15,7 @@ import msgspec
 from maestro_eval.journal import Journal, unpack_record
 from maestro_eval.records import Answered, RunManifest, Score, Selection, UserError
 from maestro_eval.report.answers import is_answer_of, written
-from maestro_eval.report.exports.submission import NOT_JUDGED_AGAIN, judged_by
+from maestro_eval.report.exports.submission import judged_again
 from maestro_eval.report.exports.verify import Verified, harmless
 from maestro_eval.report.known_tasks import KnownTask, known_task
 from maestro_eval.scoring import check_protocol, score_rollout, unscored
@@ -108,7 +108,7 @@ class _RunCheck:
                     again = unscored(record.key, tasks[record.task], protocol, _NEVER_RAN)
                 else:
                     rollout, sample = unpack_record(record)
-                    if judged_by(tasks[record.task], protocol) in NOT_JUDGED_AGAIN:
+                    if not judged_again(tasks[record.task], protocol):
                         continue
                     again = score_rollout(sample, rollout, tasks[record.task], protocol)
                 self.judged_again += 1

@@ -44,7 +44,7 @@ from maestro_eval.runtime.stall import StallRules, longest_rollout
 from maestro_eval.runtime.status import endpoint_names
 from maestro_eval.runtime.task_check import lmms_lack_of
 from maestro_eval.runtime.worker import worker_factory
-from maestro_eval.scoring import METRICS, RELEASED
+from maestro_eval.scoring import RELEASED, metric_of
 from maestro_eval.tasks import (
     Task,
     TaskSpec,
@@ -235,8 +235,10 @@ def _refuse_other_arms(before: RunManifest, now: RunManifest, folder: Path) -> N
 def _check_rules(tasks: Sequence[Task]) -> None:
     """A rule of judging that does not exist would be found out only when all rollouts are done."""
     for task in tasks:
-        if task.metric not in METRICS:
-            raise UserError(f"task {task.name}: metric: {task.metric!r} is none of {', '.join(METRICS)}")
+        try:
+            metric_of(task)
+        except UserError as error:
+            raise UserError(f"task {task.name}: {error}") from error
         if task.released and task.released not in RELEASED:
             raise UserError(f"task {task.name}: released: {task.released!r} is none of {', '.join(RELEASED)}")
         if task.metric == "lmms" and (lack := lmms_lack_of(task)):

@@ -18,8 +18,19 @@ from msgspec import Struct
 
 from maestro_eval.journal import Journal, PackedRecord, unpack_rollout, unpack_sample
 from maestro_eval.models import Endpoint, ExpertClient, ModelAsk
-from maestro_eval.records import Answered, Message, RolloutKey, Sample, Sampling, TextPart, UserError
-from maestro_eval.scoring.model_judge import JUDGED, NAME, judgement_of, prompt_for, prompt_hash, read_judgements
+from maestro_eval.records import (
+    Answered,
+    Message,
+    ModelJudge,
+    RolloutKey,
+    Sample,
+    Sampling,
+    TaskRecord,
+    TextPart,
+    UserError,
+)
+from maestro_eval.scoring import Metric, metric_of
+from maestro_eval.scoring.model_judge import NAME, judgement_of, prompt_for, prompt_hash, read_judgements
 
 _SAMPLING = Sampling(temperature=0.0, max_tokens=1024)
 _KIND = "openai:"
@@ -38,6 +49,8 @@ class _Question(Struct, frozen=True):
     key: RolloutKey
     sample: Sample
     prompt: str
+    asked: ModelJudge
+    metric: Metric
 
 
 async def judge_answers(
@@ -56,9 +69,12 @@ async def judge_answers(
     address, model = _address(spec)
     endpoint = Endpoint(name="judge", url=address, api_key_env=key_env, concurrency=concurrency)
     with Journal.open(folder, read_only=True) as journal:
-        tasks = [task for task in journal.planned() if task in JUDGED]
+        tasks = {task.name: task for task in journal.manifest.tasks if task.model_judge is not None}
         if not tasks:
-            raise UserError(f"{folder}: has no task whose authors use a judge ({', '.join(JUDGED)})")
+            raise UserError(
+                f"{folder}: has no task whose authors use a judge; a task file says so by model_judge: choice or "
+                "extraction under metadata.maestro"
+            )
         async with ExpertClient(environ=environ) as client:
             model = model or await _only_model(client, endpoint, spec)
             known = {(each.key, each.model, each.prompt) for each in read_judgements(folder)}
@@ -66,7 +82,7 @@ async def judge_answers(
 
             def open_questions() -> Iterator[_Question]:
                 for record in journal.planned_records():
-                    question = _question(record)
+                    question = _question(tasks.get(record.task), record)
                     if question is None:
                         continue
                     answers[record.task] += 1
@@ -85,7 +101,15 @@ async def judge_answers(
                         if call.error:
                             failures[call.error] += 1
                             continue
-                        found = judgement_of(question.sample, question.key, model, question.prompt, call.reply)
+                        found = judgement_of(
+                            question.sample,
+                            question.key,
+                            model,
+                            question.prompt,
+                            call.reply,
+                            question.asked,
+                            question.metric,
+                        )
                         file.write(msgspec.json.encode(found) + b"\n")
                         file.flush()
 
@@ -112,13 +136,15 @@ async def _only_model(client: ExpertClient, endpoint: Endpoint, spec: str) -> st
     return served[0]
 
 
-def _question(record: PackedRecord) -> _Question | None:
-    if record.task not in JUDGED or record.rollout is None:
+def _question(task: TaskRecord | None, record: PackedRecord) -> _Question | None:
+    if task is None or task.model_judge is None or record.rollout is None:
         return None
     rollout, sample = unpack_rollout(record.rollout), unpack_sample(record.sample or "")
     match rollout.outcome:
         case Answered(text):
-            return _Question(rollout.key, sample, prompt_for(sample, text))
+            return _Question(
+                rollout.key, sample, prompt_for(sample, text, task.model_judge), task.model_judge, metric_of(task)
+            )
         case _:
             return None
 

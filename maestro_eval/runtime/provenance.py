@@ -27,6 +27,7 @@ from maestro_eval.records import (
 )
 from maestro_eval.registry import Registry, entry_hashes, variant_text
 from maestro_eval.runtime.config import RunRequest
+from maestro_eval.scoring import metric_hash
 from maestro_eval.tasks import Task, list_tasks, shown_name
 from maestro_eval.text import tokenizer_file
 from maestro_eval.text.clip import ESTIMATE
@@ -86,6 +87,9 @@ def describe(
                 revision=task.revision,
                 hub=task.hub,
                 published=task.size if task.hub else 0,
+                metric_hash=metric_hash(task),
+                metric_file=task.metric_file,
+                model_judge=task.model_judge,
             )
             for task in tasks
         ),
@@ -258,6 +262,7 @@ def _fields(
     for task in before.tasks:
         same = current[task.name]
         fields[f"task:{task.name}"] = (f"definition of task {task.name}", task.hash, same.hash)
+        fields[f"metric:{task.name}"] = (f"metric of task {task.name}", task.metric_hash, same.metric_hash)
         fields[f"data:{task.name}"] = (f"data of task {task.name}", task.data_hash, same.data_hash)
         change = pictures.get(task.name, _SAME_PICTURES)
         what = f"pictures of task {task.name}{_listed([shown_name(file) for file in change.files])}"

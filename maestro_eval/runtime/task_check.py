@@ -10,11 +10,8 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from maestro_eval.records import Sample, SampleError, Selection, UserError
-from maestro_eval.scoring import judge, lmms_lack
+from maestro_eval.scoring import judge, lmms_lack, metric_of
 from maestro_eval.tasks import Task, TaskSpec, choose, localise, open_task
-
-# A target that is no answer: the tests that a program must pass.
-_NOT_AN_ANSWER = frozenset({"python_tests", "lmms"})
 
 
 class TaskProblem(Struct, frozen=True):
@@ -69,13 +66,13 @@ def _problems(task: Task, ids: list[str]) -> Iterator[TaskProblem]:
         except UserError as error:
             yield TaskProblem(task.name, sample_id, str(error))
             continue
-        if task.metric not in _NOT_AN_ANSWER:
+        if metric_of(task).target_is_answer:
             yield from _misjudged(task, sample)
 
 
 def _misjudged(task: Task, sample: Sample) -> Iterator[TaskProblem]:
     for target in sample.targets:
-        verdict = judge(sample, target, task.metric, "official")
+        verdict = judge(sample, target, metric_of(task), "official")
         if verdict.value != 1.0:
             shown = target if len(target) <= 60 else f"{target[:57]}..."
             yield TaskProblem(

@@ -1,8 +1,8 @@
-"""Was it right? Answer extraction, metrics and protocols as pure functions, and the pass over a journal."""
+"""Answer extraction, metrics and protocols as pure functions, and the pass that scores a journal."""
 
 from maestro_eval.scoring.failures import FailureGroup, cause_of
 from maestro_eval.scoring.lmms_score import lmms_lack
-from maestro_eval.scoring.metrics import METRICS, check_protocol, judge
+from maestro_eval.scoring.metric import METRICS, Metric, check_protocol, judge, metric_hash, metric_of
 from maestro_eval.scoring.released import FALL_BACK, RELEASED, judge_released
 from maestro_eval.scoring.score import EXHAUSTED, score_rollout, unscored
 from maestro_eval.scoring.score_pass import RowKind, RunScores, score_run
@@ -14,6 +14,7 @@ __all__ = [
     "METRICS",
     "RELEASED",
     "FailureGroup",
+    "Metric",
     "RowKind",
     "RunScores",
     "Verdict",
@@ -22,6 +23,8 @@ __all__ = [
     "judge",
     "judge_released",
     "lmms_lack",
+    "metric_hash",
+    "metric_of",
     "score_rollout",
     "score_run",
     "unscored",

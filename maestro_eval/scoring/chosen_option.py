@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 
+from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import Reply, candidates, is_unsure
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.letters import lone_letter, option_letter
 from maestro_eval.scoring.negation import denied, undenied
 from maestro_eval.scoring.options import choice_letter
-from maestro_eval.scoring.verdict import NoAnswer
 from maestro_eval.scoring.yes_no import affirmed, yes_no_alone
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

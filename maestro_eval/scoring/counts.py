@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
+from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import denied
 from maestro_eval.scoring.numerals import Number, number, stated_numbers
-from maestro_eval.scoring.verdict import NoAnswer
 from maestro_eval.scoring.yes_no import affirmed
 
 _LARGEST = 10**15

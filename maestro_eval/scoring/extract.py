@@ -26,9 +26,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.json_answer import json_answer
 from maestro_eval.scoring.negation import denied
-from maestro_eval.scoring.verdict import NoAnswer
 from maestro_eval.text import spoken as spoken_reply
 from maestro_eval.text import visible
 from maestro_eval.text.statement import NO_ANSWER, Statement, statements, tidied

@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import Candidate, Reply, candidates, forms, is_unsure, lists, refusal, retracts
-from maestro_eval.scoring.verdict import NoAnswer
 
 Read = str | NoAnswer
 Reader = Callable[[str], Read | None]

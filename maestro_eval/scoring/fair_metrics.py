@@ -1,16 +1,14 @@
 """The metrics under the protocol `fair`: what a careful human takes the reply to say, held against the targets.
 
-A metric here is named as in `metrics.METRICS`; one that is not here judges as `official` does. `docs/scoring.md` says
-where the two differ.
+`docs/scoring.md` says where ``fair`` and ``official`` differ.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 
-from maestro_eval.records import Sample
+from maestro_eval.records import NoAnswer, Sample
 from maestro_eval.scoring.chosen_option import lists_letters, option_readers
 from maestro_eval.scoring.counts import count_readers
 from maestro_eval.scoring.extract import Reply, candidates
@@ -21,11 +19,9 @@ from maestro_eval.scoring.negation import undenied
 from maestro_eval.scoring.numerals import number, number_form
 from maestro_eval.scoring.short_text import short_form, text_reading
 from maestro_eval.scoring.values import value_readers, values
-from maestro_eval.scoring.verdict import NoAnswer, Verdict, no_answer
+from maestro_eval.scoring.verdict import Verdict, no_answer
 from maestro_eval.scoring.vlms_are_blind import blind_readers
 from maestro_eval.scoring.yes_no import yes_no_readers
-
-FairMetric = Callable[[Sample, Reply], Verdict]
 
 _RELAXATION = 0.05
 _NOISE = 1e-9
@@ -120,19 +116,6 @@ def fair_substring(sample: Sample, reply: Reply) -> Verdict:
     formula = sample.fields.get("dataset") == "HME100k"
     right = next((target for target in sample.targets if _stands_in(place, target, formula)), None)
     return verdict if right is None else Verdict(1.0, short_form(right))
-
-
-FAIR: dict[str, FairMetric] = {
-    "substring": fair_substring,
-    "relaxed_accuracy": fair_relaxed,
-    "integer": fair_integer,
-    "option_letter": fair_option,
-    "json_option": fair_option,
-    "short_answer": fair_short_answer,
-    "blind": fair_blind,
-    "math": fair_math,
-    "mathvista": fair_mathvista,
-}
 
 
 def _judged(read: Read, targets: set[str]) -> Verdict:

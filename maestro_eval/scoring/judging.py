@@ -15,23 +15,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from maestro_eval.journal import PackedRecord, lacks_evidence, unpack_record
-from maestro_eval.records import PROTOCOLS, Failed, Protocol, Rollout, Sample, Score, TaskRecord, UserError
+from maestro_eval.records import PROTOCOLS, Failed, Rollout, Sample, Score, ScoringProtocol, TaskRecord, UserError
 from maestro_eval.scoring.failures import FailureGroup, cause_of, merged
+from maestro_eval.scoring.metric import metric_of
 from maestro_eval.scoring.score import score_rollout, unscored
 
 NEVER_RAN = "never ran"
 _LONGEST_NOTE = 200
-# Where a task's own scorer decides, there is no reading of ours, and a judge that it asks is asked once.
-_FAIR_IS_OFFICIAL = frozenset({"lmms"})
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 class Rules(Struct, frozen=True):
-    """All that judging needs beside the records. ``source`` names the journal in errors."""
+    """All that judging needs beside the records: the journal's name in errors, and the folders whose code may judge."""
 
     source: str
     tasks: dict[str, TaskRecord]
+    trusted: tuple[str, ...] = ()
 
 
 class Judged(Struct, frozen=True, tag="judged"):
@@ -42,22 +42,22 @@ class Judged(Struct, frozen=True, tag="judged"):
     ``failures`` are by protocol the causes of scores without a value.
     """
 
-    lines: dict[Protocol, bytes]
+    lines: dict[ScoringProtocol, bytes]
     attempts: tuple[int | None, ...]
     calls: int
     cached_calls: int
     missing_evidence: dict[str, int]
     lacking: dict[str, int]
-    failures: dict[Protocol, tuple[FailureGroup, ...]]
+    failures: dict[ScoringProtocol, tuple[FailureGroup, ...]]
 
 
 def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
     """One score a record and protocol. UserError for a damaged record, and where a judge cannot work here."""
-    lines: dict[Protocol, list[bytes]] = {protocol: [] for protocol in PROTOCOLS}
+    lines: dict[ScoringProtocol, list[bytes]] = {protocol: [] for protocol in PROTOCOLS}
     calls = cached_calls = 0
     missing: Counter[str] = Counter()
     lacking: Counter[str] = Counter()
-    failures: dict[Protocol, list[FailureGroup]] = {protocol: [] for protocol in PROTOCOLS}
+    failures: dict[ScoringProtocol, list[FailureGroup]] = {protocol: [] for protocol in PROTOCOLS}
     for record in records:
         task = rules.tasks[record.task]
         if record.rollout is None:
@@ -66,9 +66,10 @@ def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
                 failures[protocol].append(FailureGroup(NEVER_RAN, 1, record.key, NEVER_RAN))
             continue
         rollout, sample = _unpacked(rules, record)
-        scores: dict[Protocol, Score] = {}
+        scores: dict[ScoringProtocol, Score] = {}
         for protocol in PROTOCOLS:
-            if protocol == "fair" and task.metric in _FAIR_IS_OFFICIAL:
+            # A rule without a fair reading is asked once: it may be slow, or ask a judge of its own.
+            if protocol == "fair" and metric_of(task).fair is None:
                 scores[protocol] = replace(scores["official"], protocol=protocol)
             else:
                 scores[protocol] = _score(task, rollout, sample, protocol)
@@ -107,7 +108,7 @@ def _unpacked(rules: Rules, record: PackedRecord) -> tuple[Rollout, Sample]:
         ) from error
 
 
-def _score(task: TaskRecord, rollout: Rollout, sample: Sample, protocol: Protocol) -> Score:
+def _score(task: TaskRecord, rollout: Rollout, sample: Sample, protocol: ScoringProtocol) -> Score:
     try:
         return score_rollout(sample, rollout, task, protocol)
     except UserError:

@@ -31,6 +31,7 @@ from msgspec import Struct
 
 from maestro_eval.records import Sample, UserError
 from maestro_eval.scoring.extract import Strictness, final_answer
+from maestro_eval.scoring.metric import Metric, Rule
 from maestro_eval.scoring.offline import offline
 from maestro_eval.scoring.verdict import Verdict
 
@@ -47,12 +48,15 @@ _DRAWN = "no option is stated; lmms-eval would draw one at random"
 _LONGEST_NOTE = 200
 
 
-def lmms_score(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-    """Judge an answer to a sample of an ``lmms:`` task. UserError without lmms-eval, or without such a task there."""
+def lmms_score(sample: Sample, answer: str, strictness: Strictness, rules: LmmsRules | None = None) -> Verdict:
+    """Judge an answer to a sample of an ``lmms:`` task, or of a task file with the rules of its own.
+
+    UserError without lmms-eval, or without such a task there.
+    """
     reading = answer.strip() if strictness == "strict" else final_answer(answer)
-    scorer = _scorer(sample)
+    scorer = _scorer(sample, rules)
     if scorer is None:
-        return Verdict(None, reading, "the sample carries no row of lmms-eval's dataset")
+        return Verdict(None, reading, "the sample carries no row of its dataset")
     judged = scorer.judge(reading)
     scale = scorer.scale(sample.targets) if judged.mark is not None else _Scale()
     if strictness != "strict" and not judged.mark and (scale.full is None or scale.form != _BARE):
@@ -61,6 +65,11 @@ def lmms_score(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     value = 0.0 if judged.drawn else scorer.value(judged, scale)
     note = _DRAWN if judged.drawn else "" if value is not None else judged.problem or _NO_VERDICT
     return Verdict(value, reading, note, judged.measures)
+
+
+def by_rules(rules: LmmsRules) -> Rule:
+    """The rule of a task file that brings ``process_results`` of its own."""
+    return lambda sample, answer, strictness: lmms_score(sample, answer, strictness, rules)
 
 
 def lmms_lack(sample: Sample) -> str:
@@ -73,6 +82,10 @@ def lmms_lack(sample: Sample) -> str:
         if judged.drawn or scorer.value(judged, scorer.scale(sample.targets)) is not None:
             return ""
     return judged.problem or _NO_VERDICT
+
+
+# What lmms-eval thinks of a missing answer is not ours to say.
+LMMS = Metric(rule=lmms_score, judges_silence=True, target_is_answer=False)
 
 
 class _Judged(Struct, frozen=True):
@@ -164,11 +177,11 @@ class _Scorer(Struct, frozen=True):
         return _Judged(mark, problem=problem, measures=measures)
 
 
-def _scorer(sample: Sample) -> _Scorer | None:
+def _scorer(sample: Sample, rules: LmmsRules | None = None) -> _Scorer | None:
     """The scorer of the sample's task on its row; ``None`` where the sample has no row."""
     from maestro_eval.tasks.lmms_config import lmms_rules
 
-    rules, row = lmms_rules(sample.task), sample.fields.get("doc", "")
+    rules, row = rules or lmms_rules(sample.task), sample.fields.get("doc", "")
     try:
         json.loads(row)
     except ValueError:

@@ -14,7 +14,7 @@ import re
 import string
 from collections.abc import Sequence
 
-from maestro_eval.records import Sample
+from maestro_eval.records import NoAnswer, Sample
 from maestro_eval.scoring.extract import (
     Reply,
     Strictness,
@@ -35,7 +35,7 @@ from maestro_eval.scoring.numerals import number, number_form, stated_numbers
 from maestro_eval.scoring.options import plain_value
 from maestro_eval.scoring.symbolic import Equivalence, bare_expression, equivalent, without_unit
 from maestro_eval.scoring.values import value_readers, values
-from maestro_eval.scoring.verdict import NoAnswer, Verdict, no_answer
+from maestro_eval.scoring.verdict import Verdict, no_answer
 
 _LIMIT_S = 5.0
 # MathVision's authors and the released scorer both call values equal that agree when rounded to two places.

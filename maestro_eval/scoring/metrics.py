@@ -1,8 +1,7 @@
-"""Was it right? The metrics by name: ``(sample, answer text, strictness) -> Verdict``, pure functions.
+"""The bundled metrics: their rules under ``official`` and ``strict``, pure functions, and the objects made of them.
 
-``strict`` wants the answer and nothing else. ``official`` is the benchmark's authors' rule on the reply's
-final answer; it first tries the whole reply as it stands, so that what ``strict`` accepts it accepts too. ``fair``
-judges as ``official`` does where a metric does not tell the two apart.
+``official`` reads the reply's final answer; it first tries the whole reply as it stands, so that what ``strict``
+accepts it accepts too. `fair_metrics` has the rules under ``fair``.
 `docs/metrics.md` says for each metric where our reading differs from its authors'.
 
 ``Verdict.extracted`` is one normal form per meaning (``B``, ``yes``, ``340``), for repeats that are put to a vote.
@@ -12,21 +11,29 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
-from maestro_eval.records import FORMER_PROTOCOLS, Protocol, Sample, UserError
-from maestro_eval.scoring.extract import Strictness, final_answer, half_width, read_reply, spoken
-from maestro_eval.scoring.fair_metrics import FAIR
+from maestro_eval.records import Sample
+from maestro_eval.scoring.extract import Strictness, final_answer, half_width, spoken
+from maestro_eval.scoring.fair_metrics import (
+    fair_blind,
+    fair_integer,
+    fair_math,
+    fair_mathvista,
+    fair_option,
+    fair_relaxed,
+    fair_short_answer,
+    fair_substring,
+)
 from maestro_eval.scoring.letters import lone_letter, option_letter
-from maestro_eval.scoring.lmms_score import lmms_score
 from maestro_eval.scoring.math_answer import math_answer, mathvista_answer
+from maestro_eval.scoring.metric import Metric
 from maestro_eval.scoring.numerals import Number, number, number_form, stated_numbers
 from maestro_eval.scoring.options import choice_letter, value_form
 from maestro_eval.scoring.python_tests import python_tests
-from maestro_eval.scoring.verdict import Verdict, no_answer, shown
+from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.scoring.vlms_are_blind import blind_reading
 from maestro_eval.scoring.yes_no import yes_no
 
@@ -38,39 +45,6 @@ _LONGEST_JSON = 20_000
 _INTEGER = re.compile(r"[+\-\u2212]?[0-9]{1,15}")
 _BARE_OPTION = re.compile(r"(?:([A-Za-z])|\(([A-Za-z])\)|\[([A-Za-z])\]|\{([A-Za-z])\})\.?")
 _LINE_BREAKS = str.maketrans("\t\r\n", "   ")
-
-Metric = Callable[[Sample, str, Strictness], Verdict]
-
-
-def judge(sample: Sample, answer: str, metric: str, protocol: str) -> Verdict:
-    """The verdict of a metric on an answer under ``official``, ``fair`` or ``strict``.
-
-    UserError for a metric or a protocol that does not exist. ``released`` reads a transcript: `judge_released`.
-    """
-    strictness = _strictness(protocol)
-    rule = METRICS.get(metric)
-    if rule is None:
-        raise UserError(f"task {sample.task}: no metric {metric!r}; its file may name one of {', '.join(METRICS)}")
-    if strictness == "strict" and answer.strip():
-        return shown(rule(sample, answer, strictness))
-    reply = read_reply(answer)
-    if reply.missing is not None and metric not in _JUDGES_SILENCE:
-        return no_answer(reply.missing)
-    if strictness == "fair" and metric in FAIR:
-        verdict = FAIR[metric](sample, reply)
-        if verdict.no_answer is not None and rule(sample, answer, "strict").value == 1.0:
-            # An answer and nothing else is right by any reading.
-            verdict = rule(sample, answer, "strict")
-        return shown(verdict)
-    return shown(rule(sample, reply.written, strictness))
-
-
-def check_protocol(name: str) -> Protocol:
-    """The protocol of that name (or former name); UserError listing them when there is none."""
-    for known in get_args(Protocol):
-        if FORMER_PROTOCOLS.get(name, name) == known:
-            return known  # type: ignore[no-any-return]
-    raise UserError(f"--protocol {name}: no such protocol; choose one of {', '.join(get_args(Protocol))}")
 
 
 def relaxed_accuracy(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
@@ -161,28 +135,23 @@ def blind(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     return Verdict(float(read in targets), read)
 
 
-METRICS: dict[str, Metric] = {
-    "relaxed_accuracy": relaxed_accuracy,
-    "integer": integer,
-    "option_letter": option,
-    "json_option": json_option,
-    "short_answer": short_answer,
-    "substring": substring,
-    "blind": blind,
-    "math": math_answer,
-    "mathvista": mathvista_answer,
-    "python_tests": python_tests,
-    "lmms": lmms_score,
-}
-# A missing answer has a token recall too (0), and what lmms-eval thinks of one is not ours to say.
-_JUDGES_SILENCE = {"short_answer", "lmms"}
-
-
-def _strictness(protocol: str) -> Strictness:
-    checked = check_protocol(protocol)
-    if checked == "released":
-        raise UserError("the released protocol judges a transcript by a task's released rule: judge_released")
-    return checked
+RELAXED_ACCURACY = Metric(rule=relaxed_accuracy, fair=fair_relaxed, live=True)
+INTEGER = Metric(rule=integer, fair=fair_integer, live=True)
+OPTION_LETTER = Metric(rule=option, fair=fair_option, live=True)
+JSON_OPTION = Metric(rule=json_option, fair=fair_option, live=True)
+# A missing answer has a token recall too (0).
+SHORT_ANSWER = Metric(rule=short_answer, fair=fair_short_answer, judges_silence=True, live=True)
+SUBSTRING = Metric(rule=substring, fair=fair_substring, live=True)
+BLIND = Metric(rule=blind, fair=fair_blind, live=True)
+MATH = Metric(rule=math_answer, fair=fair_math, seconds=0.02)
+MATHVISTA = Metric(rule=mathvista_answer, fair=fair_mathvista, seconds=0.01)
+PYTHON_TESTS = Metric(
+    rule=python_tests,
+    fair=lambda sample, reply: python_tests(sample, reply.written, "fair"),
+    runs_code=True,
+    target_is_answer=False,
+    seconds=1.0,
+)
 
 
 def _readings(answer: str, strictness: Strictness) -> list[str]:

@@ -10,28 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from maestro_eval.files import fingerprint
-from maestro_eval.records import RolloutKey, Sample, Score, UserError
+from maestro_eval.records import ModelJudge, RolloutKey, Sample, Score, UserError
 from maestro_eval.scoring.extract import spoken
 from maestro_eval.scoring.letters import lone_letter
-from maestro_eval.scoring.metrics import judge
+from maestro_eval.scoring.metric import Metric
 
 NAME = "judgements.jsonl"
-
-JudgeKind = Literal["choice", "extraction"]
-
-JUDGED: dict[str, JudgeKind] = {
-    "maestro_hrbench4k": "choice",
-    "maestro_hrbench8k": "choice",
-    "maestro_vstar": "choice",
-    "maestro_mathvista": "extraction",
-}
-"""The tasks that a model may judge, and what it is asked."""
 
 _NONE = "none"
 _CHOICE = """Below are a multiple-choice question and somebody's reply to it. Which option does the reply choose?
@@ -84,23 +73,25 @@ class Agreement(Struct, frozen=True):
     same: int
 
 
-def prompt_for(sample: Sample, answer: str) -> str:
-    """What the model is asked about an answer to a sample of a task in `JUDGED`."""
-    template = _CHOICE if JUDGED[sample.task] == "choice" else _EXTRACTION
+def prompt_for(sample: Sample, answer: str, asked: ModelJudge) -> str:
+    """What the model is asked about an answer."""
+    template = _CHOICE if asked == "choice" else _EXTRACTION
     lettered = "\n".join(f"({chr(ord('A') + number)}) {text}" for number, text in enumerate(sample.choices))
     return template.format(question=sample.question, options=lettered, reply=answer)
 
 
-def judgement_of(sample: Sample, key: RolloutKey, model: str, prompt: str, reply: str) -> Judgement:
+def judgement_of(
+    sample: Sample, key: RolloutKey, model: str, prompt: str, reply: str, asked: ModelJudge, metric: Metric
+) -> Judgement:
     """The verdict in a model's reply: right, wrong, or none where it is not of the form that was asked for."""
     said = spoken(reply).strip().strip("*`\"'. ")
     extracted, value = said, None
     if said.lower() == _NONE:
         extracted, value = "", 0.0
-    elif JUDGED[sample.task] == "extraction":
-        value = judge(sample, said, "mathvista", "official").value
+    elif asked == "extraction":
+        value = metric.judge(sample, said, "official").value
     elif letter := lone_letter(said):
-        extracted, value = letter.upper(), judge(sample, letter, "option_letter", "strict").value
+        extracted, value = letter.upper(), metric.judge(sample, letter, "strict").value
     return Judgement(key.task, key.sample_id, key.repeat, model, prompt_hash(prompt), reply, extracted, value)
 
 

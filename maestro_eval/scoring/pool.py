@@ -20,6 +20,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import IO
 
@@ -29,6 +30,7 @@ from msgspec import Struct
 from maestro_eval.journal import PackedRecord
 from maestro_eval.records import UserError
 from maestro_eval.scoring.judging import Judged, Rules, judge_records
+from maestro_eval.tasks import trust
 
 # Enough that a worker need not wait while the oldest stretch is being finished by another.
 _AHEAD = 3
@@ -152,6 +154,7 @@ def serve() -> None:
     if first is None:
         return
     rules = _rules.decode(first)
+    trust(map(Path, rules.trusted))
     while (data := _read(requests)) is not None:
         try:
             reply: Judged | _Refused = judge_records(rules, _records.decode(data))

@@ -19,7 +19,7 @@ from itertools import takewhile
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.records import RolloutFailure, Sample, UserError
+from maestro_eval.records import NoAnswer, RolloutFailure, Sample, UserError
 from maestro_eval.sandbox import PACKAGES_FOLDER, Limits, SandboxResult, lacking, run_python, run_tests
 from maestro_eval.scoring.extract import Strictness, spoken
 from maestro_eval.scoring.python_source import (
@@ -30,7 +30,7 @@ from maestro_eval.scoring.python_source import (
     only_program,
     released_program,
 )
-from maestro_eval.scoring.verdict import NoAnswer, Verdict
+from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.text import clip
 
 _OFFICIAL_CPU_S, _OFFICIAL_WALL_S = 2, 10.0

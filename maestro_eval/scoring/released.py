@@ -22,6 +22,7 @@ from msgspec import Struct
 from maestro_eval.records import Sample, UserError
 from maestro_eval.scoring import released_math, released_text
 from maestro_eval.scoring.letters import lone_letter
+from maestro_eval.scoring.metric import PLAIN_SECONDS
 from maestro_eval.scoring.python_tests import released_python
 from maestro_eval.scoring.released_text import Truth
 from maestro_eval.scoring.symbolic import equivalent
@@ -35,10 +36,16 @@ _BRACES, _ESCAPED = re.compile(r"\\boxed\{|[{}]"), re.compile(r"\\[{}]")
 
 
 class ReleasedRule(Struct, frozen=True):
-    """``judge`` is the rule; ``form`` the form of the target that it is given where nobody asks for another one."""
+    """``judge`` is the rule; ``form`` the form of the target that it is given where nobody asks for another one.
+
+    ``runs_code``, ``live`` and ``seconds`` are as of a `Metric`.
+    """
 
     judge: Callable[[Truth, str], Verdict]
     form: Form = "letter"
+    runs_code: bool = False
+    live: bool = True
+    seconds: float = PLAIN_SECONDS
 
 
 def judge_released(sample: Sample, text: str, rule: str, form: Form | None = None) -> Verdict:
@@ -80,8 +87,10 @@ RELEASED: dict[str, ReleasedRule] = {
     "slake": ReleasedRule(released_text.slake),
     "vstar": ReleasedRule(released_text.vstar, "text"),
     "math": ReleasedRule(released_math.math, "text"),
-    "python": ReleasedRule(lambda truth, text: released_python(truth.first, text)),
-    FALL_BACK: ReleasedRule(boxed),
+    "python": ReleasedRule(
+        lambda truth, text: released_python(truth.first, text), runs_code=True, live=False, seconds=0.3
+    ),
+    FALL_BACK: ReleasedRule(boxed, live=False),
 }
 
 

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from maestro_eval.records import Answered, Exhausted, Failed, Protocol, Rollout, RolloutKey, Sample, Score, TaskRecord
-from maestro_eval.scoring.metrics import check_protocol, judge
+from maestro_eval.records import (
+    Answered,
+    Exhausted,
+    Failed,
+    Rollout,
+    RolloutKey,
+    Sample,
+    Score,
+    ScoringProtocol,
+    TaskRecord,
+)
+from maestro_eval.scoring.metric import Metric, check_protocol, judge, metric_of
 from maestro_eval.scoring.released import judge_released
 from maestro_eval.scoring.verdict import Verdict
 
@@ -36,6 +46,7 @@ def score_rollout(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: 
         content_hash=sample.content_hash,
         note=verdict.note[:_LONGEST_NOTE],
         others=verdict.others,
+        no_answer=verdict.no_answer,
     )
 
 
@@ -51,9 +62,9 @@ def released_text(rollout: Rollout) -> str:
     return "\n".join(turn.text for turn in rollout.turns)
 
 
-def _verdict(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: Protocol) -> Verdict:
+def _verdict(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: ScoringProtocol) -> Verdict:
     if protocol != "released":
-        return _of_outcome(sample, rollout, task.metric, protocol)
+        return _of_outcome(sample, rollout, metric_of(task), protocol)
     match rollout.outcome:
         case Failed(cause, detail):
             return _failed(cause, detail)
@@ -64,7 +75,7 @@ def _verdict(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: Proto
             return judge_released(sample, released_text(rollout), task.released)
 
 
-def _of_outcome(sample: Sample, rollout: Rollout, metric: str, protocol: str) -> Verdict:
+def _of_outcome(sample: Sample, rollout: Rollout, metric: Metric, protocol: str) -> Verdict:
     match rollout.outcome:
         case Answered(text):
             return judge(sample, text, metric, protocol)

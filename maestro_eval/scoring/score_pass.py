@@ -20,21 +20,20 @@ import msgspec
 from msgspec import Struct, field
 
 from maestro_eval.journal import Journal, PackedRecord, ScoreRow
-from maestro_eval.records import PROTOCOLS, Protocol, RunManifest, Score, TaskRecord, UserError
+from maestro_eval.records import PROTOCOLS, ScoringProtocol, RunManifest, Score, TaskRecord, UserError
 from maestro_eval.scoring.failures import FailureGroup, merged
 from maestro_eval.scoring.judging import Judged, Rules, judge_records
-from maestro_eval.scoring.metrics import METRICS, check_protocol
+from maestro_eval.scoring.metric import check_protocol, metric_hash, metric_of
 from maestro_eval.scoring.pool import Pool
-from maestro_eval.scoring.released import RELEASED
+from maestro_eval.scoring.released import FALL_BACK, RELEASED
 from maestro_eval.scoring.scores_file import heading_of, write_scores_files
+from maestro_eval.tasks import trusted_folders
 
 # A stretch is judged at once: small enough to spread one slow task over all processes, and not to weigh much.
 _STRETCH_RECORDS = 32
 _STRETCH_BYTES = 1 << 20
 
-# Seconds to judge one rollout, roughly: only to decide whether processes are worth their start.
-_SECONDS = {"python_tests": 1.0, "released python": 0.3, "math": 0.02, "mathvista": 0.01}
-_PLAIN_SECONDS = 0.0006
+# What judging must take, roughly, for one more process to be worth its start.
 _WORTH_A_PROCESS = 3.0
 
 
@@ -62,7 +61,7 @@ class RunScores(Struct, frozen=True):
     file: Path | None = None
     lacking: dict[str, int] = field(default_factory=dict)
     failures: tuple[FailureGroup, ...] = ()
-    elsewhere: dict[Protocol, Iterable[Score]] = field(default_factory=dict)
+    elsewhere: dict[ScoringProtocol, Iterable[Score]] = field(default_factory=dict)
     kind: RowKind = "run"
     all_right: tuple[Score, ...] = ()
 
@@ -79,7 +78,7 @@ def score_run(folder: Path, protocol: str = "official", *, processes: int | None
     checked = check_protocol(protocol)
     with Journal.open_if_free(folder) as journal:
         manifest, planned = journal.manifest, journal.planned()
-        rules = Rules(str(folder / "journal.db"), _tasks(folder, manifest, planned))
+        rules = Rules(str(folder / "journal.db"), _tasks(folder, manifest, planned), trusted_folders())
         wanted = _processes(rules, planned) if processes is None else processes
         with journal.new_scores() as keep, Pool(rules, wanted) if wanted > 1 else nullcontext() as pool:
             totals = _Totals(keep)
@@ -110,9 +109,9 @@ class _Totals:
         self.cached_calls = 0
         self.missing_evidence: Counter[str] = Counter()
         self.lacking: Counter[str] = Counter()
-        self.failures: dict[Protocol, tuple[FailureGroup, ...]] = dict.fromkeys(PROTOCOLS, ())
+        self.failures: dict[ScoringProtocol, tuple[FailureGroup, ...]] = dict.fromkeys(PROTOCOLS, ())
 
-    def add(self, judged: Judged) -> Mapping[Protocol, bytes]:
+    def add(self, judged: Judged) -> Mapping[ScoringProtocol, bytes]:
         self.calls += judged.calls
         self.cached_calls += judged.cached_calls
         self.missing_evidence.update(judged.missing_evidence)
@@ -162,16 +161,14 @@ def _processes(rules: Rules, planned: Mapping[str, int]) -> int:
 
 
 def _seconds(task: TaskRecord) -> float:
-    return sum(_SECONDS.get(rule, _PLAIN_SECONDS) for rule in (task.metric, f"released {task.released}"))
+    return metric_of(task).seconds + RELEASED[task.released or FALL_BACK].seconds
 
 
 def _tasks(folder: Path, manifest: RunManifest, planned: Iterable[str]) -> dict[str, TaskRecord]:
     """The records of the tasks that the journal plans; UserError for one that cannot be judged."""
     tasks = {task.name: task for task in manifest.tasks}
     for task in manifest.tasks:
-        _refuse_unknown(folder, task, "metric", task.metric, METRICS)
-        if task.released:
-            _refuse_unknown(folder, task, "released rule", task.released, RELEASED)
+        _refuse(folder, task)
     for name in planned:
         if name not in tasks:
             raise UserError(
@@ -181,9 +178,20 @@ def _tasks(folder: Path, manifest: RunManifest, planned: Iterable[str]) -> dict[
     return tasks
 
 
-def _refuse_unknown(folder: Path, task: TaskRecord, what: str, name: str, known: Iterable[str]) -> None:
-    if name not in known:
+def _refuse(folder: Path, task: TaskRecord) -> None:
+    where = f"{folder / 'manifest.json'}: task {task.name}"
+    if task.released and task.released not in RELEASED:
         raise UserError(
-            f"{folder / 'manifest.json'}: task {task.name} has the {what} {name!r}, which is none of "
-            f"{', '.join(known)}; score it with the version that ran it"
+            f"{where} has the released rule {task.released!r}, which is none of {', '.join(RELEASED)}; "
+            "score it with the version that ran it"
+        )
+    try:
+        metric_of(task)
+        same = metric_hash(task) == task.metric_hash
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    if not same:
+        raise UserError(
+            f"{where}: the code of metric {task.metric} is not what it was when the run began; put it back, or start "
+            "a new run"
         )

@@ -17,7 +17,7 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.records import Protocol, RunManifest, Score, UserError
+from maestro_eval.records import RunManifest, Score, ScoringProtocol, UserError
 
 SCHEMA = 3
 _BLOCK = 1 << 18
@@ -37,7 +37,7 @@ class Heading(Struct, frozen=True):
     """The first line of the file."""
 
     schema: int
-    protocol: Protocol
+    protocol: ScoringProtocol
     system: str
     registry_hash: str
     prompt_hash: str
@@ -72,7 +72,7 @@ class ScoresFile:
             yield from lines
 
 
-def heading_of(manifest: RunManifest, protocol: Protocol) -> Heading:
+def heading_of(manifest: RunManifest, protocol: ScoringProtocol) -> Heading:
     """The heading of a run's scores under a protocol."""
     return Heading(
         SCHEMA,
@@ -85,8 +85,8 @@ def heading_of(manifest: RunManifest, protocol: Protocol) -> Heading:
 
 
 def write_scores_files(
-    folder: Path, headings: Sequence[Heading], blocks: Iterable[Mapping[Protocol, bytes]]
-) -> dict[Protocol, ScoresFile]:
+    folder: Path, headings: Sequence[Heading], blocks: Iterable[Mapping[ScoringProtocol, bytes]]
+) -> dict[ScoringProtocol, ScoresFile]:
     """Write the files of a run folder from blocks of whole lines by protocol, all of them whole or none.
 
     A folder that cannot be written gets no file, and that is no error. UserError when the disk fills up.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import Reply, is_unsure, retracts, untypeset
 from maestro_eval.scoring.fair import Read, behind, stated_forms
 from maestro_eval.scoring.negation import denied
-from maestro_eval.scoring.verdict import NoAnswer
 
 _LONGEST_SENTENCE = 300
 _COPULA = re.compile(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.numerals import Number, number, numbers, stated_numbers
-from maestro_eval.scoring.verdict import NoAnswer
 
 _LONGEST = 2000
 _APPROXIMATELY = (

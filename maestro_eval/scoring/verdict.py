@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from enum import StrEnum
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from maestro_eval.records import NoAnswer
+
 _SHOWN = 200
-
-
-class NoAnswer(StrEnum):
-    """Why a reply has no answer."""
-
-    EMPTY = "the reply is empty"
-    CUT = "the reply was cut within a thought"
-    SEVERAL = "the reply names several answers"
-    DENIED = "the reply only says what the answer is not"
-    RETRACTED = "the reply takes its answer back"
-    UNSURE = "the reply says that it cannot tell"
-    UNSTATED = "the reply states no answer of the form that the question asks for"
 
 
 class Verdict(Struct, frozen=True):

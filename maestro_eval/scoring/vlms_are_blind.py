@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.counts import count_readers
 from maestro_eval.scoring.extract import Strictness
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.letters import character, lone_letter
 from maestro_eval.scoring.negation import undenied
-from maestro_eval.scoring.verdict import NoAnswer
 from maestro_eval.scoring.yes_no import yes_no_readers
 
 _Form = Literal["number", "yes_no", "letter", "pair"]

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import is_unsure, retracts
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import undenied
-from maestro_eval.scoring.verdict import NoAnswer
 
 # "No" answers only where nothing follows that it could belong to: "no gap", "no question", "no-one" do not.
 _YES_NO = re.compile(

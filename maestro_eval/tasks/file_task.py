@@ -15,10 +15,11 @@ from typing import Any
 from msgspec import structs
 
 from maestro_eval.files import fingerprint
-from maestro_eval.records import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
+from maestro_eval.records import Aggregation, Image, LoadedSample, ModelJudge, Sample, SampleError, UserError
 from maestro_eval.tasks.column_types import IMAGE_TYPES
 from maestro_eval.tasks.functions import Read
 from maestro_eval.tasks.image_decoding import BadImageError, EncodedImage, decode
+from maestro_eval.tasks.lmms import row_as_json
 from maestro_eval.tasks.rows import BadRowError, NamedPictures, Row, Source
 from maestro_eval.tasks.sources import hash_files
 from maestro_eval.tasks.task_yaml import Definition
@@ -32,6 +33,10 @@ class FileTask:
         self.name: str = definition.name
         self.tags: tuple[str, ...] = definition.tags
         self.metric: str = definition.metric
+        own = definition.own_rule
+        self.metric_file: str = "" if own is None else str(definition.path)
+        self.metric_hash: str = "" if own is None else own.hash
+        self.model_judge: ModelJudge | None = definition.model_judge
         self.released: str = definition.released
         self.aggregation: Aggregation = definition.aggregation
         self.hash: str = definition.hash
@@ -199,6 +204,8 @@ def describe(definition: Definition, sample_id: str, row: Mapping[str, Any]) -> 
     if not problem and read.get("choices"):
         problem = _misplaced_letter(read["choices"], read["targets"])
     fields = {name: _label(row.get(name)) for name in definition.fields}
+    if definition.own_rule is not None and definition.own_rule.rules is not None:
+        fields["doc"] = row_as_json(row)
     return Sample(task=definition.name, sample_id=sample_id, fields=fields, **read), problem
 
 

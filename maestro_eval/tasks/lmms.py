@@ -23,7 +23,7 @@ from typing import Any
 from msgspec import structs
 
 from maestro_eval.files import fingerprint, is_plain, shown
-from maestro_eval.records import Aggregation, Image, LoadedSample, Sample, SampleError, UserError
+from maestro_eval.records import Aggregation, Image, LoadedSample, ModelJudge, Sample, SampleError, UserError
 from maestro_eval.tasks.image_decoding import BadImageError, EncodedImage, decode
 from maestro_eval.tasks.lmms_config import PREFIX, LmmsRules, check_judge, lmms_rules
 
@@ -41,6 +41,8 @@ class LmmsTask:
     """
 
     metric = "lmms"
+    metric_file = metric_hash = ""
+    model_judge: ModelJudge | None = None
     aggregation: Aggregation = "mean"
     released = ""
     tags: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from maestro_eval.files import bundled, load_yaml
 from maestro_eval.records import UserError
+from maestro_eval.tasks.own_rule import standing_folders, trust
 from maestro_eval.tasks.task import LMMS, TaskSpec
 from maestro_eval.tasks.task_yaml import Heading, read_heading
 
@@ -35,6 +36,7 @@ def select_tasks(names: Sequence[str], *, data: Mapping[str, str], include: Sequ
     every run. UserError for a name that nothing has: a typing error there would quietly change what is read.
     ``lmms:NAME`` is a task of lmms-eval.
     """
+    trust(include)
     entries, groups = _catalogue(include)
     selected: dict[str, str] = {}
     for name in names:
@@ -97,7 +99,7 @@ def _catalogue(include: Sequence[Path]) -> tuple[dict[str, TaskEntry], dict[str,
 
 def _roots(include: Sequence[Path]) -> list[Path]:
     roots = [bundled("tasks").resolve()]
-    for folder in include:
+    for folder in (*standing_folders(), *include):
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of task files")
         if folder.resolve() not in roots:

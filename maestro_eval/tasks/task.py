@@ -7,8 +7,9 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
-from maestro_eval.records import Aggregation, LoadedSample, UserError
+from maestro_eval.records import Aggregation, LoadedSample, ModelJudge, UserError
 from maestro_eval.tasks.file_task import FileTask
+from maestro_eval.tasks.own_rule import ENVIRONMENT, OwnRule, trusted_folders
 from maestro_eval.tasks.sources import open_source
 from maestro_eval.tasks.task_yaml import Definition, load_definition, read_heading
 
@@ -39,9 +40,11 @@ class TaskSpec(Struct, frozen=True):
 class Task(Protocol):
     """An opened task. Safe to share between threads; open it again in other processes.
 
-    ``released`` names the released scorer's rule, empty where there is none; ``size`` is how many samples the task is
-    known to have, 0 where that is not said; ``hash`` covers what the task asks, ``data`` is where its rows are, and
-    ``revision`` the hub's, where they came from there. ``hub`` is the dataset's id there, empty where it has none.
+    ``metric_file`` is the task file where its own rule is the metric, ``metric_hash`` covers that rule's code, and
+    ``model_judge`` is what a model may be asked about an answer. ``released`` names the released scorer's rule, empty
+    where there is none; ``size`` is how many samples the task is known to have, 0 where that is not said; ``hash``
+    covers what the task asks, ``data`` is where its rows are, and ``revision`` the hub's, where they came from there.
+    ``hub`` is the dataset's id there, or empty.
     """
 
     @property
@@ -50,6 +53,12 @@ class Task(Protocol):
     def tags(self) -> tuple[str, ...]: ...
     @property
     def metric(self) -> str: ...
+    @property
+    def metric_file(self) -> str: ...
+    @property
+    def metric_hash(self) -> str: ...
+    @property
+    def model_judge(self) -> ModelJudge | None: ...
     @property
     def released(self) -> str: ...
     @property
@@ -138,6 +147,22 @@ def define(spec: TaskSpec) -> Definition:
         if heading is not None and heading.task == spec.name:
             return load_definition(path, root)
     raise UserError(f"{root}: no task file defines {spec.name}")
+
+
+def own_rule(file: Path, code: str) -> OwnRule:
+    """The rule of a task file that judges by its own. UserError for a file of no trusted folder, or with other code."""
+    roots = [Path(root) for root in trusted_folders() if file.resolve().is_relative_to(root)]
+    if not roots:
+        raise UserError(
+            f"{file}: judges by its own code, which runs only where you name its folder: read it, then set "
+            f"{ENVIRONMENT}={file.parent}"
+        )
+    if not file.is_file():
+        raise UserError(f"{file}: is gone, and with it the rule that judges; put it back")
+    rule = load_definition(file, roots[0]).own_rule
+    if rule is None or rule.hash != code:
+        raise UserError(f"{file}: its rule is not what it was when the run began; put it back, or start a new run")
+    return rule
 
 
 def _how_to_get(definition: Definition) -> str:

@@ -1,8 +1,9 @@
 """Task files: the part of lmms-eval's YAML dialect that we use, read without lmms-eval.
 
 The same file loads in lmms-eval. What only we need stands under ``metadata: maestro:``, which lmms-eval passes by;
-``process_results``, ``metric_list``, ``generation_kwargs`` and ``doc_to_messages`` are for lmms-eval and are passed
-by here. Any key that is not known is refused by name, file and line, because a key that is ignored changes what is
+``generation_kwargs`` and ``doc_to_messages`` are for lmms-eval and are passed by here. ``metadata.maestro.metric`` says
+how answers are judged; without it ``process_results`` does, and of its results the first of ``metric_list``.
+Any key that is not known is refused by name, file and line, because a key that is ignored changes what is
 measured. ``process_docs`` filters rows in lmms-eval; here ``keep`` must say the same of a row, or the file is refused.
 
 ``include`` merges whole keys, the including file winning, as lmms-eval does. ``!function module.name`` names a
@@ -16,13 +17,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import yaml
 from msgspec import Struct
 
-from maestro_eval.files import UniqueKeyLoader, YamlDocument, fingerprint, load_yaml
-from maestro_eval.records import Aggregation, UserError
+from maestro_eval.files import fingerprint
+from maestro_eval.records import Aggregation, ModelJudge, UserError
 from maestro_eval.tasks.column_types import Column, column_types, parse_column
 from maestro_eval.tasks.functions import FunctionName, Functions, Read
+from maestro_eval.tasks.merged_yaml import MAESTRO, MergedYaml, resolve
+from maestro_eval.tasks.own_rule import OwnRule, function_of, own_metric
 
 
 class Definition(Struct, frozen=True):
@@ -47,6 +49,8 @@ class Definition(Struct, frozen=True):
     target: Read
     choice: Read | None
     metric: str
+    own_rule: OwnRule | None
+    model_judge: ModelJudge | None
     released: str
     aggregation: Aggregation
     id: str | Read | None
@@ -97,7 +101,8 @@ _KEYS: dict[str, tuple[type, ...]] = {
 }
 _REQUIRED = ("task", "dataset_path", "test_split", "doc_to_visual", "doc_to_text", "doc_to_target", "metadata")
 _OURS: dict[str, tuple[type, ...]] = {
-    "metric": _TEXT,
+    "metric": _READER,
+    "model_judge": _TEXT,
     "aggregation": _TEXT,
     "released": _TEXT,
     "paper": _TEXT,
@@ -116,9 +121,11 @@ _OURS: dict[str, tuple[type, ...]] = {
     "licence": _TEXT,
     "citation": _TEXT,
 }
-# What lmms-eval alone reads changes nothing that is measured here.
-_LMMS_ONLY = ("metric_list", "process_results", "generation_kwargs", "doc_to_messages")
 _ABOUT = ("description", "reference", "licence", "citation")
+# What lmms-eval alone reads changes nothing that is measured here.
+_LMMS_ONLY = ("generation_kwargs", "doc_to_messages")
+_LMMS_RULE = ("metric_list", "process_results")
+_ASKS_OR_JUDGES_NOTHING = (*_ABOUT, "model_judge")
 _AGGREGATES_OVER = {"category_mean": "category", "stratum_mean": "stratum"}
 _NAMES = {
     str: "text",
@@ -132,7 +139,7 @@ _NAMES = {
 
 def load_definition(path: Path, root: Path) -> Definition:
     """Read, check and resolve one task file. UserError with file and line for what is wrong in it."""
-    written = _resolve(path, root)
+    written = resolve(path, root)
     _check_keys(written)
     functions = Functions(root)
     ours = written.ours
@@ -144,6 +151,7 @@ def load_definition(path: Path, root: Path) -> Definition:
     def optional(*field: str) -> Read | None:
         return None if written.get(field) is None else read(*field)
 
+    metric, own_rule = own_metric(functions, written)
     return Definition(
         name=written.data["task"],
         path=path,
@@ -157,14 +165,16 @@ def load_definition(path: Path, root: Path) -> Definition:
         text=read("doc_to_text", kwargs=_default_kwargs(written.data)),
         target=read("doc_to_target"),
         choice=optional("doc_to_choice"),
-        metric=ours["metric"],
+        metric=metric,
+        own_rule=own_rule,
+        model_judge=ours.get("model_judge"),
         released=ours.get("released", ours.get("paper", "")),
         aggregation=cast(Aggregation, ours.get("aggregation", "mean")),
-        id=ours["id"] if isinstance(ours.get("id"), str) else optional(*_MAESTRO, "id"),
-        keep=optional(*_MAESTRO, "keep"),
-        category=optional(*_MAESTRO, "category"),
-        stratum=optional(*_MAESTRO, "stratum"),
-        cluster=optional(*_MAESTRO, "cluster"),
+        id=ours["id"] if isinstance(ours.get("id"), str) else optional(*MAESTRO, "id"),
+        keep=optional(*MAESTRO, "keep"),
+        category=optional(*MAESTRO, "category"),
+        stratum=optional(*MAESTRO, "stratum"),
+        cluster=optional(*MAESTRO, "cluster"),
         images_in=ours.get("images_in", ""),
         fields=tuple(ours.get("fields", ())),
         columns={name: column for name, kind in ours["columns"].items() if (column := parse_column(kind))},
@@ -175,7 +185,7 @@ def load_definition(path: Path, root: Path) -> Definition:
 
 def read_heading(path: Path, root: Path) -> Heading | None:
     """Which task or group a file defines; ``None`` for a template without a name. Runs no code, checks no keys."""
-    data = _resolve(path, root).data
+    data = resolve(path, root).data
     task, group = data.get("task"), data.get("group")
     if isinstance(task, str) and task:
         return Heading(path, task, _tags(data))
@@ -184,73 +194,7 @@ def read_heading(path: Path, root: Path) -> Heading | None:
     return None
 
 
-_MAESTRO = ("metadata", "maestro")
-
-
-class _Written(Struct, frozen=True):
-    """The merged mapping, and for each key the file that it comes from."""
-
-    document: YamlDocument
-    data: dict[str, Any]
-    origin: dict[str, YamlDocument]
-
-    @property
-    def ours(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", self.data["metadata"]["maestro"])
-
-    def source(self, key: str) -> YamlDocument:
-        return self.origin.get(key, self.document)
-
-    def where(self, *field: str) -> str:
-        return self.source(field[0]).where(field)
-
-    def get(self, field: tuple[str, ...]) -> object:
-        value: Any = self.data
-        for step in field:
-            value = value.get(step) if isinstance(value, dict) else None
-        return value
-
-
-class _TaskLoader(UniqueKeyLoader):
-    """The safe loader with ``!function``; every other tag stays an error."""
-
-
-def _function_name(loader: yaml.SafeLoader, node: yaml.Node) -> FunctionName:
-    written = str(loader.construct_scalar(node)) if isinstance(node, yaml.ScalarNode) else ""
-    module, _, name = written.partition(".")
-    if not (module.isidentifier() and name.isidentifier()):
-        raise yaml.constructor.ConstructorError(
-            None, None, f"!function takes module.name, and found {written!r}", node.start_mark
-        )
-    return FunctionName(module, name)
-
-
-_TaskLoader.add_constructor("!function", _function_name)
-
-
-def _resolve(path: Path, root: Path, including: tuple[Path, ...] = ()) -> _Written:
-    document = load_yaml(path, loader=_TaskLoader)
-    written = _Written(document, dict(document.data), dict.fromkeys(document.data, document))
-    included = written.data.pop("include", None)
-    if included is None:
-        return written
-    where = document.where(("include",))
-    if not isinstance(included, str):
-        raise UserError(f"{where}: include: expected the name of one file")
-    target = (path.parent / included).resolve()
-    if not target.is_relative_to(root.resolve()):
-        raise UserError(f"{where}: include: {included} is outside {root}, the folder that tasks are read from")
-    chain = (*including, path.resolve())
-    if target in chain:
-        circle = " -> ".join(file.name for file in (*chain, target))
-        raise UserError(f"{where}: include: {included} includes itself: {circle}")
-    if not target.is_file():
-        raise UserError(f"{where}: include: no such file: {target}")
-    base = _resolve(target, root, chain)
-    return _Written(document, {**base.data, **written.data}, {**base.origin, **written.origin})
-
-
-def _check_keys(written: _Written) -> None:
+def _check_keys(written: MergedYaml) -> None:
     for key, value in written.data.items():
         if key not in _KEYS:
             raise UserError(f"{written.where(str(key))}: {key}: not supported; supported are {', '.join(_KEYS)}")
@@ -272,55 +216,61 @@ def _check_keys(written: _Written) -> None:
         raise UserError(f"{written.where('dataset_kwargs')}: dataset_kwargs: only token: true is supported")
 
 
-def _check_ours(written: _Written) -> None:
-    ours = written.get(_MAESTRO)
+def _check_ours(written: MergedYaml) -> None:
+    ours = written.get(MAESTRO)
     if not isinstance(ours, dict):
         raise UserError(f"{written.where('metadata')}: metadata.maestro: is missing (a mapping with at least a metric)")
     for key, value in ours.items():
         if key not in _OURS:
             raise UserError(
-                f"{written.where(*_MAESTRO, str(key))}: metadata.maestro.{key}: not supported; "
+                f"{written.where(*MAESTRO, str(key))}: metadata.maestro.{key}: not supported; "
                 f"supported are {', '.join(_OURS)}"
             )
-        _check_type(written, (*_MAESTRO, key), value, _OURS[key])
-    for key in ("metric", "columns"):
-        if key not in ours:
-            raise UserError(f"{written.where(*_MAESTRO)}: metadata.maestro.{key}: is missing")
+        _check_type(written, (*MAESTRO, key), value, _OURS[key])
+    if "columns" not in ours:
+        raise UserError(
+            f"{written.where(*MAESTRO)}: metadata.maestro.columns: is missing; add the columns that are read, such as "
+            "columns: {image: image, question: string, answer: string}"
+        )
     if "paper" in ours and "released" in ours:
-        raise UserError(f"{written.where(*_MAESTRO, 'paper')}: paper: is the former name of released; leave it out")
+        raise UserError(f"{written.where(*MAESTRO, 'paper')}: paper: is the former name of released; leave it out")
     _check_values(written, ours)
     for name, kind in ours["columns"].items():
         if parse_column(kind) is None:
             raise UserError(
-                f"{written.where(*_MAESTRO, 'columns', str(name))}: column {name}: unknown type {kind!r}; "
+                f"{written.where(*MAESTRO, 'columns', str(name))}: column {name}: unknown type {kind!r}; "
                 f"expected {column_types()}, with ? for a column that may be absent"
             )
     for name in ours.get("fields", ()):
         if name not in ours["columns"]:
-            raise UserError(f"{written.where(*_MAESTRO, 'fields')}: fields: {name!r} is not among the columns")
+            raise UserError(f"{written.where(*MAESTRO, 'fields')}: fields: {name!r} is not among the columns")
     for key in ("id", "category", "stratum", "cluster"):
-        _check_column_name(written, (*_MAESTRO, key))
+        _check_column_name(written, (*MAESTRO, key))
 
 
-def _check_values(written: _Written, ours: Mapping[str, Any]) -> None:
+def _check_values(written: MergedYaml, ours: Mapping[str, Any]) -> None:
+    if ours.get("model_judge", "choice") not in get_args(ModelJudge):
+        raise UserError(
+            f"{written.where(*MAESTRO, 'model_judge')}: model_judge: expected {' or '.join(get_args(ModelJudge))}"
+        )
     aggregation = ours.get("aggregation", "mean")
-    where = written.where(*_MAESTRO, "aggregation")
+    where = written.where(*MAESTRO, "aggregation")
     if aggregation not in get_args(Aggregation):
         raise UserError(f"{where}: aggregation: expected {' or '.join(get_args(Aggregation))}")
     over = _AGGREGATES_OVER.get(aggregation, "")
     if over and over not in ours:
         raise UserError(f"{where}: aggregation: {aggregation} needs metadata.maestro.{over}")
     if isinstance(size := ours.get("size", 0), bool) or size < 0:
-        raise UserError(f"{written.where(*_MAESTRO, 'size')}: size: expected a number of samples, found {size!r}")
+        raise UserError(f"{written.where(*MAESTRO, 'size')}: size: expected a number of samples, found {size!r}")
     folder = ours.get("images_in", "images")
     if not folder or folder in (".", "..") or any(mark in folder for mark in "/\\\0"):
         raise UserError(
-            f"{written.where(*_MAESTRO, 'images_in')}: images_in: expected the bare name of a folder beside the data, "
+            f"{written.where(*MAESTRO, 'images_in')}: images_in: expected the bare name of a folder beside the data, "
             f"found {folder!r}"
         )
 
 
-def _check_column_name(written: _Written, field: tuple[str, ...]) -> None:
+def _check_column_name(written: MergedYaml, field: tuple[str, ...]) -> None:
     value = written.get(field)
     if isinstance(value, str) and value not in written.ours["columns"]:
         raise UserError(
@@ -329,13 +279,13 @@ def _check_column_name(written: _Written, field: tuple[str, ...]) -> None:
         )
 
 
-def _check_type(written: _Written, field: tuple[str, ...], value: object, types: tuple[type, ...]) -> None:
+def _check_type(written: MergedYaml, field: tuple[str, ...], value: object, types: tuple[type, ...]) -> None:
     if not isinstance(value, types):
         wanted = " or ".join(_NAMES[kind] for kind in types)
         raise UserError(f"{written.where(*field)}: {'.'.join(field)}: expected {wanted}")
 
 
-def _describes_its_dataset(written: _Written) -> bool:
+def _describes_its_dataset(written: MergedYaml) -> bool:
     """Whether what the file says of a dataset holds: not where an including file put another in its place."""
     return written.source("dataset_path") is written.source("metadata")
 
@@ -350,10 +300,11 @@ def _tags(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _measured(data: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a definition that decides what is asked and how it is judged."""
-    ours = {key: value for key, value in data["metadata"]["maestro"].items() if key not in _ABOUT}
+    ours = {key: value for key, value in data["metadata"]["maestro"].items() if key not in _ASKS_OR_JUDGES_NOTHING}
     if "paper" in ours:
         ours["released"] = ours.pop("paper")
-    return {key: value for key, value in data.items() if key not in _LMMS_ONLY} | {"metadata": ours}
+    passed_by = (*_LMMS_ONLY, *_LMMS_RULE) if "metric" in ours else _LMMS_ONLY
+    return {key: value for key, value in data.items() if key not in passed_by} | {"metadata": ours}
 
 
 def _default_kwargs(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -362,10 +313,12 @@ def _default_kwargs(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None if kwargs is None else kwargs.get("default", kwargs)
 
 
-def _reader(functions: Functions, written: _Written, field: tuple[str, ...], kwargs: Mapping[str, Any] | None) -> Read:
+def _reader(
+    functions: Functions, written: MergedYaml, field: tuple[str, ...], kwargs: Mapping[str, Any] | None
+) -> Read:
     value = written.get(field)
     if isinstance(value, FunctionName):
-        function = functions.get(value, written.source(field[0]).path.parent, written.where(*field))
+        function = function_of(functions, written, field, value)
         return function if kwargs is None else lambda row: function(row, kwargs)
     column = cast(str, value)
     if field == ("doc_to_visual",):

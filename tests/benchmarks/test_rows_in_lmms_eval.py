@@ -17,7 +17,7 @@ pytest.importorskip("lmms_eval")
 pytest.importorskip("datasets")
 
 from maestro_eval.files import bundled
-from maestro_eval.records import Protocol, Sample
+from maestro_eval.records import Sample, ScoringProtocol
 from maestro_eval.sandbox import available
 from maestro_eval.tasks import Task, define, open_task, select_tasks
 from tests.benchmarks import rows
@@ -125,7 +125,7 @@ def verdicts(task: Any, answer: str) -> dict[str, float]:
 def test_a_reply_is_judged_by_our_protocols(lmms_tasks: Tasks, name: str) -> None:
     for reply, value in ((RIGHT[name], 1.0), ("", 0.0), ("I cannot tell what is shown here.", 0.0)):
         found = verdicts(lmms_tasks[name], reply)
-        assert found.keys() == set(get_args(Protocol))
+        assert found.keys() == set(get_args(ScoringProtocol))
         # The released rules want a form that the plain answer need not have.
         assert {found[protocol] for protocol in ("official", "fair", "strict")} == {value}
 

@@ -33,8 +33,11 @@ ANSWERS = ("A", "Answer: B", "something like the sky", "")
 def run_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     tasks = tuple(
-        TaskRecord(name, "h", metric, "mean", (), "data", "d", 4, released=rule)
-        for name, metric, rule in ((VSTAR, "option_letter", "vstar"), (CHART, "relaxed_accuracy", "chartqa"))
+        TaskRecord(name, "h", metric, "mean", (), "data", "d", 4, released=rule, model_judge=asked)
+        for name, metric, rule, asked in (
+            (VSTAR, "option_letter", "vstar", "choice"),
+            (CHART, "relaxed_accuracy", "chartqa", None),
+        )
     )
     manifest = RunManifest(
         system="seer", policy="random", policy_model="", registry=RegistryRecord("r", "r.yaml", "rh"),

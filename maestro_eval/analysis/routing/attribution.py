@@ -17,12 +17,10 @@ from maestro_eval.analysis.routing.records import SIDES, Blame, Side
 from maestro_eval.analysis.scored_rollouts import Episode
 from maestro_eval.policies.baselines import NO_ANSWER
 from maestro_eval.records import Answered, Exhausted, Failed, Rollout, TaskRecord
-from maestro_eval.scoring import judge
+from maestro_eval.scoring import judge, metric_of
 
 # Replies are judged by the authors' rule whatever the run's protocol: what matters is what was said, not its form.
 _PROTOCOL = "official"
-# Judging a reply by these would run the program in it.
-_RUNS_CODE = frozenset({"python_tests"})
 _DIRECT = "direct:"
 _FAULTS: dict[str, Side] = {"policy": "policy", "expert": "expert", "service": "service"}
 
@@ -84,7 +82,7 @@ def _wrong_answer(episode: Episode, text: str, task: TaskRecord, policy: str) ->
         return Attribution("expert", "answered wrong when asked directly")
     if not made_calls(episode.rollout):
         return Attribution("policy", "answered without a call that reached an expert")
-    if task.metric in _RUNS_CODE:
+    if metric_of(task).runs_code:
         return Attribution("open", "the replies are programs, and are not run here")
     return _after_calls(episode, task)
 
@@ -109,7 +107,7 @@ def _says_it(episode: Episode, text: str | None, task: TaskRecord) -> bool:
     if not text:
         return False
     try:
-        return (judge(episode.sample, text, task.metric, _PROTOCOL).value or 0) >= 1
+        return (judge(episode.sample, text, metric_of(task), _PROTOCOL).value or 0) >= 1
     except Exception:  # a judge that trips over a reply has not found the answer in it
         return False
 

@@ -34,10 +34,9 @@ from maestro_eval.report.exports.submitted import (
     samples_name,
 )
 from maestro_eval.report.exports.writing import sha256_of, write_json, write_lines
-from maestro_eval.scoring import FALL_BACK
+from maestro_eval.scoring import FALL_BACK, RELEASED, metric_of
 from maestro_eval.scoring.score import released_text
 
-NOT_JUDGED_AGAIN = frozenset({"python_tests", "python", "lmms"})
 """Rules that run code or need another harness: a verifier does neither unasked."""
 
 
@@ -128,16 +127,26 @@ def _row(row: Row, task: TaskRecord, protocol: str, options: Options) -> Submitt
 
 
 def _gold(sample: Sample | None, rollout: Rollout, task: TaskRecord, protocol: str, scrubber: Scrubber) -> Gold | None:
-    if sample is None or judged_by(task, protocol) in NOT_JUDGED_AGAIN:
+    if sample is None or not judged_again(task, protocol):
         return None
     # The released rules read what that style recorded; any other answer is held against all that the policy wrote.
     words = scrubber.answer(released_text(rollout) if protocol == "released" else written(rollout))
     return Gold(sample.question, sample.targets, sample.choices, sample.fields, words)
 
 
-def judged_by(task: TaskRecord, protocol: str) -> str:
-    """The rule that judges a task under a protocol."""
-    return (task.released or FALL_BACK) if protocol == "released" else task.metric
+def judged_again(task: TaskRecord, protocol: str) -> bool:
+    """Whether the verdicts on a task follow from what is submitted, without a run of programs or another's dataset.
+
+    True for a rule that is not found here: judging says so.
+    """
+    if protocol == "released":
+        released = RELEASED.get(task.released or FALL_BACK)
+        return released is None or not released.runs_code
+    try:
+        metric = metric_of(task)
+    except UserError:
+        return True
+    return metric.target_is_answer and not metric.runs_code
 
 
 def _searches(rollout: Rollout) -> tuple[str, ...]:

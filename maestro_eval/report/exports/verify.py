@@ -33,7 +33,7 @@ from maestro_eval.records import (
 )
 from maestro_eval.report.answers import is_answer_of
 from maestro_eval.report.exports.card import model_card, readme
-from maestro_eval.report.exports.submission import NOT_JUDGED_AGAIN, judged_by
+from maestro_eval.report.exports.submission import judged_again
 from maestro_eval.report.exports.submitted import (
     CARD,
     LONGEST,
@@ -282,7 +282,7 @@ class _Check:
             self.wrong(f"{where}: judged, but without a content_hash")
         if any(not math.isfinite(number) for number in row.others.values()):
             self.wrong(f"{where}: a further measure is no number")
-        if row.outcome not in ("answered", "exhausted") or judged_by(task, results.protocol) in NOT_JUDGED_AGAIN:
+        if row.outcome not in ("answered", "exhausted") or not judged_again(task, results.protocol):
             return
         if row.gold is not None:
             if row.answer is not None and row.gold.transcript and not is_answer_of(row.answer, row.gold.transcript):

@@ -18,13 +18,9 @@ from msgspec import Struct
 
 from maestro_eval.analysis import Estimate
 from maestro_eval.journal import Finished
-from maestro_eval.records import Protocol, TaskRecord
-from maestro_eval.scoring import score_rollout
+from maestro_eval.records import ScoringProtocol, TaskRecord
+from maestro_eval.scoring import RELEASED, metric_of, score_rollout
 
-_QUICK = frozenset(
-    {"relaxed_accuracy", "integer", "option_letter", "json_option", "short_answer", "substring", "blind"}
-)
-_QUICK_RELEASED = frozenset({"chartqa", "letter_or_text", "slake", "vstar", "math"})
 _SHARE = 0.005
 _BURST_S = 0.02
 # Transcripts are tens of kilobytes.
@@ -52,7 +48,7 @@ class Judge:
     def __init__(
         self,
         tasks: Sequence[TaskRecord],
-        protocol: Protocol,
+        protocol: ScoringProtocol,
         *,
         clock: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.thread_time,
@@ -91,7 +87,7 @@ class Judge:
             self._running[name] = Running(before.judged + 1, before.total + value)
 
 
-def _is_quick(task: TaskRecord, protocol: Protocol) -> bool:
+def _is_quick(task: TaskRecord, protocol: ScoringProtocol) -> bool:
     if protocol == "released":
-        return task.released in _QUICK_RELEASED
-    return task.metric in _QUICK
+        return task.released in RELEASED and RELEASED[task.released].live
+    return metric_of(task).live

@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_eval.records import Sample
+from maestro_eval.records import NoAnswer, Sample
 from maestro_eval.scoring import METRICS, judge
-from maestro_eval.scoring.fair_metrics import FAIR
-from maestro_eval.scoring.verdict import NoAnswer
 
 
 def asked(target: str, *choices: str, question: str = "?", **fields: str) -> Sample:
@@ -412,4 +410,4 @@ def test_hostile_replies_take_linear_time(number: int) -> None:
 
 
 def test_every_metric_of_a_benchmark_has_a_fair_reading() -> None:
-    assert set(METRICS) - set(FAIR) == {"python_tests", "lmms"}
+    assert [name for name in METRICS.bundled if METRICS.find(name).fair is None] == ["lmms"]

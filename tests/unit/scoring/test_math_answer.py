@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestro_eval.records import Sample
+from maestro_eval.scoring import judge
 from maestro_eval.scoring import math_answer as module
 from maestro_eval.scoring.math_answer import math_answer, mathvista_answer
-from maestro_eval.scoring.metrics import judge
 from maestro_eval.scoring.symbolic import Equivalence
 
 _HOSTILE = "5!!!!"

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_eval.records import Sample, UserError
+from maestro_eval.records import NoAnswer, Sample, UserError
 from maestro_eval.scoring import METRICS, Verdict, check_protocol, judge
-from maestro_eval.scoring.verdict import NoAnswer
 
 # A busy machine may take a while over one example.
 unhurried = settings(deadline=None)
@@ -221,7 +220,7 @@ def test_answer_is_judged_as_documented(metric: str, sample: Sample, answer: str
 
 
 def test_every_metric_has_cases_here_or_in_a_file_of_its_own() -> None:
-    assert {case[0] for case in _CASES} | {"math", "mathvista", "python_tests", "lmms"} == set(METRICS)
+    assert {case[0] for case in _CASES} | {"math", "mathvista", "python_tests", "lmms"} == set(METRICS.bundled)
 
 
 @pytest.mark.parametrize("case", _CASES, ids=lambda case: f"{case[0]}-{case[2][:16]!r}")

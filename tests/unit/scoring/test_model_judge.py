@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from maestro_eval.records import RolloutKey, Sample, Score, UserError
+from maestro_eval.records import ModelJudge, RolloutKey, Sample, Score, UserError
+from maestro_eval.scoring import METRICS
 from maestro_eval.scoring.model_judge import (
     NAME,
     Agreement,
@@ -26,12 +27,12 @@ VISTA = Sample(
 
 
 def test_the_model_reads_question_options_and_reply_and_no_target() -> None:
-    prompt = prompt_for(VSTAR, "It is the blue one.")
+    prompt = prompt_for(VSTAR, "It is the blue one.", "choice")
     assert "What colour is the kite?" in prompt
     assert "(A) red\n(B) light blue" in prompt
     assert "It is the blue one." in prompt
-    assert prompt == prompt_for(msgspec.structs.replace(VSTAR, targets=("A",)), "It is the blue one.")
-    assert "How long?" in prompt_for(VISTA, "6 m")
+    assert prompt == prompt_for(msgspec.structs.replace(VSTAR, targets=("A",)), "It is the blue one.", "choice")
+    assert "How long?" in prompt_for(VISTA, "6 m", "extraction")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,9 @@ def test_the_model_reads_question_options_and_reply_and_no_target() -> None:
     ],
 )
 def test_a_reply_is_right_wrong_or_of_no_use(sample: Sample, reply: str, extracted: str, value: float | None) -> None:
-    found = judgement_of(sample, RolloutKey(sample.task, "1"), "m", "prompt", reply)
+    asked: ModelJudge = "choice" if sample is VSTAR else "extraction"
+    metric = METRICS.find("option_letter" if sample is VSTAR else "mathvista")
+    found = judgement_of(sample, RolloutKey(sample.task, "1"), "m", "prompt", reply, asked, metric)
     assert (found.extracted, found.value) == (extracted, value)
 
 

@@ -32,7 +32,7 @@ from maestro_eval.records import (
     Turn,
     UserError,
 )
-from maestro_eval.scoring import METRICS, RunScores, Verdict, score_run
+from maestro_eval.scoring import METRICS, Metric, RunScores, Verdict, score_run
 from maestro_eval.scoring.judging import Rules, judge_records
 
 _OUTCOMES: dict[RolloutKey, Outcome] = {
@@ -170,12 +170,12 @@ def test_folder_that_takes_no_file_is_scored_all_the_same(tmp_path: Path) -> Non
 
 
 def test_a_judge_that_raises_costs_one_sample_its_value_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    def judge(sample: Sample, *_: object) -> Verdict:
+    def judge(sample: Sample, answer: str) -> Verdict:
         if sample.sample_id == "2":
             raise ZeroDivisionError("a metric of ours")
         return Verdict(1.0)
 
-    monkeypatch.setitem(METRICS, "integer", judge)
+    monkeypatch.setattr(METRICS, "find", lambda name: Metric(rule=judge))
     judged = judge_records(rules_of("maestro_cars"), [packed("maestro_cars", name) for name in "123"])
     scores = [msgspec.json.decode(line, type=Score) for line in judged.lines["official"].splitlines()]
     assert [score.value for score in scores] == [1.0, None, 1.0]
@@ -184,10 +184,10 @@ def test_a_judge_that_raises_costs_one_sample_its_value_and_nothing_else(monkeyp
 
 
 def test_a_judge_that_cannot_work_here_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    def judge(sample: Sample, *_: object) -> Verdict:
+    def judge(sample: Sample, answer: str) -> Verdict:
         raise UserError("lmms-eval is not installed")
 
-    monkeypatch.setitem(METRICS, "integer", judge)
+    monkeypatch.setattr(METRICS, "find", lambda name: Metric(rule=judge))
     with pytest.raises(UserError, match="not installed"):
         judge_records(rules_of("maestro_cars"), [packed("maestro_cars", "1")])
 

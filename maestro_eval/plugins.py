@@ -1,0 +1,143 @@
+"""Components found by name: a bundled name, ``package.module:object``, or an entry point ``maestro_eval.GROUP``.
+
+A bundled name wins over an entry point of the same name. Objects are imported when they are asked for. A module that
+is only in the working folder is refused: a registry or task file of a stranger may have a Python file beside it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from maestro_eval.records import UserError
+
+T = TypeVar("T")
+_doors: list[Door[Any]] = []
+
+
+class Door(Generic[T]):
+    """All components of one kind. ``accept`` returns the component in what was imported, or None if it is not one."""
+
+    def __init__(
+        self, kind: str, group: str, bundled: Mapping[str, str], accept: Callable[[object], T | None], wanted: str
+    ) -> None:
+        self.kind = kind
+        self.bundled = bundled
+        self._group = f"maestro_eval.{group}"
+        self._accept = accept
+        self._wanted = wanted
+        self._found: dict[str, tuple[T, str]] = {}
+        _doors.append(self)
+
+    def find(self, name: str) -> T:
+        """The component. UserError for a name that no door has, and for an object that is no such component."""
+        return self._find(name)[0]
+
+    def has(self, name: str) -> bool:
+        """Whether the name is bundled or an entry point, or has the form ``module:object``. Imports nothing."""
+        return name in self.bundled or ":" in name or name in _installed(self._group)
+
+    def names(self) -> list[str]:
+        """The bundled names and those of entry points."""
+        return [*self.bundled, *sorted(_installed(self._group).keys() - self.bundled.keys())]
+
+    def code_hash(self, name: str) -> str:
+        """SHA-256 of the source that a component was imported from, empty for a bundled one."""
+        return self._find(name)[1]
+
+    def _find(self, name: str) -> tuple[T, str]:
+        if name not in self._found:
+            place = self._place(name)
+            found = self._accept(_imported(f"{self.kind} {name!r}", place))
+            if found is None:
+                raise UserError(f"{self.kind} {name!r}: {place} is not {self._wanted}")
+            self._found[name] = found, "" if name in self.bundled else _source_hash(place.partition(":")[0])
+        return self._found[name]
+
+    def _place(self, name: str) -> str:
+        if name in self.bundled:
+            return self.bundled[name]
+        if ":" in name:
+            return name
+        installed = _installed(self._group)
+        if name not in installed:
+            raise UserError(
+                f"{self.kind} {name!r}: unknown{did_you_mean(name, self.names())}; bundled: {', '.join(self.bundled)}; "
+                f"or package.module:object, or an entry point {self._group}"
+            )
+        return installed[name].value
+
+
+def forget() -> None:
+    """Look for components anew: a package came or went while the program runs."""
+    _installed.cache_clear()
+    for door in _doors:
+        door._found.clear()
+
+
+def folders(group: str) -> list[Path]:
+    """The folders of the packages that entry points ``maestro_eval.GROUP`` name. Imports nothing of theirs."""
+    found: list[Path] = []
+    for name, point in _installed(f"maestro_eval.{group}").items():
+        spec = importlib.util.find_spec(point.module)
+        if spec is None or not spec.submodule_search_locations:
+            raise UserError(f"entry point maestro_eval.{group} {name!r}: {point.value} is not a package with a folder")
+        found += map(Path, spec.submodule_search_locations)
+    return found
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``, did you mean 'x'?`` where a known name is close, else nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+@functools.cache
+def _installed(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _imported(what: str, place: str) -> object:
+    module, _, path = place.partition(":")
+    if _only_in_working_folder(module.partition(".")[0]):
+        raise UserError(
+            f"{what}: is in the working folder and not installed; read it, then name its folder: "
+            f"PYTHONPATH={os.getcwd()}"
+        )
+    try:
+        return functools.reduce(getattr, path.split("."), importlib.import_module(module))
+    except Exception as error:  # the author's module runs here, and may fail in any way
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{what}: cannot be imported ({reason}); is its folder on PYTHONPATH?") from error
+
+
+def _only_in_working_folder(package: str) -> bool:
+    """Whether Python would find ``package`` only because it looks where it was started."""
+    # `python -m` puts the working folder at the head of the path, an interactive Python an empty name for it. Named in
+    # PYTHONPATH too, it is there twice.
+    folder, named = os.getcwd(), [path for path in sys.path if path]
+    if "-m" in sys.orig_argv and not sys.flags.safe_path and folder in named:
+        named.remove(folder)
+    find = importlib.machinery.PathFinder.find_spec
+    return find(package, named) is None and find(package, [folder]) is not None
+
+
+def _source_hash(module: str) -> str:
+    """Of every Python file of the package that an imported module belongs to, or of the module's file."""
+    top = sys.modules[module.partition(".")[0]].__file__
+    file = Path(top or sys.modules[module].__file__ or "")
+    files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+    digest = hashlib.sha256()
+    for each in files:
+        digest.update(f"{each.relative_to(file.parent)}\0".encode() + each.read_bytes() + b"\0")
+    return digest.hexdigest()
