@@ -12,8 +12,10 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, get_args
+from unicodedata import normalize
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from maestro_eval.plugins import Door
 from maestro_eval.records import FORMER_PROTOCOLS, Sample, ScoringProtocol, UserError
@@ -51,6 +53,9 @@ class Metric(Struct, frozen=True, kw_only=True):
         reply = read_reply(answer)
         if reply.missing is not None and not self.judges_silence:
             return no_answer(reply.missing)
+        if not all(target.isascii() for target in sample.targets):
+            # As the reply is written: an accent may be a sign of its own in the data.
+            sample = replace(sample, targets=tuple(normalize("NFC", target) for target in sample.targets))
         if strictness != "fair" or self.fair is None:
             return shown(self._by_rule(sample, reply.written, "strict" if strictness == "strict" else "official"))
         verdict = self.fair(sample, reply)
@@ -120,7 +125,10 @@ def judge(sample: Sample, answer: str, metric: str | Metric, protocol: str) -> V
     checked = check_protocol(protocol)
     if checked == "released":
         raise UserError("the released protocol judges a transcript by a task's released rule: judge_released")
-    found = METRICS.find(metric) if isinstance(metric, str) else metric
+    try:
+        found = METRICS.find(metric) if isinstance(metric, str) else metric
+    except UserError as error:
+        raise UserError(f"task {sample.task}: {error}") from error
     return found.judge(sample, answer, checked)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 import time
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given, settings
@@ -306,6 +307,14 @@ def test_known_protocol_is_returned(protocol: str) -> None:
 def test_a_metric_does_not_judge_by_the_released_protocol() -> None:
     with pytest.raises(UserError, match="judge_released"):
         judge(_COUNT, "7", "integer", "released")
+
+
+@pytest.mark.parametrize("target", ["cafe\u0301", "\uf900"])
+@pytest.mark.parametrize("metric", ["relaxed_accuracy", "short_answer", "substring"])
+def test_a_target_that_is_composed_otherwise_is_the_same_text(target: str, metric: str) -> None:
+    sample = Sample("maestro_any", "1", "?", (target,))
+    for answer in (target, normalize("NFC", target)):
+        assert [judge(sample, answer, metric, each).value for each in ("official", "fair")] == [1, 1]
 
 
 def test_unknown_metric_names_the_task() -> None:
