@@ -15,6 +15,7 @@ from maestro_eval import plugins
 @contextmanager
 def installed(folder: Path, files: dict[str, str], entry_points: str = "") -> Iterator[None]:
     """``files`` are on the path within, as of a distribution with these entry points."""
+    folder.mkdir(exist_ok=True)
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)

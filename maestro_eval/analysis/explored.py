@@ -15,12 +15,11 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from maestro_eval.analysis.sample_scores import Outcomes, read_scores, strata_of
+from maestro_eval.policies import DirectSpec, FixedSpec, read_policy
 from maestro_eval.records import Arm, RegistryRecord, RunManifest, Score, TaskRecord, UserError
 from maestro_eval.scoring import RunScores
 
 Values = NDArray[np.float64]
-
-_PAIR, _SINGLE = "fixed:", "direct:"
 
 
 class ExploredTask(Struct, frozen=True, eq=False):
@@ -63,12 +62,12 @@ class Explored(Struct, frozen=True):
     @property
     def pairs(self) -> list[int]:
         """The numbers of the arms that are an expert and a skill: what an orchestrator can call."""
-        return [number for number, arm in enumerate(self.arms) if arm.policy.startswith(_PAIR)]
+        return [number for number, arm in enumerate(self.arms) if isinstance(read_policy(arm.policy), FixedSpec)]
 
     @property
     def singles(self) -> list[int]:
         """The numbers of the arms that are an expert alone."""
-        return [number for number, arm in enumerate(self.arms) if arm.policy.startswith(_SINGLE)]
+        return [number for number, arm in enumerate(self.arms) if isinstance(read_policy(arm.policy), DirectSpec)]
 
     def within(self, registry: RegistryRecord) -> Explored | None:
         """What was explored of ``registry``, all of whose pairs must be here; ``None`` where they are not.
@@ -116,8 +115,12 @@ def read_explored(scores: RunScores) -> Explored:
 
 def pair_of(policy: str) -> tuple[str, str]:
     """The expert and the skill of an arm; a single model has no skill."""
-    expert, _, skill = policy.removeprefix(_PAIR).removeprefix(_SINGLE).partition("@@")
-    return expert, skill
+    match read_policy(policy):
+        case FixedSpec() as pair:
+            return pair.expert, pair.skill
+        case DirectSpec() as single:
+            return single.expert, ""
+    raise ValueError(f"{policy} is no arm")
 
 
 def _narrowed(arm: Arm, registry: RegistryRecord) -> Arm | None:

@@ -17,11 +17,9 @@ from maestro_eval.analysis.compare import compare
 from maestro_eval.analysis.comparison import Contrast, ContrastSpec, Group
 from maestro_eval.analysis.explored import Explored
 from maestro_eval.analysis.oracle import oracle_rows
+from maestro_eval.policies import RandomSpec, read_policy
 from maestro_eval.records import RunManifest
 from maestro_eval.scoring import RowKind, RunScores
-
-# Who makes no choice of whom to call stands nowhere between the choices.
-_NO_ORCHESTRATORS = ("random", "fixed", "direct", "explore")
 
 
 class Standing(Struct, frozen=True):
@@ -49,7 +47,7 @@ class Standing(Struct, frozen=True):
 
 def is_orchestrator(manifest: RunManifest) -> bool:
     """Whether the run's policy chooses whom to call by what it is asked."""
-    return not manifest.arms and manifest.policy.partition(":")[0] not in _NO_ORCHESTRATORS
+    return not manifest.arms and read_policy(manifest.policy).is_orchestrator
 
 
 def standing(run: RunScores, explored: Sequence[Explored] = (), others: Iterable[RunScores] = ()) -> Standing | None:
@@ -64,7 +62,8 @@ def standing(run: RunScores, explored: Sequence[Explored] = (), others: Iterable
             return _standing(run, oracle_rows(part), len(part.arms))
     for other in others:
         same = other.manifest.registry.hash == run.manifest.registry.hash
-        if other.manifest.policy == "random" and same and tasks & {task.name for task in other.manifest.tasks}:
+        is_random = isinstance(read_policy(other.manifest.policy), RandomSpec)
+        if is_random and same and tasks & {task.name for task in other.manifest.tasks}:
             return _standing(run, [other])
     return None
 

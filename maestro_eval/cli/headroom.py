@@ -13,6 +13,7 @@ from maestro_eval.analysis.headroom import Standing, is_orchestrator, standing
 from maestro_eval.analysis.oracle import rows_of_each
 from maestro_eval.files import write_atomic
 from maestro_eval.journal import Journal, read_manifest
+from maestro_eval.policies import RandomSpec, read_policy
 from maestro_eval.records import RunManifest, UserError
 from maestro_eval.report import markdown_tables, show_tables
 from maestro_eval.report.cells import Table
@@ -93,7 +94,7 @@ def baselines_beside(folder: Path) -> list[Path]:
             continue
         if manifest.arms:
             explores.append(path.parent)
-        elif manifest.policy == "random" and manifest.registry.hash == ours.registry.hash:
+        elif isinstance(read_policy(manifest.policy), RandomSpec) and manifest.registry.hash == ours.registry.hash:
             same.append(path.parent)
     return explores or same[:1]
 

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from maestro_eval.journal import Journal
 from maestro_eval.lmms.requests import RequestBatch
-from maestro_eval.policies import arms_of, policy_addresses
+from maestro_eval.policies import arms_of, read_policy
 from maestro_eval.records import (
     Failed,
     MaestroError,
@@ -103,7 +103,7 @@ def _prepare(system: System, batch: RequestBatch) -> tuple[RunRequest, Registry]
         sandbox=system.sandbox,
     )
     registry = open_registry(request)
-    if arms_of(system.policy, registry):
+    if arms_of(read_policy(system.policy), registry):
         raise UserError(f"policy={system.policy}: is many systems in one; run it with `maestro-eval run`")
     return structs.replace(request, sampling=settle_sampling(request.sampling, regime)), registry
 
@@ -134,7 +134,7 @@ def _run(journal: Journal, spec: WorkerSpec, batch: RequestBatch) -> None:
         Counter(key.task for key in keys),
         LocalExecutor(spec.concurrency),
         partial(_RequestWorker.begin, spec, batch.tasks),
-        endpoints=endpoint_names(spec.registry, policy_addresses(spec.policy)),
+        endpoints=endpoint_names(spec.registry, read_policy(spec.policy).addresses),
         watcher=make_watcher(quiet=not keys),
     )
     if ended.given_up:

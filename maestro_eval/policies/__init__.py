@@ -1,32 +1,32 @@
 """Who decides each turn? The orchestrator behind an endpoint or held in this process, or a baseline in its place."""
 
 from maestro_eval.policies.base import Policy, RepeatPolicy, ResidentPolicy
-from maestro_eval.policies.explore import EXPLORE, arms_of
-from maestro_eval.policies.make import (
-    POLICY_KINDS,
-    check_policy,
-    check_policy_key,
-    is_resident,
-    make_policy,
-    policy_addresses,
-)
+from maestro_eval.policies.baselines import Pair, RoutingStrategy
+from maestro_eval.policies.explore import arms_of
+from maestro_eval.policies.make import check_policy, check_policy_key, make_policy, own_code
 from maestro_eval.policies.model_spec import lasting_policy
 from maestro_eval.policies.own_tokenizer import own_tokenizer
 from maestro_eval.policies.rendering import rendered_by
+from maestro_eval.policies.spec import DirectSpec, EndpointSpec, FixedSpec, PolicySpec, RandomSpec, read_policy
 
 __all__ = [
-    "EXPLORE",
-    "POLICY_KINDS",
+    "DirectSpec",
+    "EndpointSpec",
+    "FixedSpec",
+    "Pair",
     "Policy",
+    "PolicySpec",
+    "RandomSpec",
     "RepeatPolicy",
     "ResidentPolicy",
+    "RoutingStrategy",
     "arms_of",
     "check_policy",
     "check_policy_key",
-    "is_resident",
     "lasting_policy",
     "make_policy",
+    "own_code",
     "own_tokenizer",
-    "policy_addresses",
+    "read_policy",
     "rendered_by",
 ]

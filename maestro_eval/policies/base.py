@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from maestro_eval.records import Completion, Message, Origin, Sampling, TextPart
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Decides one turn from the messages so far.
 

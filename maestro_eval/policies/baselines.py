@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -27,7 +27,8 @@ class Pair(Struct, frozen=True):
     skill: str
 
 
-class Chooser(Protocol):
+@runtime_checkable
+class RoutingStrategy(Protocol):
     """Whom to ask about a question, best first. ``model`` says by what the choice is made."""
 
     @property
@@ -37,14 +38,14 @@ class Chooser(Protocol):
 
 
 class CallerPolicy:
-    """Asks the chooser's pairs in turn until one states an answer."""
+    """Asks the strategy's pairs in turn until one states an answer."""
 
-    def __init__(self, chooser: Chooser) -> None:
-        self._chooser = chooser
+    def __init__(self, strategy: RoutingStrategy) -> None:
+        self._strategy = strategy
 
     @property
     def model(self) -> str:
-        return self._chooser.model
+        return self._strategy.model
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         question = "\n".join(texts(messages, "question"))
@@ -53,14 +54,14 @@ class CallerPolicy:
         if stated is not None:
             return Completion(f"<answer> {neutralise(stated)} </answer>")
         # The same seed at every turn of a rollout, so that the order of choices does not change under way.
-        pairs = self._chooser.choose(question, sampling.seed or 0)
+        pairs = self._strategy.choose(question, sampling.seed or 0)
         if len(observations) >= len(pairs):
             return Completion(f"<answer> {NO_ANSWER} </answer>")
         pair = pairs[len(observations)]
         return Completion(f"<search> {pair.expert}@@{pair.skill}: {neutralise(question)} </search>")
 
 
-class FixedChooser:
+class FixedStrategy:
     """Always the same expert through the same skill."""
 
     def __init__(self, expert: str, skill: str) -> None:
@@ -74,7 +75,7 @@ class FixedChooser:
         return (self._pair,)
 
 
-class RandomChooser:
+class RandomStrategy:
     """One pair, uniformly among all of the registry's, by the rollout's seed."""
 
     def __init__(self, registry: Registry) -> None:

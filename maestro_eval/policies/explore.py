@@ -20,16 +20,15 @@ from msgspec.structs import replace
 
 from maestro_eval.files import fingerprint
 from maestro_eval.policies.base import Policy
+from maestro_eval.policies.spec import ExploreSpec, PolicySpec
 from maestro_eval.records import Arm, Completion, Message, RolloutFailure, Sampling
 from maestro_eval.registry import Registry
 from maestro_eval.skills import PIPELINES
 
-EXPLORE = "explore"
 
-
-def arms_of(spec: str, registry: Registry) -> tuple[Arm, ...]:
+def arms_of(spec: PolicySpec, registry: Registry) -> tuple[Arm, ...]:
     """The arms of ``--policy explore`` with this registry, in its order; none for any other policy."""
-    if spec != EXPLORE:
+    if not isinstance(spec, ExploreSpec):
         return ()
     pairs = [
         Arm(f"fixed:{expert}@@{first}", tuple(f"fixed:{expert}@@{skill}" for skill in alike))
@@ -47,7 +46,7 @@ class ExplorePolicy:
 
     @property
     def model(self) -> str:
-        return EXPLORE
+        return "explore"
 
     def of_repeat(self, repeat: int) -> Policy:
         """The policy of the arm with this number."""

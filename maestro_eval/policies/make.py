@@ -3,76 +3,86 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from maestro_eval.models import Endpoint, ExpertClient
+from maestro_eval.plugins import Door, did_you_mean
 from maestro_eval.policies.base import Policy
-from maestro_eval.policies.baselines import CallerPolicy, FixedChooser, RandomChooser
+from maestro_eval.policies.baselines import CallerPolicy, FixedStrategy, RandomStrategy, RoutingStrategy
 from maestro_eval.policies.endpoints import DirectPolicy, EndpointPolicy
-from maestro_eval.policies.explore import EXPLORE, ExplorePolicy, arms_of
+from maestro_eval.policies.explore import ExplorePolicy, arms_of
 from maestro_eval.policies.model_spec import Checkpoint, described, read_checkpoint, require_package
 from maestro_eval.policies.replicas import ReplicaPolicy
-from maestro_eval.policies.router import RouterChooser, Similarity
+from maestro_eval.policies.router import RouterStrategy, Similarity
+from maestro_eval.policies.spec import (
+    KINDS,
+    DirectSpec,
+    EndpointSpec,
+    ExploreSpec,
+    FixedSpec,
+    InProcessSpec,
+    OwnSpec,
+    PolicySpec,
+    RandomSpec,
+    RouterSpec,
+    VllmSpec,
+    read_policy,
+)
 from maestro_eval.policies.transformers_policy import SETTINGS as TRANSFORMERS_SETTINGS
 from maestro_eval.policies.transformers_policy import TransformersPolicy
 from maestro_eval.policies.vllm_engine import SETTINGS as VLLM_SETTINGS
 from maestro_eval.policies.vllm_engine import VllmPolicy
 from maestro_eval.records import Regime, Sampling, UserError
-from maestro_eval.registry import Registry, base_address, resolve
+from maestro_eval.registry import Registry, resolve
 
-POLICY_KINDS = {
-    "openai": "openai:URL[|URL…][#MODEL] — behind an OpenAI-compatible endpoint, or several alike",
-    "vllm": "vllm:MODEL_OR_PATH[?max_model_len=4096&…] — an orchestrator held in each worker by vLLM",
-    "transformers": "transformers:MODEL_OR_PATH — the same by transformers: the reference, one turn at a time",
-    "router": "router[:bm25] — by similarity of the question to the registry's descriptions, of embeddings or of words",
-    "random": "random — any expert through any skill, uniformly",
-    "fixed": "fixed:EXPERT@@SKILL — always the same call",
-    "direct": "direct:EXPERT — that expert alone, no orchestration",
-    EXPLORE: "explore — every fixed: and every direct: of the registry, from which the oracles are computed",
-}
 _POLICY_TIMEOUT_S = 600.0
-_CONSTRAINABLE = ("openai", "vllm")
 _ROUTERS: dict[str, Similarity] = {"router": "embeddings", "router:bm25": "bm25"}
-_AT_ONCE = {"direct": "answers in its", EXPLORE: "has arms that answer in the"}
-_IN_PROCESS = {"vllm": VLLM_SETTINGS, "transformers": TRANSFORMERS_SETTINGS}
+POLICIES: Door[Callable[..., object]] = Door(
+    "policy",
+    "policies",
+    {},
+    lambda found: found if callable(found) else None,
+    "a class or a function that makes a policy",
+)
 
 
-def check_policy(spec: str, registry: Registry, regime: Regime | None = None, sampling: Sampling | None = None) -> None:
+def check_policy(text: str, registry: Registry, regime: Regime | None = None, sampling: Sampling | None = None) -> None:
     """UserError (one line) for a policy argument that cannot work with this registry, regime or sampling."""
-    kind, _, rest = spec.partition(":")
-    if kind == "openai" and set(rest.partition("#")[0]) & set("@?"):
-        # It is written into the manifest and shown in tables; here it is not repeated.
-        raise UserError(
-            "--policy openai:…: an address without user, password or query; put the key into a variable, name it with "
-            "--policy-key-env"
-        )
-    if kind not in POLICY_KINDS:
-        close = difflib.get_close_matches(kind, POLICY_KINDS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(POLICY_KINDS)}"
-        raise UserError(f"--policy {spec}: unknown kind {kind!r}; {hint}")
-    if kind in ("random", EXPLORE) and spec != kind:
-        raise UserError(f"--policy {spec}: {kind} takes nothing after it")
-    if kind == "router" and spec not in _ROUTERS:
-        raise UserError(f"--policy {spec}: expected {' or '.join(_ROUTERS)}")
-    if kind == "openai" and not all(url.startswith(("http://", "https://")) for url in rest.split("|")):
-        raise UserError(f"--policy {spec}: expected openai:URL, say openai:http://127.0.0.1:8000/v1")
-    if kind in _IN_PROCESS:
-        read_policy_checkpoint(spec)
-    if sampling and sampling.regex is not None and kind not in _CONSTRAINABLE:
-        raise UserError(f"--policy {spec}: --turn-regex needs an engine that constrains turns; take vllm: or openai:")
-    if kind == "direct":
-        _expert(spec, rest, registry)
-    if kind in _AT_ONCE and regime and not regime.answer_at_first_turn:
+    spec = read_policy(text)
+    match spec:
+        case EndpointSpec():
+            if set("|".join(spec.urls)) & set("@?"):
+                # It is written into the manifest and shown in tables; here it is not repeated.
+                raise UserError(
+                    "--policy openai:…: an address without user, password or query; put the key into a variable, name "
+                    "it with --policy-key-env"
+                )
+            if not all(url.startswith(("http://", "https://")) for url in spec.urls):
+                raise UserError(f"--policy {text}: expected openai:URL, say openai:http://127.0.0.1:8000/v1")
+        case InProcessSpec():
+            policy_checkpoint(spec)
+        case RouterSpec() if text not in _ROUTERS:
+            raise UserError(f"--policy {text}: expected {' or '.join(_ROUTERS)}")
+        case RandomSpec() | ExploreSpec() if text != spec.kind:
+            raise UserError(f"--policy {text}: {spec.kind} takes nothing after it")
+        case DirectSpec():
+            _expert(spec, registry)
+        case OwnSpec():
+            _factory(spec)
+    if sampling and sampling.regex is not None and not spec.constrains_turns:
+        raise UserError(f"--policy {text}: --turn-regex needs an engine that constrains turns; take vllm: or openai:")
+    if spec.answers_at_once and regime and not regime.answer_at_first_turn:
         # The released style has no field for it: such a baseline is a run in the chat style.
         other = "--regime default" if regime.style == "released" else "--regime-set answer_at_first_turn=true"
+        who = "answers in its" if isinstance(spec, DirectSpec) else "has arms that answer in the"
         raise UserError(
-            f"--policy {spec}: {_AT_ONCE[kind]} first turn, which the regime {regime.name!r} refuses; take {other}, or "
+            f"--policy {text}: {who} first turn, which the regime {regime.name!r} refuses; take {other}, or "
             "fixed:EXPERT@@SKILL"
         )
-    if kind == "fixed":
-        _pair(spec, rest, registry)
+    if isinstance(spec, FixedSpec):
+        _pair(spec, registry)
 
 
 def check_policy_key(variable: str, environment: Mapping[str, str] | None) -> None:
@@ -86,7 +96,7 @@ def check_policy_key(variable: str, environment: Mapping[str, str] | None) -> No
 
 
 async def make_policy(
-    spec: str,
+    text: str,
     registry: Registry,
     client: ExpertClient,
     *,
@@ -100,79 +110,109 @@ async def make_policy(
     ``openai:URL`` without ``#MODEL`` takes the endpoint's only model. A ``ResidentPolicy`` is not open yet; it renders
     with ``chat_template``, or with its checkpoint's own. ``token_ids``: an endpoint is asked for the ids of each turn.
     """
-    check_policy(spec, registry)
-    kind, _, rest = spec.partition(":")
-    if kind == "router":
-        return CallerPolicy(RouterChooser(registry, _ROUTERS[spec]))
-    if kind == EXPLORE:
-        return ExplorePolicy([await make_policy(arm.policy, registry, client) for arm in arms_of(spec, registry)])
-    if kind == "random":
-        return CallerPolicy(RandomChooser(registry))
-    if kind == "fixed":
-        return CallerPolicy(FixedChooser(*_pair(spec, rest, registry)))
-    if kind == "direct":
-        return DirectPolicy(client, registry, registry.experts[_expert(spec, rest, registry)])
-    if kind in _IN_PROCESS:
-        checkpoint = read_policy_checkpoint(spec)
-        # The hub may be asked for the revision.
-        model = await asyncio.to_thread(described, checkpoint)
-        make = VllmPolicy if kind == "vllm" else TransformersPolicy
-        return make(checkpoint, model, chat_template)
+    check_policy(text, registry)
+    spec = read_policy(text)
+    match spec:
+        case RouterSpec():
+            return CallerPolicy(RouterStrategy(registry, _ROUTERS[text]))
+        case ExploreSpec():
+            return ExplorePolicy([await make_policy(arm.policy, registry, client) for arm in arms_of(spec, registry)])
+        case RandomSpec():
+            return CallerPolicy(RandomStrategy(registry))
+        case FixedSpec():
+            return CallerPolicy(FixedStrategy(*_pair(spec, registry)))
+        case DirectSpec():
+            return DirectPolicy(client, registry, registry.experts[_expert(spec, registry)])
+        case InProcessSpec():
+            checkpoint = policy_checkpoint(spec)
+            # The hub may be asked for the revision.
+            model = await asyncio.to_thread(described, checkpoint)
+            make = VllmPolicy if isinstance(spec, VllmSpec) else TransformersPolicy
+            return make(checkpoint, model, chat_template)
+        case EndpointSpec():
+            return await _replicas(spec, client, api_key_env, concurrency, token_ids)
+        case _:
+            return _made(spec, registry, client)
+
+
+async def _replicas(
+    spec: EndpointSpec, client: ExpertClient, api_key_env: str, concurrency: int, token_ids: bool
+) -> Policy:
     replicas = [
-        await _endpoint_policy(spec, address, rest.partition("#")[2], client, api_key_env, concurrency, token_ids)
-        for address in policy_addresses(spec)
+        await _endpoint_policy(spec, address, client, api_key_env, concurrency, token_ids) for address in spec.addresses
     ]
     # Each process prefers another one among equals, so that they spread from the first turn on.
     return replicas[0] if len(replicas) == 1 else ReplicaPolicy(replicas, first=os.getpid())
 
 
 async def _endpoint_policy(
-    spec: str, address: str, model: str, client: ExpertClient, api_key_env: str, concurrency: int, token_ids: bool
+    spec: EndpointSpec, address: str, client: ExpertClient, api_key_env: str, concurrency: int, token_ids: bool
 ) -> EndpointPolicy:
     endpoint = Endpoint(
         name="policy", url=address, api_key_env=api_key_env, concurrency=concurrency, timeout_s=_POLICY_TIMEOUT_S
     )
+    model = spec.model
     if not model:
         served = await client.models(endpoint)
         if len(served) != 1:
-            raise UserError(f"--policy {spec}: serves {', '.join(served) or 'no model'}; choose one: {spec}#MODEL")
+            raise UserError(
+                f"--policy {spec.text}: serves {', '.join(served) or 'no model'}; choose one: {spec.text}#MODEL"
+            )
         model = served[0]
     return EndpointPolicy(client, endpoint, model, token_ids=token_ids)
 
 
-def is_resident(spec: str) -> bool:
-    """Whether the policy holds its model in the worker's own process, and so needs a GPU there."""
-    return spec.partition(":")[0] in _IN_PROCESS
+def own_code(text: str) -> str:
+    """The hash of the code of a policy that is not ours, else empty."""
+    return POLICIES.code_hash(text) if isinstance(read_policy(text), OwnSpec) else ""
 
 
-def policy_addresses(spec: str) -> tuple[str, ...]:
-    """Where the policy is served, each replica; empty for one that needs no endpoint of its own."""
-    kind, _, rest = spec.partition(":")
-    if kind != "openai":
-        return ()
-    return tuple(base_address(url) for url in rest.partition("#")[0].split("|"))
+def _factory(spec: PolicySpec) -> Callable[..., object]:
+    try:
+        return POLICIES.find(spec.text)
+    except UserError as error:
+        close = did_you_mean(spec.kind, KINDS)
+        if POLICIES.has(spec.text) and not close:
+            raise UserError(f"--policy {spec.text}: {error}") from error
+        known = close.lstrip(", ") or f"known: {', '.join([*KINDS, *POLICIES.names()])}"
+        raise UserError(f"--policy {spec.text}: unknown kind {spec.kind!r}; {known}") from error
 
 
-def read_policy_checkpoint(spec: str) -> Checkpoint:
+def _made(spec: PolicySpec, registry: Registry, client: ExpertClient) -> Policy:
+    """A user's policy, or his strategy of whom to ask in the policy that asks."""
+    factory = _factory(spec)
+    given = (registry, client)[: len(inspect.signature(factory).parameters)]
+    made = factory(*given)
+    if isinstance(made, RoutingStrategy):
+        return CallerPolicy(made)
+    if not isinstance(made, Policy):
+        raise UserError(
+            f"--policy {spec.text}: makes a {type(made).__name__}; expected an object with model and generate (Policy) "
+            "or choose (RoutingStrategy)"
+        )
+    return made
+
+
+def policy_checkpoint(spec: InProcessSpec) -> Checkpoint:
     """The checkpoint of a policy that holds its model in this process."""
-    kind = spec.partition(":")[0]
-    checkpoint = read_checkpoint(spec, _IN_PROCESS[kind])
-    require_package(spec, kind, kind)
+    checkpoint = read_checkpoint(spec.text, VLLM_SETTINGS if isinstance(spec, VllmSpec) else TRANSFORMERS_SETTINGS)
+    require_package(spec.text, spec.kind, spec.kind)
     return checkpoint
 
 
-def _expert(spec: str, name: str, registry: Registry) -> str:
-    found = resolve(registry, name, "", "lenient").expert
+def _expert(spec: DirectSpec | FixedSpec, registry: Registry) -> str:
+    found = resolve(registry, spec.expert, "", "lenient").expert
     if found is None:
-        raise UserError(f"--policy {spec}: no expert {name!r} in {registry.name}; it has {', '.join(registry.experts)}")
+        known = ", ".join(registry.experts)
+        raise UserError(f"--policy {spec.text}: no expert {spec.expert!r} in {registry.name}; it has {known}")
     return found
 
 
-def _pair(spec: str, rest: str, registry: Registry) -> tuple[str, str]:
-    expert, at, skill = rest.partition("@@")
-    if not at:
-        raise UserError(f"--policy {spec}: expected fixed:EXPERT@@SKILL")
-    found = resolve(registry, expert, skill, "lenient").skill
+def _pair(spec: FixedSpec, registry: Registry) -> tuple[str, str]:
+    if "@@" not in spec.text:
+        raise UserError(f"--policy {spec.text}: expected fixed:EXPERT@@SKILL")
+    found = resolve(registry, spec.expert, spec.skill, "lenient").skill
     if found is None:
-        raise UserError(f"--policy {spec}: no skill {skill!r} in {registry.name}; it has {', '.join(registry.skills)}")
-    return _expert(spec, expert, registry), found
+        known = ", ".join(registry.skills)
+        raise UserError(f"--policy {spec.text}: no skill {spec.skill!r} in {registry.name}; it has {known}")
+    return _expert(spec, registry), found

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct
 
+from maestro_eval.policies.spec import InProcessSpec, read_policy
 from maestro_eval.records import UserError
 
 Value = str | int | float | bool
@@ -60,11 +61,11 @@ def read_checkpoint(spec: str, allowed: Mapping[str, type[Value]]) -> Checkpoint
 
 def lasting_policy(spec: str) -> str:
     """A ``--policy`` argument that means the same wherever it is read: a checkpoint's folder is written in full."""
-    kind, _, rest = spec.partition(":")
-    if kind not in ("vllm", "transformers"):
+    read = read_policy(spec)
+    if not isinstance(read, InProcessSpec):
         return spec
-    model, mark, query = rest.partition("?")
-    return f"{kind}:{_lasting(spec, model)}{mark}{query}" if model else spec
+    model, mark, query = read.checkpoint.partition("?")
+    return f"{read.kind}:{_lasting(spec, model)}{mark}{query}" if model else spec
 
 
 def require_package(spec: str, package: str, extra: str) -> None:

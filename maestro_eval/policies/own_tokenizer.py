@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from maestro_eval.policies.make import is_resident, read_policy_checkpoint
+from maestro_eval.policies.make import policy_checkpoint
+from maestro_eval.policies.spec import EndpointSpec, InProcessSpec, read_policy
 from maestro_eval.records import UserError
 from maestro_eval.text import HUB, load_tokenizer
 
@@ -18,11 +19,12 @@ def own_tokenizer(spec: str, model: str) -> str | None:
     ``spec`` is the ``--policy`` argument and ``model`` what it resolved to. Of a checkpoint behind an endpoint the
     served name is all there is: a folder here, or a name on the hub.
     """
-    if is_resident(spec):
-        checkpoint = read_policy_checkpoint(spec)
+    policy = read_policy(spec)
+    if isinstance(policy, InProcessSpec):
+        checkpoint = policy_checkpoint(policy)
         revision = checkpoint.settings.get("revision")
         return checkpoint.model if checkpoint.local else f"{HUB}{checkpoint.model}{f'@{revision}' if revision else ''}"
-    if not spec.startswith("openai:"):
+    if not isinstance(policy, EndpointSpec):
         return None
     if (Path(model) / "tokenizer.json").is_file():
         return model

@@ -33,7 +33,7 @@ class _Index(Protocol):
     def scores(self, text: str) -> NDArray[Any]: ...
 
 
-class RouterChooser:
+class RouterStrategy:
     """Ranks experts by how near the question is to their description; asks each through its nearest skill."""
 
     def __init__(self, registry: Registry, by: Similarity = "embeddings") -> None:

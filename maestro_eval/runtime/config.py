@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from maestro_eval.policies import read_policy
 from maestro_eval.records import Regime, RegistryVariant, Replay, RunManifest, Sampling, Selection, Stopping
 from maestro_eval.registry import variant_text
 from maestro_eval.sandbox import Isolation
@@ -57,8 +58,7 @@ class RunRequest(Struct, frozen=True):
 
     def name(self, model: str, registry: str) -> str:
         """The system's name in tables: the user's, else its policy's ``model`` (or baseline) and its ``registry``."""
-        modelled = self.policy.partition(":")[0] in ("openai", "vllm", "transformers")
-        who = PurePath(model).name or model if modelled else self.policy
+        who = PurePath(model).name or model if read_policy(self.policy).generates else self.policy
         return self.system or f"{who} · {registry} {variant_text(self.variant)}".rstrip()
 
 

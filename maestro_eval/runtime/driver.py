@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from maestro_eval.files import write_atomic
 from maestro_eval.journal import Finished, Journal
+from maestro_eval.policies import DirectSpec, read_policy
 from maestro_eval.records import EarlyStop, RolloutKey, RunManifest
 from maestro_eval.runtime.early_stopping import StopRule, Umpire
 from maestro_eval.runtime.executor import Executor, WorkerFactory
@@ -81,7 +82,11 @@ def conduct(
     manifest = journal.manifest
     after_s = rules.bound(manifest.regime)
     board = LiveBoard(
-        journal.planned(), waiting, executor.state, endpoints, generates=not manifest.policy.startswith("direct:")
+        journal.planned(),
+        waiting,
+        executor.state,
+        endpoints,
+        generates=not isinstance(read_policy(manifest.policy), DirectSpec),
     )
 
     def retire(task: str) -> None:

@@ -18,7 +18,7 @@ import msgspec
 
 from maestro_eval.files import network_file_system
 from maestro_eval.journal import Journal, JournalCounts, PackedKeys
-from maestro_eval.policies import arms_of, is_resident, policy_addresses
+from maestro_eval.policies import arms_of, read_policy
 from maestro_eval.records import Failed, RolloutKey, RunManifest, UserError
 from maestro_eval.registry import Expert, Registry, Service, prompt_note, render_system
 from maestro_eval.rollout import settle_sampling
@@ -200,8 +200,7 @@ def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
     specs = [localise(msgspec.structs.replace(spec, first=first)) for spec in specs]
     tasks = tuple(open_task(spec) for spec in specs)
     _check_rules(tasks)
-    reads_prompt = policy_addresses(request.policy) or is_resident(request.policy)
-    if reads_prompt and (note := prompt_note(registry)):
+    if read_policy(request.policy).generates and (note := prompt_note(registry)):
         watcher.warn(note)
     return _Prepared(
         request=msgspec.structs.replace(request, sampling=settle_sampling(request.sampling, request.regime)),
@@ -214,7 +213,7 @@ def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
 
 def _with_arms(request: RunRequest, registry: Registry) -> RunRequest:
     """An explore run asks each sample once through every arm: the repeats are theirs."""
-    arms = len(arms_of(request.policy, registry))
+    arms = len(arms_of(read_policy(request.policy), registry))
     if arms and request.repeats not in (1, arms):
         raise UserError(
             f"--policy {request.policy}: asks once through each of the {arms} arms of {registry.name}, not "
@@ -318,7 +317,7 @@ def _drive(
         waiting,
         _executor(request, expected_times(past_runs(folder), waiting), up.registry, watcher.warn),
         worker_factory(spec),
-        endpoints=endpoint_names(up.registry, policy_addresses(spec.policy)),
+        endpoints=endpoint_names(up.registry, read_policy(spec.policy).addresses),
         watcher=watcher,
         rules=stall,
         stop_rule=stop_rule,
@@ -337,7 +336,7 @@ def _executor(
             concurrency_per_worker=request.concurrency,
             address=request.ray_address or None,
             gpus_per_worker=request.gpus_per_worker,
-            resident=is_resident(request.policy),
+            resident=read_policy(request.policy).resident,
             limits={entry.endpoint: registry.endpoints[entry.endpoint].concurrency for entry in called},
             expected=expected,
             lease_s=longest_rollout(request.regime),

@@ -17,12 +17,13 @@ from msgspec.structs import replace
 
 from maestro_eval.models import ExpertClient, make_cache_folder
 from maestro_eval.policies import (
+    EndpointSpec,
     check_policy,
     check_policy_key,
-    is_resident,
     make_policy,
+    own_code,
     own_tokenizer,
-    policy_addresses,
+    read_policy,
 )
 from maestro_eval.records import Regime, Rendering, RolloutFailure, UserError
 from maestro_eval.registry import (
@@ -101,7 +102,8 @@ def endpoints_up(
 
 def wanted_by(bound: Registry, policy: str, policy_key_env: str) -> list[Wanted]:
     """All models that a run with this registry and policy calls."""
-    return [*wanted_of(bound, policy), *wanted_policy(policy, policy_addresses(policy), policy_key_env)]
+    spec = read_policy(policy)
+    return [*wanted_of(bound, spec), *wanted_policy(spec, policy_key_env)]
 
 
 def require_services(registry: Registry, names: Collection[str]) -> Registry:
@@ -122,7 +124,9 @@ def policy_model(request: RunRequest, bound: Registry) -> str:
 
     async def ask() -> str:
         async with ExpertClient() as client:
-            return (await make_policy(request.policy, bound, client, api_key_env=request.policy_key_env)).model
+            policy = await make_policy(request.policy, bound, client, api_key_env=request.policy_key_env)
+            code = own_code(request.policy)
+            return f"{policy.model} (code {code[:12]})" if code else policy.model
 
     try:
         return asyncio.run(ask())
@@ -163,12 +167,13 @@ def worker_spec(
     ``model`` and ``rendering`` are the manifest's, ``folder`` the run's, ``down`` are services.
     """
     # An endpoint's policy with its model named, so that every worker asks for the same one.
-    unnamed = request.policy.startswith("openai:") and "#" not in request.policy
+    policy = read_policy(request.policy)
+    unnamed = isinstance(policy, EndpointSpec) and not policy.model
     return WorkerSpec(
         registry=bound,
         checks=request.executor == "ray",
         down=down,
-        policy=f"{request.policy}#{model}" if unnamed else request.policy,
+        policy=f"{request.policy.rstrip('#')}#{model}" if unnamed else request.policy,
         policy_key_env=request.policy_key_env,
         tasks=tasks,
         regime=settled_regime(request, model),
@@ -195,7 +200,8 @@ def _cache(request: RunRequest, folder: Path) -> CacheSpec | None:
 
 def _check_policy(request: RunRequest, registry: Registry) -> None:
     """A policy that names an entry may name one that this variant has left out or renamed: then that is said too."""
-    if is_resident(request.policy) and request.regime.style == "released" and request.regime.tokenizer != POLICY:
+    policy = read_policy(request.policy)
+    if policy.resident and request.regime.style == "released" and request.regime.tokenizer != POLICY:
         raise UserError(
             f"--policy {request.policy}: is shown the very ids of its stream, which are its own tokenizer's: leave out "
             "--regime-set tokenizer"
@@ -207,7 +213,7 @@ def _check_policy(request: RunRequest, registry: Registry) -> None:
         check_policy(request.policy, registry, request.regime, request.sampling)
     except UserError as error:
         variant = variant_text(request.variant)
-        if variant and request.policy.startswith(("fixed:", "direct:")):
+        if variant and policy.names_entries:
             raise UserError(f"{error} (this registry is {variant})") from error
         raise
 

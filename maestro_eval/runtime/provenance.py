@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from maestro_eval.files import bundled, fingerprint
-from maestro_eval.policies import arms_of
+from maestro_eval.policies import arms_of, read_policy
 from maestro_eval.records import (
     Accepted,
     PromptRecord,
@@ -102,7 +102,7 @@ def describe(
         versions=_versions(tokenizer),
         groups=_groups(request, tasks),
         hardware={"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count() or 0},
-        arms=arms_of(request.policy, registry),
+        arms=arms_of(read_policy(request.policy), registry),
         replay=request.replay,
         stopping=request.stopping,
         rendering=rendering,

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from maestro_eval.policies import is_resident, policy_addresses, rendered_by
+from maestro_eval.policies import read_policy, rendered_by
 from maestro_eval.records import Completion, Message, Regime, Rendering, TextPart, UserError
 from maestro_eval.rollout import STREAM_TEMPLATE, render_stream, style_of
 from maestro_eval.runtime.config import RunRequest
@@ -32,11 +32,11 @@ def check_rendering(request: RunRequest, regime: Regime, model: str) -> Renderin
 
     UserError (one line) where a server of the policy renders it otherwise. ``regime`` is settled.
     """
-    released = regime.style == "released"
-    if is_resident(request.policy):
+    released, policy = regime.style == "released", read_policy(request.policy)
+    if policy.resident:
         return "ids" if released else ""
     key = os.environ.get(request.policy_key_env, "") if request.policy_key_env else ""
-    known = [_ask(request, regime, address, model, key) for address in policy_addresses(request.policy)]
+    known = [_ask(request, regime, address, model, key) for address in policy.addresses]
     if not released or not known:
         return ""
     return "checked" if all(known) else "unknown"

@@ -18,6 +18,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from maestro_eval.journal import Journal, unpack_rollout
+from maestro_eval.policies import read_policy
 from maestro_eval.records import ExpertCall, RunManifest, Turn, UserError
 from maestro_eval.registry import load_registry
 
@@ -116,7 +117,7 @@ class _Places:
         workers, concurrency = (int(manifest.settings.get(name) or 1) for name in ("workers", "concurrency"))
         self.rollouts = workers * concurrency
         # The other policies are no models, or their calls are recorded.
-        self.generates = manifest.policy.partition(":")[0] in ("openai", "vllm", "transformers")
+        self.generates = read_policy(manifest.policy).generates
         self.asked: dict[str, int] = {POLICY: self.rollouts}
         self._endpoints: Mapping[tuple[str, str], str] = {}
         try:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from maestro_eval.journal import Finished
 from maestro_eval.models import CallCache, ExpertClient
 from maestro_eval.models.limiter import InUse, Places
-from maestro_eval.policies import Policy, ResidentPolicy, make_policy, policy_addresses
+from maestro_eval.policies import Policy, ResidentPolicy, make_policy, read_policy
 from maestro_eval.records import (
     Failed,
     LoadedSample,
@@ -206,8 +206,8 @@ def check_node(spec: WorkerSpec) -> None:
                 )
     # Their names were checked by the driver.
     called = (
-        *wanted_of(spec.registry, spec.policy),
-        *wanted_policy(spec.policy, policy_addresses(spec.policy), spec.policy_key_env),
+        *wanted_of(spec.registry, read_policy(spec.policy)),
+        *wanted_policy(read_policy(spec.policy), spec.policy_key_env),
     )
     models = [
         msgspec.structs.replace(wanted, model="")

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.models.error_body import error_said
+from maestro_eval.policies import DirectSpec, FixedSpec, PolicySpec
 from maestro_eval.records import CallError, UserError
 from maestro_eval.registry import Expert, Registry, Service
 
@@ -57,7 +58,7 @@ class Lack(Struct, frozen=True):
     fault: CallError
 
 
-def wanted_of(registry: Registry, policy: str = "") -> Iterator[Wanted]:
+def wanted_of(registry: Registry, policy: PolicySpec | None = None) -> Iterator[Wanted]:
     """The experts of a bound registry, and the services whose evidence its skills use under ``policy``."""
     used = services_used(registry, policy)
     entries: tuple[Expert | Service, ...] = (*registry.experts.values(), *(registry.services[name] for name in used))
@@ -79,23 +80,22 @@ def wanted_of(registry: Registry, policy: str = "") -> Iterator[Wanted]:
         )
 
 
-def wanted_policy(spec: str, addresses: Iterable[str], api_key_env: str) -> Iterator[Wanted]:
+def wanted_policy(spec: PolicySpec, api_key_env: str) -> Iterator[Wanted]:
     """The policy's replicas, where it is behind endpoints."""
-    written = Fields(f"--policy {spec}", "--policy-key-env", f"--policy {spec}")
-    for url in addresses:
-        yield Wanted("policy", "policy", url, written, spec.partition("#")[2], api_key_env)
+    written = Fields(f"--policy {spec.text}", "--policy-key-env", f"--policy {spec.text}")
+    for url in spec.addresses:
+        yield Wanted("policy", "policy", url, written, spec.text.partition("#")[2], api_key_env)
 
 
-def services_used(registry: Registry, policy: str = "") -> list[str]:
+def services_used(registry: Registry, policy: PolicySpec | None = None) -> list[str]:
     """The services that may be asked: those of the skills; all of them where a skill's pipeline is the user's own.
 
     ``policy``: ``direct:`` uses no skill and ``fixed:`` one.
     """
-    kind, _, rest = policy.partition(":")
-    if kind == "direct":
+    if isinstance(policy, DirectSpec):
         return []
-    chosen = rest.partition("@@")[2]
-    skills = [registry.skills[chosen]] if kind == "fixed" and chosen in registry.skills else registry.skills.values()
+    chosen = policy.skill if isinstance(policy, FixedSpec) else ""
+    skills = [registry.skills[chosen]] if chosen in registry.skills else registry.skills.values()
     if any(":" in skill.pipeline and not skill.evidence for skill in skills):
         return list(registry.services)
     uses = {

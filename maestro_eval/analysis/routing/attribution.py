@@ -15,13 +15,13 @@ from msgspec import Struct
 from maestro_eval.analysis.routing.behaviour import made_calls
 from maestro_eval.analysis.routing.records import SIDES, Blame, Side
 from maestro_eval.analysis.scored_rollouts import Episode
+from maestro_eval.policies import DirectSpec, read_policy
 from maestro_eval.policies.baselines import NO_ANSWER
 from maestro_eval.records import Answered, Exhausted, Failed, Rollout, TaskRecord
 from maestro_eval.scoring import judge, metric_of
 
 # Replies are judged by the authors' rule whatever the run's protocol: what matters is what was said, not its form.
 _PROTOCOL = "official"
-_DIRECT = "direct:"
 _FAULTS: dict[str, Side] = {"policy": "policy", "expert": "expert", "service": "service"}
 
 
@@ -78,7 +78,7 @@ def _wrong_answer(episode: Episode, text: str, task: TaskRecord, policy: str) ->
         return Attribution("policy", "empty answer")
     if not episode.score.extracted and not _abstains(text):
         return Attribution("parser", "no answer was read from what was said")
-    if policy.startswith(_DIRECT):
+    if isinstance(read_policy(policy), DirectSpec):
         return Attribution("expert", "answered wrong when asked directly")
     if not made_calls(episode.rollout):
         return Attribution("policy", "answered without a call that reached an expert")

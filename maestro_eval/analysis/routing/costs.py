@@ -18,11 +18,10 @@ from msgspec import Struct, field
 from maestro_eval.analysis.routing.prices import PriceTable
 from maestro_eval.analysis.routing.records import Cost, Latency, Part, TokenUse
 from maestro_eval.analysis.stats import Estimate
+from maestro_eval.policies import read_policy
 from maestro_eval.records import ExpertCall, Rollout, RunManifest, Turn, Usage
 
 _PARTS: dict[str, Part] = {"expert": "experts", "service": "services", "policy": "policy"}
-# What generates turns with a model of its own; the other policies choose by rule.
-_GENERATING = ("openai", "vllm", "transformers")
 
 
 class Expense(Struct, frozen=True):
@@ -44,14 +43,14 @@ class Expense(Struct, frozen=True):
 
 def expenses(rollout: Rollout, manifest: RunManifest) -> Iterator[Expense]:
     """All that ``rollout`` spent, in order."""
-    kind = manifest.policy.partition(":")[0]
+    generates = read_policy(manifest.policy).generates
     for turn in rollout.turns:
         recorded = False
         for call in turn.calls:
             recorded |= call.kind == "policy"
             yield _of_call(call)
         # A policy's generation is kept as its turn, unless it broke off as a call. One that only thought has no text.
-        if kind in _GENERATING and not recorded and (turn.text or turn.usage != Usage()):
+        if generates and not recorded and (turn.text or turn.usage != Usage()):
             yield Expense("policy", "policy", manifest.policy_model, "", turn.usage, _generated_s(turn))
 
 

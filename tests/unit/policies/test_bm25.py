@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_eval.policies.bm25 import Bm25, words
-from maestro_eval.policies.router import RouterChooser
+from maestro_eval.policies.router import RouterStrategy
 from maestro_eval.registry import load_registry
 
 
@@ -51,7 +51,7 @@ def test_any_text_has_a_finite_score_for_any_documents(documents, text):
     ],
 )
 def test_the_router_takes_words_as_it_takes_embeddings(question, expert, skill):
-    chooser = RouterChooser(load_registry("embedded_augmented"), "bm25")
+    chooser = RouterStrategy(load_registry("embedded_augmented"), "bm25")
     pairs = chooser.choose(question, 1)
     assert (pairs[0].expert, pairs[0].skill) == (expert, skill)
     assert len({pair.expert for pair in pairs}) == 3
@@ -61,4 +61,4 @@ def test_the_router_takes_words_as_it_takes_embeddings(question, expert, skill):
 
 def test_a_question_of_unknown_words_goes_to_the_first_experts_in_their_order():
     registry = load_registry("embedded")
-    assert [p.expert for p in RouterChooser(registry, "bm25").choose("日本語", 0)] == list(registry.experts)[:3]
+    assert [p.expert for p in RouterStrategy(registry, "bm25").choose("日本語", 0)] == list(registry.experts)[:3]

@@ -5,7 +5,7 @@ from former_regimes import PAPER
 from small_worlds import small_registry
 
 from maestro_eval.models import ExpertClient
-from maestro_eval.policies import RepeatPolicy, arms_of, check_policy, make_policy
+from maestro_eval.policies import RepeatPolicy, arms_of, check_policy, make_policy, read_policy
 from maestro_eval.records import Arm, Message, RolloutFailure, Sampling, SearchAction, TextPart, UserError
 from maestro_eval.registry import user_message
 from maestro_eval.rollout import parse_action
@@ -19,7 +19,7 @@ MORE = """
 
 def test_the_arms_are_all_pairs_then_all_experts_alone(tmp_path):
     registry = small_registry(tmp_path)
-    assert [arm.policy for arm in arms_of("explore", registry)] == [
+    assert [arm.policy for arm in arms_of(read_policy("explore"), registry)] == [
         "fixed:reader@@Read_Text",
         "fixed:reader@@Count_Things",
         "fixed:counter@@Read_Text",
@@ -27,12 +27,12 @@ def test_the_arms_are_all_pairs_then_all_experts_alone(tmp_path):
         "direct:reader",
         "direct:counter",
     ]
-    assert arms_of("random", registry) == ()
+    assert arms_of(read_policy("random"), registry) == ()
 
 
 def test_skills_that_ask_alike_are_one_arm_but_never_an_authors_own_pipelines(tmp_path):
     registry = small_registry(tmp_path, more=MORE)
-    arms = [arm for arm in arms_of("explore", registry) if arm.policy.startswith("fixed:reader")]
+    arms = [arm for arm in arms_of(read_policy("explore"), registry) if arm.policy.startswith("fixed:reader")]
     assert arms == [
         Arm("fixed:reader@@Read_Text", ("fixed:reader@@Read_Again",)),
         Arm("fixed:reader@@Count_Things"),

@@ -4,7 +4,7 @@ import pytest
 from small_worlds import small_registry
 
 from maestro_eval.models import ExpertClient
-from maestro_eval.policies import ResidentPolicy, check_policy, make_policy, policy_addresses
+from maestro_eval.policies import ResidentPolicy, check_policy, make_policy, read_policy
 from maestro_eval.policies.baselines import CallerPolicy
 from maestro_eval.records import Regime, Sampling, UserError
 from maestro_eval.rollout import RELEASED
@@ -98,12 +98,12 @@ async def test_a_policy_with_its_own_model_is_made_without_loading_it(registry, 
         policy = await make_policy(f"{kind}:{tmp_path}?max_model_len=64", registry, client)
     assert isinstance(policy, ResidentPolicy)
     assert (policy.model, policy.lost) == (str(tmp_path), False)
-    assert policy_addresses(f"{kind}:{tmp_path}") == ()
+    assert read_policy(f"{kind}:{tmp_path}").addresses == ()
     await policy.close()
 
 
 def test_several_addresses_of_one_policy_are_all_looked_at():
-    assert policy_addresses("openai:http://a:1|http://b:2/v1#m") == ("http://a:1/v1", "http://b:2/v1")
+    assert read_policy("openai:http://a:1|http://b:2/v1#m").addresses == ("http://a:1/v1", "http://b:2/v1")
 
 
 def test_each_address_must_be_one(registry):

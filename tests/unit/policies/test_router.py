@@ -2,7 +2,7 @@
 
 import pytest
 
-from maestro_eval.policies.router import RouterChooser
+from maestro_eval.policies.router import RouterStrategy
 from maestro_eval.registry import load_registry
 
 pytest.importorskip("wordllama")
@@ -10,12 +10,12 @@ pytest.importorskip("wordllama")
 
 @pytest.fixture(scope="module")
 def base():
-    return RouterChooser(load_registry("embedded"))
+    return RouterStrategy(load_registry("embedded"))
 
 
 @pytest.fixture(scope="module")
 def augmented():
-    return RouterChooser(load_registry("embedded_augmented"))
+    return RouterStrategy(load_registry("embedded_augmented"))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ skills:
   Ornithology: {description: Which bird species is in the photograph.}
 """)
     question = "Which species of bird is sitting on the branch?"
-    first = RouterChooser(load_registry(path)).choose(question, 0)[0]
+    first = RouterStrategy(load_registry(path)).choose(question, 0)[0]
     assert (first.expert, first.skill) == ("bird-namer", "Ornithology")
     assert augmented.choose("How many blue objects are there in the scene?", 0)[0].expert == "object-counter"
 

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 from small_worlds import small_registry
 
+from maestro_eval.policies import read_policy
 from maestro_eval.records import UserError
 from maestro_eval.registry import Registry, load_registry
 from maestro_eval.serving import check_models, wanted_of, wanted_policy
@@ -133,14 +134,14 @@ def test_a_gateway_may_serve_more_than_it_lists(tmp_path):
 def test_the_policys_model_is_looked_for_at_each_replica():
     with simulated_in_thread(models=["one"]) as server:
         spec = f"openai:{server.url}#two"
-        (lack,) = check_models(wanted_policy(spec, [server.url], "")).lacks
+        (lack,) = check_models(wanted_policy(read_policy(spec), "")).lacks
         assert lack.fault.detail.startswith(f"--policy {spec}: {server.url} serves no 'two'")
-        assert check_models(wanted_policy(f"openai:{server.url}#one", [server.url], "")).lacks == ()
+        assert check_models(wanted_policy(read_policy(f"openai:{server.url}#one"), "")).lacks == ()
 
 
 def test_contexts_are_those_that_servers_tell():
     with answering(listing(b'{"data": [{"id": "m", "max_model_len": 4096}]}')) as url:
-        assert check_models(wanted_policy(f"openai:{url}#m", [url], "")).contexts == {f"{url}#m": 4096}
+        assert check_models(wanted_policy(read_policy(f"openai:{url}#m"), "")).contexts == {f"{url}#m": 4096}
 
 
 # Services
@@ -172,6 +173,6 @@ def test_services_that_no_skill_uses_are_not_asked(tmp_path):
         assert check_models(wanted_of(registry)).lacks == ()
         used = with_service(tmp_path, server.url)
         assert services_used(used) == ["spotter"]
-        assert services_used(used, "direct:reader") == []
-        assert services_used(used, "fixed:reader@@Read_Text") == []
-        assert services_used(used, "fixed:reader@@Spot") == ["spotter"]
+        assert services_used(used, read_policy("direct:reader")) == []
+        assert services_used(used, read_policy("fixed:reader@@Read_Text")) == []
+        assert services_used(used, read_policy("fixed:reader@@Spot")) == ["spotter"]
