@@ -36,12 +36,20 @@ class Door(Generic[T]):
         self._group = f"maestro_eval.{group}"
         self._accept = accept
         self._wanted = wanted
-        self._found: dict[str, tuple[T, str]] = {}
+        self._found: dict[str, T] = {}
+        self._hashes: dict[str, str] = {}
         _doors.append(self)
 
     def find(self, name: str) -> T:
         """The component. UserError for a name that no door has, and for an object that is no such component."""
-        return self._find(name)[0]
+        if name not in self._found:
+            place = self._place(name)
+            self.code_hash(name)
+            found = self._accept(_imported(f"{self.kind} {name!r}", place))
+            if found is None:
+                raise UserError(f"{self.kind} {name!r}: {place} is not {self._wanted}")
+            self._found[name] = found
+        return self._found[name]
 
     def has(self, name: str) -> bool:
         """Whether the name is bundled or an entry point, or has the form ``module:object``. Imports nothing."""
@@ -52,17 +60,14 @@ class Door(Generic[T]):
         return [*self.bundled, *sorted(_installed(self._group).keys() - self.bundled.keys())]
 
     def code_hash(self, name: str) -> str:
-        """SHA-256 of the source that a component was imported from, empty for a bundled one."""
-        return self._find(name)[1]
+        """SHA-256 of the source of a component, as it was when first asked for; empty for one of ours. Imports nothing.
 
-    def _find(self, name: str) -> tuple[T, str]:
-        if name not in self._found:
-            place = self._place(name)
-            found = self._accept(_imported(f"{self.kind} {name!r}", place))
-            if found is None:
-                raise UserError(f"{self.kind} {name!r}: {place} is not {self._wanted}")
-            self._found[name] = found, "" if name in self.bundled else _source_hash(place.partition(":")[0])
-        return self._found[name]
+        Also empty for a name that `find` refuses.
+        """
+        if name not in self._hashes:
+            known = name not in self.bundled and self.has(name)
+            self._hashes[name] = _source_hash(self._place(name).partition(":")[0]) if known else ""
+        return self._hashes[name]
 
     def _place(self, name: str) -> str:
         if name in self.bundled:
@@ -83,6 +88,7 @@ def forget() -> None:
     _installed.cache_clear()
     for door in _doors:
         door._found.clear()
+        door._hashes.clear()
 
 
 def folders(group: str) -> list[Path]:
@@ -133,9 +139,12 @@ def _only_in_working_folder(package: str) -> bool:
 
 
 def _source_hash(module: str) -> str:
-    """Of every Python file of the package that an imported module belongs to, or of the module's file."""
-    top = sys.modules[module.partition(".")[0]].__file__
-    file = Path(top or sys.modules[module].__file__ or "")
+    """Of every Python file of the package that a module belongs to, or of the module's file; nothing for our own."""
+    top = module.partition(".")[0]
+    spec = importlib.util.find_spec(top) if top and top != __name__.partition(".")[0] else None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return ""
+    file = Path(spec.origin)
     files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
     digest = hashlib.sha256()
     for each in files:

@@ -51,10 +51,9 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     from maestro_eval.registry import check_registry, prompt_note
-    from maestro_eval.skills import find_pipeline
 
     for name in arguments.registries:
-        registry = check_registry(name, find_pipeline)
+        registry = check_registry(name)
         print(f"{registry.path}: ok: {registry.name}, {_counted(registry)}, hash {registry.hash[:12]}")
         if note := prompt_note(registry):
             print(note)

@@ -22,8 +22,7 @@ from maestro_eval.files import fingerprint
 from maestro_eval.policies.base import Policy
 from maestro_eval.policies.spec import ExploreSpec, PolicySpec
 from maestro_eval.records import Arm, Completion, Message, RolloutFailure, Sampling
-from maestro_eval.registry import Registry
-from maestro_eval.skills import PIPELINES
+from maestro_eval.registry import PIPELINES, Registry
 
 
 def arms_of(spec: PolicySpec, registry: Registry) -> tuple[Arm, ...]:
@@ -61,6 +60,6 @@ def _distinct_skills(registry: Registry) -> list[list[str]]:
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for skill in registry.skills.values():
         # An author's own pipeline may go by the skill's name.
-        known = skill.pipeline in PIPELINES
+        known = skill.pipeline in PIPELINES.bundled
         groups[fingerprint(replace(skill, name="", description="", aliases=()) if known else skill)].append(skill.name)
     return list(groups.values())

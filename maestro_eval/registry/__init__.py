@@ -2,6 +2,7 @@
 
 from maestro_eval.registry.diff import EntryChange, FieldChange, RegistryDiff, diff_registries
 from maestro_eval.registry.load import check_key_variables, check_pipelines, check_registry, load_registry
+from maestro_eval.registry.pipelines import PIPELINES, Pipeline
 from maestro_eval.registry.prompt import prompt_note, render_system, render_template, user_message, without_placeholders
 from maestro_eval.registry.records import (
     EndpointEntry,
@@ -23,6 +24,7 @@ from maestro_eval.registry.schema import base_address, registry_schema
 from maestro_eval.registry.variants import apply_variant, spelling, variant_text
 
 __all__ = [
+    "PIPELINES",
     "RELEASED_EXPERTS",
     "RELEASED_SKILLS",
     "EndpointEntry",
@@ -31,6 +33,7 @@ __all__ = [
     "Expert",
     "FieldChange",
     "Orchestrator",
+    "Pipeline",
     "Prompts",
     "Registry",
     "RegistryDiff",

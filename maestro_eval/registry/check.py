@@ -17,7 +17,7 @@ from maestro_eval.registry.prompt import (
 )
 from maestro_eval.registry.records import EvidenceUse, Expert, Registry, Service, Skill
 from maestro_eval.registry.resolve import fold
-from maestro_eval.registry.schema import DEFAULT_SKILL_PROMPT, PIPELINE_FIELDS
+from maestro_eval.registry.schema import DEFAULT_SKILL_PROMPT, SKILLS, all_fields
 from maestro_eval.registry.source import Source, suggest
 
 
@@ -42,7 +42,6 @@ def check_entries(registry: Registry, written: Written) -> None:
                 raise UserError(f"{written.place(kind, name, 'endpoint')}: no endpoint {entry.endpoint!r}{hint}")
     for skill in registry.skills.values():
         _check_evidence(skill.evidence, registry, written.place("skills", skill.name, "evidence"))
-        _check_pipeline_fields(skill, written)
         _check_steps(skill, written)
         _check_solvers(skill, registry, written)
     _check_names(registry, written)
@@ -53,7 +52,7 @@ def check_templates(registry: Registry, written: Written) -> None:
     for name, service in registry.services.items():
         check_service_request(service.request, written.place("services", name, "request"))
     for name, skill in registry.skills.items():
-        fields = written.entries["skills", name].file.skills[name]
+        fields = all_fields(written.entries["skills", name].file.skills[name])
         if skill.prompt:
             place = written.place("skills", name, "prompt")
             file = fields.prompt or DEFAULT_SKILL_PROMPT
@@ -72,7 +71,7 @@ def check_templates(registry: Registry, written: Written) -> None:
 
 def _previous(skill: Skill, step: int = 0) -> tuple[str, ...] | None:
     """The steps whose replies are there for a prompt; ``None`` where only the pipeline knows."""
-    if skill.pipeline in ("code", "code_rounds") or skill.pipeline not in PIPELINE_FIELDS:
+    if skill.pipeline in ("code", "code_rounds") or skill.pipeline not in SKILLS:
         return None
     return tuple(earlier.name for earlier in skill.steps[:step])
 
@@ -130,26 +129,6 @@ def _check_evidence(uses: Iterable[EvidenceUse], registry: Registry, place: str)
             if given not in seen:
                 raise UserError(f"{place}: {use.service} is given {given!r}, which is not above it; list it there")
         seen.add(use.service)
-
-
-def _check_pipeline_fields(skill: Skill, written: Written) -> None:
-    """What a bundled pipeline needs is there, and nothing is there that it would pass over in silence."""
-    reads = PIPELINE_FIELDS.get(skill.pipeline)
-    if reads is None:
-        return
-    for name in ("prompt", "evidence", "steps", "solvers"):
-        place = written.place("skills", skill.name, name)
-        given = bool(getattr(skill, name))
-        if given and name not in reads:
-            readers = ", ".join(pipeline for pipeline, fields in PIPELINE_FIELDS.items() if name in fields)
-            what = (
-                f"nothing dispatches to them: {skill.pipeline!r} has no solvers"
-                if name == "solvers"
-                else (f"pipeline {skill.pipeline!r} does not read it")
-            )
-            raise UserError(f"{place}: {what}; leave it out, or take one of {readers}")
-        if not given and name in reads and name in ("steps", "solvers"):
-            raise UserError(f"{place}: pipeline {skill.pipeline!r} needs {name}; list at least one with its prompt")
 
 
 def _check_steps(skill: Skill, written: Written) -> None:

@@ -7,7 +7,7 @@ Only the orchestrator's two prompts are inherited one by one. The ``orchestrator
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ import msgspec
 
 from maestro_eval.records import Sampling, UserError
 from maestro_eval.registry.check import Written, check_addresses, check_entries, check_templates
+from maestro_eval.registry.pipelines import PIPELINES
 from maestro_eval.registry.records import (
     Bonus,
     EndpointEntry,
@@ -32,15 +33,16 @@ from maestro_eval.registry.records import (
 from maestro_eval.registry.schema import (
     DEFAULT_PROMPTS,
     DEFAULT_SKILL_PROMPT,
-    PIPELINE_FIELDS,
     EvidenceFields,
     ExpertFields,
     SamplingFields,
     ServeFields,
     ServiceFields,
     SkillFields,
+    all_fields,
+    reads,
 )
-from maestro_eval.registry.source import Source, read_chain, suggest
+from maestro_eval.registry.source import Source, check_options, read_chain, suggest
 
 _Value = TypeVar("_Value")
 
@@ -54,26 +56,30 @@ def load_registry(name_or_path: str | Path) -> Registry:
     return registry
 
 
-def check_registry(name_or_path: str | Path, find_pipeline: Callable[[str], object]) -> Registry:
+def check_registry(name_or_path: str | Path) -> Registry:
     """Load a registry and look closer than a run needs: at its addresses, and for every skill's pipeline.
 
     Two entries at one address are sometimes meant (a gateway, a simulator), so that only this check complains.
     """
     registry, written = _load(name_or_path)
     check_addresses(registry, written)
-    check_pipelines(registry, find_pipeline)
+    check_pipelines(registry)
     return registry
 
 
-def check_pipelines(registry: Registry, find_pipeline: Callable[[str], object]) -> None:
-    """UserError with the skill's place when its pipeline is not found. The finder is of a room above this one."""
+def check_pipelines(registry: Registry) -> None:
+    """UserError with the skill's place when its pipeline is not found, or does not know an option of it."""
     for name, skill in registry.skills.items():
+        field = "pipeline"
         try:
-            find_pipeline(skill.pipeline)
+            options = PIPELINES.find(skill.pipeline).options
+            field = "options"
+            if options is not None:
+                check_options(skill.options, options)
         except UserError as error:
             # Where a skill is written is not kept in the registry, but can be read again.
             source = next(s for s in reversed(read_chain(registry.path)) if name in s.file.skills)
-            raise UserError(f"{source.place(('skills', name, 'pipeline'))}: {error}") from error
+            raise UserError(f"{source.place(('skills', name, field))}: {error}") from error
 
 
 def check_key_variables(registry: Registry, allowed: Collection[str]) -> None:
@@ -212,12 +218,13 @@ def _serve(fields: ServeFields | None) -> ServeBlock | None:
     return None if fields is None else msgspec.convert(fields.model_dump(), ServeBlock)
 
 
-def _skill(name: str, fields: SkillFields, source: Source) -> Skill:
+def _skill(name: str, written: SkillFields, source: Source) -> Skill:
+    fields = all_fields(written)
+
     def template(file: str, *field: str | int) -> str:
         return source.template(file, ("skills", name, *field))
 
-    reads = PIPELINE_FIELDS.get(fields.pipeline)
-    file = fields.prompt or (DEFAULT_SKILL_PROMPT if reads is None or "prompt" in reads else None)
+    file = fields.prompt or (DEFAULT_SKILL_PROMPT if reads(fields.pipeline, "prompt") else None)
     return Skill(
         name=name,
         description=fields.description.strip(),

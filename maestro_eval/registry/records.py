@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from maestro_eval.files import fingerprint
 from maestro_eval.records import Sampling
+from maestro_eval.registry.pipelines import PIPELINES
 
 Scalar = str | int | float | bool
 
@@ -226,8 +227,8 @@ class Registry(Struct, frozen=True, dict=True):
 def entry_hashes(registry: Registry) -> dict[str, str]:
     """The content hash of each entry, ``experts.NAME`` and so on, and of both prompts, in the prompt's order.
 
-    A hash covers what can change a score: not where a model is served, nor on how many GPUs. The orchestrator is
-    what is evaluated, not part of the pool: it is in no hash.
+    A hash covers what can change a score, the code of a user's pipeline too: not where a model is served, nor on how
+    many GPUs. The orchestrator is what is evaluated, not part of the pool: it is in no hash.
     """
     entries: dict[str, object] = {}
     kinds: Mapping[str, Mapping[str, Struct]] = {
@@ -237,6 +238,9 @@ def entry_hashes(registry: Registry) -> dict[str, str]:
     }
     for kind, named in kinds.items():
         entries.update({f"{kind}.{name}": _content(entry) for name, entry in named.items()})
+    for name, skill in registry.skills.items():
+        if code := PIPELINES.code_hash(skill.pipeline):
+            entries[f"skills.{name}"] = {**_content(skill), "code": code}
     entries["prompt.system"] = registry.prompts.system
     entries["prompt.user"] = registry.prompts.user
     if registry.prompts.exact:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 DEFAULT_PROMPTS = {"system": "prompts/orchestrator_system.j2", "user": "prompts/orchestrator_user.j2"}
 DEFAULT_SKILL_PROMPT = "prompts/ask.j2"
-PIPELINE_FIELDS: dict[str, frozenset[str]] = {
-    "ask": frozenset({"prompt", "evidence"}),
-    "direct": frozenset(),
-    "steps": frozenset({"steps", "evidence"}),
-    "classify": frozenset({"prompt", "solvers", "evidence"}),
-    "dispatch": frozenset({"solvers", "evidence"}),
-    "code": frozenset({"steps", "evidence"}),
-    "code_rounds": frozenset({"steps", "evidence"}),
-}
-"""Which fields of a skill each bundled pipeline reads; of a pipeline of the user's own we know nothing."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
@@ -228,24 +227,144 @@ class SolverFields(_Strict):
     description: str = ""
 
 
-class SkillFields(_Strict):
-    """A way of asking. Prompts are template files beside the registry or among the bundled ones."""
+class _Skill(_Strict):
+    """What every way of asking has. Prompts are template files beside the registry or among the bundled ones."""
 
     description: Text
-    pipeline: Text = "ask"
-    prompt: Text | None = None
-    evidence: tuple[EvidenceFields, ...] = ()
     aliases: tuple[Name, ...] = ()
-    steps: tuple[StepFields, ...] = ()
-    solvers: dict[Name, SolverFields] = {}
-    default_solver: Name | None = None
     system: str = Field(default="", description="the system message of the expert's calls")
     images: Literal["all", "first"] = Field(default="all", description="the sample's images that the expert is shown")
     pictures: Literal["after", "beside"] = Field(
         default="after", description="where the evidence's pictures are: behind all images, or each behind its own"
     )
     thoughts: Literal["drop", "pairs", "keep"] = "drop"
+
+
+Evidence = tuple[EvidenceFields, ...]
+Steps = Annotated[tuple[StepFields, ...], Field(min_length=1)]
+Solvers = Annotated[dict[Name, SolverFields], Field(min_length=1)]
+
+
+class StepsOptions(_Strict):
+    previous: Literal["whole"] | None = Field(default=None, description="earlier replies are shown whole")
+
+
+class ClassifyOptions(_Strict):
+    match: Literal["contained"] | None = Field(default=None, description="a solver whose name is in the reply")
+
+
+class DispatchOptions(_Strict):
+    match: Literal["score"] | None = Field(default=None, description="the solver with the most points")
+    several_images: Name | None = Field(default=None, description="the solver for two images and more")
+
+
+class CodeOptions(_Strict):
+    repairs: Annotated[int, Field(ge=0, strict=True)] = 2
+
+
+class AskFields(_Skill):
+    pipeline: Literal["ask"] = "ask"
+    prompt: Text | None = None
+    evidence: Evidence = ()
+
+
+class DirectFields(_Skill):
+    pipeline: Literal["direct"]
+
+
+class StepsFields(_Skill):
+    pipeline: Literal["steps"]
+    steps: Steps
+    evidence: Evidence = ()
+    options: StepsOptions = StepsOptions()
+
+
+class ClassifyFields(_Skill):
+    pipeline: Literal["classify"]
+    prompt: Text | None = None
+    solvers: Solvers
+    default_solver: Name | None = None
+    evidence: Evidence = ()
+    options: ClassifyOptions = ClassifyOptions()
+
+
+class DispatchFields(_Skill):
+    pipeline: Literal["dispatch"]
+    solvers: Solvers
+    default_solver: Name | None = None
+    evidence: Evidence = ()
+    options: DispatchOptions = DispatchOptions()
+
+
+class CodeFields(_Skill):
+    pipeline: Literal["code"]
+    steps: Steps
+    evidence: Evidence = ()
+    options: CodeOptions = CodeOptions()
+
+
+class CodeRoundsFields(_Skill):
+    pipeline: Literal["code_rounds"]
+    steps: Steps
+    evidence: Evidence = ()
+
+
+SKILLS: dict[str, type[_Skill]] = {
+    "ask": AskFields,
+    "direct": DirectFields,
+    "steps": StepsFields,
+    "classify": ClassifyFields,
+    "dispatch": DispatchFields,
+    "code": CodeFields,
+    "code_rounds": CodeRoundsFields,
+}
+"""What a skill may say, by its bundled pipeline."""
+
+
+class OwnFields(_Skill):
+    """A skill of a pipeline that is not ours: all fields there are, of which it may read any."""
+
+    pipeline: Annotated[str, Field(min_length=1, pattern=r"\S", json_schema_extra={"not": {"enum": list(SKILLS)}})]
+    prompt: Text | None = None
+    evidence: Evidence = ()
+    steps: tuple[StepFields, ...] = ()
+    solvers: dict[Name, SolverFields] = {}
+    default_solver: Name | None = None
     options: dict[Name, Scalar] = {}
+
+
+OWN = "own"
+
+
+def _which(written: object) -> str:
+    named = written.get("pipeline", "ask") if isinstance(written, dict) else getattr(written, "pipeline", "ask")
+    return named if isinstance(named, str) and named in SKILLS else OWN
+
+
+SkillFields = Annotated[
+    Annotated[AskFields, Tag("ask")]
+    | Annotated[DirectFields, Tag("direct")]
+    | Annotated[StepsFields, Tag("steps")]
+    | Annotated[ClassifyFields, Tag("classify")]
+    | Annotated[DispatchFields, Tag("dispatch")]
+    | Annotated[CodeFields, Tag("code")]
+    | Annotated[CodeRoundsFields, Tag("code_rounds")]
+    | Annotated[OwnFields, Tag(OWN)],
+    Discriminator(_which),
+]
+
+
+def reads(pipeline: str, field: str) -> bool:
+    """Whether a pipeline reads a field of its skill; of one that is not ours we know nothing."""
+    return pipeline not in SKILLS or field in SKILLS[pipeline].model_fields
+
+
+def all_fields(skill: _Skill) -> OwnFields:
+    """A skill of any pipeline with every field there is, empty where its pipeline has none."""
+    said = {name: getattr(skill, name) for name in type(skill).model_fields}
+    if isinstance(said.get("options"), BaseModel):
+        said["options"] = said["options"].model_dump(exclude_unset=True)
+    return OwnFields.model_construct(**said)
 
 
 class PromptFields(_Strict):

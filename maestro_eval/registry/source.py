@@ -8,15 +8,15 @@ told in one line, with the place and the mend.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from maestro_eval.files import YamlDocument, bundled, load_yaml
 from maestro_eval.records import UserError
-from maestro_eval.registry.schema import RegistryFile
+from maestro_eval.registry.schema import SKILLS, OwnFields, RegistryFile
 
 FILE = "registry.yaml"
 
@@ -103,20 +103,48 @@ def _find(name: str, beside: Path | None) -> Path:
 def _explain(error: ValidationError, document: YamlDocument) -> str:
     problems = error.errors()
     # A misspelt field is missing under its right name as well; the spelling is the news.
-    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+    extra = [problem for problem in problems if problem["type"] == "extra_forbidden"]
+    # Of what a pipeline does not read, the solvers say most about what was meant.
+    first = next((problem for problem in extra if problem["loc"][-1] == "solvers"), (extra or problems)[0])
     field = [step for step in first["loc"] if step != "[key]"]
+    pipeline = ""
+    model: type[BaseModel] = RegistryFile
+    if field[0] == "skills" and len(field) > 2:
+        # The third step is not of the file: it says as which pipeline's skill the entry was read.
+        pipeline = str(field.pop(2))
+        model = SKILLS.get(pipeline, OwnFields)
+    name = str(field[-1])
     message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = "unknown field" + suggest(str(field[-1]), _fields_at(field[:-1]))
+    if first["type"] == "extra_forbidden" and pipeline and len(field) == 3 and name in OwnFields.model_fields:
+        readers = ", ".join(other for other, fields in SKILLS.items() if name in fields.model_fields)
+        message = f"pipeline {pipeline!r} does not read it"
+        if name == "solvers":
+            message = f"nothing dispatches to them: {pipeline!r} has no solvers"
+        message += f"; leave it out, or take one of {readers}"
+    elif first["type"] == "extra_forbidden":
+        message = "unknown field" + suggest(name, _fields_at(field[2:-1] if pipeline else field[:-1], model))
+    elif first["type"] in ("missing", "too_short") and pipeline and name in ("steps", "solvers"):
+        message = f"pipeline {pipeline!r} needs {name}; list at least one with its prompt"
     elif first["type"] == "missing":
         message = "this field is missing"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{document.where(field)}: {'.'.join(map(str, field))}: {message}{more}"
 
 
-def _fields_at(field: list[Any]) -> list[str]:
+def check_options(options: Mapping[str, object], known: type[BaseModel]) -> None:
+    """UserError for an option of a user's pipeline that its model does not know, or not with this value."""
+    for name in options:
+        if name not in known.model_fields:
+            raise UserError(f"{name}: unknown option{suggest(name, known.model_fields)}")
+    try:
+        known.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _fields_at(field: list[Any], model: Any) -> list[str]:
     """The fields that the schema knows where ``field`` leads."""
-    model: Any = RegistryFile
     entries = False
     for step in field:
         if entries:  # The step is an entry's own name, which may well be that of a field.

@@ -39,7 +39,7 @@ from maestro_eval.records import (
     Timing,
     Turn,
 )
-from maestro_eval.registry import Registry, resolve, user_message
+from maestro_eval.registry import PIPELINES, Registry, resolve, user_message
 from maestro_eval.rollout.pictures import policy_pictures
 from maestro_eval.rollout.prefix import Prefix
 from maestro_eval.rollout.styles import Reading, Style, style_of
@@ -270,7 +270,7 @@ class _Episode:
     def _observation(self, text: str, skill: SkillContext) -> str:
         """A skill's reply as the policy is given it."""
         rules = self.regime
-        if rules.reply_tail_chars and skill.skill.pipeline != "code":
+        if rules.reply_tail_chars and not PIPELINES.find(skill.skill.pipeline).whole_reply:
             text = text[-rules.reply_tail_chars :]
         return self.style.observe(text)
 

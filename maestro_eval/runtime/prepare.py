@@ -27,6 +27,7 @@ from maestro_eval.policies import (
 )
 from maestro_eval.records import Regime, Rendering, RolloutFailure, UserError
 from maestro_eval.registry import (
+    PIPELINES,
     Registry,
     apply_variant,
     check_key_variables,
@@ -40,7 +41,6 @@ from maestro_eval.runtime.config import RunRequest
 from maestro_eval.runtime.worker import WorkerSpec
 from maestro_eval.sandbox import available
 from maestro_eval.serving import Wanted, bind, check_models, serving, wanted_of, wanted_policy
-from maestro_eval.skills import RUNS_CODE, find_pipeline
 from maestro_eval.tasks import TaskSpec
 from maestro_eval.text import load_tokenizer
 
@@ -52,7 +52,7 @@ def open_registry(request: RunRequest) -> Registry:
     """
     registry = load_registry(request.registry)
     check_key_variables(registry, request.allow_key_env)
-    check_pipelines(registry, find_pipeline)
+    check_pipelines(registry)
     registry = apply_variant(registry, request.variant)
     check_regime(request.regime)
     _check_policy(request, registry)
@@ -220,7 +220,8 @@ def _check_policy(request: RunRequest, registry: Registry) -> None:
 
 def _check_sandbox(request: RunRequest, registry: Registry) -> None:
     """A skill that runs a model's code needs a place to run it: without one it would score otherwise, unseen."""
-    runs_code = next((skill.name for skill in registry.skills.values() if skill.pipeline in RUNS_CODE), None)
+    found = {name: PIPELINES.find(skill.pipeline) for name, skill in registry.skills.items()}
+    runs_code = next((name for name, pipeline in found.items() if pipeline.runs_code), None)
     lack = available(request.sandbox) if runs_code else None
     if lack:
         raise UserError(f"{registry.path}: skill {runs_code} runs code that a model writes: {lack}")

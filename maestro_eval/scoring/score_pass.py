@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct, field
 
 from maestro_eval.journal import Journal, PackedRecord, ScoreRow
-from maestro_eval.records import PROTOCOLS, ScoringProtocol, RunManifest, Score, TaskRecord, UserError
+from maestro_eval.records import PROTOCOLS, RunManifest, Score, ScoringProtocol, TaskRecord, UserError
 from maestro_eval.scoring.failures import FailureGroup, merged
 from maestro_eval.scoring.judging import Judged, Rules, judge_records
 from maestro_eval.scoring.metric import check_protocol, metric_hash, metric_of

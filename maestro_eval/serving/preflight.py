@@ -22,7 +22,7 @@ from msgspec import Struct
 from maestro_eval.models.error_body import error_said
 from maestro_eval.policies import DirectSpec, FixedSpec, PolicySpec
 from maestro_eval.records import CallError, UserError
-from maestro_eval.registry import Expert, Registry, Service
+from maestro_eval.registry import PIPELINES, Expert, Registry, Service
 
 _TIMEOUT_S = 5.0
 # One token of a model that is being warmed up; who has not answered by then is there all the same.
@@ -96,7 +96,7 @@ def services_used(registry: Registry, policy: PolicySpec | None = None) -> list[
         return []
     chosen = policy.skill if isinstance(policy, FixedSpec) else ""
     skills = [registry.skills[chosen]] if chosen in registry.skills else registry.skills.values()
-    if any(":" in skill.pipeline and not skill.evidence for skill in skills):
+    if any(skill.pipeline not in PIPELINES.bundled and not skill.evidence for skill in skills):
         return list(registry.services)
     uses = {
         use.service

@@ -31,7 +31,7 @@ async def code(context: SkillContext) -> str:
     The skill's steps ``extract``, ``generate`` and ``repair`` hold the prompts. The observation is the last program
     whole, and whether it ran.
     """
-    repairs = _repairs(context)
+    repairs = int(context.skill.options.get("repairs", _DEFAULT_REPAIRS))
     previous = {"extract": await _step(context, "extract", {})}
     test = asserts_of(python_block(previous["extract"], "assert") or "")
     program = ""
@@ -128,11 +128,3 @@ def _observation(program: str, is_program: bool, run: Run, repairs: int) -> str:
         case "unrun":
             state = f"This program was not run and may be wrong: {run.shown}."
     return f"{state}\n\n```python\n{program}\n```"
-
-
-def _repairs(context: SkillContext) -> int:
-    repairs = context.skill.options.get("repairs", _DEFAULT_REPAIRS)
-    if type(repairs) is not int or repairs < 0:
-        where = f"{context.registry.path}: skills.{context.skill.name}.options.repairs"
-        raise UserError(f"{where}: expected a whole number of rounds, 0 or more, not {repairs!r}")
-    return repairs

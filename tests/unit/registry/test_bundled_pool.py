@@ -3,7 +3,6 @@
 import pytest
 
 from maestro_eval.registry import EvidenceUse, check_registry, load_registry, resolve
-from maestro_eval.skills import find_pipeline
 from maestro_eval.skills.pipelines.dispatch import mentions
 
 PORTS = {
@@ -14,12 +13,12 @@ PORTS = {
 
 @pytest.fixture(scope="module")
 def base():
-    return check_registry("base", find_pipeline)
+    return check_registry("base")
 
 
 @pytest.fixture(scope="module")
 def augmented():
-    return check_registry("augmented", find_pipeline)
+    return check_registry("augmented")
 
 
 def test_the_base_pool_is_complete(base):

@@ -4,9 +4,8 @@ import pytest
 from small_worlds import registry_text
 
 from maestro_eval.records import UserError
-from maestro_eval.registry import check_pipelines, check_registry, load_registry
-from maestro_eval.registry.schema import PIPELINE_FIELDS
-from maestro_eval.skills import find_pipeline
+from maestro_eval.registry import PIPELINES, check_pipelines, check_registry, load_registry
+from maestro_eval.registry.schema import SKILLS as FIELDS
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ SKILLS = {
         "pipeline: dispatch\ndefault_solver: barr\nsolvers: {bar: {prompt: t.j2}}",
         "30: skills.Mine.default_solver: no solver 'barr'; did you mean 'bar'?",
     ),
-    "a default of nothing": ("default_solver: bar", "29: skills.Mine.default_solver: no solver 'bar'; known: none"),
+    "a default of nothing": ("default_solver: bar", "29: skills.Mine.default_solver: pipeline 'ask' does not read it"),
     "a keyword of two": (
         "pipeline: dispatch\ndefault_solver: a\nsolvers:\n"
         "  a: {prompt: t.j2, keywords: [Bar]}\n  b: {prompt: t.j2, keywords: ['bar ']}",
@@ -87,12 +86,24 @@ SKILLS = {
         "30: skills.Mine.evidence.0.servce: unknown field; did you mean 'service'?",
     ),
     "a misspelt field of a solver": (
-        "solvers:\n  a: {promt: t.j2}",
-        "30: skills.Mine.solvers.a.promt: unknown field; did you mean 'prompt'?",
+        "pipeline: dispatch\nsolvers:\n  a: {promt: t.j2}",
+        "31: skills.Mine.solvers.a.promt: unknown field; did you mean 'prompt'?",
     ),
     "an option that is no scalar": (
-        "options: {rounds: [1]}",
-        "29: skills.Mine.options.rounds: expected one text, number or true/false",
+        "pipeline: my.module:run\noptions: {rounds: [1]}",
+        "30: skills.Mine.options.rounds: expected one text, number or true/false",
+    ),
+    "a misspelt option": (
+        "pipeline: code\nsteps: [{name: a, prompt: t.j2}]\noptions: {repiars: 3}",
+        "31: skills.Mine.options.repiars: unknown field; did you mean 'repairs'?",
+    ),
+    "an option of another pipeline": (
+        "options: {match: score}",
+        "29: skills.Mine.options: pipeline 'ask' does not read it; leave it out, or take one of steps, classify,",
+    ),
+    "an option's value that means nothing": (
+        "pipeline: code\nsteps: [{name: a, prompt: t.j2}]\noptions: {repairs: -1}",
+        "31: skills.Mine.options.repairs: Input should be greater than or equal to 0",
     ),
     "a step's missing template": (
         "pipeline: steps\nsteps:\n  - {name: a, prompt: gone.j2}",
@@ -155,15 +166,18 @@ def test_what_a_service_is_asked_may_use_what_is_known_then(write):
 
 
 def test_every_pipeline_that_the_schema_knows_is_there():
-    for name in PIPELINE_FIELDS:
-        assert callable(find_pipeline(name))
+    assert list(FIELDS) == list(PIPELINES.bundled)
+    for name in FIELDS:
+        assert callable(PIPELINES.find(name).run)
 
 
 def test_an_unknown_pipeline_is_told_with_the_place_of_its_skill(write):
     parent = write(registry_text().replace("    prompt: prompts/plain.j2", "    pipeline: aks"), "parent.yaml")
     child = write("name: child\nextends: parent.yaml\n", "child.yaml")
-    message = fault(child, lambda path: check_pipelines(load_registry(path), find_pipeline))
-    assert message.startswith(f"{parent}:25: skills.Count_Things.pipeline: pipeline 'aks': unknown; bundled: ask,")
+    message = fault(child, lambda path: check_pipelines(load_registry(path)))
+    assert message.startswith(
+        f"{parent}:25: skills.Count_Things.pipeline: pipeline 'aks': unknown, did you mean 'ask'?; bundled: ask,"
+    )
 
 
 # Addresses
@@ -185,7 +199,7 @@ skills:
 def test_one_address_for_two_models_is_told(write):
     path = write(TWO.replace(":2/v1", ":1/v1"))
     assert load_registry(path).name == "two"
-    assert fault(path, lambda path: check_registry(path, find_pipeline)) == (
+    assert fault(path, check_registry) == (
         f"{path}:5: endpoints.b.url: http://127.0.0.1:1/v1 is that of endpoint 'a' too, which serves 'm1', not 'm2'; "
         "mend one of the two, or name one endpoint in both entries"
     )
@@ -193,14 +207,14 @@ def test_one_address_for_two_models_is_told(write):
 
 def test_one_model_at_two_addresses_is_told(write):
     path = write(TWO.replace("m2", "m1"))
-    assert fault(path, lambda path: check_registry(path, find_pipeline)).startswith(
+    assert fault(path, check_registry).startswith(
         f"{path}:9: services.eye.endpoint: model 'm1' is at http://127.0.0.1:2/v1 here and at http://127.0.0.1:1/v1"
     )
 
 
 def test_one_endpoint_asked_for_two_models_is_told_unless_it_is_a_gateway(write):
     path = write(TWO.replace("endpoint: b", "endpoint: a"))
-    assert fault(path, lambda path: check_registry(path, find_pipeline)) == (
+    assert fault(path, check_registry) == (
         f"{path}:9: services.eye.endpoint: endpoint 'a' is asked for 'm2' here and for 'm1' elsewhere; "
         "mend one of the two, or say gateway: true of the endpoint"
     )
@@ -221,4 +235,4 @@ def test_one_endpoint_asked_for_two_models_is_told_unless_it_is_a_gateway(write)
     ids=["apart", "a gateway", "a model in two roles", "started by the run"],
 )
 def test_gateways_and_shared_models_are_left_in_peace(write, text):
-    assert check_registry(write(text), find_pipeline).name == "two"
+    assert check_registry(write(text)).name == "two"

@@ -33,8 +33,8 @@ from maestro_eval.records import (
     TextPart,
     Timing,
 )
+from maestro_eval.registry import PIPELINES, Pipeline
 from maestro_eval.rollout import DEFAULT, RELEASED, Prefix, prefix_of, rollout_seed, run_rollout
-from maestro_eval.skills.run_skill import PIPELINES
 from maestro_eval.testing import Fault, Latency, SimulatedServer, always, on_requests
 
 ASK = "<search> reader@@Read_Text: what does it say? </search>"
@@ -359,7 +359,7 @@ async def test_a_program_keeps_its_beginning(world, monkeypatch):
     async def code(context):
         return program
 
-    monkeypatch.setitem(PIPELINES, "code", code)
+    monkeypatch.setitem(PIPELINES._found, "code", Pipeline(code, whole_reply=True))
     more = """
   Own_Skill: {description: Mine., pipeline: code, steps: [{name: write, prompt: prompts/plain.j2}]}
 """

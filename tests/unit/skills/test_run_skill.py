@@ -10,8 +10,8 @@ from small_worlds import picture, small_registry
 
 from maestro_eval.models import ExpertClient
 from maestro_eval.records import Image, UserError
-from maestro_eval.registry import load_registry
-from maestro_eval.skills import EvidenceBoard, SkillContext, find_pipeline, run_skill
+from maestro_eval.registry import PIPELINES, load_registry
+from maestro_eval.skills import EvidenceBoard, SkillContext, run_skill
 from maestro_eval.testing import Fault, Latency, SimulatedServer, always
 
 FIRST, SECOND = picture(b"first"), picture(b"second")
@@ -173,11 +173,11 @@ async def test_a_registry_may_name_a_pipeline_of_its_own(world, tmp_path, monkey
     [
         (
             "aks",
-            r"^pipeline 'aks': unknown; bundled: ask, .*, dispatch, code, code_rounds; or package\.module:f",
+            r"^pipeline 'aks': unknown, did you mean 'ask'\?; bundled: ask, .*, code_rounds; or package\.module:o",
         ),
         ("no_such_module:f", "cannot be imported .*no_such_module"),
         ("pipelines_of_mine:f", "cannot be imported .*has no attribute 'f'"),
-        ("pipelines_of_mine:not_a_function", "is no function"),
+        ("pipelines_of_mine:not_a_function", "is not an async function that takes a SkillContext"),
         (":f", "cannot be imported"),
         (".relative:f", "cannot be imported"),
         ("broken_pipeline:f", "cannot be imported .*ZeroDivisionError"),
@@ -188,5 +188,5 @@ def test_a_pipeline_that_cannot_be_had_is_one_line(name, says, monkeypatch, tmp_
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.syspath_prepend(Path(__file__).parent)
     with pytest.raises(UserError, match=says) as caught:
-        find_pipeline(name)
+        PIPELINES.find(name)
     assert "\n" not in str(caught.value)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from maestro_eval.models import ExpertClient
-from maestro_eval.registry import load_registry
-from maestro_eval.skills import PIPELINES, run_skill
+from maestro_eval.registry import PIPELINES, load_registry
+from maestro_eval.skills import run_skill
 from maestro_eval.testing import SimulatedServer
 from tests.unit.skills.skill_worlds import Cast, World, bound, drawn
 
@@ -71,4 +71,4 @@ async def test_the_skill_in_python_works_as_described(examples, replies, text, n
 
 def test_every_bundled_pipeline_is_in_the_table():
     listed = re.findall(r"^\| `(\w+)`", DOC.read_text().partition("## Prompts")[0], re.MULTILINE)
-    assert listed == list(PIPELINES)
+    assert listed == list(PIPELINES.bundled)
