@@ -33,6 +33,7 @@ from maestro_eval.analysis.stats import (
     difference_interval,
     difference_p,
     differences,
+    heterogeneity_p,
     holm,
     independent,
     mean_interval,
@@ -263,6 +264,40 @@ def null_reference(generator: Generator, p: float, icc: float, sizes: NDArray[np
     return {"ours": reference_p([binary(generator, p, icc, sizes)], p).value <= 0.05}
 
 
+SPREAD = [(0.325, 0.275), (0.225, 0.175), (0.125, 0.075), (0.05, 0.0)]
+
+
+def equal_categories(
+    generator: Generator, sizes: Sequence[int], shares: Sequence[tuple[float, float]], cluster: int
+) -> dict[str, bool]:
+    """Categories of ``sizes`` clusters each, with their own shares of gains and losses."""
+    found, start = [], 0
+    for size, (gain, loss) in zip(sizes, shares, strict=True):
+        a, b = pairs(generator, gain, loss, 0.3 if cluster > 1 else 0, np.full(size, cluster))
+        found.append(Sampled(a.values - b.values, a.clusters + start, 1 / len(sizes), signed=True))
+        start += size
+    return _category_tests(generator, found)
+
+
+def mixed_categories(generator: Generator, groups: int, categories: int) -> dict[str, bool]:
+    a, b = pairs(generator, 0.2, 0.1, 0.3, np.full(groups, categories))
+    difference, kind = a.values - b.values, np.tile(np.arange(categories), groups)
+    chosen = [kind == each for each in range(categories)]
+    parts = [Sampled(difference[one], a.clusters[one], 1 / categories, signed=True) for one in chosen]
+    return _category_tests(generator, parts)
+
+
+def _category_tests(generator: Generator, parts: Sequence[Sampled]) -> dict[str, bool]:
+    """``plain``: Cochran's Q of category means with their cluster-robust errors, against χ²."""
+    from scipy.special import chdtrc
+
+    spreads = [standard_error([Sampled(part.values, part.clusters, signed=True)]).error for part in parts]
+    means, weights = np.array([part.values.mean() for part in parts]), 1 / np.maximum(spreads, 1e-6) ** 2
+    q = float(weights @ (means - weights @ means / weights.sum()) ** 2)
+    ours = heterogeneity_p(parts, seed=int(generator.integers(2**31))).value
+    return {"ours": ours <= 0.05, "plain": bool(chdtrc(len(parts) - 1, q) <= 0.05)}
+
+
 def ranks(generator: Generator, accuracies: Sequence[float], groups: int) -> dict[str, bool]:
     """Systems over the same clusters, half of the difficulty shared; all true ranks at once, and the first's."""
     hard = np.repeat(generator.random(groups), 3)
@@ -367,6 +402,29 @@ def errors() -> Iterator[Scenario]:
         yield rejects("false rejections", name, partial(null_reference, p=p, icc=icc, sizes=np.full(groups, size)))
 
 
+def heterogeneity() -> Iterator[Scenario]:
+    """Tests of equal differences by category: sizes, and the power of the last."""
+    for name, sizes, shares, cluster in (
+        ("6 categories of 30, 20 / 10", [30] * 6, [(0.2, 0.1)] * 6, 1),
+        ("6 categories of 30, 5 / 0", [30] * 6, [(0.05, 0.0)] * 6, 1),
+        ("6 categories of 8 to 300, 15 / 5", [8, 12, 20, 40, 100, 300], [(0.15, 0.05)] * 6, 1),
+        ("20 categories of 15, 20 / 10", [15] * 20, [(0.2, 0.1)] * 20, 1),
+        ("5 categories of 15 clusters of 6, 20 / 10", [15] * 5, [(0.2, 0.1)] * 5, 6),
+        ("5 categories of 6 clusters of 10, 20 / 10", [6] * 5, [(0.2, 0.1)] * 5, 10),
+        ("20, 40, 100, 300 with discordance 60, 40, 20, 5", [20, 40, 100, 300], SPREAD, 1),
+        ("20, 40, 100, 300 with discordance 5, 20, 40, 60", [20, 40, 100, 300], SPREAD[::-1], 1),
+    ):
+        trial = partial(equal_categories, sizes=sizes, shares=shares, cluster=cluster)
+        yield Scenario("heterogeneity", name, trial, 0.1, "rejects a truth")
+    for groups, categories in ((40, 4), (15, 8)):
+        name = f"{categories} categories within each of {groups} pictures, 20 / 10"
+        trial = partial(mixed_categories, groups=groups, categories=categories)
+        yield Scenario("heterogeneity", name, trial, 0.1, "rejects a truth")
+    unequal = [(0.225, 0.075), (0.075, 0.225)] * 2
+    trial = partial(equal_categories, sizes=[60] * 4, shares=unequal, cluster=1)
+    yield Scenario("heterogeneity", "4 categories of 60, +15 and −15 points", trial, 0.1, "finds the effect")
+
+
 def rank_scenarios() -> Iterator[Scenario]:
     for groups in (20, 60):
         for accuracies in ((0.7, 0.7, 0.7, 0.7), (0.8, 0.75, 0.7, 0.4), (0.9, 0.9, 0.5, 0.3)):
@@ -399,6 +457,7 @@ TABLES: dict[str, Callable[[], Iterator[Scenario]]] = {
     "differences": paired,
     "designs": designs,
     "errors": errors,
+    "heterogeneity": heterogeneity,
     "ranks": rank_scenarios,
     "power": power,
 }

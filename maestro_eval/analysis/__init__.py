@@ -4,10 +4,13 @@ from maestro_eval.analysis.breakdown import CategoryAccuracy, Measure
 from maestro_eval.analysis.compare import compare
 from maestro_eval.analysis.comparison import (
     SMALL,
+    CategoryDifference,
+    CategoryDifferences,
     Comparison,
     Contrast,
     ContrastSpec,
     Group,
+    Pairwise,
     Ranking,
     ReportedContrast,
     SystemResult,
@@ -45,6 +48,8 @@ from maestro_eval.analysis.stats import (
 __all__ = [
     "SMALL",
     "CategoryAccuracy",
+    "CategoryDifference",
+    "CategoryDifferences",
     "Comparison",
     "Contrast",
     "ContrastSpec",
@@ -52,6 +57,7 @@ __all__ = [
     "Group",
     "Measure",
     "PValue",
+    "Pairwise",
     "RankInterval",
     "Ranking",
     "Readings",

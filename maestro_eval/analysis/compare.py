@@ -14,19 +14,27 @@ from itertools import combinations
 from maestro_eval.analysis.breakdown import by_category, further_measures
 from maestro_eval.analysis.comparison import (
     Adjust,
+    CategoryDifferences,
     Comparison,
     Contrast,
     ContrastSpec,
     FamilyScope,
     Group,
+    Pairwise,
     Ranking,
     ReportedContrast,
     SystemResult,
     TaskAccuracy,
 )
-from maestro_eval.analysis.contrasts import contrasts_of, paired_strata, reported_contrasts
+from maestro_eval.analysis.contrasts import (
+    adjusted,
+    category_differences,
+    contrasts_of,
+    paired_strata,
+    pairwise,
+    reported_contrasts,
+)
 from maestro_eval.analysis.groups import groups_of, own_groups
-from maestro_eval.analysis.multiplicity import adjusted
 from maestro_eval.analysis.names import told_apart
 from maestro_eval.analysis.notes import notes_on
 from maestro_eval.analysis.protocols import other_readings, protocol_notes
@@ -73,8 +81,11 @@ def compare(
     grouped = (*groups_of(runs), *own_groups(runs, groups or {}))
     by_name = {run.name: run for run in runs}
     differences: list[Contrast] = []
+    by_category: list[CategoryDifferences] = []
     for spec in contrasts:
-        differences += contrasts_of(_named(by_name, spec.system), _named(by_name, spec.baseline), grouped)
+        system, baseline = _named(by_name, spec.system), _named(by_name, spec.baseline)
+        differences += contrasts_of(system, baseline, grouped)
+        by_category += category_differences(system, baseline)
     reported: list[ReportedContrast] = []
     for reference in references:
         for run in runs:
@@ -93,6 +104,8 @@ def compare(
         references=tuple(references),
         reported=adjusted(reported, adjust, family),
         ranks=tuple(_rankings(runs, grouped)),
+        by_category=adjusted(by_category, adjust, family),
+        pairwise=tuple(_pairwise(runs, grouped, adjust)),
         adjust=adjust,
         family=family,
     )
@@ -115,11 +128,24 @@ def _result(run: MeasuredRun, groups: Sequence[Group]) -> SystemResult:
         },
         run.failures,
         run.kind,
+        {
+            group.name: repeats
+            for group in groups
+            if run.covers(group) and (repeats := repeat_measures(_of(run, group.tasks))) is not None
+        },
     )
 
 
 def _of(run: MeasuredRun, tasks: Sequence[str]) -> list[TaskOutcomes]:
     return [(run.records[task], run.outcomes(task)) for task in tasks]
+
+
+def _pairwise(runs: Sequence[MeasuredRun], groups: Sequence[Group], adjust: Adjust) -> Iterator[Pairwise]:
+    for group in groups:
+        ranked = [run for run in runs if run.kind == "run" and run.covers(group)]
+        # Of two there is one difference, which is asked for as a contrast.
+        if len(ranked) > 2 and (found := pairwise(ranked, group, adjust)) is not None:
+            yield found
 
 
 def _rankings(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> Iterator[Ranking]:
@@ -130,7 +156,8 @@ def _rankings(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> Iterator[
             names = (run.name for run in ranked)
             best = paired_strata(ranked, group.tasks, "right")
             hidden = [weighted_mean(right) - weighted_mean(wrong) for right, wrong in zip(best, strata, strict=True)]
-            yield Ranking(group.name, dict(zip(names, rank_intervals(strata, hidden), strict=True)))
+            ranks = dict(zip(names, rank_intervals(strata, hidden), strict=True))
+            yield Ranking(group.name, dict(sorted(ranks.items(), key=lambda item: item[1].rank)))
 
 
 def _task(run: MeasuredRun, name: str) -> TaskAccuracy:
@@ -143,7 +170,7 @@ def _task(run: MeasuredRun, name: str) -> TaskAccuracy:
         run.protocol,
         by_category(record, outcomes),
         further_measures(run.scores[name].others),
-        repeat_measures(record, outcomes),
+        repeat_measures([(record, outcomes)]),
         readings([(record, outcomes)]),
         run.lacking.get(name, 0),
     )

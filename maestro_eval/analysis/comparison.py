@@ -67,7 +67,8 @@ class SystemResult(Struct, frozen=True):
     A row of another ``kind`` than a run's is an expectation or a bound: it is no system, and has no rank.
     ``calls`` are its model calls, ``cached_calls`` those that cost no request; ``missing_evidence`` counts by service
     what its experts had to do without. ``mean_readings`` are by group name, of the means in which something failed.
-    ``failures`` are the causes of the rollouts that have no score.
+    ``failures`` are the causes of the rollouts that have no score. ``mean_repeats`` are by group name, of groups all of
+    whose tasks were asked the same number of times.
     """
 
     name: str
@@ -81,6 +82,7 @@ class SystemResult(Struct, frozen=True):
     mean_readings: dict[str, Readings] = msgspec.field(default_factory=dict)
     failures: tuple[FailureGroup, ...] = ()
     kind: RowKind = "run"
+    mean_repeats: dict[str, RepeatMeasures] = msgspec.field(default_factory=dict)
 
 
 class _Judged(Struct, frozen=True):
@@ -127,6 +129,39 @@ class Contrast(_Judged, frozen=True, kw_only=True):
     completed: Estimate | None = None
 
 
+class CategoryDifference(Struct, frozen=True):
+    """System minus baseline on one category. ``n_failed`` of the pairs have a failed rollout on either side."""
+
+    difference: Estimate
+    n_failed: int
+
+
+class CategoryDifferences(Struct, frozen=True, kw_only=True):
+    """A task's differences by category, and the test whether they are equal, with its p within its family.
+
+    ``p`` reads failures so that the differences are as alike as they may be.
+    """
+
+    system: str
+    baseline: str
+    scope: str
+    categories: dict[str, CategoryDifference]
+    p: PValue
+    p_adjusted: float | None = None
+    kind: ScopeKind = "task"
+
+
+class Pairwise(Struct, frozen=True):
+    """Every system minus every one behind it in ``systems`` (the best mean first) on group ``scope``.
+
+    On the samples that all of them have; the p-values of one group are adjusted together.
+    """
+
+    scope: str
+    systems: tuple[str, ...]
+    contrasts: tuple[Contrast, ...]
+
+
 class ReportedContrast(_Judged, frozen=True, kw_only=True):
     """System minus a reported number, which is taken as fixed: a test of one sample, nothing is paired."""
 
@@ -138,7 +173,7 @@ class ReportedContrast(_Judged, frozen=True, kw_only=True):
 
 
 class Ranking(Struct, frozen=True):
-    """The systems' ranks by the mean of group ``scope``, on the samples that all of them have."""
+    """The systems' ranks by the mean of group ``scope``, on the samples that all of them have; the best first."""
 
     scope: str
     ranks: dict[str, RankInterval]
@@ -162,7 +197,8 @@ class Comparison(Struct, frozen=True):
     """All that a table needs. ``notes`` are lines on what was left out, and on what differs between systems.
 
     ``references`` are the published numbers that stand beside the systems, ``reported`` the systems held against
-    them. ``adjust`` and ``family`` say how the p-values of ``contrasts`` and of ``reported`` were adjusted.
+    them. ``by_category`` are the contrasts of tasks with several categories, ``pairwise`` those of all systems with
+    each other on each group that three or more have. ``adjust`` and ``family`` say how p-values were adjusted.
     """
 
     systems: tuple[SystemResult, ...]
@@ -172,6 +208,8 @@ class Comparison(Struct, frozen=True):
     references: tuple[Reference, ...] = ()
     reported: tuple[ReportedContrast, ...] = ()
     ranks: tuple[Ranking, ...] = ()
+    by_category: tuple[CategoryDifferences, ...] = ()
+    pairwise: tuple[Pairwise, ...] = ()
     adjust: Adjust = "holm"
     family: FamilyScope = "system"
 

@@ -6,14 +6,31 @@ matters: the primary number counts them as wrong, the interval reaches to where 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import NDArray
 
-from maestro_eval.analysis.comparison import Contrast, Group, ReportedContrast, ScopeKind
+from maestro_eval.analysis.breakdown import MOST_CATEGORIES, category_names
+from maestro_eval.analysis.comparison import (
+    Adjust,
+    CategoryDifference,
+    CategoryDifferences,
+    Contrast,
+    FamilyScope,
+    Group,
+    Pairwise,
+    ReportedContrast,
+    ScopeKind,
+)
 from maestro_eval.analysis.reference import Reference
 from maestro_eval.analysis.sample_scores import (
+    Outcomes,
     Reading,
     SampleOutcome,
     accuracy,
@@ -22,39 +39,53 @@ from maestro_eval.analysis.sample_scores import (
     same_content,
     sampled,
     strata_of,
+    weighted_mean,
     widened,
 )
 from maestro_eval.analysis.scored_run import MeasuredRun
 from maestro_eval.analysis.stats import (
     Estimate,
     Sampled,
+    benjamini_hochberg,
     difference_interval,
     difference_p,
+    heterogeneity_p,
+    holm,
     reference_p,
 )
-from maestro_eval.records import UserError
+from maestro_eval.records import TaskRecord, UserError
+
+_Judged = TypeVar("_Judged", Contrast, ReportedContrast, CategoryDifferences)
+# Steps to the difference that is as near to all categories as their failures allow.
+_STEPS = 50
 
 
-class _Pair(Struct, frozen=True):
-    """One sample as the two systems have it."""
+class PairedTask(Struct, frozen=True):
+    """The samples ``ids`` of a task as two systems have them."""
 
-    ours: SampleOutcome
-    theirs: SampleOutcome
+    record: TaskRecord
+    ours: Outcomes
+    theirs: Outcomes
+    ids: tuple[str, ...]
 
-    @property
-    def cluster(self) -> int:
-        # One that never ran does not know its own.
-        return self.ours.cluster or self.theirs.cluster
+    def placed(self) -> dict[str, SampleOutcome]:
+        """Either side's outcome of each sample: one that never ran is placed by the other."""
+        return {i: self.ours[i] if self.ours[i].placed else self.theirs[i] for i in self.ids}
 
-    @property
-    def failed(self) -> bool:
-        return self.ours.failed or self.theirs.failed
+    def failed(self, sample_id: str) -> bool:
+        return self.ours[sample_id].failed or self.theirs[sample_id].failed
 
 
-class _Stratum(Struct, frozen=True):
+class PairedStratum(Struct, frozen=True):
+    """Pairs that are averaged together, and their weight."""
+
     weight: float
-    pairs: tuple[_Pair, ...]
-    unknown: bool
+    pairs: tuple[tuple[SampleOutcome, SampleOutcome], ...]
+    unknown: bool = False
+
+    @property
+    def failed(self) -> int:
+        return sum(ours.failed or theirs.failed for ours, theirs in self.pairs)
 
 
 def contrasts_of(system: MeasuredRun, baseline: MeasuredRun, groups: Sequence[Group]) -> list[Contrast]:
@@ -62,14 +93,78 @@ def contrasts_of(system: MeasuredRun, baseline: MeasuredRun, groups: Sequence[Gr
 
     UserError where they share no task, or a task without sharing a sample of it.
     """
-    shared = [task for task in system.records if task in baseline.records]
-    if not shared:
-        raise UserError(f"{system.name} and {baseline.name} have no task in common; run both on the same --tasks")
-    found = [_contrast(system, baseline, task, "task", (task,)) for task in shared]
+    paired = _paired(system, baseline)
+    names = (system.name, baseline.name)
+    found = [_contrast(*names, task, "task", [each]) for task, each in paired.items()]
     for group in groups:
         if system.covers(group) and baseline.covers(group):
-            found.append(_contrast(system, baseline, group.name, "mean", group.tasks))
+            found.append(_contrast(*names, group.name, "mean", [paired[task] for task in group.tasks]))
     return found
+
+
+def category_differences(system: MeasuredRun, baseline: MeasuredRun) -> list[CategoryDifferences]:
+    """``system`` against ``baseline`` by category, on every task that has several and that both have."""
+    found = []
+    for task, paired in _paired(system, baseline).items():
+        places = paired.placed()
+        names = category_names(places)
+        if not 1 < len(names) <= MOST_CATEGORIES:
+            continue
+        parts = [replace(paired, ids=tuple(i for i in paired.ids if places[i].category == name)) for name in names]
+        differences = {
+            name: CategoryDifference(difference_of([part]), sum(map(part.failed, part.ids)))
+            for name, part in zip(names, parts, strict=True)
+        }
+        p = heterogeneity_p(_alike(parts))
+        found.append(
+            CategoryDifferences(system=system.name, baseline=baseline.name, scope=task, categories=differences, p=p)
+        )
+    return found
+
+
+def pairwise(runs: Sequence[MeasuredRun], group: Group, adjust: Adjust) -> Pairwise | None:
+    """All differences between ``runs`` on ``group``, which they all have; ``None`` where they share no samples."""
+    strata = dict(zip((run.name for run in runs), paired_strata(runs, group.tasks), strict=False))
+    if not strata:
+        return None
+    best = dict(zip(strata, paired_strata(runs, group.tasks, "right"), strict=True))
+    names = sorted(strata, key=lambda name: -round(weighted_mean(strata[name]), 12))
+    found = []
+    for a, b in combinations(names, 2):
+        difference = difference_interval(strata[a], strata[b])
+        open_ = [
+            int(((x.values != y.values) | (z.values != w.values)).sum())
+            for x, y, z, w in zip(strata[a], best[a], strata[b], best[b], strict=True)
+        ]
+        if failed := sum(open_):
+            low, high = difference_interval(strata[a], best[b]), difference_interval(best[a], strata[b])
+            difference = widened(difference, low=low, high=high)
+        p = difference_p(strata[a], strata[b])
+        found.append(Contrast(difference, p, None, failed, system=a, baseline=b, scope=group.name, kind="mean"))
+    return Pairwise(group.name, tuple(names), adjusted(found, adjust, "all"))
+
+
+def adjusted(contrasts: Sequence[_Judged], adjust: Adjust, family: FamilyScope) -> tuple[_Judged, ...]:
+    """``contrasts`` in their order, each with its p-value as adjusted within its family."""
+    families: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    for number, contrast in enumerate(contrasts):
+        if contrast.p is not None:
+            families[_family(contrast, family)].append(number)
+    found = list(contrasts)
+    for members in families.values():
+        values = [each.value for number in members if (each := contrasts[number].p) is not None]
+        if adjust != "none":
+            values = holm(values) if adjust == "holm" else benjamini_hochberg(values)
+        for number, p in zip(members, values, strict=True):
+            found[number] = replace(found[number], p_adjusted=p)
+    return tuple(found)
+
+
+def _family(contrast: _Judged, family: FamilyScope) -> tuple[str, ...]:
+    against = contrast.reference.name if isinstance(contrast, ReportedContrast) else contrast.baseline
+    if family == "all":
+        return ()
+    return (contrast.kind, against, contrast.system) if family == "system" else (contrast.kind, against)
 
 
 def paired_strata(runs: Sequence[MeasuredRun], tasks: Sequence[str], reading: Reading = "wrong") -> list[list[Sampled]]:
@@ -128,67 +223,105 @@ def reported_contrasts(run: MeasuredRun, reference: Reference, groups: Sequence[
     return found
 
 
-def _contrast(
-    system: MeasuredRun, baseline: MeasuredRun, scope: str, kind: ScopeKind, tasks: Sequence[str]
-) -> Contrast:
-    by_task = [_strata(system, baseline, task, share=1 / len(tasks)) for task in tasks]
-    strata = [stratum for each in by_task for stratum in each]
-    a, b = _sides(strata, "wrong", "wrong")
-    difference = difference_interval(a, b)
-    failed = sum(pair.failed for stratum in strata for pair in stratum.pairs)
-    if failed:
-        difference = widened(
-            difference,
-            low=difference_interval(*_sides(strata, "wrong", "right")),
-            high=difference_interval(*_sides(strata, "right", "wrong")),
-        )
-    return Contrast(
-        difference,
-        difference_p(a, b),
-        system=system.name,
-        baseline=baseline.name,
-        scope=scope,
-        kind=kind,
-        n_failed=failed,
-        completed=_completed(by_task) if failed else None,
-    )
+def difference_of(tasks: Sequence[PairedTask]) -> Estimate:
+    """Ours − theirs: the mean over ``tasks``, each by its own aggregation, with failures as bounds."""
+    return _difference(paired_parts(tasks))
 
 
-def _strata(system: MeasuredRun, baseline: MeasuredRun, task: str, *, share: float) -> list[_Stratum]:
-    names = (system.name, baseline.name)
-    a, b = system.outcomes(task), baseline.outcomes(task)
-    ids = same_content(task, a, b, names)
-    if not ids:
-        raise UserError(f"task {task}: {names[0]} and {names[1]} share no sample_id; run both on the same samples")
-    # A sample that one side never ran is placed by the other.
-    known = {i: a[i] if a[i].placed else b[i] for i in ids}
+def paired_parts(tasks: Sequence[PairedTask]) -> list[PairedStratum]:
+    """The strata of all ``tasks``, their weights adding up to 1."""
     return [
-        _Stratum(part.weight * share, tuple(_Pair(a[i], b[i]) for i in part.ids), part.unknown)
-        for part in strata_of(system.records[task], known)
+        PairedStratum(part.weight / len(tasks), tuple((task.ours[i], task.theirs[i]) for i in part.ids), part.unknown)
+        for task in tasks
+        for part in strata_of(task.record, task.placed())
     ]
 
 
-def _sides(strata: Sequence[_Stratum], ours: Reading, theirs: Reading) -> tuple[list[Sampled], list[Sampled]]:
+def sides(strata: Sequence[PairedStratum], ours: Reading, theirs: Reading) -> tuple[list[Sampled], list[Sampled]]:
     """The strata of both systems, each under its reading of failures."""
-    codes = cluster_codes([[pair.cluster for pair in stratum.pairs] for stratum in strata])
+    # One that never ran does not know its cluster.
+    codes = cluster_codes([[a.cluster or b.cluster for a, b in stratum.pairs] for stratum in strata])
 
-    def side(read: Callable[[_Pair], float]) -> list[Sampled]:
+    def side(read: Callable[[tuple[SampleOutcome, SampleOutcome]], float]) -> list[Sampled]:
         return [
             Sampled(np.array([read(pair) for pair in stratum.pairs], dtype=np.float64), clusters, stratum.weight)
             for stratum, clusters in zip(strata, codes, strict=True)
         ]
 
-    return side(lambda pair: pair.ours.value(ours)), side(lambda pair: pair.theirs.value(theirs))
+    return side(lambda pair: pair[0].value(ours)), side(lambda pair: pair[1].value(theirs))
 
 
-def _completed(by_task: Sequence[Sequence[_Stratum]]) -> Estimate | None:
+def _difference(strata: Sequence[PairedStratum]) -> Estimate:
+    primary = difference_interval(*sides(strata, "wrong", "wrong"))
+    if not any(stratum.failed for stratum in strata):
+        return primary
+    return widened(
+        primary,
+        low=difference_interval(*sides(strata, "wrong", "right")),
+        high=difference_interval(*sides(strata, "right", "wrong")),
+    )
+
+
+def _contrast(system: str, baseline: str, scope: str, kind: ScopeKind, tasks: Sequence[PairedTask]) -> Contrast:
+    strata = paired_parts(tasks)
+    failed = sum(stratum.failed for stratum in strata)
+    return Contrast(
+        _difference(strata),
+        difference_p(*sides(strata, "wrong", "wrong")),
+        system=system,
+        baseline=baseline,
+        scope=scope,
+        kind=kind,
+        n_failed=failed,
+        completed=_completed(tasks) if failed else None,
+    )
+
+
+def _paired(system: MeasuredRun, baseline: MeasuredRun) -> dict[str, PairedTask]:
+    """The samples that both have of each task that both have."""
+    names = (system.name, baseline.name)
+    found = {}
+    for task, record in system.records.items():
+        if task in baseline.records:
+            a, b = system.outcomes(task), baseline.outcomes(task)
+            found[task] = PairedTask(record, a, b, same_content(task, a, b, names))
+            if not found[task].ids:
+                raise UserError(
+                    f"task {task}: {names[0]} and {names[1]} share no sample_id; run both on the same samples"
+                )
+    if not found:
+        raise UserError(f"{names[0]} and {names[1]} have no task in common; run both on the same --tasks")
+    return found
+
+
+def _completed(tasks: Sequence[PairedTask]) -> Estimate | None:
     """The difference over pairs without a failure; ``None`` where a task or a category is left without any."""
     kept = []
-    for strata in by_task:
-        left = [(stratum, tuple(pair for pair in stratum.pairs if not pair.failed)) for stratum in strata]
-        if any(not pairs and not stratum.unknown for stratum, pairs in left):
+    for task in tasks:
+        left = [
+            replace(part, pairs=tuple(pair for pair in part.pairs if not (pair[0].failed or pair[1].failed)))
+            for part in paired_parts([task])
+        ]
+        if any(not part.pairs and not part.unknown for part in left):
             return None
         # Samples that never ran leave their weight to those of their task that did.
-        total = sum(stratum.weight for stratum, pairs in left if pairs) * len(by_task)
-        kept += [_Stratum(stratum.weight / total, pairs, stratum.unknown) for stratum, pairs in left if pairs]
-    return difference_interval(*_sides(kept, "wrong", "wrong"))
+        total = sum(part.weight for part in left if part.pairs) * len(tasks)
+        kept += [replace(part, weight=part.weight / total) for part in left if part.pairs]
+    return difference_interval(*sides(kept, "wrong", "wrong"))
+
+
+def _alike(parts: Sequence[PairedTask]) -> list[Sampled]:
+    """The differences of each of ``parts``, their failures read so that the means are as alike as they may be."""
+    codes = cluster_codes([[part.ours[i].cluster or part.theirs[i].cluster for i in part.ids] for part in parts])
+    low = [np.array([part.ours[i].wrong - part.theirs[i].right for i in part.ids]) for part in parts]
+    high = [np.array([part.ours[i].right - part.theirs[i].wrong for i in part.ids]) for part in parts]
+    least, most = (np.array([each.mean() for each in side]) for side in (low, high))
+    sizes = np.array([len(each) for each in low])
+    means: NDArray[np.float64] = (least + most) / 2
+    for _ in range(_STEPS):
+        means = np.clip(sizes @ means / sizes.sum(), least, most)
+    shares = np.divide(means - least, most - least, out=np.zeros_like(means), where=most > least)
+    return [
+        Sampled(below + share * (above - below), clusters, 1 / len(parts), signed=True)
+        for below, above, share, clusters in zip(low, high, shares, codes, strict=True)
+    ]

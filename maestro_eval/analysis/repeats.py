@@ -16,7 +16,6 @@ from msgspec import Struct
 
 from maestro_eval.analysis.pass_at_k import Draws, pass_at
 from maestro_eval.analysis.sample_scores import (
-    Outcomes,
     SampleOutcome,
     TaskOutcomes,
     accuracy,
@@ -25,7 +24,6 @@ from maestro_eval.analysis.sample_scores import (
     widened,
 )
 from maestro_eval.analysis.stats import Estimate, rerun_noise
-from maestro_eval.records import TaskRecord
 
 _Reader = Callable[[Draws], float]
 
@@ -45,19 +43,19 @@ class RepeatMeasures(Struct, frozen=True):
     rerun: float
 
 
-def repeat_measures(task: TaskRecord, outcomes: Outcomes) -> RepeatMeasures | None:
-    """The measures of ``task``; None unless all its samples were drawn the same number of times, and several."""
-    draws = [outcome.draws for outcome in outcomes.values()]
+def repeat_measures(tasks: Sequence[TaskOutcomes]) -> RepeatMeasures | None:
+    """The macro means over ``tasks``; None unless all samples were drawn the same number of times, and several."""
+    draws = [outcome.draws for _, outcomes in tasks for outcome in outcomes.values()]
     numbers = {each.n if each else 1 for each in draws}
     if len(numbers) != 1 or numbers == {1}:
         return None
     k = numbers.pop()
     whole = all(each and each.right is not None for each in draws)
 
-    failed = any(outcome.failed for outcome in outcomes.values())
+    failed = any(outcome.failed for _, outcomes in tasks for outcome in outcomes.values())
 
     def mean(read: _Reader) -> Estimate:
-        return macro_mean([(task, outcomes)], lambda outcome: read(_draws(outcome)))
+        return macro_mean(tasks, lambda outcome: read(_draws(outcome)))
 
     def estimate(value: _Reader, low: _Reader, high: _Reader) -> Estimate:
         if not failed:
@@ -70,10 +68,10 @@ def repeat_measures(task: TaskRecord, outcomes: Outcomes) -> RepeatMeasures | No
 
     return RepeatMeasures(
         k,
-        accuracy([(task, outcomes)]),
+        accuracy(tasks),
         {j: pass_estimate(j) for j in ladder(k)} if whole else {},
         estimate(lambda each: each.majority.value, lambda each: each.majority.low, lambda each: each.majority.high),
-        rerun_deviation([(task, outcomes)]) or 0.0,
+        rerun_deviation(tasks) or 0.0,
     )
 
 

@@ -12,6 +12,8 @@ Numbers are fractions (measures: in their own units) rounded to 6 decimals; what
     rank                   by a mean, with its interval
     difference             ``system`` minus ``against``
     difference_completed_only              over the pairs of which neither side failed
+    category_difference    the same on the category named in ``part``
+    equal_differences      the test whether those of a task are equal
     reported               a published number; ``part`` is its mark
 """
 
@@ -23,13 +25,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from maestro_eval.analysis import (
     Comparison,
     Contrast,
     Estimate,
     Readings,
+    RepeatMeasures,
     ReportedContrast,
     SystemResult,
     TaskAccuracy,
@@ -83,6 +86,15 @@ def lines(comparison: Comparison) -> Iterator[Line]:
         yield from _means(comparison, system)
     for contrast in comparison.contrasts:
         yield from _contrast(contrast)
+    for found in comparison.by_category:
+        whole = Line(found.system, found.baseline, found.scope, "task", "equal_differences", p=found.p.value)
+        yield replace(whole, p_adjusted=found.p_adjusted, method=found.p.method)
+        for name, each in found.categories.items():
+            line = _estimate(
+                found.system, found.scope, "task", "category_difference", each.difference, part=name,
+                n_failed=each.n_failed,
+            )  # fmt: skip
+            yield replace(line, against=found.baseline)
     for ranking in comparison.ranks:
         for name, rank in ranking.ranks.items():
             yield Line(name, "", ranking.scope, "mean", "rank", "", rank.rank, rank.low, rank.high)
@@ -105,13 +117,17 @@ def _task(row: SystemResult, task: TaskAccuracy) -> Iterator[Line]:
             system, "", task.task, "task", "measure", name, measure.value, measure.low, measure.high, measure.n,
             method=measure.method,
         )  # fmt: skip
-    if task.repeats is not None:
-        found = {f"avg@{task.repeats.k}": task.repeats.average}
-        found |= {f"pass@{j}": estimate for j, estimate in task.repeats.pass_at.items()}
-        found[f"majority@{task.repeats.k}"] = task.repeats.majority
+    yield from _repeats(system, task.task, "task", task.repeats, task.n_failed)
+
+
+def _repeats(system: str, scope: str, kind: str, repeats: RepeatMeasures | None, failed: int) -> Iterator[Line]:
+    if repeats is not None:
+        found = {f"avg@{repeats.k}": repeats.average}
+        found |= {f"pass@{j}": estimate for j, estimate in repeats.pass_at.items()}
+        found[f"majority@{repeats.k}"] = repeats.majority
         for statistic, estimate in found.items():
-            yield _estimate(system, task.task, "task", statistic, estimate, n_failed=task.n_failed)
-        yield Line(system, "", task.task, "task", "rerun_sd", value=task.repeats.rerun)
+            yield _estimate(system, scope, kind, statistic, estimate, n_failed=failed)
+        yield Line(system, "", scope, kind, "rerun_sd", value=repeats.rerun)
 
 
 def _part(row: SystemResult) -> str:
@@ -127,6 +143,7 @@ def _means(comparison: Comparison, system: SystemResult) -> Iterator[Line]:
                 n_failed=failed,
             )  # fmt: skip
             yield from _readings(system.name, group.name, "mean", system.mean_readings.get(group.name))
+            yield from _repeats(system.name, group.name, "mean", system.mean_repeats.get(group.name), failed)
 
 
 def _readings(system: str, scope: str, kind: str, readings: Readings | None) -> Iterator[Line]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from maestro_eval.analysis import Comparison, Measure, RankInterval, Readings, TaskAccuracy
+from maestro_eval.analysis import Comparison, Measure, Ranking, Readings, RepeatMeasures, SystemResult, TaskAccuracy
 from maestro_eval.report.cells import (
     MISSING,
     Cell,
@@ -58,18 +58,21 @@ def measure_tables(comparison: Comparison) -> Iterator[Table]:
 def repeat_tables(comparison: Comparison) -> Iterator[Table]:
     """A table for each system that was asked its samples several times: a row a task."""
     for system in comparison.systems:
-        shown = {name: entries for name, task in system.tasks.items() if (entries := _repeat_entries(task))}
+        found = {name: _repeat_entries(task.repeats, task.n_failed) for name, task in system.tasks.items()}
+        shown = {name: entries for name, entries in found.items() if entries}
         titles = list(dict.fromkeys(title for entries in shown.values() for title in entries))
-        rows = tuple(
-            Row(
-                task_title(comparison, name),
-                (*(cell_of(entries.get(title)) for title in titles), _rerun(system.tasks[name])),
-            )
+        rows = [
+            Row(task_title(comparison, name), _repeat_cells(entries, titles, system.tasks[name].repeats))
             for name, entries in shown.items()
-        )
+        ]
+        for group in comparison.groups:
+            if (repeats := system.mean_repeats.get(group.name)) is not None:
+                failed = sum(system.tasks[task].n_failed for task in group.tasks)
+                name = f"mean of {short_task(group.name, mini=group.mini)}"
+                rows.append(Row(name, _repeat_cells(_repeat_entries(repeats, failed), titles, repeats), is_mean=True))
         if rows:
             columns = tuple(map(Column, (*titles, "rerun")))
-            yield Table(f"{printable(system.name)}: repeats", columns, rows, corner="task")
+            yield Table(f"{printable(system.name)}: repeats", columns, tuple(rows), corner="task")
 
 
 def failure_tables(comparison: Comparison) -> Iterator[Table]:
@@ -107,19 +110,29 @@ def failure_tables(comparison: Comparison) -> Iterator[Table]:
 
 
 def rank_tables(comparison: Comparison) -> Iterator[Table]:
-    """One table of the systems' ranks by each group's mean, where two or more have it."""
-    if not comparison.ranks:
-        return
-    minis = {group.name: group.mini for group in comparison.groups}
-    columns = tuple(
-        Column(f"by mean of {short_task(ranking.scope, mini=minis[ranking.scope])}", is_mean=True)
-        for ranking in comparison.ranks
-    )
-    rows = [
-        Row(printable(system.name), tuple(_rank(ranking.ranks.get(system.name)) for ranking in comparison.ranks))
-        for system in comparison.systems[: comparison.peers]
+    """A leaderboard for each group whose mean two or more systems have: the best first, with n in each cell."""
+    groups = {group.name: group for group in comparison.groups}
+    systems = {system.name: system for system in comparison.systems}
+    for ranking in comparison.ranks:
+        group = groups[ranking.scope]
+        columns = (
+            Column("rank"),
+            Column("mean", is_mean=True),
+            *(Column(task_title(comparison, task)) for task in group.tasks),
+        )
+        rows = tuple(_ranked(systems[name], ranking, group.tasks) for name in ranking.ranks)
+        yield Table(f"by mean of {short_task(group.name, mini=group.mini)}", columns, rows)
+
+
+def _ranked(system: SystemResult, ranking: Ranking, tasks: Sequence[str]) -> Row:
+    rank, mean = ranking.ranks[system.name], system.means[ranking.scope]
+    entries = [Entry(mean, sum(system.tasks[task].n_failed for task in tasks))]
+    entries += [Entry(system.tasks[task].accuracy, system.tasks[task].n_failed) for task in tasks]
+    cells = [cell_of(entry) for entry in entries]
+    counted = [
+        Cell(cell.value, f"{cell.interval} n {entry.accuracy.n:,}") for cell, entry in zip(cells, entries, strict=True)
     ]
-    yield Table("ranks", columns, tuple(rows))
+    return Row(printable(system.name), (Cell(f"{rank.rank}", f"[{rank.low}–{rank.high}]"), *counted))
 
 
 def _failure_row(name: str, failed: int, n: int, readings: Readings, is_mean: bool) -> Row:
@@ -135,12 +148,6 @@ def _failure_row(name: str, failed: int, n: int, readings: Readings, is_mean: bo
         ),
         is_mean,
     )
-
-
-def _rank(rank: RankInterval | None) -> Cell:
-    if rank is None:
-        return Cell(MISSING)
-    return Cell(f"{rank.rank}", f"[{rank.low}–{rank.high}]")
 
 
 def _columns(comparison: Comparison) -> tuple[Column, ...]:
@@ -180,16 +187,16 @@ def _short(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
-def _rerun(task: TaskAccuracy) -> Cell:
-    return Cell(MISSING if task.repeats is None else f"{100 * task.repeats.rerun:.1f}")
+def _repeat_cells(entries: dict[str, Entry], titles: list[str], measures: RepeatMeasures | None) -> tuple[Cell, ...]:
+    rerun = Cell(MISSING if measures is None else f"{100 * measures.rerun:.1f}")
+    return (*(cell_of(entries.get(title)) for title in titles), rerun)
 
 
-def _repeat_entries(task: TaskAccuracy) -> dict[str, Entry]:
+def _repeat_entries(measures: RepeatMeasures | None, n_failed: int) -> dict[str, Entry]:
     """The measures by their titles. pass@1 is avg@k, and is not shown twice."""
-    measures = task.repeats
     if measures is None:
         return {}
     shown = {f"avg@{measures.k}": measures.average}
     shown |= {f"pass@{j}": estimate for j, estimate in measures.pass_at.items() if j > 1}
     shown[f"majority@{measures.k}"] = measures.majority
-    return {title: Entry(estimate, task.n_failed) for title, estimate in shown.items()}
+    return {title: Entry(estimate, n_failed) for title, estimate in shown.items()}

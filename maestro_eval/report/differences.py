@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from maestro_eval.analysis import SMALL, Comparison, Contrast, Reference, ReportedContrast, reported_name
+from maestro_eval.analysis import (
+    SMALL,
+    CategoryDifference,
+    Comparison,
+    Contrast,
+    Estimate,
+    Reference,
+    ReportedContrast,
+    reported_name,
+)
 from maestro_eval.report.cells import (
     FAILURE_MARK,
     MISSING,
@@ -16,9 +25,11 @@ from maestro_eval.report.cells import (
     points,
     printable,
     short_task,
+    task_title,
 )
 
 STAR = "*"
+_NONE = (Cell(""),) * 3
 
 _ADJUSTED = {
     "holm": "adjusted by Holm's method",
@@ -49,6 +60,33 @@ def contrast_tables(comparison: Comparison) -> Iterator[Table]:
             if (contrast.system, contrast.baseline) == (system, baseline)
         )
         yield Table(f"{printable(system)} against {printable(baseline)}", _COLUMNS, rows, corner="on")
+
+
+def category_difference_tables(comparison: Comparison) -> Iterator[Table]:
+    """A table for each system and baseline: a row a category of each task, and the test whether they are equal."""
+    columns = (*_COLUMNS[:2], Column("n"), Column("p adj. of equality"))
+    for system, baseline in dict.fromkeys((each.system, each.baseline) for each in comparison.by_category):
+        rows = []
+        for each in comparison.by_category:
+            if (each.system, each.baseline) == (system, baseline):
+                found = [_category(name, one) for name, one in each.categories.items()]
+                rows.append(Row(task_title(comparison, each.scope), (*_NONE, Cell(p_value(each.p_adjusted)))))
+                rows += found
+        yield Table(f"{printable(system)} against {printable(baseline)}, by category", columns, tuple(rows), "on")
+
+
+def pairwise_tables(comparison: Comparison) -> Iterator[Table]:
+    """A matrix for each group: every system minus every other, in points, starred where that is significant."""
+    for each in comparison.pairwise:
+        found = {(one.system, one.baseline): _delta(one.difference, one) for one in each.contrasts}
+        found |= {(one.baseline, one.system): _delta(one.difference.negated, one) for one in each.contrasts}
+        rows = [
+            Row(printable(name), tuple(found.get((name, other), Cell(MISSING)) for other in each.systems))
+            for name in each.systems
+        ]
+        columns = tuple(Column(f"− {printable(name)}") for name in each.systems)
+        name = short_task(each.scope, mini=True if each.scope in _minis(comparison) else None)
+        yield Table(f"row minus column, mean of {name}", columns, tuple(rows))
 
 
 def reported_tables(comparison: Comparison) -> Iterator[Table]:
@@ -88,6 +126,18 @@ def verdict_text(contrast: Contrast | ReportedContrast) -> str:
     if contrast.verdict == "no difference":
         return f"no difference beyond ±{100 * contrast.bound:.1f}"
     return contrast.verdict
+
+
+def _delta(difference: Estimate, contrast: Contrast) -> Cell:
+    value, interval = points(difference)
+    mark = f"{FAILURE_MARK}{contrast.n_failed}" if contrast.n_failed else ""
+    return Cell(value + mark + (STAR if contrast.significant else ""), interval, contrast.significant)
+
+
+def _category(name: str, found: CategoryDifference) -> Row:
+    value, interval = points(found.difference)
+    mark = f"{FAILURE_MARK}{found.n_failed}" if found.n_failed else ""
+    return Row(f"· {printable(name)}", (Cell(value + mark), Cell(interval), Cell(str(found.difference.n)), Cell("")))
 
 
 def _row(contrast: Contrast | ReportedContrast, mini: bool, before: tuple[Cell, ...]) -> Row:

@@ -25,7 +25,14 @@ from maestro_eval.report.cells import (
     task_title,
 )
 from maestro_eval.report.details import category_tables, failure_tables, measure_tables, rank_tables, repeat_tables
-from maestro_eval.report.differences import contrast_note, contrast_tables, reported_rows, reported_tables
+from maestro_eval.report.differences import (
+    category_difference_tables,
+    contrast_note,
+    contrast_tables,
+    pairwise_tables,
+    reported_rows,
+    reported_tables,
+)
 
 OWN_TEXT_MARK = "‡"
 OWN_TEXT_NOTE = (
@@ -50,6 +57,10 @@ REPEAT_NOTE = (
     "of one pass, by asking the same system again."
 )
 MEASURE_NOTE = "Mean over the n samples that have one, in its own unit [95 % interval]."
+CATEGORY_NOTE = (
+    "p of equality: whether the differences of a task's categories are equal, by dealing the categories anew among "
+    "clusters; adjusted over the tasks. Failures are read so that they are as alike as may be."
+)
 RANK_NOTE = "Rank by the mean, on the samples that all have [95 % interval of the rank, all other systems allowed for]."
 REPORTED_NOTE = "A reported number is taken as fixed and tested as such; its own error is not known."
 
@@ -59,7 +70,8 @@ class Layout(Struct, frozen=True):
 
     ``tables`` are the systems on the tasks of a group each. ``failures`` are how accuracies read without what failed,
     and with it all wrong or all right. ``categories``, ``measures`` and ``repeats`` are what is known beside the
-    accuracies; ``contrasts`` the differences that were asked for, ``reported`` those to published numbers.
+    accuracies; ``by_category`` and ``pairwise`` the differences of categories and of all systems;
+    ``contrasts`` those that were asked for, ``reported`` those to published numbers.
     """
 
     tables: tuple[Table, ...]
@@ -71,13 +83,17 @@ class Layout(Struct, frozen=True):
     contrasts: tuple[Table, ...]
     reported: tuple[Table, ...]
     footnotes: tuple[str, ...]
+    by_category: tuple[Table, ...] = ()
+    pairwise: tuple[Table, ...] = ()
 
     def sections(self) -> Iterator[tuple[str, tuple[Table, ...]]]:
         """What there is, in reading order, each under its heading."""
         headed = (
             ("Accuracy", self.tables),
             ("Differences", self.contrasts),
+            ("Differences by category", self.by_category),
             ("Ranks", self.ranks),
+            ("All pairs", self.pairwise),
             ("Against reported numbers", self.reported),
             ("Failures", self.failures),
             ("Categories", self.categories),
@@ -103,6 +119,8 @@ def layout(comparison: Comparison, *, brief: bool = False) -> Layout:
         contrasts=tuple(contrast_tables(comparison)),
         reported=tuple(reported_tables(comparison)),
         footnotes=(),
+        by_category=() if brief else tuple(category_difference_tables(comparison)),
+        pairwise=() if brief else tuple(pairwise_tables(comparison)),
     )
     notes = (*_notes(arranged, comparison), *(printable(note) for note in comparison.notes))
     return replace(arranged, footnotes=notes)
@@ -122,6 +140,8 @@ def _notes(arranged: Layout, comparison: Comparison) -> Iterator[str]:
         yield f"Further measures: {MEASURE_NOTE[0].lower()}{MEASURE_NOTE[1:]}"
     if arranged.contrasts or arranged.reported:
         yield contrast_note(comparison)
+    if arranged.by_category:
+        yield CATEGORY_NOTE
     if arranged.ranks:
         yield RANK_NOTE
     if arranged.reported:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct, field
 
 from maestro_eval.analysis import (
+    CategoryDifferences,
     Comparison,
     Contrast,
     Estimate,
@@ -73,6 +74,7 @@ class GroupEntry(Struct, frozen=True, omit_defaults=True):
     method: str
     completed: MeanEntry | None = None
     failures_right: float | None = None
+    repeats: RepeatsEntry | None = None
 
 
 class RepeatsEntry(Struct, frozen=True):
@@ -162,6 +164,28 @@ class ContrastEntry(Struct, frozen=True, omit_defaults=True):
     completed: MeanEntry | None = None
 
 
+class CategoryDifferenceEntry(Struct, frozen=True):
+    """System minus baseline on one category."""
+
+    delta: float
+    low: float
+    high: float
+    n_paired: int
+    n_failed: int
+
+
+class CategoryDifferencesEntry(Struct, frozen=True):
+    """The differences of a task by category; ``p`` is of the test whether they are equal."""
+
+    system: str
+    baseline: str
+    scope: str
+    p: float
+    p_adjusted: float | None
+    p_method: str
+    categories: dict[str, CategoryDifferenceEntry]
+
+
 class ReportedEntry(Struct, frozen=True, omit_defaults=True):
     """System minus a published ``value``, which is taken as fixed: nothing is paired."""
 
@@ -220,6 +244,8 @@ class Results(Struct, frozen=True, omit_defaults=True):
     ranks: dict[str, dict[str, RankEntry]] = field(default_factory=dict)
     references: tuple[ReferenceEntry, ...] = ()
     reported: tuple[ReportedEntry, ...] = ()
+    by_category: tuple[CategoryDifferencesEntry, ...] = ()
+    pairwise: dict[str, tuple[ContrastEntry, ...]] = field(default_factory=dict)
 
 
 def results(comparison: Comparison, runs: Mapping[str, str]) -> Results:
@@ -237,6 +263,8 @@ def results(comparison: Comparison, runs: Mapping[str, str]) -> Results:
         },
         references=tuple(map(_reference, comparison.references)),
         reported=tuple(map(_reported, comparison.reported)),
+        by_category=tuple(map(_by_category, comparison.by_category)),
+        pairwise={each.scope: tuple(map(_contrast, each.contrasts)) for each in comparison.pairwise},
     )
 
 
@@ -271,7 +299,7 @@ def _system(system: SystemResult, run: str, groups: Sequence[Group]) -> SystemEn
         run=run,
         tasks={name: _task(task) for name, task in system.tasks.items()},
         means={
-            name: _group(mean, failed.get(name, 0), system.mean_readings.get(name))
+            name: _group(mean, failed.get(name, 0), system.mean_readings.get(name), system.mean_repeats.get(name))
             for name, mean in system.means.items()
         },
         missing_evidence=system.missing_evidence,
@@ -283,8 +311,9 @@ def _system(system: SystemResult, run: str, groups: Sequence[Group]) -> SystemEn
     )
 
 
-def _group(mean: Estimate, failed: int, readings: Readings | None) -> GroupEntry:
-    return GroupEntry(*_numbers(mean), mean.n, failed, mean.method, _completed(readings), _right(readings))
+def _group(mean: Estimate, failed: int, readings: Readings | None, repeats: RepeatMeasures | None) -> GroupEntry:
+    asked = None if repeats is None else _repeats(repeats)
+    return GroupEntry(*_numbers(mean), mean.n, failed, mean.method, _completed(readings), _right(readings), asked)
 
 
 def _completed(readings: Readings | None) -> MeanEntry | None:
@@ -350,6 +379,22 @@ def _contrast(contrast: Contrast) -> ContrastEntry:
     )
 
 
+def _by_category(found: CategoryDifferences) -> CategoryDifferencesEntry:
+    test = _test(found)
+    return CategoryDifferencesEntry(
+        found.system,
+        found.baseline,
+        found.scope,
+        _significant(found.p.value),
+        test.p_adjusted,
+        test.method,
+        {
+            name: CategoryDifferenceEntry(*_numbers(each.difference), each.difference.n, each.n_failed)
+            for name, each in found.categories.items()
+        },
+    )
+
+
 def _reported(contrast: ReportedContrast) -> ReportedEntry:
     difference, test = contrast.difference, _test(contrast)
     return ReportedEntry(
@@ -374,7 +419,7 @@ class _Test(Struct, frozen=True):
     method: str
 
 
-def _test(contrast: Contrast | ReportedContrast) -> _Test:
+def _test(contrast: Contrast | ReportedContrast | CategoryDifferences) -> _Test:
     p, adjusted = contrast.p, contrast.p_adjusted
     return _Test(
         None if p is None else _significant(p.value),

@@ -19,7 +19,7 @@ from maestro_eval.analysis.stats.means import (
 from maestro_eval.analysis.stats.multiplicity import benjamini_hochberg, holm
 from maestro_eval.analysis.stats.ranks import RankInterval, rank_intervals
 from maestro_eval.analysis.stats.rerun import RerunNoise, rerun_noise
-from maestro_eval.analysis.stats.significance import difference_p, mcnemar, reference_p, sign_flip
+from maestro_eval.analysis.stats.significance import difference_p, heterogeneity_p, mcnemar, reference_p, sign_flip
 
 __all__ = [
     "Estimate",
@@ -33,6 +33,7 @@ __all__ = [
     "difference_interval",
     "difference_p",
     "differences",
+    "heterogeneity_p",
     "holm",
     "independent",
     "mcnemar",

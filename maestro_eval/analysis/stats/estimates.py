@@ -39,6 +39,11 @@ class Estimate(Struct, frozen=True):
     method: str
 
     @property
+    def negated(self) -> Estimate:
+        """That of the difference taken the other way round."""
+        return Estimate(-self.value, -self.high, -self.low, self.n, self.method)
+
+    @property
     def excludes_zero(self) -> bool:
         return self.low > 0 or self.high < 0
 

@@ -1,5 +1,6 @@
 """What does another registry change? The same system with a base registry and with an augmented one."""
 
+from maestro_eval.analysis.swap.pairs import Use, Uses, read_uses, uses_of
 from maestro_eval.analysis.swap.records import (
     Adoption,
     Allowed,
@@ -18,7 +19,6 @@ from maestro_eval.analysis.swap.records import (
     VariantScope,
 )
 from maestro_eval.analysis.swap.swap import new_entries, swap_report
-from maestro_eval.analysis.swap.uses import Use, Uses, read_uses, uses_of
 
 __all__ = [
     "Adoption",

@@ -9,9 +9,8 @@ import numpy as np
 
 from maestro_eval.analysis.explored import Explored, ExploredTask, pair_of
 from maestro_eval.analysis.sample_scores import read_scores, same_content
-from maestro_eval.analysis.swap.pairs import PairedTask, SplitTask, key_of
+from maestro_eval.analysis.swap.pairs import PairedRollouts, SplitTask, Use, Uses, key_of
 from maestro_eval.analysis.swap.records import Adoption, Choices, Credit, Domain, Interference, LostSample
-from maestro_eval.analysis.swap.uses import Use, Uses
 from maestro_eval.records import RolloutKey, UserError
 from maestro_eval.scoring import RunScores
 
@@ -72,7 +71,7 @@ def interference(tasks: Mapping[str, SplitTask], domains: Mapping[str, Domain], 
     )
 
 
-def moves(task: PairedTask) -> dict[str, int | None]:
+def moves(task: PairedRollouts) -> dict[str, int | None]:
     """What became of each sample: 1 scores higher than in the base run, −1 lower, 0 the same, None cannot be told."""
     return {i: _move(task, i) for i in task.ids}
 
@@ -119,19 +118,19 @@ def explored_of(explored: Explored, augmented: RunScores) -> Explored:
     return within
 
 
-def _move(task: PairedTask, sample_id: str) -> int | None:
-    ours, theirs = task.augmented[sample_id], task.base[sample_id]
+def _move(task: PairedRollouts, sample_id: str) -> int | None:
+    ours, theirs = task.ours[sample_id], task.theirs[sample_id]
     if ours.failed or theirs.failed:
         return None
     return int(np.sign(ours.wrong - theirs.wrong))
 
 
-def _lost(task: PairedTask, sample_id: str, uses: Uses) -> LostSample:
+def _lost(task: PairedRollouts, sample_id: str, uses: Uses) -> LostSample:
     return LostSample(
         task.record.name,
         sample_id,
-        task.base[sample_id].wrong,
-        task.augmented[sample_id].wrong,
+        task.theirs[sample_id].wrong,
+        task.ours[sample_id].wrong,
         tuple(dict.fromkeys(_last_entries(task.record.name, sample_id, uses))),
     )
 
@@ -147,7 +146,7 @@ def _choices(task: SplitTask, there: ExploredTask, explored: Explored, new: Sequ
     """Every paired sample that was explored, by whether the best new pair or the best old one scores higher."""
     name = task.whole.record.name
     places = read_scores(there.places)[name].samples
-    shared = set(same_content(name, task.whole.augmented, places, ("the augmented run", "the explore run")))
+    shared = set(same_content(name, task.whole.ours, places, ("the augmented run", "the explore run")))
     fresh = np.array([_is_new(explored, number, new) for number in explored.pairs], dtype=np.bool_)
     if fresh.all() or not fresh.any():
         return Choices(0, 0, 0, 0.0, 0.0, 0.0)

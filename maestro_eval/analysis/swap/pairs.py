@@ -1,4 +1,4 @@
-"""The two runs' rollouts side by side: k-th repeat with k-th repeat, touched apart from untouched.
+"""The two runs' rollouts side by side: k-th repeat with k-th repeat, touched apart from untouched; their differences.
 
 A rollout's stratum is that of the augmented run's; the base run's rollout of the same sample and repeat goes where
 its partner goes. So with several repeats a sample may be in both strata, each time with the repeats that are there.
@@ -7,30 +7,85 @@ its partner goes. So with several repeats a sample may be in both strata, each t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
+import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
-from maestro_eval.analysis.sample_scores import Outcomes, read_scores
-from maestro_eval.analysis.swap.uses import Uses
-from maestro_eval.records import RolloutKey, Score, TaskRecord
+from maestro_eval.analysis.contrasts import PairedTask, difference_of, paired_parts, sides
+from maestro_eval.analysis.sample_scores import Reading, read_scores, strata_of, widened
+from maestro_eval.analysis.scored_rollouts import Search, searches
+from maestro_eval.analysis.stats import Estimate, difference_in_differences
+from maestro_eval.analysis.swap.records import StratumEffect
+from maestro_eval.analysis.swap.settings import file_name
+from maestro_eval.journal import Journal
+from maestro_eval.records import RegistryRecord, Rollout, RolloutKey, Score
 from maestro_eval.scoring import RunScores
 
 
-class PairedTask(Struct, frozen=True):
-    """A task's samples that both runs have, each side's repeats averaged.
+class Use(Struct, frozen=True, gc=False):
+    """A rollout's calls: how many reached an expert, how many with a new entry, how many with each.
 
-    ``rollouts`` counts the pairs of rollouts of each sample.
+    ``last`` are the new entries of its last call, which is taken to have given the answer.
     """
 
-    record: TaskRecord
-    augmented: Outcomes
-    base: Outcomes
-    rollouts: dict[str, int]
+    calls: int = 0
+    new_calls: int = 0
+    by_entry: tuple[tuple[str, int], ...] = ()
+    last: tuple[str, ...] = ()
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        return tuple(sorted(self.rollouts))
+    def touched(self) -> bool:
+        return self.new_calls > 0
+
+
+Uses = Mapping[RolloutKey, Use]
+"""The calls of every rollout that stands in a journal."""
+
+
+def read_uses(folder: Path, registry: RegistryRecord, entries: Collection[str]) -> dict[RolloutKey, Use]:
+    """The calls of a run folder's rollouts, ``entries`` being those to look for."""
+    with Journal.open(folder, read_only=True) as journal:
+        return dict(uses_of((rollout for rollout, _ in journal.rollouts()), registry, entries))
+
+
+def uses_of(
+    rollouts: Iterable[Rollout], registry: RegistryRecord, entries: Collection[str]
+) -> Iterator[tuple[RolloutKey, Use]]:
+    """Each rollout's key and calls. Most calls are alike, and are one record in memory."""
+    wanted = frozenset(entries)
+    shared: dict[Use, Use] = {}
+    for rollout in rollouts:
+        use = _use(rollout, registry, wanted)
+        yield rollout.key, shared.setdefault(use, use)
+
+
+def _use(rollout: Rollout, registry: RegistryRecord, wanted: frozenset[str]) -> Use:
+    named = [tuple(sorted(_named(search, registry) & wanted)) for search in searches(rollout)]
+    counts = Counter(entry for each in named for entry in each)
+    return Use(
+        calls=len(named),
+        new_calls=sum(map(bool, named)),
+        by_entry=tuple(sorted(counts.items())),
+        last=named[-1] if named else (),
+    )
+
+
+def _named(search: Search, registry: RegistryRecord) -> set[str]:
+    """The entries of a call: its expert, its skill, and the services that were asked for evidence."""
+    services = {f"services.{call.name}" for call in search.turn.calls if call.kind == "service"}
+    return {f"experts.{file_name(registry, search.expert)}", f"skills.{search.skill}", *services}
+
+
+class PairedRollouts(PairedTask, frozen=True):
+    """A task's samples that both runs have, the augmented run's (``ours``) and the base run's (``theirs``).
+
+    Repeats are averaged; ``rollouts`` counts the pairs of rollouts of each sample.
+    """
+
+    rollouts: dict[str, int]
 
     @property
     def pairs(self) -> int:
@@ -41,9 +96,9 @@ class PairedTask(Struct, frozen=True):
 class SplitTask(Struct, frozen=True):
     """A task's pairs, all of them and by stratum; ``unplaced`` counts those whose augmented rollout never ran."""
 
-    whole: PairedTask
-    touched: PairedTask
-    untouched: PairedTask
+    whole: PairedRollouts
+    touched: PairedRollouts
+    untouched: PairedRollouts
     unplaced: int
 
 
@@ -58,7 +113,7 @@ def split(base: RunScores, augmented: RunScores, uses: Uses) -> dict[str, SplitT
     untouched = _paired(base, augmented, lambda key: key in shared and key in uses and not uses[key].touched)
     unplaced = Counter(key.task for key in shared if key not in uses)
     records = {task.name: task for task in augmented.manifest.tasks}
-    nothing = {name: PairedTask(record, {}, {}, {}) for name, record in records.items()}
+    nothing = {name: PairedRollouts(record, {}, {}, (), {}) for name, record in records.items()}
     return {
         task.name: SplitTask(
             whole[task.name],
@@ -80,7 +135,7 @@ def key_of(score: Score) -> RolloutKey:
     return RolloutKey(score.task, score.sample_id, score.repeat)
 
 
-def _paired(base: RunScores, augmented: RunScores, chosen: Callable[[RolloutKey], bool]) -> dict[str, PairedTask]:
+def _paired(base: RunScores, augmented: RunScores, chosen: Callable[[RolloutKey], bool]) -> dict[str, PairedRollouts]:
     counts: dict[str, Counter[str]] = {}
 
     def kept(scores: Iterable[Score], *, count: bool) -> Iterable[Score]:
@@ -94,7 +149,59 @@ def _paired(base: RunScores, augmented: RunScores, chosen: Callable[[RolloutKey]
     theirs = read_scores(kept(base.scores, count=False))
     records = {task.name: task for task in augmented.manifest.tasks}
     return {
-        name: PairedTask(records[name], ours[name].samples, theirs[name].samples, dict(counts[name]))
+        name: PairedRollouts(
+            records[name], ours[name].samples, theirs[name].samples, tuple(sorted(counts[name])), dict(counts[name])
+        )
         for name in records
         if name in ours and name in theirs
     }
+
+
+def stratum_effect(tasks: Sequence[SplitTask], *, touched: bool) -> StratumEffect:
+    """The pairs of one stratum. Within a task it is the plain mean over the samples that have any.
+
+    A mean over several tasks weighs those equally that have any. ``part`` is with the weights of the whole difference:
+    the parts of both strata add up to it.
+    """
+    chosen = [task.touched if touched else task.untouched for task in tasks]
+    there = [replace(task, record=replace(task.record, aggregation="mean")) for task in chosen if task.rollouts]
+    rollouts, all_rollouts = sum(task.pairs for task in chosen), sum(task.whole.pairs for task in tasks)
+    return StratumEffect(
+        rollouts,
+        rollouts / all_rollouts,
+        difference_of(there) if there else None,
+        float(np.mean([_contribution(task.whole, each) for task, each in zip(tasks, chosen, strict=True)])),
+    )
+
+
+def domain_difference(out: Sequence[PairedRollouts], inside: Sequence[PairedRollouts]) -> Estimate:
+    """(mean difference over ``out``) − (mean difference over ``inside``): by how much more the swap moved the former.
+
+    The bounds of failures take those of ``out`` for the one reading and those of ``inside`` for the other.
+    """
+    treated, control = paired_parts(out), paired_parts(inside)
+    both, cut = [*treated, *control], len(treated)
+
+    def found(ours: Reading, theirs: Reading) -> Estimate:
+        # One call over both domains: a picture may stand in a benchmark of either.
+        here, there = sides(both, ours, theirs), sides(both, theirs, ours)
+        return difference_in_differences((here[0][:cut], here[1][:cut]), (there[0][cut:], there[1][cut:]))
+
+    primary = found("wrong", "wrong")
+    if not any(stratum.failed for stratum in both):
+        return primary
+    return widened(primary, low=found("wrong", "right"), high=found("right", "wrong"))
+
+
+def _contribution(whole: PairedRollouts, stratum: PairedRollouts) -> float:
+    """What the stratum's pairs add to the task's whole difference, failures as wrong."""
+    return sum(
+        part.weight
+        / len(part.ids)
+        * sum(
+            (stratum.ours[i].wrong - stratum.theirs[i].wrong) * stratum.rollouts[i] / whole.rollouts[i]
+            for i in part.ids
+            if i in stratum.rollouts
+        )
+        for part in strata_of(whole.record, whole.placed())
+    )

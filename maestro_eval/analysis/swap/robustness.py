@@ -7,10 +7,8 @@ from typing import Literal
 
 from maestro_eval.analysis.compare import compare
 from maestro_eval.analysis.comparison import Comparison, ContrastSpec, ScopeKind
-from maestro_eval.analysis.swap.entries import entry_changes
-from maestro_eval.analysis.swap.labels import labelled
 from maestro_eval.analysis.swap.records import OrderSpread, Robustness, VariantRun, VariantScope
-from maestro_eval.analysis.swap.settings import settle_settings
+from maestro_eval.analysis.swap.settings import entry_changes, labelled, settle_settings
 from maestro_eval.records import RegistryVariant, RunManifest, UserError
 from maestro_eval.registry import variant_text
 from maestro_eval.scoring import RunScores

@@ -1,16 +1,21 @@
-"""The refusal to call a difference a registry's when something else differs too."""
+"""In what two runs differ: the entries of their registries, and whatever else, which is refused.
+
+A difference is no registry's where something else differs too.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
 
+from maestro_eval.analysis.names import renamed
 from maestro_eval.analysis.notes import selection_text
-from maestro_eval.analysis.swap.records import Allowed
-from maestro_eval.records import RunManifest, UserError
+from maestro_eval.analysis.swap.records import Allowed, EntryChanges
+from maestro_eval.records import RegistryRecord, RunManifest, UserError
+from maestro_eval.scoring import RunScores
 
 _LISTED = 3
 _SHOWN = 60
@@ -86,3 +91,52 @@ def _differing(base: RunManifest, augmented: RunManifest) -> Iterator[_Differenc
     for task in augmented.tasks:
         if data.get(task.name, task.data_hash) != task.data_hash:
             yield _Difference("data", f"data of {task.name}", data[task.name][:12], task.data_hash[:12])
+
+
+_KINDS = ("experts", "services", "skills")
+
+
+def entry_changes(base: RegistryRecord, augmented: RegistryRecord) -> EntryChanges:
+    """What ``augmented`` has added, changed and removed, from the two runs' manifests alone.
+
+    Experts under neutral names go by those of their files. Manifests from before entries had hashes tell a changed
+    expert or service by its model, and a changed skill not at all.
+    """
+    hashed = bool(base.entries and augmented.entries)
+    before, after = (_contents(record, hashed=hashed) for record in (base, augmented))
+    prompts = [
+        {name: one for name, one in record.entries.items() if name.startswith("prompt.")}
+        for record in (base, augmented)
+    ]
+    return EntryChanges(
+        added=tuple(name for name in after if name not in before),
+        changed=tuple(name for name, content in after.items() if before.get(name, content) != content),
+        removed=tuple(name for name in before if name not in after),
+        prompt=hashed and prompts[0] != prompts[1],
+    )
+
+
+def file_name(registry: RegistryRecord, expert: str) -> str:
+    """The name of an expert in its file."""
+    return registry.renamed.get(expert, expert)
+
+
+def _contents(registry: RegistryRecord, *, hashed: bool) -> dict[str, str]:
+    if not hashed:
+        contents = {f"experts.{file_name(registry, name)}": model for name, model in registry.experts.items()}
+        contents |= {f"services.{name}": model for name, model in registry.services.items()}
+        return contents | {f"skills.{name}": "" for name in registry.skills}
+    found = {}
+    for key, content in registry.entries.items():
+        kind, _, name = key.partition(".")
+        if kind in _KINDS:
+            found[f"{kind}.{file_name(registry, name) if kind == 'experts' else name}"] = content
+    return found
+
+
+def labelled(runs: Sequence[RunScores], words: Sequence[str]) -> list[RunScores]:
+    """``runs`` under their own names, each with its word of ``words`` behind where two have the same."""
+    names = [run.manifest.system for run in runs]
+    if len(set(names)) == len(names):
+        return list(runs)
+    return [renamed(run, f"{run.manifest.system} ({word})") for run, word in zip(runs, words, strict=True)]

@@ -10,17 +10,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from maestro_eval.analysis.compare import compare
 from maestro_eval.analysis.comparison import Comparison, Contrast, ContrastSpec, Group
+from maestro_eval.analysis.contrasts import difference_of
 from maestro_eval.analysis.explored import Explored
 from maestro_eval.analysis.groups import is_mini
 from maestro_eval.analysis.swap.adoption import adoptions, credits, explored_of, interference
-from maestro_eval.analysis.swap.effects import difference, domain_difference, stratum_effect
-from maestro_eval.analysis.swap.entries import entry_changes
-from maestro_eval.analysis.swap.labels import labelled
-from maestro_eval.analysis.swap.pairs import SplitTask, split
+from maestro_eval.analysis.swap.pairs import SplitTask, Uses, domain_difference, split, stratum_effect
 from maestro_eval.analysis.swap.records import Domain, DomainEffect, EntryChanges, ScopeEffect, Swap
 from maestro_eval.analysis.swap.robustness import robustness
-from maestro_eval.analysis.swap.settings import settle_settings
-from maestro_eval.analysis.swap.uses import Uses
+from maestro_eval.analysis.swap.settings import entry_changes, labelled, settle_settings
 from maestro_eval.records import RunManifest, TaskRecord, UserError
 from maestro_eval.scoring import RunScores
 
@@ -125,8 +122,8 @@ def _domains(tasks: Mapping[str, SplitTask], domains: Mapping[str, Domain]) -> I
         if inside and out:
             yield DomainEffect(
                 mini=mini,
-                in_domain=difference(inside),
-                out_of_domain=difference(out),
+                in_domain=difference_of(inside),
+                out_of_domain=difference_of(out),
                 difference=domain_difference(out, inside),
                 in_tasks=tuple(sides["in"]),
                 out_tasks=tuple(sides["out"]),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from maestro_eval.analysis import (
     Estimate,
     compare,
     difference_interval,
+    holm,
     independent,
     wilson,
 )
@@ -407,3 +409,34 @@ def test_a_different_seed_is_said_and_not_refused() -> None:
 def test_missing_evidence_is_said_beneath_the_table() -> None:
     without = replace(chart_run("blindfolded", [1.0, 0.0]), missing_evidence={"caption": 2})
     assert "blindfolded went without the evidence of caption for 2 images" in compare([without]).notes
+
+
+class TestCategoriesAndPairs:
+    CATEGORIES: ClassVar[list[str]] = ["x"] * 20 + ["y"] * 20
+
+    def of(self, name: str, values: Sequence[float | None]) -> RunScores:
+        task = task_record("maestro_a", ("maestro_main",))
+        return run_scores(name, [(task, scores_of(task, values, categories=self.CATEGORIES))])
+
+    def test_failures_that_could_make_the_differences_alike_do_not_tell_the_categories_apart(self) -> None:
+        old = self.of("old", [0.0] * 40)
+        known, failed = self.of("new", [1.0] * 20 + [0.0] * 20), self.of("new", [1.0] * 20 + [None] * 20)
+        spec = [ContrastSpec("new", "old")]
+        (told,), (open_,) = (compare([new, old], spec).by_category for new in (known, failed))
+        assert told.p.value < 0.001
+        assert open_.p.value == 1.0
+        assert open_.categories["y"].n_failed == 20
+        assert open_.categories["y"].difference.high == 1.0
+
+    def test_a_pair_of_the_matrix_is_the_contrast_with_its_p_adjusted_over_all_pairs(self) -> None:
+        values = {"c": [0.0] * 40, "a": [1.0] * 30 + [0.0] * 10, "b": [0.0] * 25 + [1.0] * 14 + [None]}
+        runs = [self.of(name, each) for name, each in values.items()]
+        found = compare(runs, [ContrastSpec(x, y) for x, y in (("a", "b"), ("a", "c"), ("b", "c"))])
+        (matrix,) = found.pairwise
+        assert matrix.systems == ("a", "b", "c")
+        means = [each for each in found.contrasts if each.kind == "mean"]
+        assert [each.difference for each in matrix.contrasts] == [each.difference for each in means]
+        assert [each.p for each in matrix.contrasts] == [each.p for each in means]
+        assert [each.n_failed for each in matrix.contrasts] == [1, 0, 1]
+        assert [each.p_adjusted for each in matrix.contrasts] == holm([each.p.value for each in means])
+        assert compare(runs[:2]).pairwise == ()

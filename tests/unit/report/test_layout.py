@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from unit.report.report_comparisons import detailed, hostile, quickstart, reported
 
-from maestro_eval.analysis import Estimate
+from maestro_eval.analysis import ContrastSpec, Estimate, compare
 from maestro_eval.report.cells import p_value, points, printable, short_task, spread_of
 from maestro_eval.report.layout import FAILURE_NOTE, layout
 
@@ -105,7 +106,46 @@ def test_repeats_are_a_table_for_each_system_with_a_row_for_each_task() -> None:
     first, second = layout(detailed("a", "b")).repeats
     assert (first.title, second.title) == ("a: repeats", "b: repeats")
     assert [column.title for column in first.columns] == ["avg@4", "pass@2", "pass@4", "majority@4", "rerun"]
-    assert [row.name for row in first.rows] == ["chartqa", "slake", "vstar", "mathvision"]
+    assert [row.name for row in first.rows if not row.is_mean] == ["chartqa", "slake", "vstar", "mathvision"]
+    assert [row.name for row in first.rows if row.is_mean] == ["mean of main", "mean of seen", "mean of unseen"]
+
+
+def test_a_group_that_was_asked_k_times_has_its_means_of_every_measure() -> None:
+    task = [task_record(f"maestro_{name}", ("maestro_main",)) for name in "ab"]
+    right = [[[1, 1], [0, 1]], [[0, 0], [0, 1]]]
+    scores = []
+    for each, values in zip(task, right, strict=True):
+        repeats = [scores_of(each, [of_sample[k] for of_sample in values], repeat=k) for k in (0, 1)]
+        scores.append((each, [score for sample in zip(*repeats, strict=True) for score in sample]))
+    (table,) = layout(compare([run_scores("s", scores)])).repeats
+    assert [row.name for row in table.rows] == ["a", "b", "mean of main"]
+    assert [cell.value for cell in table.rows[2].cells[:2]] == ["50.0", "75.0"]
+
+
+def test_every_system_stands_against_every_other_and_its_mirror_has_the_other_sign() -> None:
+    (main, ood) = layout(quickstart()).pairwise
+    assert main.title == "row minus column, mean of main (mini)"
+    assert [column.title for column in ood.columns] == [f"− {row.name}" for row in ood.rows]
+    assert [row.cells[place].value for place, row in enumerate(ood.rows)] == ["–"] * 3
+    up, down = ood.rows[0].cells[2].value, ood.rows[2].cells[0].value
+    assert (up[0], up[1:]) == ("+", down[1:])
+    assert down[0] == "−"
+
+
+def test_differences_by_category_stand_beneath_their_task_with_the_test_of_their_equality() -> None:
+    task = task_record("maestro_a", ("maestro_main",))
+    categories = ["x"] * 30 + ["y"] * 30
+    runs = [
+        run_scores(name, [(task, scores_of(task, values, categories=categories))])
+        for name, values in (("new", [1.0] * 30 + [0.0] * 30), ("old", [0.0] * 30 + [0.0] * 30))
+    ]
+    (table,) = layout(compare(runs, [ContrastSpec("new", "old")])).by_category
+    assert [(row.name, row.cells[0].value, row.cells[2].value) for row in table.rows] == [
+        ("a", "", ""),
+        ("· x", "+100.0", "30"),
+        ("· y", "0.0", "30"),
+    ]
+    assert table.rows[0].cells[3].value == "<0.001"
 
 
 def test_a_single_pass_over_one_category_has_nothing_beneath_its_accuracies() -> None:
@@ -155,11 +195,13 @@ def test_failures_are_shown_left_out_and_all_right() -> None:
     assert layout(quickstart(failures=0)).failures == ()
 
 
-def test_ranks_have_an_interval() -> None:
-    (table,) = layout(quickstart()).ranks
-    assert [row.name for row in table.rows] == ["random", "router base", "router augmented"]
-    best = table.rows[2].cells[0]
-    assert (best.value, best.interval) == ("1", "[1–1]")
+def test_a_leaderboard_has_the_best_first_its_rank_with_an_interval_and_n_in_each_cell() -> None:
+    table = layout(quickstart()).ranks[1]
+    assert table.title == "by mean of ood (mini)"
+    assert [row.name for row in table.rows] == ["router augmented", "router base", "random"]
+    best = table.rows[0].cells
+    assert (best[0].value, best[0].interval) == ("1", "[1–1]")
+    assert [cell.interval.partition(" n ")[2] for cell in best[1:]] == ["32", "16", "16"]
 
 
 def test_a_reported_number_has_a_row_that_says_so_and_a_table_of_its_own() -> None:
@@ -176,7 +218,12 @@ def test_a_reported_number_has_a_row_that_says_so_and_a_table_of_its_own() -> No
 
 
 def test_sections_come_in_reading_order_and_only_where_there_is_something() -> None:
-    assert [heading for heading, _ in layout(quickstart(failures=0)).sections()] == ["Accuracy", "Differences", "Ranks"]
+    assert [heading for heading, _ in layout(quickstart(failures=0)).sections()] == [
+        "Accuracy",
+        "Differences",
+        "Ranks",
+        "All pairs",
+    ]
     assert [heading for heading, _ in layout(detailed("a")).sections()] == [
         "Accuracy",
         "Failures",

@@ -27,7 +27,7 @@ def test_the_file_keeps_to_its_schema(tmp_path: Path, make: Any) -> None:
 
 def test_the_fields_are_exactly_those_promised(tmp_path: Path) -> None:
     document = written(tmp_path, quickstart())
-    assert list(document) == ["schema", "systems", "contrasts", "notes", "adjust", "family", "ranks"]
+    assert list(document) == ["schema", "systems", "contrasts", "notes", "adjust", "family", "ranks", "pairwise"]
     assert document["schema"] == 1
     system = document["systems"][0]
     assert list(system) == ["name", "policy", "registry", "run", "tasks", "means"]

@@ -108,7 +108,7 @@ def test_a_difference_stands_beside_its_strata() -> None:
         ),
         ("adoption: calls, and touched samples", 0, ["40", "75.0 %", "30", "12", "2", "15", "1"]),
         ("adoption: calls, and touched samples", 1, ["0", "–", "0", "0", "0", "0", "0"]),
-        ("adopted of explored samples, where …", 0, ["18.5 of 20", "5 of 9", "6.5 of 10"]),
+        ("adopted of explored samples, where …", 0, ["18.5 of 20", "5 of 9", "6.5 of 10", "0"]),
         ("gains and losses by entry", 0, ["30", "12.5", "2", "+10.5"]),
         ("gains and losses by entry", 1, ["9", "1", "1", "0"]),
         ("in-domain samples lost where a new entry was called", 0, ["1", "0", "experts.ear"]),

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from analysis_designs import sides
 from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as table_test
+from statsmodels.stats.oneway import anova_oneway
 
 from maestro_eval.analysis.stats import (
     Sampled,
     difference_p,
     differences,
+    heterogeneity_p,
     independent,
     mcnemar,
     mean_interval,
@@ -136,3 +143,53 @@ class TestReference:
     def test_the_published_number_itself_is_no_evidence(self) -> None:
         clusters = np.repeat(np.arange(6), 2)
         assert reference_p([Sampled(np.array([1.0, 0] * 6), clusters)], 0.5).value == 1.0
+
+
+def parts_of(*sides: Sequence[float]) -> list[Sampled]:
+    return [replace(each, signed=True) for each in independent(sides)]
+
+
+class TestHeterogeneity:
+    def test_two_categories_of_single_pairs_are_told_apart_as_by_a_permutation_test_of_their_means(self) -> None:
+        a, b = [1.0] * 9 + [0.0] * 11, [1.0] * 2 + [0.0] * 18
+
+        def gap(x: Any, y: Any, axis: int) -> Any:
+            return np.mean(x, axis=axis) - np.mean(y, axis=axis)
+
+        theirs = stats.permutation_test((a, b), gap, vectorized=True, n_resamples=4_000, random_state=1).pvalue
+        assert heterogeneity_p(parts_of(a, b)).value == pytest.approx(theirs, abs=0.02)
+
+    def test_many_pairs_give_the_p_of_welchs_analysis_of_variance(self) -> None:
+        rng = np.random.default_rng(2)
+        shares = ((0.1, 0.7, 0.2), (0.15, 0.7, 0.15), (0.1, 0.75, 0.15))
+        parts = [rng.choice([-1.0, 0.0, 1.0], n, p=p) for n, p in zip((300, 200, 250), shares, strict=True)]
+        theirs = anova_oneway(parts, use_var="unequal").pvalue
+        assert 0.001 < theirs < 0.2
+        assert heterogeneity_p(parts_of(*parts)).value == pytest.approx(theirs, abs=0.02)
+
+    @given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=2, max_size=12), st.integers(1, 3))
+    @settings(max_examples=25)
+    def test_it_does_not_depend_on_the_order_of_categories_or_on_signs_but_by_the_draw(self, values, k) -> None:
+        parts = parts_of(values, values[:k], [1.0, 0.0, 0.0])
+        p = heterogeneity_p(parts).value
+        turned = [replace(part, values=-part.values) for part in parts]
+        assert heterogeneity_p(turned).value == pytest.approx(p, abs=0.06)
+        assert heterogeneity_p(parts[::-1]).value == pytest.approx(p, abs=0.06)
+        assert 0 < p <= 1
+
+    def test_equal_differences_are_equal_and_one_category_has_nothing_to_differ_from(self) -> None:
+        assert heterogeneity_p(parts_of([0.5] * 4, [0.5] * 9)).value == 1.0
+        assert heterogeneity_p(parts_of([1.0, 0.0])).value == 1.0
+
+    def test_a_picture_that_all_its_questions_are_answered_by_counts_once(self) -> None:
+        alone = parts_of([1.0] * 30 + [0.0] * 30, [0.0] * 60)
+        pictures = [replace(part, clusters=part.clusters // 30) for part in alone]
+        assert heterogeneity_p(alone).value < 0.01
+        assert heterogeneity_p(pictures).value > 0.3
+
+    def test_clusters_that_have_several_categories_are_compared_within(self) -> None:
+        # Hard pictures and easy ones; in each the second category is better by 1.
+        hard = [-1.0, 0.0] * 12
+        both = parts_of([each / 2 for each in hard], [each / 2 + 0.5 for each in hard])
+        parts = [replace(part, clusters=np.arange(24)) for part in both]
+        assert heterogeneity_p(parts).value < 0.001

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 from unit.analysis.swap.swap_runs import CHART, EAR, LARGE, MATHS, OLD, SIGNS, run, uses
 
-from maestro_eval.analysis.swap.effects import difference, domain_difference, stratum_effect
-from maestro_eval.analysis.swap.pairs import SplitTask, split
+from maestro_eval.analysis.contrasts import difference_of
+from maestro_eval.analysis.swap.pairs import SplitTask, domain_difference, split, stratum_effect
 from maestro_eval.records import RegistryRecord
 
 Samples = Mapping[str, Sequence[object]]
@@ -46,7 +46,7 @@ def test_the_parts_of_both_strata_add_up_to_the_difference() -> None:
     tasks = list(TWO.values())
     touched, untouched = (stratum_effect(tasks, touched=each) for each in (True, False))
     # CHART: −1/4, all untouched. SIGNS: +3/4, all touched. The mean of the two tasks: +1/4.
-    assert difference([task.whole for task in tasks]).value == pytest.approx(0.25)
+    assert difference_of([task.whole for task in tasks]).value == pytest.approx(0.25)
     assert (touched.part, untouched.part) == (pytest.approx(0.375), pytest.approx(-0.125))
     # Within the strata: SIGNS alone has touched ones, and its one untouched sample weighs as CHART's four.
     assert touched.difference is not None
@@ -81,7 +81,7 @@ def test_with_repeats_a_rollout_goes_with_the_partner_of_its_number() -> None:
     assert untouched.difference is not None
     assert untouched.difference.value == 0.0
     assert (touched.part, untouched.part) == (0.5, 0.0)
-    assert difference([task.whole]).value == 0.5
+    assert difference_of([task.whole]).value == 0.5
 
 
 def test_strata_are_plain_means_where_the_task_is_a_mean_of_categories() -> None:
@@ -94,7 +94,7 @@ def test_strata_are_plain_means_where_the_task_is_a_mean_of_categories() -> None
     after = categorised(run("augmented", LARGE, {CHART.name: [1.0, 1.0, 0.0, 0.0]}))
     task = split(base, after, uses({CHART.name: [EAR, EAR, EAR, OLD]}))[CHART.name]
     # Category a: one of one gained. Category b: one of three.
-    assert difference([task.whole]).value == pytest.approx((1 + 1 / 3) / 2)
+    assert difference_of([task.whole]).value == pytest.approx((1 + 1 / 3) / 2)
     touched, untouched = (stratum_effect([task], touched=each) for each in (True, False))
     assert touched.difference is not None
     assert touched.difference.value == pytest.approx(2 / 3)
@@ -107,7 +107,7 @@ def test_failures_count_as_wrong_and_widen_each_interval() -> None:
     broken = {**whole, CHART.name: [None, 1.0, 1.0, 0.0]}
     sound, failed = splits(whole, whole, called), splits(whole, broken, called)
     for before, after in (
-        (difference([sound[CHART.name].whole]), difference([failed[CHART.name].whole])),
+        (difference_of([sound[CHART.name].whole]), difference_of([failed[CHART.name].whole])),
         (
             domain_difference([sound[SIGNS.name].whole], [sound[CHART.name].whole]),
             domain_difference([failed[SIGNS.name].whole], [failed[CHART.name].whole]),

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from unit.analysis.swap.swap_runs import BASE, LARGE, NEW
 
 from maestro_eval.analysis.swap import EntryChanges
-from maestro_eval.analysis.swap.entries import entry_changes
+from maestro_eval.analysis.swap.settings import entry_changes
 
 
 def test_entries_are_added_changed_or_removed() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from unit.analysis.swap.swap_runs import BASE, CHART, EAR, LARGE, MATHS, OLD, SIGNS, run
 
-from maestro_eval.analysis.swap.effects import domain_difference, stratum_effect
-from maestro_eval.analysis.swap.pairs import SplitTask, split
+from maestro_eval.analysis.swap.pairs import SplitTask, domain_difference, split, stratum_effect
 from maestro_eval.records import RolloutKey
 
 DRAWS, N = 300, 80
