@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from maestro_eval.analysis.swap import EntryChanges
-from maestro_eval.analysis.swap.entries import entry_changes
+from maestro_eval.analysis.swap.settings import entry_changes
 from maestro_eval.registry import variant_text
 from maestro_eval.view.answers import Answer, Ask
 from maestro_eval.view.html import plain, render
