@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maestro_eval.records import UserError
-    from maestro_eval.runtime import Run, RunRequest, evaluate, open_run
+    from maestro_eval.runtime import Hook, Run, RunRequest, evaluate, open_run
     from maestro_eval.scoring import Metric, Verdict
 
 _HOMES = {
+    "Hook": "maestro_eval.runtime",
     "Metric": "maestro_eval.scoring",
     "Run": "maestro_eval.runtime",
     "RunRequest": "maestro_eval.runtime",
@@ -26,7 +27,7 @@ _HOMES = {
 
 __version__: str
 
-__all__ = ["Metric", "Run", "RunRequest", "UserError", "Verdict", "evaluate", "open_run"]
+__all__ = ["Hook", "Metric", "Run", "RunRequest", "UserError", "Verdict", "evaluate", "open_run"]
 
 
 def __getattr__(name: str) -> Any:

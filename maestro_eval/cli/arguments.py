@@ -48,7 +48,7 @@ def add_reference(parser: argparse.ArgumentParser) -> None:
 
 
 def add_progress(parser: argparse.ArgumentParser) -> None:
-    """``--quiet``, ``--metrics-port`` and ``--stall-after``."""
+    """``--quiet``, ``--metrics-port``, ``--stall-after`` and ``--hook``."""
     shown = parser.add_argument_group("progress")
     shown.add_argument("--quiet", action="store_true", help="show no progress")
     shown.add_argument(
@@ -63,6 +63,14 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="say what is stuck when nothing was committed for so long, and end the run, resumable, after twice that "
         "(default: the longest that a rollout may take; 0: never)",
+    )
+    shown.add_argument(
+        "--hook",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="call this at the start, with each rollout and at the end: module:object, or an installed hook; may be "
+        "repeated",
     )
 
 

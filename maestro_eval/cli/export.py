@@ -14,7 +14,10 @@ _FORMATS = ("lmms-eval", "hf", "eee", "inspect", "parquet", "submission")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     parser.add_argument(
-        "--format", choices=_FORMATS, required=True, help="what to write; docs/exports.md says what each holds"
+        "--format",
+        required=True,
+        metavar="NAME",
+        help=f"{', '.join(_FORMATS)}; or one of your own (module:object, or an installed one); see docs/exports.md",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: a folder of RUN/exports)")
     add_protocol(parser)

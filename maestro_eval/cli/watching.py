@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 def watcher_of(arguments: argparse.Namespace) -> Watcher:
-    """The watcher that the flags of ``add_progress`` ask for."""
+    """The watcher that the flags of ``add_progress`` ask for. UserError for a hook that is not found."""
     from maestro_eval.report.progress import make_watcher
+    from maestro_eval.runtime import HOOKS, HookedWatcher
 
-    return make_watcher(quiet=arguments.quiet, protocol=arguments.protocol, metrics_port=arguments.metrics_port)
+    hooks = [HOOKS.find(name)() for name in arguments.hook]
+    watcher = make_watcher(quiet=arguments.quiet, protocol=arguments.protocol, metrics_port=arguments.metrics_port)
+    return HookedWatcher(watcher, hooks) if hooks else watcher
 
 
 def stall_rules(arguments: argparse.Namespace) -> StallRules:

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from maestro_eval.files import YamlDocument, bundled, load_yaml
+from maestro_eval.plugins import folders
 from maestro_eval.records import UserError
 from maestro_eval.registry.schema import SKILLS, OwnFields, RegistryFile
 
@@ -93,10 +94,11 @@ def _find(name: str, beside: Path | None) -> Path:
         path = path / FILE
     if path.is_file():
         return path
-    shipped = bundled("registries") / f"{name}.yaml"
-    if "/" not in name and shipped.is_file():
+    places = (bundled("registries"), *folders("registries"))
+    shipped = next((place / f"{name}.yaml" for place in places if (place / f"{name}.yaml").is_file()), None)
+    if "/" not in name and shipped is not None:
         return shipped
-    known = sorted(file.stem for file in bundled("registries").glob("*.yaml"))
+    known = sorted(file.stem for place in places for file in place.glob("*.yaml"))
     raise UserError(f"registry {name!r}: no such file and no bundled registry; bundled: {', '.join(known)}")
 
 

@@ -3,6 +3,7 @@
 from maestro_eval.runtime.config import RunRequest, request_of
 from maestro_eval.runtime.driver import Watcher
 from maestro_eval.runtime.engine import RunOutcome, resume_run, start_run
+from maestro_eval.runtime.hooks import HOOKS, Hook, HookedWatcher
 from maestro_eval.runtime.preset import (
     Preset,
     PresetRecord,
@@ -19,8 +20,11 @@ from maestro_eval.runtime.status import EndpointState, LiveState, TaskState
 from maestro_eval.runtime.task_check import TaskCheck, TaskProblem, check_task
 
 __all__ = [
+    "HOOKS",
     "CallCounts",
     "EndpointState",
+    "Hook",
+    "HookedWatcher",
     "LiveState",
     "Preset",
     "PresetRecord",

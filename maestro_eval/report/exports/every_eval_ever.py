@@ -19,6 +19,7 @@ from typing import Any
 from maestro_eval.analysis import TaskAccuracy
 from maestro_eval.records import Rollout, RunManifest, SearchAction, TaskRecord
 from maestro_eval.report.exports.benchmarks import hub_definitions
+from maestro_eval.report.exports.exporter import Exporter
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.privacy import data_source, public_manifest
@@ -50,6 +51,9 @@ def export(source: Source, out: Path, options: Options) -> list[Path]:
     aggregate = out / folder / f"{identity.uuid}.json"
     write_json(aggregate, _aggregate(source, manifest, identity, options) | {"detailed_evaluation_results": detail})
     return [aggregate, out / samples]
+
+
+EXPORTER = Exporter(export, folder="eee")
 
 
 class _Identity:

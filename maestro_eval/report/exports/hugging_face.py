@@ -17,6 +17,7 @@ from maestro_eval.analysis import selection_text, size_texts
 from maestro_eval.files import write_atomic
 from maestro_eval.records import Selection, UserError
 from maestro_eval.report.exports.benchmarks import hub_definitions
+from maestro_eval.report.exports.exporter import Exporter
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.source import Source, iso_time
@@ -50,6 +51,9 @@ def export(source: Source, out: Path, options: Options) -> list[Path]:
     # On one line however long, so that a diff shows which note changed.
     write_atomic(path, yaml.safe_dump(_as_written(entries), sort_keys=False, allow_unicode=True, width=1_000_000))
     return [path]
+
+
+EXPORTER = Exporter(export, folder="hf", takes=("allow_incomplete",))
 
 
 def _entries(source: Source, options: Options) -> Iterator[dict[str, Any]]:

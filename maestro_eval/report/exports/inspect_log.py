@@ -20,6 +20,7 @@ from msgspec import structs
 
 from maestro_eval.records import Exhausted, Failed, Image, Rollout, RunManifest, Sample, SearchAction, TaskRecord, Usage
 from maestro_eval.report.exports.benchmarks import image_reader
+from maestro_eval.report.exports.exporter import Exporter
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.privacy import public_manifest
@@ -40,6 +41,9 @@ def export(source: Source, out: Path, options: Options) -> list[Path]:
     """Write a log for each task. UserError where images are asked for and a task's data is gone."""
     images = image_reader(source) if options.with_images else _no_images
     return [_write(source, task, out, images, options) for task in source.tasks]
+
+
+EXPORTER = Exporter(export, folder="inspect", takes=("with_images",))
 
 
 def _write(source: Source, task: TaskRecord, out: Path, images: _Images, options: Options) -> Path:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from maestro_eval.records import TaskRecord
+from maestro_eval.report.exports.exporter import Exporter
 from maestro_eval.report.exports.names import safe_name
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.privacy import Scrubber, public_manifest
@@ -44,6 +45,9 @@ def export(source: Source, out: Path, options: Options) -> list[Path]:
     path = folder / f"{stamp}_results.json"
     write_json(path, _results(source, hashes, options.scrubber))
     return [path, *written]
+
+
+EXPORTER = Exporter(export, folder="")
 
 
 def _samples(source: Source, task: TaskRecord, scrubber: Scrubber, digest: Any) -> Iterator[dict[str, Any]]:

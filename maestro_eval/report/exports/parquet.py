@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from maestro_eval.records import Answered, Exhausted, ExpertCall, Failed, Rollout, Timing
+from maestro_eval.report.exports.exporter import Exporter
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.source import SECONDS_TO_US, Row, Source, policy_usage
 from maestro_eval.report.exports.writing import new_file
@@ -66,6 +67,9 @@ def export(source: Source, out: Path, options: Options) -> list[Path]:
     """Write both tables. UserError when the disk is full."""
     tables = (("rollouts.parquet", ROLLOUTS, _rollouts), ("calls.parquet", CALLS, _calls))
     return [_write(out / name, columns, records, source) for name, columns, records in tables]
+
+
+EXPORTER = Exporter(export, folder="")
 
 
 def _write(

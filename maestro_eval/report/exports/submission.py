@@ -19,6 +19,7 @@ from maestro_eval.files import write_atomic
 from maestro_eval.records import Exhausted, Failed, Rollout, Sample, TaskRecord, UserError
 from maestro_eval.report.answers import written
 from maestro_eval.report.exports.card import model_card, readme
+from maestro_eval.report.exports.exporter import Exporter
 from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.privacy import Scrubber, public_manifest
 from maestro_eval.report.exports.source import Row, Source, policy_usage
@@ -59,6 +60,9 @@ def export(source: Source, out: Path, options: Options) -> list[Path]:
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     return [out / name for name in names]
+
+
+EXPORTER = Exporter(export, folder="submission", takes=("allow_incomplete", "with_targets"))
 
 
 def _fill(folder: Path, source: Source, options: Options) -> list[str]:

@@ -8,14 +8,14 @@ import pytest
 
 from maestro_eval.cli.export import _FORMATS
 from maestro_eval.cli.main import BAD_INPUT, DONE, main
-from maestro_eval.report.exports import FORMATS
+from maestro_eval.report.exports import EXPORTERS
 
 
 def test_every_format_can_be_asked_for() -> None:
-    assert tuple(FORMATS) == _FORMATS
+    assert tuple(EXPORTERS.bundled) == _FORMATS
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", EXPORTERS.bundled)
 def test_the_files_written_are_printed(
     name: str, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

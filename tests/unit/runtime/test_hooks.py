@@ -1,0 +1,113 @@
+"""Hooks see each committed rollout once and in order; what they do wrong is shown and ends nothing."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from maestro_eval.journal import Finished
+from maestro_eval.records import Answered, Rollout, RolloutKey, RunManifest, Sample, UserError
+from maestro_eval.runtime import HOOKS, Hook, HookedWatcher, Watcher
+from maestro_eval.runtime import hooks as module
+from tests.plugin_worlds import installed
+from tests.small_worlds import small_manifest
+
+MANIFEST = small_manifest()
+STRANGER = """
+from maestro_eval import Hook
+
+
+class Counter(Hook):
+    def __init__(self):
+        self.seen = 0
+
+    def on_rollout(self, rollout, sample):
+        self.seen += 1
+
+
+NUMBER = 7
+"""
+
+
+class Recording(Hook):
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def on_run_start(self, manifest: RunManifest) -> None:
+        self.calls.append(f"start {manifest.system}")
+
+    def on_rollout(self, rollout: Rollout, sample: Sample) -> None:
+        self.calls.append(f"{sample.sample_id}: {rollout.key.repeat}")
+
+    def on_run_end(self, manifest: RunManifest) -> None:
+        self.calls.append("end")
+
+
+class Broken(Hook):
+    def on_rollout(self, rollout: Rollout, sample: Sample) -> None:
+        raise SystemExit("two\nlines")
+
+
+class Warned(Watcher):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def warn(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def finished(number: int) -> Finished:
+    rollout = Rollout(RolloutKey("t", str(number)), Answered("7"), (), "?", "x", seed=1)
+    return Finished(rollout, Sample("t", str(number), "?", ("7",)))
+
+
+def test_a_hook_is_called_in_order_for_each_run() -> None:
+    hook = Recording()
+    watcher = HookedWatcher(Watcher(), [hook])
+    for numbers in ([[1], [2, 3]], [[4]]):
+        watcher.begin(MANIFEST, lambda: pytest.fail("not asked"))
+        for batch in numbers:
+            watcher.committed([finished(number) for number in batch])
+        watcher.end()
+        watcher.end()
+    assert hook.calls == ["start s", "1: 0", "2: 0", "3: 0", "end", "start s", "4: 0", "end"]
+
+
+def test_what_a_hook_raises_is_shown_once_and_the_others_go_on() -> None:
+    hook, shown = Recording(), Warned()
+    watcher = HookedWatcher(shown, [Broken(), hook])
+    watcher.begin(MANIFEST, lambda: pytest.fail("not asked"))
+    watcher.committed([finished(1), finished(2)])
+    watcher.end()
+    assert shown.lines == ["hook Broken: on_rollout raised SystemExit: two lines; the run goes on"]
+    assert hook.calls == ["start s", "1: 0", "2: 0", "end"]
+
+
+def test_a_hook_that_is_too_slow_delays_nothing_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_WAITING", 2)
+    monkeypatch.setattr(module, "_SECONDS_TO_END", 0.05)
+    free, shown = threading.Event(), Warned()
+
+    class Slow(Hook):
+        def on_run_start(self, manifest: RunManifest) -> None:
+            free.wait()
+
+    watcher = HookedWatcher(shown, [Slow()])
+    watcher.begin(MANIFEST, lambda: pytest.fail("not asked"))
+    watcher.committed([finished(number) for number in range(5)])
+    watcher.end()
+    free.set()
+    assert shown.lines == [
+        "the hooks have not ended after 0.05 s; what they had still to do is lost",
+        "the hooks were too slow: 3 rollouts were not told to them",
+    ]
+
+
+def test_a_hook_is_found_by_module_and_by_entry_point(tmp_path: Path) -> None:
+    files = {"stranger/__init__.py": "", "stranger/hooks.py": STRANGER}
+    with installed(tmp_path, files, "[maestro_eval.hooks]\ncounter = stranger.hooks:Counter\n"):
+        assert HOOKS.find("stranger.hooks:Counter")() is not HOOKS.find("counter")()
+        with pytest.raises(UserError, match=r"hooks:NUMBER is not a maestro_eval.Hook; derive a class"):
+            HOOKS.find("stranger.hooks:NUMBER")
