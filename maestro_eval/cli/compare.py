@@ -69,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.analysis import ContrastSpec
     from maestro_eval.analysis.names import distinct_names, renamed
     from maestro_eval.analysis.reference import load_reference
-    from maestro_eval.cli.publish import Asked, print_form, publish
+    from maestro_eval.cli.publish import print_form, publish
+    from maestro_eval.report import Asked
     from maestro_eval.runtime import open_run
     from maestro_eval.scoring import score_run
 
@@ -84,7 +85,6 @@ def run(arguments: argparse.Namespace) -> int:
         references=tuple(map(load_reference, split_names(arguments.reference))),
         adjust=arguments.adjust,
         family=arguments.family,
-        every_form=True,
         groups=parse_groups(arguments.group),
     )
     protocol = arguments.protocol
@@ -93,5 +93,5 @@ def run(arguments: argparse.Namespace) -> int:
         print_form(arguments.format, folders, arguments.out, protocol=protocol, asked=asked, scored=scored)
     else:
         out = arguments.out or folders[0].resolve().parent
-        publish(folders, out, protocol=protocol, asked=asked, scored=scored)
+        publish(folders, out, protocol=protocol, asked=asked, scored=scored, name="compare", papers=True)
     return DONE

@@ -56,7 +56,7 @@ def early_stop_again(manifest: RunManifest) -> StopWhenDecided | None:
 def print_early_stops(folder: Path) -> None:
     """What was decided, and what that saved."""
     from maestro_eval.analysis import stop_text
-    from maestro_eval.report.cells import printable
+    from maestro_eval.report import printable
     from maestro_eval.runtime import open_run
 
     run = open_run(folder)

@@ -49,8 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from maestro_eval.analysis.replay import regret_of
     from maestro_eval.files import write_atomic
-    from maestro_eval.report import markdown_tables, show_tables
-    from maestro_eval.report.replay import REGRET_NOTE, noise_text, regret_table
+    from maestro_eval.report import replay_document, show, write_document
     from maestro_eval.runtime.replay import replay_run
     from maestro_eval.scoring import score_run
 
@@ -73,19 +72,18 @@ def run(arguments: argparse.Namespace) -> int:
     regret = regret_of(original, counterfactual, *control)
     replay = counterfactual.manifest.replay
     call = replay.call if replay is not None else arguments.call
-    table = regret_table(regret, original.manifest.system, arguments.at, call)
-    notes = [REGRET_NOTE, *filter(None, [noise_text(regret)])]
-    show_tables([table], notes)
+    document = replay_document(regret, original.manifest.system, arguments.at, call)
+    show(document)
     found = replayed.found
     print(
         f"replayed {len(found.keys)} rollouts; not replayed: {found.short} ended before turn {arguments.at}, "
         f"{found.spent} had no call left, {found.failed} failed or never ran"
     )
-    write_atomic(out / "replay.md", markdown_tables("Replay", [table], notes))
+    page = write_document(document, out, "replay")
     record = {"replay": replay, "replayed": len(found.keys), "short": found.short, "spent": found.spent,
               "failed": found.failed, "regret": regret}  # fmt: skip
     write_atomic(out / "replay.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
-    print(f"runs     {out}\nresults  {out / 'replay.json'}\nreport   {out / 'replay.md'}")
+    print(f"runs     {out}\nresults  {out / 'replay.json'}\nreport   {page}")
     return exit_code(replayed.outcomes, "the same command")
 
 

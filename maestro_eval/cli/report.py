@@ -6,7 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_protocol, add_reference, add_runs, named_runs, parse_groups, split_names
+from maestro_eval.cli.arguments import (
+    add_protocol,
+    add_reference,
+    add_runs,
+    choose_baseline,
+    named_runs,
+    parse_groups,
+    split_names,
+)
 from maestro_eval.cli.main import DONE
 
 
@@ -15,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="where report.html, report.md, figures/ and routing.json go (default: a run's own report/, or beside)",
+        help="where report.html, report.md, figures/ and the numbers go (default: a run's own report/, or beside)",
     )
     parser.add_argument("--baseline", metavar="NAME", help="the system to hold the others against (default: the first)")
     parser.add_argument(
@@ -57,28 +65,29 @@ def run(arguments: argparse.Namespace) -> int:
 
         sys.stdout.write(price_template(model for folder in folders for model in models_called(folder)))
         return DONE
+    from maestro_eval.analysis import ContrastSpec
+    from maestro_eval.analysis.names import score_named
     from maestro_eval.analysis.reference import load_reference
-    from maestro_eval.report.further import SwapRuns
-    from maestro_eval.report.write import write_report
+    from maestro_eval.cli.publish import by_protocol
+    from maestro_eval.report import Asked, SwapRuns, find, write_report
 
     swap = None
     if arguments.swap:
         base, augmented = arguments.swap
         swap = SwapRuns(base, augmented, tuple(arguments.allow))
-    beside = folders[0] / "report" if len(folders) == 1 else folders[0].resolve().parent
-    out = arguments.out or beside
-    paths = write_report(
-        folders,
-        out if arguments.protocol == "official" else out / arguments.protocol,
-        protocol=arguments.protocol,
-        baseline=arguments.baseline or "",
-        prices=arguments.prices,
-        swap=swap,
+    scored = score_named(folders, arguments.protocol, names=names)
+    called = [scores.manifest.system for scores in scored if not scores.manifest.arms]
+    baseline = choose_baseline(arguments.baseline or "", called)
+    asked = Asked(
+        contrasts=tuple(ContrastSpec(name, baseline) for name in called if name != baseline),
         references=tuple(map(load_reference, split_names(arguments.reference))),
-        names=names,
         groups=parse_groups(arguments.group),
+        swap=swap,
+        routing=True,
+        prices=arguments.prices,
     )
-    if paths.note:
-        print(paths.note)
-    print(f"report   {paths.html}\nreport   {paths.markdown}\nrouting  {paths.routing}")
+    found = find(list(zip(scored, folders, strict=True)), asked, arguments.protocol)
+    beside = folders[0] / "report" if len(folders) == 1 else folders[0].resolve().parent
+    written = write_report(found, by_protocol(arguments.out or beside, arguments.protocol), plots=True)
+    print(f"report   {written.page}\nresults  {written.numbers}")
     return DONE

@@ -36,20 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="reproduced: gaps beyond so many points are excluded (default: 1)",
     )
     parser.add_argument("--format", choices=_FORMATS, default="terminal", help="what is printed")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also write reproduce.md and reproduce.json here")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write reproduce.html, .md and .json here")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.analysis.reference import load_reference
     from maestro_eval.analysis.reproduce import reproduce
     from maestro_eval.files import write_atomic
-    from maestro_eval.report import show_tables
-    from maestro_eval.report.reproduction import (
-        render_reproductions,
-        reproduction_notes,
-        reproduction_tables,
-        reproductions_json,
-    )
+    from maestro_eval.report import render_markdown, reproduction_document, reproductions_json, show, write_document
     from maestro_eval.runtime.prompt_facts import prompt_facts
     from maestro_eval.scoring import score_run
 
@@ -60,13 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
         reproduce(score_run(folder, chosen), reference, margin, prompts=prompt_facts(folder))
         for folder in find_runs(arguments.folders)
     ]
+    document = reproduction_document(found)
     if arguments.format == "terminal":
-        show_tables([table for each in found for table in reproduction_tables(each)], reproduction_notes(found))
-        print(f"\nprotocol {chosen}")
+        show(document)
+        print(f"protocol {chosen}")
     else:
-        sys.stdout.write(render_reproductions(found) if arguments.format == "markdown" else reproductions_json(found))
+        sys.stdout.write(render_markdown(document) if arguments.format == "markdown" else reproductions_json(found))
     if arguments.out is not None:
-        write_atomic(arguments.out / "reproduce.md", render_reproductions(found))
+        page = write_document(document, arguments.out, "reproduce")
         write_atomic(arguments.out / "reproduce.json", reproductions_json(found))
-        print(f"report   {arguments.out / 'reproduce.md'}", file=sys.stderr)
+        print(f"report   {page}", file=sys.stderr)
     return DONE

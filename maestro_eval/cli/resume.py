@@ -43,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from maestro_eval.cli.headroom import baselines_beside
-    from maestro_eval.cli.publish import publish, publish_throughput
+    from maestro_eval.cli.publish import publish_run
     from maestro_eval.cli.run import run_whole_preset
+    from maestro_eval.report import Asked, baselines_beside
     from maestro_eval.runtime import RunRequest, load_preset, open_run, preset_of, preset_run, resume_run
     from maestro_eval.scoring import score_run
 
@@ -72,11 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
     outcome = resume_run(
         arguments.folder, watcher=watcher, stall=stall, accept=arguments.accept, stop_rule=rule, **again, **given
     )
-    beside = baselines_beside(outcome.folder)
     scored = [score_run(outcome.folder, arguments.protocol)]
-    publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside, scored=scored)
+    asked = Asked(beside=baselines_beside(outcome.folder), routing=True)
+    publish_run(outcome.folder, protocol=arguments.protocol, scored=scored, asked=asked)
     print_early_stops(outcome.folder)
-    publish_throughput(outcome.folder)
     return exit_code([outcome], resume_command(outcome.folder), lacking=lacking_in(scored))
 
 

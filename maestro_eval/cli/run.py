@@ -149,8 +149,8 @@ def _run_one(arguments: argparse.Namespace) -> int:
     for flag in ("policy", "registry", "tasks"):
         if not getattr(arguments, flag):
             raise UserError(f"--{flag} is missing (or give --preset quickstart)")
-    from maestro_eval.cli.headroom import baselines_beside
-    from maestro_eval.cli.publish import publish, publish_throughput
+    from maestro_eval.cli.publish import publish_run
+    from maestro_eval.report import Asked, baselines_beside
     from maestro_eval.runtime import start_run
     from maestro_eval.scoring import score_run
 
@@ -158,11 +158,10 @@ def _run_one(arguments: argparse.Namespace) -> int:
     stopping, rule = early_stop(arguments)
     request = msgspec.structs.replace(_request(arguments), stopping=stopping)
     outcome = start_run(request, arguments.out, watcher=watcher, stall=stall, stop_rule=rule)
-    beside = baselines_beside(outcome.folder)
     scored = [score_run(outcome.folder, arguments.protocol)]
-    publish([outcome.folder], outcome.folder / "report", protocol=arguments.protocol, beside=beside, scored=scored)
+    asked = Asked(beside=baselines_beside(outcome.folder), routing=True)
+    publish_run(outcome.folder, protocol=arguments.protocol, scored=scored, asked=asked)
     print_early_stops(outcome.folder)
-    publish_throughput(outcome.folder)
     return exit_code([outcome], resume_command(outcome.folder), lacking=lacking_in(scored))
 
 
@@ -238,30 +237,22 @@ def run_whole_preset(
 def _publish_preset(
     preset: Preset, out: Path, folders: list[Path], ran: set[str], protocol: str
 ) -> Sequence[RunScores]:
-    """The table, what the registry swap changed, and the page that has both and all the rest; the runs' scores."""
+    """The table, and the page that has what the registry swap changed and all the rest; the runs' scores."""
     from maestro_eval.analysis import ContrastSpec
-    from maestro_eval.cli.publish import Asked, publish
-    from maestro_eval.cli.swap import print_swap
-    from maestro_eval.report.further import SwapRuns
-    from maestro_eval.report.write import write_report
+    from maestro_eval.cli.publish import publish
+    from maestro_eval.report import LINES, Asked, SwapRuns
     from maestro_eval.runtime import preset_run
     from maestro_eval.scoring import score_run
 
     contrasts = tuple(ContrastSpec(c.system, c.baseline) for c in preset.contrasts if {c.system, c.baseline} <= ran)
     scored = [score_run(folder, protocol) for folder in folders]
-    publish(folders, out, protocol=protocol, asked=Asked(contrasts), scored=scored)
     swap = None
     if preset.swap is not None and {preset.swap.base, preset.swap.augmented} <= ran:
         swap = SwapRuns(preset_run(out, preset.swap.base), preset_run(out, preset.swap.augmented))
-        by_folder = dict(zip(folders, scored, strict=True))
-        explore = [scores for scores in scored if scores.manifest.arms]
-        print()
-        print_swap(by_folder[swap.base], by_folder[swap.augmented], swap.augmented, out, explore=explore)
-    whole = out if protocol == "official" else out / protocol
-    paths = write_report(folders, whole, protocol=protocol, contrasts=contrasts, swap=swap, scored=scored)
-    if paths.note:
-        print(paths.note)
-    print(f"runs     {out / 'runs'}\npage     {paths.html}")
+    asked = Asked(contrasts, swap=swap, routing=True)
+    # A line of progress for each system, one before them, and where the files are.
+    lines = LINES - len(folders) - 4
+    publish(folders, out, protocol=protocol, asked=asked, scored=scored, plots=True, lines=lines)
     return scored
 
 

@@ -18,9 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from maestro_eval.cli.publish import publish
+    from maestro_eval.cli.publish import publish_run
+    from maestro_eval.report import Asked
+    from maestro_eval.scoring import score_run
 
     folder = arguments.folder
-    publish([folder], folder / "report", protocol=arguments.protocol, processes=arguments.processes)
+    scored = score_run(folder, arguments.protocol, processes=arguments.processes)
+    publish_run(folder, protocol=arguments.protocol, scored=[scored], asked=Asked(routing=True))
     print(f"scores   {folder / 'exports'}")
     return DONE

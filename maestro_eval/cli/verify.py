@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.report.exports import verify
-    from maestro_eval.report.verify_run import verify_run
+    from maestro_eval.report.exports.verify_run import verify_run
 
     folder, data = arguments.folder, parse_data(arguments.data)
     is_run = not folder.is_symlink() and (folder / "journal.db").exists()

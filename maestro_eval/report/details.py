@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from maestro_eval.analysis import Comparison, Measure, Ranking, Readings, RepeatMeasures, SystemResult, TaskAccuracy
-from maestro_eval.report.cells import (
+from maestro_eval.analysis import Comparison, Measure, Readings, RepeatMeasures, TaskAccuracy
+from maestro_eval.report.table import (
     MISSING,
     Cell,
     Column,
@@ -13,13 +13,12 @@ from maestro_eval.report.cells import (
     Row,
     Table,
     all_tasks,
-    cell_of,
-    compared,
+    entry_cells,
     key_text,
+    notation_of,
     percent,
     printable,
-    short_task,
-    spread_of,
+    scope_title,
     task_title,
 )
 
@@ -31,14 +30,26 @@ def category_tables(comparison: Comparison) -> Iterator[Table]:
         names = sorted({name for each in found if each is not None for name in each.categories})
         if not names:
             continue
-        rows = [
-            _category_row(printable(name), [_category(each, name) for each in found], comparison.peers)
-            for name in names
-        ]
+        rows = [(printable(name), [_category(each, name) for each in found]) for name in names]
         whole = [None if each is None else Entry(each.accuracy, each.n_failed, each.n_lacking) for each in found]
-        rows.append(_category_row(_whole(comparison, task), whole, comparison.peers))
+        rows.append((_whole(comparison, task), whole))
+        notation = notation_of(one.accuracy for _, entries in rows for one in entries if one)
         title = f"{task_title(comparison, task)} by category"
-        yield Table(title, _columns(comparison), tuple(rows), corner="category")
+        yield Table(
+            title,
+            _columns(comparison),
+            tuple(
+                Row(
+                    name,
+                    (
+                        _number_of_samples(one.accuracy.n for one in entries if one),
+                        *entry_cells(entries, notation, comparison.peers),
+                    ),
+                )
+                for name, entries in rows
+            ),
+            corner="category",
+        )
 
 
 def measure_tables(comparison: Comparison) -> Iterator[Table]:
@@ -56,23 +67,34 @@ def measure_tables(comparison: Comparison) -> Iterator[Table]:
 
 
 def repeat_tables(comparison: Comparison) -> Iterator[Table]:
-    """A table for each system that was asked its samples several times: a row a task."""
+    """A table for each system that was asked its samples several times: a row a task, and one a group."""
     for system in comparison.systems:
-        found = {name: _repeat_entries(task.repeats, task.n_failed) for name, task in system.tasks.items()}
-        shown = {name: entries for name, entries in found.items() if entries}
-        titles = list(dict.fromkeys(title for entries in shown.values() for title in entries))
-        rows = [
-            Row(task_title(comparison, name), _repeat_cells(entries, titles, system.tasks[name].repeats))
-            for name, entries in shown.items()
+        found = [
+            (task_title(comparison, name), task.repeats, task.n_failed, False) for name, task in system.tasks.items()
         ]
-        for group in comparison.groups:
-            if (repeats := system.mean_repeats.get(group.name)) is not None:
-                failed = sum(system.tasks[task].n_failed for task in group.tasks)
-                name = f"mean of {short_task(group.name, mini=group.mini)}"
-                rows.append(Row(name, _repeat_cells(_repeat_entries(repeats, failed), titles, repeats), is_mean=True))
-        if rows:
+        found += [
+            (
+                scope_title(group.name, is_mean=True, mini=group.mini),
+                system.mean_repeats.get(group.name),
+                sum(system.tasks[task].n_failed for task in group.tasks if task in system.tasks),
+                True,
+            )
+            for group in comparison.groups
+        ]
+        shown = [
+            (name, _repeat_entries(repeats, failed), repeats.rerun, is_mean)
+            for name, repeats, failed, is_mean in found
+            if repeats is not None
+        ]
+        if shown:
+            titles = list(dict.fromkeys(title for _, entries, _, _ in shown for title in entries))
+            notation = notation_of(entry.accuracy for _, entries, _, _ in shown for entry in entries.values())
+            rows = tuple(
+                Row(name, (*entry_cells([entries.get(each) for each in titles], notation), Cell(percent(sd))), is_mean)
+                for name, entries, sd, is_mean in shown
+            )
             columns = tuple(map(Column, (*titles, "rerun")))
-            yield Table(f"{printable(system.name)}: repeats", columns, tuple(rows), corner="task")
+            yield Table(f"{printable(system.name)}: repeats", columns, rows, corner="benchmark")
 
 
 def failure_tables(comparison: Comparison) -> Iterator[Table]:
@@ -86,7 +108,7 @@ def failure_tables(comparison: Comparison) -> Iterator[Table]:
         for group in comparison.groups:
             if group.name in system.means:
                 failed = sum(system.tasks[task].n_failed for task in group.tasks)
-                title = f"mean of {short_task(group.name, mini=group.mini)}"
+                title = scope_title(group.name, is_mean=True, mini=group.mini)
                 read.append((title, failed, system.means[group.name].n, system.mean_readings.get(group.name), True))
         rows += [
             _failure_row(f"{printable(system.name)}: {title}", failed, n, readings, is_mean)
@@ -105,7 +127,7 @@ def failure_tables(comparison: Comparison) -> Iterator[Table]:
         for group in system.failures
     ]
     if causes:
-        columns = (Column("rollouts"), Column("for instance", text=True), Column("what it met", text=True, minor=True))
+        columns = (Column("rollouts"), Column("for instance", text=True), Column("what it met", text=True))
         yield Table("causes of failures", columns, tuple(causes), corner="system: cause")
 
 
@@ -115,39 +137,39 @@ def rank_tables(comparison: Comparison) -> Iterator[Table]:
     systems = {system.name: system for system in comparison.systems}
     for ranking in comparison.ranks:
         group = groups[ranking.scope]
-        columns = (
-            Column("rank"),
-            Column("mean", is_mean=True),
-            *(Column(task_title(comparison, task)) for task in group.tasks),
+        entries = {}
+        for name in ranking.ranks:
+            tasks = [systems[name].tasks[task] for task in group.tasks]
+            whole = Entry(systems[name].means[group.name], sum(task.n_failed for task in tasks))
+            entries[name] = [whole, *(Entry(task.accuracy, task.n_failed) for task in tasks)]
+        notation = notation_of(entry.accuracy for found in entries.values() for entry in found)
+        rows = tuple(
+            Row(
+                printable(name),
+                (
+                    Cell(f"{rank.rank}", f"[{rank.low}, {rank.high}]"),
+                    *(
+                        Cell(cell.value, f"{cell.interval} n {entry.accuracy.n:,}")
+                        for cell, entry in zip(entry_cells(entries[name], notation), entries[name], strict=True)
+                    ),
+                ),
+            )
+            for name, rank in ranking.ranks.items()
         )
-        rows = tuple(_ranked(systems[name], ranking, group.tasks) for name in ranking.ranks)
-        yield Table(f"by mean of {short_task(group.name, mini=group.mini)}", columns, rows)
-
-
-def _ranked(system: SystemResult, ranking: Ranking, tasks: Sequence[str]) -> Row:
-    rank, mean = ranking.ranks[system.name], system.means[ranking.scope]
-    entries = [Entry(mean, sum(system.tasks[task].n_failed for task in tasks))]
-    entries += [Entry(system.tasks[task].accuracy, system.tasks[task].n_failed) for task in tasks]
-    cells = [cell_of(entry) for entry in entries]
-    counted = [
-        Cell(cell.value, f"{cell.interval} n {entry.accuracy.n:,}") for cell, entry in zip(cells, entries, strict=True)
-    ]
-    return Row(printable(system.name), (Cell(f"{rank.rank}", f"[{rank.low}–{rank.high}]"), *counted))
+        titles = (task_title(comparison, task) for task in group.tasks)
+        columns = (Column("rank"), Column("mean", is_mean=True), *map(Column, titles))
+        yield Table(f"by {scope_title(group.name, is_mean=True, mini=group.mini)}", columns, rows)
 
 
 def _failure_row(name: str, failed: int, n: int, readings: Readings, is_mean: bool) -> Row:
-    completed = MISSING if readings.completed is None else percent(readings.completed)[0]
-    interval = "" if readings.completed is None else spread_of(readings.completed)
-    return Row(
-        name,
-        (
-            Cell(f"{failed} of {n}"),
-            Cell(f"{100 * readings.worst:.1f}"),
-            Cell(completed, interval),
-            Cell(f"{100 * readings.best:.1f}"),
-        ),
-        is_mean,
+    completed = readings.completed
+    cells = (
+        Cell(f"{failed} of {n}"),
+        Cell(percent(readings.worst)),
+        *entry_cells([Entry(completed) if completed else None], notation_of([completed] if completed else [])),
+        Cell(percent(readings.best)),
     )
+    return Row(name, cells, is_mean)
 
 
 def _columns(comparison: Comparison) -> tuple[Column, ...]:
@@ -157,11 +179,6 @@ def _columns(comparison: Comparison) -> tuple[Column, ...]:
 def _category(task: TaskAccuracy | None, name: str) -> Entry | None:
     found = None if task is None else task.categories.get(name)
     return None if found is None else Entry(found.accuracy, found.n_failed)
-
-
-def _category_row(name: str, entries: list[Entry | None], peers: int) -> Row:
-    n = _number_of_samples(entry.accuracy.n for entry in entries if entry is not None)
-    return Row(name, (n, *compared(entries, peers)))
 
 
 def _whole(comparison: Comparison, task: str) -> str:
@@ -179,7 +196,7 @@ def _number_of_samples(numbers: Iterable[int]) -> Cell:
 def _measure_cell(measure: Measure | None) -> Cell:
     if measure is None:
         return Cell(MISSING)
-    ends = "" if measure.low is None or measure.high is None else f"[{_short(measure.low)}–{_short(measure.high)}]"
+    ends = "" if measure.low is None or measure.high is None else f"[{_short(measure.low)}, {_short(measure.high)}]"
     return Cell(_short(measure.value), ends)
 
 
@@ -187,15 +204,8 @@ def _short(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
-def _repeat_cells(entries: dict[str, Entry], titles: list[str], measures: RepeatMeasures | None) -> tuple[Cell, ...]:
-    rerun = Cell(MISSING if measures is None else f"{100 * measures.rerun:.1f}")
-    return (*(cell_of(entries.get(title)) for title in titles), rerun)
-
-
-def _repeat_entries(measures: RepeatMeasures | None, n_failed: int) -> dict[str, Entry]:
+def _repeat_entries(measures: RepeatMeasures, n_failed: int) -> dict[str, Entry]:
     """The measures by their titles. pass@1 is avg@k, and is not shown twice."""
-    if measures is None:
-        return {}
     shown = {f"avg@{measures.k}": measures.average}
     shown |= {f"pass@{j}": estimate for j, estimate in measures.pass_at.items() if j > 1}
     shown[f"majority@{measures.k}"] = measures.majority

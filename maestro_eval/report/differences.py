@@ -1,36 +1,37 @@
-"""The tables of differences: between systems, and between systems and numbers that somebody reported."""
+"""Differences: a sentence for each pair of systems, and the tables of them; also to numbers that somebody reported."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from maestro_eval.analysis import (
-    SMALL,
-    CategoryDifference,
-    Comparison,
-    Contrast,
-    Estimate,
-    Reference,
-    ReportedContrast,
-    reported_name,
-)
-from maestro_eval.report.cells import (
+from maestro_eval.analysis import SMALL, Comparison, Contrast, Estimate, ReportedContrast, reported_name
+from maestro_eval.report.table import (
     FAILURE_MARK,
     MISSING,
     Cell,
     Column,
     Row,
     Table,
+    difference_cell,
+    minis_of,
     p_value,
+    percent,
     points,
+    points_interval,
     printable,
-    short_task,
+    scope_title,
     task_title,
+    verdict_text,
 )
 
 STAR = "*"
-_NONE = (Cell(""),) * 3
+REPORTED_NOTE = "A reported number is taken as fixed and tested as such; its own error is not known."
+CATEGORY_NOTE = (
+    "p of equality: whether the differences of a task's categories are equal, by dealing the categories anew among "
+    "clusters; adjusted over the tasks. Failures are read so that they are as alike as may be."
+)
 
+_MOST_TASKS = 4
 _ADJUSTED = {
     "holm": "adjusted by Holm's method",
     "bh": "adjusted by Benjamini and Hochberg's method (false discoveries)",
@@ -41,52 +42,76 @@ _FAMILIES = {
     "baseline": "over all tasks against one baseline, its means apart",
     "all": "over all that is shown",
 }
-_COLUMNS = (
-    Column("Δ"),
-    Column("95 %"),
-    Column("p adj."),
-    Column("n", minor=True),
-    Column("verdict", text=True),
-)
+_COLUMNS = (Column("Δ, 95 % interval"), Column("p adj."), Column("n"), Column("verdict", text=True))
+
+
+def contrast_lines(comparison: Comparison) -> list[str]:
+    """A sentence for each pair of systems: what every mean says, or every benchmark where there is no mean."""
+    minis = minis_of(comparison)
+    return [
+        f"{printable(system)} against {printable(baseline)}: {said_of(found, minis)}"
+        for (system, baseline), found in _pairs(comparison).items()
+    ]
+
+
+def said_of(contrasts: Sequence[Contrast], minis: set[str]) -> str:
+    """Every mean in words, or some benchmarks where there is no mean."""
+    means = [each for each in contrasts if each.kind == "mean"]
+    # The largest differences first: they are what a reader looks for.
+    shown = sorted(means or contrasts, key=lambda each: (not each.significant, -abs(each.difference.value)))
+    on = "on the" if means else "on"
+    parts = [f"{difference_text(each)} {on} {_scope(each, minis)}" for each in shown[: len(means) or _MOST_TASKS]]
+    more = len(shown) - len(parts)
+    return "; ".join(parts) + (f"; and {more} more" if more else "")
+
+
+def difference_text(contrast: Contrast) -> str:
+    """A difference with its verdict: "+75.7 points [63.8, 83.8]", "no difference beyond ±4.2 points"."""
+    if contrast.verdict == "no difference":
+        return f"{verdict_text(contrast)} points"
+    found = f"{points(contrast.difference.value)} points {points_interval(contrast.difference)}"
+    return found if contrast.significant else f"undecided, {found},"
 
 
 def contrast_tables(comparison: Comparison) -> Iterator[Table]:
     """A table for each system and baseline: a row a task and a mean."""
-    minis = _minis(comparison)
-    for system, baseline in dict.fromkeys((each.system, each.baseline) for each in comparison.contrasts):
-        rows = tuple(
-            _row(contrast, contrast.scope in minis, ())
-            for contrast in comparison.contrasts
-            if (contrast.system, contrast.baseline) == (system, baseline)
-        )
+    minis = minis_of(comparison)
+    for (system, baseline), found in _pairs(comparison).items():
+        rows = tuple(_row(contrast, _scope(contrast, minis), ()) for contrast in found)
         yield Table(f"{printable(system)} against {printable(baseline)}", _COLUMNS, rows, corner="on")
 
 
 def category_difference_tables(comparison: Comparison) -> Iterator[Table]:
     """A table for each system and baseline: a row a category of each task, and the test whether they are equal."""
-    columns = (*_COLUMNS[:2], Column("n"), Column("p adj. of equality"))
+    columns = (Column("Δ, 95 % interval"), Column("n"), Column("p adj. of equality"))
     for system, baseline in dict.fromkeys((each.system, each.baseline) for each in comparison.by_category):
-        rows = []
+        rows: list[Row] = []
         for each in comparison.by_category:
             if (each.system, each.baseline) == (system, baseline):
-                found = [_category(name, one) for name, one in each.categories.items()]
-                rows.append(Row(task_title(comparison, each.scope), (*_NONE, Cell(p_value(each.p_adjusted)))))
-                rows += found
+                whole = (Cell(""), Cell(""), Cell(p_value(each.p_adjusted)))
+                rows.append(Row(task_title(comparison, each.scope), whole))
+                rows += (
+                    Row(
+                        f"· {printable(name)}",
+                        (difference_cell(one.difference, _failed(one.n_failed)), Cell(str(one.difference.n)), Cell("")),
+                    )
+                    for name, one in each.categories.items()
+                )
         yield Table(f"{printable(system)} against {printable(baseline)}, by category", columns, tuple(rows), "on")
 
 
 def pairwise_tables(comparison: Comparison) -> Iterator[Table]:
     """A matrix for each group: every system minus every other, in points, starred where that is significant."""
     for each in comparison.pairwise:
-        found = {(one.system, one.baseline): _delta(one.difference, one) for one in each.contrasts}
-        found |= {(one.baseline, one.system): _delta(one.difference.negated, one) for one in each.contrasts}
-        rows = [
+        found = {(one.system, one.baseline): _delta(one, one.difference) for one in each.contrasts}
+        found |= {(one.baseline, one.system): _delta(one, one.difference.negated) for one in each.contrasts}
+        rows = tuple(
             Row(printable(name), tuple(found.get((name, other), Cell(MISSING)) for other in each.systems))
             for name in each.systems
-        ]
+        )
         columns = tuple(Column(f"− {printable(name)}") for name in each.systems)
-        name = short_task(each.scope, mini=True if each.scope in _minis(comparison) else None)
-        yield Table(f"row minus column, mean of {name}", columns, tuple(rows))
+        name = scope_title(each.scope, is_mean=True, mini=each.scope in minis_of(comparison))
+        yield Table(f"row minus column, {name}", columns, rows)
 
 
 def reported_tables(comparison: Comparison) -> Iterator[Table]:
@@ -94,21 +119,13 @@ def reported_tables(comparison: Comparison) -> Iterator[Table]:
     for reference in comparison.references:
         for system in comparison.systems:
             rows = tuple(
-                _row(each, False, (Cell(f"{100 * each.reported.value:.1f}"),))
+                _row(each, _scope(each, set()), (Cell(percent(each.reported.value)),))
                 for each in comparison.reported
                 if (each.system, each.reference) == (system.name, reference)
             )
             if rows:
                 title = f"{printable(system.name)} against {printable(reported_name(reference))}"
                 yield Table(title, (Column("reported"), *_COLUMNS), rows, corner="on")
-
-
-def reported_rows(comparison: Comparison, scopes: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Row]:
-    """The rows of the references that have a value in one of ``scopes``, each with the tasks that it is of."""
-    for reference in comparison.references:
-        cells = tuple(_reported(reference, scope, tasks) for scope, tasks in scopes)
-        if any(cell.value != MISSING for cell in cells):
-            yield Row(printable(reported_name(reference)), cells, apart=True)
 
 
 def contrast_note(comparison: Comparison) -> str:
@@ -121,44 +138,31 @@ def contrast_note(comparison: Comparison) -> str:
     )
 
 
-def verdict_text(contrast: Contrast | ReportedContrast) -> str:
-    """A verdict in words: "better", "no difference beyond ±4.2"."""
-    if contrast.verdict == "no difference":
-        return f"no difference beyond ±{100 * contrast.bound:.1f}"
-    return contrast.verdict
+def _pairs(comparison: Comparison) -> dict[tuple[str, str], list[Contrast]]:
+    found: dict[tuple[str, str], list[Contrast]] = {}
+    for each in comparison.contrasts:
+        found.setdefault((each.system, each.baseline), []).append(each)
+    return found
 
 
-def _delta(difference: Estimate, contrast: Contrast) -> Cell:
-    value, interval = points(difference)
-    mark = f"{FAILURE_MARK}{contrast.n_failed}" if contrast.n_failed else ""
-    return Cell(value + mark + (STAR if contrast.significant else ""), interval, contrast.significant)
+def _scope(contrast: Contrast | ReportedContrast, minis: set[str]) -> str:
+    return scope_title(contrast.scope, is_mean=contrast.kind == "mean", mini=contrast.scope in minis)
 
 
-def _category(name: str, found: CategoryDifference) -> Row:
-    value, interval = points(found.difference)
-    mark = f"{FAILURE_MARK}{found.n_failed}" if found.n_failed else ""
-    return Row(f"· {printable(name)}", (Cell(value + mark), Cell(interval), Cell(str(found.difference.n)), Cell("")))
-
-
-def _row(contrast: Contrast | ReportedContrast, mini: bool, before: tuple[Cell, ...]) -> Row:
-    is_mean = contrast.kind == "mean"
-    name = short_task(contrast.scope, mini=True if mini else None)
-    delta, interval = points(contrast.difference)
-    mark = f"{FAILURE_MARK}{contrast.n_failed}" if contrast.n_failed else ""
+def _row(contrast: Contrast | ReportedContrast, name: str, before: tuple[Cell, ...]) -> Row:
     cells = (
-        Cell(delta + mark + (STAR if contrast.significant else ""), best=contrast.significant),
-        Cell(interval),
+        _delta(contrast, contrast.difference),
         Cell(p_value(contrast.p_adjusted)),
-        Cell(str(contrast.difference.n)),
+        Cell(f"{contrast.difference.n:,}"),
         Cell(verdict_text(contrast)),
     )
-    return Row(f"mean of {name}" if is_mean else name, (*before, *cells), is_mean)
+    return Row(name, (*before, *cells), contrast.kind == "mean")
 
 
-def _reported(reference: Reference, scope: str, tasks: Sequence[str]) -> Cell:
-    found = reference.reported(scope, tasks)
-    return Cell(MISSING) if found is None else Cell(f"{100 * found.value:.1f}")
+def _delta(contrast: Contrast | ReportedContrast, difference: Estimate) -> Cell:
+    star = STAR if contrast.significant else ""
+    return difference_cell(difference, _failed(contrast.n_failed) + star, best=contrast.significant)
 
 
-def _minis(comparison: Comparison) -> set[str]:
-    return {scope for group in comparison.groups if group.mini for scope in (group.name, *group.tasks)}
+def _failed(number: int) -> str:
+    return f"{FAILURE_MARK}{number}" if number else ""

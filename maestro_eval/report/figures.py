@@ -7,35 +7,24 @@ from statistics import fmean
 from typing import TypeVar
 
 from maestro_eval.analysis import Comparison, Estimate, Group, SystemResult
-from maestro_eval.analysis.routing import SIDES, Routing
-from maestro_eval.report.cells import all_tasks, printable, short_task, task_title
-from maestro_eval.report.page import Figure
+from maestro_eval.analysis.routing import Routing
+from maestro_eval.report.document import Figure
 from maestro_eval.report.plots import (
     MOST_ROWS,
-    Bars,
     Block,
     Difference,
     DifferencePanel,
-    HeatMap,
     ParetoPanel,
     Point,
-    Span,
     Spot,
     accuracy_forest,
     difference_forest,
-    heat_maps,
-    latency_spans,
     pareto,
     reach_of,
-    stacked,
-    turn_bars,
 )
-from maestro_eval.report.routing import lost_by_side, mix_of, rollout_title
+from maestro_eval.report.table import all_tasks, printable, short_task, task_title
 
 _T = TypeVar("_T")
-
-# A plot shows the shape; the table beside it has more of them.
-_MOST_PAIRS = 12
 
 # A cached reply takes no time: with more of them than this, seconds tell of the cache and not of the system.
 _MOST_CACHED = 0.1
@@ -88,67 +77,6 @@ def difference_figure(comparison: Comparison) -> Iterator[Figure]:
         )
         for name, page in _pages("differences", panels, lambda panel: len(panel.rows)):
             yield Figure(name, difference_forest(page, name, reach_of(panels)), caption)
-
-
-def call_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
-    """The call mix of every system that called somebody."""
-    maps = []
-    for routing in routings:
-        mix = mix_of(routing, _MOST_PAIRS)
-        if mix.pairs:
-            totals = [mix.total(index) for index in range(len(mix.tasks))]
-            shares = tuple(
-                tuple(count / total if total else None for count, total in zip(row, totals, strict=True))
-                for row in mix.counts
-            )
-            maps.append(HeatMap(routing.system, mix.pairs, tuple(map(short_task, mix.tasks)), shares))
-    if maps:
-        caption = "Of each benchmark's calls, the percent that went to an expert through a skill."
-        for name, page in _pages("calls", maps, lambda each: len(each.rows)):
-            yield Figure(name, heat_maps(page, name), caption)
-
-
-def turn_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
-    """How many turns the rollouts of each system took, over all tasks."""
-    turns: dict[str, dict[int, int]] = {}
-    for routing in routings:
-        counts: dict[int, int] = {}
-        for each in routing.conduct:
-            for number, rollouts in each.turns.items():
-                counts[number] = counts.get(number, 0) + rollouts
-        if counts:
-            turns[routing.system] = counts
-    if turns:
-        yield Figure("turns", turn_bars(turns), "Turns of a rollout, the answer included, over all benchmarks.")
-
-
-def lost_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
-    """Where each system's answers were lost."""
-    bars = [Bars(routing.system, tuple(lost_by_side(routing).values())) for routing in routings]
-    if any(sum(bar.counts) for bar in bars):
-        names = tuple(lost_by_side(routings[0]))
-        kept = [i for i in range(len(SIDES)) if any(bar.counts[i] for bar in bars)]
-        shown = [Bars(bar.label, tuple(bar.counts[i] for i in kept)) for bar in bars]
-        drawn = stacked([names[i] for i in kept], shown, "rollouts without a right answer")
-        yield Figure("attribution", drawn, "Rollouts without a right answer, by where it was lost.")
-
-
-def latency_figure(routings: Sequence[Routing]) -> Iterator[Figure]:
-    """Calls and rollouts of every system, over all benchmarks."""
-    groups = []
-    for routing in routings:
-        spans = []
-        named = [(f"{each.what} {each.name}", each) for each in routing.latencies if each.what != "endpoint"]
-        # The tables have the rollouts of each benchmark.
-        named += [(rollout_title(each.name), each) for name, each in routing.rollout_seconds.items() if not name]
-        for label, each in named:
-            if each.p50 is not None and each.p90 is not None and each.p99 is not None:
-                spans.append(Span(routing.system, label, each.n, each.p50, each.p90, each.p99))
-        if spans:
-            groups.append(spans)
-    caption = "Latencies, cached and failed calls left out: median, 90th and 99th percentile of the records."
-    for name, page in _pages("latency", groups, len):
-        yield Figure(name, latency_spans([span for group in page for span in group], name), caption)
 
 
 def pareto_figure(comparison: Comparison, routings: Sequence[Routing]) -> Iterator[Figure]:

@@ -1,4 +1,4 @@
-r"""A comparison as LaTeX tables for a paper: ``booktabs`` rules, no wider than the line, everything escaped.
+r"""A document's tables and words in LaTeX, for a paper: ``booktabs`` rules, no wider than the line, everything escaped.
 
 Each table is a ``table`` environment of its own, to be copied or ``\input`` whole. Our own signs (±, −, Δ, †, –) are
 written as commands, so that pdfLaTeX takes them; a name in a script that pdfLaTeX does not have needs XeLaTeX or
@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from maestro_eval.analysis import Comparison
-from maestro_eval.files import write_atomic
-from maestro_eval.report.cells import Cell, Row, Table, printable, ruled
-from maestro_eval.report.layout import layout
+from maestro_eval.report.document import Bullets, Document, Figure, Prose
+from maestro_eval.report.table import Cell, Row, Table, printable
 
 _HEAD = "% By maestro-eval. In the preamble: \\usepackage{booktabs,graphicx}\n"
 # A table wider than the line is shrunk to it; others keep their size.
@@ -44,6 +41,7 @@ _ESCAPED = {
     "±": r"$\pm$",
     "Δ": r"$\Delta$",
     "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
     "–": "--",
     "·": r"\textperiodcentered{}",
     "…": r"\ldots{}",
@@ -53,26 +51,31 @@ _SIGNS = re.compile("|".join(map(re.escape, _ESCAPED)))
 _DASHES = re.compile("-(?=-)")
 
 
-def render_latex(comparison: Comparison) -> str:
-    """All tables of ``comparison``, each behind a comment that names its section, and the notes."""
-    arranged = layout(comparison)
+def render_latex(document: Document) -> str:
+    """Each section of ``document`` behind a comment with its heading; figures are left out."""
     parts = [_HEAD]
-    for heading, tables in arranged.sections():
-        parts += [f"% {heading}\n{latex_table(table)}" for table in tables]
-    notes = "\n".join(f"  \\item {latex_text(note)}" for note in arranged.footnotes)
-    parts.append(f"% Notes\n\\begin{{itemize}}\\footnotesize\n{notes}\n\\end{{itemize}}\n")
+    for heading, blocks in (("", document.lead), *((each.heading, each.blocks) for each in document.sections)):
+        parts += [f"% {printable(heading)}"] if heading else []
+        for block in blocks:
+            match block:
+                case Table():
+                    parts.append(latex_table(block))
+                case Prose(text):
+                    parts.append(f"{latex_text(text)}\n")
+                case Bullets(items):
+                    listed = "\n".join(f"  \\item {latex_text(item)}" for item in items)
+                    parts.append(f"\\begin{{itemize}}\\footnotesize\n{listed}\n\\end{{itemize}}\n")
+                case Figure():
+                    pass
     return "\n".join(parts)
-
-
-def write_latex(path: Path, comparison: Comparison) -> None:
-    """Write ``render_latex(comparison)`` to ``path``, whole or not at all."""
-    write_atomic(path, render_latex(comparison))
 
 
 def latex_table(table: Table) -> str:
     """``table`` as a ``table`` environment."""
     columns = "l" + "".join("l" if column.text else "r" for column in table.columns)
-    header = " & ".join(map(latex_text, (table.corner, *(column.title for column in table.columns))))
+    header = " & ".join(
+        map(latex_text, (table.corner, *(f"{column.title} {column.n}".rstrip() for column in table.columns)))
+    )
     return (
         "\\begin{table}\n\\centering\\small\n"
         f"\\caption{{{latex_text(table.title)}}}\n{_FITTED}\\begin{{tabular}}{{{columns}}}\n"
@@ -90,8 +93,7 @@ def latex_text(text: str) -> str:
 
 def _rows(table: Table) -> Iterator[str]:
     for number, row in enumerate(table.rows):
-        # A rule between the tasks and their means, and before what is no peer of the rows above it.
-        if number == ruled(table.rows) or (number and row.is_mean and not table.rows[number - 1].is_mean):
+        if table.has_rule_before(number):
             yield "\\midrule\n"
         yield f"{_row(row)} \\\\\n"
 

@@ -1,6 +1,6 @@
 """What the plots of a report are drawn with: palette, marks, axes of a known size, legends and labels.
 
-What differs by colour differs by marker, hatch or a written label as well: the plots are read by people who do not
+What differs by colour differs by marker or a written label as well: the plots are read by people who do not
 see the colours (Okabe and Ito's palette), and in print without any.
 """
 
@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from maestro_eval.report.cells import printable
+from maestro_eval.report.table import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,25 +19,19 @@ if TYPE_CHECKING:
 # Okabe and Ito, "Color Universal Design" (2008), without black and yellow, which one kind of page or the other hides.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#808080")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
-HATCHES = ("", "///", "..", "xx", "\\\\\\", "||", "++")
 GRID: dict[str, Any] = {"color": "#808080", "alpha": 0.35, "linewidth": 0.5}
-# White to a dark Okabe-Ito blue: one hue, so that print without colour keeps the order, and little ink for little.
-RAMP = ("#f4f8fb", "#a9cfe6", "#4e9bc9", "#0072B2", "#003f63")
 WIDTH = 7.2
 LINE = 0.19
 LONGEST_LABEL = 44
 
-Style = tuple[str, str, str]
-"""Colour, marker and hatch."""
+Style = tuple[str, str]
+"""Colour and marker."""
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
     """A style for each name, in order: no two of the first 77 are the same in colour and marker."""
     distinct = list(dict.fromkeys(names))
-    return {
-        name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], HATCHES[i % len(HATCHES)])
-        for i, name in enumerate(distinct)
-    }
+    return {name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(distinct)}
 
 
 def one_axes(width: float, height: float) -> tuple[Figure, Axes]:
@@ -81,33 +75,17 @@ def panels_beside(number: int, per_row: int, height: float, legend: float) -> tu
     return figure, found[:number]
 
 
-def number_on(axes: Axes, x: float, y: float, text: str) -> None:
-    box = {"boxstyle": "round,pad=0.15", "facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.85}
-    axes.text(x, y, text, ha="center", va="center", color="#000000", fontsize=8, bbox=box)
-
-
 def percent_axis(axes: Axes, label: str) -> None:
     axes.set_xlim(-2, 102)
     axes.set_xlabel(label)
     axes.grid(axis="x", **GRID)
 
 
-def filled(style: Style) -> dict[str, Any]:
-    colour, _, hatch = style
-    return {"facecolor": colour, "hatch": hatch, "edgecolor": "#ffffff", "linewidth": 0.4}
-
-
 def line_legend(axes: Axes, series: Mapping[str, Style], figure: Figure | None = None) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=colour, marker=marker, linewidth=1.2) for colour, marker, _ in series.values()]
+    handles = [Line2D([], [], color=colour, marker=marker, linewidth=1.2) for colour, marker in series.values()]
     _place_legend(axes, handles, series, figure)
-
-
-def bar_legend(axes: Axes, series: Mapping[str, Style]) -> None:
-    from matplotlib.patches import Patch
-
-    _place_legend(axes, [Patch(**filled(style)) for style in series.values()], series, None)
 
 
 def legend_height(series: Mapping[str, Style]) -> float:

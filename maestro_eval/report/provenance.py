@@ -1,4 +1,4 @@
-"""Where the numbers come from: the manifests of the systems as tables, what they share apart from what differs."""
+"""Where the numbers come from: what was run, and the manifests of the systems, what they share apart from the rest."""
 
 from __future__ import annotations
 
@@ -9,13 +9,24 @@ import msgspec
 
 from maestro_eval.analysis import SystemResult, accepted_text, samples_text
 from maestro_eval.records import TaskRecord
-from maestro_eval.report.cells import Cell, Column, Row, Table, printable
+from maestro_eval.registry import variant_text
+from maestro_eval.report.table import Cell, Column, Row, Table, printable
 
 _HASH_LENGTH = 12
+_TASK_FIELDS = {
+    "metric": "metric",
+    "released rule": "released",
+    "aggregation": "aggregation",
+    "task hash": "hash",
+    "data": "data",
+    "revision": "revision",
+    "data hash": "data_hash",
+}
 
 
 def provenance_tables(systems: Sequence[SystemResult]) -> Iterator[Table]:
-    """What differs between the systems, side by side; what they share; and the tasks."""
+    """What was run; what differs between the systems, side by side; what they share; and the tasks."""
+    yield _what_was_run(systems)
     fields = [_fields(system) for system in systems]
     names = list(dict.fromkeys(name for each in fields for name in each))
     shared = [name for name in names if len({each[name] for each in fields}) == 1]
@@ -29,15 +40,38 @@ def provenance_tables(systems: Sequence[SystemResult]) -> Iterator[Table]:
     yield _tasks(systems)
 
 
+def _what_was_run(systems: Sequence[SystemResult]) -> Table:
+    columns = (
+        Column("policy", text=True),
+        Column("registry", text=True),
+        *map(Column, ("tasks", "samples", "repeats", "samples with failures", "expert calls", "from the cache")),
+    )
+    rows = []
+    for system in systems:
+        tasks = system.tasks.values()
+        numbers = (
+            len(tasks),
+            sum(task.accuracy.n for task in tasks),
+            system.manifest.repeats,
+            sum(task.n_failed for task in tasks),
+            system.calls,
+            system.cached_calls,
+        )
+        words = (system.manifest.policy, system.manifest.registry.name)
+        cells = (*(Cell(printable(word)) for word in words), *(Cell(f"{number:,}") for number in numbers))
+        rows.append(Row(printable(system.name), cells))
+    return Table("what was run", columns, tuple(rows))
+
+
 def _fields(system: SystemResult) -> dict[str, str]:
     manifest = system.manifest
     registry = manifest.registry
-    started = datetime.fromtimestamp(manifest.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
     found = {
         "policy": manifest.policy,
         "policy model": manifest.policy_model,
         "registry": registry.name,
         "registry hash": registry.hash[:_HASH_LENGTH],
+        "registry variant": variant_text(registry.variant) or "none",
         "prompt hash": manifest.prompt.hash[:_HASH_LENGTH],
         "experts": _mapping(registry.experts),
         "services": _mapping(registry.services),
@@ -50,11 +84,10 @@ def _fields(system: SystemResult) -> dict[str, str]:
         "changes accepted": accepted_text(manifest) or "none",
         "seed": str(manifest.seed),
         "repeats": str(manifest.repeats),
-        "expert calls": f"{system.calls:,}, of them {system.cached_calls:,} from the cache",
         "versions": _mapping(manifest.versions),
         "hardware": _mapping(manifest.hardware),
         "settings": _mapping(manifest.settings),
-        "started": started,
+        "started": datetime.fromtimestamp(manifest.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return {name: printable(value) for name, value in found.items()}
 
@@ -64,26 +97,16 @@ def _tasks(systems: Sequence[SystemResult]) -> Table:
     for system in systems:
         for record in system.manifest.tasks:
             records.setdefault((record.name, record.data_hash), record)
-    titles = ("metric", "released rule", "aggregation", "task hash", "data", "revision", "data hash")
     rows = tuple(
-        Row(
-            printable(record.name),
-            tuple(
-                Cell(printable(value))
-                for value in (
-                    record.metric,
-                    record.released or "none",
-                    record.aggregation,
-                    record.hash[:_HASH_LENGTH],
-                    record.data,
-                    record.revision or "none",
-                    record.data_hash[:_HASH_LENGTH],
-                )
-            ),
-        )
+        Row(printable(record.name), tuple(_task_cell(record, field) for field in _TASK_FIELDS.values()))
         for record in records.values()
     )
-    return Table("tasks", tuple(Column(title, text=True) for title in titles), rows, "task")
+    return Table("tasks", tuple(Column(title, text=True) for title in _TASK_FIELDS), rows, "task")
+
+
+def _task_cell(record: TaskRecord, field: str) -> Cell:
+    value = getattr(record, field) or "none"
+    return Cell(printable(value[:_HASH_LENGTH] if field.endswith("hash") else value))
 
 
 def _record(record: msgspec.Struct) -> str:

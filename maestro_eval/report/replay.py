@@ -1,4 +1,4 @@
-"""The regret of a call, arranged in a table."""
+"""The regret of a call: what another call at one turn would have been worth."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Mapping
 
 from maestro_eval.analysis import Contrast
 from maestro_eval.analysis.replay import MEAN, Regret
-from maestro_eval.report.cells import MISSING, Cell, Column, Row, Table, points, printable, short_task
+from maestro_eval.report.document import Document, noted
+from maestro_eval.report.table import Cell, Column, Row, Table, contrast_cell, printable, short_task
 
-REGRET_NOTE = (
+_NOTE = (
     "Points on the same rollouts [95 % interval]. regret: recorded minus counterfactual, below 0 where the other call "
     "would have been better. noise: recorded minus the same call rolled out again. net: the same call rolled out again "
     "minus the counterfactual."
 )
 
 
-def regret_table(regret: Regret, system: str, at: int, call: str) -> Table:
+def replay_document(regret: Regret, system: str, at: int, call: str) -> Document:
     """Tasks and their mean down; regret, noise and net effect across."""
     measures: dict[str, Mapping[str, Contrast]] = {"regret": regret.regret}
     if regret.noise:
@@ -23,21 +24,21 @@ def regret_table(regret: Regret, system: str, at: int, call: str) -> Table:
     rows = [
         Row(
             scope if scope == MEAN else short_task(scope),
-            (Cell(str(contrast.difference.n)), *(_cell(each.get(scope)) for each in measures.values())),
+            (
+                Cell(str(contrast.difference.n)),
+                *(contrast_cell(each.get(scope)) for each in measures.values()),
+            ),
         )
         for scope, contrast in regret.regret.items()
     ]
     title = f"{printable(system)}: {printable(call)} at turn {at} instead"
-    return Table(title, (Column("samples"), *map(Column, measures)), tuple(rows), corner="on")
+    table = Table(title, (Column("samples"), *map(Column, measures)), tuple(rows), corner="on")
+    return Document("Replay", (table, *noted(_NOTE, *_noise(regret))))
 
 
-def noise_text(regret: Regret) -> str:
-    """How noisy rolling out again is, in a line; empty without a control."""
+def _noise(regret: Regret) -> list[str]:
+    """How noisy rolling out again is; nothing without a control."""
     if not regret.rerolled:
-        return ""
+        return []
     share = 100 * regret.flipped / regret.rerolled
-    return f"{regret.flipped} of {regret.rerolled} rollouts ({share:.1f} %) came out otherwise with the same call"
-
-
-def _cell(contrast: Contrast | None) -> Cell:
-    return Cell(MISSING) if contrast is None else Cell(*points(contrast.difference))
+    return [f"{regret.flipped} of {regret.rerolled} rollouts ({share:.1f} %) came out otherwise with the same call"]

@@ -11,29 +11,30 @@ from maestro_eval.analysis import reported_name
 from maestro_eval.analysis.published import SettingDifference
 from maestro_eval.analysis.reference import MARKS
 from maestro_eval.analysis.reproduce import Gap, Reproduced, Reproduction
-from maestro_eval.report.cells import (
+from maestro_eval.report.document import Document, noted
+from maestro_eval.report.notes import FAILURE_NOTE
+from maestro_eval.report.table import (
     FAILURE_MARK,
     MISSING,
     Cell,
     Column,
+    Notation,
     Row,
     Table,
+    difference_cell,
+    notation_of,
     percent,
-    points,
     printable,
+    scope_title,
     short_task,
-    spread_of,
 )
-from maestro_eval.report.layout import FAILURE_NOTE
-from maestro_eval.report.markdown import markdown_tables
 
 _COLUMNS = (
     Column("published"),
     Column("here"),
-    Column("gap"),
-    Column("95 %"),
-    Column("excluded", minor=True),
-    Column("of", text=True, minor=True),
+    Column("gap, 95 % interval"),
+    Column("excluded"),
+    Column("of", text=True),
     Column("verdict", text=True),
 )
 _NOTES: dict[str, str] = {
@@ -48,36 +49,10 @@ _NOTES: dict[str, str] = {
 }
 
 
-def reproduction_tables(found: Reproduction) -> Iterator[Table]:
-    """The verdicts, and the settings that set the run apart from what was published."""
-    title = f"{printable(found.system)} against {printable(reported_name(found.reference))}"
-    yield Table(title, _COLUMNS, tuple(map(_row, found.rows)), corner="on")
-    if found.differences:
-        columns = (Column("published", text=True), Column("here", text=True))
-        rows = tuple(map(_difference, found.differences))
-        yield Table(f"{printable(found.system)}: what differs, or is not known", columns, rows, corner="setting")
-
-
-def reproduction_notes(found: Sequence[Reproduction]) -> tuple[str, ...]:
-    """What a reader of exactly these tables must know."""
-    rows = [row for each in found for row in each.rows]
-    gaps = [row.gap for row in rows if row.gap]
-    margins = " or ".join(dict.fromkeys(f"±{100 * each.margin:g}" for each in found))
-    topics = dict.fromkeys(topic for gap in gaps for topic in (gap.question, *gap.assumed))
-    notes = [_NOTES["all"].format(margin=margins), *(_NOTES[topic] for topic in topics)] if gaps else []
-    if any(row.n_failed for row in rows):
-        notes.append(FAILURE_NOTE)
-    for reference in {each.reference.name: each.reference for each in found}.values():
-        marks = "; ".join(f"{mark}: {MARKS[mark]}" for mark in sorted({v.mark for v in reference.values.values()}))
-        date = f", {reference.date}" if reference.date else ""
-        notes.append(printable(f"{reference.system}: {reference.citation}, {reference.where}{date}. {marks}"))
-    return tuple(notes)
-
-
-def render_reproductions(found: Sequence[Reproduction]) -> str:
-    """All as Markdown, ending in a newline."""
-    tables = [table for each in found for table in reproduction_tables(each)]
-    return markdown_tables("Reproduction", tables, reproduction_notes(found))
+def reproduction_document(found: Sequence[Reproduction]) -> Document:
+    """The verdicts of each run, and the settings that set it apart from what was published."""
+    tables = [table for each in found for table in _tables(each)]
+    return Document("Reproduction", (*tables, *noted(*_notes(found))))
 
 
 def reproductions_json(found: Sequence[Reproduction]) -> str:
@@ -94,24 +69,47 @@ def verdict_text(row: Reproduced) -> str:
     return row.verdict
 
 
-def _row(row: Reproduced) -> Row:
-    is_mean = row.kind == "mean"
-    name = short_task(row.scope, mini=True if row.mini else None)
-    published = MISSING if row.published is None else f"{100 * row.published.value:.1f} {row.published.mark}"
+def _tables(found: Reproduction) -> Iterator[Table]:
+    notation = notation_of(row.estimate for row in found.rows if row.estimate)
+    title = f"{printable(found.system)} against {printable(reported_name(found.reference))}"
+    yield Table(title, _COLUMNS, tuple(_row(row, notation) for row in found.rows), corner="on")
+    if found.differences:
+        columns = (Column("published", text=True), Column("here", text=True))
+        rows = tuple(map(_difference, found.differences))
+        yield Table(f"{printable(found.system)}: what differs, or is not known", columns, rows, corner="setting")
+
+
+def _notes(found: Sequence[Reproduction]) -> tuple[str, ...]:
+    rows = [row for each in found for row in each.rows]
+    gaps = [row.gap for row in rows if row.gap]
+    margins = " or ".join(dict.fromkeys(f"±{100 * each.margin:g}" for each in found))
+    topics = dict.fromkeys(topic for gap in gaps for topic in (gap.question, *gap.assumed))
+    notes = [_NOTES["all"].format(margin=margins), *(_NOTES[topic] for topic in topics)] if gaps else []
+    if any(row.n_failed for row in rows):
+        notes.append(FAILURE_NOTE)
+    for reference in {each.reference.name: each.reference for each in found}.values():
+        marks = "; ".join(f"{mark}: {MARKS[mark]}" for mark in sorted({v.mark for v in reference.values.values()}))
+        date = f", {reference.date}" if reference.date else ""
+        notes.append(printable(f"{reference.system}: {reference.citation}, {reference.where}{date}. {marks}"))
+    return tuple(notes)
+
+
+def _row(row: Reproduced, notation: Notation) -> Row:
+    published = MISSING if row.published is None else f"{percent(row.published.value)} {row.published.mark}"
     here = Cell(MISSING)
     if row.estimate is not None:
         failed = f"{FAILURE_MARK}{row.n_failed}" if row.n_failed else ""
-        here = Cell(percent(row.estimate)[0] + failed, spread_of(row.estimate))
+        here = Cell(percent(row.estimate.value) + failed, notation.write(row.estimate))
     cells = (Cell(published), here, *_gap_cells(row.gap), Cell(verdict_text(row), best=row.verdict == "reproduced"))
-    return Row(f"mean of {name}" if is_mean else name, cells, is_mean)
+    is_mean = row.kind == "mean"
+    return Row(scope_title(row.scope, is_mean=is_mean, mini=row.mini), cells, is_mean)
 
 
 def _gap_cells(gap: Gap | None) -> Iterator[Cell]:
     if gap is None:
-        yield from [Cell(MISSING)] * 4
+        yield from [Cell(MISSING)] * 3
         return
-    value, interval = points(gap)
-    yield from (Cell(value), Cell(interval), Cell(f"±{100 * gap.excluded:.1f}"), Cell(gap.question))
+    yield from (difference_cell(gap), Cell(f"±{100 * gap.excluded:.1f}"), Cell(gap.question))
 
 
 def _difference(each: SettingDifference) -> Row:

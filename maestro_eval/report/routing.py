@@ -7,33 +7,40 @@ rollouts, turns or calls as the column says; shares are of what the row or the c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-
-from msgspec import Struct
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from maestro_eval.analysis import Estimate
-from maestro_eval.analysis.routing import PARTS, SIDES, CallAccuracy, Conduct, Cost, Latency, Named, Routing, Side
+from maestro_eval.analysis.routing import PARTS, SIDES, CallAccuracy, Conduct, Cost, Latency, Routing
 from maestro_eval.records import Usage
-from maestro_eval.report.cells import MISSING, Cell, Column, Entry, Row, Table, cell_of, printable, short_task
+from maestro_eval.report.document import Section, noted
+from maestro_eval.report.table import (
+    MISSING,
+    Cell,
+    Column,
+    Entry,
+    Notation,
+    Row,
+    Table,
+    entry_cells,
+    notation_of,
+    printable,
+    short_task,
+)
 
 MOST_PAIRS = 24
 """Pairs that a table shows of one system; the rest is summed up."""
 OTHERS = "(other pairs)"
 
-_SIDES = {"open": "not told"}
 
-
-class Section(Struct, frozen=True):
-    """Tables under a heading, and what a reader must know of them."""
-
-    heading: str
-    tables: tuple[Table, ...]
-    notes: tuple[str, ...] = ()
+def _side(side: str) -> str:
+    return "not told" if side == "open" else side
 
 
 def routing_sections(routings: Sequence[Routing]) -> tuple[Section, ...]:
     """All sections of the report of these runs; those without a number are left out."""
+    if not routings:
+        return ()
     found = (
         _calls(routings),
         _given(routings),
@@ -43,111 +50,88 @@ def routing_sections(routings: Sequence[Routing]) -> tuple[Section, ...]:
         _latencies(routings),
         _costs(routings),
     )
-    return tuple(section for section in found if section.tables)
+    return tuple(section for section in found if section.blocks)
 
 
-class Mix(Struct, frozen=True):
-    """Calls by pair and task: ``counts[pair][task]``; pairs that are called least are one row, ``OTHERS``."""
-
-    pairs: tuple[str, ...]
-    tasks: tuple[str, ...]
-    counts: tuple[tuple[int, ...], ...]
-
-    def total(self, column: int) -> int:
-        return sum(row[column] for row in self.counts)
-
-
-def mix_of(routing: Routing, most: int = MOST_PAIRS) -> Mix:
-    """The calls of ``routing``, most called pairs first, over the tasks with calls; ``most`` rows."""
-    counts: dict[str, dict[str, int]] = {}
-    for pair in routing.mix:
-        counts.setdefault(f"{pair.expert}@@{pair.skill}", {})[pair.task] = pair.calls
-    ranked = sorted(counts, key=lambda name: (-sum(counts[name].values()), name))
-    shown = ranked if len(ranked) <= most else ranked[: most - 1]
-    tasks = tuple(task for task in routing.tasks if any(task in each for each in counts.values()))
-    rows = [tuple(counts[name].get(task, 0) for task in tasks) for name in shown]
-    if rest := ranked[len(shown) :]:
-        rows.append(tuple(sum(counts[name].get(task, 0) for name in rest) for task in tasks))
-    return Mix((*shown, OTHERS) if rest else tuple(shown), tasks, tuple(rows))
+def _section(heading: str, tables: Sequence[Table], *notes: str) -> Section:
+    return Section(heading, (*noted(*notes), *tables) if tables else ())
 
 
 def _calls(routings: Sequence[Routing]) -> Section:
-    tables = []
-    for routing in routings:
-        mix = mix_of(routing)
-        if not mix.pairs:
-            continue
-        totals = [mix.total(index) for index in range(len(mix.tasks))]
-        rows = [
-            Row(printable(pair), (*map(_share, counts, totals), _share(sum(counts), sum(totals))))
-            for pair, counts in zip(mix.pairs, mix.counts, strict=True)
-        ]
-        rows.append(Row("all calls", (*(Cell(_count(total)) for total in totals), Cell(_count(sum(totals))))))
-        columns = (*(Column(short_task(task)) for task in mix.tasks), Column("all", is_mean=True))
-        tables.append(Table(f"{printable(routing.system)}: calls by benchmark", columns, tuple(rows), "expert@@skill"))
-    never = _never_called(routings)
-    return Section(
-        "Who was called",
-        (*tables, *([never] if never else [])),
-        ("Calls that reached an expert through a skill, and in percent their share of the benchmark's calls.",),
-    )
-
-
-def _never_called(routings: Sequence[Routing]) -> Table | None:
+    tables = [_call_table(routing) for routing in routings if routing.mix]
     kinds = ("experts", "skills", "services")
-    rows = []
-    for routing in routings:
-        if routing.mix:
-            missing = (getattr(routing.never_called, kind) for kind in kinds)
-            rows.append(Row(printable(routing.system), tuple(Cell(_names(each)) for each in missing)))
-    if not rows:
-        return None
-    return Table(
-        "entries of the registry that were never called", tuple(Column(kind, text=True) for kind in kinds), tuple(rows)
+    never = [
+        Row(printable(routing.system), tuple(Cell(_names(getattr(routing.never_called, kind))) for kind in kinds))
+        for routing in routings
+        if routing.mix
+    ]
+    if never:
+        columns = tuple(Column(kind, text=True) for kind in kinds)
+        tables.append(Table("entries of the registry that were never called", columns, tuple(never)))
+    return _section(
+        "Who was called",
+        tables,
+        "Calls that reached an expert through a skill, and in percent their share of the benchmark's calls.",
     )
+
+
+def _call_table(routing: Routing) -> Table:
+    """Pairs down and benchmarks across; pairs that are called least are one row, ``OTHERS``."""
+    counts: dict[str, Counter[str]] = {}
+    for pair in routing.mix:
+        counts.setdefault(f"{pair.expert}@@{pair.skill}", Counter())[pair.task] += pair.calls
+    ranked = sorted(counts, key=lambda name: (-counts[name].total(), name))
+    shown = {name: counts[name] for name in (ranked if len(ranked) <= MOST_PAIRS else ranked[: MOST_PAIRS - 1])}
+    if rest := ranked[len(shown) :]:
+        shown[OTHERS] = sum((counts[name] for name in rest), Counter[str]())
+    totals = sum(counts.values(), Counter[str]())
+    tasks = [task for task in routing.tasks if task in totals]
+    rows = [
+        Row(printable(name), (*(_share(n[task], totals[task]) for task in tasks), _share(n.total(), totals.total())))
+        for name, n in shown.items()
+    ]
+    whole = (*(Cell(_count(totals[task])) for task in tasks), Cell(_count(totals.total())))
+    columns = (*(Column(short_task(task)) for task in tasks), Column("all", is_mean=True))
+    title = f"{printable(routing.system)}: calls by benchmark"
+    return Table(title, columns, (*rows, Row("all calls", whole)), "expert@@skill")
 
 
 def _given(routings: Sequence[Routing]) -> Section:
-    tables = []
+    tables: list[Table] = []
     for routing in routings:
-        over_all = [each for each in routing.accuracy_given if not each.task]
-        if not over_all:
-            continue
-        by_task = {(each.task, each.expert): each for each in routing.accuracy_given if not each.skill}
+        experts = [each for each in routing.accuracy_given if not each.skill]
+        notation = notation_of(each.accuracy for each in experts)
+        by_task = {(each.task, each.expert): _given_cell(each, notation) for each in experts}
         tasks = [task for task in routing.tasks if any(name == task for name, _ in by_task)]
         rows = [
-            Row(printable(each.expert), tuple(_given_cell(by_task.get((task, each.expert))) for task in tasks))
-            for each in over_all
-            if not each.skill
+            Row(printable(each.expert), tuple(by_task.get((task, each.expert), Cell(MISSING)) for task in tasks))
+            for each in experts
+            if not each.task
         ]
-        columns = tuple(Column(short_task(task)) for task in tasks)
         name = printable(routing.system)
-        tables.append(Table(f"{name}: accuracy where the expert was called", columns, tuple(rows), "expert"))
-        pairs = sorted((each for each in over_all if each.skill), key=lambda each: -each.calls)[:MOST_PAIRS]
-        columns = tuple(map(Column, ("calls", "samples", "accuracy, benchmarks pooled")))
-        tables.append(
-            Table(f"{name}: accuracy where the pair was called", columns, tuple(map(_pair_row, pairs)), "expert@@skill")
-        )
-    return Section(
+        columns = tuple(Column(short_task(task)) for task in tasks)
+        tables += [Table(f"{name}: accuracy where the expert was called", columns, tuple(rows), "expert")] * bool(rows)
+        pairs = [each for each in routing.accuracy_given if each.skill and not each.task]
+        if pairs:
+            pairs = sorted(pairs, key=lambda each: -each.calls)[:MOST_PAIRS]
+            notation = notation_of(each.accuracy for each in pairs)
+            rows = [
+                Row(printable(f"{each.expert}@@{each.skill}"), (Cell(_count(each.calls)), _given_cell(each, notation)))
+                for each in pairs
+            ]
+            columns = tuple(map(Column, ("calls", "accuracy, benchmarks pooled")))
+            tables.append(Table(f"{name}: accuracy where the pair was called", columns, tuple(rows), "expert@@skill"))
+    return _section(
         "Accuracy given a call",
-        tuple(tables),
-        (
-            "Accuracy in percent of the samples of which a rollout made the call [95 % interval], n samples. It "
-            "describes the routing and does not rank experts: each is asked other questions. Failed rollouts count as "
-            "wrong, and the interval reaches to all of them right.",
-        ),
+        tables,
+        "Accuracy in percent of the samples of which a rollout made the call [95 % interval], n samples. It "
+        "describes the routing and does not rank experts: each is asked other questions. Failed rollouts count as "
+        "wrong, and the interval reaches to all of them right.",
     )
 
 
-def _pair_row(each: CallAccuracy) -> Row:
-    cells = (Cell(_count(each.calls)), Cell(_count(each.accuracy.n)), cell_of(Entry(each.accuracy, each.n_failed)))
-    return Row(printable(f"{each.expert}@@{each.skill}"), cells)
-
-
-def _given_cell(each: CallAccuracy | None) -> Cell:
-    if each is None:
-        return Cell(MISSING)
-    cell = cell_of(Entry(each.accuracy, each.n_failed))
+def _given_cell(each: CallAccuracy, notation: Notation) -> Cell:
+    (cell,) = entry_cells([Entry(each.accuracy, each.n_failed)], notation)
     return Cell(cell.value, f"{cell.interval} n={each.accuracy.n}")
 
 
@@ -165,139 +149,92 @@ _CONDUCT: tuple[tuple[str, Callable[[Sequence[Conduct]], Cell]], ...] = (
 
 
 def _conduct(routings: Sequence[Routing]) -> Section:
-    rows = tuple(
-        Row(printable(routing.system), tuple(cell(routing.conduct) for _, cell in _CONDUCT)) for routing in routings
-    )
-    tables = [Table("turns and calls", tuple(Column(title) for title, _ in _CONDUCT), rows)]
-    for title, corner, read in (
-        ("why turns were malformed or refused", "what the policy was told", lambda routing: routing.malformed),
-        ("names that the registry does not have", "as written", lambda routing: routing.unresolved),
+    titles = [title for title, _ in _CONDUCT]
+    tables = [_systems("turns and calls", titles, routings, lambda each: [cell(each.conduct) for _, cell in _CONDUCT])]
+    for title, corner, field in (
+        ("why turns were malformed or refused", "what the policy was told", "malformed"),
+        ("names that the registry does not have", "as written", "unresolved"),
     ):
-        tables += _named(title, corner, routings, read)
-    return Section(
+        counts = [Counter({each.name: each.count for each in getattr(routing, field)}) for routing in routings]
+        ranked = sorted(sum(counts, Counter[str]()).items(), key=lambda found: (-found[1], found[0]))
+        tables += _by_system(title, corner, routings, {name: [each[name] for each in counts] for name, _ in ranked})
+    return _section(
         "Turns",
-        tuple(tables),
-        (
-            "Shares in percent. Of the calls: the same request to the same pair again, apart from case and spacing; "
-            "others that brought back word for word what the rollout had been told before. Of the turns: malformed, "
-            "refused by the regime, calls of unknown names, and calls in the last turn, which are not made.",
-        ),
+        tables,
+        "Shares in percent. Of the calls: the same request to the same pair again, apart from case and spacing; "
+        "others that brought back word for word what the rollout had been told before. Of the turns: malformed, "
+        "refused by the regime, calls of unknown names, and calls in the last turn, which are not made.",
     )
-
-
-def _named(
-    title: str, corner: str, routings: Sequence[Routing], read: Callable[[Routing], tuple[Named, ...]]
-) -> Iterator[Table]:
-    """One table of all systems: a row a name, most frequent first."""
-    counts: dict[str, list[int]] = {}
-    for index, routing in enumerate(routings):
-        for named in read(routing):
-            counts.setdefault(named.name, [0] * len(routings))[index] += named.count
-    if counts:
-        ranked = sorted(counts, key=lambda name: (-sum(counts[name]), name))
-        rows = tuple(Row(printable(name), tuple(Cell(_count(n)) for n in counts[name])) for name in ranked)
-        yield Table(title, tuple(Column(printable(routing.system)) for routing in routings), rows, corner)
 
 
 def lost_by_side(routing: Routing) -> dict[str, int]:
     """Rollouts without a right answer by whose doing it is, every side named."""
-    return {_SIDES.get(side, side): sum(e.rollouts for e in routing.blame if e.side == side) for side in SIDES}
+    return {_side(side): sum(e.rollouts for e in routing.blame if e.side == side) for side in SIDES}
 
 
 def _lost(routings: Sequence[Routing]) -> Section:
-    rows = []
-    for routing in routings:
+    def cells(routing: Routing) -> list[Cell]:
         sides = lost_by_side(routing)
         total = sum(sides.values())
         planned = sum(each.rollouts + each.never_ran for each in routing.conduct)
-        rows.append(
-            Row(printable(routing.system), (_share(total, planned), *(_share(n, total) for n in sides.values())))
-        )
-    titles = ("not right", *(_SIDES.get(side, side) for side in SIDES))
-    tables = [Table("rollouts without a right answer", tuple(map(Column, titles)), tuple(rows))]
-    rules = dict.fromkeys(
-        (SIDES.index(each.side), each.side, each.rule) for routing in routings for each in routing.blame
-    )
-    found = [
-        Row(
-            f"{_SIDES.get(side, side)}: {printable(rule)}",
-            tuple(
-                Cell(_count(sum(e.rollouts for e in routing.blame if (e.side, e.rule) == (side, rule))))
-                for routing in routings
-            ),
-        )
-        for _, side, rule in sorted(rules)
-    ]
-    if found:
-        columns = tuple(Column(printable(routing.system)) for routing in routings)
-        tables.append(Table("by rule", columns, tuple(found), "where it was lost"))
-        tables += _lost_by_task(routings)
-    return Section(
+        return [_share(total, planned), *(_share(n, total) for n in sides.values())]
+
+    rules = sorted({(SIDES.index(each.side), each.side, each.rule) for one in routings for each in one.blame})
+    counts = {
+        f"{_side(side)}: {rule}": [
+            sum(e.rollouts for e in one.blame if (e.side, e.rule) == (side, rule)) for one in routings
+        ]
+        for _, side, rule in rules
+    }
+    titles = ("not right", *map(_side, SIDES))
+    return _section(
         "Where answers were lost",
-        tuple(tables),
-        (
-            "Rollouts, and in percent their share: of all rollouts, then of those without full marks. The rules are in "
-            "docs/routing.md. “expert” means that no reply of those asked held the right answer: that another "
-            "expert would have had it, one rollout cannot tell.",
-        ),
+        [
+            _systems("rollouts without a right answer", titles, routings, cells),
+            *_by_system("by rule", "where it was lost", routings, counts),
+        ],
+        "Rollouts, and in percent their share: of all rollouts, then of those without full marks. The rules are in "
+        "docs/routing.md. “expert” means that no reply of those asked held the right answer: that another "
+        "expert would have had it, one rollout cannot tell.",
     )
-
-
-def _lost_by_task(routings: Sequence[Routing]) -> Iterator[Table]:
-    """A table for each side that lost any: a row a system, a column a task."""
-    for side in SIDES:
-        if any(each.side == side for routing in routings for each in routing.blame):
-            yield from _by_task(f"lost, by benchmark: {_SIDES.get(side, side)}", routings, partial(_lost_on, side))
-
-
-def _lost_on(side: Side, routing: Routing) -> dict[str, Cell]:
-    counts = dict.fromkeys(routing.tasks, 0)
-    for each in routing.blame:
-        counts[each.task] += each.rollouts if each.side == side else 0
-    return {task: Cell(_count(count)) for task, count in counts.items()}
 
 
 def _tokens(routings: Sequence[Routing]) -> Section:
-    rows = []
-    for routing in routings:
-        rollouts = sum(each.rollouts for each in routing.tokens)
-        cells = [_usage(_total(getattr(each, part) for each in routing.tokens)) for part in (*PARTS, "cached")]
-        total = sum(each.total for each in routing.tokens)
-        uncounted = sum(each.uncounted for each in routing.tokens)
-        rows.append(Row(printable(routing.system), (*cells, _ratio(total, rollouts, 0), Cell(_count(uncounted)))))
+    def cells(routing: Routing) -> list[Cell]:
+        found = routing.tokens
+        parts = [_usage([getattr(each, part) for each in found]) for part in (*PARTS, "cached")]
+        each_one = _ratio(sum(each.total for each in found), sum(each.rollouts for each in found), 0)
+        return [*parts, each_one, Cell(_count(sum(each.uncounted for each in found)))]
+
     titles = ("policy", "experts", "services", "of these cached", "a rollout", "calls not counted")
-    tables = [Table("tokens: prompt + completion", tuple(map(Column, titles)), tuple(rows))]
-    tables += _by_task(
-        "tokens a rollout, by benchmark",
-        routings,
-        lambda routing: {each.task: _ratio(each.total, each.rollouts, 0) for each in routing.tokens},
-    )
-    return Section(
+    return _section(
         "Tokens",
-        tuple(tables),
-        (
-            "As the endpoints reported them, replies from the cache included. Calls that succeeded without a report "
-            "of tokens are counted last; the sums are too small by theirs.",
-        ),
+        [
+            _systems("tokens: prompt + completion", titles, routings, cells),
+            _by_task(
+                "tokens a rollout, by benchmark",
+                routings,
+                lambda routing: {each.task: _ratio(each.total, each.rollouts, 0) for each in routing.tokens},
+            ),
+        ],
+        "As the endpoints reported them, replies from the cache included. Calls that succeeded without a report "
+        "of tokens are counted last; the sums are too small by theirs.",
     )
 
 
 def _latencies(routings: Sequence[Routing]) -> Section:
-    titles = ("n", "p50", "p90", "p99", "cached", "failed")
+    columns = tuple(map(Column, ("n", "p50", "p90", "p99", "cached", "failed")))
     tables = []
     for routing in routings:
         rows = [_latency_row(f"{each.what} {each.name}", each) for each in routing.latencies]
         rows += [_latency_row(rollout_title(each.name), each) for each in routing.rollout_seconds.values()]
-        columns = tuple(map(Column, titles))
         tables.append(Table(f"{printable(routing.system)}: seconds", columns, tuple(rows), "of"))
-    return Section(
+    return _section(
         "Latency",
-        tuple(tables),
-        (
-            "Percentiles over the n records. A call lasts from when it was asked for until its reply was there, the "
-            "time in the queue and between tries included; cached and failed calls are counted apart and are in no "
-            "percentile. A rollout with a cached call (counted in “cached”) was quicker than it would have been.",
-        ),
+        tables,
+        "Percentiles over the n records. A call lasts from when it was asked for until its reply was there, the "
+        "time in the queue and between tries included; cached and failed calls are counted apart and are in no "
+        "percentile. A rollout with a cached call (counted in “cached”) was quicker than it would have been.",
     )
 
 
@@ -314,51 +251,71 @@ def _latency_row(name: str, each: Latency) -> Row:
 def _costs(routings: Sequence[Routing]) -> Section:
     priced = [routing for routing in routings if routing.currency]
     if not priced:
-        return Section("Cost", ())
+        return _section("Cost", [])
+
+    def sums(routing: Routing) -> list[Cell]:
+        return [_money(_sum_known([getattr(each, kind) for each in routing.costs])) for kind in ("full", "paid")]
+
     currency = printable(priced[0].currency)
-    rows = []
-    for routing in priced:
-        full = _money(_sum_known([each.full for each in routing.costs]))
-        paid = _money(_sum_known([each.paid for each in routing.costs]))
-        rows.append(Row(printable(routing.system), (full, paid)))
-    tables = [Table(f"cost in {currency}", (Column("uncached"), Column("paid")), tuple(rows))]
-    tables += _by_task(
-        f"cost of a rollout in {currency}",
-        priced,
-        lambda routing: {each.task: _money(each.per_rollout) for each in routing.costs},
-    )
-    tables += _by_task(
-        f"cost of a right answer in {currency}",
-        priced,
-        lambda routing: {each.task: _per_correct(each) for each in routing.costs},
-    )
     notes = [
         "“uncached” is what the system costs, as if no reply had come from the cache; “paid” is what this run cost. "
         "A right answer costs a rollout's cost over the accuracy; its 95 % interval is the accuracy's.",
     ]
     for routing in priced:
-        names = sorted({name for each in routing.costs for name in each.unknown})
-        if names:
+        if names := sorted({name for each in routing.costs for name in each.unknown}):
             notes.append(f"{printable(routing.system)}: unknown, for want of a price of {_names(names)}.")
-    return Section("Cost", tuple(tables), tuple(notes))
+    return _section(
+        "Cost",
+        [
+            _systems(f"cost in {currency}", ("uncached", "paid"), priced, sums),
+            _by_task(
+                f"cost of a rollout in {currency}",
+                priced,
+                lambda routing: {each.task: _money(each.per_rollout) for each in routing.costs},
+            ),
+            _by_task(
+                f"cost of a right answer in {currency}",
+                priced,
+                lambda routing: {each.task: _per_correct(each) for each in routing.costs},
+            ),
+        ],
+        *notes,
+    )
 
 
 def _per_correct(each: Cost) -> Cell:
     if each.per_correct is None:
         return Cell("unknown")
     found: Estimate = each.per_correct
-    return Cell(_amount(found.value), f"[{_amount(found.low)}–{_amount(found.high)}]")
+    return Cell(_amount(found.value), f"[{_amount(found.low)}, {_amount(found.high)}]")
 
 
-def _by_task(title: str, routings: Sequence[Routing], cells: Callable[[Routing], dict[str, Cell]]) -> Iterator[Table]:
+def _systems(
+    title: str, titles: Sequence[str], routings: Sequence[Routing], cells: Callable[[Routing], Sequence[Cell]]
+) -> Table:
+    """A row a system."""
+    rows = tuple(Row(printable(routing.system), tuple(cells(routing))) for routing in routings)
+    return Table(title, tuple(map(Column, titles)), rows)
+
+
+def _by_task(title: str, routings: Sequence[Routing], cells: Callable[[Routing], dict[str, Cell]]) -> Table:
     """A row a system, a column a task."""
     tasks = list(dict.fromkeys(task for routing in routings for task in routing.tasks))
-    found = [(routing, cells(routing)) for routing in routings]
-    rows = tuple(
-        Row(printable(routing.system), tuple(each.get(task, Cell(MISSING)) for task in tasks))
-        for routing, each in found
-    )
-    yield Table(title, tuple(Column(short_task(task)) for task in tasks), rows)
+
+    def row(routing: Routing) -> list[Cell]:
+        found = cells(routing)
+        return [found.get(task, Cell(MISSING)) for task in tasks]
+
+    return _systems(title, [short_task(task) for task in tasks], routings, row)
+
+
+def _by_system(
+    title: str, corner: str, routings: Sequence[Routing], counts: Mapping[str, Sequence[int]]
+) -> Iterator[Table]:
+    """A row a name and a column a system; nothing without names."""
+    if counts:
+        rows = tuple(Row(printable(name), tuple(Cell(_count(n)) for n in found)) for name, found in counts.items())
+        yield Table(title, tuple(Column(printable(routing.system)) for routing in routings), rows, corner)
 
 
 def seconds(value: float) -> str:
@@ -370,20 +327,14 @@ def _sum(conducts: Sequence[Conduct], field: str) -> int:
     return sum(getattr(each, field) for each in conducts)
 
 
-def _total(uses: Iterator[Usage]) -> Usage:
-    found = list(uses)
-    return Usage(sum(use.prompt_tokens for use in found), sum(use.completion_tokens for use in found))
-
-
 def _sum_known(amounts: Sequence[float | None]) -> float | None:
     known = [amount for amount in amounts if amount is not None]
     return sum(known) if len(known) == len(amounts) else None
 
 
-def _usage(use: Usage) -> Cell:
-    if not use.prompt_tokens and not use.completion_tokens:
-        return Cell("0")
-    return Cell(f"{_count(use.prompt_tokens)} + {_count(use.completion_tokens)}")
+def _usage(uses: Sequence[Usage]) -> Cell:
+    read, written = sum(use.prompt_tokens for use in uses), sum(use.completion_tokens for use in uses)
+    return Cell(f"{_count(read)} + {_count(written)}" if read or written else "0")
 
 
 def _money(amount: float | None) -> Cell:

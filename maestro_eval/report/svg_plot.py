@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from maestro_eval.report.cells import printable
+from maestro_eval.report.table import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,22 +1,40 @@
-"""A registry swap in tables, as Markdown and as JSON: the words and numbers of ``analysis.swap``."""
+"""A registry swap: what another registry changed, as a headline, as a section of a report and as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-import msgspec
+from msgspec.structs import replace
 
 from maestro_eval.analysis import Estimate
-from maestro_eval.analysis.swap import Adoption, Interference, ScopeEffect, StratumEffect, Swap
-from maestro_eval.files import write_atomic
-from maestro_eval.report.cells import MISSING, Cell, Column, Row, Table, points, printable, short_task
-from maestro_eval.report.markdown import markdown_tables
-from maestro_eval.report.swap_robustness import robustness_tables
+from maestro_eval.analysis.swap import (
+    Adoption,
+    Interference,
+    OrderSpread,
+    Robustness,
+    ScopeEffect,
+    Swap,
+    VariantRun,
+)
+from maestro_eval.report.differences import difference_text, said_of
+from maestro_eval.report.document import Bullets, Document, Prose, Section
+from maestro_eval.report.table import (
+    MISSING,
+    Cell,
+    Column,
+    Row,
+    Table,
+    difference_cell,
+    percent,
+    points,
+    printable,
+    scope_title,
+    short_task,
+)
+from maestro_eval.report.terminal import render_terminal
 
-_DECIMALS = 6
 _NO_ENTRY = "no new entry"
+_MOST_NOTES = 3
 
 SWAP_NOTE = (
     "Δ: augmented − base in points on the same samples [95 % interval]. Touched rollouts called a new entry, untouched "
@@ -33,75 +51,84 @@ CREDIT_NOTE = (
 )
 
 
-def swap_tables(swap: Swap) -> tuple[Table, ...]:
-    """All tables of the report, those that carry the conclusion first."""
-    return (
-        _effect_table(swap),
-        *_domain_tables(swap),
-        _adoption_table(swap),
-        *_choice_tables(swap),
-        _credit_table(swap),
-        *([_interference_table(swap.interference)] if swap.interference and swap.interference.samples else []),
-        *(robustness_tables(swap.robustness, _titles(swap)) if swap.robustness else ()),
-    )
+def swap_section(swap: Swap) -> Section:
+    """The whole report, the tables first that carry the conclusion."""
+    title = f"Registry swap: {printable(swap.augmented)} against {printable(swap.base)}"
+    return Section(title, (*_tables(swap), Bullets(tuple(_notes(swap)))))
 
 
-def swap_notes(swap: Swap) -> tuple[str, ...]:
-    """What a reader of the tables must know, beginning with what was swapped."""
+def swap_document(swap: Swap) -> Document:
+    """The report of a swap alone."""
+    return Document("Registry swap", (Prose(swap_headline(swap)),), (replace(swap_section(swap), folded=False),))
+
+
+def swap_summary(swap: Swap, *, width: int, lines: int) -> Document:
+    """What a terminal shows of it: the headline, the differences, and what sets them apart from the registry's."""
+    headline = Prose(swap_headline(swap))
+    notes = Bullets((*_registries(swap), *map(printable, swap.notes))[:_MOST_NOTES])
+    table = swap_table(swap)
+    document = Document("Registry swap", (headline, table, notes))
+    if render_terminal(document, width).count("\n") <= lines:
+        return document
+    means = tuple(row for row in table.rows if row.is_mean) or table.rows[: lines // 2]
+    return Document("Registry swap", (headline, replace(table, rows=means), notes))
+
+
+def swap_headline(swap: Swap) -> str:
+    """What the other registry is worth in domain and out of it, in a sentence."""
+    said = [
+        f"{difference_text(contrast)} {words}{' (mini)' if effect.mini else ''}"
+        for domain, words in (("out", "out of domain"), ("in", "in domain"))
+        for effect, contrast in zip(swap.effects, swap.contrasts, strict=True)
+        if effect.domain == domain and effect.kind == "mean"
+    ]
+    with_ = f"With {printable(swap.augmented_registry)} instead of {printable(swap.base_registry)}"
+    minis = {effect.scope for effect in swap.effects if effect.mini}
+    return f"{with_}: {'; '.join(said) or said_of(swap.contrasts, minis)}"
+
+
+def _tables(swap: Swap) -> Iterator[Table]:
+    yield swap_table(swap)
+    yield _stratum_table(swap)
+    yield from _domain_tables(swap)
+    yield _adoption_table(swap)
+    yield from _choice_tables(swap)
+    yield _credit_table(swap)
+    if swap.interference and swap.interference.samples:
+        yield _interference_table(swap.interference)
+    if swap.robustness:
+        yield from _robustness_tables(swap.robustness, {effect.scope: _title(effect) for effect in swap.effects})
+
+
+def _registries(swap: Swap) -> Iterator[str]:
+    """What was swapped, and what else differs."""
     entries = swap.entries
     kinds = {"added": entries.added, "changed": entries.changed, "removed": entries.removed}
     listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in kinds.items() if names)
-    allowed = (
-        f"by --allow the runs differ in {each.field} too: {each.base} in {swap.base}, {each.augmented} in "
-        f"{swap.augmented}; the differences are not the registry's alone"
-        for each in swap.allowed
-    )
-    lines = (
-        f"{swap.base_registry} → {swap.augmented_registry}: {listed or 'no entry differs'}",
-        *allowed,
-        *([_interference_note(swap.interference)] if swap.interference else []),
-        *swap.notes,
-    )
-    return (SWAP_NOTE, ADOPTION_NOTE, CREDIT_NOTE, *map(printable, lines))
+    yield printable(f"{swap.base_registry} → {swap.augmented_registry}: {listed or 'no entry differs'}")
+    for each in swap.allowed:
+        yield printable(
+            f"by --allow the runs differ in {each.field} too: {each.base} in {swap.base}, {each.augmented} in "
+            f"{swap.augmented}; the differences are not the registry's alone"
+        )
 
 
-def render_swap(swap: Swap) -> str:
-    """The report as Markdown, ending in a newline."""
-    # A document of its own: its heading is of the first level.
-    return markdown_tables("Registry swap", swap_tables(swap), swap_notes(swap)).removeprefix("#")
+def _notes(swap: Swap) -> Iterator[str]:
+    """What a reader of the tables must know, beginning with what was swapped."""
+    yield from _registries(swap)
+    yield from (SWAP_NOTE, ADOPTION_NOTE, CREDIT_NOTE)
+    if swap.interference:
+        yield _interference_note(swap.interference)
+    yield from map(printable, swap.notes)
 
 
-def write_swap(folder: Path, swap: Swap) -> tuple[Path, Path]:
-    """Write ``swap.md`` and ``swap.json`` into ``folder``, each whole or not at all."""
-    report, numbers = folder / "swap.md", folder / "swap.json"
-    write_atomic(report, render_swap(swap))
-    encoded = msgspec.json.encode({"schema": 1, **_rounded(msgspec.to_builtins(swap))})
-    write_atomic(numbers, msgspec.json.format(encoded, indent=2) + b"\n")
-    return report, numbers
-
-
-def _effect_table(swap: Swap) -> Table:
-    columns = (
-        Column("Δ"),
-        Column("n", minor=True),
-        Column("touched"),
-        Column("Δ touched"),
-        Column("Δ untouched"),
-        Column("part touched", minor=True),
-        Column("part untouched", minor=True),
-    )
+def swap_table(swap: Swap) -> Table:
+    """The difference on every task and mean, and how many rollouts called a new entry."""
+    columns = (Column("Δ, 95 % interval"), Column("n"), Column("touched"))
     rows = tuple(
         Row(
             _title(effect),
-            (
-                _difference(effect.whole),
-                Cell(str(effect.whole.n)),
-                _share(effect.touched),
-                _difference(effect.touched.difference),
-                _difference(effect.untouched.difference),
-                Cell(_points(effect.touched.part)),
-                Cell(_points(effect.untouched.part)),
-            ),
+            (difference_cell(effect.whole), Cell(f"{effect.whole.n:,}"), Cell(f"{100 * effect.touched.share:.1f} %")),
             is_mean=effect.kind == "mean",
         )
         for effect in swap.effects
@@ -109,16 +136,32 @@ def _effect_table(swap: Swap) -> Table:
     return Table(f"{printable(swap.augmented)} against {printable(swap.base)}", columns, rows, corner="on")
 
 
+def _stratum_table(swap: Swap) -> Table:
+    rows = tuple(
+        Row(
+            _title(effect),
+            (
+                difference_cell(effect.touched.difference),
+                difference_cell(effect.untouched.difference),
+                Cell(points(effect.touched.part)),
+                Cell(points(effect.untouched.part)),
+            ),
+            is_mean=effect.kind == "mean",
+        )
+        for effect in swap.effects
+    )
+    columns = tuple(map(Column, ("Δ touched", "Δ untouched", "part touched", "part untouched")))
+    return Table("where a new entry was called, and where none was", columns, rows, corner="on")
+
+
 def _domain_tables(swap: Swap) -> Iterator[Table]:
     if swap.domains:
-        columns = (Column("Δ in-domain"), Column("Δ out-of-domain"), Column("out − in"), Column("tasks", minor=True))
+        columns = (*map(Column, ("Δ in domain", "Δ out of domain", "out − in", "benchmarks in, out")),)
         rows = tuple(
             Row(
                 "mini benchmarks" if each.mini else "benchmarks",
                 (
-                    _difference(each.in_domain),
-                    _difference(each.out_of_domain),
-                    _difference(each.difference),
+                    *map(difference_cell, (each.in_domain, each.out_of_domain, each.difference)),
                     Cell(f"{len(each.in_tasks)}, {len(each.out_tasks)}"),
                 ),
             )
@@ -140,7 +183,7 @@ def _adoption_table(swap: Swap) -> Table:
         )
         for each in swap.adoption
     )
-    columns = tuple(Column(title, minor=title == "failed") for title in titles)
+    columns = tuple(map(Column, titles))
     return Table("adoption: calls, and touched samples", columns, rows, corner="task")
 
 
@@ -204,35 +247,62 @@ def _interference_note(found: Interference) -> str:
     )
 
 
-def _titles(swap: Swap) -> dict[str, str]:
-    return {effect.scope: _title(effect) for effect in swap.effects}
+def _robustness_tables(robustness: Robustness, titles: Mapping[str, str]) -> Iterator[Table]:
+    """Orders by scope, then each other variant against its reference, then what each entry left out is worth."""
+    for reference in dict.fromkeys(each.reference for each in robustness.orders):
+        yield _order_table(reference, [each for each in robustness.orders if each.reference == reference], titles)
+    varied = [run for run in robustness.runs if run.what != "without"]
+    if varied:
+        yield _run_table("variants: accuracy of the variant − that of its reference", varied, titles, sign=1)
+    left_out = [run for run in robustness.runs if run.what == "without"]
+    if left_out:
+        yield _run_table("contribution of an entry: accuracy with it − without it", left_out, titles, sign=-1)
+
+
+def _order_table(reference: str, orders: Sequence[OrderSpread], titles: Mapping[str, str]) -> Table:
+    rows = tuple(
+        Row(
+            titles.get(each.scope, printable(each.scope)),
+            (
+                Cell(percent(each.listed)),
+                Cell(percent(each.mean)),
+                Cell(percent(each.range), f"[{percent(each.low)}, {percent(each.high)}]"),
+                Cell(str(each.orders)),
+            ),
+            is_mean=each.kind == "mean",
+        )
+        for each in orders
+    )
+    columns = tuple(map(Column, ("as listed", "mean over orders", "range", "orders")))
+    return Table(f"{printable(reference)}: accuracy over listing orders", columns, rows, corner="on")
+
+
+def _run_table(title: str, runs: Sequence[VariantRun], titles: Mapping[str, str], *, sign: int) -> Table:
+    """A row for each scope, as in the report's first table, and a column for each run."""
+    scopes = {scope.scope: scope.kind for run in runs for scope in run.scopes}
+    found = [{scope.scope: scope.difference for scope in run.scopes} for run in runs]
+    several = len({run.reference for run in runs}) > 1
+    names = [f"{run.left_out or run.variant}{f' (of {run.reference})' if several else ''}" for run in runs]
+    rows = tuple(
+        Row(
+            titles.get(scope, printable(scope)),
+            tuple(difference_cell(_turned(differences.get(scope), sign)) for differences in found),
+            is_mean=kind == "mean",
+        )
+        for scope, kind in scopes.items()
+    )
+    return Table(title, tuple(Column(printable(name)) for name in names), rows, corner="on")
+
+
+def _turned(found: Estimate | None, sign: int) -> Estimate | None:
+    if found is None or sign > 0:
+        return found
+    return Estimate(-found.value, -found.high, -found.low, found.n, found.method)
 
 
 def _title(effect: ScopeEffect) -> str:
-    name = short_task(effect.scope, mini=effect.mini or None)
-    return f"mean of {name}" if effect.kind == "mean" else name
-
-
-def _difference(estimate: Estimate | None) -> Cell:
-    return Cell(MISSING) if estimate is None else Cell(*points(estimate))
-
-
-def _share(stratum: StratumEffect) -> Cell:
-    return Cell(f"{100 * stratum.share:.1f} %")
-
-
-def _points(value: float) -> str:
-    return points(Estimate(value, value, value, 0, ""))[0]
+    return scope_title(effect.scope, is_mean=effect.kind == "mean", mini=effect.mini)
 
 
 def _count(number: float) -> str:
     return f"{number:.4g}"
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        # Adding zero turns −0.0, which rounding can leave, into 0.0.
-        return round(value, _DECIMALS) + 0.0
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, Iterable) and not isinstance(value, str) else value

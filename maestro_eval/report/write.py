@@ -1,107 +1,107 @@
-"""Write a whole report of some runs: one HTML file, one Markdown file with its plots beside it, the routing as JSON."""
+"""Print findings in one format, or write them in all of them into a folder: the only writer of each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
-from maestro_eval.analysis import ContrastSpec, Reference, compare
-from maestro_eval.analysis.names import score_named
-from maestro_eval.analysis.routing import Routing, load_prices, routing
+from maestro_eval.analysis.swap import Swap
 from maestro_eval.files import write_atomic
-from maestro_eval.records import UserError
-from maestro_eval.report.document import NO_PLOTS, build_page
-from maestro_eval.report.further import SwapRuns, standing_section, swap_section, systems_of
-from maestro_eval.report.html_report import render_page
-from maestro_eval.report.page import Page
-from maestro_eval.report.page_markdown import FIGURES, render_page_markdown
+from maestro_eval.report.csv_tables import render_csv
+from maestro_eval.report.document import Document
+from maestro_eval.report.findings import Findings
+from maestro_eval.report.html import render_html
+from maestro_eval.report.latex import render_latex
+from maestro_eval.report.markdown import FIGURES, render_markdown
+from maestro_eval.report.report import NO_PLOTS, report_document, summary_document, tables_document
+from maestro_eval.report.results_json import encode, render_results
 from maestro_eval.report.svg_plot import standalone
-from maestro_eval.scoring import RunScores, score_run
+from maestro_eval.report.swap import swap_document
+from maestro_eval.report.terminal import render_svg, render_terminal
+
+Format = Literal["terminal", "markdown", "latex", "csv", "json", "html"]
 
 
-class ReportPaths(Struct, frozen=True):
-    """What was written; ``note`` is a line for the user, where something is missing from it."""
+class Written(Struct, frozen=True):
+    """The files of a report: the page and the numbers, which a command names, and whatever else there is."""
 
-    html: Path
-    markdown: Path
-    routing: Path
-    figures: tuple[Path, ...]
-    note: str = ""
+    page: Path
+    numbers: Path
+    others: tuple[Path, ...] = ()
+
+
+def render_as(form: Format, found: Findings) -> str:
+    """``found`` in one format, ending in a newline."""
+    comparison = found.comparison
+    forms: dict[Format, Callable[[], str]] = {
+        "terminal": lambda: render_terminal(summary_document(found)),
+        "markdown": lambda: render_markdown(report_document(found, plots=False)),
+        "latex": lambda: render_latex(tables_document(found)),
+        "csv": lambda: render_csv(comparison),
+        "json": lambda: render_results(comparison, found.folders, Path.cwd()),
+        "html": lambda: render_html(report_document(found, plots=False)),
+    }
+    return forms[form]()
 
 
 def write_report(
-    folders: Sequence[Path],
+    found: Findings,
     out: Path,
+    name: str = "report",
     *,
-    protocol: str = "official",
-    baseline: str = "",
-    contrasts: Sequence[ContrastSpec] = (),
-    prices: Path | None = None,
-    swap: SwapRuns | None = None,
-    references: Sequence[Reference] = (),
-    scored: Sequence[RunScores] = (),
-    names: Mapping[Path, str] | None = None,
-    groups: Mapping[str, Sequence[str]] | None = None,
-) -> ReportPaths:
-    """Write ``report.html``, ``report.md`` with ``figures/``, and ``routing.json`` into ``out``.
+    plots: bool = False,
+    lead: Sequence[str] = (),
+    papers: bool = False,
+) -> Written:
+    """Write the page ``name`` as HTML and Markdown, ``results.json``, and a file for whatever else is known.
 
-    Explore runs among ``folders`` come in as the rows of their oracles. ``contrasts`` are the differences to show;
-    without any, every system is held against ``baseline``, by default the first. ``swap`` adds the report of a
-    registry swap, ``references`` rows of published numbers. ``scored`` are the scores of ``folders``, in that order,
-    where they are there already; else ``names`` are the user's for some of them. ``groups`` are sets of tasks of the
-    user's own. UserError for an unknown baseline, a price table that cannot be read, and runs that
-    cannot be compared.
+    ``plots`` draws figures, where matplotlib is installed; ``papers`` writes tables for LaTeX and spreadsheets too.
     """
-    # First what the user may have got wrong, then what takes time.
-    table = load_prices(prices) if prices else None
-    found = list(scored) or score_named(folders, protocol, names=names)
-    by_folder = dict(zip((folder.resolve() for folder in folders), found, strict=True))
-    systems = systems_of(found, groups)
-    called = [scores.manifest.system for scores in systems.runs]
-    comparison = compare(
-        [*systems.runs, *systems.oracles],
-        list(contrasts) or _against(baseline, called),
-        references=references,
-        groups=groups,
-    )
-    routings = [
-        routing(folder, scores, table)
-        for folder, scores in by_folder.items()
-        # An explore run asks everybody everything: how it routes tells nothing.
-        if not scores.manifest.arms
-    ]
-    further = []
-    if swap is not None:
-        base, augmented = (
-            by_folder.get(folder.resolve()) or score_run(folder, protocol) for folder in (swap.base, swap.augmented)
-        )
-        further.append(swap_section(base, augmented, swap, systems.explored))
-    further += standing_section(systems)
-    plots = find_spec("matplotlib") is not None
-    page = build_page(comparison, routings, further, plots=plots)
-    return _write(page, routings, out, "" if plots else NO_PLOTS)
+    can_plot = find_spec("matplotlib") is not None
+    lead = (*lead, *([NO_PLOTS] if plots and not can_plot else []))
+    document = report_document(found, plots=plots and can_plot, lead=lead)
+    page, numbers = write_document(document, out, name), out / "results.json"
+    texts = {
+        numbers: render_results(found.comparison, found.folders, out),
+        out / "table.svg": render_svg(summary_document(found)),
+        **{out / FIGURES / f"{figure.name}.svg": standalone(figure.svg) for figure in document.figures()},
+    }
+    if papers:
+        texts |= {
+            out / "tables.tex": render_latex(tables_document(found)),
+            out / "tables.csv": render_csv(found.comparison),
+        }
+    if found.standings:
+        standings = [{"system": one.system, "arms": one.arms, "contrasts": one.contrasts} for one in found.standings]
+        texts[out / "standing.json"] = encode(standings)
+    if found.routings:
+        texts[out / "routing.json"] = encode({"schema": 1, "systems": found.routings})
+    if found.swap:
+        texts[out / "swap.json"] = _swap_json(found.swap)
+    for path, text in texts.items():
+        write_atomic(path, text)
+    return Written(page, numbers, tuple(texts))
 
 
-def _write(page: Page, routings: Sequence[Routing], out: Path, note: str) -> ReportPaths:
-    drawn = []
-    for figure in page.figures():
-        path = out / FIGURES / f"{figure.name}.svg"
-        write_atomic(path, standalone(figure.svg))
-        drawn.append(path)
-    paths = ReportPaths(out / "report.html", out / "report.md", out / "routing.json", tuple(drawn), note)
-    write_atomic(paths.html, render_page(page))
-    write_atomic(paths.markdown, render_page_markdown(page))
-    encoded = msgspec.json.encode({"schema": 1, "systems": routings})
-    write_atomic(paths.routing, msgspec.json.format(encoded, indent=2) + b"\n")
-    return paths
+def write_swap(swap: Swap, out: Path) -> tuple[Path, Path]:
+    """Write ``swap.html``, ``swap.md`` and ``swap.json``; returns the first and the last."""
+    numbers = out / "swap.json"
+    write_atomic(numbers, _swap_json(swap))
+    return write_document(swap_document(swap), out, "swap"), numbers
 
 
-def _against(baseline: str, names: Sequence[str]) -> list[ContrastSpec]:
-    chosen = baseline or next(iter(names), "")
-    if chosen and chosen not in names:
-        raise UserError(f"--baseline {chosen}: no such system; there are {', '.join(names)}")
-    return [ContrastSpec(name, chosen) for name in names if name != chosen]
+def _swap_json(swap: Swap) -> str:
+    fields = {field: getattr(swap, field) for field in swap.__struct_fields__}
+    return encode({"schema": 1, **fields})
+
+
+def write_document(document: Document, out: Path, name: str) -> Path:
+    """Write ``NAME.html`` and ``NAME.md``, each whole or not at all; returns the first."""
+    page = out / f"{name}.html"
+    write_atomic(page, render_html(document))
+    write_atomic(out / f"{name}.md", render_markdown(document))
+    return page

@@ -114,7 +114,7 @@ def test_an_explore_run_survives_a_kill_and_its_oracles_stand_above_every_fixed_
         # All of it was explored: nobody is asked again.
         assert sum(asked.values()) == before
         # An orchestrator is told at its end where it stands; a baseline is not.
-        assert "Where words stands" in ended.stdout
+        assert "Where words stands" in (runs / "words/report/report.md").read_text()
         assert (runs / "words/report/standing.json").exists()
         assert not (runs / "odd-plain/report/standing.json").exists()
 
@@ -136,11 +136,11 @@ def test_an_explore_run_survives_a_kill_and_its_oracles_stand_above_every_fixed_
             assert ours == {sample: value for (sample, repeat), value in explored.items() if repeat == arm}
     standing = json.loads((runs / "standing.json").read_text())
     assert [each["system"] for each in standing] == ["words"]
-    assert "Best pair per benchmark" in table.stdout
+    assert "Best pair per benchmark" in (runs / "compare.md").read_text()
     # A form for readers that is printed alone has it too, and so has what is written beside.
     page = cli("compare", runs / "words", "--explore", explore, "--format", "markdown", "--out", tmp_path / "forms")
-    assert "## Where words stands" in page.stdout
-    assert page.stdout.rstrip() == (tmp_path / "forms/report.md").read_text().rstrip()
+    assert "### Where words stands" in page.stdout
+    assert page.stdout == (tmp_path / "forms/compare.md").read_text()
     assert (tmp_path / "forms/standing.json").is_file()
 
 

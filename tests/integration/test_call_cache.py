@@ -25,7 +25,7 @@ def run_of(
     policy: str = "fixed:oracle@@Ask",
     shared: bool = True,
 ) -> str:
-    """What a run of 12 questions prints, with the cache ``kept`` where that is ``shared``; it must end well."""
+    """The report of a run of 12 questions, with the cache ``kept`` where that is ``shared``; it must end well."""
     data = folder / "d" / "chartqa.jsonl"
     if not data.exists():
         samples = [{"question": f"What is value {number}?", "answer": "4"} for number in range(SAMPLES)]
@@ -35,7 +35,7 @@ def run_of(
         "--data", f"maestro_chartqa={data}", "--out", out, *(("--cache", "kept") if shared else ()), *arguments,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    return " ".join(result.stdout.split())
+    return (folder / out / "report/report.md").read_text()
 
 
 def said(folder: Path) -> list[Any]:
@@ -65,8 +65,8 @@ def test_what_any_workers_have_asked_a_second_run_need_not_pay_for(
         paid = asked(server)
         second = run_of(cli, tmp_path, registry, "two")
         assert (paid, asked(server)) == (SAMPLES, SAMPLES)
-    assert f"{SAMPLES}, of them 0 from the cache" in first
-    assert f"{SAMPLES}, of them {SAMPLES} from the cache" in second
+    assert f"| {SAMPLES} | 0 |\n" in first
+    assert f"| {SAMPLES} | {SAMPLES} |\n" in second
     assert said(tmp_path / "one") == said(tmp_path / "two")
     (counts,) = open_run(tmp_path / "two").calls()
     assert (counts.kind, counts.name, counts.calls, counts.cached_share, counts.failed) == (
@@ -88,7 +88,7 @@ def test_a_registry_swap_pays_for_the_new_experts_calls_only(cli: Cli, tmp_path:
     new = len(models)
     assert set(models) == {"rival"}
     assert 0 < new < SAMPLES
-    assert f"{SAMPLES}, of them {SAMPLES - new} from the cache" in printed
+    assert f"| {SAMPLES} | {SAMPLES - new} |\n" in printed
 
 
 def test_a_resumed_run_goes_on_with_its_cache_and_asks_again_only_what_failed(cli: Cli, tmp_path: Path) -> None:
@@ -105,7 +105,8 @@ def test_a_resumed_run_goes_on_with_its_cache_and_asks_again_only_what_failed(cl
         assert asked(server) == SAMPLES + 1
         run_of(cli, tmp_path, registry, "two")
         assert asked(server) == SAMPLES + 1
-    assert "from the cache" in resumed.stdout
+    report = (tmp_path / "one/report/report.md").read_text()
+    assert f"| {SAMPLES} | 0 |\n" in report
     assert open_run(tmp_path / "one").manifest.settings["cache"] == str(tmp_path / "kept")
 
 
@@ -118,8 +119,8 @@ def test_a_run_keeps_its_calls_in_its_own_folder_so_that_repeats_share_them(cli:
         assert asked(server) == 2 * SAMPLES
         last = run_of(cli, tmp_path, registry, "three", "--repeats", "3", "--no-cache", shared=False)
         assert asked(server) == 5 * SAMPLES
-    assert f"{3 * SAMPLES}, of them {2 * SAMPLES} from the cache" in first
-    assert "from the cache" not in last
+    assert f"| {3 * SAMPLES} | {2 * SAMPLES} |\n" in first
+    assert f"| {3 * SAMPLES} | 0 |\n" in last
     assert [(tmp_path / run / "cache" / "calls.db").is_file() for run in ("one", "two", "three")] == [True, True, False]
 
 

@@ -104,7 +104,7 @@ class TestCompare:
         assert main(["compare", str(tmp_path / "red"), str(runs / "other")]) == 2
         assert main(["compare", str(tmp_path / "red"), "--baseline", name + "!"]) == 2
         shown = "".join(capsys.readouterr())
-        assert "calls    red�[31m�: " in shown
+        assert "red�[31m�" in shown
         assert "decided  maestro_chartqa: better than poor" in shown
         assert "\x1b" not in shown
         assert "\u202e" not in shown
@@ -125,7 +125,7 @@ class TestCompare:
             assert main(["compare", str(runs / "good"), str(runs / "poor"), "--format", form]) == 0
             out[form] = capsys.readouterr().out
         assert "poor against good" in out["terminal"]
-        assert out["markdown"].startswith("# Comparison\n")
+        assert out["markdown"].startswith("# maestro-eval: 2 systems\n")
         assert out["latex"].startswith("% By maestro-eval")
         assert r"\toprule" in out["latex"]
         rows = list(csv.DictReader(io.StringIO(out["csv"])))
@@ -141,10 +141,10 @@ class TestCompare:
         self, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["compare", str(runs / "good"), str(runs / "poor"), "--out", str(tmp_path / "o")]) == 0
-        names = {"results.json", "report.md", "table.svg", "tables.tex", "tables.csv", "tables.html"}
+        names = {"results.json", "compare.html", "compare.md", "table.svg", "tables.tex", "tables.csv"}
         assert {path.name for path in (tmp_path / "o").iterdir()} == names
         shown = capsys.readouterr().out
-        assert all(str(tmp_path / "o" / name) in shown for name in names)
+        assert all(str(tmp_path / "o" / name) in shown for name in ("results.json", "compare.html"))
 
     def test_a_published_number_is_a_row_that_is_paired_with_nothing(
         self, runs: Path, reference: Path, capsys: pytest.CaptureFixture[str]
@@ -196,7 +196,7 @@ class TestReproduce:
         assert [run["system"] for run in written["runs"]] == ["good", "poor"]
         row = next(row for row in written["runs"][0]["rows"] if row["scope"] == "maestro_chartqa")
         assert (row["verdict"], row["published"]["value"]) == ("differs", 0.5)
-        assert "## Reproduction" in (tmp_path / "o" / "reproduce.md").read_text()
+        assert "# Reproduction" in (tmp_path / "o" / "reproduce.md").read_text()
 
     def test_says_so_where_nothing_is_published(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["reproduce", str(runs / "good"), "--against", "maestro-4b", "--format", "json"]) == 0
@@ -207,7 +207,7 @@ class TestReproduce:
 
     def test_markdown_is_printed_alone(self, runs: Path, reference: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["reproduce", str(runs / "poor"), "--against", str(reference), "--format", "markdown"]) == 0
-        assert capsys.readouterr().out.startswith("## Reproduction\n")
+        assert capsys.readouterr().out.startswith("# Reproduction\n")
 
     def test_what_is_no_run_or_no_reference_is_refused(
         self, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -15,7 +15,7 @@ from maestro_eval.analysis.oracle import ROWS
 from maestro_eval.embedded.mini import MINI_TASKS, make_mini
 from maestro_eval.journal import Journal
 from maestro_eval.records import AnswerAction, Answered
-from maestro_eval.report import results_schema
+from maestro_eval.report import LINES, results_schema
 from maestro_eval.testing import simulated_in_thread
 from tests import realdata
 
@@ -85,7 +85,7 @@ def test_an_orchestrator_behind_an_endpoint_searches_reads_and_answers(cli: Cli,
 
 
 def test_the_preset_runs_every_system_on_the_mini_benchmarks_and_writes_results_that_fit_the_schema(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import jsonschema
 
@@ -95,13 +95,19 @@ def test_the_preset_runs_every_system_on_the_mini_benchmarks_and_writes_results_
     whole = preset.load_preset("quickstart")
     small = whole.model_copy(update={"per_task": dict.fromkeys(MINI_TASKS, 1)})
     monkeypatch.setattr("maestro_eval.runtime.load_preset", lambda name: small)
+    monkeypatch.setenv("COLUMNS", "100")
     out = tmp_path / "q"
-    assert main(["run", "--preset", "quickstart", "--out", str(out), "--seed", "1005", "--quiet"]) == 0
+    assert main(["run", "--preset", "quickstart", "--out", str(out), "--seed", "1005"]) == 0
+    captured = capfd.readouterr()
+    said = [*captured.err.splitlines(), *captured.out.splitlines()]
+    assert len(said) <= LINES
+    assert max(map(len, captured.out.replace(str(tmp_path), "").splitlines())) <= 100
+    assert "· router (augmented) against router (base): " in captured.out
     results = json.loads((out / "results.json").read_text())
     jsonschema.validate(results, results_schema())
     # The explore run is no row; its oracles are.
     names = [system.name for system in whole.systems if system.policy != "explore"]
-    assert [system["name"] for system in results["systems"]] == [*names, *ROWS]
+    assert [system["name"] for system in results["systems"]] == [*names, *ROWS.values()]
     standings = {each["system"]: each["arms"] for each in json.loads((out / "standing.json").read_text())}
     assert standings == {"router (base)": 6, "router (augmented)": 10}
     assert {contrast["scope"] for contrast in results["contrasts"]} >= {"mini_main", "mini_ood"}
@@ -109,7 +115,9 @@ def test_the_preset_runs_every_system_on_the_mini_benchmarks_and_writes_results_
         assert set(system["means"]) == {"mini_main", "mini_ood"}
         assert all(task["n_failed"] == 0 for task in system["tasks"].values())
         assert (out / system["run"] / "journal.db").exists()
-    assert "mini" in (out / "report.md").read_text()
+    report = (out / "report.md").read_text()
+    assert "- With embedded_augmented instead of embedded: " in report
+    assert "### difference in differences" in report
     assert (out / "table.svg").read_text().startswith("<svg")
     # Asked again, the preset finds everything done: nothing is rolled out a second time.
     before = records(out / "runs/router-augmented")

@@ -66,7 +66,7 @@ class _Cells(HTMLParser):
 def test_a_folder_of_runs_becomes_one_page(home: Path) -> None:
     result = program(home, "report", "runs")
     assert result.returncode == 0, result.stderr
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["report", "report", "routing"]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["report", "results"]
     page = (home / "runs" / "report.html").read_text()
     rows = _Cells(page).rows
     assert ["asks", "fixed:oracle@@Ask", "small", "1", "4", "1", "0", "4", "0"] in rows

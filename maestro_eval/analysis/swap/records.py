@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from maestro_eval.analysis.comparison import ScopeKind
+from maestro_eval.analysis.comparison import Contrast, ScopeKind
 from maestro_eval.analysis.stats import Estimate
 
 Domain = Literal["in", "out", ""]
@@ -205,7 +205,10 @@ class Robustness(Struct, frozen=True):
 
 
 class Swap(Struct, frozen=True):
-    """The whole report. ``notes`` are lines on what a reader must know of these numbers."""
+    """The whole report. ``notes`` are lines on what a reader must know of these numbers.
+
+    ``contrasts`` are those of ``compare``, one for each of ``effects``.
+    """
 
     base: str
     augmented: str
@@ -221,3 +224,4 @@ class Swap(Struct, frozen=True):
     credits: tuple[Credit, ...]
     notes: tuple[str, ...]
     robustness: Robustness | None = None
+    contrasts: tuple[Contrast, ...] = ()

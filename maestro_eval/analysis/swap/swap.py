@@ -66,6 +66,7 @@ def swap_report(
         credits=credits(base, augmented, uses, changes.new),
         notes=(*_notes(augmented.manifest, changes, effects, found), *comparison.notes),
         robustness=robustness(references, variants, allow) if variants else None,
+        contrasts=comparison.contrasts,
     )
 
 

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from maestro_eval.files import write_atomic
 from maestro_eval.records import Exhausted, Failed, Rollout, Sample, TaskRecord, UserError
-from maestro_eval.report.answers import written
+from maestro_eval.report.exports.answers import written
 from maestro_eval.report.exports.card import model_card, readme
 from maestro_eval.report.exports.exporter import Exporter
 from maestro_eval.report.exports.options import Options

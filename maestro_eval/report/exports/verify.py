@@ -31,8 +31,9 @@ from maestro_eval.records import (
     Turn,
     UserError,
 )
-from maestro_eval.report.answers import is_answer_of
+from maestro_eval.report.exports.answers import is_answer_of
 from maestro_eval.report.exports.card import model_card, readme
+from maestro_eval.report.exports.known_tasks import KnownTask, known_task
 from maestro_eval.report.exports.submission import judged_again
 from maestro_eval.report.exports.submitted import (
     CARD,
@@ -51,7 +52,6 @@ from maestro_eval.report.exports.submitted import (
     samples_name,
 )
 from maestro_eval.report.exports.writing import sha256_of
-from maestro_eval.report.known_tasks import KnownTask, known_task
 from maestro_eval.scoring import check_protocol, score_rollout
 
 _Record = TypeVar("_Record", RunManifest, Results)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from maestro_eval.report.cells import printable
 from maestro_eval.report.progress.facts import Facts, short, span
+from maestro_eval.report.table import printable
 from maestro_eval.runtime import EndpointState
 
 _TASKS = 4

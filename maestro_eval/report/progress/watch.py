@@ -11,19 +11,22 @@ from typing import IO, TYPE_CHECKING, Protocol
 from maestro_eval.analysis.as_trained import training_warning
 from maestro_eval.journal import Finished
 from maestro_eval.records import RunManifest
-from maestro_eval.report.cells import printable
 from maestro_eval.report.progress.accuracy import Judge
 from maestro_eval.report.progress.facts import Facts, PaceMeter
 from maestro_eval.report.progress.lines import last_line, line
 from maestro_eval.report.progress.prometheus import MetricsServer
 from maestro_eval.report.progress.thoughts import where_thoughts_are
+from maestro_eval.report.table import printable
 from maestro_eval.runtime import LiveState, Watcher
 from maestro_eval.scoring import check_protocol
 
 if TYPE_CHECKING:
     from rich.live import Live
 
-_PLAIN_EVERY_S = 10.0
+# A log gets a line after a minute, then after twice as long again and again.
+_PLAIN_EVERY_S = 60.0
+_PLAIN_SELDOM_S = 600.0
+_STEP_S = 5.0
 _LIVE_EVERY_S = 0.5
 # The least that metrics are made anew after; scrapers come every few seconds.
 _METRICS_EVERY_S = 1.0
@@ -71,16 +74,27 @@ class _Shown(Watcher):
         self._lock = threading.Lock()
         self._ticker: _Ticker | None = None
         self._seen_thoughts = False
+        self._step: threading.Timer | None = None
         self._server = None if metrics_port is None else MetricsServer(metrics_port, self._facts)
         if self._server is not None:
             # Said even when quiet: the port may be one that nobody could know.
             view.say(f"metrics  {self._server.url}")
 
     def step(self, what: str) -> None:
+        """Report ``what`` if it takes long: until the next step, or until rollouts begin."""
+        self._end_step()
         if self._view.every_s is not None:
-            self._view.say(f"{what} …")
+            self._step = threading.Timer(_STEP_S, self._view.say, (f"{what} …",))
+            self._step.daemon = True
+            self._step.start()
+
+    def _end_step(self) -> None:
+        if self._step is not None:
+            self._step.cancel()
+            self._step = None
 
     def begin(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
+        self._end_step()
         if warning := training_warning(manifest):
             self.warn(warning)
         every_s = self._view.every_s
@@ -101,6 +115,7 @@ class _Shown(Watcher):
         self._view.say(f"maestro-eval: {printable(line)}")
 
     def end(self) -> None:
+        self._end_step()
         with self._lock:
             ticker, self._ticker = self._ticker, None
         if ticker is not None:
@@ -129,12 +144,14 @@ class _Ticker(threading.Thread):
         self.facts = self._look()
 
     def run(self) -> None:
-        shown = time.monotonic()
-        while not self._end.wait(min(_LIVE_EVERY_S, self._every_s)):
+        shown, every_s = time.monotonic(), self._every_s
+        while not self._end.wait(min(_LIVE_EVERY_S, every_s)):
             self.facts = self._look()
-            if time.monotonic() - shown >= self._every_s:
+            if time.monotonic() - shown >= every_s:
                 shown = time.monotonic()
                 self._view.show(self.facts)
+                if every_s >= _PLAIN_EVERY_S:
+                    every_s = min(2 * every_s, _PLAIN_SELDOM_S)
 
     def stop(self) -> Facts:
         """The last facts; nothing is shown any more."""
@@ -169,7 +186,7 @@ class _Silence:
 
 
 class _Log(_Silence):
-    """A line when a step begins, every ten seconds, and at the end."""
+    """A line for a step that takes long, now and then, and at the end."""
 
     every_s = _PLAIN_EVERY_S
 
@@ -181,7 +198,7 @@ class _Log(_Silence):
 
 
 class _Screen:
-    """Drawn over itself twice a second; the end stays."""
+    """Drawn over itself twice a second; a line stays."""
 
     every_s = _LIVE_EVERY_S
 
@@ -210,9 +227,9 @@ class _Screen:
             self._live.update(render(facts, self._console.height), refresh=True)
 
     def close(self, facts: Facts) -> None:
+        from rich.text import Text
+
         live, self._live = self._live, None
         if live is not None:
-            from maestro_eval.report.progress.display import render
-
-            live.update(render(facts, self._console.height), refresh=True)
+            live.update(Text(last_line(facts)), refresh=True)
             live.stop()

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from maestro_eval.report.cells import ruled
+from maestro_eval.report.layout import layout
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from unit.analysis.explore_runs import ARMS, explore_run, registry_record
@@ -16,8 +18,6 @@ from maestro_eval.analysis.explored import read_explored
 from maestro_eval.analysis.groups import linked_tasks
 from maestro_eval.analysis.oracle import ROWS, oracle_rows, selected
 from maestro_eval.records import Arm, UserError
-from maestro_eval.report.cells import ruled
-from maestro_eval.report.layout import layout
 
 TASK = task_record("maestro_mini_a")
 RANDOM, BEST_MODEL, BEST_EACH, ORACLE_PAIR, ORACLE_SAMPLE = ROWS.values()

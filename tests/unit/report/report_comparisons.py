@@ -4,15 +4,63 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
 from maestro_eval.analysis import Comparison, ContrastSpec, Reference, ReportedValue, compare
+from maestro_eval.report import (
+    Bullets,
+    Document,
+    Findings,
+    Prose,
+    Table,
+    render_terminal,
+    report_document,
+    summary_document,
+)
 
 MAIN = ("maestro_mini_chartqa", "maestro_mini_tallyqa", "maestro_mini_geometry", "maestro_mini_vstar")
 OOD = ("maestro_mini_vlmsareblind", "maestro_mini_ocrbench")
 HOSTILE = "[red]a|b[/red] \x1b[31m<b>*x*</b>\n`\u202e"
+
+
+def findings(comparison: Comparison, **more: Any) -> Findings:
+    folders = {system.name: Path("runs") / str(place) for place, system in enumerate(comparison.systems)}
+    return Findings(comparison, folders, "official", **more)
+
+
+def page(comparison: Comparison, **more: Any) -> Document:
+    """The report of a comparison, without plots."""
+    return report_document(findings(comparison, **more), plots=False)
+
+
+def summary(comparison: Comparison, width: int = 100, lines: int = 40) -> str:
+    """What a terminal of ``width`` columns shows of it."""
+    return render_terminal(summary_document(findings(comparison), width=width, lines=lines), width)
+
+
+def tables_of(document: Document, heading: str) -> list[Table]:
+    """The tables under ``heading``; none where it is not there."""
+    return [
+        block
+        for section in document.sections
+        if section.heading == heading
+        for block in section.blocks
+        if isinstance(block, Table)
+    ]
+
+
+def notes_of(document: Document, heading: str = "Notes") -> list[str]:
+    """The notes under ``heading``."""
+    blocks = [block for section in document.sections if section.heading == heading for block in section.blocks]
+    return [
+        line
+        for block in blocks
+        for line in (block.items if isinstance(block, Bullets) else [block.text] if isinstance(block, Prose) else [])
+    ]
 
 
 def quickstart(*, failures: int = 1) -> Comparison:

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import csv
 import io
-from pathlib import Path
 
 import pytest
 from unit.report.report_comparisons import HOSTILE, detailed, hostile, quickstart, reported
 
 from maestro_eval.analysis import Comparison
-from maestro_eval.report.csv_tables import render_csv, write_csv
+from maestro_eval.report.csv_tables import render_csv
 
 
 def read(comparison: Comparison) -> list[dict[str, str]]:
@@ -72,8 +71,3 @@ def test_hostile_names_stay_in_their_cell() -> None:
     for comparison in (hostile(), detailed("a", word=f'{HOSTILE}",\r\n"'), reported(HOSTILE)):
         rows = list(csv.reader(io.StringIO(render_csv(comparison))))
         assert len({len(row) for row in rows}) == 1
-
-
-def test_is_written_whole(tmp_path: Path) -> None:
-    write_csv(tmp_path / "t.csv", quickstart())
-    assert (tmp_path / "t.csv").read_text() == render_csv(quickstart())

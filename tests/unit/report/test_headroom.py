@@ -1,7 +1,5 @@
 """Standings and choices in words and numbers."""
 
-import io
-
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from unit.analysis.explore_runs import explore_run, registry_record
@@ -10,9 +8,9 @@ from maestro_eval.analysis.explored import read_explored
 from maestro_eval.analysis.headroom import standing
 from maestro_eval.analysis.replay import regret_of
 from maestro_eval.records import Arm
-from maestro_eval.report import markdown_tables, show_tables
-from maestro_eval.report.headroom import selection_tables, standing_notes, standing_tables
-from maestro_eval.report.replay import noise_text, regret_table
+from maestro_eval.report import Document, Table, render_markdown, render_terminal
+from maestro_eval.report.headroom import headroom_sections
+from maestro_eval.report.replay import replay_document
 
 TASK = task_record("maestro_mini_a")
 EXPLORED = read_explored(explore_run([(TASK, [[1.0] * 10, *([[0.0] * 10] * 4), [1.0] * 5 + [0.0] * 5])]))
@@ -23,33 +21,33 @@ def orchestrator(values):
     return replace(run, manifest=replace(run.manifest, registry=registry_record()))
 
 
-def text_of(tables, notes=()) -> str:
-    file = io.StringIO()
-    show_tables(tables, notes, file, width=120)
-    return file.getvalue()
+def tables_of(standings, explored) -> list[Table]:
+    (section,) = headroom_sections(standings, explored)
+    return [block for block in section.blocks if isinstance(block, Table)]
 
 
 def test_a_standing_says_which_gain_and_which_gap():
     found = standing(orchestrator([1.0] * 9 + [0.0]), [EXPLORED])
-    (table,) = standing_tables([found])
-    assert table.title == "Where mine <b> stands, of 6 arms of its registry"
+    table = tables_of([found], [EXPLORED])[0]
+    assert table.title == "Where mine <b> stands, of 6 choices in its registry"
     assert [column.title for column in table.columns] == [
         "gain over random",
         "gain over the best single model",
         "gain over the best model per benchmark",
-        "gap to oracle (pair)",
-        "gap to oracle (sample)",
+        "gap to the best pair per benchmark",
+        "gap to the best pair per sample",
     ]
     assert [cell.value for cell in table.rows[0].cells] == ["+65.0", "+40.0", "+40.0", "−10.0", "−10.0"]
     assert table.rows[0].name == "a (mini)"
-    text = text_of([table], standing_notes([found], [EXPLORED]))
+    document = Document("", (), tuple(headroom_sections([found], [EXPLORED])))
+    text = render_terminal(document, 120)
     assert "+65.0" in text
     assert "which flatters" in text
-    assert "mine &lt;b&gt;" in markdown_tables("Standing", [table], ())
+    assert "mine &lt;b&gt;" in render_markdown(document)
 
 
 def test_the_choice_is_told_with_what_it_seems_and_what_it_is_worth():
-    pairs, singles = selection_tables(EXPLORED)
+    pairs, singles = tables_of([], [EXPLORED])
     assert [cell.value for cell in pairs.rows[0].cells] == ["a@@S", "100.0", "100.0", "100 %"]
     assert pairs.title == "Best pair per benchmark, of 4 of small"
     assert singles.rows[0].cells[0].value == "b"
@@ -58,7 +56,7 @@ def test_the_choice_is_told_with_what_it_seems_and_what_it_is_worth():
 def test_skills_that_ask_alike_are_told_as_one_choice():
     def chosen(*alike: str) -> str:
         arms = (Arm("fixed:a@@S", tuple(f"fixed:a@@{skill}" for skill in alike)), Arm("direct:a"))
-        pairs, _ = selection_tables(read_explored(explore_run([(TASK, [[1.0], [1.0]])], arms)))
+        pairs, _ = tables_of([], [read_explored(explore_run([(TASK, [[1.0], [1.0]])], arms))])
         return pairs.rows[0].cells[0].value
 
     # The registry of these runs has two skills.
@@ -69,8 +67,10 @@ def test_skills_that_ask_alike_are_told_as_one_choice():
 def test_a_regret_is_shown_beside_its_noise():
     original, other = orchestrator([1.0] * 4), orchestrator([0.0] * 4)
     regret = regret_of(original, other, orchestrator([1.0, 1.0, 1.0, 0.0]))
-    table = regret_table(regret, "mine", 1, "a@@S")
+    document = replay_document(regret, "mine", 1, "a@@S")
+    table, _ = document.lead
     assert table.title == "mine: a@@S at turn 1 instead"
     assert [cell.value for cell in table.rows[0].cells] == ["4", "+100.0", "+25.0", "+75.0"]
-    assert noise_text(regret) == "1 of 4 rollouts (25.0 %) came out otherwise with the same call"
-    assert noise_text(regret_of(original, other)) == ""
+    noise = "1 of 4 rollouts (25.0 %) came out otherwise with the same call"
+    assert noise in render_markdown(document)
+    assert "came out otherwise" not in render_markdown(replay_document(regret_of(original, other), "mine", 1, "a@@S"))

@@ -5,12 +5,18 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.report.report_comparisons import HOSTILE, detailed, hostile, quickstart, reported
+from unit.report.report_comparisons import HOSTILE, detailed, findings, hostile, quickstart, reported
 
+from maestro_eval.analysis import Comparison
 from maestro_eval.report.latex import latex_text, render_latex
+from maestro_eval.report.report import tables_document
 
 # What still acts in a text once our own commands are taken out.
 COMMAND = re.compile(r"\\(?:text[a-z]+|char34|ldots)\{\}|\\[{}$&#%_]|\$(?:-|\\pm|\\Delta)\$|\{[\[\]*]\}|-\{\}")
+
+
+def latex(comparison: Comparison) -> str:
+    return render_latex(tables_document(findings(comparison)))
 
 
 def rows(text: str) -> list[list[str]]:
@@ -44,8 +50,8 @@ def test_texts_are_set_as_they_stand(text: str, set_as: str) -> None:
 @pytest.mark.parametrize(
     "comparison", [quickstart(failures=2), hostile(), detailed("a", word=HOSTILE), reported(HOSTILE)]
 )
-def test_every_table_is_whole(comparison: object) -> None:
-    text = render_latex(comparison)  # type: ignore[arg-type]
+def test_every_table_is_whole(comparison: Comparison) -> None:
+    text = latex(comparison)
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\toprule")
     for body in re.findall(r"\\begin\{tabular\}.*?\\end\{tabular\}", text, re.DOTALL):
         specification = re.match(r"\\begin\{tabular\}\{([lr]+)\}", body)
@@ -59,12 +65,12 @@ def test_every_table_is_whole(comparison: object) -> None:
 
 
 def test_no_row_begins_with_what_a_rows_end_would_take_as_its_option() -> None:
-    text = render_latex(hostile())
+    text = latex(hostile())
     assert not re.search(r"\\\\\s*[\[*]", text)
 
 
 def test_uses_booktabs_rules_and_sets_means_apart() -> None:
-    text = render_latex(quickstart())
+    text = latex(quickstart())
     assert r"\usepackage{booktabs,graphicx}" in text
     assert r"\hline" not in text
     assert "\\midrule\nmean of main (mini)" in text

@@ -10,13 +10,8 @@ from unit.report.report_comparisons import HOSTILE, reference
 
 from maestro_eval.analysis.reference import ReportedValue
 from maestro_eval.analysis.reproduce import Reproduced, Reproduction, reproduce
-from maestro_eval.report.reproduction import (
-    render_reproductions,
-    reproduction_notes,
-    reproduction_tables,
-    reproductions_json,
-    verdict_text,
-)
+from maestro_eval.report import Table, render_markdown
+from maestro_eval.report.reproduction import reproduction_document, reproductions_json, verdict_text
 
 CHART = task_record("maestro_chartqa", ("maestro_main",))
 
@@ -39,12 +34,12 @@ def test_a_verdict_names_what_a_mean_lacks(row: Reproduced, text: str) -> None:
 
 
 def test_a_row_has_both_numbers_the_gap_and_what_is_excluded() -> None:
-    verdicts, settings = reproduction_tables(held())
+    verdicts, settings = (block for block in reproduction_document([held()]).lead if isinstance(block, Table))
     assert verdicts.title == "ours against S-1 (reported)"
     row = next(row for row in verdicts.rows if row.name == "chartqa")
-    published, here, gap, interval, excluded, question, verdict = (cell.value for cell in row.cells)
+    published, here, gap, excluded, question, verdict = (cell.value for cell in row.cells)
     assert (published, here, gap) == ("70.5 D", "66.7", "−3.8")
-    assert interval.startswith("[−")
+    assert row.cells[2].interval.startswith("[−")
     assert excluded.startswith("±")
     assert (question, verdict) == ("benchmark", "compatible")
     assert settings.corner == "setting"
@@ -52,7 +47,7 @@ def test_a_row_has_both_numbers_the_gap_and_what_is_excluded() -> None:
 
 
 def test_the_notes_explain_the_question_the_assumptions_the_failures_and_the_marks() -> None:
-    notes = " ".join(reproduction_notes([held([1, None, 0])]))
+    notes = render_markdown(reproduction_document([held([1, None, 0])]))
     assert "Of this benchmark:" in notes
     assert "Of its kind:" not in notes
     assert "once is assumed" in notes
@@ -74,7 +69,7 @@ def test_the_json_holds_every_row_and_difference() -> None:
 
 
 def test_hostile_names_do_not_act() -> None:
-    text = render_reproductions([held(name=HOSTILE, word=HOSTILE)])
+    text = render_markdown(reproduction_document([held(name=HOSTILE, word=HOSTILE)]))
     assert "<b>" not in text
     assert "\x1b" not in text
     assert "\u202e" not in text

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from maestro_eval.analysis import Estimate
+from maestro_eval.analysis import Contrast, Estimate
 from maestro_eval.analysis.swap import (
     Adoption,
     Allowed,
@@ -27,9 +27,8 @@ from maestro_eval.analysis.swap import (
     VariantRun,
     VariantScope,
 )
-from maestro_eval.report import markdown_tables
-from maestro_eval.report.cells import Table
-from maestro_eval.report.swap import render_swap, swap_notes, swap_tables, write_swap
+from maestro_eval.report import Bullets, Table, render_markdown, render_terminal, write_swap
+from maestro_eval.report.swap import swap_document, swap_headline, swap_section, swap_summary
 
 GAIN, NONE = Estimate(0.25, 0.1, 0.4, 40, "m"), Estimate(0.0, -0.05, 0.05, 80, "m")
 SWAP = Swap(
@@ -64,6 +63,10 @@ SWAP = Swap(
         ),
         (OrderSpread("r", "mini_main", "mean", 3, 0.5, 0.45, 0.4, 0.52),),
     ),
+    contrasts=tuple(
+        Contrast(difference, system="router (augmented)", baseline="router (base)", scope=scope, kind=kind)
+        for difference, scope, kind in ((GAIN, "maestro_mini_signs", "task"), (NONE, "mini_main", "mean"))
+    ),
 )  # fmt: skip
 
 
@@ -71,12 +74,17 @@ def cells(table: Table, row: int = 0) -> list[str]:
     return [f"{each.value} {each.interval}".strip() for each in table.rows[row].cells]
 
 
-TABLES = {table.title: table for table in swap_tables(SWAP)}
+def tables_of(swap: Swap) -> dict[str, Table]:
+    return {block.title: block for block in swap_section(swap).blocks if isinstance(block, Table)}
+
+
+TABLES = tables_of(SWAP)
 
 
 def test_the_tables_come_in_the_order_of_what_they_conclude() -> None:
     assert list(TABLES) == [
         "router (augmented) against router (base)",
+        "where a new entry was called, and where none was",
         "difference in differences",
         "adoption: calls, and touched samples",
         "adopted of explored samples, where …",
@@ -92,10 +100,38 @@ def test_a_difference_stands_beside_its_strata() -> None:
     table = TABLES["router (augmented) against router (base)"]
     assert [row.name for row in table.rows] == ["signs (mini)", "mean of main (mini)"]
     assert [row.is_mean for row in table.rows] == [False, True]
-    assert cells(table) == [
-        "+25.0 [+10.0, +40.0]", "40", "75.0 %", "+25.0 [+10.0, +40.0]", "0.0 [−5.0, +5.0]", "+25.0", "0.0",
-    ]  # fmt: skip
-    assert cells(table, 1)[2:4] == ["0.0 %", "–"]
+    assert cells(table) == ["+25.0 [10.0, 40.0]", "40", "75.0 %"]
+    strata = TABLES["where a new entry was called, and where none was"]
+    assert cells(strata) == ["+25.0 [10.0, 40.0]", "0.0 [−5.0, 5.0]", "+25.0", "0.0"]
+    assert cells(strata, 1)[0] == "–"
+
+
+def test_the_headline_says_what_the_registry_is_worth() -> None:
+    assert swap_headline(SWAP) == "With large instead of small: no difference beyond ±5.0 points in domain (mini)"
+    signs, _ = SWAP.effects
+    out = replace(SWAP, effects=(replace(signs, kind="mean"), SWAP.effects[1]))
+    assert swap_headline(out) == (
+        "With large instead of small: +25.0 points [10.0, 40.0] out of domain (mini); no difference beyond ±5.0 points "
+        "in domain (mini)"
+    )
+    tasks = replace(SWAP, effects=tuple(replace(each, kind="task") for each in SWAP.effects))
+    assert (
+        swap_headline(tasks)
+        == "With large instead of small: no difference beyond ±5.0 points on the mean of main (mini)"
+    )
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_shows_the_headline_the_differences_and_three_notes(width: int) -> None:
+    tasks, mean = SWAP.effects
+    several = (*([SWAP.contrasts[0]] * 30), SWAP.contrasts[1])
+    many = replace(SWAP, effects=(*([tasks] * 30), mean), contrasts=several, notes=("note",) * 30)
+    for swap in (SWAP, many):
+        said = render_terminal(swap_summary(swap, width=width, lines=38), width).splitlines()
+        assert len(said) <= 38
+        assert max(map(len, said)) <= width
+        assert said[0].startswith("With large instead of small: ")
+        assert sum(line.startswith("· ") for line in said) == 3
 
 
 @pytest.mark.parametrize(
@@ -104,7 +140,7 @@ def test_a_difference_stands_beside_its_strata() -> None:
         (
             "difference in differences",
             0,
-            ["0.0 [−5.0, +5.0]", "+25.0 [+10.0, +40.0]", "+25.0 [+10.0, +40.0]", "2, 1"],
+            ["0.0 [−5.0, 5.0]", "+25.0 [10.0, 40.0]", "+25.0 [10.0, 40.0]", "2, 1"],
         ),
         ("adoption: calls, and touched samples", 0, ["40", "75.0 %", "30", "12", "2", "15", "1"]),
         ("adoption: calls, and touched samples", 1, ["0", "–", "0", "0", "0", "0", "0"]),
@@ -112,8 +148,8 @@ def test_a_difference_stands_beside_its_strata() -> None:
         ("gains and losses by entry", 0, ["30", "12.5", "2", "+10.5"]),
         ("gains and losses by entry", 1, ["9", "1", "1", "0"]),
         ("in-domain samples lost where a new entry was called", 0, ["1", "0", "experts.ear"]),
-        ("r: accuracy over listing orders", 0, ["50.0", "45.0", "12.0 [40.0–52.0]", "3"]),
-        ("variants: accuracy of the variant − that of its reference", 0, ["0.0 [−5.0, +5.0]"]),
+        ("r: accuracy over listing orders", 0, ["50.0", "45.0", "12.0 [40.0, 52.0]", "3"]),
+        ("variants: accuracy of the variant − that of its reference", 0, ["0.0 [−5.0, 5.0]"]),
         # Without it 25 points more: with it 25 fewer.
         ("contribution of an entry: accuracy with it − without it", 0, ["−25.0 [−40.0, −10.0]"]),
     ],
@@ -126,13 +162,13 @@ def test_variants_of_several_runs_say_of_which() -> None:
     assert SWAP.robustness is not None
     other = replace(SWAP.robustness.runs[0], reference="q|")
     robustness = replace(SWAP.robustness, runs=(*SWAP.robustness.runs, other))
-    tables = {table.title: table for table in swap_tables(replace(SWAP, robustness=robustness))}
+    tables = tables_of(replace(SWAP, robustness=robustness))
     varied = tables["variants: accuracy of the variant − that of its reference"]
     assert [column.title for column in varied.columns] == ["permuted 1 (of r)", "permuted 1 (of q|)"]
 
 
 def test_the_notes_begin_with_what_was_swapped_and_say_what_was_allowed() -> None:
-    notes = swap_notes(SWAP)
+    (notes,) = (block.items for block in swap_section(SWAP).blocks if isinstance(block, Bullets))
     assert "small → large: added: experts.ear; changed: skills.Look" in notes
     assert any(
         "by --allow the runs differ in seed too: 0 in router (base), 1 in router (augmented)" in n for n in notes
@@ -145,18 +181,18 @@ def test_the_notes_begin_with_what_was_swapped_and_say_what_was_allowed() -> Non
 
 def test_markdown_is_a_document_and_names_do_no_harm_in_it() -> None:
     hostile = replace(SWAP, augmented="a|<img src=x>\n# b", notes=("see <script>",))
-    text = render_swap(hostile)
+    text = render_markdown(swap_document(hostile))
     assert text.startswith("# Registry swap\n")
     assert "<img" not in text
     assert "<script>" not in text
     assert "\n# b" not in text
     assert r"chart (mini): s\|&lt;b&gt;7" in text
-    assert markdown_tables("x", swap_tables(hostile), ()).count("\n### ") == len(TABLES)
+    assert text.count("\n### ") == len(TABLES)
 
 
 def test_json_holds_the_whole_report_and_is_rounded(tmp_path: Path) -> None:
-    report, numbers = write_swap(tmp_path, SWAP)
-    assert report.read_text() == render_swap(SWAP)
+    page, numbers = write_swap(SWAP, tmp_path)
+    assert page.with_suffix(".md").read_text() == render_markdown(swap_document(SWAP))
     held = json.loads(numbers.read_text())
     assert held.pop("schema") == 1
     assert held["effects"][1]["untouched"]["part"] == 0.0

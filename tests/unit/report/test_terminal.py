@@ -1,57 +1,108 @@
+"""What a terminal shows: little, whole, and harmless."""
+
 from __future__ import annotations
 
+import functools
 import io
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 
 import pytest
-from unit.report.report_comparisons import HOSTILE, MAIN, OOD, detailed, hostile, quickstart
+from unit.analysis.analysis_runs import run_scores, scores_of, task_record
+from unit.report.report_comparisons import (
+    HOSTILE,
+    MAIN,
+    OOD,
+    detailed,
+    findings,
+    hostile,
+    quickstart,
+    reported,
+    summary,
+)
 
-from maestro_eval.report import render, show
-
-
-@pytest.mark.parametrize("width", [60, 80, 100, 160])
-def test_no_line_is_wider_than_the_terminal_and_no_cell_is_cut(width: int) -> None:
-    text = render(quickstart(), width)
-    assert max(map(len, text.splitlines())) <= width
-    assert "…" not in text
-    for task in (*MAIN, *OOD):
-        assert task.removeprefix("maestro_mini_") in text
-
-
-def test_at_eighty_columns_intervals_stand_under_their_values_where_they_must() -> None:
-    main, ood = render(quickstart(), 80).split("ood (mini)\n")[:2]
-    assert "system" in main
-    assert "(mini)" in main
-    values = [line for line in main.splitlines() if line.startswith(("random", "router"))]
-    assert values
-    assert not any("[" in line or "±" in line for line in values)
-    # Two tasks and a mean fit side by side.
-    assert any(line.startswith("random") and "." in line and "[" in line for line in ood.splitlines())
+from maestro_eval.analysis import Comparison, ContrastSpec, compare
+from maestro_eval.report import Column, Document, Row, Table, render_svg, render_terminal, show, summary_document
+from maestro_eval.report.table import Cell
 
 
-def test_columns_that_do_not_fit_continue_in_another_table_with_the_systems_again() -> None:
-    text = render(quickstart(), 60)
-    assert "main (mini), continued" in text
-    assert text.count("router augmented") >= 4
+@functools.cache
+def many(systems: int, tasks: int) -> Comparison:
+    """A leaderboard: every system against the first."""
+    records = [task_record(f"maestro_t{number}", ("maestro_main",)) for number in range(tasks)]
+    runs = [
+        run_scores(
+            f"system number {place}",
+            [(task, scores_of(task, [float((i + place) % 7 < 4) for i in range(14)])) for task in records],
+        )
+        for place in range(systems)
+    ]
+    return compare(runs, [ContrastSpec(run.manifest.system, "system number 0") for run in runs[1:]])
 
 
-def test_every_contrast_has_a_verdict_in_words() -> None:
-    text = render(quickstart(), 80)
-    assert "router augmented against router base" in text
-    row = next(line for line in text.splitlines() if line.startswith("mean of ood (mini)"))
-    assert row.rstrip().endswith(("better", "worse", "undecided"))
+@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize("lines", [29, 40])
+@pytest.mark.parametrize(
+    "make",
+    [quickstart, lambda: quickstart(failures=3), lambda: detailed("a", "b"), reported, lambda: many(20, 2),
+     lambda: many(4, 12)],
+)  # fmt: skip
+def test_a_summary_keeps_within_its_lines_and_columns(make: object, width: int, lines: int) -> None:
+    said = summary(make(), width, lines).splitlines()  # type: ignore[operator]
+    assert len(said) <= lines
+    assert max(map(len, said)) <= width
+    assert "…" not in "".join(said)
 
 
-def test_what_does_not_fit_loses_its_minor_columns_before_it_is_split() -> None:
-    header = {width: next(x for x in render(quickstart(), width).splitlines() if "p adj." in x) for width in (66, 90)}
-    assert (" n " in header[90], " n " in header[66]) == (True, False)
-    assert "verdict" in header[66]
+def test_all_benchmarks_are_shown_where_they_fit_else_the_means_else_the_best() -> None:
+    whole, means, best = summary(many(2, 4)), summary(many(4, 12), 100, 24), summary(many(20, 2), 100, 25)
+    assert all(f"t{number}" in whole for number in range(4))
+    assert "means over benchmarks" in means
+    assert "t0" not in means
+    assert all(f"system number {place}" in means for place in range(4))
+    assert "more rows are in the report" in best
+
+
+def test_no_column_comes_or_goes_with_the_width() -> None:
+    for width in (60, 80, 160):
+        text = summary(quickstart(), width, 100)
+        assert all(task.removeprefix("maestro_mini_") in text for task in (*MAIN, *OOD))
+        assert text.count("[") == summary(quickstart(), 200, 100).count("[")
+
+
+def test_every_contrast_is_a_sentence_with_its_verdict() -> None:
+    said = " ".join(summary(quickstart()).split())
+    assert "· router augmented against router base: +31.2 points [" in said
+    assert "on the mean of ood (mini); undecided, +15.6 points [" in said
+    assert "· random against router base: −48.4 points [" in said
+
+
+def test_failures_come_first_of_at_most_three_notes() -> None:
+    comparison = quickstart(failures=2)
+    said = summary(comparison)
+    notes = [line for line in said.splitlines() if line.startswith("· ")][2:]
+    assert 1 <= len(notes) <= 3
+    assert notes[0].startswith("· failed samples (†) count as wrong")
+
+
+def test_columns_that_do_not_fit_continue_in_blocks_of_like_width() -> None:
+    text = summary(quickstart(), 80, 100)
+    assert "main (mini): accuracy in percent, 95 % interval, continued" in text
+    heads = [line for line in text.splitlines() if line.startswith("system")]
+    assert [line.count("n ") for line in heads] == [3, 2, 3]
+
+
+def test_words_are_folded_before_a_table_is_split() -> None:
+    words = Table("t", (Column("said", text=True), Column("n")), (Row("a", (Cell("word " * 30), Cell("7"))),))
+    text = render_terminal(Document("", (words,)), 60)
+    assert "continued" not in text
+    assert text.count("word") == 30
 
 
 def test_plain_text_has_no_escape_codes() -> None:
     file = io.StringIO()
-    show(quickstart(), file, width=80)
+    show(summary_document(findings(quickstart())), file, width=80)
     assert "\x1b" not in file.getvalue()
     assert "random" in file.getvalue()
 
@@ -59,17 +110,17 @@ def test_plain_text_has_no_escape_codes() -> None:
 def test_an_encoding_without_our_marks_gets_ascii() -> None:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding="ascii")
-    show(quickstart(failures=2), file, width=100)
+    show(summary_document(findings(quickstart(failures=2))), file, width=100)
     file.flush()
     text = raw.getvalue().decode("ascii")
     assert "!2" in text
     assert "random" in text
 
 
-def test_hostile_names_neither_style_nor_move_the_terminal() -> None:
-    text = render(hostile(), 100)
-    joined = "".join(text.split())
-    assert "[red]a|b[/red]" in joined
+@pytest.mark.parametrize("make", [hostile, lambda: detailed("a", word=HOSTILE)])
+def test_hostile_names_neither_style_nor_move_the_terminal(make: object) -> None:
+    text = summary(make(), 100)  # type: ignore[operator]
+    assert "[red]a|b[/red]" in "".join(text.split())
     assert "\x1b" not in text
     assert "\u202e" not in text
 
@@ -79,29 +130,20 @@ def test_importing_the_room_does_not_import_rich() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_categories_and_repeats_of_a_system_alone_keep_within_the_terminal(width: int) -> None:
-    text = render(detailed("router"), width)
-    assert max(map(len, text.splitlines())) <= width
-    assert "chartqa by category" in text
-    assert "router: repeats" in text
-    for title in ("avg@4", "pass@2", "pass@4", "majority@4"):
-        assert title in text
+class TestAPicture:
+    def words(self, comparison: Comparison) -> str:
+        svg = render_svg(summary_document(findings(comparison)))
+        assert "http" not in svg.replace("http://www.w3.org/2000/svg", "").replace("https://www.textualize.io", "")
+        return "".join(ElementTree.fromstring(svg).itertext()).replace("\xa0", " ")
 
+    def test_has_the_terminals_tables_and_fetches_nothing(self) -> None:
+        text = self.words(quickstart())
+        assert "router augmented" in text
+        assert "chartqa" in text
 
-def test_several_systems_have_repeats_and_no_categories() -> None:
-    text = render(detailed("router", "other"), 100)
-    assert "by category" not in text
-    assert "other: repeats" in text
+    def test_is_the_same_for_the_same_comparison(self) -> None:
+        once, again = (render_svg(summary_document(findings(quickstart()))) for _ in range(2))
+        assert once == again
 
-
-def test_no_task_column_is_shown_twice_for_a_group_within_a_group() -> None:
-    header = next(line for line in render(detailed("a", "b"), 160).splitlines() if "vstar" in line)
-    assert header.split().count("chartqa") == 1
-    assert "mean of unseen" in header
-
-
-def test_hostile_category_names_do_not_move_the_terminal() -> None:
-    text = render(detailed("a", word=HOSTILE), 120)
-    assert "\x1b" not in text
-    assert "\u202e" not in text
+    def test_is_well_formed_whatever_the_names(self) -> None:
+        assert "[red]" in self.words(hostile())

@@ -115,9 +115,11 @@ MANIFEST = small_manifest(TaskRecord("chart", "h", "integer", "mean", (), "", ""
 class TestAWatcher:
     def test_in_a_log_says_steps_warnings_lines_and_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(watch._Log, "every_s", 0.05)
+        monkeypatch.setattr(watch, "_STEP_S", 0.0)
         file = io.StringIO()
         watcher = make_watcher(quiet=False, file=file)
         watcher.step("reading 1 tasks")
+        _wait_for(file.getvalue)
         watcher.begin(MANIFEST, live)
         watcher.committed([finished()])
         _wait_for(lambda: "so far chart" in file.getvalue())
@@ -137,8 +139,17 @@ class TestAWatcher:
         watcher = make_watcher(quiet=False, file=file)
         watcher.begin(MANIFEST, live)
         watcher.end()
-        assert "10/40 done" in file.getvalue()
+        assert "s: 10/40 rollouts in 1:40" in file.getvalue()
         assert file.getvalue().rindex("\x1b[?25h") > file.getvalue().rindex("\x1b[?25l")
+
+    def test_says_nothing_of_a_step_that_is_quick(self) -> None:
+        file = io.StringIO()
+        watcher = make_watcher(quiet=False, file=file)
+        for what in ("starting the experts", "reading 1 tasks"):
+            watcher.step(what)
+        watcher.begin(MANIFEST, live)
+        watcher.end()
+        assert file.getvalue().splitlines() == ["s: 10/40 rollouts in 1:40"]
 
     def test_that_is_quiet_says_warnings_only_and_starts_no_thread(self) -> None:
         file = io.StringIO()

@@ -1,8 +1,9 @@
-"""A report as one HTML file that needs nothing beside it: no script, no address, no font, no picture from elsewhere.
+"""A document as one HTML file that needs nothing beside it: no script, no address, no font, no picture from elsewhere.
 
-All text is escaped. The plots are our own SVG, in which names are escaped as well. The page forbids itself everything
-but its own styles, so that markup which got past the escaping would still do nothing. It is readable on a light and
-on a dark screen, with a screen reader, on a phone and in print.
+All text is escaped, in elements and in attributes alike; classes are our own words and never a user's. The plots are
+our own SVG, in which names are escaped as well. The page forbids itself everything but its own styles (its
+Content-Security-Policy says so), so that markup which got past the escaping would still do nothing. It is readable on
+a light and on a dark screen, with a screen reader, on a phone and in print.
 """
 
 from __future__ import annotations
@@ -10,11 +11,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from maestro_eval.report.cells import printable
-from maestro_eval.report.html_tables import STYLE, table_html
-from maestro_eval.report.page import Block, Bullets, Figure, Grid, Page, PageSection, Prose
+from maestro_eval.report.document import Block, Bullets, Document, Figure, Prose, Section
+from maestro_eval.report.table import Cell, Column, Row, Table, printable
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+STYLE = """\
+.maestro { border-collapse: collapse; font: 14px/1.4 system-ui, sans-serif; margin: 0 0 1.5rem; }
+.maestro caption { text-align: left; font-weight: 600; padding: .3rem 0; }
+.maestro th, .maestro td { padding: .25rem .7rem; text-align: right; white-space: nowrap; }
+.maestro th:first-child, .maestro .text { text-align: left; }
+.maestro thead th { border-top: 2px solid; border-bottom: 1px solid; }
+.maestro tbody tr:last-child > * { border-bottom: 2px solid; }
+.maestro tbody tr.rule > * { border-top: 1px solid; }
+.maestro tbody th { font-weight: 400; white-space: normal; overflow-wrap: anywhere; max-width: 24rem; }
+.maestro .mean { background: rgba(0, 90, 160, .07); }
+.maestro .best { font-weight: 700; }
+.maestro .interval, .maestro .n { color: #595959; font-weight: 400; font-size: 12px; }
+.maestro .n { display: block; }
+"""
+"""How ``table_html``'s tables look: grey and blue only, readable in print."""
 
 _STYLE = """\
 :root {
@@ -32,7 +48,11 @@ h2 { font-size: 1.25rem; margin: 2.5rem 0 .8rem; padding-bottom: .25rem; border-
 p, li { max-width: 46rem; overflow-wrap: anywhere; }
 .quiet, figcaption { color: var(--quiet); font-size: 13px; }
 a { color: var(--link); }
-nav ol { columns: 3 13rem; padding-left: 1.3rem; margin: 0; font-size: 14px; }
+.headline { font-size: 1.05rem; }
+details { border-bottom: 1px solid var(--line); }
+details[open] { padding-bottom: 1rem; }
+summary { cursor: pointer; padding: .35rem 0; }
+summary h2 { display: inline; font-size: 1.05rem; border: 0; }
 figure { margin: 1rem 0 1.5rem; }
 figure svg { display: block; max-width: 100%; height: auto; }
 figcaption { max-width: 46rem; margin-top: .4rem; }
@@ -43,7 +63,7 @@ figcaption { max-width: 46rem; margin-top: .4rem; }
 .maestro tbody th { overflow-wrap: break-word; min-width: 7rem; }
 .maestro tbody tr:nth-child(even) > * { background: rgba(128, 128, 128, .07); }
 .maestro .text { white-space: normal; overflow-wrap: break-word; max-width: 30rem; }
-.maestro .interval { color: var(--quiet); }
+.maestro .interval, .maestro .n { color: var(--quiet); }
 /* Many columns: the interval goes below its value. */
 .maestro:has(thead th:nth-child(8)) .interval { display: block; }
 .maestro:has(thead th:nth-child(8)) :is(th, td) { padding-left: .35rem; padding-right: .35rem; }
@@ -54,7 +74,8 @@ figcaption { max-width: 46rem; margin-top: .4rem; }
   @page { size: A4; margin: 14mm; }
   :root { --ink: #000000; --quiet: #3c3c3c; --line: #999999; --paper: #ffffff; --link: #000000; }
   body { max-width: none; padding: 0; font-size: 10pt; }
-  nav, .skip { display: none; }
+  .skip { display: none; }
+  details::details-content { content-visibility: visible; height: auto; }
   h2, h2 + p { break-after: avoid; }
   h2 { margin-top: 1.4rem; }
   figure, .maestro tr { break-inside: avoid; }
@@ -77,11 +98,22 @@ figcaption { max-width: 46rem; margin-top: .4rem; }
 """
 
 
-def render_page(page: Page) -> str:
-    """``page`` as HTML, ending in a newline."""
-    title = _text(page.title)
-    lead = "".join(part for block in page.lead for part in _block(block))
-    sections = "".join(_section(number, section) for number, section in enumerate(page.sections, 1))
+def table_html(table: Table) -> str:
+    """``table`` as a ``<table class="maestro">``, which looks as it should where ``STYLE`` is on the page."""
+    head = "".join(map(_head, table.columns))
+    rows = "\n".join(_row(table, number) for number in range(len(table.rows)))
+    return (
+        f'<table class="maestro">\n<caption>{_text(table.title)}</caption>\n'
+        f'<thead><tr><th scope="col">{_text(table.corner)}</th>{head}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody>\n</table>\n"
+    )
+
+
+def render_html(document: Document) -> str:
+    """``document`` as a page, ending in a newline."""
+    title = _text(document.title)
+    lead = "".join(map(_lead, document.lead))
+    sections = "".join(_section(number, section) for number, section in enumerate(document.sections, 1))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
@@ -89,21 +121,20 @@ def render_page(page: Page) -> str:
         '<meta name="referrer" content="no-referrer">\n'
         f"<title>{title}</title>\n<style>\n{STYLE}{_STYLE}</style>\n</head>\n<body>\n"
         '<a class="skip" href="#section-1">To the numbers</a>\n'
-        f"<header>\n<h1>{title}</h1>\n{lead}</header>\n{_contents(page)}<main>\n{sections}</main>\n</body>\n</html>\n"
+        f"<header>\n<h1>{title}</h1>\n{lead}</header>\n<main>\n{sections}</main>\n</body>\n</html>\n"
     )
 
 
-def _contents(page: Page) -> str:
-    items = "".join(
-        f'<li><a href="#section-{number}">{_text(section.heading)}</a></li>\n'
-        for number, section in enumerate(page.sections, 1)
-    )
-    return f'<nav aria-label="contents">\n<ol>\n{items}</ol>\n</nav>\n'
+def _lead(block: Block) -> str:
+    text = "".join(_block(block))
+    return text.replace('class="quiet"', 'class="headline"', 1) if isinstance(block, Bullets | Prose) else text
 
 
-def _section(number: int, section: PageSection) -> str:
+def _section(number: int, section: Section) -> str:
     blocks = "".join(part for block in section.blocks for part in _block(block))
     heading = f'<h2 id="section-{number}-title">{_text(section.heading)}</h2>'
+    if section.folded:
+        return f'<details id="section-{number}">\n<summary>{heading}</summary>\n{blocks}</details>\n'
     return f'<section id="section-{number}" aria-labelledby="section-{number}-title">\n{heading}\n{blocks}</section>\n'
 
 
@@ -116,10 +147,32 @@ def _block(block: Block) -> Iterator[str]:
             yield f'<ul class="quiet">\n{lines}</ul>\n'
         case Figure(_, svg, caption):
             yield f"<figure>\n{svg}\n<figcaption>{_text(caption)}</figcaption>\n</figure>\n"
-        case Grid(table):
+        case Table():
             # A wide table scrolls by itself, for the keyboard too.
-            name = _text(table.title)
-            yield f'<div class="wide" tabindex="0" role="group" aria-label="{name}">\n{table_html(table)}</div>\n'
+            name = _text(block.title)
+            yield f'<div class="wide" tabindex="0" role="group" aria-label="{name}">\n{table_html(block)}</div>\n'
+
+
+def _head(column: Column) -> str:
+    n = f' <span class="n">{_text(column.n)}</span>' if column.n else ""
+    return f'<th scope="col"{_classes(mean=column.is_mean, text=column.text)}>{_text(column.title)}{n}</th>'
+
+
+def _row(table: Table, number: int) -> str:
+    row: Row = table.rows[number]
+    cells = "".join(_cell(cell, column) for cell, column in zip(row.cells, table.columns, strict=True))
+    return f'<tr{_classes(rule=table.has_rule_before(number))}><th scope="row">{_text(row.name)}</th>{cells}</tr>'
+
+
+def _cell(cell: Cell, column: Column) -> str:
+    interval = f' <span class="interval">{_text(cell.interval)}</span>' if cell.interval else ""
+    classes = _classes(mean=column.is_mean, text=column.text, best=cell.best)
+    return f"<td{classes}>{_text(cell.value)}{interval}</td>"
+
+
+def _classes(**wanted: bool) -> str:
+    names = [name for name, one in wanted.items() if one]
+    return f' class="{" ".join(names)}"' if names else ""
 
 
 def _text(text: str) -> str:

@@ -14,10 +14,10 @@ import msgspec
 
 from maestro_eval.journal import Journal, unpack_record
 from maestro_eval.records import Answered, RunManifest, Score, Selection, UserError
-from maestro_eval.report.answers import is_answer_of, written
+from maestro_eval.report.exports.answers import is_answer_of, written
+from maestro_eval.report.exports.known_tasks import KnownTask, known_task
 from maestro_eval.report.exports.submission import judged_again
 from maestro_eval.report.exports.verify import Verified, harmless
-from maestro_eval.report.known_tasks import KnownTask, known_task
 from maestro_eval.scoring import check_protocol, score_rollout, unscored
 from maestro_eval.scoring.scores_file import Heading, heading_of
 

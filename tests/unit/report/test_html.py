@@ -6,14 +6,15 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
-from unit.report.report_comparisons import HOSTILE, hostile, quickstart
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.report.report_comparisons import HOSTILE, detailed, findings, hostile, page, quickstart, reported
 from unit.report.routing_reports import hostile as hostile_routing
 from unit.report.routing_reports import routing
 
-from maestro_eval.report.document import NO_PLOTS, build_page
-from maestro_eval.report.html_report import render_page
-from maestro_eval.report.page import Bullets, Figure, Grid, Page, PageSection, Prose
-from maestro_eval.report.page_markdown import render_page_markdown
+from maestro_eval.report import Cell, Column, Row, Table, printable, report_document, table_html
+from maestro_eval.report.html import render_html
+from maestro_eval.report.report import NO_PLOTS
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'>&lt;]]>--><!--"
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -50,19 +51,33 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def plain() -> Reader:
-    return Reader(render_page(build_page(quickstart(), [routing(), routing("other", currency="EUR")])))
+    found = findings(quickstart(), routings=(routing(), routing("other", currency="EUR")))
+    return Reader(render_html(report_document(found)))
 
 
 @pytest.fixture(scope="module")
 def attacked() -> Reader:
-    page = build_page(hostile(), [hostile_routing(), routing(NASTY, word=NASTY, currency="EUR")])
-    return Reader(render_page(page))
+    found = findings(hostile(), routings=(hostile_routing(), routing(NASTY, word=NASTY, currency="EUR")))
+    return Reader(render_html(report_document(found)))
 
 
-def test_the_calls_counted_are_said_to_be_of_experts() -> None:
-    text = render_page(build_page(quickstart(), [routing()], plots=False))
-    assert ">expert calls</th>" in text
-    assert "model calls" not in text
+@given(st.text())
+def test_any_text_is_text(text: str) -> None:
+    table = Table(text, (Column(text, n=text),), (Row(text, (Cell(text, text, best=True),)),), corner=text)
+    seen = Reader(table_html(table))
+    tags = {tag for tag, _ in seen.elements}
+    assert tags == {"table", "caption", "thead", "tbody", "tr", "th", "td"} | ({"span"} if text else set())
+    assert {name for _, attributes in seen.elements for name in attributes} <= {"class", "scope"}
+    assert not text.strip() or printable(text) in seen.text
+    assert not seen.open
+
+
+@pytest.mark.parametrize("word", [HOSTILE, NASTY])
+def test_names_of_all_that_is_known_do_not_act(word: str) -> None:
+    for comparison in (detailed("a", "b", word=word), detailed(word), reported(word)):
+        seen = Reader(render_html(page(comparison)))
+        assert not {"script", "link", "img", "iframe", "a.b", "b"} & {tag for tag, _ in seen.elements}
+        assert not any(name.startswith("on") for _, attributes in seen.elements for name in attributes)
 
 
 @pytest.mark.parametrize("which", ["plain", "attacked"])
@@ -101,56 +116,22 @@ def test_a_reader_finds_its_way(which: str, request: pytest.FixtureRequest) -> N
     assert set(named) | set(links) <= set(ids)
 
 
-def test_sections_come_in_the_order_of_reading(plain: Reader) -> None:
+def test_sections_come_in_the_order_of_reading_and_what_is_looked_up_is_folded(plain: Reader) -> None:
     titles = [
-        "Accuracy",
-        "Differences",
-        "Ranks",
-        "Who was called",
-        "Accuracy given a call",
-        "Turns",
-        "Where answers were lost",
-        "Tokens",
-        "Latency",
-        "Cost",
-        "Failures",
-        "Notes",
-        "Provenance",
-    ]
+        "Accuracy", "Notes", "Differences", "Ranks", "Who was called", "Accuracy given a call", "Turns",
+        "Where answers were lost", "Tokens", "Latency", "Cost", "Failures", "Provenance",
+    ]  # fmt: skip
     text = "\n".join(plain.text)
     places = [text.rindex(f"\n{title}\n") for title in titles]
     assert places == sorted(places)
+    assert len(plain.all("section")) == 2
+    assert len(plain.all("details")) == len(plain.all("summary")) >= len(titles) - 2
+    assert text.index("router augmented against router base: +") < text.index("\nAccuracy\n")
 
 
-def test_without_plots_the_page_says_what_to_install() -> None:
-    page = build_page(quickstart(), [routing()], plots=False)
-    assert list(page.figures()) == []
-    for text in (render_page(page), render_page_markdown(page)):
-        assert "<svg" not in text
-        assert "maestro-eval" in text
-    assert NO_PLOTS in "".join(Reader(render_page(page)).text)
-
-
-def test_markdown_shows_what_it_is_told_and_links_its_figures() -> None:
-    figure = Figure("calls", "<svg/>", "Who | was <b>called</b>")
-    page = Page("T *x*", (Prose("a_b ![x](http://evil)"),), (PageSection("S", (figure, Bullets(("`one`",)))),))
-    text = render_page_markdown(page)
-    assert "# T \\*x\\*" in text
-    assert "(figures/calls.svg)" in text
-    assert "!\\[x\\](http://evil)" in text
-    assert "&lt;b&gt;" in text
-    assert "<" not in text.replace("&lt;", "")
-    assert "- \\`one\\`" in text
-
-
-def test_markdown_tables_have_as_many_cells_in_every_line() -> None:
-    page = build_page(hostile(), [hostile_routing()], plots=False)
-    grids = [block.table for section in page.sections for block in section.blocks if isinstance(block, Grid)]
-    lines = [line for line in render_page_markdown(page).split("\n") if line.startswith("|")]
-    widths = [line.replace("\\|", "").count("|") - 1 for line in lines]
-    expected = [
-        len(table.columns) + 1
-        for table in (page.lead[0].table, *grids)  # type: ignore[union-attr]
-        for _ in range(len(table.rows) + 2)
-    ]
-    assert widths == expected
+def test_a_page_without_plots_has_none() -> None:
+    document = report_document(findings(quickstart(), routings=(routing(),)), plots=False, lead=(NO_PLOTS,))
+    assert list(document.figures()) == []
+    text = render_html(document)
+    assert "<svg" not in text
+    assert NO_PLOTS in "".join(Reader(text).text)
