@@ -1,5 +1,6 @@
 """How are files read and written? YAML that knows its lines, atomic writes, bundled data, fingerprints, pixels."""
 
+from maestro_eval.files.arrow_stream import is_compressed
 from maestro_eval.files.atomic import write_atomic
 from maestro_eval.files.bundled import bundled
 from maestro_eval.files.fingerprint import fingerprint
@@ -14,6 +15,7 @@ __all__ = [
     "YamlDocument",
     "bundled",
     "fingerprint",
+    "is_compressed",
     "is_plain",
     "is_plain_file",
     "load_yaml",

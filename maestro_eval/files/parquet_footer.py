@@ -1,11 +1,13 @@
-"""What a Parquet file says that it unpacks to, read from its footer alone, before anything of it is unpacked.
+"""What a Parquet file unpacks to, read from its footer and the headers of its pages, before anything is unpacked.
 
-The footer is one structure in Thrift's compact protocol, of which two numbers of each column of each row group are
-wanted: https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+Both are structures in Thrift's compact protocol. The footer says where each column of each row group begins, the
+header of each page how long the page is. The footer's own sums are not relied on: no reader needs them, so they can be
+anything. https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 """
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ from msgspec import Struct
 LONGEST = 16 << 20
 """Bytes of a footer: a data set of ten thousand row groups has a few million."""
 _DEEPEST = 16
-# Where the two numbers are: row groups, their columns, a column's metadata, and in that its sizes.
-_GROUPS, _COLUMNS, _METADATA, _UNPACKED, _PACKED = 4, 1, 3, 6, 7
+# Fields of the footer: row groups, their columns, a column's metadata, and in that its length and where pages begin.
+_GROUPS, _COLUMNS, _METADATA, _LENGTH, _DATA, _DICTIONARY = 4, 1, 3, 7, 9, 11
+# Fields of a page's header.
+_UNPACKED, _PACKED = 2, 3
 
 
 class Sizes(Struct, frozen=True):
@@ -27,29 +31,46 @@ class Sizes(Struct, frozen=True):
 
 
 def column_sizes(file: Path) -> Iterator[Sizes]:
-    """Of every column chunk of a file that begins and ends as Parquet does; ``ValueError`` for a damaged footer."""
-    with file.open("rb") as stream:
-        size = stream.seek(0, 2)
-        stream.seek(size - 8)
-        length = int.from_bytes(stream.read(4), "little")
-        if not 0 < length <= min(LONGEST, size - 12):
+    """Of every column chunk of a file that begins and ends as Parquet does; ``ValueError`` for a damaged one."""
+    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        length = int.from_bytes(data[-8:-4], "little")
+        if not 0 < length <= min(LONGEST, len(data) - 12):
             raise ValueError(f"its footer has {length} bytes")
-        stream.seek(size - 8 - length)
-        footer = _Thrift(stream.read(length)).struct()
-    try:
-        for group in footer[_GROUPS]:
-            for column in group[_COLUMNS]:
-                yield Sizes(int(column[_METADATA][_PACKED]), int(column[_METADATA][_UNPACKED]))
-    except (LookupError, TypeError) as error:
-        raise ValueError(f"its footer lacks a field ({error})") from error
+        end = len(data) - 8
+        footer = _Thrift(data, end - length, end).struct()
+        try:
+            for group in footer[_GROUPS]:
+                for column in group[_COLUMNS]:
+                    yield _page_sizes(data, column[_METADATA], end - length)
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"its headers lack a field ({error})") from error
+
+
+def _page_sizes(data: mmap.mmap, column: dict[int, Any], footer: int) -> Sizes:
+    """The sums over the pages of a column."""
+    # Some writers set the dictionary's place to 0 where there is none.
+    at = min(column[_DATA], column.get(_DICTIONARY) or column[_DATA])
+    end = at + column[_LENGTH]
+    if not 0 < at <= end <= footer:
+        raise ValueError("its columns lie outside of it")
+    packed = unpacked = 0
+    while at < end:
+        header = _Thrift(data, at, end)
+        page = header.struct()
+        if page[_PACKED] < 0 or page[_UNPACKED] < 0:
+            raise ValueError("its pages have lengths below zero")
+        packed, unpacked = packed + page[_PACKED], unpacked + page[_UNPACKED]
+        at = header.at + page[_PACKED]
+    return Sizes(packed, unpacked)
 
 
 class _Thrift:
-    """A reader of the compact protocol: structures as dictionaries by field number."""
+    """A reader of the compact protocol from ``at`` to ``end``: structures as dictionaries by field number."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: mmap.mmap, at: int, end: int) -> None:
         self._data = data
-        self._at = 0
+        self.at = at
+        self._end = end
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         if depth > _DEEPEST:
@@ -77,16 +98,16 @@ class _Thrift:
                 header = self._byte()
                 count = header >> 4 if header >> 4 < 15 else self._varint()
                 # Each takes a byte at least, so that no number makes us wait.
-                return [self._value(header & 15, depth + 1) for _ in range(min(count, len(self._data)))]
+                return [self._value(header & 15, depth + 1) for _ in range(min(count, self._end - self.at))]
             case 12:
                 return self.struct(depth + 1)
         raise ValueError(f"its footer has a value of unknown kind {kind}")
 
     def _byte(self) -> int:
-        if self._at >= len(self._data):
+        if self.at >= self._end:
             raise ValueError("its footer is cut")
-        self._at += 1
-        return self._data[self._at - 1]
+        self.at += 1
+        return self._data[self.at - 1]
 
     def _varint(self) -> int:
         value = 0
@@ -102,6 +123,6 @@ class _Thrift:
         return value >> 1 ^ -(value & 1)
 
     def _skip(self, length: int) -> None:
-        self._at += length
-        if self._at > len(self._data):
+        self.at += length
+        if self.at > self._end:
             raise ValueError("its footer is cut")

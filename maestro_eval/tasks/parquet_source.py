@@ -12,10 +12,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maestro_eval.files import open_parquet
+from maestro_eval.files import is_compressed, open_parquet
 from maestro_eval.records import UserError
 from maestro_eval.tasks.column_types import Column, expected, fits_arrow
 from maestro_eval.tasks.rows import Row, from_arrow
@@ -96,6 +97,8 @@ def _open_stream(file: Path) -> RecordBatchReader:
         # The mark with which each message begins; arro3 reads a length out of whatever else stands there.
         if begins[:4] != b"\xff\xff\xff\xff":
             raise UserError(f"{file}: not an Arrow IPC stream as 'datasets' writes it; save the dataset again")
+        if _is_compressed(file, file.stat().st_mtime_ns):
+            raise UserError(f"{file}: its batches are compressed, which 'datasets' never does; save the dataset again")
         return read_ipc_stream(file)
     except OSError as error:
         raise UserError(f"{file}: cannot be read as Arrow ({error.strerror or _one_line(error)})") from error
@@ -103,6 +106,12 @@ def _open_stream(file: Path) -> RecordBatchReader:
         if isinstance(error, UserError) or not _is_arrow_failure(error):
             raise
         raise UserError(f"{file}: damaged Arrow data ({_one_line(error)}); fetch it again") from error
+
+
+@lru_cache(maxsize=4096)
+def _is_compressed(file: Path, modified: int) -> bool:
+    """Once for a file as it is, which is read many times."""
+    return is_compressed(file)
 
 
 def _check(file: Path, columns: Mapping[str, Column]) -> frozenset[str]:

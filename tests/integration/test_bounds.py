@@ -10,9 +10,11 @@ import resource
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import pyarrow
+import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 from integration.conftest import command, environment, write_chartqa, write_registry
@@ -20,6 +22,8 @@ from integration.conftest import command, environment, write_chartqa, write_regi
 from maestro_eval.files import load_yaml, open_parquet
 from maestro_eval.journal import Journal
 from maestro_eval.records import Answered, UserError
+from maestro_eval.tasks.column_types import Column
+from maestro_eval.tasks.parquet_source import ColumnarSource
 
 MEMORY_MB = 700
 SECONDS = 20
@@ -88,6 +92,60 @@ def test_a_parquet_bomb_is_one_line(tmp_path: Path) -> None:
     )  # fmt: skip
     assert refused.returncode == 2, refused.stderr[-500:]
     assert "would unpack to 134,2" in refused.stderr.splitlines()[-1]
+
+
+def varint(number: int, length: int = 0) -> bytes:
+    """A number of Thrift's compact protocol, in so many bytes at least."""
+    number, digits = number << 1, []
+    while number or len(digits) < max(1, length):
+        digits.append(number & 127 | 128)
+        number >>= 7
+    return bytes((*digits[:-1], digits[-1] & 127))
+
+
+def test_a_parquet_bomb_whose_footer_lies_is_one_line(tmp_path: Path) -> None:
+    value = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0], pyarrow.int32()), ["x" * (65 << 20)])
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"a": value}), path, compression="zstd")
+    told = varint(pyarrow.parquet.read_metadata(path).row_group(0).column(0).total_uncompressed_size)
+    whole = path.read_bytes()
+    assert told in whole
+    path.write_bytes(whole.replace(told, varint(1000, len(told))))
+    assert pyarrow.parquet.read_metadata(path).row_group(0).column(0).total_uncompressed_size == 1000
+    with pytest.raises(UserError, match="would unpack to 68,1"):
+        open_parquet(path, 8)
+
+
+def test_every_parquet_file_of_a_writer_is_read(tmp_path: Path) -> None:
+    table = pyarrow.table({"a": ["x", None, "z"] * 500, "b": range(1500), "c": [{"d": [b"1", b""]}] * 1500})
+    for number, (codec, version, dictionary) in enumerate(
+        product(("none", "snappy", "gzip", "zstd"), ("1.0", "2.0"), (True, False))
+    ):
+        path = tmp_path / f"{number}.parquet"
+        pyarrow.parquet.write_table(
+            table,
+            path,
+            compression=codec,
+            data_page_version=version,
+            use_dictionary=dictionary,
+            row_group_size=400,
+            data_page_size=900,
+        )
+        assert sum(batch.num_rows for batch in open_parquet(path, 1000)) == 1500
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4", None])
+def test_a_compressed_arrow_stream_is_one_line(tmp_path: Path, codec: str | None) -> None:
+    path, table = tmp_path / "a.arrow", pyarrow.table({"a": ["x" * 1_000_000, "y"], "b": [b"", None]})
+    options = pyarrow.ipc.IpcWriteOptions(compression=codec)
+    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, table.schema, options=options) as stream:
+        stream.write_table(table)
+        stream.write_table(table)
+    if codec is None:
+        assert ColumnarSource([path], {"a": Column("string")}).row(3) == {"a": "y"}
+        return
+    with pytest.raises(UserError, match=r"a\.arrow: its batches are compressed"):
+        ColumnarSource([path], {"a": Column("string")})
 
 
 # A column whose metadata are a list.

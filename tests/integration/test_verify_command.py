@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from integration.conftest import write_chartqa, write_registry
+from PIL import Image
 
 from maestro_eval.cli.main import main
 from maestro_eval.journal.records import pack_rollout, pack_sample, unpack_rollout, unpack_sample
@@ -31,7 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run = str(folder / "run")
         assert main([
             "run", "--policy", "direct:oracle", "--registry", str(registry), "--tasks", "maestro_chartqa", "--quiet",
-            "--data", f"maestro_chartqa={data}", "--out", run,
+            "--data", f"maestro_chartqa={data}", "--out", run, "--limit", str(SAMPLES),
         ]) == 0  # fmt: skip
     submission = ["export", run, "--format", "submission", "--with-targets", "--out", str(folder / "submission")]
     assert main([*submission, "--allow-incomplete"]) == 0
@@ -109,6 +110,43 @@ def test_a_run_that_contradicts_itself_is_found_out(
     code, printed = verified(folders / "run", capsys)
     assert code == 2
     assert said in printed
+
+
+def test_a_picture_that_was_replaced_within_a_run_is_found_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"question": f"Item {number}?", "answer": "4", "image": "0.png"} for number in range(3)]
+    data = write_chartqa(tmp_path / "d", rows)
+
+    def replace(_: object) -> str:
+        Image.new("RGB", (9, 9)).save(tmp_path / "d" / "0.png")
+        return "4"
+
+    with simulated_in_thread(reply=replace) as server:
+        registry = write_registry(tmp_path / "r.yaml", server.url)
+        main([
+            "run", "--policy", "direct:oracle", "--registry", str(registry), "--tasks", "maestro_chartqa", "--quiet",
+            "--data", f"maestro_chartqa={data}", "--out", str(tmp_path / "run"), "--concurrency", "1",
+        ])  # fmt: skip
+    code, said = verified(tmp_path / "run", capsys)
+    assert code == 2
+    assert "mismatch maestro_chartqa/1/0: 0.png was another picture in a rollout before it" in said
+    # Nor does it say that it asked a part of the benchmark.
+    assert "mismatch manifest.json: plans 3 of the 2,500 samples of maestro_chartqa, and no selection" in said
+
+
+def test_a_submission_of_a_part_that_calls_itself_whole_is_found_out(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folders / "submission"
+    results = json.loads((folder / "results.json").read_text())
+    assert results["incomplete"]
+    (folder / "results.json").write_text(json.dumps({**results, "incomplete": []}))
+    listed = [line.split("  ") for line in (folder / "SHA256SUMS").read_text().splitlines()]
+    (folder / "SHA256SUMS").write_text("".join(f"{sha256_of(folder / name)}  {name}\n" for _, name in listed))
+    code, said = verified(folder, capsys)
+    assert code == 2
+    assert f"plans {SAMPLES} of the 2,500 samples of maestro_chartqa, which results.json does not say" in said
 
 
 def test_scores_that_somebody_wrote_are_found_out(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -260,9 +260,10 @@ class _Check:
         for line in known.mismatches:
             self.wrong(f"{MANIFEST}: {line}")
         self.unknown.extend(known.unknown)
-        if known.partial:
-            said = "as it says" if results.incomplete else "which it does not say"
-            self.unknown.append(f"how the rest would have gone: {known.partial}, {said}")
+        if known.partial and results.incomplete:
+            self.unknown.append(f"how the rest would have gone: {known.partial}, as it says")
+        elif known.partial:
+            self.wrong(f"{MANIFEST}: plans {known.partial}, which {RESULTS} does not say")
 
     def _row(
         self, row: SubmittedRow, task: TaskRecord, manifest: RunManifest, results: Results, hashes: dict[str, str]

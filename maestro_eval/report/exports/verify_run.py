@@ -68,6 +68,7 @@ class _RunCheck:
         known = {task.name: known_task(task, self.data.get(task.name, "")) for task in manifest.tasks}
         for task in known.values():
             self._told(task, selected=manifest.selection != Selection())
+        pictures: dict[tuple[str, str], str] = {}
         for rollout, sample in journal.rollouts():
             self.samples += 1
             where = f"{rollout.key.task}/{rollout.key.sample_id}/{rollout.key.repeat}"
@@ -75,6 +76,14 @@ class _RunCheck:
                 self.wrong(f"{where}: its answer is not what its transcript ends with")
             if problem := known[rollout.key.task].problem_of(sample.sample_id, sample.content_hash):
                 self.wrong(f"{where}: {problem}")
+            for image in sample.images:
+                if image.file and pictures.setdefault((sample.task, image.file), image.sha256) != image.sha256:
+                    self.wrong(f"{where}: {image.file} was another picture in a rollout before it")
+        planned = manifest.repeats * sum(task.planned for task in manifest.tasks)
+        if self.samples < planned:
+            self.unknown.append(
+                f"how {planned - self.samples:,} of {planned:,} planned rollouts go: they have no record"
+            )
         for path in sorted((self.folder / "exports").glob(_SCORES)):
             self.files += 1
             self._scores(path, journal, manifest)
@@ -83,9 +92,10 @@ class _RunCheck:
         for line in known.mismatches:
             self.wrong(f"manifest.json: {line}")
         self.unknown.extend(known.unknown)
-        if known.partial:
-            said = "as its selection says" if selected else "and it names no selection"
-            self.unknown.append(f"how the rest would have gone: {known.partial}, {said}")
+        if known.partial and selected:
+            self.unknown.append(f"how the rest would have gone: {known.partial}, as its selection says")
+        elif known.partial:
+            self.wrong(f"manifest.json: plans {known.partial}, and no selection (--limit, …) says so")
 
     def _scores(self, path: Path, journal: Journal, manifest: RunManifest) -> None:
         """Every line of a scores file, against the verdict on its record."""
