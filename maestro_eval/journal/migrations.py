@@ -46,6 +46,7 @@ CREATE TABLE attempts (
     sample INTEGER NOT NULL REFERENCES samples,
     outcome TEXT NOT NULL,     -- answered, exhausted, failed
     cause TEXT,                -- of a failure (policy, expert, ...), or the limit that was reached
+    kind TEXT,                 -- of a failure: what those of one kind have in common, where it has a name
     detail TEXT,               -- of a failure, one line
     error TEXT,                -- the kind of the model call's error that ended the rollout
     status INTEGER,            -- its HTTP status
@@ -80,7 +81,7 @@ CREATE VIEW rollouts AS
     FROM attempts JOIN plan USING (key) WHERE attempts.current = 1;
 """
 
-_COLUMNS = 20
+_COLUMNS = 21
 _ATTEMPT = f"INSERT INTO attempts VALUES (NULL{', ?' * _COLUMNS})"
 
 

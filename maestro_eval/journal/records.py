@@ -88,6 +88,7 @@ def columns_of(rollout: Rollout) -> tuple[str | float | None, ...]:
     return (
         outcome.word,
         outcome.cause if isinstance(outcome, Failed) else outcome.limit if isinstance(outcome, Exhausted) else None,
+        outcome.kind or None if isinstance(outcome, Failed) else None,
         outcome.detail if isinstance(outcome, Failed) else None,
         None if fault is None else fault.kind,
         None if fault is None else fault.status,

@@ -54,11 +54,13 @@ class UserError(MaestroError):
 class SampleError(MaestroError):
     """A row that cannot be asked, say for a corrupt image; ``sample`` is what could be read of it.
 
-    ``kind`` is the same for all rows with this defect, whatever the message names of each.
+    ``problem`` is the message without the row's name; ``kind`` is the same for all rows with this defect, whatever
+    the message names of each.
     """
 
-    def __init__(self, message: str, sample: Sample, kind: str) -> None:
-        super().__init__(message)
+    def __init__(self, problem: str, sample: Sample, kind: str) -> None:
+        super().__init__(f"{sample.task} {sample.sample_id}: {problem}")
+        self.problem = problem
         self.sample = sample
         self.kind = kind
 

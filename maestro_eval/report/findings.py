@@ -17,7 +17,7 @@ from maestro_eval.analysis.swap import Swap, new_entries, read_uses, swap_report
 from maestro_eval.journal import Journal, read_manifest
 from maestro_eval.policies import RandomSpec, read_policy
 from maestro_eval.records import RunManifest, UserError
-from maestro_eval.scoring import EXHAUSTED, RunScores, score_run
+from maestro_eval.scoring import RunScores, score_run
 from maestro_eval.scoring.model_judge import Agreement, agreements, read_judgements
 
 
@@ -103,11 +103,7 @@ def find(scored: Sequence[tuple[RunScores, Path]], asked: Asked, protocol: str) 
         # An explore run asks everybody everything: how it routes means nothing.
         tuple(routing(folder, scores, prices) for scores, folder in runs) if asked.routing else (),
         _swap(runs, explored, asked.swap, protocol) if asked.swap else None,
-        {
-            scores.manifest.system: silent
-            for scores, _ in runs
-            if (silent := sum(score.note.startswith(EXHAUSTED) for score in scores.scores))
-        },
+        {scores.manifest.system: scores.silent for scores, _ in runs if scores.silent},
     )
 
 

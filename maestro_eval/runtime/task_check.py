@@ -61,7 +61,7 @@ def _problems(task: Task, ids: list[str]) -> Iterator[TaskProblem]:
         try:
             sample = task.load(sample_id).sample
         except SampleError as error:
-            yield TaskProblem(task.name, sample_id, str(error).removeprefix(f"{task.name} {sample_id}: "))
+            yield TaskProblem(task.name, sample_id, error.problem)
             continue
         except UserError as error:
             yield TaskProblem(task.name, sample_id, str(error))

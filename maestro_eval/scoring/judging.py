@@ -15,7 +15,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from maestro_eval.journal import PackedRecord, lacks_evidence, unpack_record
-from maestro_eval.records import PROTOCOLS, Failed, Rollout, Sample, Score, ScoringProtocol, TaskRecord, UserError
+from maestro_eval.records import (
+    PROTOCOLS,
+    Exhausted,
+    Failed,
+    Rollout,
+    Sample,
+    Score,
+    ScoringProtocol,
+    TaskRecord,
+    UserError,
+)
 from maestro_eval.scoring.failures import FailureGroup, cause_of, merged
 from maestro_eval.scoring.metric import metric_of
 from maestro_eval.scoring.score import score_rollout, unscored
@@ -38,7 +48,8 @@ class Judged(Struct, frozen=True, tag="judged"):
     """The scores by protocol, as lines of JSON in the order of their records, and what the rollouts cost.
 
     ``attempts`` are the numbers of the records in the journal, ``None`` for what never ran.
-    ``lacking`` counts by task the rollouts that ended well without evidence that a service failed to give;
+    ``lacking`` counts by task the rollouts that ended well without evidence that a service failed to give, ``silent``
+    those that reached a limit without an answer;
     ``failures`` are by protocol the causes of scores without a value.
     """
 
@@ -48,13 +59,14 @@ class Judged(Struct, frozen=True, tag="judged"):
     cached_calls: int
     missing_evidence: dict[str, int]
     lacking: dict[str, int]
+    silent: int
     failures: dict[ScoringProtocol, tuple[FailureGroup, ...]]
 
 
 def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
     """One score a record and protocol. UserError for a damaged record, and where a judge cannot work here."""
     lines: dict[ScoringProtocol, list[bytes]] = {protocol: [] for protocol in PROTOCOLS}
-    calls = cached_calls = 0
+    calls = cached_calls = silent = 0
     missing: Counter[str] = Counter()
     lacking: Counter[str] = Counter()
     failures: dict[ScoringProtocol, list[FailureGroup]] = {protocol: [] for protocol in PROTOCOLS}
@@ -80,6 +92,7 @@ def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
         calls, cached_calls = calls + len(cached), cached_calls + sum(cached)
         missing.update(each.service for each in rollout.missing_evidence)
         lacking[record.task] += lacks_evidence(rollout)
+        silent += isinstance(rollout.outcome, Exhausted)
     return Judged(
         {protocol: b"".join(line + b"\n" for line in each) for protocol, each in lines.items()},
         tuple(record.attempt for record in records),
@@ -87,6 +100,7 @@ def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
         cached_calls,
         dict(missing),
         dict(+lacking),
+        silent,
         {protocol: merged(each) for protocol, each in failures.items()},
     )
 

@@ -20,8 +20,6 @@ from maestro_eval.scoring.released import judge_released
 from maestro_eval.scoring.verdict import Verdict
 
 _LONGEST_NOTE = 200
-EXHAUSTED = "exhausted: "
-"""How the note begins on a rollout that ended at a limit before an answer."""
 
 
 def score_rollout(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: str) -> Score:
@@ -70,7 +68,7 @@ def _verdict(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: Scori
             return _failed(cause, detail)
         case Exhausted() as exhausted:
             verdict = judge_released(sample, released_text(rollout), task.released)
-            return replace(verdict, note=_joined(f"{EXHAUSTED}{exhausted.reason}", verdict.note))
+            return replace(verdict, note=_joined(f"exhausted: {exhausted.reason}", verdict.note))
         case Answered():
             return judge_released(sample, released_text(rollout), task.released)
 
@@ -82,7 +80,7 @@ def _of_outcome(sample: Sample, rollout: Rollout, metric: Metric, protocol: str)
         case Exhausted() as exhausted:
             # A further measure, such as a recall, counts the silence as the value does.
             others = judge(sample, "", metric, protocol).others
-            return Verdict(0.0, note=f"{EXHAUSTED}{exhausted.reason} before an answer", others=others)
+            return Verdict(0.0, note=f"exhausted: {exhausted.reason} before an answer", others=others)
         case Failed(cause, detail):
             return _failed(cause, detail)
 

@@ -46,7 +46,8 @@ class RunScores(Struct, frozen=True):
 
     ``scores`` can be iterated as often as one likes. ``calls`` counts the model calls of its rollouts,
     ``cached_calls`` those that the call cache answered, and ``missing_evidence`` by service how often what it was to
-    report was missing. ``lacking`` counts by task the rollouts that went without; ``failures`` are the causes of those
+    report was missing. ``lacking`` counts by task the rollouts that went without, ``silent`` those
+    without an answer that did not fail; ``failures`` are the causes of those
     that have no score. ``file`` holds the scores, ``None`` where the run folder could not be written. ``elsewhere``
     are the scores of the same rollouts under the other protocols, where the same pass made them. ``all_right`` are the
     scores of a row of another ``kind`` than a run's, had every failure been right: other rollouts may then make it.
@@ -60,6 +61,7 @@ class RunScores(Struct, frozen=True):
     missing_evidence: dict[str, int] = field(default_factory=dict)
     file: Path | None = None
     lacking: dict[str, int] = field(default_factory=dict)
+    silent: int = 0
     failures: tuple[FailureGroup, ...] = ()
     elsewhere: dict[ScoringProtocol, Iterable[Score]] = field(default_factory=dict)
     kind: RowKind = "run"
@@ -95,6 +97,7 @@ def score_run(folder: Path, protocol: str = "official", *, processes: int | None
         dict(sorted(totals.missing_evidence.items())),
         scores[checked].path,
         dict(totals.lacking),
+        totals.silent,
         totals.failures[checked],
         {each: file for each, file in scores.items() if each != checked},
     )
@@ -106,6 +109,7 @@ class _Totals:
     def __init__(self, keep: Callable[[Iterable[ScoreRow]], None]) -> None:
         self._keep = keep
         self.calls = 0
+        self.silent = 0
         self.cached_calls = 0
         self.missing_evidence: Counter[str] = Counter()
         self.lacking: Counter[str] = Counter()
@@ -116,6 +120,7 @@ class _Totals:
         self.cached_calls += judged.cached_calls
         self.missing_evidence.update(judged.missing_evidence)
         self.lacking.update(judged.lacking)
+        self.silent += judged.silent
         for protocol, groups in judged.failures.items():
             self.failures[protocol] = merged((*self.failures[protocol], *groups))
         self._keep(_rows(judged))

@@ -101,7 +101,7 @@ class FileTask:
         except Exception as error:
             problem, kind = (problem, kind) if problem else (f"doc_to_visual: {_one_line(error)}", "doc_to_visual")
         if problem:
-            raise SampleError(f"{self.name} {sample_id}: {problem}", sample, kind)
+            raise SampleError(problem, sample, kind)
         return LoadedSample(_with_images(sample, images), images)
 
     def picture_hash(self, name: str) -> str:

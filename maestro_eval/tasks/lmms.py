@@ -94,12 +94,11 @@ class LmmsTask:
             question, pictures = content_of(messages)
             images = tuple(_image(picture) for picture in pictures)
         except BadImageError as error:
-            raise SampleError(f"{self.name} {sample_id}: {error}", sample, "unreadable image") from error
+            raise SampleError(str(error), sample, "unreadable image") from error
         except Exception as error:
             kind = type(error).__name__
             line = " ".join(f"{kind}: {error}".split())[:200]
-            detail = f"{self.name} {sample_id}: lmms-eval cannot show it ({line})"
-            raise SampleError(detail, sample, f"lmms-eval's {kind}") from error
+            raise SampleError(f"lmms-eval cannot show it ({line})", sample, f"lmms-eval's {kind}") from error
         return identified(structs.replace(sample, question=question), images)
 
     def _row(self, number: int) -> str:

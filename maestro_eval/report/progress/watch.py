@@ -58,6 +58,9 @@ class _View(Protocol):
     def say(self, text: str) -> None:
         """A line that stays."""
 
+    def warn(self, text: str) -> None:
+        """The same, to be noticed."""
+
     def open(self) -> None: ...
 
     def show(self, facts: Facts) -> None: ...
@@ -112,7 +115,7 @@ class _Shown(Watcher):
             self._ticker.judge.offer(batch)
 
     def warn(self, line: str) -> None:
-        self._view.say(f"maestro-eval: {printable(line)}")
+        self._view.warn(f"maestro-eval: {printable(line)}")
 
     def end(self) -> None:
         self._end_step()
@@ -175,6 +178,8 @@ class _Silence:
     def say(self, text: str) -> None:
         print(text, file=self._file, flush=True)
 
+    warn = say
+
     def open(self) -> None:
         pass
 
@@ -209,9 +214,15 @@ class _Screen:
         self._live: Live | None = None
 
     def say(self, text: str) -> None:
+        self._print(text, "dim")
+
+    def warn(self, text: str) -> None:
+        self._print(text, "yellow")
+
+    def _print(self, text: str, style: str) -> None:
         from rich.text import Text
 
-        self._console.print(Text(text, style="yellow" if text.startswith("maestro-eval:") else "dim"), soft_wrap=True)
+        self._console.print(Text(text, style=style), soft_wrap=True)
 
     def open(self) -> None:
         from rich.live import Live
