@@ -16,7 +16,7 @@ from maestro_eval.analysis.comparison import (
     SystemResult,
     TaskAccuracy,
 )
-from maestro_eval.analysis.notes import accepted_text, samples_text, selection_text, size_texts, stop_text
+from maestro_eval.analysis.notes import accepted_text, samples_text, size_texts, stop_text
 from maestro_eval.analysis.published import SettingDifference, reported_name
 from maestro_eval.analysis.reference import Reference, ReportedValue, load_reference, reference_names
 from maestro_eval.analysis.repeats import RepeatMeasures
@@ -89,7 +89,6 @@ __all__ = [
     "reported_name",
     "rerun_noise",
     "samples_text",
-    "selection_text",
     "sign_flip",
     "size_texts",
     "standard_error",

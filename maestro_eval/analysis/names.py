@@ -12,7 +12,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from maestro_eval.analysis.notes import selection_text
 from maestro_eval.records import RunManifest
 from maestro_eval.registry import variant_text
 from maestro_eval.scoring import RunScores, score_run
@@ -87,6 +86,6 @@ def _facets(manifest: RunManifest, folder: Path) -> Iterator[str]:
     yield f"temperature {sampling.temperature}"
     yield f"seed {manifest.seed}"
     yield f"{manifest.repeats} repeats"
-    yield selection_text(manifest.selection)
+    yield manifest.selection.in_words
     yield folder.name
     yield str(folder.resolve())

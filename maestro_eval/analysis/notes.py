@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from maestro_eval.analysis.breakdown import MOST_CATEGORIES, category_names
 from maestro_eval.analysis.comparison import Group
 from maestro_eval.analysis.scored_run import MeasuredRun
+from maestro_eval.journal import diff
 from maestro_eval.records import EarlyStop, RunManifest, Selection
 
+_SAID = ("seed", "repeats", "selection", "regime", "sampling")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -74,7 +74,7 @@ def _parts_of_benchmarks(runs: Sequence[MeasuredRun]) -> Iterator[str]:
     by_selection: dict[str, list[str]] = {}
     for run in runs:
         if run.manifest.selection != Selection():
-            by_selection.setdefault(selection_text(run.manifest.selection), []).append(run.name)
+            by_selection.setdefault(run.manifest.selection.in_words, []).append(run.name)
     for selection, names in by_selection.items():
         asked = "" if len(names) == len(runs) else f"{', '.join(names)}: "
         yield f"{asked}{selection}: a sample of the benchmark, not the benchmark"
@@ -101,20 +101,7 @@ def size_texts(manifest: RunManifest) -> list[str]:
 
 def samples_text(manifest: RunManifest) -> str:
     """Which samples a run asked: all of each benchmark, a selection, or all of local data that is not the whole."""
-    return "; ".join(size_texts(manifest)) or selection_text(manifest.selection)
-
-
-def selection_text(selection: Selection) -> str:
-    """A selection in a few words: "limit 20, offset 5"; "all samples" for the whole."""
-    parts = [
-        f"{name} {value}"
-        for name, value in (("offset", selection.offset), ("limit", selection.limit), ("subset", selection.subset))
-        # No offset is the first sample; a limit or subset of nothing is still one.
-        if value is not None and (name != "offset" or value)
-    ]
-    if selection.sample_ids is not None:
-        parts.insert(0, f"{len(selection.sample_ids)} sample ids given")
-    return ", ".join(parts) or "all samples"
+    return "; ".join(size_texts(manifest)) or manifest.selection.in_words
 
 
 def _no_released_scorer(runs: Sequence[MeasuredRun]) -> Iterator[str]:
@@ -172,18 +159,7 @@ def _differing_samples(runs: Sequence[MeasuredRun]) -> Iterator[str]:
 
 def _differing_settings(runs: Sequence[MeasuredRun]) -> Iterator[str]:
     """What may move scores and is not what the systems are named for: said, not refused."""
-    settings = [
-        {
-            "seed": run.manifest.seed,
-            "repeats": run.manifest.repeats,
-            "selection": selection_text(run.manifest.selection),
-        }
-        | {f"regime.{key}": value for key, value in msgspec.to_builtins(run.manifest.regime).items()}
-        | {f"sampling.{key}": value for key, value in msgspec.to_builtins(run.manifest.sampling).items()}
-        for run in runs
-    ]
-    for name in settings[0] if settings else ():
-        values = [setting[name] for setting in settings]
-        if any(value != values[0] for value in values):
-            listed = "; ".join(f"{run.name}: {value}" for run, value in zip(runs, values, strict=True))
-            yield f"{name} differs ({listed})"
+    for each in diff(*(run.manifest for run in runs)):
+        if each.group in _SAID:
+            listed = "; ".join(f"{run.name}: {text}" for run, text in zip(runs, each.texts, strict=True))
+            yield f"{each.field} differs ({listed})"

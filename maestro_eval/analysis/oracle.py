@@ -2,9 +2,9 @@
 
 **random (expected)**: the mean over all pairs, which is what the policy ``random`` scores on average over its seeds.
 **best single model**: one expert alone, without a skill, for all tasks of a group: the one with the best mean over it.
-**best model per benchmark**: each task by the expert that is, alone, the best on it. **oracle (pair)**: each task by
-the pair that is the best on it. **oracle (sample)**: each sample by whichever pair does best on it. A ceiling for one
-call, since it knows the answers.
+**best model per benchmark**: each task by the expert that is, alone, the best on it. **best pair per benchmark**: each
+task by the pair that is the best on it. **best pair per sample**: each sample by whichever pair does best on it. A
+ceiling for one call, since it knows the answers.
 
 The best of many, valued on the very samples on which it was chosen, looks better than it is: the more so, the more
 there are and the fewer the samples. All but the first and the last row are therefore cross-fitted: clusters are dealt
@@ -39,8 +39,8 @@ ROWS: dict[RowKind, str] = {
     "random": "random (expected)",
     "best model": "best single model",
     "best model per benchmark": "best model per benchmark",
-    "best pair": "oracle (pair)",
-    "best pair per sample": "oracle (sample)",
+    "best pair": "best pair per benchmark",
+    "best pair per sample": "best pair per sample",
 }
 """The rows' names, by kind and in order."""
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from maestro_eval.analysis.as_trained import departures, model_name
 from maestro_eval.analysis.comparison import ReportedContrast
-from maestro_eval.analysis.notes import accepted_text, selection_text, size_texts
+from maestro_eval.analysis.notes import accepted_text, size_texts
 from maestro_eval.analysis.reference import MARKS, Reference
 from maestro_eval.analysis.scored_run import MeasuredRun
 from maestro_eval.records import RunManifest, Selection
@@ -160,7 +160,7 @@ def _lacking(manifest: RunManifest, missing_evidence: Mapping[str, int]) -> Iter
     for service, count in missing_evidence.items():
         yield SettingDifference(f"evidence of {service}", "there", f"missing for {count} images")
     if manifest.selection != Selection():
-        yield SettingDifference("samples", "all samples", selection_text(manifest.selection))
+        yield SettingDifference("samples", "all samples", manifest.selection.in_words)
     for text in size_texts(manifest):
         yield SettingDifference("samples", "all samples", text)
     for stop in manifest.stopped:

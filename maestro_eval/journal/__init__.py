@@ -3,6 +3,7 @@
 from maestro_eval.journal.journal import Journal
 from maestro_eval.journal.keys import PackedKeys
 from maestro_eval.journal.manifest import read_manifest
+from maestro_eval.journal.manifest_diff import TOKENIZER, Difference, Setting, diff, differences, settings_of
 from maestro_eval.journal.records import (
     Finished,
     JournalCounts,
@@ -16,6 +17,8 @@ from maestro_eval.journal.records import (
 )
 
 __all__ = [
+    "TOKENIZER",
+    "Difference",
     "Finished",
     "Journal",
     "JournalCounts",
@@ -23,8 +26,12 @@ __all__ = [
     "PackedRecord",
     "ScoreRow",
     "ScoredRecord",
+    "Setting",
+    "diff",
+    "differences",
     "lacks_evidence",
     "read_manifest",
+    "settings_of",
     "unpack_record",
     "unpack_rollout",
     "unpack_sample",

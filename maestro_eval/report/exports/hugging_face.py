@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from maestro_eval.analysis import selection_text, size_texts
+from maestro_eval.analysis import size_texts
 from maestro_eval.files import write_atomic
 from maestro_eval.records import Selection, UserError
 from maestro_eval.report.exports.benchmarks import hub_definitions
@@ -81,7 +81,7 @@ def _entries(source: Source, options: Options) -> Iterator[dict[str, Any]]:
 
 def _partial(source: Source) -> list[str]:
     manifest = source.manifest
-    selected = [] if manifest.selection == Selection() else [selection_text(manifest.selection)]
+    selected = [] if manifest.selection == Selection() else [manifest.selection.in_words]
     return [*selected, *size_texts(manifest)]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from maestro_eval.analysis import Comparison, SystemResult, compare, selection_text, size_texts
+from maestro_eval.analysis import Comparison, SystemResult, compare, size_texts
 from maestro_eval.analysis.scored_run import measure
 from maestro_eval.journal import Journal, JournalCounts
 from maestro_eval.records import (
@@ -140,7 +140,7 @@ def departures(manifest: RunManifest) -> tuple[str, ...]:
     """In what a run departs from asking one system every sample under one setting, in one line each."""
     found = []
     if manifest.selection != Selection():
-        found.append(f"a part of each benchmark: {selection_text(manifest.selection)}")
+        found.append(f"a part of each benchmark: {manifest.selection.in_words}")
     found += [f"not the published benchmark: {text}" for text in size_texts(manifest)]
     if manifest.stopped:
         ended = ", ".join(f"{stop.task} after {stop.samples} of {stop.planned} samples" for stop in manifest.stopped)

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
-from maestro_eval.analysis import compare, selection_text
+from maestro_eval.analysis import compare
 from maestro_eval.records import Accepted, Selection
 from maestro_eval.scoring import RunScores
 
@@ -29,7 +29,7 @@ def run_of(system: str, selection: Selection = WHOLE, protocol: str = "official"
     ],
 )
 def test_a_selection_is_said_in_a_few_words(selection: Selection, text: str) -> None:
-    assert selection_text(selection) == text
+    assert selection.in_words == text
 
 
 def test_a_part_of_a_benchmark_is_not_the_benchmark() -> None:

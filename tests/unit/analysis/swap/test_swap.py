@@ -55,6 +55,18 @@ def test_the_domains_are_held_against_each_other() -> None:
     assert found.difference.low > 0.5
 
 
+@pytest.mark.parametrize("failed", [0, 3])
+def test_a_difference_has_one_interval_wherever_it_is_shown(failed: int) -> None:
+    scores = tuple(replace(each, value=None) if place < failed else each for place, each in enumerate(AFTER.scores))
+    after = replace(AFTER, scores=scores)
+    contrasts = compare([BEFORE, after], [ContrastSpec("augmented", "base")]).contrasts
+    found = swap_report(BEFORE, after, CALLED)
+    assert found.contrasts == contrasts
+    means = {each.scope: each.difference for each in contrasts if each.kind == "mean"}
+    (domains,) = found.domains
+    assert (domains.in_domain, domains.out_of_domain) == (means["mini_main"], means["mini_ood"])
+
+
 def test_generated_benchmarks_are_never_averaged_with_real_ones() -> None:
     real = {name: task_record(name, (tag,)) for name, tag in (("chart", "maestro_main"), ("signs", "maestro_ood"))}
 
