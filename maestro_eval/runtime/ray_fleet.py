@@ -132,7 +132,8 @@ class Fleet:
             )
         if self._most_up < self._room.workers:
             self._settings.warn(f"the run had {self._most_up} of {self._room.workers} workers{self._why_few()}")
-        self._say_idle()
+        if self._room.gpus:
+            self._say_idle()
 
     def retire(self, task: str) -> None:
         """See ``Executor.retire``."""
@@ -176,7 +177,8 @@ class Fleet:
 
     def _say_idle(self) -> None:
         """Name the GPUs that joined and found no use; those of the start have been named."""
-        with contextlib.suppress(UserError):
+        # The run is over and safe, whatever becomes of Ray now.
+        with contextlib.suppress(UserError, self._shared.ray.exceptions.RayError):
             now = self._look(self._shared.ray.nodes(), self._banned)
             if now.total > self._room.total and now.idle():
                 self._settings.warn(now.idle())
