@@ -140,9 +140,14 @@ def _of(run: MeasuredRun, tasks: Sequence[str]) -> list[TaskOutcomes]:
     return [(run.records[task], run.outcomes(task)) for task in tasks]
 
 
+def _ranked(runs: Sequence[MeasuredRun], group: Group) -> list[MeasuredRun]:
+    """Those that have a mean of ``group`` and are judged by it: what ended early by one comparison is by no other."""
+    return [run for run in runs if run.kind == "run" and run.covers(group) and not run.ended_early(group.tasks)]
+
+
 def _pairwise(runs: Sequence[MeasuredRun], groups: Sequence[Group], adjust: Adjust) -> Iterator[Pairwise]:
     for group in groups:
-        ranked = [run for run in runs if run.kind == "run" and run.covers(group)]
+        ranked = _ranked(runs, group)
         # Of two there is one difference, which is asked for as a contrast.
         if len(ranked) > 2 and (found := pairwise(ranked, group, adjust)) is not None:
             yield found
@@ -150,7 +155,7 @@ def _pairwise(runs: Sequence[MeasuredRun], groups: Sequence[Group], adjust: Adju
 
 def _rankings(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> Iterator[Ranking]:
     for group in groups:
-        ranked = [run for run in runs if run.kind == "run" and run.covers(group)]
+        ranked = _ranked(runs, group)
         strata = paired_strata(ranked, group.tasks) if len(ranked) > 1 else []
         if strata:
             names = (run.name for run in ranked)

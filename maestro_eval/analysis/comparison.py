@@ -89,18 +89,19 @@ class _Judged(Struct, frozen=True):
     """A difference with its test. The interval is of this one difference, and reaches over what failures hide.
 
     ``p`` reads failures as wrong; ``p_adjusted`` is it within its family. ``n_failed`` of the samples have a failed
-    rollout on either side.
+    rollout on either side. ``unjudged``: a benchmark ended early by another comparison, so that there is no verdict.
     """
 
     difference: Estimate
     p: PValue | None = None
     p_adjusted: float | None = None
     n_failed: int = 0
+    unjudged: bool = False
 
     @property
     def significant(self) -> bool:
         """The adjusted p is below ``ALPHA``, and no reading of the failures lets the interval reach 0."""
-        if self.n_failed and not self.difference.excludes_zero:
+        if self.unjudged or (self.n_failed and not self.difference.excludes_zero):
             return False
         return self.difference.excludes_zero if self.p_adjusted is None else self.p_adjusted < ALPHA
 
@@ -113,7 +114,7 @@ class _Judged(Struct, frozen=True):
     def verdict(self) -> Verdict:
         if self.significant:
             return "better" if self.difference.value > 0 else "worse"
-        return "no difference" if self.bound <= SMALL else "undecided"
+        return "no difference" if self.bound <= SMALL and not self.unjudged else "undecided"
 
 
 class Contrast(_Judged, frozen=True, kw_only=True):

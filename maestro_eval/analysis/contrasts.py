@@ -45,6 +45,7 @@ from maestro_eval.analysis.sample_scores import (
 from maestro_eval.analysis.scored_run import MeasuredRun
 from maestro_eval.analysis.stats import (
     Estimate,
+    PValue,
     Sampled,
     benjamini_hochberg,
     difference_interval,
@@ -99,7 +100,11 @@ def contrasts_of(system: MeasuredRun, baseline: MeasuredRun, groups: Sequence[Gr
     for group in groups:
         if system.covers(group) and baseline.covers(group):
             found.append(_contrast(*names, group.name, "mean", [paired[task] for task in group.tasks]))
-    return found
+    by_name = {group.name: group.tasks for group in groups}
+    return [
+        _after_stops(each, system, baseline, (each.scope,) if each.kind == "task" else by_name[each.scope])
+        for each in found
+    ]
 
 
 def category_differences(system: MeasuredRun, baseline: MeasuredRun) -> list[CategoryDifferences]:
@@ -108,6 +113,8 @@ def category_differences(system: MeasuredRun, baseline: MeasuredRun) -> list[Cat
     for task, paired in _paired(system, baseline).items():
         places = paired.placed()
         names = category_names(places)
+        if system.ended_early([task]) or baseline.ended_early([task]):
+            continue
         if not 1 < len(names) <= MOST_CATEGORIES:
             continue
         parts = [replace(paired, ids=tuple(i for i in paired.ids if places[i].category == name)) for name in names]
@@ -208,11 +215,13 @@ def reported_contrasts(run: MeasuredRun, reference: Reference, groups: Sequence[
         difference = Estimate(
             ours.value - reported.value, ours.low - reported.value, ours.high - reported.value, ours.n, ours.method
         )
+        early = run.ended_early(tasks)
         found.append(
             ReportedContrast(
                 difference,
-                reference_p(strata, reported.value),
+                None if early else reference_p(strata, reported.value),
                 n_failed=failed,
+                unjudged=early,
                 system=run.name,
                 reference=reference,
                 scope=scope,
@@ -275,6 +284,20 @@ def _contrast(system: str, baseline: str, scope: str, kind: ScopeKind, tasks: Se
         n_failed=failed,
         completed=_completed(tasks) if failed else None,
     )
+
+
+def _after_stops(contrast: Contrast, system: MeasuredRun, baseline: MeasuredRun, tasks: Sequence[str]) -> Contrast:
+    """``contrast`` as its looks leave it where a task was watched by it, and unjudged where one ended by another."""
+    stop, sign = system.stop_against(contrast.scope, baseline), 1
+    if stop is None:
+        stop, sign = baseline.stop_against(contrast.scope, system), -1
+    if stop is not None and contrast.kind == "task":
+        low, high = sorted((sign * stop.low, sign * stop.high))
+        difference = Estimate(sign * stop.value, low, high, stop.samples, stop.method)
+        return replace(contrast, difference=difference, p=PValue(stop.p, stop.method))
+    if system.ended_early(tasks) or baseline.ended_early(tasks):
+        return replace(contrast, p=None, unjudged=True)
+    return contrast
 
 
 def _paired(system: MeasuredRun, baseline: MeasuredRun) -> dict[str, PairedTask]:

@@ -52,21 +52,22 @@ def accepted_text(manifest: RunManifest) -> str:
 
 def _early_stops(runs: Sequence[MeasuredRun]) -> Iterator[str]:
     for run in runs:
-        for stop in run.manifest.stopped:
-            yield (
-                f"{run.name} decided early: {stop_text(stop)}; intervals of other comparisons and of its accuracy take "
-                "no account of that"
-            )
+        for stop in run.manifest.ended_early:
+            yield f"{run.name} ended early: {stop_text(stop)}; no other comparison on it is judged"
 
 
 def stop_text(stop: EarlyStop) -> str:
-    """What an early stop decided: "maestro_chartqa: better than base by +8.1 points [+1.2, +15.0] after 210 of …"."""
-    verdict = "better" if stop.low > 0 else "worse"
+    """How a comparison ended: "maestro_chartqa: better than base by +8.1 points [+1.2, +15.0] after 210 of …"."""
+    verdict = {
+        "decided": f"{'better' if stop.value > 0 else 'worse'} than {stop.against} by",
+        "futile": f"unlikely to be decided against {stop.against} by the rest:",
+        "precise": f"as precise as asked for against {stop.against}:",
+        "complete": f"not decided against {stop.against}:",
+    }[stop.reason]
     value, low, high = (f"{100 * number:+.1f}" for number in (stop.value, stop.low, stop.high))
-    level = 100 * (1 - stop.alpha)
     return (
-        f"{stop.task}: {verdict} than {stop.against} by {value} points [{low}, {high}] after {stop.samples} of "
-        f"{stop.planned} samples (anytime-valid {level:g} % interval, p = {stop.p:.2g})"
+        f"{stop.task}: {verdict} {value} points [{low}, {high}] after {stop.samples} of {stop.planned} samples "
+        f"({stop.method}, p = {stop.p:.2g})"
     )
 
 
@@ -91,7 +92,7 @@ def size_texts(manifest: RunManifest) -> list[str]:
     """Of a run that asked all that it had: each task whose size is not the published one."""
     if manifest.selection != Selection():
         return []
-    stopped = {stop.task for stop in manifest.stopped}
+    stopped = {stop.task for stop in manifest.ended_early}
     return [
         f"{task.name}: {task.planned:,} samples, {task.published:,} are published{' (local data)' * task.is_local}"
         for task in manifest.tasks

@@ -163,8 +163,8 @@ def _lacking(manifest: RunManifest, missing_evidence: Mapping[str, int]) -> Iter
         yield SettingDifference("samples", "all samples", manifest.selection.in_words)
     for text in size_texts(manifest):
         yield SettingDifference("samples", "all samples", text)
-    for stop in manifest.stopped:
-        early = f"ended early, decided after {stop.samples} of {stop.planned}"
+    for stop in manifest.ended_early:
+        early = f"ended early, after {stop.samples} of {stop.planned}"
         yield SettingDifference(f"samples of {stop.task}", "all samples", early)
     if manifest.accepted:
         yield SettingDifference("changed during the run", "nothing", accepted_text(manifest))

@@ -184,7 +184,7 @@ def _gap(run: MeasuredRun, reference: Reference, published: ReportedValue, tasks
 def _question(run: MeasuredRun, published: ReportedValue, tasks: Sequence[TaskOutcomes]) -> Question:
     manifest = run.manifest
     asked = Selection(subset=manifest.selection.subset)
-    ended_early = {stop.task for stop in manifest.stopped} & {task.name for task, _ in tasks}
+    ended_early = {stop.task for stop in manifest.ended_early} & {task.name for task, _ in tasks}
     whole = asked.subset is None
     other = whole and published.n is not None and published.n != sum(len(outcomes) for _, outcomes in tasks)
     return "kind" if manifest.selection != asked or ended_early or other else "benchmark"

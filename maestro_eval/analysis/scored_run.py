@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from maestro_eval.analysis.comparison import Group
 from maestro_eval.analysis.sample_scores import Outcomes, TaskScores, read_scores
-from maestro_eval.records import RunManifest, TaskRecord, UserError
+from maestro_eval.records import EarlyStop, RunManifest, TaskRecord, UserError
 from maestro_eval.scoring import FailureGroup, RowKind, RunScores
 
 
@@ -34,6 +34,19 @@ class MeasuredRun(Struct, frozen=True):
     def outcomes(self, task: str) -> Outcomes:
         """The samples of a task that the run has."""
         return self.scores[task].samples
+
+    def ended_early(self, tasks: Iterable[str]) -> bool:
+        """Whether any of ``tasks`` ended before its last sample, by a comparison."""
+        return bool({stop.task for stop in self.manifest.ended_early} & set(tasks))
+
+    def stop_against(self, task: str, baseline: MeasuredRun) -> EarlyStop | None:
+        """How the comparison with ``baseline`` ended by which ``task`` was watched; ``None`` where it was not by it."""
+        stopping = self.manifest.stopping
+        if stopping is None or stopping.protocol != self.protocol:
+            return None
+        began_at = stopping.began_at
+        same = baseline.manifest.created_at == began_at if began_at else baseline.name == stopping.system
+        return next((stop for stop in self.manifest.stopped if stop.task == task), None) if same else None
 
     def has(self, tasks: Iterable[str]) -> bool:
         """Whether the run has all of ``tasks``."""

@@ -116,24 +116,6 @@ class Evidence:
         return AnytimeInterval(value, _end(rejects, value, -1.0), _end(rejects, value, 1.0), self.units)
 
 
-def stopping_times(units: NDArray[np.float64], alpha: float) -> NDArray[np.int64]:
-    """When each row of ``units`` (games, moments), looked at after every unit, is decided at ``alpha``; 0 for never.
-
-    The capital of ``Evidence`` for many games at once: what simulations need. At most some thousand moments.
-    """
-    logs = np.zeros((units.shape[0], _BETS.size))
-    times = np.zeros(units.shape[0], dtype=np.int64)
-    playing = np.arange(units.shape[0])
-    for moment, column in enumerate(units.T, start=1):
-        logs += np.log1p(np.multiply.outer(column[playing], _BETS))
-        top = logs.max(axis=1, keepdims=True)
-        log_capital = top[:, 0] + np.log(np.exp(logs - top).sum(axis=1)) + _LOG_SHARE
-        won = log_capital >= -math.log(alpha)
-        times[playing[won]] = moment
-        playing, logs = playing[~won], logs[~won]
-    return times
-
-
 def _end(rejects: Callable[[float], bool], inside: float, outside: float) -> float:
     """Where between the two ``rejects`` begins; ``outside`` itself is not asked about."""
     for _ in range(_HALVINGS):

@@ -155,8 +155,8 @@ def _run_one(arguments: argparse.Namespace) -> int:
     from maestro_eval.scoring import score_run
 
     watcher, stall = watcher_of(arguments), stall_rules(arguments)
-    stopping, rule = early_stop(arguments)
-    request = msgspec.structs.replace(_request(arguments), stopping=stopping)
+    rule = early_stop(arguments)
+    request = msgspec.structs.replace(_request(arguments), stopping=rule.stopping if rule else None)
     outcome = start_run(request, arguments.out, watcher=watcher, stall=stall, stop_rule=rule)
     scored = [score_run(outcome.folder, arguments.protocol)]
     asked = Asked(beside=baselines_beside(outcome.folder), routing=True)

@@ -44,6 +44,8 @@ from maestro_eval.records.manifest import (
     RunManifest,
     Selection,
     Stopping,
+    StopReason,
+    StopRuleName,
     TaskRecord,
 )
 from maestro_eval.records.regime import Regime
@@ -120,6 +122,8 @@ __all__ = [
     "ScoringProtocol",
     "SearchAction",
     "Selection",
+    "StopReason",
+    "StopRuleName",
     "Stopping",
     "TaskRecord",
     "TextPart",

@@ -162,11 +162,16 @@ class Replay(Struct, frozen=True):
     call: str = ""
 
 
-class Stopping(Struct, frozen=True):
-    """The rule by which a run's benchmarks may end early: when they are decided ``against`` a finished run's folder.
+StopReason = Literal["decided", "futile", "precise", "complete"]
+StopRuleName = Literal["decided", "anytime", "precise"]
 
-    ``system`` is that run's name, ``scores`` a fingerprint of its scores under ``protocol``. ``alpha`` is the chance,
-    for each benchmark, that it is decided where there is no difference.
+
+class Stopping(Struct, frozen=True):
+    """The rule by which a run's benchmarks may end early, in a comparison with the finished run in ``against``.
+
+    ``system`` is that run's name, ``began_at`` its ``created_at``, ``scores`` a fingerprint of its scores under
+    ``protocol``. ``alpha`` is the chance that any benchmark without a difference is decided. ``halfwidth``, between 0
+    and 1, is what ``precise`` waits for.
     """
 
     against: str
@@ -174,13 +179,17 @@ class Stopping(Struct, frozen=True):
     scores: str
     alpha: float
     protocol: str
+    rule: StopRuleName = "anytime"
+    halfwidth: float = 0.0
+    began_at: float = 0.0
 
 
 class EarlyStop(Struct, frozen=True):
-    """A benchmark that ended early, decided after ``samples`` of the ``planned`` ones that both runs were to have.
+    """A benchmark's comparison under a ``Stopping``, after ``samples`` of the ``planned`` ones that both were to have.
 
-    ``p`` is anytime-valid, and so is the interval from ``low`` to ``high`` of the difference to ``against``, whose
-    mean over the samples that were counted is ``value``: they hold although one stopped because of them.
+    ``reason``: the difference is decided, the rest could hardly decide it (futile), its interval is narrow enough
+    (precise), or there are no more samples (complete). ``value`` is the difference to ``against``, with its 95 %
+    interval from ``low`` to ``high``; these and ``p`` allow for the looks, by ``method``.
     """
 
     task: str
@@ -192,6 +201,8 @@ class EarlyStop(Struct, frozen=True):
     value: float
     low: float
     high: float
+    reason: StopReason = "decided"
+    method: str = "anytime-valid"
 
 
 class RunManifest(Struct, frozen=True):
@@ -203,7 +214,7 @@ class RunManifest(Struct, frozen=True):
     group's mean is that of all of them or none. ``settings`` holds what moves speed but not scores (executor,
     workers, concurrency). ``selection`` is which samples of each task were planned. ``arms`` are those of an explore
     run, whose k-th repeat is the k-th arm; ``replay`` is there where a run replays another. ``stopping`` says whether
-    benchmarks may end early, ``stopped`` which did: what they then leave unasked is no longer in the plan.
+    benchmarks may end early, ``stopped`` how each comparison ended: what it leaves unasked is no longer in the plan.
 
     All of this is as the run began. ``accepted`` holds, in order, what has changed since: some of the rollouts are
     from before each of these changes and some from after it.
@@ -232,3 +243,8 @@ class RunManifest(Struct, frozen=True):
     stopped: tuple[EarlyStop, ...] = ()
     rendering: Rendering = ""
     schema: int = 2
+
+    @property
+    def ended_early(self) -> tuple[EarlyStop, ...]:
+        """The benchmarks that ended before their last sample."""
+        return tuple(stop for stop in self.stopped if stop.samples < stop.planned)

@@ -43,7 +43,7 @@ class Watcher:
         """These are in the journal. Called between two rollouts: it must not take long."""
 
     def decided(self, stop: EarlyStop) -> None:
-        """A benchmark is decided: nothing more of it is begun."""
+        """A benchmark ends early: nothing more of it is begun."""
 
     def warn(self, line: str) -> None:
         """The user is to know this now. Called in any thread."""

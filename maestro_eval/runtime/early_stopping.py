@@ -1,6 +1,6 @@
 """A rule that ends benchmarks early, applied beside the rollouts: judging is slow, and nothing waits for it.
 
-What is committed goes to a thread of its own, in which the rule looks at it. Tasks that are decided are retired in
+What is committed goes to a thread of its own, in which the rule looks at it. Tasks that it ends early are retired in
 the driver's loop: nothing more of them is begun, what is in flight ends as always. The manifest says so before the
 plan is cut, so that a run that dies in between is cut when it is resumed.
 """
@@ -26,7 +26,7 @@ _AHEAD = 16
 
 
 class StopRule(Protocol):
-    """Says when a task is decided. Called in one thread at a time."""
+    """Says when a task may end. Called in one thread at a time."""
 
     def check(self, tasks: Iterable[TaskRecord]) -> None:
         """UserError unless the rule can be applied to each of ``tasks``; called before anything is asked."""
@@ -35,7 +35,7 @@ class StopRule(Protocol):
         """The same ids in the order in which they are to be begun; the same for any order of ``sample_ids``."""
 
     def observe(self, batch: Iterable[Finished], manifest: RunManifest) -> list[EarlyStop]:
-        """What these rollouts decide, which no earlier ones have. May take seconds; what it raises ends the run."""
+        """The tasks whose comparison these rollouts end. May take seconds; what it raises ends the run."""
 
 
 def arranged(rule: StopRule, manifest: RunManifest, plan: Iterable[RolloutKey]) -> Iterator[RolloutKey]:
@@ -51,10 +51,10 @@ def arranged(rule: StopRule, manifest: RunManifest, plan: Iterable[RolloutKey]) 
 
 
 def take_up(rule: StopRule, journal: Journal) -> None:
-    """Have ``rule`` go on with a run that was interrupted: the tasks that it has not stopped, as they were planned."""
+    """Have ``rule`` go on with a run that was interrupted: the tasks that did not end early, as they were planned."""
     cut(journal)
     manifest = journal.manifest
-    over = {stop.task for stop in manifest.stopped}
+    over = {stop.task for stop in manifest.ended_early}
     tasks = [task for task in manifest.tasks if task.name not in over]
     rule.check(tasks)
     for task in tasks:
@@ -63,14 +63,14 @@ def take_up(rule: StopRule, journal: Journal) -> None:
 
 def cut(journal: Journal) -> None:
     """Take out of the plan what its early stops have left unasked."""
-    for stop in journal.manifest.stopped:
+    for stop in journal.manifest.ended_early:
         journal.release(stop.task)
 
 
 class Umpire:
     """Applies ``rule`` to a run under way; used around the loop that runs it, told of every commit.
 
-    retire, decided: called in the loop for each task that is decided, once the manifest says so.
+    retire, decided: called in the loop for each task that ends early, once the manifest says so.
     """
 
     def __init__(
@@ -173,8 +173,11 @@ class Umpire:
     def _carry_out(self, stops: Sequence[EarlyStop]) -> None:
         if stops:
             manifest = self._journal.manifest
-            self._journal.amend(structs.replace(manifest, stopped=(*manifest.stopped, *stops)))
-        for stop in stops:
+            # One that came to its end is judged again when its failures have been tried again.
+            latest = {stop.task: stop for stop in (*manifest.stopped, *stops)}
+            self._journal.amend(structs.replace(manifest, stopped=tuple(latest.values())))
+        early = {stop.task for stop in self._journal.manifest.ended_early}
+        for stop in (stop for stop in stops if stop.task in early):
             self._retire(stop.task)
             self._decided(stop)
 

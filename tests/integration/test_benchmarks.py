@@ -108,7 +108,7 @@ def test_peers_measures_every_peer_or_says_why_not() -> None:
 def test_stopping(tmp_path: Path) -> None:
     out = tmp_path / "stopping.json"
     done = subprocess.run(
-        [sys.executable, "benchmarks/stopping.py", "--games", "20", "--json", str(out)],
+        [sys.executable, "benchmarks/stopping.py", "--games", "3", "--case", "390 + one of 10", "--json", str(out)],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -120,9 +120,10 @@ def test_stopping(tmp_path: Path) -> None:
     rows = json.loads(out.read_text())["rows"]
     assert len(done.stdout.splitlines()) == 2 + len(rows)
     # A plain difference is found in every one of so few games, and long before the end.
-    plain = next(row for row in rows if row["only_new"] == 0.3)
-    assert plain["decided"] == 1
-    assert plain["mean_units"] < plain["units"] / 2
+    for row in rows:
+        if row["only_new"] == 0.3 and row["rule"] != "precise":
+            assert row["decided"] == 1
+            assert row["asked"] < row["n"] / 1.5
 
 
 def test_pictures() -> None:

@@ -15,7 +15,7 @@ from integration.conftest import Cli, write_chartqa, write_registry
 from maestro_eval.cli.main import main
 from maestro_eval.journal import Journal
 from maestro_eval.runtime import open_run
-from maestro_eval.testing import simulated_in_thread
+from maestro_eval.testing import Latency, simulated_in_thread
 
 SAMPLES = 120
 
@@ -40,7 +40,8 @@ def base(cli: Cli, tmp_path: Path) -> Iterator[list[str]]:
     rng = random.Random(0)
     rows = [{"question": f"What is value {n}?", "answer": rng.choice("4455")} for n in range(SAMPLES)]
     write_chartqa(tmp_path / "d", rows)
-    with simulated_in_thread(reply="Answer: 4") as server:
+    # A judgement takes some 50 ms, as do a few rollouts, so that there is something left to save.
+    with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=0.02)) as server:
         registry = write_registry(tmp_path / "four.yaml", server.url)
         yield [
             "run", "--policy", "fixed:oracle@@Ask", "--registry", str(registry), "--tasks", "maestro_chartqa",
@@ -74,22 +75,53 @@ def test_a_decided_benchmark_ends_and_says_what_was_saved(
     assert stop.samples <= counts.planned < SAMPLES
     assert counts.missing == counts.failed == 0
     line = next(line for line in done.stdout.splitlines() if line.startswith("decided"))
-    assert f"after {stop.samples} of {SAMPLES} samples (anytime-valid 95 % interval" in line
+    assert f"after {stop.samples} of {SAMPLES} samples (group-sequential, look" in line
     assert f"{SAMPLES - counts.planned} of {SAMPLES} samples saved" in line
-    assert "decided early" in (tmp_path / "four/report/report.md").read_text()
+    assert "four ended early" in (tmp_path / "four/report/report.md").read_text()
     # It is a finished run: there is nothing to resume, and its scores are those of the samples that were asked.
     again = cli("resume", "four", "--quiet")
     assert again.returncode == 0, again.stderr
     assert open_run(tmp_path / "four").counts() == counts
 
 
-def test_what_is_not_decided_is_run_whole(cli: Cli, base: list[str], tmp_path: Path) -> None:
+def test_the_comparison_after_a_stop_is_the_designs_and_no_other_is_judged(
+    cli: Cli, base: list[str], wrong: str, tmp_path: Path
+) -> None:
+    cli(*base, "--name", "four", "--out", "four", "--stop-when", "decided", "--against", wrong)
+    (stop,) = open_run(tmp_path / "four").manifest.stopped
+    assert cli(*base, "--name", "other", "--out", "other").returncode == 0
+    for baseline, sign in (("wrong", 1), ("other", 1), ("four", -1)):
+        told = cli("compare", "four", "wrong=wrong", "other", "--baseline", baseline, "--format", "json")
+        assert told.returncode == 0, told.stderr
+        for contrast in json.loads(told.stdout)["contrasts"]:
+            pair = {contrast["system"], contrast["baseline"]}
+            if pair == {"four", "wrong"}:
+                assert contrast["delta"] == pytest.approx(sign * stop.value, abs=1e-3)
+                assert (contrast["n_paired"], contrast["verdict"]) == (stop.samples, "better" if sign > 0 else "worse")
+            elif "four" in pair:
+                assert (contrast["verdict"], contrast.get("p")) == ("undecided", None)
+
+
+def test_what_is_not_decided_is_run_whole_or_until_it_hardly_can_be(cli: Cli, base: list[str], tmp_path: Path) -> None:
     assert cli(*base, "--out", "one", "--name", "one").returncode == 0
-    done = cli(*base, "--out", "two", "--name", "two", "--stop-when", "decided", "--against", "one")
+    for rule, reason in (("anytime", "complete"), ("decided", "futile")):
+        done = cli(*base, "--out", rule, "--name", rule, "--stop-when", rule, "--against", "one")
+        assert done.returncode == 0, done.stderr
+        (stop,) = open_run(tmp_path / rule).manifest.stopped
+        assert (stop.reason, stop.p) == (reason, 1)
+        assert "decided  maestro_chartqa: " in done.stdout
+    assert open_run(tmp_path / "anytime").counts().answered == SAMPLES
+    assert open_run(tmp_path / "decided").counts().answered <= SAMPLES
+
+
+def test_a_run_ends_once_its_interval_is_as_narrow_as_asked_for(cli: Cli, base: list[str], tmp_path: Path) -> None:
+    assert cli(*base, "--out", "one", "--name", "one").returncode == 0
+    done = cli(*base, "--out", "two", "--until-halfwidth", "6", "--against", "one", "--concurrency", "4")
     assert done.returncode == 0, done.stderr
-    assert open_run(tmp_path / "two").manifest.stopped == ()
-    assert open_run(tmp_path / "two").counts().answered == SAMPLES
-    assert "maestro_chartqa: not decided against one" in done.stdout
+    (stop,) = open_run(tmp_path / "two").manifest.stopped
+    assert stop.reason == "precise"
+    assert stop.samples <= open_run(tmp_path / "two").counts().planned < SAMPLES
+    assert (stop.high - stop.low) / 2 <= 0.06
 
 
 def test_a_run_that_died_before_its_plan_was_cut_is_cut_when_it_is_resumed(
@@ -136,6 +168,7 @@ def test_another_baseline_under_the_same_name_is_refused_on_resume(cli: Cli, bas
     ("flags", "line"),
     [
         (["--stop-when", "decided"], "against what? Name a finished run folder with --against"),
+        (["--until-halfwidth", "1"], "against what? Name a finished run folder with --against"),
         (["--against", "somewhere"], "--against is for --stop-when decided"),
         (["--stop-when", "decided", "--against", "nowhere"], "nowhere: no such run folder"),
     ],

@@ -5,6 +5,7 @@ Nothing here returns NaN, and nothing draws lots but from a given seed.
 """
 
 from maestro_eval.analysis.stats.estimates import Estimate, PValue, Sampled, differences, independent
+from maestro_eval.analysis.stats.group_sequential import LOOKS, GroupSequential, after_looks, standardised
 from maestro_eval.analysis.stats.intervals import (
     StandardError,
     difference_in_differences,
@@ -22,12 +23,15 @@ from maestro_eval.analysis.stats.rerun import RerunNoise, rerun_noise
 from maestro_eval.analysis.stats.significance import difference_p, heterogeneity_p, mcnemar, reference_p, sign_flip
 
 __all__ = [
+    "LOOKS",
     "Estimate",
+    "GroupSequential",
     "PValue",
     "RankInterval",
     "RerunNoise",
     "Sampled",
     "StandardError",
+    "after_looks",
     "benjamini_hochberg",
     "difference_in_differences",
     "difference_interval",
@@ -43,6 +47,7 @@ __all__ = [
     "rerun_noise",
     "sign_flip",
     "standard_error",
+    "standardised",
     "t_mean",
     "wilson",
 ]

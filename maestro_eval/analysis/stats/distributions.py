@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 # From here on t is normal to every digit that matters, and its own functions lose theirs.
 _NORMAL = 1e7
 
@@ -17,6 +20,14 @@ def normal_quantile(probability: float) -> float:
     from scipy.special import ndtri
 
     return float(ndtri(probability))
+
+
+def normal_cdf(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P(Z ≤ x), accurate where it is small."""
+    from scipy.special import ndtr
+
+    found: NDArray[np.float64] = ndtr(x)
+    return found
 
 
 @cache

@@ -142,9 +142,9 @@ def departures(manifest: RunManifest) -> tuple[str, ...]:
     if manifest.selection != Selection():
         found.append(f"a part of each benchmark: {manifest.selection.in_words}")
     found += [f"not the published benchmark: {text}" for text in size_texts(manifest)]
-    if manifest.stopped:
-        ended = ", ".join(f"{stop.task} after {stop.samples} of {stop.planned} samples" for stop in manifest.stopped)
-        found.append(f"ended early, once a comparison was decided, so that intervals are too narrow: {ended}")
+    if early := manifest.ended_early:
+        ended = ", ".join(f"{stop.task} after {stop.samples} of {stop.planned} samples" for stop in early)
+        found.append(f"ended early by a comparison, so that intervals are too narrow: {ended}")
     if manifest.accepted:
         found.append(f"settings changed during the run: {', '.join(change.field for change in manifest.accepted)}")
     if manifest.arms:

@@ -228,7 +228,7 @@ class _Check:
     def _samples(self, manifest: RunManifest, results: Results) -> bool:
         """Whether every planned rollout is there once; then whether each verdict fits its answer."""
         before = len(self.mismatches)
-        ended = {stop.task for stop in manifest.stopped}
+        ended = {stop.task for stop in manifest.ended_early}
         wanted = {samples_name(task.name) for task in manifest.tasks if task.planned}
         for name, _ in _walk(self.folder):
             if name.startswith("samples/") and name not in wanted:

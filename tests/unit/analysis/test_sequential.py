@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_eval.analysis.sequential import Evidence, stopping_times
+from maestro_eval.analysis.sequential import _BETS, _LOG_SHARE, Evidence
 
 ALPHA = 0.05
 GAMES = 10_000
@@ -29,6 +29,18 @@ def _evidence(units: list[float]) -> Evidence:
 def _signs(rng: np.random.Generator, gains: float, losses: float, shape: tuple[int, int]) -> np.ndarray:
     drawn = rng.random(shape)
     return np.where(drawn < gains, 1.0, np.where(drawn < gains + losses, -1.0, 0.0))
+
+
+def stopping_times(units: np.ndarray, alpha: float) -> np.ndarray:
+    """When each row of ``units`` is decided, looked at after every unit; 0 for never. Many games at once."""
+    logs, times, playing = np.zeros((len(units), _BETS.size)), np.zeros(len(units), dtype=int), np.arange(len(units))
+    for moment, column in enumerate(units.T, start=1):
+        logs += np.log1p(np.multiply.outer(column[playing], _BETS))
+        top = logs.max(axis=1, keepdims=True)
+        won = top[:, 0] + np.log(np.exp(logs - top).sum(axis=1)) + _LOG_SHARE >= -math.log(alpha)
+        times[playing[won]] = moment
+        playing, logs = playing[~won], logs[~won]
+    return times
 
 
 def _false_decisions(units: np.ndarray) -> float:
