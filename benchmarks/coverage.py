@@ -42,7 +42,7 @@ from maestro_eval.analysis.stats import (
     standard_error,
     wilson,
 )
-from maestro_eval.analysis.stats.distributions import fair_coin_tail, t_quantile
+from maestro_eval.analysis.stats.means import fair_coin_tail, t_quantile
 
 Generator = np.random.Generator
 Floats = NDArray[np.float64]
@@ -415,14 +415,14 @@ def heterogeneity() -> Iterator[Scenario]:
         ("20, 40, 100, 300 with discordance 5, 20, 40, 60", [20, 40, 100, 300], SPREAD[::-1], 1),
     ):
         trial = partial(equal_categories, sizes=sizes, shares=shares, cluster=cluster)
-        yield Scenario("heterogeneity", name, trial, 0.1, "rejects a truth")
+        yield Scenario("heterogeneity", name, trial, 0.05, "rejects a truth")
     for groups, categories in ((40, 4), (15, 8)):
         name = f"{categories} categories within each of {groups} pictures, 20 / 10"
         trial = partial(mixed_categories, groups=groups, categories=categories)
-        yield Scenario("heterogeneity", name, trial, 0.1, "rejects a truth")
+        yield Scenario("heterogeneity", name, trial, 0.05, "rejects a truth")
     unequal = [(0.225, 0.075), (0.075, 0.225)] * 2
     trial = partial(equal_categories, sizes=[60] * 4, shares=unequal, cluster=1)
-    yield Scenario("heterogeneity", "4 categories of 60, +15 and −15 points", trial, 0.1, "finds the effect")
+    yield Scenario("heterogeneity", "4 categories of 60, +15 and −15 points", trial, 0.05, "finds the effect")
 
 
 def rank_scenarios() -> Iterator[Scenario]:

@@ -1,6 +1,6 @@
 """What does it mean? Intervals, paired differences, comparison of systems."""
 
-from maestro_eval.analysis.breakdown import CategoryAccuracy, Measure
+from maestro_eval.analysis.breakdown import Measure, RepeatMeasures
 from maestro_eval.analysis.compare import compare
 from maestro_eval.analysis.comparison import (
     SMALL,
@@ -10,7 +10,6 @@ from maestro_eval.analysis.comparison import (
     Contrast,
     ContrastSpec,
     Group,
-    Pairwise,
     Ranking,
     ReportedContrast,
     SystemResult,
@@ -19,35 +18,19 @@ from maestro_eval.analysis.comparison import (
 from maestro_eval.analysis.notes import accepted_text, samples_text, size_texts, stop_text
 from maestro_eval.analysis.published import SettingDifference, reported_name
 from maestro_eval.analysis.reference import Reference, ReportedValue, load_reference, reference_names
-from maestro_eval.analysis.repeats import RepeatMeasures
 from maestro_eval.analysis.sample_scores import Readings
 from maestro_eval.analysis.stats import (
     Estimate,
     PValue,
-    RankInterval,
-    RerunNoise,
-    Sampled,
-    StandardError,
-    benjamini_hochberg,
-    difference_in_differences,
     difference_interval,
-    difference_p,
-    differences,
     holm,
     independent,
-    mcnemar,
-    mean_interval,
-    rank_intervals,
-    reference_p,
-    rerun_noise,
-    sign_flip,
     standard_error,
     wilson,
 )
 
 __all__ = [
     "SMALL",
-    "CategoryAccuracy",
     "CategoryDifference",
     "CategoryDifferences",
     "Comparison",
@@ -57,39 +40,24 @@ __all__ = [
     "Group",
     "Measure",
     "PValue",
-    "Pairwise",
-    "RankInterval",
     "Ranking",
     "Readings",
     "Reference",
     "RepeatMeasures",
     "ReportedContrast",
     "ReportedValue",
-    "RerunNoise",
-    "Sampled",
     "SettingDifference",
-    "StandardError",
     "SystemResult",
     "TaskAccuracy",
     "accepted_text",
-    "benjamini_hochberg",
     "compare",
-    "difference_in_differences",
     "difference_interval",
-    "difference_p",
-    "differences",
     "holm",
     "independent",
     "load_reference",
-    "mcnemar",
-    "mean_interval",
-    "rank_intervals",
     "reference_names",
-    "reference_p",
     "reported_name",
-    "rerun_noise",
     "samples_text",
-    "sign_flip",
     "size_texts",
     "standard_error",
     "stop_text",

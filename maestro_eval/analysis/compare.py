@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from maestro_eval.analysis.breakdown import by_category, further_measures
+from maestro_eval.analysis.breakdown import by_category, further_measures, repeat_measures
 from maestro_eval.analysis.comparison import (
     Adjust,
     CategoryDifferences,
@@ -36,11 +36,9 @@ from maestro_eval.analysis.contrasts import (
 )
 from maestro_eval.analysis.groups import groups_of, own_groups
 from maestro_eval.analysis.names import told_apart
-from maestro_eval.analysis.notes import notes_on
-from maestro_eval.analysis.protocols import other_readings, protocol_notes
+from maestro_eval.analysis.notes import notes_on, other_readings, protocol_notes
 from maestro_eval.analysis.published import published_notes, reported_name
 from maestro_eval.analysis.reference import Reference
-from maestro_eval.analysis.repeats import repeat_measures
 from maestro_eval.analysis.sample_scores import (
     TaskOutcomes,
     accuracy,

@@ -7,9 +7,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.analysis.breakdown import CategoryAccuracy, Measure
+from maestro_eval.analysis.breakdown import CategoryAccuracy, Measure, RepeatMeasures
 from maestro_eval.analysis.reference import Reference, ReportedValue
-from maestro_eval.analysis.repeats import RepeatMeasures
 from maestro_eval.analysis.sample_scores import Readings
 from maestro_eval.analysis.stats import Estimate, PValue, RankInterval
 from maestro_eval.records import RunManifest

@@ -36,6 +36,7 @@ from maestro_eval.analysis.sample_scores import (
     accuracy,
     cluster_codes,
     count_failed,
+    over_failures,
     same_content,
     sampled,
     strata_of,
@@ -261,14 +262,8 @@ def sides(strata: Sequence[PairedStratum], ours: Reading, theirs: Reading) -> tu
 
 
 def _difference(strata: Sequence[PairedStratum]) -> Estimate:
-    primary = difference_interval(*sides(strata, "wrong", "wrong"))
-    if not any(stratum.failed for stratum in strata):
-        return primary
-    return widened(
-        primary,
-        low=difference_interval(*sides(strata, "wrong", "right")),
-        high=difference_interval(*sides(strata, "right", "wrong")),
-    )
+    failed = any(stratum.failed for stratum in strata)
+    return over_failures(lambda ours, theirs: difference_interval(*sides(strata, ours, theirs)), failed=failed)
 
 
 def _contrast(system: str, baseline: str, scope: str, kind: ScopeKind, tasks: Sequence[PairedTask]) -> Contrast:

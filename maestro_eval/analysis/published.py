@@ -1,27 +1,35 @@
-"""What sets a run apart from a published number: the settings of which one is known to differ, or is not known.
+"""What sets a run apart from a published number, and from its checkpoint's training, as far as that is known.
 
 A reproduction that fails because another captioner looked at the images is no failure of the system; so what
-differs is said beside every verdict. Nothing here is refused.
+differs is said beside every verdict, and nothing is refused. A trained policy scores lower under another prompt or in
+another conversation, and nothing in its accuracy says so. Compared are fields of the manifest with a reference's.
 """
 
 from __future__ import annotations
 
+import functools
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.analysis.as_trained import departures, model_name
 from maestro_eval.analysis.comparison import ReportedContrast
 from maestro_eval.analysis.notes import accepted_text, size_texts
-from maestro_eval.analysis.reference import MARKS, Reference
+from maestro_eval.analysis.reference import MARKS, Reference, load_reference
 from maestro_eval.analysis.scored_run import MeasuredRun
-from maestro_eval.records import RunManifest, Selection
+from maestro_eval.records import Regime, RunManifest, Selection
+from maestro_eval.registry import entry_hashes, load_registry
+from maestro_eval.registry.release import RELEASED_PIPELINE
+from maestro_eval.rollout import FORMER_NAMES, REGIMES, differing
 
 UNKNOWN = "not published"
 """Shown where nobody said what a published number was made with."""
 
 _HASH_LENGTH = 12
+_CHECKPOINTS = {"maestro-4b": "maestro-4b"}
+# Where a tokenizer is read from says nothing of what it is; the style has a line of its own.
+_LISTED_APART = frozenset({"tokenizer", "style"})
 
 
 class SettingDifference(Struct, frozen=True):
@@ -57,10 +65,7 @@ def setting_differences(
         _policy(reference.policy_model, manifest.policy_model),
         *_registries(manifest.registry.name, reference, compared),
         SettingDifference("registry hash", UNKNOWN, manifest.registry.hash[:_HASH_LENGTH], detail=True),
-        *(
-            SettingDifference(each.setting, each.trained, each.here, each.rule)
-            for each in departures(manifest, reference)
-        ),
+        *departures(manifest, reference),
         _compared("regime", reference.regime, manifest.regime.name),
         _compared("protocol", reference.protocol, protocol),
         _compared("temperature", _number(reference.temperature), _number(manifest.sampling.temperature)),
@@ -172,3 +177,83 @@ def _lacking(manifest: RunManifest, missing_evidence: Mapping[str, int]) -> Iter
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
+
+
+def departures(manifest: RunManifest, reference: Reference) -> tuple[SettingDifference, ...]:
+    """List the settings of a run that differ from those of its checkpoint's training, where ``reference`` has them.
+
+    Single rules of the regime are details.
+    """
+    return tuple(_departures(manifest, reference))
+
+
+def training_warning(manifest: RunManifest) -> str:
+    """Return one line if the policy is a known checkpoint that is not run as it was trained, else an empty text."""
+    name = _CHECKPOINTS.get(model_name(manifest.policy_model))
+    if name is None:
+        return ""
+    reference = load_reference(name)
+    found = departures(manifest, reference)
+    if not found:
+        return ""
+    whole = "; ".join(f"{each.setting} {each.here}, not {each.published}" for each in found if not each.detail)
+    # In another style hardly a rule is the same, and one line cannot hold them: `reproduce` lists them.
+    other_style = any(each.setting == "conversation style" for each in found)
+    rules = "" if other_style else ", ".join(each.setting.removeprefix("rule ") for each in found if each.detail)
+    said = "; ".join(filter(None, (whole, rules and f"rules that differ: {rules}")))
+    return (
+        f"{reference.system} was trained with other settings than these ({said}). As it was trained: "
+        f"maestro-eval registry import YOUR_COPY_OF_THE_RELEASE --out DIR, then run --registry DIR "
+        f"--regime {shlex.quote(reference.regime)} (docs/reproduce.md)"
+    )
+
+
+def model_name(model: str) -> str:
+    """Return a model's bare name: without owner, folder and revision, in lower case."""
+    return model.rstrip("/").rpartition("/")[2].partition("@")[0].casefold()
+
+
+def _departures(manifest: RunManifest, reference: Reference) -> Iterator[SettingDifference]:
+    if reference.prompt and manifest.prompt.hash != reference.prompt:
+        yield SettingDifference("prompt", "the released one", f"{manifest.registry.name}'s")
+    if reference.skills and not _released_skills(manifest, reference.skills):
+        yield SettingDifference("skills", "the released ones", f"{manifest.registry.name}'s")
+    regime = REGIMES.get(FORMER_NAMES.get(reference.regime, reference.regime))
+    if regime is None:
+        return
+    if manifest.regime.style != regime.style:
+        yield SettingDifference("conversation style", regime.style, manifest.regime.style)
+    settled = _settled(manifest)
+    for field in differing(settled, regime):
+        if field not in _LISTED_APART:
+            there, here = (_shown(getattr(each, field)) for each in (regime, settled))
+            yield SettingDifference(f"rule {field}", there, here, detail=True)
+
+
+def _settled(manifest: RunManifest) -> Regime:
+    """Return the run's regime with the run's own sampling in it."""
+    sampling = manifest.sampling
+    names = ("temperature", "top_p", "max_tokens", "top_k", "repetition_penalty")
+    return replace(manifest.regime, **{name: getattr(sampling, name) for name in names})
+
+
+def _released_skills(manifest: RunManifest, registry: str) -> bool:
+    known, record = _skills_of(registry), manifest.registry
+    return all(
+        # The user's copy of the release runs its own.
+        record.pipelines.get(name) == RELEASED_PIPELINE or record.entries.get(f"skills.{name}") in known
+        for name in record.skills
+    )
+
+
+@functools.cache
+def _skills_of(registry: str) -> frozenset[str]:
+    """The hashes of the skills of a bundled registry and of its augmented form."""
+    loaded = [load_registry(name) for name in (registry, f"{registry}_augmented")]
+    return frozenset(
+        content for each in loaded for entry, content in entry_hashes(each).items() if entry.startswith("skills.")
+    )
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

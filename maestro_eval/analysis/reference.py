@@ -30,6 +30,8 @@ MARKS: dict[Mark, str] = {
 """Where a figure comes from, and so how far it can be trusted."""
 
 _TEMPLATE = "template"
+# Fields of a file that are empty in a ``Reference`` where they are not known.
+_SETTINGS = ("protocol", "regime", "policy_model", "prompt", "skills", "settings_from")
 
 
 class ReportedValue(Struct, frozen=True):
@@ -101,15 +103,10 @@ def load_reference(name_or_path: str | Path) -> Reference:
             if entry.value is not None and entry.mark is not None
         },
         means=file.means,
-        protocol=file.protocol or "",
-        regime=file.regime or "",
-        policy_model=file.policy_model or "",
         repeats=file.repeats,
         temperature=file.temperature,
         services=file.services,
-        prompt=file.prompt or "",
-        skills=file.skills or "",
-        settings_from=file.settings_from or "",
+        **{name: getattr(file, name) or "" for name in _SETTINGS},
     )
 
 

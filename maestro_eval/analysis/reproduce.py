@@ -28,7 +28,7 @@ from maestro_eval.analysis.reference import Reference, ReportedValue
 from maestro_eval.analysis.sample_scores import TaskOutcomes, accuracy, count_failed, parts_of, sampled, weighted_mean
 from maestro_eval.analysis.scored_run import MeasuredRun, measure
 from maestro_eval.analysis.stats import Estimate, standard_error
-from maestro_eval.analysis.stats.distributions import t_quantile
+from maestro_eval.analysis.stats.means import t_quantile
 from maestro_eval.records import RunManifest, Selection
 from maestro_eval.runtime.prompt_facts import PromptFacts
 from maestro_eval.scoring import RunScores

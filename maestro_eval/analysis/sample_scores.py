@@ -248,6 +248,12 @@ def widened(primary: Estimate, *, low: Estimate, high: Estimate) -> Estimate:
     return Estimate(primary.value, low.low, high.high, primary.n, f"{methods}; failures as bounds")
 
 
+def over_failures(found: Callable[[Reading, Reading], Estimate], *, failed: bool) -> Estimate:
+    """A difference with failures wrong on both sides; its interval reaches over the other readings of both."""
+    primary = found("wrong", "wrong")
+    return widened(primary, low=found("wrong", "right"), high=found("right", "wrong")) if failed else primary
+
+
 def same_content(task: str, a: Outcomes, b: Outcomes, systems: tuple[str, str]) -> tuple[str, ...]:
     """The ids that both have, in order. UserError where one id stands for two different contents."""
     shared = tuple(sorted(a.keys() & b.keys()))

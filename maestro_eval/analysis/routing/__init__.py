@@ -1,8 +1,8 @@
 """Whom a policy called, to what effect and at what cost; and who lost the answers that were not right."""
 
-from maestro_eval.analysis.routing.attribution import Attribution, attribute
+from maestro_eval.analysis.routing.attribution import attribute
 from maestro_eval.analysis.routing.build import models_called, routing
-from maestro_eval.analysis.routing.prices import Price, PriceTable, load_prices, price_template
+from maestro_eval.analysis.routing.costs import PriceTable, load_prices, price_template
 from maestro_eval.analysis.routing.records import (
     PARTS,
     SIDES,
@@ -23,7 +23,6 @@ from maestro_eval.analysis.routing.records import (
 __all__ = [
     "PARTS",
     "SIDES",
-    "Attribution",
     "Blame",
     "CallAccuracy",
     "Conduct",
@@ -33,7 +32,6 @@ __all__ = [
     "NeverCalled",
     "PairCalls",
     "Part",
-    "Price",
     "PriceTable",
     "Routing",
     "Side",

@@ -5,11 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
-from maestro_eval.analysis.routing.accuracy import GivenTally
 from maestro_eval.analysis.routing.attribution import BlameTally
-from maestro_eval.analysis.routing.behaviour import ConductTally
-from maestro_eval.analysis.routing.costs import CostTally, expenses
-from maestro_eval.analysis.routing.prices import PriceTable
+from maestro_eval.analysis.routing.behaviour import ConductTally, GivenTally
+from maestro_eval.analysis.routing.costs import CostTally, PriceTable, expenses
 from maestro_eval.analysis.routing.records import Routing
 from maestro_eval.analysis.sample_scores import accuracy
 from maestro_eval.analysis.scored_rollouts import episodes

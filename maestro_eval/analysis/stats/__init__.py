@@ -7,20 +7,28 @@ Nothing here returns NaN, and nothing draws lots but from a given seed.
 from maestro_eval.analysis.stats.estimates import Estimate, PValue, Sampled, differences, independent
 from maestro_eval.analysis.stats.group_sequential import LOOKS, GroupSequential, after_looks, standardised
 from maestro_eval.analysis.stats.intervals import (
+    RerunNoise,
     StandardError,
     difference_in_differences,
     difference_interval,
     mean_interval,
+    rerun_noise,
     standard_error,
 )
 from maestro_eval.analysis.stats.means import (
     t_mean,
     wilson,
 )
-from maestro_eval.analysis.stats.multiplicity import benjamini_hochberg, holm
 from maestro_eval.analysis.stats.ranks import RankInterval, rank_intervals
-from maestro_eval.analysis.stats.rerun import RerunNoise, rerun_noise
-from maestro_eval.analysis.stats.significance import difference_p, heterogeneity_p, mcnemar, reference_p, sign_flip
+from maestro_eval.analysis.stats.significance import (
+    benjamini_hochberg,
+    difference_p,
+    heterogeneity_p,
+    holm,
+    mcnemar,
+    reference_p,
+    sign_flip,
+)
 
 __all__ = [
     "LOOKS",

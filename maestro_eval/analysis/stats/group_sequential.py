@@ -20,8 +20,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from maestro_eval.analysis.stats.distributions import normal_cdf, normal_quantile, t_quantile
 from maestro_eval.analysis.stats.estimates import Estimate, Sampled, differences
+from maestro_eval.analysis.stats.means import normal_cdf, normal_quantile, t_quantile
 from maestro_eval.analysis.stats.pivots import pivot
 from maestro_eval.analysis.stats.significance import difference_p
 from maestro_eval.records import StopReason

@@ -1,16 +1,75 @@
-"""Wilson's interval of a proportion and Student's of a mean, for samples that are independent of each other.
+"""Wilson's interval of a proportion and Student's of a mean, for independent samples; their quantiles and tails.
 
-Where several questions share one image these are too narrow: ``intervals`` is for those.
+Where several questions share one image these intervals are too narrow: ``intervals`` is for those. ``scipy.special`` is
+imported at the first call: loading it takes longer than most commands that need none of it, and ``scipy.stats`` three
+times as long again.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from statistics import fmean, variance
 
-from maestro_eval.analysis.stats.distributions import normal_quantile, t_quantile
+import numpy as np
+from numpy.typing import NDArray
+
 from maestro_eval.analysis.stats.estimates import Estimate
+
+# From here on t is normal to every digit that matters, and its own functions lose theirs.
+_NORMAL = 1e7
+
+
+@cache
+def normal_quantile(probability: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(probability))
+
+
+def normal_cdf(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P(Z ≤ x), accurate where it is small."""
+    from scipy.special import ndtr
+
+    found: NDArray[np.float64] = ndtr(x)
+    return found
+
+
+@cache
+def t_quantile(probability: float, freedom: float) -> float:
+    """The x with P(T ≤ x) = ``probability`` for Student's t; ``freedom`` > 0 may be infinite."""
+    from scipy.special import stdtrit
+
+    if freedom > _NORMAL:
+        return normal_quantile(probability)
+
+    if not 0 < probability < 1 or freedom <= 0:
+        raise ValueError(f"no t quantile for probability {probability} and {freedom} degrees of freedom")
+    return float(stdtrit(freedom, probability))
+
+
+def t_tail(x: float, freedom: float) -> float:
+    """P(T ≥ x), accurate where it is small."""
+    from scipy.special import ndtr, stdtr
+
+    return float(ndtr(-x)) if freedom > _NORMAL else float(stdtr(freedom, -x))
+
+
+def fair_coin_tail(heads: int, tosses: int) -> float:
+    """P(X ≤ ``heads``) for the heads of ``tosses`` fair coins."""
+    from scipy.special import bdtr
+
+    return float(bdtr(heads, tosses, 0.5))
+
+
+def binomial_tails(successes: int, n: int, chance: float) -> tuple[float, float]:
+    """P(X ≤ ``successes``) and P(X ≥ ``successes``) for the successes of ``n`` tries of the given ``chance``."""
+    from scipy.special import bdtr, bdtrc
+
+    high = 1.0 if successes == 0 else float(bdtrc(successes - 1, n, chance))
+    return float(bdtr(successes, n, chance)), high
+
 
 # Below this spread, values that should be equal differ only by rounding, and t has no spread to work with.
 _NO_SPREAD = 1e-18

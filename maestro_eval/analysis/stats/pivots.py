@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from maestro_eval.analysis.stats.clusters import Block, blocks, is_clustered
-from maestro_eval.analysis.stats.distributions import normal_quantile, t_quantile, t_tail
 from maestro_eval.analysis.stats.estimates import Estimate, Sampled
-from maestro_eval.analysis.stats.means import score_ends
+from maestro_eval.analysis.stats.means import normal_quantile, score_ends, t_quantile, t_tail
 
 # Where the two readings of a block part is decided for 95 %, so that it does not depend on the level asked for.
 _USUAL = 0.975
@@ -55,33 +54,15 @@ class Pivot(Struct, frozen=True):
         low, high = min(self.value, max(self.least, low)), max(self.value, min(self.most, high))
         return Estimate(self.value, low, high, self.n, self.method)
 
-    def p_above(self, bound: float) -> float:
-        """The one-sided p-value of θ ≤ ``bound``: small where the mean is above it."""
-        error = self.error
-        if self.score_n is not None:
-            error = math.sqrt(max(0.0, bound * (1 - bound)) / self.score_n)
-        gap = self.centre - bound
-        # A true mean of exactly 0 or 1 leaves no room for chance, nor does one beyond what values can be.
-        if error == 0 or not self.least <= bound <= self.most:
-            return 0.0 if gap > 0 else 1.0
-        return t_tail(gap / error, self.freedom)
-
-    def p_below(self, bound: float) -> float:
-        """The one-sided p-value of θ ≥ ``bound``."""
-        return self.mirrored().p_above(-bound) if self.score_n is None else self._complement().p_above(1 - bound)
-
     def p_equal(self, bound: float) -> float:
         """The two-sided p-value of θ = ``bound``."""
-        return min(1.0, 2 * min(self.p_above(bound), self.p_below(bound)))
-
-    def mirrored(self) -> Pivot:
-        """That of −θ."""
-        return Pivot(-self.value, -self.centre, self.error, self.freedom, -self.most, -self.least, self.n, self.method)
-
-    def _complement(self) -> Pivot:
-        """That of 1 − θ."""
-        value = 1 - self.value
-        return Pivot(value, value, self.error, self.freedom, 0.0, 1.0, self.n, self.method, self.score_n)
+        error, gap = self.error, abs(self.centre - bound)
+        if self.score_n is not None:
+            error = math.sqrt(max(0.0, bound * (1 - bound)) / self.score_n)
+        # A true mean of exactly 0 or 1 leaves no room for chance, nor does one beyond what values can be.
+        if error == 0 or not self.least <= bound <= self.most:
+            return 0.0 if gap else 1.0
+        return min(1.0, 2 * t_tail(gap / error, self.freedom))
 
 
 class _Counted(Struct, frozen=True):

@@ -1,4 +1,7 @@
-"""Tests of a paired difference, and of a mean against a published number. All p-values are two-sided."""
+"""Tests of a paired difference and of a mean against a published number, and their adjustment for how many there are.
+
+All p-values are two-sided.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from maestro_eval.analysis.stats.bootstrap import DRAWS
-from maestro_eval.analysis.stats.distributions import binomial_tails, fair_coin_tail, t_tail
 from maestro_eval.analysis.stats.estimates import PValue, Sampled, differences
+from maestro_eval.analysis.stats.means import binomial_tails, fair_coin_tail, t_tail
 from maestro_eval.analysis.stats.pivots import pivot
+from maestro_eval.analysis.stats.ranks import DRAWS
 
 _Floats = NDArray[np.float64]
 
@@ -190,3 +193,31 @@ def _all_apart(stratum: Sampled) -> bool:
 
 def _binary(values: _Floats) -> bool:
     return bool(((values == 0) | (values == 1)).all())
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjusted so that the chance of any false rejection in the family is at most α; valid under any dependence.
+
+    With m p-values in rising order, p̃₍ᵢ₎ = max over j ≤ i of min(1, (m − j + 1) p₍ⱼ₎). S. Holm, "A simple
+    sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979). In the order of ``p``.
+    """
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty_like(values)
+    steps = np.arange(len(values), 0, -1)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps * values[order])) if len(values) else []
+    return [float(each) for each in adjusted]
+
+
+def benjamini_hochberg(p: Sequence[float]) -> list[float]:
+    """Adjusted so that the expected share of false ones among the rejections is at most α; for exploring only.
+
+    p̃₍ᵢ₎ = min over j ≥ i of min(1, m p₍ⱼ₎ / j). Y. Benjamini and Y. Hochberg, "Controlling the false discovery
+    rate", J. R. Statist. Soc. B 57 (1995); valid for independent and positively dependent tests.
+    """
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(-values, kind="stable")
+    adjusted = np.empty_like(values)
+    ranks = np.arange(len(values), 0, -1)
+    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(len(values) / ranks * values[order])) if len(values) else []
+    return [float(each) for each in adjusted]

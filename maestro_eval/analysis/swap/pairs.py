@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from maestro_eval.analysis.contrasts import PairedTask, difference_of, paired_parts, sides
-from maestro_eval.analysis.sample_scores import Reading, read_scores, strata_of, widened
+from maestro_eval.analysis.sample_scores import Reading, over_failures, read_scores, strata_of
 from maestro_eval.analysis.scored_rollouts import Search, searches
 from maestro_eval.analysis.stats import Estimate, difference_in_differences
 from maestro_eval.analysis.swap.records import StratumEffect
@@ -187,10 +187,7 @@ def domain_difference(out: Sequence[PairedRollouts], inside: Sequence[PairedRoll
         here, there = sides(both, ours, theirs), sides(both, theirs, ours)
         return difference_in_differences((here[0][:cut], here[1][:cut]), (there[0][cut:], there[1][cut:]))
 
-    primary = found("wrong", "wrong")
-    if not any(stratum.failed for stratum in both):
-        return primary
-    return widened(primary, low=found("wrong", "right"), high=found("right", "wrong"))
+    return over_failures(found, failed=any(stratum.failed for stratum in both))
 
 
 def _contribution(whole: PairedRollouts, stratum: PairedRollouts) -> float:

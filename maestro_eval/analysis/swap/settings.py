@@ -8,8 +8,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterator, Sequence
 
-from msgspec import Struct
-
 from maestro_eval.analysis.names import renamed
 from maestro_eval.analysis.swap.records import Allowed, EntryChanges
 from maestro_eval.journal import diff
@@ -40,33 +38,25 @@ def settle_settings(
                 + (f"did you mean {close[0]}?" if close else f"it takes {', '.join(_FIELDS)}")
             )
     found = list(_differing(base, augmented))
-    refused = [each for each in found if each.field not in allow]
+    refused = [(name, each) for name, each in found if name not in allow]
     if refused:
-        first = refused[0]
-        also = "".join(f", and {each.what}" for each in refused[1:])
-        flags = " ".join(f"--allow {name}" for name in dict.fromkeys(each.field for each in refused))
+        first = refused[0][1]
+        also = "".join(f", and {each.field}" for _, each in refused[1:])
+        flags = " ".join(f"--allow {name}" for name in dict.fromkeys(name for name, _ in refused))
         raise UserError(
-            f"{flag}: {first.what} differs between {base.system} ({first.base[:_SHOWN]}) and {augmented.system} "
+            f"{flag}: {first.field} differs between {base.system} ({first.base[:_SHOWN]}) and {augmented.system} "
             f"({first.augmented[:_SHOWN]}){also}; run both alike but for the registry, or say {flags}"
         )
-    return tuple(Allowed(each.what, each.base, each.augmented) for each in found)
+    return tuple(each for _, each in found)
 
 
-class _Difference(Struct, frozen=True):
-    """``field`` is its name for ``--allow``, ``what`` that for a reader."""
-
-    field: str
-    what: str
-    base: str
-    augmented: str
-
-
-def _differing(base: RunManifest, augmented: RunManifest) -> Iterator[_Difference]:
+def _differing(base: RunManifest, augmented: RunManifest) -> Iterator[tuple[str, Allowed]]:
+    """What differs, each behind its name for ``--allow``."""
     both = (base, augmented)
     found = diff(base, augmented)
     for each in found:
         if each.field in ("policy", "policy-model", "seed", "repeats", "selection"):
-            yield _Difference(each.field, each.field.replace("-", " "), *each.texts)
+            yield each.field, Allowed(each.field.replace("-", " "), *each.texts)
     special = {
         # What is left out is what a swap may be of; order and names are not.
         "variant": [f"permute={each.registry.variant.permute}, rename={each.registry.variant.rename}" for each in both],
@@ -75,17 +65,17 @@ def _differing(base: RunManifest, augmented: RunManifest) -> Iterator[_Differenc
     }
     for name, (was, now) in special.items():
         if was != now:
-            yield _Difference(name, name, was, now)
+            yield name, Allowed(name, was, now)
     for group in ("regime", "sampling"):
         # The name of a regime says what its fields say.
         fields = [each for each in found if each.group == group and each.field != "regime.name"][:_LISTED]
         if fields:
             listed = ", ".join(each.name for each in fields)
             texts = (", ".join(each.texts[side] for each in fields) for side in (0, 1))
-            yield _Difference(group, f"{group} ({listed})", *texts)
+            yield group, Allowed(f"{group} ({listed})", *texts)
     for each in found:
         if each.group == "data":
-            yield _Difference("data", f"data of {each.name}", *(text[:12] for text in each.texts))
+            yield "data", Allowed(f"data of {each.name}", *(text[:12] for text in each.texts))
 
 
 _KINDS = ("experts", "services", "skills")

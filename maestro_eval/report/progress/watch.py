@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Protocol
 
-from maestro_eval.analysis.as_trained import training_warning
+from maestro_eval.analysis.published import training_warning
 from maestro_eval.journal import Finished
 from maestro_eval.records import RunManifest
 from maestro_eval.report.progress.accuracy import Judge

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import manifest_of, task_record
 
-from maestro_eval.analysis.as_trained import departures, model_name, training_warning
+from maestro_eval.analysis.published import departures, model_name, training_warning
 from maestro_eval.analysis.reference import load_reference
 from maestro_eval.records import PromptRecord, RunManifest, Sampling
 from maestro_eval.registry import entry_hashes, load_registry

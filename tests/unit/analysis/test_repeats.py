@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
 from maestro_eval.analysis import RepeatMeasures, TaskAccuracy, compare, wilson
-from maestro_eval.analysis.repeats import ladder
+from maestro_eval.analysis.breakdown import ladder
 
 TASK = task_record("maestro_mini_chartqa")
 BLIND = task_record("maestro_mini_vlmsareblind", aggregation="category_mean")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from unit.analysis.routing_worlds import answer, call, malformed, rollout, routed, search, unknown
 
 from maestro_eval.analysis.routing import Named, NeverCalled, PairCalls
-from maestro_eval.analysis.routing.tally import REST, Tally, normalised
+from maestro_eval.analysis.routing.behaviour import REST, Tally, normalised
 from maestro_eval.analysis.stats import wilson
 from maestro_eval.records import Failed, MalformedAction, RolloutKey, Turn
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestro_eval.analysis.stats import GroupSequential
-from maestro_eval.analysis.stats.distributions import normal_cdf
 from maestro_eval.analysis.stats.group_sequential import _chance, _stages, boundaries, crossing, obrien_fleming
+from maestro_eval.analysis.stats.means import normal_cdf
 
 
 def _equal(looks: int) -> tuple[float, ...]:
