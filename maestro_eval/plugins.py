@@ -37,19 +37,23 @@ class Door(Generic[T]):
         self._accept = accept
         self._wanted = wanted
         self._found: dict[str, T] = {}
-        self._hashes: dict[str, str] = {}
+        self._hashes: dict[tuple[str, int], str] = {}
         _doors.append(self)
 
     def find(self, name: str) -> T:
         """The component. UserError for a name that no door has, and for an object that is no such component."""
-        if name not in self._found:
+        found = self._found.get(name)
+        if found is None:
             place = self._place(name)
-            self.code_hash(name)
             found = self._accept(_imported(f"{self.kind} {name!r}", place))
             if found is None:
                 raise UserError(f"{self.kind} {name!r}: {place} is not {self._wanted}")
-            self._found[name] = found
-        return self._found[name]
+            if name in self.bundled:
+                self._found[name] = found
+            else:
+                # While the file is what was imported; the object is looked up anew, for its module may be reloaded.
+                self.code_hash(name)
+        return found
 
     def has(self, name: str) -> bool:
         """Whether the name is bundled or an entry point, or has the form ``module:object``. Imports nothing."""
@@ -60,14 +64,17 @@ class Door(Generic[T]):
         return [*self.bundled, *sorted(_installed(self._group).keys() - self.bundled.keys())]
 
     def code_hash(self, name: str) -> str:
-        """SHA-256 of the source of a component, as it was when first asked for; empty for one of ours. Imports nothing.
+        """SHA-256 of the source of a component, as it was when imported; empty for one of ours. Imports nothing.
 
         Also empty for a name that `find` refuses.
         """
-        if name not in self._hashes:
-            known = name not in self.bundled and self.has(name)
-            self._hashes[name] = _source_hash(self._place(name).partition(":")[0]) if known else ""
-        return self._hashes[name]
+        if name in self.bundled or not self.has(name):
+            return ""
+        module = self._place(name).partition(":")[0]
+        known = (name, id(getattr(sys.modules.get(module), "__spec__", None)))
+        if known not in self._hashes:
+            self._hashes[known] = _source_hash(module)
+        return self._hashes[known]
 
     def _place(self, name: str) -> str:
         if name in self.bundled:
@@ -76,9 +83,10 @@ class Door(Generic[T]):
             return name
         installed = _installed(self._group)
         if name not in installed:
+            ours = f"bundled: {', '.join(self.bundled)}; or " if self.bundled else "expected "
             raise UserError(
-                f"{self.kind} {name!r}: unknown{did_you_mean(name, self.names())}; bundled: {', '.join(self.bundled)}; "
-                f"or package.module:object, or an entry point {self._group}"
+                f"{self.kind} {name!r}: unknown{did_you_mean(name, self.names())}; {ours}package.module:object, or an "
+                f"entry point {self._group}"
             )
         return installed[name].value
 
@@ -115,7 +123,7 @@ def _installed(group: str) -> dict[str, EntryPoint]:
 
 def _imported(what: str, place: str) -> object:
     module, _, path = place.partition(":")
-    if _only_in_working_folder(module.partition(".")[0]):
+    if module not in sys.modules and _only_in_working_folder(module.partition(".")[0]):
         raise UserError(
             f"{what}: is in the working folder and not installed; read it, then name its folder: "
             f"PYTHONPATH={os.getcwd()}"
@@ -139,12 +147,19 @@ def _only_in_working_folder(package: str) -> bool:
 
 
 def _source_hash(module: str) -> str:
-    """Of every Python file of the package that a module belongs to, or of the module's file; nothing for our own."""
+    """Of every Python file of the package that a module belongs to, or of the module's file; nothing for our own.
+
+    Also nothing for a module that was made without a file.
+    """
     top = module.partition(".")[0]
-    spec = importlib.util.find_spec(top) if top and top != __name__.partition(".")[0] else None
-    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+    if not top or top == __name__.partition(".")[0]:
         return ""
-    file = Path(spec.origin)
+    made = sys.modules.get(top)
+    # What has no spec was not imported: the main program, or a module that was made by hand.
+    spec = None if made is not None and made.__spec__ is None else importlib.util.find_spec(top)
+    file = Path(getattr(made, "__file__", None) or "" if spec is None else spec.origin or "")
+    if not file.is_file():
+        return ""
     files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
     digest = hashlib.sha256()
     for each in files:

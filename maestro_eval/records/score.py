@@ -35,7 +35,9 @@ class Score(Struct, frozen=True):
     ``extracted`` is the answer as the protocol read it; ``note`` says why the value is what it is,
     where that is not plain. ``category`` is what a task reports apart, ``stratum`` what its accuracy averages over
     first (the same, where a task does not tell them apart). ``others`` are further measures by name, such as
-    SLAKE's ``token_recall``: reported beside the value, never in its place. ``no_answer`` says why no answer was read.
+    SLAKE's ``token_recall``: reported beside the value, never in its place. ``no_answer`` says why no answer was read,
+    and ``rule`` where in the reply one was found (`scoring.extract` lists the rules; empty where a metric reads all of
+    it).
     """
 
     task: str
@@ -52,3 +54,4 @@ class Score(Struct, frozen=True):
     note: str = ""
     others: dict[str, float] = field(default_factory=dict)
     no_answer: NoAnswer | None = None
+    rule: str = ""

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from msgspec import Struct
+
 from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import Candidate, Reply, candidates, forms, is_unsure, lists, refusal, retracts
 
@@ -19,38 +21,49 @@ Read = str | NoAnswer
 Reader = Callable[[str], Read | None]
 """The answer of a text in its normal form, why there is none, or None: it is not of this kind."""
 
+
+class Reading(Struct, frozen=True):
+    """The answer of a reply, or why there is none; ``rule`` is that of `extract` which found it."""
+
+    read: Read
+    rule: str = ""
+
+
+ANYWHERE = "anywhere"
+"""The rule of an answer that stands at none of the places where answers stand."""
+
 _MOST_CANDIDATES = 24
 _TYPESETTING = re.compile(r"\A[\s*_`\"'$)\]}.]{0,12}")
 
 
-def reading(reply: Reply, whole: Reader, within: Reader) -> Read:
+def reading(reply: Reply, whole: Reader, within: Reader) -> Reading:
     """The answer of a reply; ``whole`` reads a text that is an answer, ``within`` one that holds one among words."""
     if reply.missing is not None:
-        return reply.missing
+        return Reading(reply.missing)
     refused = refusal(reply.text)
     if refused is not None:
-        return refused
+        return Reading(refused)
     for candidate in islice(candidates(reply.text), _MOST_CANDIDATES):
         for form in forms(candidate.text):
             read = whole(form)
             if read is None:
                 continue
             if isinstance(read, NoAnswer):
-                return read
+                return Reading(read, candidate.rule)
             rest = behind(candidate, form)
             if lists(form, rest):
                 continue
             if candidate.rule == "first line" and len(read) == 1 and _another(within(candidate.after), read):
-                return NoAnswer.SEVERAL
-            return NoAnswer.RETRACTED if retracts(rest) else read
+                return Reading(NoAnswer.SEVERAL, candidate.rule)
+            return Reading(NoAnswer.RETRACTED if retracts(rest) else read, candidate.rule)
         if candidate.stated:
             inside = within(candidate.text)
             if inside is not None:
-                return inside
+                return Reading(inside, candidate.rule)
     inside = within(reply.text)
     if inside is not None:
-        return inside
-    return NoAnswer.UNSURE if is_unsure(reply.text) else NoAnswer.UNSTATED
+        return Reading(inside, ANYWHERE)
+    return Reading(NoAnswer.UNSURE if is_unsure(reply.text) else NoAnswer.UNSTATED)
 
 
 def _another(other: Read | None, read: str) -> bool:

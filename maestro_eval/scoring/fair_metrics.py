@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 import re
 
+from msgspec.structs import replace
+
 from maestro_eval.records import NoAnswer, Sample
 from maestro_eval.scoring.chosen_option import lists_letters, option_readers
 from maestro_eval.scoring.counts import count_readers
 from maestro_eval.scoring.extract import Reply, candidates
-from maestro_eval.scoring.fair import Read, reading
+from maestro_eval.scoring.fair import Reading, reading
 from maestro_eval.scoring.letters import lone_letter
 from maestro_eval.scoring.math_answer import fair_expression, fair_number, fair_option_by_value
 from maestro_eval.scoring.negation import undenied
@@ -40,19 +42,18 @@ def fair_option(sample: Sample, reply: Reply) -> Verdict:
     targets = targets or _letters_of(sample)
     if lists_letters(reply):
         return no_answer(NoAnswer.SEVERAL)
-    read = reading(reply, *option_readers(sample.choices, sample.question))
-    return _judged(read, targets)
+    return _judged(reading(reply, *option_readers(sample.choices, sample.question)), targets)
 
 
 def fair_integer(sample: Sample, reply: Reply) -> Verdict:
     """The whole number that the reply counts."""
-    read = reading(reply, *count_readers(sample.question))
-    targets = {str(found.integer) for found in map(number, sample.targets) if found is not None}
-    verdict = _judged(read, targets)
-    if isinstance(read, NoAnswer) or not targets:
+    found = reading(reply, *count_readers(sample.question))
+    targets = {str(target.integer) for target in map(number, sample.targets) if target is not None}
+    verdict = _judged(found, targets)
+    if isinstance(found.read, NoAnswer) or not targets:
         return verdict
-    squared = min((int(read) - int(target)) ** 2 for target in targets)
-    return Verdict(verdict.value, verdict.extracted, others={"squared_error": float(squared)})
+    squared = min((int(found.read) - int(target)) ** 2 for target in targets)
+    return replace(verdict, others={"squared_error": float(squared)})
 
 
 def fair_relaxed(sample: Sample, reply: Reply) -> Verdict:
@@ -60,22 +61,23 @@ def fair_relaxed(sample: Sample, reply: Reply) -> Verdict:
     wanted = [found for found in map(number, sample.targets) if found is not None]
     if len(wanted) < len(sample.targets) or not wanted:
         return _text(sample, reply)
-    read = reading(reply, *value_readers(sample.question))
+    found = reading(reply, *value_readers(sample.question))
+    read = found.read
     if isinstance(read, NoAnswer):
-        return _judged(read, set())
+        return _judged(found, set())
     exact = _asks_year(sample.question) and all(len(target.strip()) == 4 for target in sample.targets)
     right = any(
         _within(given, meant, exact) for target in sample.targets for meant in values(target) for given in values(read)
     )
     shown = number(read)
-    return Verdict(float(right), read if shown is None else number_form(shown.value))
+    return Verdict(float(right), read if shown is None else number_form(shown.value), rule=found.rule)
 
 
 def fair_short_answer(sample: Sample, reply: Reply) -> Verdict:
     """SLAKE: yes or no, by word or sentence; else the same short text."""
-    if {"yes", "no"} >= {target.strip().casefold() for target in sample.targets}:
-        read = reading(reply, *yes_no_readers(sample.question))
-        return _judged(read, {target.strip().casefold() for target in sample.targets})
+    targets = {target.strip().casefold() for target in sample.targets}
+    if {"yes", "no"} >= targets:
+        return _judged(reading(reply, *yes_no_readers(sample.question)), targets)
     return _text(sample, reply)
 
 
@@ -87,10 +89,10 @@ def fair_mathvista(sample: Sample, reply: Reply) -> Verdict:
     if kind not in ("integer", "float"):
         verdict = _text(sample, reply)
         return verdict if verdict.value else fair_expression(sample, reply)
-    read = reading(reply, *value_readers(sample.question))
-    if isinstance(read, NoAnswer):
-        return fair_expression(sample, reply) if read is NoAnswer.UNSTATED else _judged(read, set())
-    return fair_number(sample, read)
+    found = reading(reply, *value_readers(sample.question))
+    if isinstance(found.read, NoAnswer):
+        return fair_expression(sample, reply) if found.read is NoAnswer.UNSTATED else _judged(found, set())
+    return replace(fair_number(sample, found.read), rule=found.rule)
 
 
 def fair_math(sample: Sample, reply: Reply) -> Verdict:
@@ -115,20 +117,20 @@ def fair_substring(sample: Sample, reply: Reply) -> Verdict:
     place = next((candidate.text for candidate in candidates(reply.text) if candidate.stated), reply.text)
     formula = sample.fields.get("dataset") == "HME100k"
     right = next((target for target in sample.targets if _stands_in(place, target, formula)), None)
-    return verdict if right is None else Verdict(1.0, short_form(right))
+    return verdict if right is None else Verdict(1.0, short_form(right), rule=verdict.rule)
 
 
-def _judged(read: Read, targets: set[str]) -> Verdict:
-    if isinstance(read, NoAnswer):
-        return no_answer(read)
-    return Verdict(float(read in targets), read)
+def _judged(found: Reading, targets: set[str]) -> Verdict:
+    if isinstance(found.read, NoAnswer):
+        return no_answer(found.read, found.rule)
+    return Verdict(float(found.read in targets), found.read, rule=found.rule)
 
 
 def _text(sample: Sample, reply: Reply) -> Verdict:
-    read, right = text_reading(reply, sample.targets, sample.question)
-    if isinstance(read, NoAnswer):
-        return no_answer(read)
-    return Verdict(float(right), read)
+    found, right = text_reading(reply, sample.targets, sample.question)
+    if isinstance(found.read, NoAnswer):
+        return no_answer(found.read, found.rule)
+    return Verdict(float(right), found.read, rule=found.rule)
 
 
 def _letters_of(sample: Sample) -> set[str]:

@@ -14,6 +14,8 @@ import re
 import string
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from maestro_eval.records import NoAnswer, Sample
 from maestro_eval.scoring.extract import (
     Reply,
@@ -124,7 +126,7 @@ def fair_expression(sample: Sample, reply: Reply) -> Verdict:
     checks: list[Verdict] = []
     for candidate, form in stated_forms(reply):
         if _DENIES.match(form):
-            return no_answer(NoAnswer.DENIED)
+            return no_answer(NoAnswer.DENIED, candidate.rule)
         if lists(form, behind(candidate, form)):
             continue
         subject = _DENIED_SUBJECT.match(form) if _NEGATED_QUESTION.search(sample.question) else None
@@ -133,28 +135,31 @@ def fair_expression(sample: Sample, reply: Reply) -> Verdict:
             if verdict.value is None:
                 return verdict
             if verdict.value:
-                return no_answer(NoAnswer.RETRACTED) if retracts(behind(candidate, form)) else verdict
-            checks.append(verdict)
+                if retracts(behind(candidate, form)):
+                    return no_answer(NoAnswer.RETRACTED, candidate.rule)
+                return replace(verdict, rule=candidate.rule)
+            checks.append(replace(verdict, rule=candidate.rule))
     costly = next((verdict for verdict in checks if verdict.note), None)
     if costly is not None or len(_WORDS.findall(reply.text)) < _A_SENTENCE:
         return costly or next(iter(checks), no_answer(NoAnswer.UNSTATED))
-    read = reading(reply, *value_readers(sample.question))
+    found = reading(reply, *value_readers(sample.question))
+    read = found.read
     if not isinstance(read, NoAnswer) and any(_same_number(read, target) for target in sample.targets):
-        return Verdict(1.0, _normal_form(sample.targets[0]))
+        return Verdict(1.0, _normal_form(sample.targets[0]), rule=found.rule)
     if isinstance(read, NoAnswer) and read is not NoAnswer.UNSTATED:
-        return no_answer(read)
+        return no_answer(read, found.rule)
     return next(iter(checks), no_answer(NoAnswer.UNSTATED))
 
 
 def fair_option_by_value(sample: Sample, reply: Reply) -> Verdict:
     """The one option that a statement of the reply equals in value."""
     wanted = _target_letters(sample) or {_LETTERS[sample.choices.index(text)] for text in _target_texts(sample)}
-    for _, form in stated_forms(reply):
+    for candidate, form in stated_forms(reply):
         for written in expressions(form):
             if _CALCULATION.search(written):
                 verdict = _chosen_by_value(sample, written, wanted)
                 if verdict.no_answer is not NoAnswer.UNSTATED:
-                    return verdict
+                    return replace(verdict, rule=candidate.rule)
     return no_answer(NoAnswer.UNSTATED)
 
 

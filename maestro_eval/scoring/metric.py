@@ -46,6 +46,11 @@ class Metric(Struct, frozen=True, kw_only=True):
     live: bool = False
     seconds: float = PLAIN_SECONDS
 
+    @property
+    def is_self_contained(self) -> bool:
+        """Whether a verdict follows from the sample's own fields, without a program run or another's dataset."""
+        return self.target_is_answer and not self.runs_code
+
     def judge(self, sample: Sample, answer: str, strictness: Strictness) -> Verdict:
         """The verdict under ``official``, ``fair`` or ``strict``."""
         if strictness == "strict" and answer.strip():

@@ -45,6 +45,7 @@ def score_rollout(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: 
         note=verdict.note[:_LONGEST_NOTE],
         others=verdict.others,
         no_answer=verdict.no_answer,
+        rule=verdict.rule,
     )
 
 

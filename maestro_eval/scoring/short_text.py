@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import Reply, is_unsure, retracts, untypeset
-from maestro_eval.scoring.fair import Read, behind, stated_forms
+from maestro_eval.scoring.fair import Reading, behind, stated_forms
 from maestro_eval.scoring.negation import denied
 
 _LONGEST_SENTENCE = 300
@@ -34,6 +34,9 @@ _GOES_ON = re.compile(r"\s{0,4}(?:,|&|/|and\b)\s{0,4}(?:and\s)?[\w-]{1,30}(?:\s[
 _WORD = re.compile(r"[^\W_]{3,}")
 
 
+WHOLE = "whole reply"
+
+
 def short_form(text: str) -> str:
     """``text`` in lower case, without punctuation and a leading article."""
     lowered = text.strip().lower()
@@ -44,25 +47,27 @@ def short_form(text: str) -> str:
     return " ".join(words) or lowered
 
 
-def text_reading(reply: Reply, targets: Iterable[str], question: str) -> tuple[Read, bool]:
+def text_reading(reply: Reply, targets: Iterable[str], question: str) -> tuple[Reading, bool]:
     """What the reply answers, in its short form, and whether that is one of ``targets``."""
     if reply.missing is not None:
-        return reply.missing, False
+        return Reading(reply.missing), False
     wanted = [target for target in targets if target.strip()]
     if any(short_form(reply.text) == short_form(target) for target in wanted):
-        return short_form(reply.text), True
+        return Reading(short_form(reply.text), WHOLE), True
     found = list(stated_forms(reply))
     for candidate, form in found:
         if _GOES_ON.match(behind(candidate, form)):
             continue
         for phrase in _phrases(form):
             if any(_same(phrase, target) for target in wanted):
-                return (NoAnswer.RETRACTED, False) if retracts(behind(candidate, form)) else (short_form(phrase), True)
-    shown = found[0][0].text if found else reply.text
+                if retracts(behind(candidate, form)):
+                    return Reading(NoAnswer.RETRACTED, candidate.rule), False
+                return Reading(short_form(phrase), candidate.rule), True
+    shown, rule = (found[0][0].text, found[0][0].rule) if found else (reply.text, WHOLE)
     sentence = _echo(shown, wanted, question)
     if sentence is not None:
-        return short_form(sentence), True
-    return short_form(untypeset(shown)), False
+        return Reading(short_form(sentence), rule), True
+    return Reading(short_form(untypeset(shown)), rule), False
 
 
 def _phrases(form: str) -> Iterator[str]:

@@ -15,7 +15,8 @@ _SHOWN = 200
 class Verdict(Struct, frozen=True):
     """``value`` in [0, 1], or ``None`` where the answer could not be judged, which is our failure and never a wrong
     answer (a sandbox that does not start); ``extracted`` is what was judged; ``note`` says why where that is not
-    plain; ``others`` are further measures of the answer by name; ``no_answer``: why none was read.
+    plain; ``others`` are further measures of the answer by name; ``no_answer``: why none was read; ``rule``: by which
+    rule of `extract` the answer was found.
     """
 
     value: float | None
@@ -23,6 +24,7 @@ class Verdict(Struct, frozen=True):
     note: str = ""
     others: dict[str, float] = field(default_factory=dict)
     no_answer: NoAnswer | None = None
+    rule: str = ""
 
 
 def shown(verdict: Verdict) -> Verdict:
@@ -37,6 +39,6 @@ def shown(verdict: Verdict) -> Verdict:
     return replace(verdict, extracted=text[: _SHOWN - len(mark)] + mark)
 
 
-def no_answer(why: NoAnswer) -> Verdict:
+def no_answer(why: NoAnswer, rule: str = "") -> Verdict:
     """The verdict on a reply that has no answer."""
-    return Verdict(0.0, note=why.value, no_answer=why)
+    return Verdict(0.0, note=why.value, no_answer=why, rule=rule)

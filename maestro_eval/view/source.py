@@ -12,10 +12,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from maestro_eval.journal import Journal, JournalCounts, ScoredRecord, unpack_record, unpack_sample
-from maestro_eval.records import PROTOCOLS, Rollout, RolloutKey, RunManifest, Sample, Score, UserError
-from maestro_eval.scoring import RunScores, score_rollout, unscored
-
-_NOT_HERE = frozenset({"python_tests", "lmms"})
+from maestro_eval.records import PROTOCOLS, Rollout, RolloutKey, RunManifest, Sample, Score, TaskRecord, UserError
+from maestro_eval.scoring import RunScores, metric_of, score_rollout, unscored
 
 
 class Entry(Struct, frozen=True):
@@ -109,7 +107,7 @@ class RunSource:
                 for stored in found.scores
             )
         assert rollout is not None
-        if task.metric in _NOT_HERE:
+        if not _is_judged_here(task):
             return tuple(unscored(key, task, protocol, "not scored yet") for protocol in PROTOCOLS)
         return tuple(score_rollout(sample, rollout, task, protocol) for protocol in PROTOCOLS)
 
@@ -137,3 +135,10 @@ def stamp_of(folder: Path) -> str:
         if status.st_size:
             found.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
     return " ".join(found)
+
+
+def _is_judged_here(task: TaskRecord) -> bool:
+    try:
+        return metric_of(task).is_self_contained
+    except UserError:
+        return False

@@ -147,10 +147,9 @@ def judged_again(task: TaskRecord, protocol: str) -> bool:
         released = RELEASED.get(task.released or FALL_BACK)
         return released is None or not released.runs_code
     try:
-        metric = metric_of(task)
+        return metric_of(task).is_self_contained
     except UserError:
         return True
-    return metric.target_is_answer and not metric.runs_code
 
 
 def _searches(rollout: Rollout) -> tuple[str, ...]:

@@ -101,10 +101,18 @@ SKILLS = {
         "options: {match: score}",
         "29: skills.Mine.options: pipeline 'ask' does not read it; leave it out, or take one of steps, classify,",
     ),
-    "an option's value that means nothing": (
-        "pipeline: code\nsteps: [{name: a, prompt: t.j2}]\noptions: {repairs: -1}",
-        "31: skills.Mine.options.repairs: Input should be greater than or equal to 0",
-    ),
+    **{
+        f"an option's value that means nothing: {value}": (
+            f"pipeline: code\nsteps: [{{name: a, prompt: t.j2}}]\noptions: {{repairs: {value}}}",
+            f"31: skills.Mine.options.repairs: Input should be {wanted}",
+        )
+        for value, wanted in (
+            ("-1", "greater than or equal to 0"),
+            ("three", "a valid integer"),
+            ("1.5", "a valid integer"),
+            ("true", "a valid integer"),
+        )
+    },
     "a step's missing template": (
         "pipeline: steps\nsteps:\n  - {name: a, prompt: gone.j2}",
         "31: skills.Mine.steps.0.prompt: no template file 'gone.j2'",

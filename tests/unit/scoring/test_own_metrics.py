@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maestro_eval.journal import Finished, Journal
-from maestro_eval.records import Answered, Rollout, RolloutKey, Sample, TaskRecord, UserError
+from maestro_eval.records import Answered, NoAnswer, Rollout, RolloutKey, Sample, TaskRecord, UserError
 from maestro_eval.scoring import METRICS, judge, metric_hash, score_rollout, score_run
 from maestro_eval.scoring.metric import _of_file
 from maestro_eval.tasks import Task, open_task, select_tasks
@@ -175,9 +175,21 @@ def test_a_stranger_s_run_folder_runs_no_code_of_a_folder_that_was_not_named(
     assert [score.value for score in score_run(run, processes=2).scores] == [1.0]
 
 
-def test_a_score_says_why_no_answer_was_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("reply", "why", "rule"),
+    [
+        ("Answer: 3", None, "statement"),
+        ("I looked.\n<answer>3</answer>", None, "tag"),
+        ("I counted them.\nSo 3", None, "conclusion"),
+        ("There are 3 cars in it", None, "anywhere"),
+        ("Answer: 3 or 4", NoAnswer.SEVERAL, "statement"),
+        ("", NoAnswer.EMPTY, ""),
+    ],
+)
+def test_a_score_says_by_which_rule_an_answer_was_found_and_why_none_was(
+    reply: str, why: NoAnswer | None, rule: str
+) -> None:
     task = TaskRecord("mine", "h", "integer", "mean", (), "d", "h", 1)
-    rollout = Rollout(RolloutKey("mine", "0"), Answered("3 or 4"), (), "?", "x", seed=1)
-    score = score_rollout(Sample("mine", "0", "How many?", ("3",)), rollout, task, "fair")
-    assert score.no_answer is not None
-    assert score.note == score.no_answer.value
+    rollout = Rollout(RolloutKey("mine", "0"), Answered(reply), (), "?", "x", seed=1)
+    score = score_rollout(Sample("mine", "0", "How many cars?", ("3",)), rollout, task, "fair")
+    assert (score.no_answer, score.rule, score.value) == (why, rule, float(why is None))
