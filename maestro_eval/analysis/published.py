@@ -169,7 +169,7 @@ def _lacking(manifest: RunManifest, missing_evidence: Mapping[str, int]) -> Iter
     for text in size_texts(manifest):
         yield SettingDifference("samples", "all samples", text)
     for stop in manifest.ended_early:
-        early = f"ended early, after {stop.samples} of {stop.planned}"
+        early = f"ended early, {stop.reason} after {stop.samples} of {stop.planned}"
         yield SettingDifference(f"samples of {stop.task}", "all samples", early)
     if manifest.accepted:
         yield SettingDifference("changed during the run", "nothing", accepted_text(manifest))
