@@ -52,7 +52,7 @@ def publish(
     scored = scored or score_named(folders, protocol, processes=processes)
     found = find(list(zip(scored, folders, strict=True)), asked, protocol)
     show(summary_document(found, width=terminal_width(), lines=lines))
-    written = write_report(found, by_protocol(out, protocol), name, plots=plots, lead=lead, papers=papers)
+    written = write_report(found, by_protocol(out, protocol), name, plots=plots, lines=lines, lead=lead, papers=papers)
     print(f"report   {written.page}\nresults  {written.numbers}", flush=True)
     return found
 

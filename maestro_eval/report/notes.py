@@ -43,9 +43,10 @@ def reading_notes(found: Findings) -> tuple[str, ...]:
 def first_notes(found: Findings, most: int) -> tuple[str, ...]:
     """The ``most`` notes that matter first: failures, missing evidence, then what changes the meaning of a number."""
     notes = [*_of_rollouts(found.comparison), *_silent(found), *map(printable, found.comparison.notes)]
-    if len(notes) <= most:
+    more = len(notes) - most
+    if more <= 0:
         return tuple(notes)
-    return (*notes[: most - 1], f"{len(notes) - most + 1} more notes are in the report")
+    return (*notes[: most - 1], f"{notes[most - 1]} (and {more} more in the report)")
 
 
 def _silent(found: Findings) -> Iterator[str]:

@@ -107,27 +107,26 @@ def _title(found: Findings) -> str:
 def summary_document(found: Findings, *, width: int = WIDTH, lines: int = LINES) -> Document:
     """What a terminal of ``width`` columns shows in at most ``lines`` lines: accuracies, contrasts, notes.
 
-    The tables of all benchmarks where they fit, else that of the means, else as many systems as there is room for.
+    The tables of all benchmarks where they fit, else that of the means, with fewer notes if need be, else as many
+    systems as there is room for.
     """
     comparison = found.comparison
-    after = [*_short(contrast_lines(comparison)), *first_notes(found, _MOST_NOTES)]
-    blocks = (Bullets(tuple(after)),) if after else ()
+    contrasts = _short(contrast_lines(comparison))
     every, means = list(accuracy_tables(comparison)), mean_table(comparison)
-    choices = [every, *([[means]] if means else [])]
-    for tables in choices:
-        document = _with(tables, blocks)
+    fewest = [means] if means else every
+    for tables, notes in ((every, _MOST_NOTES), *((fewest, most) for most in range(_MOST_NOTES, 0, -1))):
+        document = _with(tables, (*contrasts, *first_notes(found, notes)))
         if _height(document, width) <= lines:
             return document
-    *_, tables = choices
-    for most in range(max(len(table.rows) for table in tables), 0, -1):
-        document = _with(_cut(tables, most), blocks)
+    for rows in range(max(len(table.rows) for table in fewest), 0, -1):
+        document = _with(_cut(fewest, rows), (*contrasts, *first_notes(found, 1)))
         if _height(document, width) <= lines:
             break
     return document
 
 
-def _with(tables: Iterable[Table], blocks: Iterable[Block]) -> Document:
-    return Document("maestro-eval", (*tables, *blocks))
+def _with(tables: Iterable[Table], lines: Sequence[str]) -> Document:
+    return Document("maestro-eval", (*tables, *([Bullets(tuple(lines))] if lines else [])))
 
 
 def _nothing(_: Iterable[Figure]) -> list[Figure]:

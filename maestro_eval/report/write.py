@@ -17,7 +17,7 @@ from maestro_eval.report.findings import Findings
 from maestro_eval.report.html import render_html
 from maestro_eval.report.latex import render_latex
 from maestro_eval.report.markdown import FIGURES, render_markdown
-from maestro_eval.report.report import NO_PLOTS, report_document, summary_document, tables_document
+from maestro_eval.report.report import LINES, NO_PLOTS, report_document, summary_document, tables_document
 from maestro_eval.report.results_json import encode, render_results
 from maestro_eval.report.svg_plot import standalone
 from maestro_eval.report.swap import swap_document
@@ -54,12 +54,14 @@ def write_report(
     name: str = "report",
     *,
     plots: bool = False,
+    lines: int = LINES,
     lead: Sequence[str] = (),
     papers: bool = False,
 ) -> Written:
     """Write the page ``name`` as HTML and Markdown, ``results.json``, and a file for whatever else is known.
 
-    ``plots`` draws figures, where matplotlib is installed; ``papers`` writes tables for LaTeX and spreadsheets too.
+    ``plots`` draws figures, where matplotlib is installed; ``papers`` writes tables for LaTeX and spreadsheets too;
+    ``lines`` is the height of the summary in the picture.
     """
     can_plot = find_spec("matplotlib") is not None
     lead = (*lead, *([NO_PLOTS] if plots and not can_plot else []))
@@ -67,7 +69,7 @@ def write_report(
     page, numbers = write_document(document, out, name), out / "results.json"
     texts = {
         numbers: render_results(found.comparison, found.folders, out),
-        out / "table.svg": render_svg(summary_document(found)),
+        out / "table.svg": render_svg(summary_document(found, lines=lines)),
         **{out / FIGURES / f"{figure.name}.svg": standalone(figure.svg) for figure in document.figures()},
     }
     if papers:

@@ -9,6 +9,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from unit.report.report_comparisons import (
     HOSTILE,
@@ -84,6 +85,15 @@ def test_failures_come_first_of_at_most_three_notes() -> None:
     notes = [line for line in said.splitlines() if line.startswith("· ")][2:]
     assert 1 <= len(notes) <= 3
     assert notes[0].startswith("· failed samples (†) count as wrong")
+    more = replace(comparison, notes=("first", "second", "third"))
+    said = summary(more)
+    assert "· failed samples" in said
+    assert "· second (and 1 more in the report)" in said
+    # Where there is no room, notes go first, and the table stays whole.
+    short = summary(more, 80, 15)
+    assert "· failed samples" in short
+    assert "second" not in short
+    assert all(name in short for name in ("random", "router base", "router augmented"))
 
 
 def test_columns_that_do_not_fit_continue_in_blocks_of_like_width() -> None:
