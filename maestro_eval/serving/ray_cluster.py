@@ -35,6 +35,8 @@ def import_ray(address: str | None) -> Any:
     if address is None:
         # Its name aside, this is what makes Ray's servers listen on 127.0.0.1 and not on every address of the machine.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # Ray's workers give way to every other process, engines on the same machine too; ours are the run.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         _set_token()
     try:
         import ray

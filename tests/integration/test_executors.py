@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.ray_nodes import PATIENT
 from msgspec.structs import replace
 
 from maestro_eval.journal import Finished
@@ -39,6 +40,8 @@ def probe() -> Iterator[Any]:
 def running_ray() -> Iterator[None]:
     """One Ray for the tests that do not ask how it is started."""
     ray = pytest.importorskip("ray")
+    for name, value in PATIENT.items():
+        os.environ.setdefault(name, value)
     ray.init(
         # Not one that other tests left behind.
         address="local",

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from integration.conftest import ROOT, Cli, command, environment, write_chartqa, write_registry
+from integration.ray_nodes import PATIENT
 
 from maestro_eval import open_run
 from maestro_eval.journal import Journal
@@ -63,6 +64,7 @@ def test_a_preempted_slurm_job_is_queued_again_and_goes_on(tmp_path: Path) -> No
         "SLURM_CPUS_PER_TASK": "2",
         "SLURM_JOB_ID": "77",
         "RAY_PORT": "26379",
+        **PATIENT,
     }
     with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=0.5)) as server:
         arguments, out = _arguments(tmp_path, server.url)
