@@ -76,7 +76,7 @@ def test_a_preempted_slurm_job_is_queued_again_and_goes_on(tmp_path: Path) -> No
         assert first.returncode == 4
         assert (tmp_path / "requeued").read_text() == "requeue 77\n"
         assert 0 < _committed(out) < SAMPLES
-        assert subprocess.run(job, env=slurm, cwd=tmp_path, timeout=180, check=False).returncode == 0
+        assert subprocess.run(job, env=slurm, cwd=tmp_path, timeout=600, check=False).returncode == 0
         assert len(server.requests) == SAMPLES
     value = json.loads((out / "report/results.json").read_text())["systems"][0]["tasks"]["maestro_chartqa"]["value"]
     assert value == 1.0
