@@ -72,7 +72,7 @@ class _Meter(Watcher):
         self.began = time.perf_counter()
         self.imported_mb = resident_mb()
 
-    def begin(self, manifest: RunManifest, read: Callable[[], object]) -> None:
+    def started(self, manifest: RunManifest, read: Callable[[], object]) -> None:
         self.planned_mb = resident_mb()
         # The peak of planning is not that of the rollouts.
         clear_peak()
@@ -86,7 +86,7 @@ class _Meter(Watcher):
             self._stop_after = None
             os.kill(os.getpid(), signal.SIGINT)
 
-    def end(self) -> None:
+    def close(self) -> None:
         self.wall_s, self.cpu_s = time.perf_counter() - self.planned, time.process_time() - self.cpu
         self.ended_mb, self.peak_mb = resident_mb(), peak_mb()
 

@@ -29,7 +29,7 @@ from maestro_eval.registry import Registry, render_system
 from maestro_eval.report.progress import make_watcher
 from maestro_eval.rollout import choose_regime, settle_sampling
 from maestro_eval.runtime import RunRequest
-from maestro_eval.runtime.driver import conduct
+from maestro_eval.runtime.driver import Driver
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.prepare import endpoints_up, open_registry, policy_model, settled_regime, worker_spec
 from maestro_eval.runtime.provenance import describe, refuse_changes
@@ -128,15 +128,15 @@ def _journal(folder: Path, manifest: RunManifest, batch: RequestBatch) -> Journa
 def _run(journal: Journal, spec: WorkerSpec, batch: RequestBatch) -> None:
     wanted = frozenset(batch.keys)
     keys = [key for key in journal.pending() if key in wanted]
-    ended = conduct(
+    driver = Driver(
         journal,
-        keys,
         Counter(key.task for key in keys),
         LocalExecutor(spec.concurrency),
         partial(_RequestWorker.begin, spec, batch.tasks),
         endpoints=endpoint_names(spec.registry, read_policy(spec.policy).addresses),
         watcher=make_watcher(quiet=not keys),
     )
+    ended = driver.run(keys)
     if ended.given_up:
         raise MaestroError(ended.given_up)
     if ended.stopped:

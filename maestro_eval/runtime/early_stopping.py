@@ -18,6 +18,7 @@ from msgspec import structs
 
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import EarlyStop, Failed, RolloutKey, RunManifest, TaskRecord
+from maestro_eval.runtime.observer import Observer
 from maestro_eval.runtime.threads import PatientPool
 
 _BATCH = 64
@@ -67,7 +68,7 @@ def cut(journal: Journal) -> None:
         journal.release(stop.task)
 
 
-class Umpire:
+class Umpire(Observer):
     """Applies ``rule`` to a run under way; used around the loop that runs it, told of every commit.
 
     retire, decided: called in the loop for each task that ends early, once the manifest says so.

@@ -23,7 +23,7 @@ from maestro_eval.records import Failed, RolloutKey, RunManifest, UserError
 from maestro_eval.registry import Expert, Registry, Service, prompt_note, render_system
 from maestro_eval.rollout import settle_sampling
 from maestro_eval.runtime.config import ExecutorName, RunRequest, request_of
-from maestro_eval.runtime.driver import Watcher, conduct
+from maestro_eval.runtime.driver import Driver, Watcher
 from maestro_eval.runtime.early_stopping import StopRule, arranged, take_up
 from maestro_eval.runtime.executor import Executor
 from maestro_eval.runtime.local import LocalExecutor
@@ -311,9 +311,8 @@ def _drive(
     model, rendering = manifest.policy_model, manifest.rendering
     spec = worker_spec(request, up.registry, prepared.system_prompt, model, rendering, folder, prepared.specs, up.down)
     waiting = Counter(key.task for key in pending)
-    ended = conduct(
+    driver = Driver(
         journal,
-        pending,
         waiting,
         _executor(request, expected_times(past_runs(folder), waiting), up.registry, watcher.warn),
         worker_factory(spec),
@@ -322,6 +321,7 @@ def _drive(
         rules=stall,
         stop_rule=stop_rule,
     )
+    ended = driver.run(pending)
     counts = journal.counts()
     return RunOutcome(folder, counts, ended.stopped and counts.missing > 0, ended.given_up)
 

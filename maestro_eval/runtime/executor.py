@@ -43,6 +43,10 @@ class Worker(Protocol):
     async def run(self, key: RolloutKey) -> Finished:
         """The rollout of ``key``, whatever its outcome."""
 
+    @property
+    def lost(self) -> bool:
+        """Whether every further rollout fails and only a new process helps: its model is gone."""
+
     def places(self) -> Mapping[str, Places]:
         """How the limiter of each engine that it calls stands, by the engine's url."""
 

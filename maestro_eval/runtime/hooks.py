@@ -54,8 +54,8 @@ class HookedWatcher(Watcher):
     def step(self, what: str) -> None:
         self._watcher.step(what)
 
-    def begin(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
-        self._watcher.begin(manifest, read)
+    def started(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
+        self._watcher.started(manifest, read)
         self._run = _Run(self._hooks, manifest, self.warn)
 
     def committed(self, batch: Sequence[Finished]) -> None:
@@ -69,12 +69,12 @@ class HookedWatcher(Watcher):
     def warn(self, line: str) -> None:
         self._watcher.warn(line)
 
-    def end(self) -> None:
+    def close(self) -> None:
         with self._lock:
             run, self._run = self._run, None
         if run is not None:
             run.end()
-        self._watcher.end()
+        self._watcher.close()
 
 
 class _Run:

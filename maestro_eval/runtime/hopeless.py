@@ -6,24 +6,28 @@ one) is not counted, whatever it costs: those rollouts are failed, and are run a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 
 from maestro_eval.journal import Finished
 from maestro_eval.records import CallError, Failed, Rollout
+from maestro_eval.runtime.observer import Observer
 from maestro_eval.scoring import cause_of
 
 # Enough that no few samples of one kind end a run, and few beside what a run costs.
 IN_A_ROW = 20
 
 
-class HopelessGuard:
-    """Counts rollouts in a row that failed for the same permanent cause.
+class HopelessGuard(Observer):
+    """Counts rollouts in a row that failed for the same permanent cause, and ends the run at ``most`` of them.
 
     A request that only other settings would make acceptable (too long, too many pictures) may be a single benchmark's:
     it counts only while no rollout has ended well.
     """
 
-    def __init__(self, most: int = IN_A_ROW) -> None:
+    def __init__(self, warn: Callable[[str], None], most: int = IN_A_ROW) -> None:
+        self._warn = warn
+        self._stop: asyncio.Event | None = None
         self._most = most
         self._cause = ""
         self._count = 0
@@ -31,9 +35,11 @@ class HopelessGuard:
         self._warned = False
         self.reason = ""
 
-    def committed(self, batch: Sequence[Finished]) -> str:
-        """Take note of ``batch``; a warning for the user about the first request that the settings do not suit."""
-        warning = ""
+    def begin(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+
+    def committed(self, batch: Sequence[Finished]) -> None:
+        """Count ``batch`` in, and warn of the first request that the settings do not suit."""
         for finished in batch:
             rollout = finished.rollout
             fault = _permanent(rollout)
@@ -41,11 +47,12 @@ class HopelessGuard:
             if fault is not None and fault.needs_settings and not self._warned:
                 self._warned = True
                 key = rollout.key
-                warning = (
+                self._warn(
                     f"{key.task} {key.sample_id} failed, and will again with these settings: {fault.detail}; "
                     "resume does not ask it again until they change"
                 )
-        return warning
+        if self.reason and self._stop is not None:
+            self._stop.set()
 
     def _count_in(self, rollout: Rollout, fault: CallError | None) -> None:
         outcome = rollout.outcome

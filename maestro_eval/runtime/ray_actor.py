@@ -62,6 +62,10 @@ class Host:
         from maestro_eval.runtime.executor import run_key
 
         finished = await run_key(self._worker, self._name, msgspec.json.decode(key, type=RolloutKey))
+        if self._worker.lost:
+            # A worker without its model would fail every key it is given. Ray sees it die, gives its keys to the
+            # others, and starts it anew where there is room.
+            os._exit(1)
         return msgspec.json.encode(finished)
 
     async def report(self, allowed: dict[str, int]) -> bytes:

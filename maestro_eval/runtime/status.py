@@ -18,6 +18,7 @@ from maestro_eval.models.limiter import Places
 from maestro_eval.records import Answered, Exhausted, Rollout, Usage
 from maestro_eval.registry import Registry
 from maestro_eval.runtime.leases import Out
+from maestro_eval.runtime.observer import Observer
 
 POLICY = "policy"
 _NOBODY = Places(0, 0, 0, 0)
@@ -121,7 +122,7 @@ class LiveState(Struct, frozen=True):
         return self.planned - self.done - self.failed
 
 
-class LiveBoard:
+class LiveBoard(Observer):
     """Where the driver keeps the latest state. ``publish`` and ``committed`` are its own; any thread may ``read``.
 
     planned: rollouts by task; waiting: those of them that are to run. executor: how it stands now. names: of the

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
 from collections.abc import Mapping
 from functools import partial
@@ -150,11 +148,12 @@ class RolloutWorker:
             isolation=self._spec.sandbox,
             prefix=prefix,
         )
-        if isinstance(self._policy, ResidentPolicy) and self._policy.lost and _replaceable():
-            # A worker without its model would fail every key it is given. Ray sees it die, gives its keys to the
-            # others, and starts it anew where there is room.
-            os._exit(1)
         return Finished(rollout, loaded.sample)
+
+    @property
+    def lost(self) -> bool:
+        """See ``Worker.lost``."""
+        return isinstance(self._policy, ResidentPolicy) and self._policy.lost
 
     def places(self) -> dict[str, Places]:
         """How the limiter of each engine that its calls go to stands, by the engine's url."""
@@ -217,9 +216,3 @@ def check_node(spec: WorkerSpec) -> None:
     lacks = check_models(models).lacks
     if lacks:
         raise UnfitNodeError(lacks[0].fault.detail)
-
-
-def _replaceable() -> bool:
-    """Whether this process is a Ray actor's: ended, it is started again."""
-    ray = sys.modules.get("ray")
-    return ray is not None and ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None

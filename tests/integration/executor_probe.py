@@ -18,6 +18,8 @@ Trouble = Callable[[RolloutKey], None]
 class ProbeWorker:
     """Answers with the key's own checksum after a moment; ``trouble`` may do its worst before."""
 
+    lost = False
+
     def __init__(self, name: str, trouble: Trouble | None, delay_s: float) -> None:
         self._name = name
         self._trouble = trouble

@@ -39,7 +39,7 @@ class Seen(Watcher):
         self._decoded = decoded
         self.before: int | None = None
 
-    def begin(self, manifest: RunManifest, read: object) -> None:
+    def started(self, manifest: RunManifest, read: object) -> None:
         self.before = self._decoded.total()
 
 

@@ -96,7 +96,7 @@ class _Shown(Watcher):
             self._step.cancel()
             self._step = None
 
-    def begin(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
+    def started(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
         self._end_step()
         if warning := training_warning(manifest):
             self.warn(warning)
@@ -117,7 +117,7 @@ class _Shown(Watcher):
     def warn(self, line: str) -> None:
         self._view.warn(f"maestro-eval: {printable(line)}")
 
-    def end(self) -> None:
+    def close(self) -> None:
         self._end_step()
         with self._lock:
             ticker, self._ticker = self._ticker, None

@@ -23,7 +23,7 @@ from maestro_eval.records import (
     UserError,
 )
 from maestro_eval.runtime import driver as conducting
-from maestro_eval.runtime.driver import Watcher, conduct
+from maestro_eval.runtime.driver import Driver, Watcher
 from maestro_eval.runtime.early_stopping import take_up
 from maestro_eval.runtime.executor import Commit, WorkerFactory
 from maestro_eval.runtime.status import ExecutorState
@@ -68,7 +68,7 @@ def test_a_watch_that_breaks_down_ends_the_run_in_order_and_is_told(
     monkeypatch.setattr(conducting, "_LOOK_S", 0.05)
     with Journal.create(tmp_path / "run", small_manifest(task_record("signs")), KEYS) as journal:
         with pytest.raises(ZeroDivisionError, match="a defect of ours"):
-            conduct(journal, KEYS, {"signs": 3}, Blind(), _no_worker, endpoints={}, watcher=Watcher())
+            Driver(journal, {"signs": 3}, Blind(), _no_worker, endpoints={}, watcher=Watcher()).run(KEYS)
         assert journal.pending() == KEYS[2:]
 
 
@@ -117,10 +117,10 @@ def test_what_ends_the_rollouts_is_told_before_what_goes_wrong_with_an_early_sto
         with monkeypatch.context() as patch:
             patch.setattr(journal, "release", full)
             with pytest.raises(ZeroDivisionError, match="a defect of ours"):
-                conduct(
-                    journal, KEYS, {"signs": 3}, Breaks(ZeroDivisionError("a defect of ours")), _no_worker,
+                Driver(
+                    journal, {"signs": 3}, Breaks(ZeroDivisionError("a defect of ours")), _no_worker,
                     endpoints={}, watcher=Watcher(), stop_rule=Decides(),
-                )  # fmt: skip
+                ).run(KEYS)  # fmt: skip
         # The manifest says that it is decided, and the plan is cut by who goes on.
         assert [stop.task for stop in journal.manifest.stopped] == ["signs"]
         assert journal.pending() == KEYS[1:]

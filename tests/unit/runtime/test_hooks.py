@@ -67,20 +67,20 @@ def test_a_hook_is_called_in_order_for_each_run() -> None:
     hook = Recording()
     watcher = HookedWatcher(Watcher(), [hook])
     for numbers in ([[1], [2, 3]], [[4]]):
-        watcher.begin(MANIFEST, lambda: pytest.fail("not asked"))
+        watcher.started(MANIFEST, lambda: pytest.fail("not asked"))
         for batch in numbers:
             watcher.committed([finished(number) for number in batch])
-        watcher.end()
-        watcher.end()
+        watcher.close()
+        watcher.close()
     assert hook.calls == ["start s", "1: 0", "2: 0", "3: 0", "end", "start s", "4: 0", "end"]
 
 
 def test_what_a_hook_raises_is_shown_once_and_the_others_go_on() -> None:
     hook, shown = Recording(), Warned()
     watcher = HookedWatcher(shown, [Broken(), hook])
-    watcher.begin(MANIFEST, lambda: pytest.fail("not asked"))
+    watcher.started(MANIFEST, lambda: pytest.fail("not asked"))
     watcher.committed([finished(1), finished(2)])
-    watcher.end()
+    watcher.close()
     assert shown.lines == ["hook Broken: on_rollout raised SystemExit: two lines; the run goes on"]
     assert hook.calls == ["start s", "1: 0", "2: 0", "end"]
 
@@ -95,9 +95,9 @@ def test_a_hook_that_is_too_slow_delays_nothing_and_it_is_said(monkeypatch: pyte
             free.wait()
 
     watcher = HookedWatcher(shown, [Slow()])
-    watcher.begin(MANIFEST, lambda: pytest.fail("not asked"))
+    watcher.started(MANIFEST, lambda: pytest.fail("not asked"))
     watcher.committed([finished(number) for number in range(5)])
-    watcher.end()
+    watcher.close()
     free.set()
     assert shown.lines == [
         "the hooks have not ended after 0.05 s; what they had still to do is lost",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from maestro_eval.journal import Finished
 from maestro_eval.records import Answered, CallError, Exhausted, Failed, Outcome, Rollout, RolloutKey, Sample
 from maestro_eval.runtime.hopeless import HopelessGuard
@@ -21,7 +25,7 @@ def failed(fault: CallError | None, cause: str = "policy") -> Finished:
 
 
 def after(*finished: Finished, most: int = 3) -> str:
-    guard = HopelessGuard(most)
+    guard = HopelessGuard(lambda _: None, most)
     guard.committed(finished)
     return guard.reason
 
@@ -32,7 +36,7 @@ def test_so_many_in_a_row_for_one_permanent_cause_are_hopeless() -> None:
 
 
 def test_batches_are_counted_together() -> None:
-    guard = HopelessGuard(3)
+    guard = HopelessGuard(pytest.fail, 3)
     for _ in range(3):
         guard.committed([failed(UNKNOWN)])
     assert guard.reason
@@ -60,9 +64,21 @@ def test_requests_that_are_too_long_are_hopeless_only_where_none_fits() -> None:
 
 
 def test_the_first_request_that_the_settings_do_not_suit_is_said_once() -> None:
-    guard = HopelessGuard()
-    assert guard.committed([failed(UNKNOWN)]) == ""
-    assert "t s failed, and will again with these settings: too long; raise max_model_len" in guard.committed(
-        [failed(TOO_LONG)]
-    )
-    assert guard.committed([failed(TOO_LONG)]) == ""
+    said: list[str] = []
+    guard = HopelessGuard(said.append)
+    guard.committed([failed(UNKNOWN)])
+    assert said == []
+    guard.committed([failed(TOO_LONG)])
+    guard.committed([failed(TOO_LONG)])
+    (warning,) = said
+    assert "t s failed, and will again with these settings: too long; raise max_model_len" in warning
+
+
+def test_a_hopeless_run_is_ended() -> None:
+    stop = asyncio.Event()
+    guard = HopelessGuard(pytest.fail, 2)
+    guard.begin(stop)
+    guard.committed([failed(UNKNOWN)])
+    assert not stop.is_set()
+    guard.committed([failed(UNKNOWN)])
+    assert stop.is_set()

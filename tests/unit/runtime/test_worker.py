@@ -3,11 +3,13 @@
 import asyncio
 import threading
 
+import msgspec
 import pytest
 from small_worlds import loaded_sample, small_registry
 
 from maestro_eval.records import Failed, Regime, RolloutFailure, RolloutKey, Sampling
 from maestro_eval.rollout import settle_sampling
+from maestro_eval.runtime import ray_actor
 from maestro_eval.runtime import worker as worker_module
 from maestro_eval.runtime.worker import RolloutWorker, WorkerSpec
 
@@ -85,10 +87,12 @@ async def test_where_it_is_replaced_a_worker_without_its_engine_ends_its_process
     def end(code):
         raise EndedError(code)
 
-    monkeypatch.setattr(worker_module, "_replaceable", lambda: True)
-    monkeypatch.setattr(worker_module.os, "_exit", end)
+    monkeypatch.setattr(ray_actor.os, "_exit", end)
+    host = ray_actor.Host()
+    host._name = "w"
+    host._worker = worker
     with pytest.raises(EndedError):
-        await worker.run(RolloutKey("signs", "s1"))
+        await host.run(msgspec.json.encode(RolloutKey("signs", "s1")))
 
 
 async def test_a_row_that_is_not_read_in_time_fails_and_holds_no_other_up(policy, tmp_path, monkeypatch):

@@ -120,25 +120,25 @@ class TestAWatcher:
         watcher = make_watcher(quiet=False, file=file)
         watcher.step("reading 1 tasks")
         _wait_for(file.getvalue)
-        watcher.begin(MANIFEST, live)
+        watcher.started(MANIFEST, live)
         watcher.committed([finished()])
         _wait_for(lambda: "so far chart" in file.getvalue())
         watcher.warn("it\x1b stands")
-        watcher.end()
+        watcher.close()
         said = file.getvalue().splitlines()
         assert said[0] == "reading 1 tasks …"
         assert said[1].startswith("s: 10/40 rollouts, 0 in flight")
         assert "maestro-eval: it� stands" in said
         assert said[-1] == "s: 10/40 rollouts in 1:40"
         # An end that is told twice is one.
-        watcher.end()
+        watcher.close()
         assert file.getvalue().splitlines() == said
 
     def test_on_a_terminal_draws_and_gives_the_cursor_back(self) -> None:
         file = _Terminal()
         watcher = make_watcher(quiet=False, file=file)
-        watcher.begin(MANIFEST, live)
-        watcher.end()
+        watcher.started(MANIFEST, live)
+        watcher.close()
         assert "s: 10/40 rollouts in 1:40" in file.getvalue()
         assert file.getvalue().rindex("\x1b[?25h") > file.getvalue().rindex("\x1b[?25l")
 
@@ -147,18 +147,18 @@ class TestAWatcher:
         watcher = make_watcher(quiet=False, file=file)
         for what in ("starting the experts", "reading 1 tasks"):
             watcher.step(what)
-        watcher.begin(MANIFEST, live)
-        watcher.end()
+        watcher.started(MANIFEST, live)
+        watcher.close()
         assert file.getvalue().splitlines() == ["s: 10/40 rollouts in 1:40"]
 
     def test_that_is_quiet_says_warnings_only_and_starts_no_thread(self) -> None:
         file = io.StringIO()
         watcher = make_watcher(quiet=True, file=file)
         watcher.step("reading")
-        watcher.begin(MANIFEST, live)
+        watcher.started(MANIFEST, live)
         assert "progress" not in {thread.name for thread in threading.enumerate()}
         watcher.warn("it stands")
-        watcher.end()
+        watcher.close()
         assert file.getvalue() == "maestro-eval: it stands\n"
 
     def test_serves_metrics_while_the_run_goes_on_quiet_or_not(self) -> None:
@@ -167,10 +167,10 @@ class TestAWatcher:
         file = io.StringIO()
         watcher = make_watcher(quiet=True, file=file, metrics_port=0)
         url = file.getvalue().removeprefix("metrics ").strip()
-        watcher.begin(MANIFEST, live)
+        watcher.started(MANIFEST, live)
         with urllib.request.urlopen(url) as response:
             assert 'maestro_rollouts_total{task="chart",state="answered"} 10' in response.read().decode()
-        watcher.end()
+        watcher.close()
 
 
 def _wait_for(condition) -> None:
