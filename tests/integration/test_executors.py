@@ -252,7 +252,9 @@ class TestOnRay:
     async def test_an_exception_is_recorded_as_harness_failure(self, probe: Any) -> None:
         records = await run(RayExecutor(1, 8), probe.Factory(probe.raise_on_thirteen))
         assert each_key_once(records)
-        assert failures(records)["13"] == Failed("harness", "ZeroDivisionError: a defect of ours")
+        assert failures(records)["13"] == Failed(
+            "harness", "ZeroDivisionError: a defect of ours", kind="ZeroDivisionError"
+        )
 
     async def test_a_rollout_that_overruns_its_lease_ends_as_failed(self, probe: Any) -> None:
         executor = RayExecutor(1, 2, lease_s=0.5)
