@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _ALPHA = 0.05
 
+MOST_SHOWN = 4
+"""Stops that a terminal shows."""
+
 
 def add_early_stop(parser: argparse._ArgumentGroup) -> None:
     """``--stop-when``, ``--until-halfwidth``, ``--against`` and ``--alpha``."""
@@ -80,6 +83,8 @@ def print_early_stops(folder: Path) -> None:
     run = open_run(folder)
     stops, planned = run.manifest.stopped, {task.name: task.planned for task in run.manifest.tasks}
     asked = run.samples() if stops else {}
-    for stop in stops:
+    for stop in stops[:MOST_SHOWN]:
         saved = planned[stop.task] - asked[stop.task]
         print(f"decided  {printable(stop_text(stop))}; {saved} of {planned[stop.task]} samples saved")
+    if len(stops) > MOST_SHOWN:
+        print(f"decided  … and {len(stops) - MOST_SHOWN} more, in the report")

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from maestro_eval.analysis.names import score_named
+from maestro_eval.cli.early_stop import MOST_SHOWN
 from maestro_eval.files import write_atomic
 from maestro_eval.report import (
     Asked,
@@ -62,7 +63,9 @@ def publish_run(folder: Path, *, protocol: str, scored: Sequence[RunScores], ask
     seen = throughput(folder)
     write_atomic(folder / "exports" / "throughput.json", msgspec.json.format(msgspec.json.encode(seen)) + b"\n")
     lead = (*lines(seen), *prompt_lines(prompt_facts(folder)))
-    publish([folder], folder / "report", protocol=protocol, asked=asked, scored=scored, lead=lead)
+    # Each stop takes two lines beneath.
+    height = _LINES - 2 * min(MOST_SHOWN + 1, max(len(each.manifest.stopped) for each in scored))
+    publish([folder], folder / "report", protocol=protocol, asked=asked, scored=scored, lines=height, lead=lead)
 
 
 def print_form(

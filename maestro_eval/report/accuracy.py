@@ -16,7 +16,6 @@ from maestro_eval.report.table import (
     Table,
     all_tasks,
     entry_cells,
-    entry_table,
     notation_of,
     percent,
     printable,
@@ -119,12 +118,12 @@ def _table(comparison: Comparison, title: str, scopes: Sequence[_Scope]) -> Tabl
 
 def _single(system: SystemResult, heading: str, scopes: Sequence[_Scope]) -> Table:
     found = [(scope, entry) for scope in scopes if (entry := scope.entry(system))]
-    table = entry_table(heading, (Column(_name(system)),), [(scope.title, [entry]) for scope, entry in found], "")
+    cells = entry_cells([entry for _, entry in found], notation_of(entry.accuracy for _, entry in found))
     rows = tuple(
-        Row(row.name, (Cell(f"{entry.accuracy.n:,}"), *row.cells), scope.is_mean)
-        for row, (scope, entry) in zip(table.rows, found, strict=True)
+        Row(scope.title, (Cell(f"{entry.accuracy.n:,}"), cell), scope.is_mean)
+        for (scope, entry), cell in zip(found, cells, strict=True)
     )
-    return Table(heading, (Column("n"), *table.columns), rows, "benchmark")
+    return Table(heading, (Column("n"), Column(_name(system))), rows, "benchmark")
 
 
 def _sorted(systems: Sequence[SystemResult], scopes: Sequence[_Scope]) -> tuple[list[SystemResult], list[SystemResult]]:

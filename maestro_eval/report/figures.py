@@ -22,7 +22,7 @@ from maestro_eval.report.plots import (
     pareto,
     reach_of,
 )
-from maestro_eval.report.table import all_tasks, printable, short_task, task_title
+from maestro_eval.report.table import all_tasks, minis_of, printable, scope_title, short_task, task_title
 
 _T = TypeVar("_T")
 
@@ -41,7 +41,7 @@ def accuracy_figure(comparison: Comparison) -> Iterator[Figure]:
         blocks += [_task_block(comparison, task) for task in fresh]
         means = _points((system.name, system.means.get(group.name)) for system in comparison.systems)
         if means:
-            blocks.append(Block(f"mean of {short_task(group.name, mini=group.mini)}", means, is_mean=True))
+            blocks.append(Block(scope_title(group.name, is_mean=True, mini=group.mini), means, is_mean=True))
     blocks += [_task_block(comparison, task) for task in all_tasks(comparison) if task not in grouped]
     if blocks:
         caption = "Accuracies with 95 % intervals; shaded: means over benchmarks. Failures count as wrong, and widen."
@@ -51,13 +51,13 @@ def accuracy_figure(comparison: Comparison) -> Iterator[Figure]:
 def difference_figure(comparison: Comparison) -> Iterator[Figure]:
     """The contrasts, a panel for each system and its baseline."""
     pairs = dict.fromkeys((contrast.system, contrast.baseline) for contrast in comparison.contrasts)
-    minis = {scope for group in comparison.groups if group.mini for scope in (group.name, *group.tasks)}
+    minis = minis_of(comparison)
     panels = [
         DifferencePanel(
             f"{system} against {baseline}",
             tuple(
                 Difference(
-                    _scope(contrast.scope, contrast.kind == "mean", contrast.scope in minis),
+                    scope_title(contrast.scope, is_mean=contrast.kind == "mean", mini=contrast.scope in minis),
                     contrast.difference.value,
                     contrast.difference.low,
                     contrast.difference.high,
@@ -186,8 +186,3 @@ def _points(found: Iterable[tuple[str, Estimate | None]]) -> tuple[Point, ...]:
 
 def _point(name: str, estimate: Estimate) -> Point:
     return Point(name, estimate.value, estimate.low, estimate.high)
-
-
-def _scope(name: str, is_mean: bool, mini: bool) -> str:
-    short = short_task(name, mini=True if mini else None)
-    return f"mean of {short}" if is_mean else short

@@ -132,20 +132,6 @@ def _cell(entry: Entry | None, notation: Notation, *, best: bool) -> Cell:
     return Cell(percent(entry.accuracy.value) + marked, notation.write(entry.accuracy), best)
 
 
-def entry_table(
-    title: str, columns: Sequence[Column], rows: Iterable[tuple[str, Sequence[Entry | None]]], corner: str
-) -> Table:
-    """A table of accuracies that are not ranked, all in one notation."""
-    found = list(rows)
-    notation = notation_of(one.accuracy for _, entries in found for one in entries if one)
-    return Table(
-        title,
-        tuple(columns),
-        tuple(Row(name, tuple(entry_cells(entries, notation))) for name, entries in found),
-        corner,
-    )
-
-
 def short_task(name: str, *, mini: bool | None = None) -> str:
     """A column's name: without ``maestro_``, and with "(mini)" for the generated ones, always."""
     short = name.removeprefix("maestro_")
