@@ -7,6 +7,7 @@ and is kept once; number 0 is the empty word.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal, get_args
 
@@ -90,7 +91,7 @@ class Words:
 def row_of(entry: Entry, words: Words, document: int) -> tuple[Any, ...]:
     """The row of one planned rollout."""
     rollout, sample = entry.rollout, entry.sample
-    values = tuple(float("nan") if score.value is None else score.value for score in entry.scores)
+    values = tuple(float("nan") if value is None else value for value in entry.values)
     task = words.number("task", entry.key.task)
     digest = sample_digest(entry.key.task, entry.key.sample_id)
     if rollout is None or sample is None:
@@ -139,6 +140,26 @@ def verdicts(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return found
 
 
+class Members(Struct, frozen=True, eq=False):
+    """Which names are in which sequences of calls: ``sequences[k]`` has ``names[numbers[k]]``, each pair once."""
+
+    names: list[str]
+    numbers: NDArray[np.int64]
+    sequences: NDArray[np.int64]
+
+    def counts(self, of_sequence: NDArray[np.int64]) -> dict[str, int]:
+        """How often each name is met, where each sequence is met so often."""
+        found = np.bincount(self.numbers, weights=of_sequence[self.sequences], minlength=len(self.names))
+        return {name: int(number) for name, number in zip(self.names, found, strict=True) if number}
+
+    def having(self, name: str, count: int) -> Mask:
+        """Which of ``count`` sequences have ``name``."""
+        mask = np.zeros(count, dtype=bool)
+        if name in self.names:
+            mask[self.sequences[self.numbers == self.names.index(name)]] = True
+        return mask
+
+
 class Frame:
     """The columns of a run at one moment, in key order."""
 
@@ -149,7 +170,6 @@ class Frame:
         self._columns = {name: np.ascontiguousarray(rows[name]) for name in ROW.names or () if name != "values"}
         self._verdicts = [verdicts(rows["values"][:, number]) for number in range(len(PROTOCOLS))]
         self._values = [np.ascontiguousarray(rows["values"][:, number]) for number in range(len(PROTOCOLS))]
-        self._sequences: list[tuple[Called, ...]] = []
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         return self._columns[column]
@@ -164,12 +184,25 @@ class Frame:
         """The word of a rollout."""
         return self.words.texts[kind][int(self._columns[kind][rank])]
 
-    @property
+    @cached_property
     def sequences(self) -> Sequence[tuple[Called, ...]]:
         """The calls by their number in the column ``calls``."""
-        texts = self.words.texts["calls"]
-        self._sequences.extend(map(calls_of, texts[len(self._sequences) :]))
-        return self._sequences
+        return [calls_of(text) for text in self.words.texts["calls"]]
+
+    @cached_property
+    def experts(self) -> Members:
+        return _members([{call.expert for call in calls} for calls in self.sequences])
+
+    @cached_property
+    def skills(self) -> Members:
+        return _members([{call.skill for call in calls} for calls in self.sequences])
+
+
+def _members(sets: Sequence[set[str]]) -> Members:
+    numbers: dict[str, int] = {}
+    pairs = [(numbers.setdefault(name, len(numbers)), place) for place, names in enumerate(sets) for name in names]
+    columns = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return Members(list(numbers), columns[:, 0].copy(), columns[:, 1].copy())
 
 
 def _number(protocol: str) -> int:

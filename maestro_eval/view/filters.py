@@ -178,10 +178,7 @@ class Selected:
 
     def _called(self, what: str, mask: Mask | None) -> dict[str, int]:
         numbers = np.bincount(_of(self._frame["calls"], mask), minlength=len(self._frame.sequences))
-        counts: dict[str, int] = {}
-        for number in map(int, np.flatnonzero(numbers)):
-            for name in {getattr(call, what) for call in self._frame.sequences[number]}:
-                counts[name] = counts.get(name, 0) + int(numbers[number])
+        counts = (self._frame.experts if what == "expert" else self._frame.skills).counts(numbers)
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
     def _mask(self, name: str, value: str) -> Mask:
@@ -197,7 +194,8 @@ class Selected:
                 number = frame.words.find(name, value)
                 return frame[name] == number if number is not None else np.zeros(frame.size, dtype=bool)
             case "expert" | "skill":
-                return self._where(lambda calls: any(getattr(call, name) == value for call in calls))
+                members = frame.experts if name == "expert" else frame.skills
+                return _gathered(members.having(value, len(frame.sequences)), frame["calls"])
             case "last":
                 return self._where(lambda calls: bool(calls) and f"{calls[-1].expert}@@{calls[-1].skill}" == value)
             case "turns":
@@ -219,9 +217,7 @@ class Selected:
         raise ValueError(name)
 
     def _where(self, test: Callable[[tuple[Called, ...]], bool]) -> Mask:
-        wanted = np.fromiter(map(test, self._frame.sequences), dtype=bool)
-        found: Mask = wanted[self._frame["calls"]]
-        return found
+        return _gathered(np.fromiter(map(test, self._frame.sequences), dtype=bool), self._frame["calls"])
 
     def _turns(self, value: str) -> Mask:
         low, _, high = value.partition("-")
@@ -280,6 +276,11 @@ def _quoted(words: list[str]) -> Iterator[str]:
 
 def _equals(column: NDArray[np.integer], names: tuple[str, ...], value: str) -> Mask:
     found: Mask = column == (names.index(value) if value in names else -1)
+    return found
+
+
+def _gathered(wanted: Mask, numbers: NDArray[np.integer]) -> Mask:
+    found: Mask = wanted[numbers]
     return found
 
 

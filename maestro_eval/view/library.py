@@ -27,7 +27,7 @@ from maestro_eval.journal import JournalCounts, read_manifest
 from maestro_eval.records import RolloutKey, RunManifest, UserError
 from maestro_eval.view.columns import sample_digest
 from maestro_eval.view.index import Index, open_index, refresh_index
-from maestro_eval.view.source import Entry, RunSource, stamp_of
+from maestro_eval.view.source import Judged, RunSource, stamp_of
 
 _DEEPEST = 6
 _OPEN_INDICES = 12
@@ -73,7 +73,7 @@ class Library:
         self._done: dict[str, int] = {}
         self._results: OrderedDict[str, Any] = OrderedDict()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="view-index")
-        self._entries: OrderedDict[tuple[str, str, RolloutKey], Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, str, RolloutKey], Judged] = OrderedDict()
         self._until = 0.0
         self.problems: list[str] = []
 
@@ -125,7 +125,7 @@ class Library:
             self._sources.popitem(last=False)[1].close()
         return self._sources[known.id]
 
-    def entry(self, known: Known, task: str, sample_id: str, repeat: int) -> Entry:
+    def entry(self, known: Known, task: str, sample_id: str, repeat: int) -> Judged:
         """One rollout, the last few kept: a page's texts and pictures follow it."""
         key = RolloutKey(task, sample_id, repeat)
         name = (known.id, stamp_of(known.folder), key)

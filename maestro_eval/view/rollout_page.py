@@ -14,7 +14,7 @@ from maestro_eval.view.html import render
 from maestro_eval.view.library import Known, Library, Waiting
 from maestro_eval.view.pages import known_run
 from maestro_eval.view.pictures import overlays
-from maestro_eval.view.source import Entry
+from maestro_eval.view.source import Judged
 from maestro_eval.view.transcript import (
     TURNS_PER_PAGE,
     conversation_or_why,
@@ -87,7 +87,7 @@ def raw(library: Library, ask: Ask) -> Answer:
     return Answer(200, msgspec.json.format(body) if len(body) < 1 << 22 else body, "application/json")
 
 
-def entry_at(library: Library, run_id: str, rank: int) -> tuple[Known, Entry]:
+def entry_at(library: Library, run_id: str, rank: int) -> tuple[Known, Judged]:
     """The rollout of that rank. NotFound."""
     known = known_run(library, run_id)
     index = library.index(known)
@@ -109,7 +109,7 @@ def outcome_text(found: Rollout | None) -> str:
             return f"failed ({cause}): {detail}"
 
 
-def _elsewhere(library: Library, known: Known, entry: Entry, protocol: str) -> list[dict[str, object]]:
+def _elsewhere(library: Library, known: Known, entry: Judged, protocol: str) -> list[dict[str, object]]:
     """The same sample in the other runs whose index is there: who got it right."""
     found: list[dict[str, object]] = []
     for other in library.runs():

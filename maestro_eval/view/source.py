@@ -11,17 +11,25 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from maestro_eval.journal import Journal, JournalCounts, ScoredRecord, unpack_record, unpack_sample
+from maestro_eval.journal import Journal, JournalCounts, PackedRecord, ScoredRecord, unpack_record, unpack_sample
 from maestro_eval.records import PROTOCOLS, Rollout, RolloutKey, RunManifest, Sample, Score, TaskRecord, UserError
-from maestro_eval.scoring import RunScores, metric_of, score_rollout, unscored
+from maestro_eval.scoring import RunScores, score_rollout, unscored
+
+_NOT_HERE = frozenset({"python_tests", "lmms"})
 
 
 class Entry(Struct, frozen=True):
-    """A planned rollout with what became of it; ``scores`` are in the order of ``PROTOCOLS``."""
+    """A planned rollout with what became of it; ``values`` are in the order of ``PROTOCOLS``."""
 
     key: RolloutKey
     rollout: Rollout | None
     sample: Sample | None
+    values: tuple[float | None, ...]
+
+
+class Judged(Entry, frozen=True, kw_only=True):
+    """An entry with its whole scores."""
+
     scores: tuple[Score, ...]
 
 
@@ -54,9 +62,12 @@ class RunSource:
         """Every planned rollout in key order, of one moment; of attempts later than ``after`` only, where given."""
         return map(self._entry, self._journal.scored_records(after=after))
 
-    def get(self, key: RolloutKey) -> Entry:
+    def get(self, key: RolloutKey) -> Judged:
         """One planned rollout."""
-        return next(map(self._entry, self._journal.scored_records(key=key)))
+        found = next(self._journal.scored_records(key=key))
+        rollout, sample = self._unpacked(found.record)
+        scores = self._scores(found, rollout, sample)
+        return Judged(key, rollout, sample, tuple(score.value for score in scores), scores=scores)
 
     def scores(self, protocol: str) -> RunScores:
         """All scores under one protocol, for statistics; they are read as often as one iterates over them."""
@@ -76,12 +87,16 @@ class RunSource:
         self._journal.close()
 
     def _entry(self, found: ScoredRecord) -> Entry:
-        record = found.record
+        rollout, sample = self._unpacked(found.record)
+        # A million times: whole scores are made only where none are stored.
+        stored = found.scores if len(found.scores) == len(PROTOCOLS) else self._scores(found, rollout, sample)
+        return Entry(found.record.key, rollout, sample, tuple([score.value for score in stored]))
+
+    def _unpacked(self, record: PackedRecord) -> tuple[Rollout | None, Sample | None]:
         try:
-            rollout, sample = (None, None) if record.rollout is None else unpack_record(record)
+            return (None, None) if record.rollout is None else unpack_record(record)
         except ValueError as error:
             raise UserError(f"{self.folder}: the record of {record.key} is damaged ({error})") from error
-        return Entry(record.key, rollout, sample, self._scores(found, rollout, sample))
 
     def _scores(self, found: ScoredRecord, rollout: Rollout | None, sample: Sample | None) -> tuple[Score, ...]:
         key = found.record.key
@@ -107,9 +122,16 @@ class RunSource:
                 for stored in found.scores
             )
         assert rollout is not None
-        if not _is_judged_here(task):
+        if task.metric in _NOT_HERE:
             return tuple(unscored(key, task, protocol, "not scored yet") for protocol in PROTOCOLS)
-        return tuple(score_rollout(sample, rollout, task, protocol) for protocol in PROTOCOLS)
+        return tuple(_judged(sample, rollout, task, protocol) for protocol in PROTOCOLS)
+
+
+def _judged(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: str) -> Score:
+    try:
+        return score_rollout(sample, rollout, task, protocol)
+    except Exception as error:  # whatever a judge trips over is shown there, and hides no other rollout
+        return unscored(rollout.key, task, protocol, f"could not be judged: {error}"[:200])
 
 
 class _Scores:
@@ -135,10 +157,3 @@ def stamp_of(folder: Path) -> str:
         if status.st_size:
             found.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
     return " ".join(found)
-
-
-def _is_judged_here(task: TaskRecord) -> bool:
-    try:
-        return metric_of(task).is_self_contained
-    except UserError:
-        return False
