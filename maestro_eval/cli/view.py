@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_include, not_negative
+from maestro_eval.cli.arguments import add_include, not_negative, positive
 from maestro_eval.cli.main import DONE
 from maestro_eval.records import UserError
 
@@ -21,6 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=not_negative, default=0, metavar="N", help="the port (default: a free one)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.add_argument(
+        "--static", type=Path, metavar="DIR", help="write the pages as files into this new folder, and end"
+    )
+    parser.add_argument("--subset", type=positive, metavar="N", help="with --static: N samples, in every run the same")
     add_include(parser)
 
 
@@ -31,8 +35,23 @@ def run(arguments: argparse.Namespace) -> int:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; name a run folder, or a folder of them")
-    asyncio.run(_serve(folders, arguments.port, arguments.no_browser, [Path(each) for each in arguments.include_path]))
+    include = [Path(each) for each in arguments.include_path]
+    if arguments.static is not None:
+        _write(folders, arguments.static, arguments.subset, include)
+    elif arguments.subset is not None:
+        raise UserError("--subset: goes with --static; the page itself shows all rollouts")
+    else:
+        asyncio.run(_serve(folders, arguments.port, arguments.no_browser, include))
     return DONE
+
+
+def _write(folders: list[Path], out: Path, subset: int | None, include: list[Path]) -> None:
+    from maestro_eval.view import Library, Pictures, write_static
+
+    library = Library(folders, subset=subset)
+    written = write_static(library, Pictures(include), out)
+    library.close()
+    print(f"pages    {written.pages:,}, with {written.pictures:,} pictures\nbegin    {written.index}")
 
 
 async def _serve(folders: list[Path], port: int, no_browser: bool, include: list[Path]) -> None:

@@ -25,8 +25,9 @@ _MOST_RUNS = 12
 
 
 def compare(library: Library, ask: Ask) -> Answer:
-    """The first run is the baseline of the others; the page is about one of those, and lists them all."""
-    runs = [known_run(library, run_id) for run_id in dict.fromkeys(ask.all("run"))][:_MOST_RUNS]
+    """The runs against a baseline, the oldest unless another is named; the page is about one and lists them all."""
+    chosen = [known_run(library, run_id) for run_id in dict.fromkeys(ask.all("run"))][:_MOST_RUNS]
+    runs = sorted(chosen, key=lambda run: (run.id != ask.get("baseline"), run.manifest.created_at))
     if len(runs) < 2:
         raise NotFound("choose two runs to compare, in the list of runs")
     baseline, *systems = runs

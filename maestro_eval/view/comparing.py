@@ -103,7 +103,7 @@ def context_for(library: Library, known: Known, filters: Filters) -> Context:
             new[run_id] = frozenset(new_entries(other.manifest, known.manifest))
         else:
             changes[run_id] = changes_between(library, known, other, filters.protocol)
-    return Context(new, changes)
+    return Context(new, changes, library.subset)
 
 
 def version_of(*runs: Known) -> str:

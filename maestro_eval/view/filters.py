@@ -88,11 +88,12 @@ def read_filters(query: Mapping[str, str]) -> Filters:
 class Context(Struct, frozen=True):
     """What filters may need beside the index: ``new`` entries by the run that lacks them, ``changes`` by other run.
 
-    A change is a column of numbers: 1 + the place in ``CHANGES``.
+    A change is a column of numbers: 1 + the place in ``CHANGES``. Of a ``subset`` there are so many samples.
     """
 
     new: Mapping[str, frozenset[str]]
     changes: Mapping[str, NDArray[np.uint8]]
+    subset: int | None = None
 
 
 class Selected:
@@ -103,6 +104,10 @@ class Selected:
         self.note = ""
         self._index, self._frame, self._context = index, index.frame, context
         self._masks = {name: self._mask(name, value) for name, value in filters.active.items()}
+        if context.subset is not None:
+            # By their digests: in another run the same samples.
+            digests = np.unique(self._frame["sample"])[: context.subset]
+            self._masks[""] = self._frame["sample"] <= digests[-1] if len(digests) else np.zeros(0, dtype=bool)
         mask = self._all()
         self.ranks = np.arange(self._frame.size) if mask is None else np.flatnonzero(mask)
         self._order: NDArray[np.int64] | None = None
@@ -162,7 +167,7 @@ class Selected:
                 return {} if changes is None else self._named(changes, ("", *CHANGES), mask)
         raise ValueError(name)
 
-    def _all(self, without: str = "") -> Mask | None:
+    def _all(self, without: str = "none") -> Mask | None:
         found: Mask | None = None
         for name, mask in self._masks.items():
             if name != without:

@@ -59,10 +59,14 @@ class Waiting(Exception):
 
 
 class Library:
-    """All runs below some folders. Its methods belong to one thread, the one that makes pages."""
+    """All runs below some folders. Its methods belong to one thread, the one that makes pages.
 
-    def __init__(self, folders: Sequence[Path], *, patience: float = _PATIENCE_S) -> None:
+    ``subset`` shows so many samples of each run, in every run the same ones; numbers stay those of all.
+    """
+
+    def __init__(self, folders: Sequence[Path], *, patience: float = _PATIENCE_S, subset: int | None = None) -> None:
         self.folders = tuple(folders)
+        self.subset = subset
         self._patience = patience
         self._known: dict[str, Known] = {}
         self._manifests: dict[Path, tuple[int, Known]] = {}
