@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -250,9 +251,10 @@ def _publish_preset(
     if preset.swap is not None and {preset.swap.base, preset.swap.augmented} <= ran:
         swap = SwapRuns(preset_run(out, preset.swap.base), preset_run(out, preset.swap.augmented))
     asked = Asked(contrasts, swap=swap, routing=True)
-    # A line of progress for each system, one before them, and where the files are.
-    lines = LINES - len(folders) - 4
+    # A line of progress for each system, one before them, where the files are, and how to look at them.
+    lines = LINES - len(folders) - 5
     publish(folders, out, protocol=protocol, asked=asked, scored=scored, plots=True, lines=lines)
+    print(f"look at it: maestro-eval view {shlex.quote(str(out))}")
     return scored
 
 

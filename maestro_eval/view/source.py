@@ -1,7 +1,8 @@
 """The one place where the viewer reads a run folder: records, samples and scores, through the journal's public face.
 
 A folder is opened for reading only, also while another process writes to it. Scores are those that the last scoring
-stored; what was not scored yet is judged here, unless that would run a program or ask a model.
+stored; what was not scored yet is judged here, by our own rules and unless those run a program: which code a manifest
+names is not taken from it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ from msgspec import Struct
 
 from maestro_eval.journal import Journal, JournalCounts, PackedRecord, ScoredRecord, unpack_record, unpack_sample
 from maestro_eval.records import PROTOCOLS, Rollout, RolloutKey, RunManifest, Sample, Score, TaskRecord, UserError
-from maestro_eval.scoring import RunScores, score_rollout, unscored
-
-_NOT_HERE = frozenset({"python_tests", "lmms"})
+from maestro_eval.scoring import FALL_BACK, METRICS, RELEASED, RunScores, score_rollout, unscored
 
 
 class Entry(Struct, frozen=True):
@@ -67,6 +66,11 @@ class RunSource:
         found = next(self._journal.scored_records(key=key))
         rollout, sample = self._unpacked(found.record)
         scores = self._scores(found, rollout, sample)
+        task = self._tasks[key.task]
+        if rollout is not None and sample is not None and _is_judged_here(task):
+            # What is stored has no columns for the rule that found the answer, and the like.
+            anew = [_judged(sample, rollout, task, score.protocol) for score in scores]
+            scores = tuple(new if new.value == old.value else old for new, old in zip(anew, scores, strict=True))
         return Judged(key, rollout, sample, tuple(score.value for score in scores), scores=scores)
 
     def scores(self, protocol: str) -> RunScores:
@@ -122,9 +126,15 @@ class RunSource:
                 for stored in found.scores
             )
         assert rollout is not None
-        if task.metric in _NOT_HERE:
+        if not _is_judged_here(task):
             return tuple(unscored(key, task, protocol, "not scored yet") for protocol in PROTOCOLS)
         return tuple(_judged(sample, rollout, task, protocol) for protocol in PROTOCOLS)
+
+
+def _is_judged_here(task: TaskRecord) -> bool:
+    released = RELEASED.get(task.released or FALL_BACK)
+    ours = not task.metric_file and task.metric in METRICS.bundled and METRICS.find(task.metric).is_self_contained
+    return ours and released is not None and not released.runs_code
 
 
 def _judged(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: str) -> Score:

@@ -27,7 +27,7 @@ from maestro_eval.records import (
     UserError,
 )
 from maestro_eval.rollout import style_of
-from maestro_eval.text import spoken
+from maestro_eval.text import HUB, spoken
 from maestro_eval.view.html import EXCERPT
 
 TURNS_PER_PAGE = 25
@@ -168,6 +168,8 @@ def conversation(rollout: Rollout, manifest: RunManifest) -> list[Sent]:
 
 
 def conversation_or_why(rollout: Rollout, manifest: RunManifest) -> tuple[list[Sent], str]:
+    if manifest.regime.tokenizer.startswith(HUB):
+        return [], f"made with the tokenizer {manifest.regime.tokenizer}; the viewer loads nothing from elsewhere"
     try:
         return conversation(rollout, manifest), ""
     except UserError as error:
