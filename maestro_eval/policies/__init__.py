@@ -1,6 +1,6 @@
 """Who decides each turn? The orchestrator behind an endpoint or held in this process, or a baseline in its place."""
 
-from maestro_eval.policies.base import Policy, RepeatPolicy, ResidentPolicy
+from maestro_eval.policies.base import Policy, ResidentPolicy, RolloutPolicy, turns_of
 from maestro_eval.policies.baselines import Pair, RoutingStrategy
 from maestro_eval.policies.explore import arms_of
 from maestro_eval.policies.make import check_policy, check_policy_key, make_policy, own_code
@@ -17,8 +17,8 @@ __all__ = [
     "Policy",
     "PolicySpec",
     "RandomSpec",
-    "RepeatPolicy",
     "ResidentPolicy",
+    "RolloutPolicy",
     "RoutingStrategy",
     "arms_of",
     "check_policy",
@@ -29,4 +29,5 @@ __all__ = [
     "own_tokenizer",
     "read_policy",
     "rendered_by",
+    "turns_of",
 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
-from maestro_eval.records import Completion, Message, Origin, Sampling, TextPart
+from maestro_eval.records import Completion, Message, Origin, RolloutKey, Sampling, TextPart
 
 
 @runtime_checkable
@@ -40,10 +41,18 @@ class ResidentPolicy(Policy, Protocol):
 
 
 @runtime_checkable
-class RepeatPolicy(Policy, Protocol):
-    """A policy that is another one in each repeat of a sample: its own ``generate`` is never asked."""
+class RolloutPolicy(Policy, Protocol):
+    """A policy that has something of its own for each rollout: the replica that knows its prefix, an arm, a session.
 
-    def of_repeat(self, repeat: int) -> Policy: ...
+    The turns of a rollout are asked of what ``rollout`` gives, which is left when the rollout has ended, however.
+    """
+
+    def rollout(self, key: RolloutKey) -> AbstractAsyncContextManager[Policy]: ...
+
+
+def turns_of(policy: Policy, key: RolloutKey) -> AbstractAsyncContextManager[Policy]:
+    """What decides the turns of the rollout ``key``: the policy itself, unless it says otherwise."""
+    return policy.rollout(key) if isinstance(policy, RolloutPolicy) else nullcontext(policy)
 
 
 def texts(messages: Sequence[Message], origin: Origin) -> list[str]:

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from msgspec.structs import replace
 
 from maestro_eval.files import fingerprint
 from maestro_eval.policies.base import Policy
 from maestro_eval.policies.spec import ExploreSpec, PolicySpec
-from maestro_eval.records import Arm, Completion, Message, RolloutFailure, Sampling
+from maestro_eval.records import Arm, Completion, Message, RolloutFailure, RolloutKey, Sampling
 from maestro_eval.registry import PIPELINES, Registry
 
 
@@ -47,12 +48,12 @@ class ExplorePolicy:
     def model(self) -> str:
         return "explore"
 
-    def of_repeat(self, repeat: int) -> Policy:
-        """The policy of the arm with this number."""
-        return self._arms[repeat]
+    def rollout(self, key: RolloutKey) -> AbstractAsyncContextManager[Policy]:
+        """The policy of the arm whose number is the key's repeat."""
+        return nullcontext(self._arms[key.repeat])
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        raise RolloutFailure("harness", "explore decides by the number of the repeat, which was not said")
+        raise RolloutFailure("harness", "explore decides by the rollout, which was not said")
 
 
 def _distinct_skills(registry: Registry) -> list[list[str]]:

@@ -13,25 +13,22 @@ and is not asked elsewhere.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 import msgspec
 
 from maestro_eval.policies.base import Policy
-from maestro_eval.records import Completion, Message, RolloutFailure, Sampling, UserError
+from maestro_eval.records import Completion, Message, RolloutFailure, RolloutKey, Sampling, UserError
 
-# Many more than one worker has in flight; what is forgotten costs one prefix.
-_REMEMBERED = 65_536
 _LEFT_ALONE_S = 30.0
 
 
 class ReplicaPolicy:
     """Several policies that decide alike, as one. ``first`` (any number) says who is preferred among equals.
 
-    A rollout is known by its seed, which is its own; two rollouts of the same seed share a replica, which does no
-    harm. Without a seed each turn goes where the least is in flight.
+    Asked without a rollout, each turn goes where the least is in flight.
     """
 
     def __init__(
@@ -41,7 +38,6 @@ class ReplicaPolicy:
             raise ValueError("no replicas")
         shift = first % len(replicas)
         self._replicas = [_Replica(policy) for policy in (*replicas[shift:], *replicas[:shift])]
-        self._homes: OrderedDict[int, _Replica] = OrderedDict()
         self._clock = clock
         models = list(dict.fromkeys(replica.policy.model for replica in self._replicas))
         if len(models) > 1:
@@ -52,22 +48,15 @@ class ReplicaPolicy:
     def model(self) -> str:
         return self._model
 
-    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        replica = self._home(sampling.seed)
-        try:
-            return await self._ask(replica, messages, sampling)
-        except RolloutFailure as failure:
-            if _is_an_answer(failure) or len(self._replicas) == 1:
-                raise
-            other = self._settle(sampling.seed, self._least_loaded(without=replica))
-            try:
-                completion = await self._ask(other, messages, sampling)
-            except RolloutFailure as second:
-                second.calls = (*failure.calls, *second.calls)
-                raise second from failure
-            return msgspec.structs.replace(completion, calls=(*failure.calls, *completion.calls))
+    def rollout(self, key: RolloutKey) -> AbstractAsyncContextManager[Policy]:
+        """The turns of one rollout, which stay with a replica while it is well."""
+        return nullcontext(_Turns(self))
 
-    async def _ask(self, replica: _Replica, messages: Sequence[Message], sampling: Sampling) -> Completion:
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        return await _Turns(self).generate(messages, sampling)
+
+    async def ask(self, replica: _Replica, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        """Ask one of the replicas, and note whether it is well."""
         replica.in_flight += 1
         try:
             completion = await replica.policy.generate(messages, sampling)
@@ -80,31 +69,46 @@ class ReplicaPolicy:
         replica.failed_at = None
         return completion
 
-    def _home(self, seed: int | None) -> _Replica:
-        if seed is None:
-            return self._least_loaded()
-        # A turn that was dropped is asked again with the next seed: it is the same rollout.
-        home = self._homes.get(seed) or self._homes.get(seed - 1)
-        if home is None or self._is_left_alone(home):
-            home = self._least_loaded()
-        return self._settle(seed, home)
-
-    def _settle(self, seed: int | None, home: _Replica) -> _Replica:
-        if seed is not None:
-            self._homes[seed] = home
-            self._homes.move_to_end(seed)
-            if len(self._homes) > _REMEMBERED:
-                self._homes.popitem(last=False)
-        return home
-
-    def _least_loaded(self, without: _Replica | None = None) -> _Replica:
-        others = [replica for replica in self._replicas if replica is not without]
-        chosen = min(others, key=lambda replica: (self._is_left_alone(replica), replica.in_flight, replica.given))
+    def least_loaded(self, without: _Replica | None = None) -> _Replica:
+        """The replica to ask next, one that has not just failed where there is one; ``without`` where others are."""
+        others = [replica for replica in self._replicas if replica is not without] or self._replicas
+        chosen = min(others, key=lambda replica: (self.is_left_alone(replica), replica.in_flight, replica.given))
         chosen.given += 1
         return chosen
 
-    def _is_left_alone(self, replica: _Replica) -> bool:
+    def is_left_alone(self, replica: _Replica) -> bool:
+        """Whether it has just failed."""
         return replica.failed_at is not None and self._clock() - replica.failed_at < _LEFT_ALONE_S
+
+
+class _Turns:
+    """A rollout's turns: of the replica that is its home."""
+
+    def __init__(self, replicas: ReplicaPolicy) -> None:
+        self._replicas = replicas
+        self._home: _Replica | None = None
+
+    @property
+    def model(self) -> str:
+        return self._replicas.model
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        home = self._home
+        if home is None or self._replicas.is_left_alone(home):
+            home = self._home = self._replicas.least_loaded()
+        try:
+            return await self._replicas.ask(home, messages, sampling)
+        except RolloutFailure as failure:
+            other = self._replicas.least_loaded(without=home)
+            if _is_an_answer(failure) or other is home:
+                raise
+            self._home = other
+            try:
+                completion = await self._replicas.ask(other, messages, sampling)
+            except RolloutFailure as second:
+                second.calls = (*failure.calls, *second.calls)
+                raise second from failure
+            return msgspec.structs.replace(completion, calls=(*failure.calls, *completion.calls))
 
 
 def _is_an_answer(failure: RolloutFailure) -> bool:

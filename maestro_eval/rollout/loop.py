@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from maestro_eval.models import ExpertClient
-from maestro_eval.policies import Policy, RepeatPolicy
+from maestro_eval.policies import Policy, turns_of
 from maestro_eval.records import (
     Action,
     AnswerAction,
@@ -92,7 +92,6 @@ async def run_rollout(
     style = style_of(regime)
     episode = _Episode(
         loaded=loaded,
-        policy=policy.of_repeat(repeat) if isinstance(policy, RepeatPolicy) else policy,
         registry=registry,
         regime=regime,
         sampling=msgspec.structs.replace(sampling, seed=own_seed, stop=sampling.stop + style.stop),
@@ -106,7 +105,7 @@ async def run_rollout(
         style=style,
     )
     started, begun = clock.now(), clock.monotonic()
-    outcome = await _outcome(episode, regime)
+    outcome = await _outcome(episode, policy, key)
     return Rollout(
         key=key,
         outcome=outcome,
@@ -121,11 +120,12 @@ async def run_rollout(
     )
 
 
-async def _outcome(episode: _Episode, regime: Regime) -> Outcome:
-    limit = asyncio.timeout(regime.rollout_deadline_s)
+async def _outcome(episode: _Episode, policy: Policy, key: RolloutKey) -> Outcome:
+    deadline_s = episode.regime.rollout_deadline_s
+    limit = asyncio.timeout(deadline_s)
     try:
-        async with limit:
-            return await episode.play()
+        async with limit, turns_of(policy, key) as turns:
+            return await episode.play(turns)
     except RolloutFailure as failure:
         episode.break_off(failure.calls)
         too_long = failure.cause == "policy" and failure.fault is not None and failure.fault.kind == "context"
@@ -136,7 +136,7 @@ async def _outcome(episode: _Episode, regime: Regime) -> Outcome:
     except Exception as defect:  # recorded as ours, so that one sample's surprise cannot end a run or score 0
         episode.break_off()
         if limit.expired():
-            return Failed("deadline", f"not done within {regime.rollout_deadline_s:g} s; turns so far are kept")
+            return Failed("deadline", f"not done within {deadline_s:g} s; turns so far are kept")
         kind = type(defect).__name__
         return Failed("harness", f"{kind}: {defect}".splitlines()[0], kind=kind)
 
@@ -168,7 +168,6 @@ class _Episode:
     """One rollout under way: the messages grow, the turns are recorded as they end."""
 
     loaded: LoadedSample
-    policy: Policy
     registry: Registry
     regime: Regime
     sampling: Sampling
@@ -185,12 +184,12 @@ class _Episode:
     stop_reason: str = ""
     under_way: _UnderWay | None = None
 
-    async def play(self) -> Outcome:
+    async def play(self, policy: Policy) -> Outcome:
         for number, recorded in enumerate(self.prefix.turns):
             self._replay(recorded, number)
         for number in range(len(self.turns), self.regime.max_turns):
             turn = self.under_way = _UnderWay(self.clock.now(), self.clock.monotonic())
-            turn.completion = await self._complete(number)
+            turn.completion = await self._complete(policy, number)
             reading = turn.reading = self.style.read(turn.completion, number, self._calls_made())
             goes_on = not reading.dropped and reading.outcome is None
             reaction = await self._react(turn, number) if goes_on else _Reaction()
@@ -213,10 +212,10 @@ class _Episode:
     def _calls_made(self) -> int:
         return sum(turn.reached for turn in self.turns)
 
-    async def _complete(self, number: int) -> Completion:
+    async def _complete(self, policy: Policy, number: int) -> Completion:
         if number == len(self.prefix.turns) and self.prefix.then is not None:
             return self.prefix.then
-        return await self.policy.generate(self.messages, self._turn_sampling())
+        return await policy.generate(self.messages, self._turn_sampling())
 
     def break_off(self, calls: tuple[ExpertCall, ...] = ()) -> None:
         """Record the turn under way if there is anything to keep of it: ``calls`` are those that broke it off."""

@@ -5,8 +5,8 @@ from former_regimes import PAPER
 from small_worlds import small_registry
 
 from maestro_eval.models import ExpertClient
-from maestro_eval.policies import RepeatPolicy, arms_of, check_policy, make_policy, read_policy
-from maestro_eval.records import Arm, Message, RolloutFailure, Sampling, SearchAction, TextPart, UserError
+from maestro_eval.policies import RolloutPolicy, arms_of, check_policy, make_policy, read_policy
+from maestro_eval.records import Arm, Message, RolloutFailure, RolloutKey, Sampling, SearchAction, TextPart, UserError
 from maestro_eval.registry import user_message
 from maestro_eval.rollout import parse_action
 
@@ -46,12 +46,16 @@ async def test_the_repeat_says_which_arm_decides(tmp_path):
     messages = [Message("system", (TextPart("x"),)), user_message(registry, "What?", [])]
     async with ExpertClient() as client:
         policy = await make_policy("explore", registry, client)
-        assert isinstance(policy, RepeatPolicy)
-        said = [parse_action((await policy.of_repeat(k).generate(messages, Sampling())).text) for k in range(4)]
+        assert isinstance(policy, RolloutPolicy)
+        said = []
+        for repeat in range(4):
+            async with policy.rollout(RolloutKey("signs", "s1", repeat)) as arm:
+                said.append(parse_action((await arm.generate(messages, Sampling())).text))
         assert said[3] == SearchAction("counter", "Count_Things", "What?")
         assert len({action.expert + action.skill for action in said}) == 4
-        assert policy.of_repeat(4).model == "reader-model"
-        with pytest.raises(RolloutFailure, match="number of the repeat"):
+        async with policy.rollout(RolloutKey("signs", "s1", 4)) as arm:
+            assert arm.model == "reader-model"
+        with pytest.raises(RolloutFailure, match="by the rollout"):
             await policy.generate(messages, Sampling())
 
 

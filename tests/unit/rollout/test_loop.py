@@ -3,8 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import ModuleType
 
 import msgspec
@@ -14,6 +14,7 @@ from small_tokenizer import small_tokenizer
 from small_worlds import loaded_sample, small_registry
 
 from maestro_eval.models import Endpoint, ExpertClient
+from maestro_eval.policies import Policy
 from maestro_eval.policies.endpoints import EndpointPolicy
 from maestro_eval.records import (
     AnswerAction,
@@ -73,6 +74,29 @@ class Doing:
         return await self._act()
 
 
+class Sessions:
+    """A policy with a session for each rollout; ``events`` are what became of them."""
+
+    model = "sessions"
+
+    def __init__(self, policy: Scripted | None) -> None:
+        self._policy = policy
+        self.events: list[object] = []
+
+    @asynccontextmanager
+    async def rollout(self, key: RolloutKey) -> AsyncIterator[Policy]:
+        if self._policy is None:
+            raise ConnectionError("no session is free")
+        self.events.append(key)
+        try:
+            yield self._policy
+        finally:
+            self.events.append("left")
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        raise AssertionError("asked without its rollout")
+
+
 def joined(message: Message) -> str:
     return "".join(part.text for part in message.parts if isinstance(part, TextPart))
 
@@ -130,6 +154,18 @@ async def test_search_information_answer(world):
     assert rollout.key == RolloutKey("signs", "s1", 0)
     assert (rollout.worker, rollout.content_hash) == ("w1", "c0ffee")
     assert "What does the sign say?" in rollout.user_prompt
+
+
+@pytest.mark.parametrize("answer", ["<answer> 7 </answer>", Completion("<answer>", finish_reason="length")])
+async def test_a_policy_may_have_a_session_for_each_rollout_that_ends_with_it(world, answer):
+    policy = Sessions(Scripted(ASK, answer))
+    rollout = await world(policy, repeat=2)
+    assert (len(rollout.turns), policy.events) == (2 if answer.__class__ is str else 5, [rollout.key, "left"])
+
+
+async def test_a_session_that_cannot_be_had_is_a_failure_of_its_rollout(world):
+    rollout = await world(Sessions(None))
+    assert rollout.outcome == Failed("harness", "ConnectionError: no session is free", kind="ConnectionError")
 
 
 async def test_the_policy_sees_its_own_words_up_to_the_call_and_then_the_information(world):
