@@ -83,11 +83,8 @@ class Door(Generic[T]):
             return name
         installed = _installed(self._group)
         if name not in installed:
-            ours = f"bundled: {', '.join(self.bundled)}; or " if self.bundled else "expected "
-            raise UserError(
-                f"{self.kind} {name!r}: unknown{did_you_mean(name, self.names())}; {ours}package.module:object, or an "
-                f"entry point {self._group}"
-            )
+            known = suggest(name, self.names(), "bundled and installed:")
+            raise UserError(f"{self.kind} {name!r}: unknown{known}; or name package.module:object")
         return installed[name].value
 
 
@@ -111,9 +108,16 @@ def folders(group: str) -> list[Path]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``, did you mean 'x'?`` where a known name is close, else nothing."""
+    """``; did you mean 'x'?`` where a known name is close, else nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def suggest(word: str, known: Iterable[str], listed: str = "known:") -> str:
+    """The end of a complaint about an unknown word: the known one that is close, or all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; {listed} {', '.join(known) or 'none'}"
 
 
 @functools.cache

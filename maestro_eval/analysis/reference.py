@@ -7,8 +7,7 @@ README.md`` documents their fields.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +17,7 @@ from msgspec import field as struct_field
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from maestro_eval.files import YamlDocument, bundled, load_yaml
+from maestro_eval.plugins import did_you_mean, suggest
 from maestro_eval.records import FORMER_PROTOCOLS, UserError
 from maestro_eval.records import ScoringProtocol as ScoringProtocol
 
@@ -186,11 +186,9 @@ def _check_scope(scope: str, file: _File, document: YamlDocument) -> None:
     known = [*file.means, *dict.fromkeys([*_bundled_tasks(), *sorted(tasks)])]
     if scope in known:
         return
-    close = difflib.get_close_matches(scope, known, n=1)
     # A task of the user's own that resembles none of ours is as good as any.
-    if close:
-        place = document.where(("values", scope))
-        raise UserError(f"{place}: values.{scope}: no such task or mean; did you mean {close[0]!r}?")
+    if close := did_you_mean(scope, known):
+        raise UserError(f"{document.where(('values', scope))}: values.{scope}: no such task or mean{close}")
 
 
 @cache
@@ -205,13 +203,7 @@ def _find(name: str) -> Path:
     shipped = bundled("references") / f"{name}.yaml"
     if "/" not in name and name != _TEMPLATE and shipped.is_file():
         return shipped
-    raise UserError(f"reference {name!r}: no such file and no bundled reference{_suggest(name, reference_names())}")
-
-
-def _suggest(word: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
+    raise UserError(f"reference {name!r}: no such file and no bundled reference{suggest(name, reference_names())}")
 
 
 def _explain(error: ValidationError, document: YamlDocument) -> str:
@@ -221,7 +213,7 @@ def _explain(error: ValidationError, document: YamlDocument) -> str:
     field = first["loc"]
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = "unknown field" + _suggest(str(field[-1]), _fields_beside(field))
+        message = "unknown field" + suggest(str(field[-1]), _fields_beside(field))
     elif first["type"] == "missing":
         message = "this field is missing"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from maestro_eval.models import Endpoint, ExpertClient
-from maestro_eval.plugins import Door, did_you_mean
+from maestro_eval.plugins import Door, did_you_mean, suggest
 from maestro_eval.policies.base import Policy
 from maestro_eval.policies.baselines import CallerPolicy, FixedStrategy, RandomStrategy, RoutingStrategy
 from maestro_eval.policies.endpoints import DirectPolicy, EndpointPolicy
@@ -174,8 +174,8 @@ def _factory(spec: PolicySpec) -> Callable[..., object]:
         close = did_you_mean(spec.kind, KINDS)
         if POLICIES.has(spec.text) and not close:
             raise UserError(f"--policy {spec.text}: {error}") from error
-        known = close.lstrip(", ") or f"known: {', '.join([*KINDS, *POLICIES.names()])}"
-        raise UserError(f"--policy {spec.text}: unknown kind {spec.kind!r}; {known}") from error
+        known = suggest(spec.kind, [*KINDS, *POLICIES.names()])
+        raise UserError(f"--policy {spec.text}: unknown kind {spec.kind!r}{known}") from error
 
 
 def _made(spec: PolicySpec, registry: Registry, client: ExpertClient) -> Policy:

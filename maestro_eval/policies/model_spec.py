@@ -6,7 +6,6 @@ Only settings in the kind's list are taken: an engine has hundreds, some of whic
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import os
 import re
@@ -17,6 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct
 
+from maestro_eval.plugins import suggest
 from maestro_eval.policies.spec import InProcessSpec, read_policy
 from maestro_eval.records import UserError
 
@@ -49,9 +49,7 @@ def read_checkpoint(spec: str, allowed: Mapping[str, type[Value]]) -> Checkpoint
     for key, written in parse_qsl(query, keep_blank_values=True):
         wanted = allowed.get(key)
         if wanted is None:
-            close = difflib.get_close_matches(key, allowed, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(allowed)}"
-            raise UserError(f"--policy {spec}: unknown setting {key!r}; {hint}")
+            raise UserError(f"--policy {spec}: unknown setting {key!r}{suggest(key, allowed, 'it takes')}")
         try:
             settings[key] = msgspec.convert(written, wanted, strict=False)
         except msgspec.ValidationError:

@@ -19,7 +19,6 @@ class PolicySpec(Struct, frozen=True):
     """
 
     text: str
-    usage: ClassVar[str]
     generates: ClassVar[bool] = False
     is_orchestrator: ClassVar[bool] = True
     resident: ClassVar[bool] = False
@@ -40,7 +39,6 @@ class PolicySpec(Struct, frozen=True):
 class EndpointSpec(PolicySpec, frozen=True):
     """``model`` is empty where the endpoint is to say which it serves."""
 
-    usage = "openai:URL[|URL…][#MODEL] — behind an OpenAI-compatible endpoint, or several alike"
     generates = constrains_turns = True
     urls: tuple[str, ...]
     model: str
@@ -58,27 +56,24 @@ class InProcessSpec(PolicySpec, frozen=True):
 
 
 class VllmSpec(InProcessSpec, frozen=True):
-    usage = "vllm:MODEL_OR_PATH[?max_model_len=4096&…] — an orchestrator held in each worker by vLLM"
     constrains_turns = True
 
 
 class TransformersSpec(InProcessSpec, frozen=True):
-    usage = "transformers:MODEL_OR_PATH — the same by transformers: the reference, one turn at a time"
+    """One turn at a time: the reference."""
 
 
 class RouterSpec(PolicySpec, frozen=True):
-    usage = "router[:bm25] — by similarity of the question to the registry's descriptions, of embeddings or of words"
+    """By similarity of the question to the registry's descriptions, of embeddings or of words (BM25)."""
 
 
 class RandomSpec(PolicySpec, frozen=True):
-    usage = "random — any expert through any skill, uniformly"
     is_orchestrator = False
 
 
 class FixedSpec(PolicySpec, frozen=True):
     """``skill`` is empty where none is named."""
 
-    usage = "fixed:EXPERT@@SKILL — always the same call"
     is_orchestrator = False
     names_entries = True
     expert: str
@@ -86,22 +81,18 @@ class FixedSpec(PolicySpec, frozen=True):
 
 
 class DirectSpec(PolicySpec, frozen=True):
-    usage = "direct:EXPERT — that expert alone, no orchestration"
     is_orchestrator = False
     answers_at_once = names_entries = True
     expert: str
 
 
 class ExploreSpec(PolicySpec, frozen=True):
-    usage = "explore — every fixed: and every direct: of the registry, from which the oracles are computed"
     is_orchestrator = False
     answers_at_once = True
 
 
 class OwnSpec(PolicySpec, frozen=True):
     """A policy that is not ours: ``package.module:object``, or an entry point ``maestro_eval.policies``."""
-
-    usage = "package.module:object — a policy of your own, or the name of one that is installed"
 
 
 KINDS: dict[str, type[PolicySpec]] = {

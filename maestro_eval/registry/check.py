@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from maestro_eval.plugins import suggest
 from maestro_eval.records import UserError
 from maestro_eval.registry.prompt import (
     check_service_request,
@@ -17,8 +18,9 @@ from maestro_eval.registry.prompt import (
 )
 from maestro_eval.registry.records import EvidenceUse, Expert, Registry, Service, Skill
 from maestro_eval.registry.resolve import fold
-from maestro_eval.registry.schema import DEFAULT_SKILL_PROMPT, SKILLS, all_fields
-from maestro_eval.registry.source import Source, suggest
+from maestro_eval.registry.schema import DEFAULT_SKILL_PROMPT
+from maestro_eval.registry.skill_schema import SKILLS, all_fields
+from maestro_eval.registry.source import Source
 
 
 @dataclass(slots=True)

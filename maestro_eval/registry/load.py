@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from maestro_eval.plugins import suggest
 from maestro_eval.records import Sampling, UserError
 from maestro_eval.registry.check import Written, check_addresses, check_entries, check_templates
 from maestro_eval.registry.pipelines import PIPELINES
@@ -33,16 +34,13 @@ from maestro_eval.registry.records import (
 from maestro_eval.registry.schema import (
     DEFAULT_PROMPTS,
     DEFAULT_SKILL_PROMPT,
-    EvidenceFields,
     ExpertFields,
     SamplingFields,
     ServeFields,
     ServiceFields,
-    SkillFields,
-    all_fields,
-    reads,
 )
-from maestro_eval.registry.source import Source, check_options, read_chain, suggest
+from maestro_eval.registry.skill_schema import EvidenceFields, SkillFields, all_fields, reads
+from maestro_eval.registry.source import Source, check_options, read_chain
 
 _Value = TypeVar("_Value")
 

@@ -7,17 +7,17 @@ told in one line, with the place and the mend.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from maestro_eval.files import YamlDocument, bundled, load_yaml
-from maestro_eval.plugins import folders
+from maestro_eval.plugins import folders, suggest
 from maestro_eval.records import UserError
-from maestro_eval.registry.schema import SKILLS, OwnFields, RegistryFile
+from maestro_eval.registry.schema import RegistryFile
+from maestro_eval.registry.skill_schema import SKILLS, OwnFields
 
 FILE = "registry.yaml"
 
@@ -79,13 +79,6 @@ def read_chain(name_or_path: str | Path) -> list[Source]:
             path = _find(source.file.extends, beside=path.parent)
         except UserError as error:
             raise UserError(f"{source.place(('extends',))}: {error}") from None
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """The end of a complaint about an unknown word."""
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
 
 
 def _find(name: str, beside: Path | None) -> Path:

@@ -17,11 +17,11 @@ from typing import TypeVar
 import jinja2
 from msgspec.structs import replace
 
+from maestro_eval.plugins import suggest
 from maestro_eval.records import Regime, RegistryVariant, UserError
 from maestro_eval.registry.prompt import render_system
 from maestro_eval.registry.records import EvidenceUse, Registry, Skill
 from maestro_eval.registry.resolve import fold
-from maestro_eval.registry.source import suggest
 
 _KINDS = ("experts", "services", "skills")
 # Without trimming, so that a template's text can be put together again from what the lexer makes of it.

@@ -21,7 +21,6 @@ from maestro_eval.models import Endpoint, ExpertClient, ModelAsk
 from maestro_eval.records import (
     Answered,
     Message,
-    ModelJudge,
     RolloutKey,
     Sample,
     Sampling,
@@ -29,7 +28,6 @@ from maestro_eval.records import (
     TextPart,
     UserError,
 )
-from maestro_eval.scoring import Metric, metric_of
 from maestro_eval.scoring.model_judge import NAME, judgement_of, prompt_for, prompt_hash, read_judgements
 
 _SAMPLING = Sampling(temperature=0.0, max_tokens=1024)
@@ -49,8 +47,6 @@ class _Question(Struct, frozen=True):
     key: RolloutKey
     sample: Sample
     prompt: str
-    asked: ModelJudge
-    metric: Metric
 
 
 async def judge_answers(
@@ -101,15 +97,8 @@ async def judge_answers(
                         if call.error:
                             failures[call.error] += 1
                             continue
-                        found = judgement_of(
-                            question.sample,
-                            question.key,
-                            model,
-                            question.prompt,
-                            call.reply,
-                            question.asked,
-                            question.metric,
-                        )
+                        sample, key, task = question.sample, question.key, tasks[question.key.task]
+                        found = judgement_of(sample, key, model, question.prompt, call.reply, task)
                         file.write(msgspec.json.encode(found) + b"\n")
                         file.flush()
 
@@ -137,14 +126,12 @@ async def _only_model(client: ExpertClient, endpoint: Endpoint, spec: str) -> st
 
 
 def _question(task: TaskRecord | None, record: PackedRecord) -> _Question | None:
-    if task is None or task.model_judge is None or record.rollout is None:
+    if task is None or record.rollout is None:
         return None
     rollout, sample = unpack_rollout(record.rollout), unpack_sample(record.sample or "")
     match rollout.outcome:
         case Answered(text):
-            return _Question(
-                rollout.key, sample, prompt_for(sample, text, task.model_judge), task.model_judge, metric_of(task)
-            )
+            return _Question(rollout.key, sample, prompt_for(sample, text, task))
         case _:
             return None
 

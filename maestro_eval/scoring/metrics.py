@@ -33,6 +33,7 @@ from maestro_eval.scoring.metric import Metric
 from maestro_eval.scoring.numerals import Number, number, number_form, stated_numbers
 from maestro_eval.scoring.options import choice_letter, value_form
 from maestro_eval.scoring.python_tests import python_tests
+from maestro_eval.scoring.short_text import short_form
 from maestro_eval.scoring.verdict import Verdict
 from maestro_eval.scoring.vlms_are_blind import blind_reading
 from maestro_eval.scoring.yes_no import yes_no
@@ -101,8 +102,8 @@ def short_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict
     ``others["token_recall"]`` of an open question: the share of the target's words that the answer has.
     """
     readings = _readings(answer, strictness)
-    targets = [form for form in map(_short_form, sample.targets) if form]
-    given = [_short_form(reading) for reading in readings]
+    targets = [form for form in map(short_form, sample.targets) if form]
+    given = [short_form(reading) for reading in readings]
     word = yes_no(readings[-1]) if strictness != "strict" and not {"yes", "no"}.isdisjoint(targets) else None
     given += [word] if word else []
     right = next((form for form in given if form in targets), None)
@@ -224,21 +225,12 @@ def _json_answer(text: str) -> str | None:
     return given if isinstance(given, str) else None
 
 
-def _short_form(text: str) -> str:
-    lowered = text.strip().lower()
-    words = "".join(sign if sign.isalnum() else " " for sign in lowered).split()
-    if len(words) > 1 and words[0] in ("a", "an", "the"):
-        words = words[1:]
-    # A target that is all punctuation ("+") is itself.
-    return " ".join(words) or lowered
-
-
 def _is_open(sample: Sample) -> bool:
     return (sample.fields.get("answer_type") or sample.category).strip().upper() == "OPEN"
 
 
 def _token_recall(reading: str, targets: list[str]) -> float:
-    given = set(_short_form(reading).split())
+    given = set(short_form(reading).split())
     return max(len(words & given) / len(words) for words in (set(target.split()) for target in targets))
 
 

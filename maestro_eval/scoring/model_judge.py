@@ -15,10 +15,10 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.files import fingerprint
-from maestro_eval.records import ModelJudge, RolloutKey, Sample, Score, UserError
+from maestro_eval.records import RolloutKey, Sample, Score, TaskRecord, UserError
 from maestro_eval.scoring.extract import spoken
 from maestro_eval.scoring.letters import lone_letter
-from maestro_eval.scoring.metric import Metric
+from maestro_eval.scoring.metric import metric_of
 
 NAME = "judgements.jsonl"
 
@@ -73,25 +73,23 @@ class Agreement(Struct, frozen=True):
     same: int
 
 
-def prompt_for(sample: Sample, answer: str, asked: ModelJudge) -> str:
+def prompt_for(sample: Sample, answer: str, task: TaskRecord) -> str:
     """What the model is asked about an answer."""
-    template = _CHOICE if asked == "choice" else _EXTRACTION
+    template = _CHOICE if task.model_judge == "choice" else _EXTRACTION
     lettered = "\n".join(f"({chr(ord('A') + number)}) {text}" for number, text in enumerate(sample.choices))
     return template.format(question=sample.question, options=lettered, reply=answer)
 
 
-def judgement_of(
-    sample: Sample, key: RolloutKey, model: str, prompt: str, reply: str, asked: ModelJudge, metric: Metric
-) -> Judgement:
+def judgement_of(sample: Sample, key: RolloutKey, model: str, prompt: str, reply: str, task: TaskRecord) -> Judgement:
     """The verdict in a model's reply: right, wrong, or none where it is not of the form that was asked for."""
     said = spoken(reply).strip().strip("*`\"'. ")
     extracted, value = said, None
     if said.lower() == _NONE:
         extracted, value = "", 0.0
-    elif asked == "extraction":
-        value = metric.judge(sample, said, "official").value
+    elif task.model_judge == "extraction":
+        value = metric_of(task).judge(sample, said, "official").value
     elif letter := lone_letter(said):
-        extracted, value = letter.upper(), metric.judge(sample, letter, "strict").value
+        extracted, value = letter.upper(), metric_of(task).judge(sample, letter, "strict").value
     return Judgement(key.task, key.sample_id, key.repeat, model, prompt_hash(prompt), reply, extracted, value)
 
 

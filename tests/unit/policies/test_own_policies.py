@@ -75,7 +75,7 @@ async def test_a_policy_is_found_and_made(tmp_path: Path, text: str, said: str) 
         ("stranger.policies:Gone", "cannot be imported"),
         (
             "frist",
-            "unknown kind 'frist'; known: openai, vllm, transformers, router, random, fixed, direct, explore, ",
+            "unknown kind 'frist'; did you mean 'first'?",
         ),
         ("opnai:http://a:1", "unknown kind 'opnai'; did you mean 'openai'?"),
     ],

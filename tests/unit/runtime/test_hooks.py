@@ -111,5 +111,5 @@ def test_a_hook_is_found_by_module_and_by_entry_point(tmp_path: Path) -> None:
         assert HOOKS.find("stranger.hooks:Counter")() is not HOOKS.find("counter")()
         with pytest.raises(UserError, match=r"hooks:NUMBER is not a maestro_eval.Hook; derive a class"):
             HOOKS.find("stranger.hooks:NUMBER")
-        with pytest.raises(UserError, match=r"did you mean 'counter'\?; expected package\.module:object"):
+        with pytest.raises(UserError, match=r"unknown; did you mean 'counter'\?; or name package\.module:object"):
             HOOKS.find("conter")

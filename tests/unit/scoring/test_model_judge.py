@@ -7,8 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from maestro_eval.records import ModelJudge, RolloutKey, Sample, Score, UserError
-from maestro_eval.scoring import METRICS
+from maestro_eval.records import RolloutKey, Sample, Score, TaskRecord, UserError
 from maestro_eval.scoring.model_judge import (
     NAME,
     Agreement,
@@ -25,14 +24,21 @@ VISTA = Sample(
     "maestro_mathvista", "1", "How long?", ("6",), fields={"question_type": "free_form", "answer_type": "integer"}
 )
 
+JUDGED = {
+    VSTAR.task: TaskRecord(VSTAR.task, "h", "option_letter", "mean", (), "", "", 1, model_judge="choice"),
+    VISTA.task: TaskRecord(VISTA.task, "h", "mathvista", "mean", (), "", "", 1, model_judge="extraction"),
+}
+
 
 def test_the_model_reads_question_options_and_reply_and_no_target() -> None:
-    prompt = prompt_for(VSTAR, "It is the blue one.", "choice")
+    prompt = prompt_for(VSTAR, "It is the blue one.", JUDGED[VSTAR.task])
     assert "What colour is the kite?" in prompt
     assert "(A) red\n(B) light blue" in prompt
     assert "It is the blue one." in prompt
-    assert prompt == prompt_for(msgspec.structs.replace(VSTAR, targets=("A",)), "It is the blue one.", "choice")
-    assert "How long?" in prompt_for(VISTA, "6 m", "extraction")
+    assert prompt == prompt_for(
+        msgspec.structs.replace(VSTAR, targets=("A",)), "It is the blue one.", JUDGED[VSTAR.task]
+    )
+    assert "How long?" in prompt_for(VISTA, "6 m", JUDGED[VISTA.task])
 
 
 @pytest.mark.parametrize(
@@ -50,9 +56,7 @@ def test_the_model_reads_question_options_and_reply_and_no_target() -> None:
     ],
 )
 def test_a_reply_is_right_wrong_or_of_no_use(sample: Sample, reply: str, extracted: str, value: float | None) -> None:
-    asked: ModelJudge = "choice" if sample is VSTAR else "extraction"
-    metric = METRICS.find("option_letter" if sample is VSTAR else "mathvista")
-    found = judgement_of(sample, RolloutKey(sample.task, "1"), "m", "prompt", reply, asked, metric)
+    found = judgement_of(sample, RolloutKey(sample.task, "1"), "m", "prompt", reply, JUDGED[sample.task])
     assert (found.extracted, found.value) == (extracted, value)
 
 

@@ -110,7 +110,7 @@ def test_two_metrics_of_one_name_have_two_hashes_and_ours_none(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("intger", "unknown, did you mean 'integer'?"),
+        ("intger", "unknown; did you mean 'integer'?"),
         ("stranger.rules:close", "is not a maestro_eval.Metric; write NAME = Metric"),
         ("stranger.rules:GONE", "cannot be imported"),
         ("nobody.rules:X", "is its folder on PYTHONPATH"),

@@ -173,7 +173,7 @@ async def test_a_registry_may_name_a_pipeline_of_its_own(world, tmp_path, monkey
     [
         (
             "aks",
-            r"^pipeline 'aks': unknown, did you mean 'ask'\?; bundled: ask, .*, code_rounds; or package\.module:o",
+            r"^pipeline 'aks': unknown; did you mean 'ask'\?; or name package\.module:object$",
         ),
         ("no_such_module:f", "cannot be imported .*no_such_module"),
         ("pipelines_of_mine:f", "cannot be imported .*has no attribute 'f'"),
