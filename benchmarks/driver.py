@@ -20,7 +20,7 @@ from msgspec import Struct
 from benchmarks.process_memory import clear_peak, peak_mb, resident_mb
 from maestro_eval.journal import Finished
 from maestro_eval.records import Failed, RunManifest
-from maestro_eval.runtime import RunRequest, Watcher, resume_run, start_run
+from maestro_eval.runtime import RunConfig, Watcher, resume_run, start_run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,11 +49,11 @@ class _Order(Struct, frozen=True):
     """Without a request the run in ``folder`` is to go on. ``stop_after``: Ctrl-C after so many rollouts."""
 
     folder: str
-    request: RunRequest | None = None
+    request: RunConfig | None = None
     stop_after: int | None = None
 
 
-def drive(folder: Path, request: RunRequest | None = None, *, stop_after: int | None = None) -> Driven:
+def drive(folder: Path, request: RunConfig | None = None, *, stop_after: int | None = None) -> Driven:
     """Run ``request`` into ``folder`` (or go on with what it holds) and end it after ``stop_after`` rollouts."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.driver"],

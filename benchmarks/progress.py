@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.simulated import simulated
 from maestro_eval.report.progress import make_watcher
-from maestro_eval.runtime import RunRequest, start_run
+from maestro_eval.runtime import RunConfig, start_run
 from maestro_eval.runtime.driver import Watcher
 
 MOST = 0.02
@@ -77,7 +77,7 @@ def main() -> int:
     return 0 if met else 1
 
 
-def _alternate(home: Path, world: RunRequest, options: argparse.Namespace) -> dict[str, list[Ran]]:
+def _alternate(home: Path, world: RunConfig, options: argparse.Namespace) -> dict[str, list[Ran]]:
     rng = random.Random(0)
     ran: dict[str, list[Ran]] = {way: [] for way in WAYS}
     # What is imported and opened for the first time belongs to no way.
@@ -89,7 +89,7 @@ def _alternate(home: Path, world: RunRequest, options: argparse.Namespace) -> di
     return ran
 
 
-def _run(way: str, request: RunRequest, out: Path) -> Ran:
+def _run(way: str, request: RunConfig, out: Path) -> Ran:
     with _watcher(way) as watcher:
         wall, cpu = time.perf_counter(), time.process_time()
         outcome = start_run(request, out, watcher=watcher)
@@ -145,7 +145,7 @@ def _measured(way: str, ran: dict[str, list[Ran]]) -> Measured:
     )
 
 
-def _world(home: Path, url: str, options: argparse.Namespace) -> RunRequest:
+def _world(home: Path, url: str, options: argparse.Namespace) -> RunConfig:
     """A task of questions about one picture, and a registry of one expert."""
     from PIL import Image
 
@@ -165,7 +165,7 @@ skills:
   Ask: {{description: Ask plainly., prompt: prompts/plain.j2}}
 """
     )
-    return RunRequest(
+    return RunConfig(
         policy="fixed:oracle@@Ask",
         registry=str(home / "registry.yaml"),
         tasks=("maestro_chartqa",),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.engines import ORCHESTRATOR, expert
-from maestro_eval.runtime import RunRequest
+from maestro_eval.runtime import RunConfig
 
 TASK = "maestro_chartqa"
 QUESTION = "In row {number}, what does the highest bar of the chart read?"
@@ -68,10 +68,10 @@ def write_registry(path: Path, urls: Sequence[str], concurrency: int) -> Path:
     return path
 
 
-def orchestrated(folder: Path, urls: Sequence[str], data: Path, *, concurrency: int) -> RunRequest:
+def orchestrated(folder: Path, urls: Sequence[str], data: Path, *, concurrency: int) -> RunConfig:
     """A run of the orchestrator behind the first of ``urls`` with an expert behind each of the others."""
     registry = write_registry(folder / "registry.yaml", urls[1:], concurrency)
-    return RunRequest(
+    return RunConfig(
         policy=f"openai:{urls[0]}#{ORCHESTRATOR}",
         registry=str(registry),
         tasks=(TASK,),

@@ -12,6 +12,8 @@ import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
+import marshal
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -38,6 +40,7 @@ class Door(Generic[T]):
         self._wanted = wanted
         self._found: dict[str, T] = {}
         self._hashes: dict[tuple[str, int], str] = {}
+        self._added: dict[str, str] = {}
         _doors.append(self)
 
     def find(self, name: str) -> T:
@@ -55,6 +58,16 @@ class Door(Generic[T]):
                 self.code_hash(name)
         return found
 
+    def add(self, component: T) -> str:
+        """Make a class or function known to this process, and return its name ``module:object``.
+
+        Another process finds it by that name only where it can import it.
+        """
+        name = f"{component.__module__}:{component.__qualname__}"  # type: ignore[attr-defined]
+        self._found[name] = component
+        self._added[name] = _object_hash(component)
+        return name
+
     def has(self, name: str) -> bool:
         """Whether the name is bundled or an entry point, or has the form ``module:object``. Imports nothing."""
         return name in self.bundled or ":" in name or name in _installed(self._group)
@@ -70,6 +83,8 @@ class Door(Generic[T]):
         """
         if name in self.bundled or not self.has(name):
             return ""
+        if name in self._added:
+            return self._added[name]
         module = self._place(name).partition(":")[0]
         known = (name, id(getattr(sys.modules.get(module), "__spec__", None)))
         if known not in self._hashes:
@@ -148,6 +163,16 @@ def _only_in_working_folder(package: str) -> bool:
         named.remove(folder)
     find = importlib.machinery.PathFinder.find_spec
     return find(package, named) is None and find(package, [folder]) is not None
+
+
+def _object_hash(component: object) -> str:
+    try:
+        source = inspect.getsource(component).encode()  # type: ignore[arg-type]
+    except (OSError, TypeError):
+        # A class of a notebook has no file: its functions as compiled.
+        functions = [component, *vars(component).values()] if isinstance(component, type) else [component]
+        source = b"".join(marshal.dumps(each.__code__) for each in functions if inspect.isfunction(each))
+    return hashlib.sha256(source).hexdigest()
 
 
 def _source_hash(module: str) -> str:

@@ -15,6 +15,7 @@ from maestro_eval.analysis.comparison import (
     SystemResult,
     TaskAccuracy,
 )
+from maestro_eval.analysis.names import told_apart
 from maestro_eval.analysis.notes import accepted_text, samples_text, size_texts, stop_text
 from maestro_eval.analysis.published import SettingDifference, reported_name
 from maestro_eval.analysis.reference import Reference, ReportedValue, load_reference, reference_names
@@ -61,5 +62,6 @@ __all__ = [
     "size_texts",
     "standard_error",
     "stop_text",
+    "told_apart",
     "wilson",
 ]

@@ -66,12 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError("--adjust and --family do not go with --swap: nothing is adjusted there")
         return run_swap(arguments)
     refuse_without_swap(arguments)
+    from maestro_eval import open_run
     from maestro_eval.analysis import ContrastSpec
     from maestro_eval.analysis.names import distinct_names, renamed
     from maestro_eval.analysis.reference import load_reference
     from maestro_eval.cli.publish import print_form, publish
     from maestro_eval.report import Asked
-    from maestro_eval.runtime import open_run
     from maestro_eval.scoring import score_run
 
     folders, given = named_runs(arguments.folders, arguments.explore)

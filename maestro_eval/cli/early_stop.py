@@ -76,9 +76,9 @@ def early_stop_again(manifest: RunManifest) -> EarlyStopping | None:
 
 def print_early_stops(folder: Path) -> None:
     """How each comparison ended, and what that saved."""
+    from maestro_eval import open_run
     from maestro_eval.analysis import stop_text
     from maestro_eval.report import printable
-    from maestro_eval.runtime import open_run
 
     run = open_run(folder)
     stops, planned = run.manifest.stopped, {task.name: task.planned for task in run.manifest.tasks}

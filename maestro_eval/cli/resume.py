@@ -43,10 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from maestro_eval import open_run
     from maestro_eval.cli.publish import publish_run
     from maestro_eval.cli.run import run_whole_preset
     from maestro_eval.report import Asked, baselines_beside
-    from maestro_eval.runtime import RunRequest, load_preset, open_run, preset_of, preset_run, resume_run
+    from maestro_eval.runtime import RunConfig, load_preset, preset_of, preset_run, resume_run
     from maestro_eval.scoring import score_run
 
     again: dict[str, Any] = {"missing_evidence": arguments.missing_evidence, "refused": arguments.refused}
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     if preset is not None:
         if not arguments.missing_evidence:
             _say_if_done([preset_run(arguments.folder, one.name) for one in load_preset(preset.preset).systems])
-        base = msgspec.structs.replace(RunRequest(policy="", registry="", tasks=()), **given)
+        base = msgspec.structs.replace(RunConfig(policy="", registry="", tasks=()), **given)
         return run_whole_preset(
             preset.preset,
             arguments.folder,
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _say_if_done(folders: Sequence[Path]) -> None:
     """Say so first where the runs in ``folders`` lack nothing: what follows is then the table alone."""
-    from maestro_eval.runtime import open_run
+    from maestro_eval import open_run
 
     if not all((folder / "manifest.json").exists() for folder in folders):
         return

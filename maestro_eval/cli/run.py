@@ -27,7 +27,7 @@ from maestro_eval.cli.watching import exit_code, lacking_in, resume_command, sta
 from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
-    from maestro_eval.runtime import Preset, RunRequest
+    from maestro_eval.runtime import Preset, RunConfig
     from maestro_eval.scoring import RunScores
 
 
@@ -208,7 +208,7 @@ def run_whole_preset(
     name: str,
     out: Path,
     seed: int,
-    base: RunRequest,
+    base: RunConfig,
     arguments: argparse.Namespace,
     *,
     changes: Mapping[str, Any] | None = None,
@@ -269,15 +269,15 @@ def make_mini_data(folder: Path, seed: int, per_task: dict[str, int]) -> dict[st
         raise UserError(f"the mini benchmarks need {error.name}; pip install 'maestro-eval[embedded]'") from error
 
 
-def _request(arguments: argparse.Namespace) -> RunRequest:
+def _request(arguments: argparse.Namespace) -> RunConfig:
     from maestro_eval.policies import lasting_policy
     from maestro_eval.records import RegistryVariant, Sampling
     from maestro_eval.rollout import choose_regime
-    from maestro_eval.runtime import RunRequest
+    from maestro_eval.runtime import RunConfig
 
     services = split_names(arguments.without_services)
     without = (*arguments.without, *(f"services.{name}" for name in services))
-    return RunRequest(
+    return RunConfig(
         policy=lasting_policy(arguments.policy or ""),
         registry=arguments.registry or "",
         tasks=split_names(arguments.tasks),

@@ -28,7 +28,7 @@ from maestro_eval.records import (
 from maestro_eval.registry import Registry, render_system
 from maestro_eval.report.progress import make_watcher
 from maestro_eval.rollout import choose_regime, settle_sampling
-from maestro_eval.runtime import RunRequest
+from maestro_eval.runtime import RunConfig
 from maestro_eval.runtime.driver import Driver
 from maestro_eval.runtime.local import LocalExecutor
 from maestro_eval.runtime.prepare import endpoints_up, open_registry, policy_model, settled_regime, worker_spec
@@ -87,9 +87,9 @@ def roll_out(system: System, batch: RequestBatch, folder: Path) -> Mapping[Rollo
     return rollouts
 
 
-def _prepare(system: System, batch: RequestBatch) -> tuple[RunRequest, Registry]:
+def _prepare(system: System, batch: RequestBatch) -> tuple[RunConfig, Registry]:
     regime = choose_regime(system.regime, [])
-    request = RunRequest(
+    request = RunConfig(
         policy=system.policy,
         registry=system.registry,
         tasks=tuple(batch.tasks),

@@ -1,9 +1,10 @@
 """How do many rollouts run at once, and survive? Jobs, presets, executors, and the run folder's Python face."""
 
-from maestro_eval.runtime.config import RunRequest, request_of
+from maestro_eval.runtime.config import RunConfig, config_of
 from maestro_eval.runtime.driver import Watcher
 from maestro_eval.runtime.engine import RunOutcome, resume_run, start_run
 from maestro_eval.runtime.hooks import HOOKS, Hook, HookedWatcher
+from maestro_eval.runtime.interrupt import stop_run
 from maestro_eval.runtime.preset import (
     Preset,
     PresetRecord,
@@ -14,23 +15,20 @@ from maestro_eval.runtime.preset import (
     preset_run,
     run_preset,
 )
-from maestro_eval.runtime.run import CallCounts, Run, evaluate, open_run
 from maestro_eval.runtime.stall import StallRules
 from maestro_eval.runtime.status import EndpointState, LiveState, TaskState
 from maestro_eval.runtime.task_check import TaskCheck, TaskProblem, check_task
 
 __all__ = [
     "HOOKS",
-    "CallCounts",
     "EndpointState",
     "Hook",
     "HookedWatcher",
     "LiveState",
     "Preset",
     "PresetRecord",
-    "Run",
+    "RunConfig",
     "RunOutcome",
-    "RunRequest",
     "StallRules",
     "TaskCheck",
     "TaskProblem",
@@ -38,14 +36,13 @@ __all__ = [
     "Watcher",
     "check_preset_folder",
     "check_task",
-    "evaluate",
+    "config_of",
     "load_preset",
     "mark_preset_folder",
-    "open_run",
     "preset_of",
     "preset_run",
-    "request_of",
     "resume_run",
     "run_preset",
     "start_run",
+    "stop_run",
 ]

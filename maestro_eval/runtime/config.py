@@ -15,7 +15,7 @@ from maestro_eval.sandbox import Isolation
 ExecutorName = Literal["local", "ray"]
 
 
-class RunRequest(Struct, frozen=True):
+class RunConfig(Struct, frozen=True):
     """One system on some tasks.
 
     ``tasks`` are names or tags; ``data`` maps a task to its local data; ``include`` are further folders of task
@@ -30,9 +30,9 @@ class RunRequest(Struct, frozen=True):
     ``replay`` says of which run this is a replay, ``stopping`` by which rule its benchmarks may end early.
     """
 
-    policy: str
-    registry: str
-    tasks: tuple[str, ...]
+    policy: str = ""
+    registry: str = ""
+    tasks: tuple[str, ...] = ()
     system: str = ""
     data: dict[str, str] = field(default_factory=dict)
     include: tuple[str, ...] = ()
@@ -62,10 +62,10 @@ class RunRequest(Struct, frozen=True):
         return self.system or f"{who} · {registry} {variant_text(self.variant)}".rstrip()
 
 
-def request_of(manifest: RunManifest) -> RunRequest:
+def config_of(manifest: RunManifest) -> RunConfig:
     """The request behind a manifest, for resuming: its tasks by name, each with the data that it was read from."""
     settings = manifest.settings
-    return RunRequest(
+    return RunConfig(
         policy=manifest.policy,
         registry=manifest.registry.path,
         tasks=tuple(task.name for task in manifest.tasks),

@@ -22,7 +22,7 @@ from maestro_eval.policies import arms_of, read_policy
 from maestro_eval.records import Failed, RolloutKey, RunManifest, UserError
 from maestro_eval.registry import Expert, Registry, Service, prompt_note, render_system
 from maestro_eval.rollout import settle_sampling
-from maestro_eval.runtime.config import ExecutorName, RunRequest, request_of
+from maestro_eval.runtime.config import ExecutorName, RunConfig, config_of
 from maestro_eval.runtime.driver import Driver, Watcher
 from maestro_eval.runtime.early_stopping import StopRule, arranged, take_up
 from maestro_eval.runtime.executor import Executor
@@ -78,7 +78,7 @@ class RunOutcome:
 class _Prepared:
     """A request whose every part has been found and checked."""
 
-    request: RunRequest
+    request: RunConfig
     registry: Registry
     system_prompt: str
     specs: tuple[TaskSpec, ...]
@@ -86,7 +86,7 @@ class _Prepared:
 
 
 def start_run(
-    request: RunRequest,
+    request: RunConfig,
     folder: Path,
     *,
     watcher: Watcher | None = None,
@@ -153,7 +153,7 @@ def resume_run(
             raise UserError(f"{folder}: ends benchmarks early by a rule; `maestro-eval resume {folder}` brings it")
         changed = {"executor": executor, "workers": workers, "concurrency": concurrency, "ray_address": ray_address}
         request = msgspec.structs.replace(
-            request_of(before), **{name: value for name, value in changed.items() if value is not None}
+            config_of(before), **{name: value for name, value in changed.items() if value is not None}
         )
         prepared = _prepare(request, watcher)
         with _served(prepared, folder, served, watcher) as up:
@@ -186,7 +186,7 @@ def _plan(prepared: _Prepared) -> Iterator[RolloutKey]:
     )
 
 
-def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
+def _prepare(request: RunConfig, watcher: Watcher) -> _Prepared:
     registry = open_registry(request)
     request = _with_arms(request, registry)
     if request.executor == "ray" and importlib.util.find_spec("ray") is None:
@@ -211,7 +211,7 @@ def _prepare(request: RunRequest, watcher: Watcher) -> _Prepared:
     )
 
 
-def _with_arms(request: RunRequest, registry: Registry) -> RunRequest:
+def _with_arms(request: RunConfig, registry: Registry) -> RunConfig:
     """An explore run asks each sample once through every arm: the repeats are theirs."""
     arms = len(arms_of(read_policy(request.policy), registry))
     if arms and request.repeats not in (1, arms):
@@ -327,7 +327,7 @@ def _drive(
 
 
 def _executor(
-    request: RunRequest, expected: Mapping[str, float], registry: Registry, warn: Callable[[str], None]
+    request: RunConfig, expected: Mapping[str, float], registry: Registry, warn: Callable[[str], None]
 ) -> Executor:
     if request.executor == "ray":
         called: list[Expert | Service] = [*registry.experts.values(), *registry.services.values()]

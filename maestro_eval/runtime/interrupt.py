@@ -6,10 +6,21 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from weakref import WeakSet
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_stops: dict[threading.Thread, Callable[[], object]] = {}
+_asked: WeakSet[threading.Thread] = WeakSet()
+
+
+def stop_run(thread: threading.Thread) -> None:
+    """End the run of another thread in order, as Ctrl-C ends one of the main thread; also one that is yet to begin."""
+    _asked.add(thread)
+    # The loop may close in between.
+    with contextlib.suppress(KeyError, RuntimeError):
+        _stops[thread]()
 
 
 @contextlib.contextmanager
@@ -19,11 +30,18 @@ def interruptible(stop: asyncio.Event) -> Iterator[None]:
     The handlers are Python's and not the loop's: those act only when the loop comes round, and a loop that is blocked
     could then not be stopped at all.
     """
-    if threading.current_thread() is not threading.main_thread():
-        # Under a notebook's executor, say: Ctrl-C is not ours to take there.
-        yield
-        return
     loop = asyncio.get_running_loop()
+    thread = threading.current_thread()
+    if thread is not threading.main_thread():
+        # Signals reach the main thread only; whoever runs there may call `stop_run`.
+        _stops[thread] = lambda: loop.call_soon_threadsafe(stop.set)
+        if thread in _asked:
+            stop.set()
+        try:
+            yield
+        finally:
+            del _stops[thread]
+        return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -37,7 +37,7 @@ from maestro_eval.registry import (
 )
 from maestro_eval.rollout import POLICY, check_regime
 from maestro_eval.runtime.cache_folder import CacheSpec
-from maestro_eval.runtime.config import RunRequest
+from maestro_eval.runtime.config import RunConfig
 from maestro_eval.runtime.worker import WorkerSpec
 from maestro_eval.sandbox import available
 from maestro_eval.serving import Wanted, bind, check_models, serving, wanted_of, wanted_policy
@@ -45,7 +45,7 @@ from maestro_eval.tasks import TaskSpec
 from maestro_eval.text import load_tokenizer
 
 
-def open_registry(request: RunRequest) -> Registry:
+def open_registry(request: RunConfig) -> Registry:
     """The request's registry in its variant, with all that can be checked before a server is asked.
 
     UserError for what is wrong.
@@ -73,7 +73,7 @@ class Up:
 
 @contextlib.contextmanager
 def endpoints_up(
-    request: RunRequest,
+    request: RunConfig,
     registry: Registry,
     folder: Path,
     addresses: Mapping[str, str] | None = None,
@@ -119,7 +119,7 @@ def require_services(registry: Registry, names: Collection[str]) -> Registry:
     return replace(registry, services=required)
 
 
-def policy_model(request: RunRequest, bound: Registry) -> str:
+def policy_model(request: RunConfig, bound: Registry) -> str:
     """What the policy calls itself, by its endpoint where that knows. UserError where it cannot be told."""
 
     async def ask() -> str:
@@ -134,7 +134,7 @@ def policy_model(request: RunRequest, bound: Registry) -> str:
         raise UserError(f"--policy {request.policy}: {failure.detail}") from failure
 
 
-def settled_regime(request: RunRequest, model: str) -> Regime:
+def settled_regime(request: RunConfig, model: str) -> Regime:
     """The request's regime with the tokenizer of ``model``, the policy's, where it counts in the policy's own tokens.
 
     UserError (one line) where that tokenizer is not known.
@@ -153,7 +153,7 @@ def settled_regime(request: RunRequest, model: str) -> Regime:
 
 
 def worker_spec(
-    request: RunRequest,
+    request: RunConfig,
     bound: Registry,
     system_prompt: str,
     model: str,
@@ -189,7 +189,7 @@ def worker_spec(
     )
 
 
-def _cache(request: RunRequest, folder: Path) -> CacheSpec | None:
+def _cache(request: RunConfig, folder: Path) -> CacheSpec | None:
     if not request.keep_calls:
         return None
     # In full: workers of a cluster have working folders of their own.
@@ -198,7 +198,7 @@ def _cache(request: RunRequest, folder: Path) -> CacheSpec | None:
     return CacheSpec(str(folder.resolve() / "cache"), host=socket.gethostname())
 
 
-def _check_policy(request: RunRequest, registry: Registry) -> None:
+def _check_policy(request: RunConfig, registry: Registry) -> None:
     """A policy that names an entry may name one that this variant has left out or renamed: then that is said too."""
     policy = read_policy(request.policy)
     if policy.resident and request.regime.style == "released" and request.regime.tokenizer != POLICY:
@@ -218,7 +218,7 @@ def _check_policy(request: RunRequest, registry: Registry) -> None:
         raise
 
 
-def _check_sandbox(request: RunRequest, registry: Registry) -> None:
+def _check_sandbox(request: RunConfig, registry: Registry) -> None:
     """A skill that runs a model's code needs a place to run it: without one it would score otherwise, unseen."""
     found = {name: PIPELINES.find(skill.pipeline) for name, skill in registry.skills.items()}
     runs_code = next((name for name, pipeline in found.items() if pipeline.runs_code), None)

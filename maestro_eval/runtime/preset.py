@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from maestro_eval.files import bundled, load_yaml, write_atomic
 from maestro_eval.records import UserError
 from maestro_eval.registry import load_registry
-from maestro_eval.runtime.config import RunRequest
+from maestro_eval.runtime.config import RunConfig
 from maestro_eval.runtime.driver import Watcher
 from maestro_eval.runtime.engine import RunOutcome, resume_run, start_run
 from maestro_eval.runtime.stall import StallRules
@@ -113,7 +113,7 @@ def run_preset(
     *,
     data: Mapping[str, str],
     seed: int,
-    base: RunRequest,
+    base: RunConfig,
     watcher: Watcher,
     changes: Mapping[str, Any] | None = None,
     stall: StallRules = StallRules(),  # noqa: B008  frozen
@@ -142,9 +142,9 @@ def run_preset(
 
 
 def _request(
-    preset: Preset, system: PresetSystem, out: Path, data: Mapping[str, str], seed: int, base: RunRequest
-) -> RunRequest:
-    return RunRequest(
+    preset: Preset, system: PresetSystem, out: Path, data: Mapping[str, str], seed: int, base: RunConfig
+) -> RunConfig:
+    return RunConfig(
         policy=system.policy,
         registry=system.registry,
         tasks=preset.tasks,

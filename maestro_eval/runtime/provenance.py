@@ -27,7 +27,7 @@ from maestro_eval.records import (
     UserError,
 )
 from maestro_eval.registry import Registry, entry_hashes
-from maestro_eval.runtime.config import RunRequest
+from maestro_eval.runtime.config import RunConfig
 from maestro_eval.scoring import metric_hash
 from maestro_eval.tasks import Task, list_tasks, shown_name
 from maestro_eval.text import tokenizer_file
@@ -42,7 +42,7 @@ _HASH_DIGITS = 64
 
 
 def describe(
-    request: RunRequest,
+    request: RunConfig,
     registry: Registry,
     system_prompt: str,
     tasks: Sequence[Task],
@@ -123,7 +123,7 @@ def describe(
     )
 
 
-def _groups(request: RunRequest, tasks: Sequence[Task]) -> dict[str, tuple[str, ...]]:
+def _groups(request: RunConfig, tasks: Sequence[Task]) -> dict[str, tuple[str, ...]]:
     """Every known task of each tag that the run's tasks have."""
     known = list_tasks([Path(folder) for folder in request.include])
     tags = sorted({tag for task in tasks for tag in task.tags})

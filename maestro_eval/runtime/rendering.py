@@ -13,7 +13,7 @@ from typing import Any
 from maestro_eval.policies import read_policy, rendered_by
 from maestro_eval.records import Completion, Message, Regime, Rendering, TextPart, UserError
 from maestro_eval.rollout import STREAM_TEMPLATE, render_stream, style_of
-from maestro_eval.runtime.config import RunRequest
+from maestro_eval.runtime.config import RunConfig
 
 _PICTURE = (
     "data:image/png;base64,"
@@ -27,7 +27,7 @@ UNKNOWN = (
 )
 
 
-def check_rendering(request: RunRequest, regime: Regime, model: str) -> Rendering:
+def check_rendering(request: RunConfig, regime: Regime, model: str) -> Rendering:
     """How it is known that ``model`` is fed the conversation of the regime's style; empty where there is no question.
 
     UserError (one line) where a server of the policy renders it otherwise. ``regime`` is settled.
@@ -42,7 +42,7 @@ def check_rendering(request: RunRequest, regime: Regime, model: str) -> Renderin
     return "checked" if all(known) else "unknown"
 
 
-def _ask(request: RunRequest, regime: Regime, address: str, model: str, key: str) -> bool:
+def _ask(request: RunConfig, regime: Regime, address: str, model: str, key: str) -> bool:
     """Whether a server says what it renders, and that it is what the regime's style means."""
     where = f"--policy {request.policy}"
     for picture in (False, True):

@@ -17,7 +17,7 @@ from msgspec import Struct
 from maestro_eval.journal import Journal
 from maestro_eval.records import Replay, RolloutKey, UserError
 from maestro_eval.registry import resolve
-from maestro_eval.runtime.config import RunRequest, request_of
+from maestro_eval.runtime.config import RunConfig, config_of
 from maestro_eval.runtime.driver import Watcher
 from maestro_eval.runtime.engine import RunOutcome, resume_run, start_run
 from maestro_eval.runtime.prepare import open_registry
@@ -63,7 +63,7 @@ def replay_run(
         manifest = journal.manifest
     if manifest.arms:
         raise UserError(f"{run}: is an explore run: its arms are baselines, whose calls nobody chose; replay another")
-    request = request_of(manifest)
+    request = config_of(manifest)
     registry = open_registry(request)
     expert, _, skill = call.partition("@@")
     named = resolve(registry, expert, skill, "lenient")
@@ -94,7 +94,7 @@ def replay_run(
     return Replayed(found, outcomes[COUNTERFACTUAL], outcomes.get(CONTROL))
 
 
-def _request(original: RunRequest, replay: Replay) -> RunRequest:
+def _request(original: RunConfig, replay: Replay) -> RunConfig:
     what = replay.call or "as recorded"
     system = f"{original.name}, turn {replay.at}: {what}"
     # The run's own calls, where it shares them with no other: what is asked again was mostly asked there.
@@ -104,7 +104,7 @@ def _request(original: RunRequest, replay: Replay) -> RunRequest:
 
 
 def _roll_out(
-    request: RunRequest,
+    request: RunConfig,
     folder: Path,
     keys: tuple[RolloutKey, ...],
     watcher: Watcher,

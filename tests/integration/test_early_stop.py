@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from integration.conftest import Cli, write_chartqa, write_registry
 
+from maestro_eval import open_run
 from maestro_eval.cli.main import main
 from maestro_eval.journal import Journal
-from maestro_eval.runtime import open_run
 from maestro_eval.testing import Latency, simulated_in_thread
 
 SAMPLES = 120

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from integration.conftest import Cli, write_chartqa, write_registry
 
-from maestro_eval.runtime import open_run
+from maestro_eval import open_run
 from maestro_eval.testing import Fault, simulated_in_thread
 
 SAMPLES = [{"question": f"What is the value of item {n} here?", "answer": "4"} for n in range(150)]

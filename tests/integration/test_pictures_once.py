@@ -17,7 +17,7 @@ from PIL import Image
 from maestro_eval.files import picture_folder
 from maestro_eval.journal import Journal
 from maestro_eval.records import RunManifest
-from maestro_eval.runtime import RunRequest, Watcher, start_run
+from maestro_eval.runtime import RunConfig, Watcher, start_run
 from maestro_eval.tasks import file_task
 from maestro_eval.testing import Latency, simulated_in_thread
 
@@ -60,7 +60,7 @@ def test_once_each_and_none_before_the_rollouts(tmp_path: Path, monkeypatch: pyt
     data = write_chartqa(tmp_path / "d", [{"question": f"{number}?", "answer": "4"} for number in range(SAMPLES)])
     watcher = Seen(decoded)
     with simulated_in_thread(reply=speak) as server:
-        request = RunRequest(
+        request = RunConfig(
             policy=f"openai:{server.url}#orchestrator",
             registry=str(write_registry(tmp_path / "r.yaml", server.url)),
             tasks=("maestro_chartqa",),
@@ -91,7 +91,7 @@ def test_a_picture_of_four_samples_reaches_each_engine_as_bytes_once_at_most(tmp
     }
     engine |= {"media_path": str(picture_folder())} if reads_files else {"cached_pictures": 9}
     with simulated_in_thread(**engine) as one, simulated_in_thread(**engine) as two:
-        request = RunRequest(
+        request = RunConfig(
             policy=f"openai:{one.url}#orchestrator",
             registry=str(write_registry(tmp_path / "r.yaml", two.url)),
             tasks=("maestro_chartqa",),
@@ -119,7 +119,7 @@ def test_what_a_camera_turned_is_sent_upright(tmp_path: Path) -> None:
         return "4"
 
     with simulated_in_thread(reply=look) as server:
-        request = RunRequest(
+        request = RunConfig(
             policy="direct:oracle",
             registry=str(write_registry(tmp_path / "r.yaml", server.url)),
             tasks=("maestro_chartqa",),

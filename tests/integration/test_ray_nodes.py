@@ -14,7 +14,7 @@ from integration import ray_nodes
 from integration.conftest import ROOT, command, write_chartqa, write_registry
 from integration.ray_nodes import Cluster
 
-from maestro_eval.runtime import open_run
+from maestro_eval import open_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(ray_nodes.lack()), reason=ray_nodes.lack() or "…")]
 SAMPLES = [{"question": f"What is the value of item {n} here?", "answer": "4"} for n in range(300)]

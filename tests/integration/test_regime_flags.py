@@ -11,8 +11,9 @@ from former_regimes import EARLIER_FIELDS, PAPER
 from integration.conftest import Cli, write_chartqa, write_registry
 from small_tokenizer import small_tokenizer
 
+from maestro_eval import open_run
 from maestro_eval.analysis import compare
-from maestro_eval.runtime import RunRequest, open_run, resume_run, start_run
+from maestro_eval.runtime import RunConfig, resume_run, start_run
 from maestro_eval.scoring import score_run
 from maestro_eval.testing import simulated_in_thread
 
@@ -82,7 +83,7 @@ def test_a_policy_that_never_answers_is_told_from_one_that_is_wrong(cli: Cli, tm
 
 def test_a_run_that_an_earlier_version_began_under_paper_goes_on_by_its_own_rules(tmp_path: Path) -> None:
     with simulated_in_thread(reply="Answer: 4") as server:
-        request = RunRequest(
+        request = RunConfig(
             policy="fixed:oracle@@Ask",
             registry=str(write_registry(tmp_path / "r.yaml", server.url)),
             tasks=("maestro_chartqa",),

@@ -12,7 +12,7 @@ from small_tokenizer import small_tokenizer
 from maestro_eval.journal import Journal
 from maestro_eval.records import Answered, Rollout, RunManifest, UserError
 from maestro_eval.rollout import STREAM_TEMPLATE, choose_regime, render_stream
-from maestro_eval.runtime import RunRequest, Watcher, start_run
+from maestro_eval.runtime import RunConfig, Watcher, start_run
 from maestro_eval.testing import simulated_in_thread
 from maestro_eval.text import load_tokenizer
 
@@ -69,7 +69,7 @@ def play(tmp_path):
         heard = Heard()
         counts = [f"tokenizer={tokenizer}"] if regime == "released" else []
         with servers(template) as (experts, policy, bodies):
-            request = RunRequest(
+            request = RunConfig(
                 policy=f"openai:{policy}",
                 registry=str(write_registry(tmp_path / "r.yaml", experts)),
                 tasks=("maestro_chartqa",),

@@ -12,7 +12,7 @@ from integration.conftest import Cli, write_chartqa, write_registry
 
 from maestro_eval.journal import Journal, read_manifest
 from maestro_eval.records import Regime, UserError
-from maestro_eval.runtime import RunRequest, resume_run, start_run
+from maestro_eval.runtime import RunConfig, resume_run, start_run
 from maestro_eval.testing import SimulatedServer, simulated_in_thread
 
 TASK = """\
@@ -57,7 +57,7 @@ class World:
         """A run of all samples."""
         with self.served("m1") as server:
             write_registry(self.registry, server.url)
-            request = RunRequest(
+            request = RunConfig(
                 policy=policy,
                 registry=str(self.registry),
                 tasks=("mine",),

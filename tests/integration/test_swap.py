@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from integration.conftest import Cli, write_chartqa, write_registry
+from msgspec.structs import replace
 from PIL import Image
 
-from maestro_eval import evaluate, open_run
+from maestro_eval import RegistryVariant, RunConfig, evaluate, open_run
 from maestro_eval.cli.main import main
 from maestro_eval.testing import simulated_in_thread
 
@@ -52,18 +53,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "policy": "router",
             "tasks": ["maestro_chartqa", "maestro_ocrbench"],
             "data": {"maestro_chartqa": str(charts), "maestro_ocrbench": str(write_ocrbench(root / "o"))},
-            "cache": str(root / "kept"),
         }
-        evaluate(**shared, registry=str(small), system="base", out=root / "base")
-        evaluate(**shared, registry=str(large), system="augmented", out=root / "augmented")
+        kept = RunConfig(cache=str(root / "kept"))
+        evaluate(**shared, registry=small, name="base", config=kept, out=root / "base")
+        evaluate(**shared, registry=large, name="augmented", config=kept, out=root / "augmented")
         asked = len(server.requests)
-        for name, variant in (("permuted", {"permute": 2}), ("renamed", {"rename": True})):
-            evaluate(**shared, registry=str(large), out=root / name, **variant)
+        for name, variant in (("permuted", RegistryVariant(permute=2)), ("renamed", RegistryVariant(rename=True))):
+            evaluate(**shared, registry=large, out=root / name, config=replace(kept, variant=variant))
         assert len(server.requests) == asked
-        evaluate(**shared, registry=str(large), out=root / "without", without=("signs",))
+        signless = replace(kept, variant=RegistryVariant(without=("signs",)))
+        evaluate(**shared, registry=large, out=root / "without", config=signless)
         # All that is asked without it was asked by the base run.
         assert len(server.requests) == asked
-        evaluate(**shared, registry=str(large), system="seeded", seed=3, out=root / "seeded")
+        evaluate(**shared, registry=large, name="seeded", config=replace(kept, seed=3), out=root / "seeded")
     return root
 
 

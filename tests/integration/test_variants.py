@@ -9,7 +9,7 @@ import pytest
 from integration.conftest import Cli, write_chartqa, write_registry
 from msgspec.structs import replace
 
-from maestro_eval import evaluate, open_run
+from maestro_eval import RunConfig, evaluate, open_run
 from maestro_eval.journal import Journal
 from maestro_eval.records import RegistryVariant, UserError
 from maestro_eval.runtime import resume_run
@@ -33,18 +33,22 @@ def world(folder: Path, url: str) -> dict[str, Any]:
         "registry": str(registry),
         "tasks": ["maestro_chartqa"],
         "data": {"maestro_chartqa": str(data)},
-        "cache": str(folder / "kept"),
+        "config": RunConfig(cache=str(folder / "kept")),
     }
 
 
-VARIANTS = [{"permute": 3}, {"rename": True}, {"rename": True, "permute": 3}]
+def varied(common: dict[str, Any], variant: RegistryVariant) -> dict[str, Any]:
+    return {**common, "config": replace(common["config"], variant=variant)}
+
+
+VARIANTS = [RegistryVariant(permute=3), RegistryVariant(rename=True), RegistryVariant(rename=True, permute=3)]
 
 
 def test_variants_ask_no_expert_anew(tmp_path: Path) -> None:
     with simulated_in_thread(reply=lambda body: f"Answer: {len(str(body)) % 7}") as server:
         common = world(tmp_path, server.url)
         plain = evaluate(**common, out=tmp_path / "plain").manifest
-        runs = [evaluate(**common, **each, out=tmp_path / str(n)) for n, each in enumerate(VARIANTS)]
+        runs = [evaluate(**varied(common, each), out=tmp_path / str(n)) for n, each in enumerate(VARIANTS)]
         assert len(server.requests) == len(QUESTIONS)
     for run in runs:
         assert run.counts().answered == len(QUESTIONS)
@@ -78,7 +82,8 @@ def test_an_entry_that_is_left_out_is_never_asked_and_a_policy_that_names_it_is_
 
 def test_evaluate_and_resume_build_the_same_registry(tmp_path: Path) -> None:
     with simulated_in_thread() as server:
-        run = evaluate(**world(tmp_path, server.url), out=tmp_path / "one", permute=5, rename=True, without=("adder",))
+        varying = varied(world(tmp_path, server.url), RegistryVariant(5, True, ("adder",)))
+        run = evaluate(**varying, out=tmp_path / "one")
         assert run.manifest.registry.variant == RegistryVariant(5, True, ("adder",))
         assert sorted(run.manifest.registry.experts) == ["expert-a", "expert-b"]
         assert resume_run(tmp_path / "one").counts.answered == len(QUESTIONS)

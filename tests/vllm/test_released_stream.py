@@ -29,7 +29,7 @@ from maestro_eval.records import (
 )
 from maestro_eval.registry import Registry, load_registry
 from maestro_eval.rollout import RELEASED, choose_regime, run_rollout, style_of
-from maestro_eval.runtime import RunRequest
+from maestro_eval.runtime import RunConfig
 from maestro_eval.runtime.rendering import check_rendering
 from maestro_eval.text import load_tokenizer
 from tests.vllm.engine_worlds import DTYPE, IMAGES, Server
@@ -139,7 +139,7 @@ async def test_ids_that_were_sampled_otherwise_stay_in_process_and_are_encoded_a
 
 async def test_the_server_is_asked_what_it_renders(stream_endpoint: Server, endpoint: Server, regime: Regime) -> None:
     def ask(server: Server, chosen: Regime) -> str:
-        request = RunRequest(policy=f"openai:{server.url}", registry="", tasks=(), regime=chosen)
+        request = RunConfig(policy=f"openai:{server.url}", registry="", tasks=(), regime=chosen)
         return check_rendering(request, chosen, "tiny")
 
     assert await asyncio.to_thread(ask, stream_endpoint, regime) == "checked"

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from maestro_eval.records import RegistryVariant
-from maestro_eval.runtime import RunRequest
+from maestro_eval.runtime import RunConfig
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from maestro_eval.runtime import RunRequest
 def test_a_system_without_a_name_is_called_by_its_policy_and_the_variant_of_its_registry(
     variant: RegistryVariant, name: str
 ) -> None:
-    request = RunRequest(policy="router", registry="embedded", tasks=("chartqa",), variant=variant)
+    request = RunConfig(policy="router", registry="embedded", tasks=("chartqa",), variant=variant)
     assert request.name("router", "embedded") == name
 
 
@@ -36,6 +36,6 @@ def test_a_system_without_a_name_is_called_by_its_policy_and_the_variant_of_its_
     ],
 )
 def test_a_model_is_called_by_its_own_name_and_not_by_its_address(policy: str, model: str, name: str) -> None:
-    request = RunRequest(policy=policy, registry="/somewhere/base.yaml", tasks=("chartqa",))
+    request = RunConfig(policy=policy, registry="/somewhere/base.yaml", tasks=("chartqa",))
     assert request.name(model, "base") == name
     assert msgspec.structs.replace(request, system="mine").name(model, "base") == "mine"

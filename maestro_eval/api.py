@@ -1,0 +1,345 @@
+"""The Python interface: evaluate, open a run folder, look at its rollouts, score and compare runs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from maestro_eval.analysis import Comparison, ContrastSpec, Estimate, told_apart
+from maestro_eval.analysis import compare as compare_scores
+from maestro_eval.journal import Journal, JournalCounts
+from maestro_eval.policies import POLICIES
+from maestro_eval.records import (
+    Answered,
+    Exhausted,
+    Failed,
+    MaestroError,
+    Rollout,
+    RunManifest,
+    UserError,
+)
+from maestro_eval.registry import Registry
+from maestro_eval.runtime import Hook, HookedWatcher, RunConfig, RunOutcome, Watcher, start_run, stop_run
+from maestro_eval.scoring import RunScores, score_rollout, score_run
+
+if TYPE_CHECKING:
+    import pandas
+
+
+_Kind = Literal["expert", "service", "policy"]
+_Model = tuple[_Kind, str]
+
+
+class CallCounts(Struct, frozen=True):
+    """The calls of one model in a run; ``cached`` of them cost no request, ``failed`` got no reply."""
+
+    kind: _Kind
+    name: str
+    calls: int
+    cached: int
+    failed: int
+
+    @property
+    def cached_share(self) -> float:
+        """The part of the calls that came from the cache, 0 to 1."""
+        return self.cached / self.calls
+
+
+class Run:
+    """A run folder, read only: its manifest, its rollouts, its scores. Get one from ``open_run``."""
+
+    def __init__(self, folder: Path, manifest: RunManifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    def counts(self) -> JournalCounts:
+        """How many rollouts were planned, answered, exhausted, failed."""
+        with Journal.open(self.folder, read_only=True) as journal:
+            return journal.counts()
+
+    def samples(self) -> dict[str, int]:
+        """How many samples of each task are planned, those that an early stop spared left out."""
+        with Journal.open(self.folder, read_only=True) as journal:
+            return {task.name: len({key.sample_id for key in journal.plan(task.name)}) for task in self.manifest.tasks}
+
+    def calls(self) -> list[CallCounts]:
+        """The expert and service calls of all rollouts that stand, by model, most calls first."""
+        calls, cached, failed = Counter[_Model](), Counter[_Model](), Counter[_Model]()
+        with Journal.open(self.folder, read_only=True) as journal:
+            for rollout, _ in journal.rollouts():
+                for call in (call for turn in rollout.turns for call in turn.calls):
+                    model = (call.kind, call.name)
+                    calls[model] += 1
+                    cached[model] += call.cached
+                    failed[model] += bool(call.error)
+        counts = [CallCounts(*model, number, cached[model], failed[model]) for model, number in calls.items()]
+        return sorted(counts, key=lambda count: (-count.calls, count.kind, count.name))
+
+    def scores(self, protocol: str = "official") -> RunScores:
+        """A score for every planned rollout, computed from the journal."""
+        return score_run(self.folder, protocol)
+
+    def rollouts(self, protocol: str = "official") -> pandas.DataFrame:
+        """One row a rollout, in key order; the index is (task, sample_id, repeat).
+
+        Columns: outcome, answer, score (NaN where it failed), question, targets, category, searches (the calls as
+        ``EXPERT@@SKILL``), turns, prompt_tokens, completion_tokens, elapsed_s, cause, detail.
+        """
+        made = _pandas().DataFrame
+        tasks = {task.name: task for task in self.manifest.tasks}
+        rows: list[dict[str, Any]] = []
+        with Journal.open(self.folder, read_only=True) as journal:
+            for rollout, sample in journal.rollouts():
+                score = score_rollout(sample, rollout, tasks[rollout.key.task], protocol)
+                facts = {"question": sample.question, "targets": sample.targets, "category": sample.category}
+                rows.append({**_row(rollout), "score": score.value, **facts})
+        frame: pandas.DataFrame = made(rows)
+        return frame.set_index(["task", "sample_id", "repeat"]) if rows else frame
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run folder, of a finished run or of one that is going on. UserError when there is none.
+
+    >>> list(open_run(folder / "random").rollouts().columns)[:3]
+    ['outcome', 'answer', 'searches']
+    """
+    folder = Path(path)
+    with Journal.open(folder, read_only=True) as journal:
+        return Run(folder, journal.manifest)
+
+
+def evaluate(
+    *,
+    policy: str | Callable[..., object],
+    registry: str | Path | Registry,
+    tasks: Sequence[str],
+    out: str | Path,
+    data: Mapping[str, str | Path] | None = None,
+    name: str = "",
+    config: RunConfig | None = None,
+    hooks: Sequence[Hook] = (),
+) -> Run:
+    """Run ``policy`` with ``registry`` on ``tasks`` into the new folder ``out``, and open it.
+
+    ``policy`` is a ``--policy`` argument, or a class or function that makes a policy; ``registry`` a name, a file or a
+    loaded registry; ``data`` maps tasks to local data; ``name`` is the system's name in tables. ``config`` holds
+    everything else; what the other parameters say goes before it. ``hooks`` are called while it goes on. Inside a running event loop (a notebook) the run has
+    a loop and a thread of its own, and Ctrl-C ends it in order.
+
+    Raises UserError for bad input, and MaestroError for a run that was ended because it stalled or was hopeless: its
+    folder can be resumed.
+
+    >>> run = evaluate(policy="random", registry="embedded", tasks=["maestro_mini_chartqa"], out=folder / "random",
+    ...                data=data, config=RunConfig(selection=Selection(limit=2)))
+    >>> run.counts().planned
+    2
+    """
+    chosen = _config(policy, registry, tasks, data, name, config)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _opened(_start(chosen, out, hooks))
+    return _Apart(lambda: _start(chosen, out, hooks)).wait()
+
+
+async def evaluate_async(
+    *,
+    policy: str | Callable[..., object],
+    registry: str | Path | Registry,
+    tasks: Sequence[str],
+    out: str | Path,
+    data: Mapping[str, str | Path] | None = None,
+    name: str = "",
+    config: RunConfig | None = None,
+    hooks: Sequence[Hook] = (),
+) -> Run:
+    """`evaluate` beside other tasks of this event loop; cancelling it ends the run in order, resumable.
+
+    >>> async def both():
+    ...     shared = dict(registry="embedded", tasks=["maestro_mini_chartqa"], data=data,
+    ...                   config=RunConfig(selection=Selection(limit=1)))
+    ...     return await asyncio.gather(
+    ...         evaluate_async(policy="random", out=folder / "a", **shared),
+    ...         evaluate_async(policy="router", out=folder / "b", **shared))
+    >>> [run.counts().missing for run in asyncio.run(both())]
+    [0, 0]
+    """
+    chosen = _config(policy, registry, tasks, data, name, config)
+    return await _Apart(lambda: _start(chosen, out, hooks)).join()
+
+
+def score(run: Run | str | Path, protocol: str = "official") -> RunScores:
+    """Judge every rollout of a run by a scoring protocol: official, released, fair or strict. Calls no model.
+
+    >>> score(folder / "random", "fair").protocol
+    'fair'
+    """
+    return score_run(_folder(run), protocol)
+
+
+def compare(
+    *runs: Run | str | Path,
+    baseline: str = "",
+    protocol: str = "official",
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> Comparison:
+    """Compare runs: accuracies with intervals, group means, and each system's paired difference from the baseline.
+
+    ``baseline`` is a system's name, by default that of the first run. ``groups`` are sets of tasks, each with a mean.
+    UserError where the runs cannot be compared, naming what differs.
+
+    >>> found = compare(folder / "a", folder / "b")
+    >>> [contrast.verdict for contrast in found.contrasts]
+    ['undecided']
+    """
+    scores = told_apart([score(run, protocol) for run in runs])
+    names = [each.manifest.system for each in scores]
+    chosen = baseline or names[0]
+    if chosen not in names:
+        raise UserError(f"baseline={chosen!r}: no such system; there are {', '.join(names)}")
+    return compare_scores(scores, [ContrastSpec(name, chosen) for name in names if name != chosen], groups=groups)
+
+
+def accuracies(comparison: Comparison) -> pandas.DataFrame:
+    """One row a system and scope (a task or a group's mean): accuracy, low and high (0 to 1), n.
+
+    >>> accuracies(compare(folder / "a", folder / "b")).n.to_list()
+    [1, 1]
+    """
+    return _frame(
+        {"system": system.name, "scope": scope, **_interval("accuracy", estimate)}
+        for system in comparison.systems
+        for scope, estimate in [*((name, task.accuracy) for name, task in system.tasks.items()), *system.means.items()]
+    )
+
+
+def differences(comparison: Comparison) -> pandas.DataFrame:
+    """One row a contrast and scope: difference from the baseline, low and high (-1 to 1), n, adjusted p, verdict."""
+    return _frame(
+        {
+            "system": contrast.system,
+            "baseline": contrast.baseline,
+            "scope": contrast.scope,
+            **_interval("difference", contrast.difference),
+            "p_adjusted": contrast.p_adjusted,
+            "verdict": contrast.verdict,
+        }
+        for contrast in comparison.contrasts
+    )
+
+
+def _interval(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+
+
+def _frame(rows: Iterable[dict[str, Any]]) -> pandas.DataFrame:
+    frame: pandas.DataFrame = _pandas().DataFrame(list(rows))
+    return frame.set_index([name for name in ("system", "baseline", "scope") if name in frame])
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise UserError("data frames need pandas: pip install 'maestro-eval[report]'") from error
+    return pandas
+
+
+def _config(
+    policy: str | Callable[..., object],
+    registry: str | Path | Registry,
+    tasks: Sequence[str],
+    data: Mapping[str, str | Path] | None,
+    name: str,
+    config: RunConfig | None,
+) -> RunConfig:
+    config = config or RunConfig()
+    if not isinstance(policy, str) and config.executor == "ray" and policy.__module__ == "__main__":
+        raise UserError(
+            f"policy={policy.__qualname__}: is defined in this script or notebook, which Ray's workers cannot import; "
+            "put it into a module, or use executor='local'"
+        )
+    return msgspec.structs.replace(
+        config,
+        policy=policy if isinstance(policy, str) else POLICIES.add(policy),
+        registry=str(registry.path if isinstance(registry, Registry) else registry),
+        tasks=(tasks,) if isinstance(tasks, str) else tuple(tasks),
+        data={**config.data, **{task: str(path) for task, path in (data or {}).items()}},
+        system=name or config.system,
+    )
+
+
+def _start(config: RunConfig, out: str | Path, hooks: Sequence[Hook]) -> RunOutcome:
+    watcher = HookedWatcher(Watcher(), hooks) if hooks else None
+    return start_run(config, Path(out), watcher=watcher)
+
+
+def _folder(run: Run | str | Path) -> Path:
+    return run.folder if isinstance(run, Run) else Path(run)
+
+
+def _opened(outcome: RunOutcome) -> Run:
+    if outcome.given_up:
+        raise MaestroError(outcome.given_up)
+    return open_run(outcome.folder)
+
+
+class _Apart:
+    """A run in a thread with an event loop of its own, which ends it in order when it is interrupted."""
+
+    def __init__(self, start: Callable[[], RunOutcome]) -> None:
+        self._done: Future[RunOutcome] = Future()
+        self._thread = threading.Thread(target=self._run, args=(start,), name="run", daemon=True)
+        self._thread.start()
+
+    def _run(self, start: Callable[[], RunOutcome]) -> None:
+        try:
+            self._done.set_result(start())
+        except BaseException as error:  # it is the caller's, whatever it is
+            self._done.set_exception(error)
+
+    def wait(self) -> Run:
+        try:
+            return _opened(self._done.result())
+        except KeyboardInterrupt:
+            stop_run(self._thread)
+            return _opened(self._done.result())
+
+    async def join(self) -> Run:
+        waiting = asyncio.wrap_future(self._done)
+        try:
+            return _opened(await asyncio.shield(waiting))
+        except asyncio.CancelledError:
+            stop_run(self._thread)
+            await asyncio.wait({waiting})
+            raise
+
+
+def _row(rollout: Rollout) -> dict[str, Any]:
+    outcome = rollout.outcome
+    searched = [turn.resolution for turn in rollout.turns if turn.resolution is not None]
+    return {
+        "task": rollout.key.task,
+        "sample_id": rollout.key.sample_id,
+        "repeat": rollout.key.repeat,
+        "outcome": _NAMES[type(outcome)],
+        "answer": outcome.text if isinstance(outcome, Answered) else None,
+        "searches": tuple(f"{found.expert}@@{found.skill}" for found in searched),
+        "turns": len(rollout.turns),
+        "prompt_tokens": sum(turn.usage.prompt_tokens for turn in rollout.turns),
+        "completion_tokens": sum(turn.usage.completion_tokens for turn in rollout.turns),
+        "elapsed_s": rollout.timing.elapsed_s,
+        "cause": outcome.cause if isinstance(outcome, Failed) else None,
+        "detail": outcome.detail if isinstance(outcome, Failed) else None,
+    }
+
+
+_NAMES: dict[type, str] = {Answered: "answered", Exhausted: "exhausted", Failed: "failed"}

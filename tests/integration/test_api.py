@@ -1,0 +1,114 @@
+"""The Python interface: its documented examples, inside a running event loop, and with a policy object."""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from integration.conftest import write_chartqa, write_registry
+
+import maestro_eval
+from maestro_eval import RunConfig, Selection, api, evaluate, evaluate_async
+from maestro_eval.embedded.mini import make_mini
+from maestro_eval.policies import Pair, RoutingStrategy
+from maestro_eval.records import UserError
+from maestro_eval.registry import Registry
+from maestro_eval.testing import Latency, simulated_in_thread
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "notebook.ipynb"
+QUESTIONS = [{"question": f"What is the value of item {n}?", "answer": "4"} for n in range(40)]
+
+
+@pytest.fixture
+def world(tmp_path: Path):
+    with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=0.05)) as server:
+        yield {
+            "registry": write_registry(tmp_path / "r.yaml", server.url),
+            "tasks": ["maestro_chartqa"],
+            "data": {"maestro_chartqa": write_chartqa(tmp_path / "d", QUESTIONS)},
+        }
+
+
+def test_every_public_name_is_there_and_documented_by_an_example_that_runs(tmp_path: Path) -> None:
+    names = {**vars(api), **{name: getattr(maestro_eval, name) for name in maestro_eval.__all__}}
+    data = make_mini(tmp_path / "data", seed=0, per_task={"maestro_mini_chartqa": 4})
+    names |= {"folder": tmp_path, "data": data, "asyncio": asyncio}
+    examples = doctest.DocTestFinder(recurse=False)
+    tried = 0
+    for function in (evaluate, evaluate_async, api.open_run, api.score, api.compare, api.accuracies):
+        (example,) = examples.find(function, globs=names)
+        result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
+        assert result.failed == 0
+        tried += result.attempted
+    assert tried >= 5
+
+
+async def test_a_run_inside_a_running_loop_neither_fails_nor_needs_another_call(world, tmp_path: Path) -> None:
+    run = evaluate(policy="fixed:oracle@@Ask", out=tmp_path / "out", **world)
+    assert run.counts().answered == len(QUESTIONS)
+
+
+async def test_cancelling_ends_a_run_in_order(world, tmp_path: Path) -> None:
+    running = asyncio.create_task(
+        evaluate_async(policy="fixed:oracle@@Ask", out=tmp_path / "out", config=RunConfig(concurrency=1), **world)
+    )
+    await asyncio.to_thread(wait_for, tmp_path / "out" / "manifest.json")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    counts = maestro_eval.open_run(tmp_path / "out").counts()
+    assert counts.failed == 0
+    assert counts.answered < len(QUESTIONS)
+    assert not [thread for thread in threading.enumerate() if thread.name == "run"]
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Oracle(RoutingStrategy):
+    """Always the first expert through the first skill."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._pair = Pair(next(iter(registry.experts)), next(iter(registry.skills)))
+
+    @property
+    def model(self) -> str:
+        return "first"
+
+    def choose(self, question: str, seed: int) -> list[Pair]:
+        return [self._pair]
+
+
+def test_a_class_of_the_callers_own_is_a_policy(world, tmp_path: Path) -> None:
+    run = evaluate(policy=Oracle, out=tmp_path / "out", config=RunConfig(selection=Selection(limit=3)), **world)
+    assert run.counts().answered == 3
+    assert run.manifest.policy.endswith(":Oracle")
+
+
+def test_a_policy_that_rays_workers_cannot_import_is_refused(world, tmp_path: Path) -> None:
+    class Here(Oracle):
+        pass
+
+    with pytest.raises(UserError, match=r"policy=.*Here: .*Ray's workers"):
+        evaluate(policy=Here, out=tmp_path / "out", config=RunConfig(executor="ray"), **world)
+
+
+@pytest.mark.skipif(not NOTEBOOK.exists(), reason="docs are not in this checkout")
+def test_the_notebook_runs_in_a_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    client = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    notebook = nbformat.reads(json.dumps(json.loads(NOTEBOOK.read_text("utf-8"))), as_version=4)
+    done = client.NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = [output for cell in done.cells for output in cell.get("outputs", ())]
+    assert any("accuracy" in str(output) for output in printed)
