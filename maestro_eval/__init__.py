@@ -1,7 +1,7 @@
 """maestro-eval: the evaluation harness for orchestrated multimodal agents.
 
 ``evaluate`` runs an orchestrator on benchmarks, ``open_run`` opens a run folder, ``compare`` compares runs. See
-docs/python.md.
+docs/notebook.ipynb.
 Names are loaded when they are first used, so that importing the package costs nothing.
 """
 

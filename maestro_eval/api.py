@@ -131,8 +131,8 @@ def evaluate(
 
     ``policy`` is a ``--policy`` argument, or a class or function that makes a policy; ``registry`` a name, a file or a
     loaded registry; ``data`` maps tasks to local data; ``name`` is the system's name in tables. ``config`` holds
-    everything else; what the other parameters say goes before it. ``hooks`` are called while it goes on. Inside a running event loop (a notebook) the run has
-    a loop and a thread of its own, and Ctrl-C ends it in order.
+    everything else; what the other parameters say goes before it. ``hooks`` are called while it goes on. Inside a
+    running event loop (a notebook) the run has a loop and a thread of its own, and Ctrl-C ends it in order.
 
     Raises UserError for bad input, and MaestroError for a run that was ended because it stalled or was hopeless: its
     folder can be resumed.
