@@ -262,10 +262,10 @@ def _config(
     config: RunConfig | None,
 ) -> RunConfig:
     config = config or RunConfig()
-    if not isinstance(policy, str) and config.executor == "ray" and policy.__module__ == "__main__":
+    if not isinstance(policy, str) and config.executor == "ray" and not _importable(policy):
         raise UserError(
-            f"policy={policy.__qualname__}: is defined in this script or notebook, which Ray's workers cannot import; "
-            "put it into a module, or use executor='local'"
+            f"policy={policy.__qualname__}: is defined in a script, notebook or function, where Ray's workers cannot "
+            "import it; put it into a module, or use executor='local'"
         )
     return msgspec.structs.replace(
         config,
@@ -275,6 +275,10 @@ def _config(
         data={**config.data, **{task: str(path) for task, path in (data or {}).items()}},
         system=name or config.system,
     )
+
+
+def _importable(component: Callable[..., object]) -> bool:
+    return component.__module__ != "__main__" and "<locals>" not in component.__qualname__
 
 
 def _start(config: RunConfig, out: str | Path, hooks: Sequence[Hook]) -> RunOutcome:
