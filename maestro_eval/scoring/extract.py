@@ -95,8 +95,9 @@ _CONCLUDES = re.compile(
     re.IGNORECASE,
 )
 # What follows an answer and is no part of it: its reason, its explanation, what it is not.
+# White space is bounded: a search tries it from each of its characters.
 _EXPLAINED = re.compile(
-    r"[,;]?\s+(?:because|since|as\s(?:the|it|there|shown|seen|indicated|both|all|he|she|they)|due\sto|given\sthat|based\son"
+    r"[,;]?\s{1,40}(?:because|since|as\s(?:the|it|there|shown|seen|indicated|both|all|he|she|they)|due\sto|given\sthat|based\son"
     r"|which|where|for\sthe|not\b|rather\sthan|instead\sof|in\sthe\s(?:image|picture|figure|chart|diagram|photo|graph)"
     r"|is\s(?:the\s)?(?:correct|right|best|final|answer)(?:\s(?:answer|option|choice|one))?)\b"
     r"|,\s|[;\uff0c]|\.(?=[\u3040-\u9fff\uac00-\ud7af])|\s[\u2013\u2014-]{1,2}\s|:\s|\s\(|\.\s|\n",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_eval.scoring.extract import final_answer, tagged_answers
+from maestro_eval.scoring.extract import final_answer, forms, tagged_answers
 from maestro_eval.scoring.letters import character, lone_letter, option_letter
 from maestro_eval.scoring.numerals import braced_number, number, number_form, numbers
 from maestro_eval.scoring.options import choice_letter, value_form
@@ -320,3 +320,11 @@ def test_hostile_text_takes_linear_time(text: str) -> None:
         started = time.process_time()
         reader(text)
         assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize("start", ["B,", "so"])
+def test_a_run_of_white_space_costs_no_more_than_other_text(start: str) -> None:
+    begun = time.process_time()
+    assert list(forms(start + " " * 400_000 + "x"))
+    # It took 2.5 s.
+    assert time.process_time() - begun < 1.0
