@@ -205,7 +205,12 @@ def settle_changes(
             f"put it back, or start a new run with another --out{mix}"
         )
     said = tuple(Accepted(change.field, change.was, change.now, at) for change in changes)
-    return structs.replace(before, accepted=(*before.accepted, *said))
+    # All rollouts are judged by the rule that was accepted last.
+    rules = {change.field: change.now for change in changes}
+    tasks = [
+        structs.replace(task, metric_hash=rules.get(f"metric:{task.name}", task.metric_hash)) for task in before.tasks
+    ]
+    return structs.replace(before, accepted=(*before.accepted, *said), tasks=tuple(tasks))
 
 
 def refuse_changes(before: RunManifest, now: RunManifest, folder: Path) -> None:

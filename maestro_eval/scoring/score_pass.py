@@ -197,6 +197,6 @@ def _refuse(folder: Path, task: TaskRecord) -> None:
         raise UserError(f"{where}: {error}") from error
     if not same:
         raise UserError(
-            f"{where}: the code of metric {task.metric} is not what it was when the run began; put it back, or start "
-            "a new run"
+            f"{where}: the code of metric {task.metric} is not what it was when the run began; put it back, or judge "
+            f"all by the new one: maestro-eval resume {folder} --accept metric:{task.name}"
         )

@@ -161,7 +161,10 @@ def own_rule(file: Path, code: str) -> OwnRule:
         raise UserError(f"{file}: is gone, and with it the rule that judges; put it back")
     rule = load_definition(file, roots[0]).own_rule
     if rule is None or rule.hash != code:
-        raise UserError(f"{file}: its rule is not what it was when the run began; put it back, or start a new run")
+        raise UserError(
+            f"{file}: its rule is not what it was when the run began; put it back, or judge all by the new one: "
+            "maestro-eval resume RUN --accept task:NAME --accept metric:NAME"
+        )
     return rule
 
 

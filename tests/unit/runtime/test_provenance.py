@@ -89,6 +89,16 @@ def test_all_that_changed_is_named_at_once() -> None:
         refuse_changes(manifest(), now, FOLDER)
 
 
+def test_all_is_judged_by_the_metric_that_was_accepted_last() -> None:
+    before = replace(manifest(), tasks=(replace(CHART, metric_hash="old"), replace(CHART, name="other")))
+    now = replace(before, tasks=(replace(CHART, metric_hash="new"), before.tasks[1]))
+    with pytest.raises(UserError, match=r"the metric of task chart is not what .* with --accept metric:chart$"):
+        settle_changes(before, now, FOLDER, [], 0.0)
+    settled = settle_changes(before, now, FOLDER, ["metric:chart"], 1.0)
+    assert settled.tasks == now.tasks
+    assert settle_changes(settled, now, FOLDER, [], 2.0) == settled
+
+
 def test_what_was_accepted_holds_until_it_changes_again() -> None:
     once = settle_changes(manifest("h"), manifest("i"), FOLDER, ["registry"], 1.0)
     assert settle_changes(once, manifest("i"), FOLDER, [], 2.0) == once
