@@ -147,7 +147,9 @@ def _turn_with_facts(turn: Turn) -> Turn:
     if isinstance(action, MalformedAction):
         kinds = (kind for kind, said in _KINDS if re.search(said, action.reason))
         action = replace(action, kind=next(kinds, "nothing"))
-    return replace(turn, action=action, skipped=any(note.startswith("not called:") for note in turn.notes))
+    skipped = any(note.startswith("not called:") for note in turn.notes)
+    solvers = [note.removeprefix("solver: ") for note in turn.notes if note.startswith("solver: ")]
+    return replace(turn, action=action, skipped=skipped, solver="".join(solvers[-1:]))
 
 
 _KINDS: tuple[tuple[MalformedKind, str], ...] = (

@@ -130,7 +130,7 @@ class Turn(Struct, frozen=True):
     ``observation`` is the text that the policy was given back (``None`` when the turn ended the rollout, or was
     dropped). ``notes`` say what was left out or went wrong without ending the rollout; ``missing`` is the evidence that
     the skill went without. ``prompt`` is what the engine read, where it reports that. ``skipped``: its call was not
-    made, because no turn is left to read the reply.
+    made, because no turn is left to read the reply. ``solver`` is the one of the skill's solvers that was asked.
     """
 
     text: str
@@ -146,6 +146,7 @@ class Turn(Struct, frozen=True):
     missing: tuple[MissingEvidence, ...] = ()
     prompt: PromptRead | None = None
     skipped: bool = False
+    solver: str = ""
 
     @property
     def reached(self) -> bool:

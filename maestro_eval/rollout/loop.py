@@ -295,6 +295,7 @@ class _Episode:
                 reasoning=turn.completion.reasoning,
                 prompt=turn.completion.prompt,
                 skipped=reaction.skipped,
+                solver=turn.skill.solver if turn.skill else "",
             )
         )
         self.under_way = None

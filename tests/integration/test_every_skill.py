@@ -340,4 +340,5 @@ async def test_a_rollout_records_every_step_and_fetches_each_piece_of_evidence_o
         [],
     ]
     assert [turn.notes for turn in rollout.turns] == [(), (), ("solver: multi_view",), (), ()]
+    assert [turn.solver for turn in rollout.turns] == ["", "", "multi_view", "", ""]
     assert [turn.observation for turn in rollout.turns[:4]] == ["I looked.\nAnswer: 7"] * 4

@@ -65,6 +65,8 @@ SEARCH = Turn(
     ),
     usage=Usage(100, 20),
     timing=Timing(1_700_000_001.0, 0.5),
+    notes=("solver: words",),
+    solver="words",
     missing=(MissingEvidence("ocr", 1, "http 503: busy", BUSY),),
 )
 REFUSED = Turn("<answer>7</answer>", MalformedAction("the first turn may not answer; ask first", "refused"))
