@@ -60,7 +60,7 @@ def compare(library: Library, ask: Ask) -> Answer:
         fresh=fresh,
         touched=_touched(ours, changes, frozenset(fresh)),
         credits=_credits(ours, changes),
-        oracles=_oracles(library, ours, changes, protocol),
+        oracles=_oracles(library, system, ours, changes, protocol),
         missing=int(np.count_nonzero(changes == 0)),
         theirs=theirs.size,
     )
@@ -142,12 +142,14 @@ def _credits(frame: Frame, changes: NDArray[np.uint8]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["lost"] - row["gained"], row["pair"]))
 
 
-def _oracles(library: Library, frame: Frame, changes: NDArray[np.uint8], protocol: str) -> list[dict[str, Any]]:
+def _oracles(
+    library: Library, system: Known, frame: Frame, changes: NDArray[np.uint8], protocol: str
+) -> list[dict[str, Any]]:
     """Of the samples that both got wrong, how many a candidate of an explore run got right."""
     wrong = np.unique(frame["sample"][changes == 1 + CHANGES.index("both wrong")])
     found = []
-    for explore in library.runs():
-        index = library.ready_index(explore) if explore.manifest.arms else None
+    for explore in library.explores(system):
+        index = library.ready_index(explore)
         if index is None:
             continue
         explored = index.frame

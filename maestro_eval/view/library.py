@@ -29,8 +29,8 @@ from maestro_eval.view.columns import sample_digest
 from maestro_eval.view.index import Index, open_index, refresh_index
 from maestro_eval.view.source import Judged, RunSource, stamp_of
 
-_DEEPEST = 6
-_OPEN_INDICES = 12
+_DEEPEST = 4
+_OPEN_INDICES = 16
 _KEPT_ENTRIES = 3
 # A run whose journal was written to within this time, and that lacks rollouts, is going on.
 _LIVE_S = 900.0
@@ -129,9 +129,20 @@ class Library:
             self._sources.popitem(last=False)[1].close()
         return self._sources[known.id]
 
-    def entry(self, known: Known, task: str, sample_id: str, repeat: int) -> Judged:
-        """One rollout, the last few kept: a page's texts and pictures follow it."""
-        key = RolloutKey(task, sample_id, repeat)
+    def beside(self, known: Known, task: str) -> list[Known]:
+        """The runs that asked the same task, those in the same folder first; no more than are kept open."""
+        asked = [run for run in self._known.values() if any(each.name == task for each in run.manifest.tasks)]
+        asked.sort(key=lambda run: (run.folder.parent != known.folder.parent, -run.manifest.created_at))
+        return asked[: _OPEN_INDICES - 2]
+
+    def explores(self, known: Known) -> list[Known]:
+        """The explore runs that asked a task of ``known``."""
+        tasks = [task.name for task in known.manifest.tasks]
+        found = {run.id: run for task in tasks for run in self.beside(known, task) if run.manifest.arms}
+        return list(found.values())
+
+    def entry(self, known: Known, key: RolloutKey) -> Judged:
+        """One rollout, the last few kept: a page's texts follow it."""
         name = (known.id, stamp_of(known.folder), key)
         if name not in self._entries:
             self._entries[name] = self.source(known).get(key)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from maestro_eval.records import PROTOCOLS, Answered, Exhausted, Failed, MaestroError, Rollout
+from maestro_eval.analysis.routing import Attribution, attribute, is_right
+from maestro_eval.analysis.scored_rollouts import Episode
+from maestro_eval.records import PROTOCOLS, Answered, Exhausted, Failed, MaestroError, Rollout, RolloutKey, Sample
 from maestro_eval.view.answers import Answer, Ask, NotFound
 from maestro_eval.view.columns import VERDICTS
 from maestro_eval.view.comparing import context_for
@@ -14,7 +16,7 @@ from maestro_eval.view.html import render
 from maestro_eval.view.library import Known, Library, Waiting
 from maestro_eval.view.pages import known_run
 from maestro_eval.view.pictures import overlays
-from maestro_eval.view.source import Judged
+from maestro_eval.view.source import Judged, is_judged_here
 from maestro_eval.view.transcript import (
     TURNS_PER_PAGE,
     conversation_or_why,
@@ -63,6 +65,7 @@ def rollout(library: Library, ask: Ask) -> Answer:
         sent=sent,
         why_not=why_not,
         scores=entry.scores,
+        doing=_doing(known, entry, filters.protocol),
         category=index.frame.text("category", rank),
         limits=limits_of(manifest.regime),
         others=_elsewhere(library, known, entry, filters.protocol),
@@ -90,11 +93,21 @@ def raw(library: Library, ask: Ask) -> Answer:
 def entry_at(library: Library, run_id: str, rank: int) -> tuple[Known, Judged]:
     """The rollout of that rank. NotFound."""
     known = known_run(library, run_id)
+    return known, library.entry(known, _key_at(library, known, rank))
+
+
+def sample_at(library: Library, run_id: str, rank: int) -> tuple[Known, Sample | None]:
+    """What the rollout of that rank was asked, which takes no transcript. NotFound."""
+    known = known_run(library, run_id)
+    return known, library.source(known).sample(_key_at(library, known, rank))
+
+
+def _key_at(library: Library, known: Known, rank: int) -> RolloutKey:
     index = library.index(known)
     if rank >= index.frame.size:
         raise NotFound(f"the run has {index.frame.size} rollouts, numbered from 0")
     (line,) = index.lines([rank])
-    return known, library.entry(known, index.frame.text("task", rank), line.sample_id, int(index.frame["repeat"][rank]))
+    return RolloutKey(index.frame.text("task", rank), line.sample_id, int(index.frame["repeat"][rank]))
 
 
 def outcome_text(found: Rollout | None) -> str:
@@ -109,10 +122,20 @@ def outcome_text(found: Rollout | None) -> str:
             return f"failed ({cause}): {detail}"
 
 
+def _doing(known: Known, entry: Judged, protocol: str) -> Attribution | None:
+    """Whose doing it is that the answer is not right, as the routing report counts it; ``None`` where it is right."""
+    task = next(task for task in known.manifest.tasks if task.name == entry.key.task)
+    score = next((score for score in entry.scores if score.protocol == protocol), None)
+    if entry.rollout is None or entry.sample is None or score is None or not is_judged_here(task):
+        return None
+    episode = Episode(entry.rollout, entry.sample, score)
+    return None if is_right(episode) else attribute(episode, task, known.manifest.policy)
+
+
 def _elsewhere(library: Library, known: Known, entry: Judged, protocol: str) -> list[dict[str, object]]:
     """The same sample in the other runs whose index is there: who got it right."""
     found: list[dict[str, object]] = []
-    for other in library.runs():
+    for other in library.beside(known, entry.key.task):
         try:
             index = library.ready_index(other)
             if index is None:

@@ -79,18 +79,14 @@ class Site:
         if found is None:
             return None
         try:
-            known, entry = rollout_page.entry_at(self._library, found["run"], int(found["rank"]))
+            known, sample = rollout_page.sample_at(self._library, found["run"], int(found["rank"]))
         except (NotFound, MaestroError, Waiting):
             return lambda: Answer(404, b"", "text/plain")
         small = found["kind"] == "thumbnail"
 
         def read() -> Answer:
-            picture = (
-                None
-                if entry.sample is None
-                else self._pictures.get(known.manifest, entry.sample, found["sha"], small=small)
-            )
-            if picture is None:
+            picture = sample and self._pictures.get(known.manifest, sample, found["sha"], small=small)
+            if not picture:
                 return Answer(404, b"", "text/plain")
             return Answer(200, picture.data, picture.media_type, {"Cache-Control": "private, max-age=86400, immutable"})
 

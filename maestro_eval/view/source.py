@@ -67,11 +67,16 @@ class RunSource:
         rollout, sample = self._unpacked(found.record)
         scores = self._scores(found, rollout, sample)
         task = self._tasks[key.task]
-        if rollout is not None and sample is not None and _is_judged_here(task):
+        if rollout is not None and sample is not None and is_judged_here(task):
             # What is stored has no columns for the rule that found the answer, and the like.
             anew = [_judged(sample, rollout, task, score.protocol) for score in scores]
             scores = tuple(new if new.value == old.value else old for new, old in zip(anew, scores, strict=True))
         return Judged(key, rollout, sample, tuple(score.value for score in scores), scores=scores)
+
+    def sample(self, key: RolloutKey) -> Sample | None:
+        """What a rollout was asked; ``None`` where it never ran."""
+        record = next(self._journal.scored_records(key=key, transcripts=False)).record
+        return None if record.sample is None else unpack_sample(record.sample)
 
     def scores(self, protocol: str) -> RunScores:
         """All scores under one protocol, for statistics; they are read as often as one iterates over them."""
@@ -126,12 +131,13 @@ class RunSource:
                 for stored in found.scores
             )
         assert rollout is not None
-        if not _is_judged_here(task):
+        if not is_judged_here(task):
             return tuple(unscored(key, task, protocol, "not scored yet") for protocol in PROTOCOLS)
         return tuple(_judged(sample, rollout, task, protocol) for protocol in PROTOCOLS)
 
 
-def _is_judged_here(task: TaskRecord) -> bool:
+def is_judged_here(task: TaskRecord) -> bool:
+    """Whether verdicts on a task's answers take nothing but our own rules, and run no program."""
     released = RELEASED.get(task.released or FALL_BACK)
     ours = not task.metric_file and task.metric in METRICS.bundled and METRICS.find(task.metric).is_self_contained
     return ours and released is not None and not released.runs_code

@@ -1,6 +1,6 @@
 """Whom a policy called, to what effect and at what cost; and who lost the answers that were not right."""
 
-from maestro_eval.analysis.routing.attribution import attribute
+from maestro_eval.analysis.routing.attribution import Attribution, attribute, is_right
 from maestro_eval.analysis.routing.build import models_called, routing
 from maestro_eval.analysis.routing.costs import PriceTable, load_prices, price_template
 from maestro_eval.analysis.routing.records import (
@@ -23,6 +23,7 @@ from maestro_eval.analysis.routing.records import (
 __all__ = [
     "PARTS",
     "SIDES",
+    "Attribution",
     "Blame",
     "CallAccuracy",
     "Conduct",
@@ -37,6 +38,7 @@ __all__ = [
     "Side",
     "TokenUse",
     "attribute",
+    "is_right",
     "load_prices",
     "models_called",
     "price_template",

@@ -59,6 +59,12 @@ def test_a_rollout_tells_all_of_it(site: Site, ids: dict[str, str]) -> None:
     assert "You route for augmented." in page
 
 
+def test_a_wrong_answer_says_whose_doing_it_is(site: Site, ids: dict[str, str]) -> None:
+    wrong = text(site, f"/run/{ids[AUGMENTED]}/rollout/1")
+    assert "Whose doing: <b>expert</b>, no expert asked supplied it" in wrong
+    assert "Whose doing" not in text(site, f"/run/{ids[AUGMENTED]}/rollout/0")
+
+
 def test_a_rollout_names_who_else_got_the_sample_right(site: Site, ids: dict[str, str]) -> None:
     text(site, f"/run/{ids[EXPLORE]}")
     text(site, f"/run/{ids[BASE]}")
