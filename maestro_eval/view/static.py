@@ -30,7 +30,7 @@ MOST = 5_000
 _MOST_COMPARED = 8
 _POLICY = "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; base-uri 'none'; form-action 'none'"
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
-_OF_A_ROLLOUT = ("turns_page", "system", "rank", "other")
+_OF_A_ROLLOUT, _OF_A_PAIR = ("turns_page",), ("system", "rank", "other")
 _DROPPED = frozenset({"form", "input", "select", "option", "label"})
 
 
@@ -110,7 +110,8 @@ class _Export:
             return None
         if kind in ("rollout", "raw"):
             # The next rollout is the next of all; a file for every filter would be too many.
-            query = "&".join(each for each in query.split("&") if each.partition("=")[0] in _OF_A_ROLLOUT)
+            kept = _OF_A_ROLLOUT if path.startswith("/run/") else _OF_A_PAIR
+            query = "&".join(sorted(each for each in query.split("&") if each.partition("=")[0] in kept))
         address = f"{path}?{query}" if query else path
         if address not in self._names:
             ending = {"text": "txt", "raw": "json"}.get(kind, "html")
