@@ -105,7 +105,9 @@ def main() -> int:
         make(folder, options.rollouts, options.runs, options.megabytes)
         for part in PARTS:
             command = [sys.executable, __file__, "--part", part, "--folder", str(folder)]
-            rows += msgspec.json.decode(subprocess.run(command, check=True, capture_output=True).stdout, type=list[Row])
+            rows += msgspec.json.decode(
+                subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout, type=list[Row]
+            )
     finally:
         if options.folder is None:
             shutil.rmtree(folder)
@@ -142,7 +144,7 @@ def pages(folder: Path) -> Iterator[Row]:
     yield replace(found[int(len(found) * 0.95)], what="filters, p95", goal=0.3, peak_mb=found[-1].peak_mb)
     yield replace(found[-1], what="filters, slowest")
     took = _Clock()
-    _get(site, f"/run/{run}/rollout/{chance.randrange(1000)}", "verdict=wrong")
+    _get(site, f"/run/{run}/rollout/{chance.randrange(100)}", "verdict=wrong")
     yield took.row("a rollout under a filter")
 
 
@@ -163,7 +165,7 @@ def transcript(folder: Path) -> Iterator[Row]:
     _get(site, f"/run/{run}/rollout/0")
     yield took.row("huge transcript", 1)
     took = _Clock()
-    _get(site, f"/run/{run}/rollout/0/text", "part=turns.3.observation")
+    _get(site, f"/run/{run}/rollout/0/text", "part=turns.0.observation")
     yield took.row("a text of it, 2 MB")
 
 

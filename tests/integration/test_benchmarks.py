@@ -134,3 +134,15 @@ def test_pictures() -> None:
     # Until one call has found out that an engine reads files, the others beside it send bytes.
     assert by["file"]["by_bytes"] < by["bytes"]["by_bytes"] == 4 * 2 * 5
     assert 0 < by["uuid"]["by_bytes"] < by["bytes"]["by_bytes"]
+
+
+def test_view() -> None:
+    rows = measured("view", "--rollouts", "200", "--runs", "2", "--megabytes", "2")["rows"]
+    assert [row["what"] for row in rows if row["goal"]] == [
+        "index",
+        "first page",
+        "filters, p95",
+        "list of runs",
+        "huge transcript",
+    ]
+    assert all(row["seconds"] > 0 and row["peak_mb"] > 0 for row in rows)
