@@ -32,6 +32,7 @@ from maestro_eval.view.source import Judged, RunSource, stamp_of
 _DEEPEST = 4
 _OPEN_INDICES = 16
 _KEPT_ENTRIES = 3
+_KEPT_RESULTS = 512
 # A run whose journal was written to within this time, and that lacks rollouts, is going on.
 _LIVE_S = 900.0
 _PATIENCE_S = 1.2
@@ -98,9 +99,9 @@ class Library:
             self.runs()
         return self._known[run]
 
-    def begin_page(self) -> None:
+    def begin_page(self, patience: float | None = None) -> None:
         """A page is begun: what it waits for is waited for together."""
-        self._until = time.monotonic() + self._patience
+        self._until = time.monotonic() + (self._patience if patience is None else patience)
 
     def forget_pauses(self) -> None:
         """Let the next look at a run that goes on be as new as its journal."""
@@ -207,24 +208,10 @@ class Library:
                 for source in sources:
                     source.close()
 
-        stamps = " ".join(f"{run.id} {stamp_of(run.folder)}" for run in runs)
-        found: Comparison = self.made(f"comparison {protocol} {stamps}", "computing intervals", work)
+        version = " ".join(stamp_of(run.folder) for run in runs)
+        name = f"comparison {protocol} {' '.join(run.id for run in runs)}"
+        found: Comparison = self._made(name, version, "computing intervals", work)
         return found
-
-    def made(self, key: str, what: str, work: Callable[[], Any]) -> Any:
-        """What ``work`` makes, made once a key in the thread for long work. ``Waiting`` where it takes its time."""
-        if key in self._results:
-            self._results.move_to_end(key)
-            return self._results[key]
-        job = self._job(key, work)
-        try:
-            result = job.result(max(0.0, self._until - time.monotonic()))
-        except NotYet:
-            raise Waiting(what) from None
-        finally:
-            if job.done():
-                self._jobs.pop(key, None)
-        return self._remember(key, result)
 
     def close(self) -> None:
         """Close everything; what is being built is given up by its thread's own end."""
@@ -238,9 +225,29 @@ class Library:
         """What ``work`` makes, made once a key, here and now."""
         return self._results[key] if key in self._results else self._remember(key, work())
 
+    def _made(self, name: str, version: str, what: str, work: Callable[[], Any]) -> Any:
+        """What ``work`` makes in the thread for long work; while it takes its time, what an earlier version made.
+
+        ``Waiting`` where there is none.
+        """
+        before, result = self._results.get(name, ("", None))
+        if before == version:
+            return result
+        job = self._job(name, lambda: (version, work()))
+        try:
+            made = job.result(max(0.0, self._until - time.monotonic()))
+        except NotYet:
+            if before:
+                return result
+            raise Waiting(what) from None
+        finally:
+            if job.done():
+                self._jobs.pop(name, None)
+        return self._remember(name, made)[1]
+
     def _remember(self, key: str, value: Any) -> Any:
         self._results[key] = value
-        while len(self._results) > 4096:
+        while len(self._results) > _KEPT_RESULTS:
             self._results.popitem(last=False)
         return value
 

@@ -38,6 +38,10 @@ def registry(library: Library, ask: Ask) -> Answer:
 
 
 def _difference(before: str, after: str) -> list[tuple[str, str]]:
-    """The lines of a unified difference, each with ``+``, ``-`` or nothing."""
+    """The lines of a unified difference, each with ``+``, ``-`` or nothing; ``…`` stands for what is the same."""
     lines = difflib.unified_diff(plain(before).splitlines(), plain(after).splitlines(), lineterm="", n=2)
-    return [(each[:1] if each[:1] in "+-" else "", each[1:]) for each in lines if not each.startswith(("---", "+++"))]
+    return [
+        ("", "…") if each.startswith("@@") else (each[:1].strip(), each[1:])
+        for each in lines
+        if not each.startswith(("---", "+++"))
+    ]

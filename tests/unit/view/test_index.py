@@ -11,7 +11,7 @@ from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import Failed, RolloutKey
 from maestro_eval.scoring import score_run
 from maestro_eval.view.index import build_index, index_path, open_index, refresh_index
-from maestro_eval.view.library import Library, run_folders
+from maestro_eval.view.library import Library, Waiting, run_folders
 from maestro_eval.view.source import stamp_of
 
 
@@ -52,6 +52,24 @@ def test_a_run_that_goes_on_is_followed(tmp_path: Path) -> None:
             frame = library.index(run).frame
             assert int((frame["outcome"] == 1).sum()) == number
             assert library.is_live(run, library.counts(run))
+    library.close()
+
+
+def test_while_new_numbers_take_their_time_the_last_ones_are_shown(tmp_path: Path) -> None:
+    record, samples = samples_of(tmp_path / "data")
+    plan = [RolloutKey(sample.task, sample.sample_id) for sample in samples]
+    library = Library([tmp_path], patience=20)
+    with Journal.create(tmp_path / "run", manifest_of("live", [record]), plan) as journal:
+        (run,) = library.runs()
+        library.begin_page()
+        first = library.comparison([run], "official")
+        journal.commit([Finished(rollout_of(samples[0], samples[0].targets[0]), samples[0])])
+        library.begin_page(patience=0)
+        assert library.comparison([run], "official") == first
+        with pytest.raises(Waiting):
+            library.comparison([run], "fair")
+        library.begin_page()
+        assert library.comparison([run], "official") != first
     library.close()
 
 
