@@ -33,7 +33,7 @@ from msgspec import Struct, to_builtins
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.simulated import simulated
-from maestro_eval.report.progress import make_watcher
+from maestro_eval.progress import make_watcher
 from maestro_eval.runtime import RunConfig, start_run
 from maestro_eval.runtime.driver import Watcher
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def watcher_of(arguments: argparse.Namespace) -> Watcher:
     """The watcher that the flags of ``add_progress`` ask for. UserError for a hook that is not found."""
-    from maestro_eval.report.progress import make_watcher
+    from maestro_eval.progress import make_watcher
     from maestro_eval.runtime import HOOKS, HookedWatcher
 
     hooks = [HOOKS.find(name)() for name in arguments.hook]

@@ -16,6 +16,7 @@ from msgspec import structs
 from maestro_eval.journal import Journal
 from maestro_eval.lmms.requests import RequestBatch
 from maestro_eval.policies import arms_of, read_policy
+from maestro_eval.progress import make_watcher
 from maestro_eval.records import (
     Failed,
     MaestroError,
@@ -26,7 +27,6 @@ from maestro_eval.records import (
     UserError,
 )
 from maestro_eval.registry import Registry, render_system
-from maestro_eval.report.progress import make_watcher
 from maestro_eval.rollout import choose_regime, settle_sampling
 from maestro_eval.runtime import RunConfig
 from maestro_eval.runtime.driver import Driver

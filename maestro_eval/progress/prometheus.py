@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from msgspec import Struct
 
+from maestro_eval.progress.facts import Facts
 from maestro_eval.records import UserError
-from maestro_eval.report.progress.facts import Facts
 from maestro_eval.runtime import EndpointState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from maestro_eval.report.progress.facts import Facts, short, span
+from maestro_eval.progress.facts import Facts, short, span
 from maestro_eval.report.table import printable
 from maestro_eval.runtime import EndpointState
 

@@ -10,12 +10,12 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from maestro_eval.analysis.published import training_warning
 from maestro_eval.journal import Finished
+from maestro_eval.progress.accuracy import Judge
+from maestro_eval.progress.facts import Facts, PaceMeter
+from maestro_eval.progress.lines import last_line, line
+from maestro_eval.progress.prometheus import MetricsServer
+from maestro_eval.progress.thoughts import where_thoughts_are
 from maestro_eval.records import RunManifest
-from maestro_eval.report.progress.accuracy import Judge
-from maestro_eval.report.progress.facts import Facts, PaceMeter
-from maestro_eval.report.progress.lines import last_line, line
-from maestro_eval.report.progress.prometheus import MetricsServer
-from maestro_eval.report.progress.thoughts import where_thoughts_are
 from maestro_eval.report.table import printable
 from maestro_eval.runtime import LiveState, Watcher
 from maestro_eval.scoring import check_protocol
@@ -232,7 +232,7 @@ class _Screen:
         self._live.start()
 
     def show(self, facts: Facts) -> None:
-        from maestro_eval.report.progress.display import render
+        from maestro_eval.progress.display import render
 
         if self._live is not None:
             self._live.update(render(facts, self._console.height), refresh=True)

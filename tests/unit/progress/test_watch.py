@@ -12,12 +12,12 @@ from small_worlds import small_manifest
 from unit.runtime.live_worlds import finished, live, out
 
 from maestro_eval.models.limiter import Places
+from maestro_eval.progress import make_watcher, watch
+from maestro_eval.progress.accuracy import Running
+from maestro_eval.progress.display import render
+from maestro_eval.progress.facts import Facts, Pace
+from maestro_eval.progress.lines import last_line, line
 from maestro_eval.records import AnswerAction, TaskRecord, Turn, Usage
-from maestro_eval.report.progress import make_watcher, watch
-from maestro_eval.report.progress.accuracy import Running
-from maestro_eval.report.progress.display import render
-from maestro_eval.report.progress.facts import Facts, Pace
-from maestro_eval.report.progress.lines import last_line, line
 from maestro_eval.runtime.status import TaskState, WorkerState
 
 HOSTILE = "\x1b[2Jevil [bold]x[/bold]\n"

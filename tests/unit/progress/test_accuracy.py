@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from unit.runtime.live_worlds import finished
 
+from maestro_eval.progress.accuracy import Judge, Running
 from maestro_eval.records import Answered, Exhausted, Failed, TaskRecord
-from maestro_eval.report.progress.accuracy import Judge, Running
 
 
 class Clock:
@@ -72,7 +72,7 @@ def test_a_judge_that_breaks_does_not_break_the_display(monkeypatch) -> None:
     def broken(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("maestro_eval.report.progress.accuracy.score_rollout", broken)
+    monkeypatch.setattr("maestro_eval.progress.accuracy.score_rollout", broken)
     judge = Judge([task()], "official")
     judge.offer([finished()])
     assert judge.work() == {"chart": Running()}

@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 from unit.runtime.live_worlds import live
 
+from maestro_eval.progress.facts import Facts, Pace, PaceMeter, short, span
 from maestro_eval.records import Usage
-from maestro_eval.report.progress.facts import Facts, Pace, PaceMeter, short, span
 
 
 def facts(state, pace=Pace()):  # noqa: B008  frozen

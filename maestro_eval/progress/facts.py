@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from maestro_eval.report.progress.accuracy import Running
+from maestro_eval.progress.accuracy import Running
 from maestro_eval.runtime import LiveState
 
 # A pace is that of the last two minutes: a run's beginning and its long tasks say little of what is to come.

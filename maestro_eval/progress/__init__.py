@@ -3,6 +3,6 @@
 What is shown goes to standard error, so that a table on standard output can be piped.
 """
 
-from maestro_eval.report.progress.watch import make_watcher
+from maestro_eval.progress.watch import make_watcher
 
 __all__ = ["make_watcher"]

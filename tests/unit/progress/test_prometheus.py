@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from unit.runtime.live_worlds import URL, live, out
 
 from maestro_eval.models.limiter import Places
+from maestro_eval.progress.accuracy import Running
+from maestro_eval.progress.facts import Facts, Pace
+from maestro_eval.progress.prometheus import MetricsServer, exposition
 from maestro_eval.records import Usage, UserError
-from maestro_eval.report.progress.accuracy import Running
-from maestro_eval.report.progress.facts import Facts, Pace
-from maestro_eval.report.progress.prometheus import MetricsServer, exposition
 from maestro_eval.runtime.status import WorkerState
 
 _SAMPLE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)")

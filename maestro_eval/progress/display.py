@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from maestro_eval.report.progress.facts import Facts, short, span
+from maestro_eval.progress.facts import Facts, short, span
 from maestro_eval.report.table import MISSING, printable
 from maestro_eval.runtime import EndpointState, LiveState
 
