@@ -50,7 +50,9 @@ from maestro_eval.analysis.stats import (
     Sampled,
     benjamini_hochberg,
     difference_interval,
+    difference_intervals,
     difference_p,
+    difference_ps,
     heterogeneity_p,
     holm,
     reference_p,
@@ -132,24 +134,31 @@ def category_differences(system: MeasuredRun, baseline: MeasuredRun) -> list[Cat
 
 def pairwise(runs: Sequence[MeasuredRun], group: Group, adjust: Adjust) -> Pairwise | None:
     """All differences between ``runs`` on ``group``, which they all have; ``None`` where they share no samples."""
-    strata = dict(zip((run.name for run in runs), paired_strata(runs, group.tasks), strict=False))
+    strata = paired_strata(runs, group.tasks)
     if not strata:
         return None
-    best = dict(zip(strata, paired_strata(runs, group.tasks, "right"), strict=True))
-    names = sorted(strata, key=lambda name: -round(weighted_mean(strata[name]), 12))
-    found = []
-    for a, b in combinations(names, 2):
-        difference = difference_interval(strata[a], strata[b])
-        open_ = [
-            int(((x.values != y.values) | (z.values != w.values)).sum())
-            for x, y, z, w in zip(strata[a], best[a], strata[b], best[b], strict=True)
+    best = paired_strata(runs, group.tasks, "right")
+    order = sorted(range(len(runs)), key=lambda number: -round(weighted_mean(strata[number]), 12))
+    pairs = list(combinations(order, 2))
+    wrong, right = (
+        np.stack([np.concatenate([each.values for each in row]) for row in side]) for side in (strata, best)
+    )
+    open_ = [int(((wrong[a] != right[a]) | (wrong[b] != right[b])).sum()) for a, b in pairs]
+    found = difference_intervals(strata, pairs)
+    if any(open_):
+        # The optimistic readings are numbered behind the others.
+        read, n = [*strata, *best], len(runs)
+        low = difference_intervals(read, [(a, n + b) for a, b in pairs])
+        high = difference_intervals(read, [(n + a, b) for a, b in pairs])
+        found = [
+            widened(one, low=least, high=most) if failed else one
+            for one, least, most, failed in zip(found, low, high, open_, strict=True)
         ]
-        if failed := sum(open_):
-            low, high = difference_interval(strata[a], best[b]), difference_interval(best[a], strata[b])
-            difference = widened(difference, low=low, high=high)
-        p = difference_p(strata[a], strata[b])
-        found.append(Contrast(difference, p, None, failed, system=a, baseline=b, scope=group.name, kind="mean"))
-    return Pairwise(group.name, tuple(names), adjusted(found, adjust, "all"))
+    contrasts = [
+        Contrast(one, p, None, failed, system=runs[a].name, baseline=runs[b].name, scope=group.name, kind="mean")
+        for one, p, failed, (a, b) in zip(found, difference_ps(strata, pairs), open_, pairs, strict=True)
+    ]
+    return Pairwise(group.name, tuple(runs[number].name for number in order), adjusted(contrasts, adjust, "all"))
 
 
 def adjusted(contrasts: Sequence[_Judged], adjust: Adjust, family: FamilyScope) -> tuple[_Judged, ...]:

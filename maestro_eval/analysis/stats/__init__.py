@@ -4,6 +4,7 @@ Values are one number for each sample, repeats averaged; samples that are not in
 Nothing here returns NaN, and nothing draws lots but from a given seed.
 """
 
+from maestro_eval.analysis.stats.all_pairs import difference_intervals, difference_ps
 from maestro_eval.analysis.stats.estimates import Estimate, PValue, Sampled, differences, independent
 from maestro_eval.analysis.stats.group_sequential import LOOKS, GroupSequential, after_looks, standardised
 from maestro_eval.analysis.stats.intervals import (
@@ -43,7 +44,9 @@ __all__ = [
     "benjamini_hochberg",
     "difference_in_differences",
     "difference_interval",
+    "difference_intervals",
     "difference_p",
+    "difference_ps",
     "differences",
     "heterogeneity_p",
     "holm",

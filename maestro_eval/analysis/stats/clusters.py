@@ -7,6 +7,7 @@ samples costs one pass over them. Strata that share clusters form a ``Block``; b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from msgspec import Struct
@@ -16,6 +17,9 @@ from maestro_eval.analysis.stats.estimates import Sampled
 
 _Floats = NDArray[np.float64]
 _Codes = NDArray[np.int64]
+
+CELLS = 4_000_000
+"""Numbers held at a time: 32 MB."""
 
 # A variance below this is what rounding leaves of values that are all equal.
 _NO_VARIANCE = 1e-18
@@ -68,32 +72,73 @@ class Block(Struct, frozen=True, eq=False):
         return len(self.influences)
 
 
-class _Cells(Struct, frozen=True, eq=False):
-    """The samples by cluster and stratum: one row for each pair that has any."""
+class _Part(Struct, frozen=True, eq=False):
+    """What a block is whatever its values: its ``cells``, one for each cluster and stratum that share samples.
 
-    cluster: _Codes
+    ``row`` numbers the cells' clusters, ``count`` their samples; ``per_sample`` is the part of one of a cell's samples
+    in the block's mean, and ``shares`` those of the strata.
+    """
+
+    weight: float
+    cells: _Codes
     stratum: _Codes
+    row: _Codes
     count: _Floats
-    total: _Floats
-    gains: _Floats
-    losses: _Floats
+    per_sample: _Floats
+    sizes: _Floats
+    shares: _Floats
+
+    @property
+    def clusters(self) -> int:
+        return int(self.row[-1]) + 1
+
+
+class Layout:
+    """Strata without their values: which samples share a cluster and how they weigh. Many values may have one."""
+
+    def __init__(self, strata: Sequence[Sampled]) -> None:
+        if not strata:
+            raise ValueError("a mean needs strata")
+        weights = np.array([each.weight for each in strata])
+        if not weights.all() or not np.isfinite(weights).all():
+            raise ValueError(f"weights are finite and not 0: {weights.tolist()}")
+        sizes = [each.values.size for each in strata]
+        column = np.repeat(np.arange(len(strata)), sizes)
+        codes, row = np.unique(np.concatenate([each.clusters for each in strata]), return_inverse=True)
+        keys, self._cell = np.unique(row * len(strata) + column, return_inverse=True)
+        cluster, stratum = np.divmod(keys, len(strata))
+        count = np.bincount(self._cell, minlength=len(keys)).astype(np.float64)
+        self._signs = np.sign(weights)[column]
+        self._edges = np.cumsum([0, *sizes])
+        self._parts = [
+            _part(np.flatnonzero(chosen), cluster, stratum, count, weights)
+            for chosen in _chosen(_linked(cluster, stratum, len(strata)), stratum)
+        ]
+        self.clusters, self.row = len(codes), row
+        """How many clusters there are, and the number of each sample's."""
+
+    def blocks(self, values: _Floats) -> list[list[Block]]:
+        """The blocks of each row of ``values``, which holds the values of all strata one after the other."""
+        spreads = np.stack([values[:, a:b].var(axis=1) for a, b in pairwise(self._edges.tolist())], axis=1)
+        signed, size = self._signs * values, int(self._cell.max()) + 1
+        total = _sums(self._cell, signed, size)
+        gains = _sums(self._cell, np.maximum(signed, 0.0), size)
+        losses = _sums(self._cell, np.maximum(-signed, 0.0), size)
+        parts = [
+            _blocks(part, total[:, part.cells], gains[:, part.cells], losses[:, part.cells], spreads)
+            for part in self._parts
+        ]
+        return [list(row) for row in zip(*parts, strict=True)]
 
 
 def blocks(strata: Sequence[Sampled]) -> list[Block]:
     """``strata`` as independent blocks, in the order of their first strata."""
-    if not strata:
-        raise ValueError("a mean needs strata")
-    cells = _cells(strata)
-    spreads = np.array([each.values.var() for each in strata])
-    weights = np.array([each.weight for each in strata])
-    if not weights.all() or not np.isfinite(weights).all():
-        raise ValueError(f"weights are finite and not 0: {weights.tolist()}")
-    label = _linked(cells, len(strata))
-    found = []
-    for first in dict.fromkeys(label.tolist()):
-        chosen = label[cells.stratum] == first
-        found.append(_block(cells, chosen, np.where(label == first, np.abs(weights), 0.0), spreads))
-    return found
+    return Layout(strata).blocks(joined(strata)[None, :])[0]
+
+
+def joined(strata: Sequence[Sampled]) -> _Floats:
+    """The values of all strata, one after the other."""
+    return np.concatenate([each.values for each in strata]) if strata else np.zeros(0)
 
 
 def is_clustered(found: Sequence[Block]) -> bool:
@@ -101,27 +146,28 @@ def is_clustered(found: Sequence[Block]) -> bool:
     return any(block.clusters < block.n for block in found)
 
 
-def _cells(strata: Sequence[Sampled]) -> _Cells:
-    values = np.concatenate([np.sign(each.weight) * each.values for each in strata])
-    column = np.repeat(np.arange(len(strata)), [each.values.size for each in strata])
-    _, row = np.unique(np.concatenate([each.clusters for each in strata]), return_inverse=True)
-    codes, cell = np.unique(row * len(strata) + column, return_inverse=True)
-    size = len(codes)
-
-    def sums(numbers: _Floats | None = None) -> _Floats:
-        return np.bincount(cell, numbers, size).astype(np.float64)
-
-    return _Cells(
-        codes // len(strata),
-        codes % len(strata),
-        sums(),
-        sums(values),
-        sums(np.maximum(values, 0.0)),
-        sums(np.maximum(-values, 0.0)),
-    )
+def _sums(index: _Codes, numbers: _Floats, size: int) -> _Floats:
+    """For each row of ``numbers`` their sums by ``index``, of which there are ``size``."""
+    places = index + size * np.arange(len(numbers))[:, None]
+    return np.bincount(places.ravel(), numbers.ravel(), size * len(numbers)).reshape(-1, size).astype(np.float64)
 
 
-def _linked(cells: _Cells, strata: int) -> _Codes:
+def _chosen(label: _Codes, stratum: _Codes) -> list[NDArray[np.bool_]]:
+    """The cells of each block, by the label of their strata."""
+    return [label[stratum] == first for first in dict.fromkeys(label.tolist())]
+
+
+def _part(chosen: _Codes, cluster: _Codes, stratum: _Codes, count: _Floats, weights: _Floats) -> _Part:
+    stratum, count = stratum[chosen], count[chosen]
+    _, row = np.unique(cluster[chosen], return_inverse=True)
+    sizes = np.bincount(stratum, count, len(weights)).astype(np.float64)
+    absolute = np.where(sizes, np.abs(weights), 0.0)
+    weight = float(absolute.sum())
+    per_sample = absolute[stratum] / weight / sizes[stratum]
+    return _Part(weight, chosen, stratum, row, count, per_sample, sizes, absolute / weight)
+
+
+def _linked(cluster: _Codes, stratum: _Codes, strata: int) -> _Codes:
     """For each stratum the first one that it hangs together with by shared clusters."""
     label = list(range(strata))
 
@@ -131,59 +177,57 @@ def _linked(cells: _Cells, strata: int) -> _Codes:
         return stratum
 
     # Cells are sorted by cluster, then stratum: neighbours in one cluster link their strata.
-    same = cells.cluster[1:] == cells.cluster[:-1]
-    for pair in np.unique(cells.stratum[:-1][same] * strata + cells.stratum[1:][same]).tolist():
+    same = cluster[1:] == cluster[:-1]
+    for pair in np.unique(stratum[:-1][same] * strata + stratum[1:][same]).tolist():
         first, second = sorted(map(root, divmod(pair, strata)))
         label[second] = first
     return np.array([root(stratum) for stratum in range(strata)])
 
 
-def _block(cells: _Cells, chosen: NDArray[np.bool_], weights: _Floats, spreads: _Floats) -> Block:
-    stratum, count = cells.stratum[chosen], cells.count[chosen]
-    _, row = np.unique(cells.cluster[chosen], return_inverse=True)
-    sizes = np.bincount(stratum, count, len(weights))
-    weight = float(weights.sum())
-    # The part of one sample of each cell in the block's mean.
-    per_sample = weights[stratum] / weight / sizes[stratum]
-    means = np.bincount(stratum, cells.total[chosen], len(weights)) / np.where(sizes, sizes, 1.0)
+def _blocks(part: _Part, total: _Floats, gains: _Floats, losses: _Floats, spreads: _Floats) -> list[Block]:
+    """A block for each row: ``total``, ``gains`` and ``losses`` are by cell, ``spreads`` by stratum."""
+    means = _sums(part.stratum, total, len(part.sizes)) / np.where(part.sizes, part.sizes, 1.0)
     # A cluster that is all of a stratum says nothing of how that stratum would vary; its sum of residuals is 0.
-    left = np.maximum(1 - count / sizes[stratum], 1e-9)
-    residuals = cells.total[chosen] - count * means[stratum]
-    influences = np.bincount(row, per_sample / np.sqrt(left) * residuals).astype(np.float64)
+    left = np.maximum(1 - part.count / part.sizes[part.stratum], 1e-9)
+    residuals = total - part.count * means[:, part.stratum]
+    influences = _sums(part.row, part.per_sample / np.sqrt(left) * residuals, part.clusters)
     squares = influences * influences
-    variance = float(squares.sum())
-    if variance < _NO_VARIANCE:
-        variance, support = 0.0, 0.0
-    else:
-        support = variance**2 / float((squares * squares).sum())
-    alike = np.bincount(row, per_sample * count) ** 2
-    return Block(
-        weight=weight,
-        value=float(weights / weight @ means),
-        gains=float(per_sample @ cells.gains[chosen]),
-        losses=float(per_sample @ cells.losses[chosen]),
-        variance=variance,
-        **_freedoms(variance, row, per_sample, count, np.sqrt(spreads[stratum])),
-        fewest=float(1 / alike.sum()),
-        support=support,
-        n=int(count.sum()),
-        influences=influences,
+    variance = squares.sum(axis=1)
+    variance[variance < _NO_VARIANCE] = 0.0
+    fourth = np.where(variance, (squares * squares).sum(axis=1), 1.0)
+    alike = np.bincount(part.row, part.per_sample * part.count) ** 2
+    bell, carter = _freedoms(part, variance, np.sqrt(spreads[:, part.stratum]))
+    by_row = zip(
+        (means @ part.shares).tolist(),
+        (gains @ part.per_sample).tolist(),
+        (losses @ part.per_sample).tolist(),
+        variance.tolist(),
+        bell.tolist(),
+        carter.tolist(),
+        (variance**2 / fourth).tolist(),
+        influences,
+        strict=True,
     )
+    fewest, n = float(1 / alike.sum()), int(part.count.sum())
+    return [
+        Block(part.weight, value, gained, lost, spread, freedom, freedom_alike, fewest, support, n, pulls)
+        for value, gained, lost, spread, freedom, freedom_alike, support, pulls in by_row
+    ]
 
 
-def _freedoms(
-    variance: float, row: _Codes, per_sample: _Floats, count: _Floats, deviation: _Floats
-) -> dict[str, float]:
+def _freedoms(part: _Part, variance: _Floats, deviation: _Floats) -> tuple[_Floats, _Floats]:
     """``freedom`` and ``freedom_alike``, neither below 1: ``support`` says that of one cluster nothing is known."""
-    if not deviation.any():
-        deviation = np.ones_like(deviation)
-    independent = np.bincount(row, (per_sample * deviation) ** 2 * count)
-    alike = np.bincount(row, per_sample * deviation * count) ** 2
-    parts = independent / independent.sum()
+    deviation = np.where(deviation.any(axis=1, keepdims=True), deviation, 1.0)
+    independent = _sums(part.row, (part.per_sample * deviation) ** 2 * part.count, part.clusters)
+    alike = _sums(part.row, part.per_sample * deviation * part.count, part.clusters) ** 2
+    whole = independent.sum(axis=1)
+    parts = independent / whole[:, None]
     pulls = parts**2 / np.maximum(1 - parts, 1e-6)
     # The second term is 0 for a single cluster, and then all rounding.
-    bell = 1 / float(parts @ parts + max(0.0, pulls.sum() ** 2 - pulls @ pulls))
-    gap = float(alike.sum() - independent.sum())
-    share = (variance - float(independent.sum())) / gap if gap > _NO_VARIANCE else 0.0
-    added = independent + min(1.0, max(0.0, share)) * (alike - independent)
-    return {"freedom": max(1.0, bell), "freedom_alike": max(1.0, float(added.sum() ** 2 / (added @ added)) - 1)}
+    among = np.maximum(0.0, pulls.sum(axis=1) ** 2 - (pulls * pulls).sum(axis=1))
+    bell = 1 / ((parts * parts).sum(axis=1) + among)
+    gap = alike.sum(axis=1) - whole
+    share = np.where(gap > _NO_VARIANCE, (variance - whole) / np.where(gap > _NO_VARIANCE, gap, 1.0), 0.0)
+    added = independent + np.clip(share, 0.0, 1.0)[:, None] * (alike - independent)
+    carter = added.sum(axis=1) ** 2 / (added * added).sum(axis=1) - 1
+    return np.maximum(1.0, bell), np.maximum(1.0, carter)

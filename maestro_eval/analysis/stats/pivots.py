@@ -10,12 +10,14 @@ excludes, and the interval of clusters that all answered alike has a width. Meas
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
-from maestro_eval.analysis.stats.clusters import Block, blocks, is_clustered
-from maestro_eval.analysis.stats.estimates import Estimate, Sampled
+from maestro_eval.analysis.stats.clusters import CELLS, Block, Layout, blocks, is_clustered, joined
+from maestro_eval.analysis.stats.estimates import Estimate, Sampled, differences
 from maestro_eval.analysis.stats.means import normal_quantile, score_ends, t_quantile, t_tail
 
 # Where the two readings of a block part is decided for 95 %, so that it does not depend on the level asked for.
@@ -79,12 +81,28 @@ def pivot(strata: Sequence[Sampled]) -> Pivot:
     least = -1 if signed else 0
     if any(each.values.min() < least - _ROUNDING or each.values.max() > 1 + _ROUNDING for each in strata):
         raise ValueError(f"values lie in [{least}, 1]")
-    found = blocks(strata)
+    return _of_differences(blocks(strata)) if signed else _of_shares(blocks(strata))
+
+
+def pair_pivots(systems: Sequence[Sequence[Sampled]], pairs: Sequence[tuple[int, int]]) -> Iterator[Pivot]:
+    """``pivot(differences(a, b))`` for each pair of systems, by number; all hold the same samples and weights."""
+    layout, values = Layout(systems[0]), side_by_side(systems)
+    step = max(1, CELLS // values.shape[1])
+    for start in range(0, len(pairs), step):
+        first, second = np.array(pairs[start : start + step]).T
+        for found in layout.blocks(values[first] - values[second]):
+            yield _of_differences(found)
+
+
+def side_by_side(systems: Sequence[Sequence[Sampled]]) -> NDArray[np.float64]:
+    """The values of each system in a row. ValueError unless they hold the same samples and weights."""
+    for other in systems[1:]:
+        differences(systems[0], other)
+    return np.stack([joined(each) for each in systems])
+
+
+def _of_shares(found: Sequence[Block]) -> Pivot:
     total = sum(block.weight for block in found)
-    return _of_differences(found, total) if signed else _of_shares(found, total)
-
-
-def _of_shares(found: Sequence[Block], total: float) -> Pivot:
     counted = [_cautious(block, _spread_of_share(min(1.0, max(0.0, block.value)))) for block in found]
     if len(counted) == 1 and abs(total - 1) < _ROUNDING:
         return _score(counted[0])
@@ -98,7 +116,8 @@ def _of_shares(found: Sequence[Block], total: float) -> Pivot:
     return _adjusted(counted, centres, variances, (0.0, total), "price-bonett")
 
 
-def _of_differences(found: Sequence[Block], total: float) -> Pivot:
+def _of_differences(found: Sequence[Block]) -> Pivot:
+    total = sum(block.weight for block in found)
     counted = [_counted(block) for block in found]
     # Bonett and Price (2012), see means.stratified_difference: 1/m gains and 1/m losses more in each of m blocks.
     extra = 1 / len(counted)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from maestro_eval.analysis.stats.clusters import Block, blocks
-from maestro_eval.analysis.stats.estimates import Sampled, differences
+from maestro_eval.analysis.stats.clusters import CELLS, Block, blocks
+from maestro_eval.analysis.stats.estimates import Sampled
 from maestro_eval.analysis.stats.means import normal_quantile, t_quantile
-from maestro_eval.analysis.stats.pivots import pivot
+from maestro_eval.analysis.stats.pivots import pair_pivots
 
 _Floats = NDArray[np.float64]
 
 DRAWS = 10_000
-# Clusters drawn that are held at a time: 32 MB.
-_CELLS = 4_000_000
 
 
 class RankInterval(Struct, frozen=True):
@@ -50,9 +49,10 @@ def rank_intervals(
     """
     if len(systems) < 2:
         return [RankInterval(1, 1, 1) for _ in systems]
-    means = np.array([sum(block.weight * block.value for block in blocks(each)) for each in systems])
+    found = [blocks(each) for each in systems]
+    means = np.array([sum(block.weight * block.value for block in each) for each in found])
     errors, widening = _errors(systems)
-    moved = deviations([blocks(each) for each in systems], draws, seed)
+    moved = deviations(found, draws, seed)
     largest = np.zeros((len(systems), draws))
     for i in range(len(systems)):
         largest[i] = (np.abs(moved - moved[i]) / errors[i][:, None]).max(axis=0)
@@ -75,11 +75,10 @@ def _errors(systems: Sequence[Sequence[Sampled]]) -> tuple[_Floats, float]:
     """The error of each paired difference, infinite on the diagonal, and how much wider t is than the normal."""
     errors = np.full((len(systems), len(systems)), np.inf)
     freedom = np.inf
-    for i, ours in enumerate(systems):
-        for j in range(i):
-            found = pivot(differences(ours, systems[j]))
-            errors[i, j] = errors[j, i] = found.error
-            freedom = min(freedom, found.freedom)
+    pairs = list(combinations(range(len(systems)), 2))
+    for (i, j), found in zip(pairs, pair_pivots(systems, pairs), strict=True):
+        errors[i, j] = errors[j, i] = found.error
+        freedom = min(freedom, found.freedom)
     return errors, t_quantile(0.975, freedom) / normal_quantile(0.975)
 
 
@@ -99,15 +98,16 @@ def deviations(systems: Sequence[Sequence[Block]], draws: int, seed: int) -> _Fl
             moved += root @ generator.standard_normal((len(u), draws))
             continue
         for piece, drawn in _drawn(parts[0], draws, generator):
-            for i, influences in enumerate(u):
-                moved[i, piece] += influences[drawn].sum(axis=1)
+            groups, rows = u.shape[1], len(drawn)
+            times = np.bincount((drawn + groups * np.arange(rows)[:, None]).ravel(), minlength=groups * rows)
+            moved[:, piece] += u @ times.reshape(rows, groups).T.astype(np.float64)
     return moved
 
 
 def _drawn(block: Block, draws: int, generator: np.random.Generator) -> Iterator[tuple[slice, NDArray[np.int64]]]:
     """The clusters drawn, with putting back, for a piece of the draws at a time."""
     groups = block.clusters
-    rows = max(1, _CELLS // groups)
+    rows = max(1, CELLS // groups)
     for start in range(0, draws, rows):
         piece = slice(start, min(draws, start + rows))
         yield piece, generator.integers(0, groups, (piece.stop - start, groups))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from maestro_eval.analysis.stats.clusters import CELLS
 from maestro_eval.analysis.stats.estimates import PValue, Sampled, differences
 from maestro_eval.analysis.stats.means import binomial_tails, fair_coin_tail, t_tail
 from maestro_eval.analysis.stats.pivots import pivot
@@ -20,8 +21,6 @@ _Floats = NDArray[np.float64]
 
 # So many ways to flip the signs are gone through one by one; more are drawn at random.
 _MOST_EXACT = 2**17
-# Cells of signs held at a time: 32 MB.
-_CELLS = 4_000_000
 # Deals of categories, and the clusters of pooled spread that each category is given besides its own.
 _DEALS = 1_999
 _ADDED = 2.0
@@ -35,7 +34,7 @@ def difference_p(a: Sequence[Sampled], b: Sequence[Sampled], *, seed: int = 0) -
     ``a`` and ``b`` hold the same samples, clusters and weights in the same order.
     """
     paired = differences(a, b)
-    if len(paired) == 1 and _all_apart(paired[0]) and _binary(a[0].values) and _binary(b[0].values):
+    if counts_pairs(a) and counts_pairs(b):
         return mcnemar(int((paired[0].values > 0).sum()), int((paired[0].values < 0).sum()))
     return sign_flip(paired, seed=seed)
 
@@ -63,8 +62,12 @@ def sign_flip(paired: Sequence[Sampled], *, seed: int = 0) -> PValue:
     Appl. Genet. Mol. Biol. 9, 2010). Where no draw reaches what was seen, p is t's tail beyond |Σ c_g| / √Σ c_g² if
     that is smaller: the draws alone would put a floor under p, and many adjusted floors decide nothing.
     """
-    parts = np.abs(_contributions(paired))
-    observed = abs(math.fsum(_contributions(paired)))
+    return flipped(_contributions(paired), seed=seed)
+
+
+def flipped(added: _Floats, drawn: _Floats | None = None, *, seed: int = 0) -> PValue:
+    """``sign_flip`` of clusters that add so much each; ``drawn`` are their sums with signs that were drawn before."""
+    parts, observed = np.abs(added), abs(math.fsum(added))
     largest = float(parts.max())
     if not largest:
         return PValue(1.0, "exact sign flip")
@@ -72,11 +75,11 @@ def sign_flip(paired: Sequence[Sampled], *, seed: int = 0) -> PValue:
     least = observed / largest * (1 - _ROUNDING) - _ROUNDING
     if math.prod((counts + 1).tolist()) <= _MOST_EXACT:
         return PValue(_exact(sizes, counts, least), "exact sign flip")
-    hits = _hits(sizes, counts, least, seed)
+    hits = _hits(sizes, counts, least, seed) if drawn is None else int((np.abs(drawn) >= least * largest).sum())
     if hits:
         return PValue((hits + 1) / (DRAWS + 1), f"sign flip, {DRAWS:,} draws")
-    flipped = observed / largest / math.sqrt(float(counts @ sizes**2))
-    tail = 2 * t_tail(flipped, float(counts.sum()) - 1)
+    standardised = observed / largest / math.sqrt(float(counts @ sizes**2))
+    tail = 2 * t_tail(standardised, float(counts.sum()) - 1)
     return PValue(min(1 / (DRAWS + 1), tail), f"sign flip, t beyond {DRAWS:,} draws")
 
 
@@ -129,7 +132,7 @@ def heterogeneity_p(parts: Sequence[Sampled], *, seed: int = 0) -> PValue:
         return PValue(1.0, method)
     seen = _welch(label[None, :], count, total, spread, len(parts))[0] * (1 - _ROUNDING)
     generator = np.random.default_rng(seed)
-    hits, rows = 0, max(1, _CELLS // len(count))
+    hits, rows = 0, max(1, CELLS // len(count))
     for start in range(0, _DEALS, rows):
         dealt = np.tile(label, (min(rows, _DEALS - start), 1))
         if place[-1]:
@@ -168,23 +171,36 @@ def _exact(sizes: _Floats, counts: NDArray[np.int64], least: float) -> float:
     """P(|Σ| ≥ ``least``) over all signs, of ``counts`` clusters that each add one of ``sizes``."""
     sums, chances = np.zeros(1), np.ones(1)
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
-        ups = range(count + 1)
-        steps = np.array([size * (2 * up - count) for up in ups])
-        weights = np.array([math.comb(count, up) / 2**count for up in ups])
-        sums, chances = (sums[:, None] + steps).ravel(), (chances[:, None] * weights).ravel()
+        sums = (sums[:, None] + size * (2 * np.arange(count + 1) - count)).ravel()
+        chances = (chances[:, None] * _fair_coin(count)).ravel()
     return min(1.0, float(chances[np.abs(sums) >= least].sum()))
+
+
+def _fair_coin(tosses: int) -> _Floats:
+    """The chances of 0, 1, … heads: from the middle outwards, each from its neighbour, so that none overflows."""
+    middle = (tosses + 1) // 2
+    heads = np.arange(middle, tosses)
+    above = np.cumprod(np.concatenate([[1.0], (tosses - heads) / (heads + 1)]))
+    chances: _Floats = np.concatenate([above[::-1], above[1:] if tosses % 2 == 0 else above])
+    chances /= chances.sum()
+    return chances
 
 
 def _hits(sizes: _Floats, counts: NDArray[np.int64], least: float, seed: int) -> int:
     generator = np.random.default_rng(seed)
     single = counts == 1
-    hits, rows = 0, max(1, _CELLS // len(sizes))
+    hits, rows = 0, max(1, CELLS // len(sizes))
     for start in range(0, DRAWS, rows):
         size = min(rows, DRAWS - start)
         ups = generator.integers(0, 2, (size, int(single.sum())), dtype=np.int8) @ sizes[single]
         ups += generator.binomial(counts[~single], 0.5, (size, int((~single).sum()))) @ sizes[~single]
         hits += int((np.abs(2 * ups - counts @ sizes) >= least).sum())
     return hits
+
+
+def counts_pairs(system: Sequence[Sampled]) -> bool:
+    """Whether ``mcnemar`` serves: one stratum of independent 0s and 1s."""
+    return len(system) == 1 and _binary(system[0].values) and _all_apart(system[0])
 
 
 def _all_apart(stratum: Sampled) -> bool:
