@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn, get_args
 
 from maestro_eval.cli.main import printable
 from maestro_eval.records import FORMER_PROTOCOLS, ScoringProtocol, Selection, UserError
@@ -74,6 +74,33 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else on standard output")
+
+
+def print_json(value: object) -> None:
+    """Print ``value`` as indented JSON."""
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode())
+
+
+def prints_elsewhere(wanted: bool) -> contextlib.AbstractContextManager[object]:
+    """Where ``wanted``, send what is printed to standard error, so that standard output has JSON alone."""
+    return contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext()
+
+
+def add_moved(parser: argparse.ArgumentParser, flag: str, command: str) -> None:
+    """Refuse ``flag`` by naming the command that it has become."""
+    parser.add_argument(flag, action=_Moved, nargs=0, const=command, help=argparse.SUPPRESS)
+
+
+class _Moved(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        parser.error(f"{self.option_strings[0]} is a command now: maestro-eval {self.const}")
+
+
 def add_port(parser: argparse.ArgumentParser, default: int) -> None:
     """``--port`` of a server on loopback."""
     parser.add_argument(
@@ -92,9 +119,8 @@ def listening(port: int) -> Iterator[None]:
 
 
 def add_include(parser: _Container) -> None:
-    """``--include_path``, spelled as lmms-eval does."""
+    """``--include-path``, repeatable."""
     parser.add_argument(
-        "--include_path",
         "--include-path",
         action="append",
         default=[],

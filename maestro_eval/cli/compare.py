@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from maestro_eval.cli.arguments import (
+    add_moved,
     add_protocol,
     add_reference,
     add_runs,
@@ -15,10 +16,12 @@ from maestro_eval.cli.arguments import (
     split_names,
 )
 from maestro_eval.cli.main import DONE
-from maestro_eval.cli.swap import add_swap_arguments, refuse_without_swap, run_swap
-from maestro_eval.records import UserError
 
-_ADJUST, _FAMILY = "holm", "baseline"
+COMMON = (
+    "--baseline", "--group", "--explore", "--reference", "--format", "--json", "--out", "--protocol",
+    "--help", "--help-all",
+)  # fmt: skip
+EXAMPLE = "maestro-eval compare runs/base runs/mine --baseline base --out tables"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,13 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adjust",
         choices=("holm", "bh", "none"),
-        default=_ADJUST,
+        default="holm",
         help="of p-values: Holm's method (default), Benjamini and Hochberg's for exploring, or not",
     )
     parser.add_argument(
         "--family",
         choices=("baseline", "system", "all"),
-        default=_FAMILY,
+        default="baseline",
         help="what is adjusted together: all tasks against the baseline, and all means (default); those of each "
         "system; or everything",
     )
@@ -54,18 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the table goes in every form (default: beside the first run)"
     )
-    add_swap_arguments(parser)
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    add_moved(parser, "--swap", "swap BASE AUGMENTED")
     add_protocol(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.swap:
-        if arguments.reference or arguments.format or arguments.group:
-            raise UserError("--reference, --format and --group do not go with --swap")
-        if (arguments.adjust, arguments.family) != (_ADJUST, _FAMILY):
-            raise UserError("--adjust and --family do not go with --swap: nothing is adjusted there")
-        return run_swap(arguments)
-    refuse_without_swap(arguments)
     from maestro_eval import open_run
     from maestro_eval.analysis import ContrastSpec
     from maestro_eval.analysis.names import distinct_names, renamed

@@ -12,7 +12,7 @@ _LONGEST = 300
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", choices=KINDS, help="; ".join(f"{kind}: {what}" for kind, what in KINDS.items()))
+    parser.add_argument("kind", choices=tuple(KINDS), help="; ".join(f"{kind}: {what}" for kind, what in KINDS.items()))
     parser.add_argument("file", type=Path, help="the recording: JSONL, or JSONL.gz (docs/conformance.md)")
 
 

@@ -7,7 +7,9 @@ import importlib.util
 import os
 import platform
 import shutil
+from typing import Any
 
+from maestro_eval.cli.arguments import add_json, print_json, prints_elsewhere
 from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES
 
 _EXTRAS = {
@@ -23,32 +25,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registry", metavar="REGISTRY", help="also check what this machine would refuse of this registry's models"
     )
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    print(f"python    {platform.python_version()} on {platform.platform()}, {os.cpu_count()} CPUs")
-    print(f"disk      {shutil.disk_usage('.').free / 1e9:.0f} GB free here")
-    for extra, modules in _EXTRAS.items():
-        missing = [module for module in modules if importlib.util.find_spec(module) is None]
-        state = f"lacks {', '.join(missing)}: pip install 'maestro-eval[{extra}]'" if missing else "ready"
-        print(f"{extra:9} {state}")
     from maestro_eval.sandbox import available
 
-    print(f"sandbox   {available() or 'ready'}")
-    return DONE if arguments.registry is None else _registry(arguments.registry)
+    facts = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "disk_free_gb": round(shutil.disk_usage(".").free / 1e9),
+        "missing": {
+            extra: [module for module in modules if importlib.util.find_spec(module) is None]
+            for extra, modules in _EXTRAS.items()
+        },
+        "sandbox": available(),
+    }
+    with prints_elsewhere(arguments.json):
+        _show(facts)
+        registry = None if arguments.registry is None else _registry(arguments.registry)
+    if arguments.json:
+        print_json({**facts, "registry": registry})
+    return DONE_WITH_FAILURES if registry and registry["cannot"] else DONE
 
 
-def _registry(name: str) -> int:
-    """Keys that are not set, and what an engine of this registry would be refused here."""
+def _show(facts: dict[str, Any]) -> None:
+    print(f"python    {facts['python']} on {facts['platform']}, {facts['cpus']} CPUs")
+    print(f"disk      {facts['disk_free_gb']} GB free here")
+    for extra, missing in facts["missing"].items():
+        state = f"lacks {', '.join(missing)}: pip install 'maestro-eval[{extra}]'" if missing else "ready"
+        print(f"{extra:9} {state}")
+    print(f"sandbox   {facts['sandbox'] or 'ready'}")
+
+
+def _registry(name: str) -> dict[str, Any]:
+    """Print keys that are not set, and what an engine of this registry would be refused here; the same as facts."""
     from maestro_eval.cli.serve import print_problems
     from maestro_eval.registry import load_registry
     from maestro_eval.serving import detect_gpus, plan, refusal
     from maestro_eval.serving.engines import wanted_engines
 
     registry = load_registry(name)
-    for endpoint in registry.endpoints.values():
-        if endpoint.api_key_env and not os.environ.get(endpoint.api_key_env):
-            print(f"key       {endpoint.name}: ${endpoint.api_key_env} is not set")
+    keys = {each.name: each.api_key_env for each in registry.endpoints.values() if each.api_key_env}
+    unset = {endpoint: key for endpoint, key in keys.items() if not os.environ.get(key)}
+    for endpoint, key in unset.items():
+        print(f"key       {endpoint}: ${key} is not set")
     engines = wanted_engines(registry).engines
     cannot = print_problems(registry, engines)
     gpus = detect_gpus()
@@ -56,4 +78,4 @@ def _registry(name: str) -> int:
         cannot.append(refusal(placed))
     state = f"cannot be served whole here: {'; '.join(cannot)}" if cannot else "ready"
     print(f"registry  {registry.name}: {state}")
-    return DONE_WITH_FAILURES if cannot else DONE
+    return {"name": registry.name, "unset_keys": unset, "cannot": cannot}

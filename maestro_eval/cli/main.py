@@ -2,7 +2,9 @@
 
 Exit codes: 0 done, 3 done with failed rollouts, 4 interrupted (resumable), 2 bad input, 5 a check that disagrees,
 1 a defect of ours.
-A command's module is imported only when it is the one asked for, so that ``--help`` stays instant.
+A command's module is imported only when it is the one asked for, so that ``--help`` stays instant. It has
+``add_arguments`` and ``run``; where it has ``COMMON``, its ``--help`` shows these flags and its ``EXAMPLE`` alone, and
+``--help-all`` shows the rest.
 """
 
 from __future__ import annotations
@@ -12,29 +14,35 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 COMMANDS = {
-    "run": "run rollouts of a policy on tasks, score them and print the table",
-    "resume": "go on with a run folder that was interrupted or has failed rollouts",
-    "judge": "have a model judge a run's answers, for the benchmarks whose authors do",
+    "run": "run a policy on tasks, score the rollouts, print the table",
+    "resume": "run what an interrupted or failed run still lacks",
+    "runs": "list run folders: progress, failures, means",
+    "judge": "have a model judge a run's answers where authors do",
     "score": "score a run folder again, from its journal alone",
-    "compare": "compare run folders: accuracies, means, paired differences",
-    "reproduce": "say whether runs reach published numbers, and what differs from how those were made",
-    "report": "write all that is known of some runs into one page: tables, plots, routing, costs",
-    "view": "look at runs and rollouts in a browser: pictures, calls, verdicts, two systems side by side",
-    "export": "write a run for lmms-eval, inspect_ai, Hugging Face or a leaderboard",
-    "verify": "check a run folder or a submission: its records, its verdicts, its numbers",
-    "replay": "roll a run out again from one turn on with another call, and say what that was worth",
-    "serve": "start a registry's models on the GPUs at hand and keep them up",
+    "compare": "compare runs: accuracies, means, paired differences",
+    "swap": "report what another registry changed",
+    "reproduce": "test runs against published numbers",
+    "report": "write one page: tables, plots, routing, costs",
+    "prices": "print a price table of the models called, to fill in",
+    "view": "look at runs and rollouts in a browser",
+    "export": "write a run for lmms-eval, inspect_ai, the Hub, …",
+    "verify": "check the records and numbers of a run or submission",
+    "replay": "roll a run out again from one turn on, another call",
+    "serve": "start a registry's models on this machine's GPUs",
     "serve-embedded": "serve the embedded experts, which need no GPU",
-    "serve-simulated": "serve a simulated model, to dry-run a registry or to test a client",
+    "serve-simulated": "serve a simulated model, for dry runs and tests",
     "registry": "list, check, show, compare or import registries",
-    "tasks": "list or show tasks, or make the mini benchmarks",
-    "conformance": "hold a recording of another system against ours, case by case",
-    "doctor": "say what this machine has and lacks",
+    "tasks": "list, show or check tasks, or make the mini benchmarks",
+    "conformance": "compare a recording of another system with ours",
+    "doctor": "check what this machine has and lacks",
+    "completion": "print a completion script for bash, zsh or fish",
 }
+# What lmms-eval calls otherwise than we do; its underscores are read as hyphens anyway.
+_LMMS_EVAL = {"--output-path": "--out"}
 DONE, DEFECT, BAD_INPUT, DONE_WITH_FAILURES, INTERRUPTED, DISAGREES = 0, 1, 2, 3, 4, 5
 
 
@@ -51,8 +59,8 @@ def entry() -> NoReturn:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser(given)
+    given = _hyphenated(sys.argv[1:] if arguments is None else arguments)
+    parser = make_parser([next((word for word in given if not word.startswith("-")), "")])
     chosen = parser.parse_args(given)
     # Imported after parsing: ``--help`` and a typo need neither.
     from maestro_eval.records import MaestroError, RolloutFailure
@@ -76,7 +84,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"this is a defect of maestro-eval: {type(defect).__name__}: {defect}", DEFECT)
 
 
-def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+def _hyphenated(given: Sequence[str]) -> list[str]:
+    """Read ``--top_p``, as lmms-eval spells it, as ``--top-p``; values stay as they are."""
+    words = []
+    for word in given:
+        flag, equals, value = word.partition("=")
+        if flag.startswith("--"):
+            flag = flag.replace("_", "-")
+            word = _LMMS_EVAL.get(flag, flag) + equals + value
+        words.append(word)
+    return words
+
+
+def make_parser(wanted: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of all commands; only the ``wanted`` ones know their arguments."""
     parser = _Parser(
         prog="maestro-eval",
         description="Evaluate orchestrated multimodal agents: rollouts against registries of experts, with error bars.",
@@ -84,21 +105,52 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    named = next((word for word in given if not word.startswith("-")), None)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name == named:
+        if name in wanted:
             module = importlib.import_module(f"maestro_eval.cli.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
+            if common := getattr(module, "COMMON", ()):
+                command.show_first(common, module.EXAMPLE)
     return parser
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line: a long usage above it hides it. Its subparsers are like it."""
 
+    _common: frozenset[str] = frozenset()
+    _example = ""
+
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_INPUT, f"{self.prog}: {message}; {self.prog} --help says what there is\n")
+
+    def show_first(self, flags: Collection[str], example: str) -> None:
+        """Let ``--help`` show positional arguments, these flags and an example, and ``--help-all`` everything."""
+        self._common = frozenset(flags)
+        self._example = f"example:\n  {example}"
+        self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show all flags and exit")
+
+    def format_help(self) -> str:
+        if not self._common:
+            return super().format_help()
+        shown = [each for each in self._actions if not each.option_strings or self._common & {*each.option_strings}]
+        formatter = argparse.RawDescriptionHelpFormatter(self.prog)
+        formatter.add_usage(None, [each for each in shown if each.required], [], None)
+        formatter.add_text(self.description)
+        formatter.add_text(self._example)
+        formatter.start_section("common flags (--help-all shows all)")
+        formatter.add_arguments(shown)
+        formatter.end_section()
+        return formatter.format_help()
+
+
+class _HelpAll(argparse.Action):
+    """Print the help that argparse makes of all flags."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(argparse.ArgumentParser.format_help(parser), end="")
+        parser.exit()
 
 
 class _Version(argparse.Action):

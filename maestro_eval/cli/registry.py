@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from maestro_eval.cli.arguments import add_json, print_json
 from maestro_eval.cli.main import DONE
 from maestro_eval.cli.registry_import import add_import_arguments
 
@@ -16,18 +17,21 @@ _NAMED = "a file, a folder with a registry.yaml, or a bundled registry's name"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    actions.add_parser("list", help="the bundled registries").set_defaults(run=_list)
+    listing = actions.add_parser("list", help="the bundled registries")
+    add_json(listing)
+    listing.set_defaults(run=_list)
     check = actions.add_parser("check", help="load registries and say what is wrong with them")
     check.add_argument("registries", nargs="+", metavar="REGISTRY", help=_NAMED)
     check.set_defaults(run=_check)
     show = actions.add_parser("show", help="the entries, and the prompt as a policy reads it")
     show.add_argument("registry", metavar="REGISTRY", help=_NAMED)
     show.add_argument("--prompt", action="store_true", help="only the prompt: the two messages as they are sent")
+    add_json(show)
     show.set_defaults(run=_show)
     diff = actions.add_parser("diff", help="what differs between two registries, entries and prompt")
     diff.add_argument("before", metavar="REGISTRY", help=_NAMED)
     diff.add_argument("after", metavar="OTHER", help=_NAMED)
-    diff.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_json(diff)
     diff.set_defaults(run=_diff)
     add_import_arguments(actions.add_parser("import", help="a registry from your copy of the released repository"))
     schema = actions.add_parser("schema", help="print the JSON Schema of registry files, for editors")
@@ -42,9 +46,12 @@ def _list(arguments: argparse.Namespace) -> int:
     from maestro_eval.files import bundled
     from maestro_eval.registry import load_registry
 
-    for path in sorted(bundled("registries").glob("*.yaml")):
-        registry = load_registry(path)
-        print(f"{registry.name:24} {_counted(registry)}  {path}")
+    registries = [load_registry(path) for path in sorted(bundled("registries").glob("*.yaml"))]
+    if arguments.json:
+        print_json([_facts(registry) for registry in registries])
+        return DONE
+    for registry in registries:
+        print(f"{registry.name:24} {_counted(registry)}  {registry.path}")
         print(f"{'':24} {registry.description}")
     return DONE
 
@@ -66,7 +73,10 @@ def _show(arguments: argparse.Namespace) -> int:
 
     registry = load_registry(arguments.registry)
     if arguments.prompt:
-        return _show_prompt(registry)
+        return _show_prompt(registry, arguments.json)
+    if arguments.json:
+        print_json({**_facts(registry), "hashes": entry_hashes(registry), "system": render_system(registry, Regime())})
+        return DONE
     hashes = entry_hashes(registry)
     print(f"{registry.name}  hash {registry.hash}\n{registry.path}\n")
     for kind, entries in (("expert", registry.experts), ("service", registry.services)):
@@ -83,7 +93,7 @@ def _show(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _show_prompt(registry: Registry) -> int:
+def _show_prompt(registry: Registry, as_json: bool) -> int:
     """The messages and nothing else, so that two can be compared with ``diff``; a note goes to standard error."""
     import sys
 
@@ -92,20 +102,21 @@ def _show_prompt(registry: Registry) -> int:
 
     if note := prompt_note(registry):
         print(note, file=sys.stderr)
-    message = user_message(registry, "QUESTION", ())
-    print(render_system(registry, Regime()))
-    print("".join(part.text for part in message.parts if isinstance(part, TextPart)))
+    system, message = render_system(registry, Regime()), user_message(registry, "QUESTION", ())
+    user = "".join(part.text for part in message.parts if isinstance(part, TextPart))
+    if as_json:
+        print_json({"system": system, "user": user})
+    else:
+        print(f"{system}\n{user}")
     return DONE
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    import msgspec
-
     from maestro_eval.registry import diff_registries, load_registry
 
     difference = diff_registries(load_registry(arguments.before), load_registry(arguments.after))
     if arguments.json:
-        print(msgspec.json.format(msgspec.json.encode(difference), indent=2).decode())
+        print_json(difference)
     else:
         _print_diff(difference)
     return DONE
@@ -118,6 +129,12 @@ def _schema(arguments: argparse.Namespace) -> int:
 
     print(json.dumps(registry_schema(), indent=2))
     return DONE
+
+
+def _facts(registry: Registry) -> dict[str, object]:
+    """What a registry holds, but for its prompts."""
+    fields = ("name", "description", "path", "hash", "endpoints", "experts", "services", "skills")
+    return {field: getattr(registry, field) for field in fields}
 
 
 def _counted(registry: Registry) -> str:

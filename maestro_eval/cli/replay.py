@@ -9,6 +9,12 @@ from pathlib import Path
 from maestro_eval.cli.arguments import add_progress, add_protocol, not_negative, positive
 from maestro_eval.cli.watching import exit_code, stall_rules, watcher_of
 
+COMMON = (
+    "--at", "--call", "--sample", "--subset", "--control", "--out", "--protocol",
+    "--help", "--help-all",
+)  # fmt: skip
+EXAMPLE = "maestro-eval replay runs/mine --at 1 --call EXPERT@@SKILL"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder to replay")

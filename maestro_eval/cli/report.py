@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from maestro_eval.cli.arguments import (
+    add_moved,
     add_protocol,
     add_reference,
     add_runs,
@@ -49,22 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD",
         help="go on with --swap although the runs differ in this too, as the refusal names it",
     )
-    parser.add_argument("--prices", type=Path, metavar="FILE", help="a price table (docs/routing.md)")
-    parser.add_argument(
-        "--price-template",
-        action="store_true",
-        help="only print a price table of the models that these runs called, to be filled in",
-    )
+    parser.add_argument("--prices", type=Path, metavar="FILE", help="a price table (`maestro-eval prices` prints one)")
+    add_moved(parser, "--price-template", "prices RUN…")
     add_protocol(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     folders, names = named_runs(arguments.folders, arguments.explore)
-    if arguments.price_template:
-        from maestro_eval.analysis.routing import models_called, price_template
-
-        sys.stdout.write(price_template(model for folder in folders for model in models_called(folder)))
-        return DONE
     from maestro_eval.analysis import ContrastSpec
     from maestro_eval.analysis.names import score_named
     from maestro_eval.analysis.reference import load_reference

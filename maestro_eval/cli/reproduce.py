@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="reproduced: gaps beyond so many points are excluded (default: 1)",
     )
     parser.add_argument("--format", choices=_FORMATS, default="terminal", help="what is printed")
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write reproduce.html, .md and .json here")
 
 

@@ -13,6 +13,12 @@ from maestro_eval.cli.arguments import add_progress, add_protocol, positive
 from maestro_eval.cli.early_stop import early_stop_again, print_early_stops
 from maestro_eval.cli.watching import exit_code, lacking_in, resume_command, stall_rules, watcher_of
 
+COMMON = (
+    "--concurrency", "--executor", "--workers", "--accept", "--missing-evidence", "--protocol", "--quiet",
+    "--help", "--help-all",
+)  # fmt: skip
+EXAMPLE = "maestro-eval resume runs/mine --missing-evidence"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="a run folder, or the --out of a preset")

@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from maestro_eval.runtime import Preset, RunConfig
     from maestro_eval.scoring import RunScores
 
+COMMON = (
+    "--preset", "--policy", "--registry", "--tasks", "--data", "--limit", "--repeats", "--seed", "--regime",
+    "--temperature", "--out", "--concurrency", "--executor", "--workers", "--protocol", "--help", "--help-all",
+)  # fmt: skip
+EXAMPLE = (
+    "maestro-eval run --policy openai:http://127.0.0.1:8000/v1 --registry embedded \\\n"
+    "      --tasks maestro_chartqa --limit 100 --out runs/mine"
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to run")
@@ -75,8 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     sampling = parser.add_argument_group("sampling of the policy (default: the regime's)")
     sampling.add_argument("--temperature", type=float)
-    sampling.add_argument("--top_p", "--top-p", type=float)
-    sampling.add_argument("--max_tokens", "--max-tokens", type=positive, help="per turn")
+    sampling.add_argument("--top-p", type=float)
+    sampling.add_argument("--max-tokens", type=positive, help="per turn")
     sampling.add_argument(
         "--turn-regex",
         metavar="REGEX",
@@ -93,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let a registry of your own send this variable's value as a key; may be repeated (docs/security.md)",
     )
     how = parser.add_argument_group("how")
-    how.add_argument("--out", "--output_path", required=True, type=Path, help="the run folder to make")
+    how.add_argument("--out", required=True, type=Path, help="the run folder to make")
     how.add_argument("--executor", choices=("local", "ray"), default="local")
     how.add_argument(
         "--workers",

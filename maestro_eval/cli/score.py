@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_protocol, positive
+from maestro_eval.cli.arguments import add_json, add_protocol, positive, prints_elsewhere
 from maestro_eval.cli.main import DONE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="the run folder")
+    add_json(parser)
     add_protocol(parser)
     parser.add_argument(
         "--processes", type=positive, metavar="N", help="how many judge at once (default: as many as the run is worth)"
@@ -18,12 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from maestro_eval.cli.publish import publish_run
+    from maestro_eval.cli.publish import by_protocol, publish_run
     from maestro_eval.report import Asked
     from maestro_eval.scoring import score_run
 
     folder = arguments.folder
     scored = score_run(folder, arguments.protocol, processes=arguments.processes)
-    publish_run(folder, protocol=arguments.protocol, scored=[scored], asked=Asked(routing=True))
-    print(f"scores   {folder / 'exports'}")
+    with prints_elsewhere(arguments.json):
+        publish_run(folder, protocol=arguments.protocol, scored=[scored], asked=Asked(routing=True))
+        print(f"scores   {folder / 'exports'}")
+    if arguments.json:
+        sys.stdout.write((by_protocol(folder / "report", arguments.protocol) / "results.json").read_text("utf-8"))
     return DONE

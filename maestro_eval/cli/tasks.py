@@ -7,7 +7,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maestro_eval.cli.arguments import add_data, add_include, add_selection, parse_data, parse_selection, positive
+from maestro_eval.cli.arguments import (
+    add_data,
+    add_include,
+    add_json,
+    add_selection,
+    parse_data,
+    parse_selection,
+    positive,
+    print_json,
+)
 from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES
 from maestro_eval.records import UserError
 
@@ -24,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--probe", action="store_true", help="ask the hub whether each dataset can be had")
     add_data(listing)
     add_include(listing)
+    add_json(listing)
     listing.set_defaults(run=_list)
     show = actions.add_parser("show", help="a task, and one of its samples as the policy will see it")
     show.add_argument("task")
@@ -62,8 +72,11 @@ def _list(arguments: argparse.Namespace) -> int:
     entries = list_tasks([Path(folder) for folder in arguments.include_path])
     listed = {name: path for name, path in data.items() if not name.startswith(LMMS)}
     check_data_names(listed, (entry.name for entry in entries))
-    for entry in entries:
-        state = data_state(entry, data.get(entry.name, ""), probe=arguments.probe)
+    states = ((entry, data_state(entry, data.get(entry.name, ""), probe=arguments.probe)) for entry in entries)
+    if arguments.json:
+        print_json([{"name": e.name, "tags": e.tags, "samples": s.samples, "data": s.where} for e, s in states])
+        return DONE
+    for entry, state in states:
         print(f"{entry.name:28} {state.samples:>9}  {', '.join(entry.tags):42} {state.where}")
     return DONE
 

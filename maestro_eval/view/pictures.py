@@ -1,6 +1,6 @@
 """A sample's pictures, found again in the data that the run read, and served by hash alone.
 
-Only task files that ship with us, or that the user named with ``--include_path``, are opened: those that a run folder
+Only task files that ship with us, or that the user named with ``--include-path``, are opened: those that a run folder
 names may be anybody's code. A picture is shown if it hashes to what the journal says, and never as anything but PNG,
 JPEG, WebP or GIF.
 """

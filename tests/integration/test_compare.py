@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +14,7 @@ import pytest
 from integration.conftest import write_chartqa, write_registry
 
 from maestro_eval.cli.main import main
+from maestro_eval.files import bundled
 from maestro_eval.report import results_schema
 from maestro_eval.testing import simulated_in_thread
 
@@ -68,7 +71,7 @@ class TestNames:
         assert names == ["direct:oracle · mine (seed 0)", "direct:oracle · mine (seed 7)"]
         assert main(["report", str(twins), "--out", str(tmp_path), "--baseline", names[1]]) == 0
         assert names[0] in (tmp_path / "report.html").read_text()
-        assert main(["compare", "--swap", *(str(twins / f"seed-{n}") for n in "07"), "--out", str(tmp_path)]) in (0, 2)
+        assert main(["swap", *(str(twins / f"seed-{n}") for n in "07"), "--out", str(tmp_path)]) in (0, 2)
 
     def test_a_run_is_called_as_its_user_wants(
         self, twins: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -108,13 +111,6 @@ class TestCompare:
         assert "decided  maestro_chartqa: better than poor" in shown
         assert "\x1b" not in shown
         assert "\u202e" not in shown
-
-    def test_adjustment_is_refused_where_nothing_is_adjusted(
-        self, runs: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        for flags in (["--adjust", "bh"], ["--family", "all"]):
-            assert main(["compare", "--swap", str(runs / "good"), str(runs / "poor"), *flags]) == 2
-            assert "do not go with --swap" in capsys.readouterr().err
 
     def test_each_form_is_printed_alone_and_nothing_is_written(
         self, runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -171,7 +167,6 @@ class TestCompare:
         [
             (["--reference", "maestro4b"], "did you mean 'maestro-4b'"),
             (["--baseline", "nobody"], "no such system; there are good, poor"),
-            (["--swap", "--format", "csv"], "do not go with --swap"),
         ],
     )
     def test_what_cannot_be_asked_is_refused(
@@ -179,6 +174,44 @@ class TestCompare:
     ) -> None:
         assert main(["compare", str(runs / "good"), str(runs / "poor"), *arguments]) == 2
         assert complaint in capsys.readouterr().err
+
+
+class TestRuns:
+    def test_runs_are_listed_with_their_progress(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["runs", str(runs)]) == 0
+        shown = capsys.readouterr().out
+        assert all(name in shown for name in ("good", "poor", "other", f"{N} of {N}"))
+        assert main(["runs", str(runs), "--json"]) == 0
+        listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+        assert set(listed) == {"good", "poor", "other"}
+        good = listed["good"]
+        assert (good["planned"], good["done"], good["failed"], good["going_on"]) == (N, N, 0, False)
+        assert (good["registry"], Path(good["folder"])) == ("good", (runs / "good").resolve())
+        assert main(["runs", str(runs / "nowhere")]) == 2
+
+    def test_a_groups_mean_is_shown_until_the_journal_changes(
+        self, runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        tasks = tmp_path / "tasks"
+        shutil.copytree(bundled("tasks"), tasks, ignore=shutil.ignore_patterns("maestro_*.yaml"))
+        (chartqa,) = bundled("tasks").rglob("maestro_chartqa.yaml")
+        written = re.sub(r"(?m)^tag: .*$", "tag: mine", chartqa.read_text())
+        for name in ("one", "two"):
+            (tasks / f"{name}.yaml").write_text(re.sub(r"(?m)^task: .*$", f"task: {name}", written))
+        with simulated_in_thread(reply=lambda body: "Answer: 4") as server:
+            registry = write_registry(tmp_path / "r.yaml", server.url)
+            arguments = ["--policy", "direct:oracle", "--registry", str(registry), "--quiet", "--tasks", "one,two"]
+            arguments += ["--data", f"one={runs.parent / 'd'}", "--data", f"two={runs.parent / 'e'}"]
+            assert main(["run", *arguments, "--include_path", str(tasks), "--output_path", str(tmp_path / "run")]) == 0
+        capsys.readouterr()
+        assert main(["score", str(tmp_path / "run"), "--json"]) == 0
+        (system,) = json.loads(capsys.readouterr().out)["systems"]
+        assert system["means"]["mine"]["value"] == 0.5
+        assert main(["runs", str(tmp_path), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["means"] == {"mine": 0.5}
+        (tmp_path / "run" / "journal.db").touch()
+        assert main(["runs", str(tmp_path), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["means"] == {}
 
 
 class TestReproduce:

@@ -94,7 +94,7 @@ values:
 def test_a_printed_price_table_can_be_filled_in_and_a_published_number_stands_beside(
     home: Path, tmp_path: Path
 ) -> None:
-    printed = program(home, "report", "runs", "--price-template")
+    printed = program(home, "prices", "runs")
     assert printed.returncode == 0, printed.stderr
     prices = tmp_path / "prices.yaml"
     prices.write_text(printed.stdout)

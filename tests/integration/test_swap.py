@@ -70,7 +70,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def swap(cli: Cli, root: Path, *arguments: str) -> dict[str, Any]:
-    done = cli("compare", "--swap", root / "base", root / "augmented", "--out", root / "report", *arguments)
+    done = cli("swap", root / "base", root / "augmented", "--out", root / "report", *arguments)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads((root / "report" / "swap.json").read_text())
     assert (root / "report" / "swap.md").read_text().startswith("# Registry swap\n")
@@ -103,32 +103,25 @@ def test_who_gained_and_lost_through_what_is_told(cli: Cli, runs: Path) -> None:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """What ``compare`` says when it refuses: in this process, for a process of its own costs seconds."""
-    assert main(["compare", *map(str, arguments)]) == 2
+    """What ``swap`` says when it refuses: in this process, for a process of its own costs seconds."""
+    assert main(["swap", *map(str, arguments)]) == 2
     return capsys.readouterr().err
 
 
 def test_runs_that_differ_in_more_than_the_registry_are_refused_by_name(
     capsys: pytest.CaptureFixture[str], runs: Path
 ) -> None:
-    refused = refusal(capsys, "--swap", runs / "base", runs / "seeded")
-    assert "--swap: seed differs between base (0) and seeded (3); run both alike" in refused
+    refused = refusal(capsys, runs / "base", runs / "seeded")
+    assert "swap: seed differs between base (0) and seeded (3); run both alike" in refused
     out = runs / "allowed"
-    assert (
-        main(["compare", "--swap", *map(str, (runs / "base", runs / "seeded", "--allow", "seed", "--out", out))]) == 0
-    )
-    found = json.loads((out / "swap.json").read_text())
+    given = (runs / "base", runs / "seeded", "--allow", "seed", "--out", out, "--json")
+    assert main(["swap", *map(str, given)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads((out / "swap.json").read_text())
     assert found["allowed"] == [{"field": "seed", "base": "0", "augmented": "3"}]
 
 
 def test_a_swap_of_variants_of_one_registry_is_one_of_what_is_left_out(runs: Path) -> None:
-    assert main(["compare", "--swap", *map(str, (runs / "without", runs / "augmented", "--out", runs / "left"))]) == 0
+    assert main(["swap", *map(str, (runs / "without", runs / "augmented", "--out", runs / "left"))]) == 0
     assert json.loads((runs / "left" / "swap.json").read_text())["entries"]["added"] == ["experts.signs"]
     assert open_run(runs / "without").manifest.registry.variant.without == ("signs",)
-
-
-def test_flags_that_do_not_go_together_are_refused(capsys: pytest.CaptureFixture[str], runs: Path) -> None:
-    three = refusal(capsys, "--swap", runs / "base", runs / "augmented", runs / "seeded")
-    assert "--swap takes two runs, BASE and AUGMENTED; there are 3" in three
-    plain = refusal(capsys, runs / "base", runs / "augmented", "--allow", "seed")
-    assert "--allow goes with --swap alone" in plain

@@ -23,7 +23,7 @@ _FIELDS = (
 
 
 def settle_settings(
-    base: RunManifest, augmented: RunManifest, allow: Collection[str] = (), *, flag: str = "--swap"
+    base: RunManifest, augmented: RunManifest, allow: Collection[str] = (), *, flag: str = "swap"
 ) -> tuple[Allowed, ...]:
     """What differs between the runs besides the registry, all of it named in ``allow``.
 

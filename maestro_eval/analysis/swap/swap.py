@@ -168,7 +168,7 @@ def _missing(manifest: RunManifest, tasks: Sequence[str]) -> list[str]:
 def _refuse_same_registry(base: RunManifest, augmented: RunManifest) -> None:
     if base.registry.hash == augmented.registry.hash:
         raise UserError(
-            f"--swap: {base.system} and {augmented.system} have the same registry ({augmented.registry.name}, hash "
+            f"swap: {base.system} and {augmented.system} have the same registry ({augmented.registry.name}, hash "
             f"{augmented.registry.hash[:12]}); give a run with another one"
         )
 

@@ -31,7 +31,7 @@ CHANGES = [
 @pytest.mark.parametrize(("field", "says", "change"), CHANGES, ids=[f"{f}-{i}" for i, (f, *_) in enumerate(CHANGES)])
 def test_each_setting_is_refused_by_name_and_allowed_by_name(field: str, says: str, change: dict[str, object]) -> None:
     other = replace(AUGMENTED, **change)
-    with pytest.raises(UserError, match=re.escape(f"--swap: {says}")) as caught:
+    with pytest.raises(UserError, match=re.escape(f"swap: {says}")) as caught:
         settle_settings(manifest(), other)
     assert str(caught.value).endswith(f"or say --allow {field}")
     assert len(settle_settings(manifest(), other, [field])) == 1
@@ -41,7 +41,7 @@ def test_all_that_differs_is_named_at_once() -> None:
     other = replace(AUGMENTED, seed=1, policy="random")
     with pytest.raises(UserError, match=r"\(random\), and seed; .* say --allow policy --allow seed$"):
         settle_settings(manifest(), other)
-    with pytest.raises(UserError, match=r"--swap: seed differs .* say --allow seed$"):
+    with pytest.raises(UserError, match=r"swap: seed differs .* say --allow seed$"):
         settle_settings(manifest(), other, ["policy"])
 
 

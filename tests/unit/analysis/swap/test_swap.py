@@ -103,13 +103,13 @@ def test_interference_and_credit_are_in_it() -> None:
 
 
 def test_the_same_registry_is_refused() -> None:
-    with pytest.raises(UserError, match=r"--swap: base and augmented have the same registry \(small, hash b{12}\)"):
+    with pytest.raises(UserError, match=r"swap: base and augmented have the same registry \(small, hash b{12}\)"):
         swap_report(BEFORE, replace(AFTER, manifest=replace(AFTER.manifest, registry=BASE)), CALLED)
 
 
 def test_another_setting_is_refused_or_said() -> None:
     other = replace(AFTER, manifest=replace(AFTER.manifest, seed=7))
-    with pytest.raises(UserError, match="--swap: seed differs between base"):
+    with pytest.raises(UserError, match="swap: seed differs between base"):
         swap_report(BEFORE, other, CALLED)
     (allowed,) = swap_report(BEFORE, other, CALLED, allow=["seed"]).allowed
     assert (allowed.field, allowed.base, allowed.augmented) == ("seed", "0", "7")
