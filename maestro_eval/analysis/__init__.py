@@ -19,7 +19,7 @@ from maestro_eval.analysis.names import told_apart
 from maestro_eval.analysis.notes import accepted_text, samples_text, size_texts, stop_text
 from maestro_eval.analysis.published import SettingDifference, reported_name
 from maestro_eval.analysis.reference import Reference, ReportedValue, load_reference, reference_names
-from maestro_eval.analysis.sample_scores import Readings
+from maestro_eval.analysis.sample_scores import Bounds, Readings
 from maestro_eval.analysis.stats import (
     Estimate,
     PValue,
@@ -32,6 +32,7 @@ from maestro_eval.analysis.stats import (
 
 __all__ = [
     "SMALL",
+    "Bounds",
     "CategoryDifference",
     "CategoryDifferences",
     "Comparison",

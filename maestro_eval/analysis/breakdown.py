@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from statistics import pvariance
 
 import numpy as np
 from msgspec import Struct
 
 from maestro_eval.analysis.pass_at_k import Draws, pass_at
 from maestro_eval.analysis.sample_scores import (
+    Bounds,
     Outcomes,
     SampleOutcome,
     TaskOutcomes,
@@ -109,7 +111,8 @@ class RepeatMeasures(Struct, frozen=True):
 
     ``pass_at`` is empty where a value is neither 0 nor 1: there is then no telling a right draw from a wrong one.
     ``rerun`` is the standard deviation of the accuracy of one pass over the samples that comes from asking the same
-    system again; of avg@k it is √k times smaller. A failed answer counts as wrong in it.
+    system again; of avg@k it is √k times smaller. A failed answer counts as wrong in it; ``rerun_bounds`` are the least
+    and the most that it may be, where something failed.
     """
 
     k: int
@@ -117,6 +120,7 @@ class RepeatMeasures(Struct, frozen=True):
     pass_at: dict[int, Estimate]
     majority: Estimate
     rerun: float
+    rerun_bounds: Bounds | None = None
 
 
 def repeat_measures(tasks: Sequence[TaskOutcomes]) -> RepeatMeasures | None:
@@ -147,25 +151,36 @@ def repeat_measures(tasks: Sequence[TaskOutcomes]) -> RepeatMeasures | None:
         accuracy(tasks),
         {j: pass_estimate(j) for j in ladder(k)} if whole else {},
         estimate(lambda each: each.majority.value, lambda each: each.majority.low, lambda each: each.majority.high),
-        rerun_deviation(tasks) or 0.0,
+        _deviation(tasks, lambda outcome: outcome.runs),
+        Bounds(_deviation(tasks, _steadiest), _deviation(tasks, _most_varied)) if failed else None,
     )
 
 
-def rerun_deviation(tasks: Sequence[TaskOutcomes]) -> float | None:
+def _deviation(tasks: Sequence[TaskOutcomes], runs: Callable[[SampleOutcome], Sequence[float]]) -> float:
     """The standard deviation, by rerunning alone, of one pass's macro mean over ``tasks``.
 
-    √Σ wₛ² σₛ²/nₛ over strata, σₛ² being the mean within-sample variance of stratum s (``RerunNoise.rerun``). ``None``
-    unless every task had all its samples asked the same number of times, and several.
+    √Σ wₛ² σₛ²/nₛ over strata, σₛ² being the mean within-sample variance of stratum s (``RerunNoise.rerun``).
     """
-    for _, outcomes in tasks:
-        numbers = {len(outcome.runs) for outcome in outcomes.values()}
-        if len(numbers) != 1 or numbers == {0}:
-            return None
     parts = [
-        (part.weight, np.array([outcomes[i].runs for i in part.ids], dtype=np.float64))
+        (part.weight, np.array([runs(outcomes[i]) for i in part.ids], dtype=np.float64))
         for part, outcomes in parts_of(tasks)
     ]
     return math.sqrt(math.fsum((weight * rerun_noise(values).rerun) ** 2 for weight, values in parts))
+
+
+def _steadiest(outcome: SampleOutcome) -> Sequence[float]:
+    """The repeats with each failed one read as the others' mean: they cannot vary less."""
+    completed = outcome.completed
+    kept = sorted(outcome.runs)[_draws(outcome).failed :]
+    return [*kept, *[completed or 0.0] * (len(outcome.runs) - len(kept))]
+
+
+def _most_varied(outcome: SampleOutcome) -> Sequence[float]:
+    """The repeats with the failed ones read as right or wrong so that they vary the most."""
+    failed = _draws(outcome).failed
+    kept = sorted(outcome.runs)[failed:]
+    readings = [[*kept, *[1.0] * right, *[0.0] * (failed - right)] for right in range(failed + 1)]
+    return max(readings, key=lambda runs: pvariance(runs))
 
 
 def ladder(k: int) -> Iterator[int]:

@@ -98,6 +98,13 @@ class Readings(Struct, frozen=True):
     best: float
 
 
+class Bounds(Struct, frozen=True):
+    """The least and the most that a number may be, whatever its failures hide."""
+
+    low: float
+    high: float
+
+
 class TaskScores(Struct, frozen=True):
     """A task's samples by id, and its further measures: a number for each sample that has one, by measure."""
 

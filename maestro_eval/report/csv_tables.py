@@ -99,7 +99,7 @@ def _statistics(entry: Json, kind: str) -> Iterator[tuple[str, str, Json]]:
         for j, found in repeats["pass_at"].items():
             yield f"pass@{j}", "", found | about
         yield f"majority@{repeats['k']}", "", repeats["majority"] | about
-        yield "rerun_sd", "", {"value": repeats["rerun_sd"]}
+        yield "rerun_sd", "", {"value": repeats["rerun_sd"], **repeats.get("rerun_sd_bounds", {})}
 
 
 def _kind(scope: str, means: Collection[str]) -> str:

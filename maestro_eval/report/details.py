@@ -13,6 +13,7 @@ from maestro_eval.report.table import (
     Row,
     Table,
     all_tasks,
+    bounded,
     entry_cells,
     key_text,
     notation_of,
@@ -82,7 +83,7 @@ def repeat_tables(comparison: Comparison) -> Iterator[Table]:
             for group in comparison.groups
         ]
         shown = [
-            (name, _repeat_entries(repeats, failed), repeats.rerun, is_mean)
+            (name, _repeat_entries(repeats, failed), bounded(percent, repeats.rerun, repeats.rerun_bounds), is_mean)
             for name, repeats, failed, is_mean in found
             if repeats is not None
         ]
@@ -90,7 +91,7 @@ def repeat_tables(comparison: Comparison) -> Iterator[Table]:
             titles = list(dict.fromkeys(title for _, entries, _, _ in shown for title in entries))
             notation = notation_of(entry.accuracy for _, entries, _, _ in shown for entry in entries.values())
             rows = tuple(
-                Row(name, (*entry_cells([entries.get(each) for each in titles], notation), Cell(percent(sd))), is_mean)
+                Row(name, (*entry_cells([entries.get(each) for each in titles], notation), sd), is_mean)
                 for name, entries, sd, is_mean in shown
             )
             columns = tuple(map(Column, (*titles, "rerun")))

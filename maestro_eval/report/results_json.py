@@ -143,6 +143,8 @@ def _repeats(measures: RepeatMeasures | None) -> Json:
         "majority": _interval(measures.majority),
         "rerun_sd": measures.rerun,
     }
+    if bounds := measures.rerun_bounds:
+        found["rerun_sd_bounds"] = {"low": bounds.low, "high": bounds.high}
     return {"repeats": found}
 
 

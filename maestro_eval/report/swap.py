@@ -24,6 +24,7 @@ from maestro_eval.report.table import (
     Column,
     Row,
     Table,
+    bounded,
     difference_cell,
     percent,
     points,
@@ -143,8 +144,8 @@ def _stratum_table(swap: Swap) -> Table:
             (
                 difference_cell(effect.touched.difference),
                 difference_cell(effect.untouched.difference),
-                Cell(points(effect.touched.part)),
-                Cell(points(effect.untouched.part)),
+                bounded(points, effect.touched.part, effect.touched.part_bounds),
+                bounded(points, effect.untouched.part, effect.untouched.part_bounds),
             ),
             is_mean=effect.kind == "mean",
         )
@@ -264,16 +265,17 @@ def _order_table(reference: str, orders: Sequence[OrderSpread], titles: Mapping[
         Row(
             titles.get(each.scope, printable(each.scope)),
             (
-                Cell(percent(each.listed)),
-                Cell(percent(each.mean)),
-                Cell(percent(each.range), f"[{percent(each.low)}, {percent(each.high)}]"),
+                bounded(percent, each.listed, each.listed_bounds),
+                bounded(percent, each.mean, each.mean_bounds),
+                bounded(percent, each.range, each.range_bounds),
+                Cell(f"{percent(each.low)} – {percent(each.high)}"),
                 Cell(str(each.orders)),
             ),
             is_mean=each.kind == "mean",
         )
         for each in orders
     )
-    columns = tuple(map(Column, ("as listed", "mean over orders", "range", "orders")))
+    columns = tuple(map(Column, ("as listed", "mean over orders", "range", "from – to", "orders")))
     return Table(f"{printable(reference)}: accuracy over listing orders", columns, rows, corner="on")
 
 

@@ -7,12 +7,12 @@ escaping for a format's own syntax is that format's job. The intervals of one ta
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from maestro_eval.analysis import Comparison, Contrast, Estimate, ReportedContrast
+from maestro_eval.analysis import Bounds, Comparison, Contrast, Estimate, ReportedContrast
 from maestro_eval.records import RolloutKey
 
 FAILURE_MARK = "†"
@@ -186,6 +186,11 @@ def p_value(p: float | None) -> str:
     while (float(shown := f"{p:.{digits}f}") < 0.05) != (p < 0.05):
         digits += 1
     return shown
+
+
+def bounded(shown: Callable[[float], str], value: float, bounds: Bounds | None) -> Cell:
+    """A number, with the least and the most that failures may leave of it where there are any."""
+    return Cell(shown(value), f"[{shown(bounds.low).lstrip('+')}, {shown(bounds.high).lstrip('+')}]" if bounds else "")
 
 
 def points(value: float) -> str:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from maestro_eval.analysis.contrasts import PairedTask, difference_of, paired_parts, sides
-from maestro_eval.analysis.sample_scores import Reading, over_failures, read_scores, strata_of
+from maestro_eval.analysis.sample_scores import Bounds, Reading, over_failures, read_scores, strata_of
 from maestro_eval.analysis.scored_rollouts import Search, searches
 from maestro_eval.analysis.stats import Estimate, difference_in_differences
 from maestro_eval.analysis.swap.records import StratumEffect
@@ -165,12 +165,14 @@ def stratum_effect(tasks: Sequence[SplitTask], *, touched: bool) -> StratumEffec
     """
     chosen = [task.touched if touched else task.untouched for task in tasks]
     there = [replace(task, record=replace(task.record, aggregation="mean")) for task in chosen if task.rollouts]
+    parts = np.mean([_contribution(task, each) for task, each in zip(tasks, chosen, strict=True)], axis=0).tolist()
     rollouts, all_rollouts = sum(task.pairs for task in chosen), sum(task.whole.pairs for task in tasks)
     return StratumEffect(
         rollouts,
         rollouts / all_rollouts,
         difference_of(there) if there else None,
-        float(np.mean([_contribution(task.whole, each) for task, each in zip(tasks, chosen, strict=True)])),
+        parts[0],
+        Bounds(parts[1], parts[2]) if parts[1] < parts[2] else None,
     )
 
 
@@ -190,15 +192,20 @@ def domain_difference(out: Sequence[PairedRollouts], inside: Sequence[PairedRoll
     return over_failures(found, failed=any(stratum.failed for stratum in both))
 
 
-def _contribution(whole: PairedRollouts, stratum: PairedRollouts) -> float:
-    """What the stratum's pairs add to the task's whole difference, failures as wrong."""
-    return sum(
-        part.weight
-        / len(part.ids)
-        * sum(
-            (stratum.ours[i].wrong - stratum.theirs[i].wrong) * stratum.rollouts[i] / whole.rollouts[i]
-            for i in part.ids
-            if i in stratum.rollouts
-        )
-        for part in strata_of(whole.record, whole.placed())
-    )
+def _contribution(task: SplitTask, stratum: PairedRollouts) -> tuple[float, float, float]:
+    """What the stratum's pairs add to the task's whole difference: failures as wrong, and the least and the most.
+
+    A rollout that never ran is in neither stratum, and might have been in either.
+    """
+    whole, found = task.whole, [0.0, 0.0, 0.0]
+    for part in strata_of(whole.record, whole.placed()):
+        for i in part.ids:
+            weight = part.weight / len(part.ids) / whole.rollouts[i]
+            if pairs := stratum.rollouts.get(i, 0):
+                ours, theirs = stratum.ours[i], stratum.theirs[i]
+                ends = (ours.wrong - theirs.wrong, ours.wrong - theirs.right, ours.right - theirs.wrong)
+                found = [so_far + weight * pairs * end for so_far, end in zip(found, ends, strict=True)]
+            lost = whole.rollouts[i] - task.touched.rollouts.get(i, 0) - task.untouched.rollouts.get(i, 0)
+            found[1] -= weight * lost
+            found[2] += weight * lost
+    return found[0], found[1], found[2]

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from maestro_eval.analysis.comparison import Contrast, ScopeKind
+from maestro_eval.analysis.sample_scores import Bounds
 from maestro_eval.analysis.stats import Estimate
 
 Domain = Literal["in", "out", ""]
@@ -46,13 +47,15 @@ class StratumEffect(Struct, frozen=True):
     """The rollouts of a scope that called a new entry, or those that did not.
 
     ``rollouts`` counts them, ``share`` is their part of the scope's, ``difference`` the mean difference over their
-    samples (missing where there is none), ``part`` what they contribute to the scope's whole difference.
+    samples (missing where there is none), ``part`` what they contribute to the scope's whole difference, and
+    ``part_bounds`` what failures may make of that, where a rollout failed or never ran.
     """
 
     rollouts: int
     share: float
     difference: Estimate | None
     part: float
+    part_bounds: Bounds | None = None
 
 
 class ScopeEffect(Struct, frozen=True):
@@ -161,12 +164,16 @@ class Interference(Struct, frozen=True):
 
 
 class VariantScope(Struct, frozen=True):
-    """A variant minus its reference on a task or group; for an entry left out, its contribution is the negative."""
+    """A variant minus its reference on a task or group; for an entry left out, its contribution is the negative.
+
+    ``bounds`` are those of ``accuracy`` where something failed.
+    """
 
     scope: str
     kind: ScopeKind
     accuracy: float
     difference: Estimate
+    bounds: Bounds | None = None
 
 
 class VariantRun(Struct, frozen=True):
@@ -181,7 +188,10 @@ class VariantRun(Struct, frozen=True):
 
 
 class OrderSpread(Struct, frozen=True):
-    """Accuracy on a scope over ``orders`` listing orders: mean and range (max − min) of the permuted runs."""
+    """Accuracy on a scope over ``orders`` listing orders: mean and range (max − min) of the permuted runs.
+
+    The bounds are there where a rollout failed; ``low`` and ``high`` then reach over what failures hide.
+    """
 
     reference: str
     scope: str
@@ -191,10 +201,10 @@ class OrderSpread(Struct, frozen=True):
     mean: float
     low: float
     high: float
-
-    @property
-    def range(self) -> float:
-        return self.high - self.low
+    range: float
+    listed_bounds: Bounds | None = None
+    mean_bounds: Bounds | None = None
+    range_bounds: Bounds | None = None
 
 
 class Robustness(Struct, frozen=True):

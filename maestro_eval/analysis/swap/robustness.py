@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from statistics import fmean
 from typing import Literal
+
+from msgspec import Struct
 
 from maestro_eval.analysis.compare import compare
 from maestro_eval.analysis.comparison import Comparison, ContrastSpec, ScopeKind
+from maestro_eval.analysis.sample_scores import Bounds, Readings
 from maestro_eval.analysis.swap.records import OrderSpread, Robustness, VariantRun, VariantScope
 from maestro_eval.analysis.swap.settings import entry_changes, labelled, settle_settings
 from maestro_eval.records import RegistryVariant, RunManifest, UserError
@@ -25,7 +29,7 @@ def robustness(
     variant and what ``allow`` names.
     """
     runs: list[VariantRun] = []
-    listed: dict[tuple[str, str], float] = {}
+    listed: dict[tuple[str, str], _Accuracy] = {}
     for given in variants:
         reference = _reference(references, given)
         first, second = labelled([reference, given], [_words(each.manifest) for each in (reference, given)])
@@ -37,7 +41,9 @@ def robustness(
         accuracies = _accuracies(comparison, names[1])
         listed |= {(names[0], scope): value for scope, value in _accuracies(comparison, names[0]).items()}
         scopes = tuple(
-            VariantScope(each.scope, each.kind, accuracies[each.scope], each.difference)
+            VariantScope(
+                each.scope, each.kind, accuracies[each.scope].value, each.difference, accuracies[each.scope].bounds
+            )
             for each in comparison.contrasts
         )
         variant = variant_text(second.manifest.registry.variant) or "as it stands"
@@ -45,19 +51,50 @@ def robustness(
     return Robustness(tuple(runs), _orders(runs, listed))
 
 
-def _orders(runs: Sequence[VariantRun], listed: dict[tuple[str, str], float]) -> tuple[OrderSpread, ...]:
-    found: dict[tuple[str, str, ScopeKind], list[float]] = {}
+class _Accuracy(Struct, frozen=True):
+    """An accuracy, failures as wrong, and its bounds where something failed."""
+
+    value: float
+    bounds: Bounds | None
+
+    @property
+    def ends(self) -> Bounds:
+        return self.bounds or Bounds(self.value, self.value)
+
+
+def _orders(runs: Sequence[VariantRun], listed: dict[tuple[str, str], _Accuracy]) -> tuple[OrderSpread, ...]:
+    found: dict[tuple[str, str, ScopeKind], list[_Accuracy]] = {}
     for run in runs:
         if run.what == "permuted":
             for scope in run.scopes:
-                found.setdefault((run.reference, scope.scope, scope.kind), []).append(scope.accuracy)
+                accuracy = _Accuracy(scope.accuracy, scope.bounds)
+                found.setdefault((run.reference, scope.scope, scope.kind), []).append(accuracy)
     return tuple(
-        OrderSpread(
-            reference, scope, kind, len(values), listed[reference, scope], sum(values) / len(values), min(values),
-            max(values),
-        )
-        for (reference, scope, kind), values in found.items()
-    )  # fmt: skip
+        _spread(reference, scope, kind, listed[reference, scope], orders)
+        for (reference, scope, kind), orders in found.items()
+    )
+
+
+def _spread(reference: str, scope: str, kind: ScopeKind, listed: _Accuracy, orders: Sequence[_Accuracy]) -> OrderSpread:
+    values, ends = [each.value for each in orders], [each.ends for each in orders]
+    lows, highs = [each.low for each in ends], [each.high for each in ends]
+    failed = any(each.bounds for each in orders)
+    # The widest gap is between two orders: one has no range, whatever its failures hide.
+    widest = max((high - low for i, high in enumerate(highs) for j, low in enumerate(lows) if i != j), default=0.0)
+    return OrderSpread(
+        reference,
+        scope,
+        kind,
+        len(orders),
+        listed.value,
+        fmean(values),
+        min(lows),
+        max(highs),
+        max(values) - min(values),
+        listed.bounds,
+        Bounds(fmean(lows), fmean(highs)) if failed else None,
+        Bounds(max(0.0, max(lows) - min(highs)), max(0.0, widest)) if failed else None,
+    )
 
 
 def _reference(references: Sequence[RunScores], variant: RunScores) -> RunScores:
@@ -104,10 +141,14 @@ def _what(reference: RegistryVariant, variant: RegistryVariant) -> tuple[_What, 
     return what, left_out[0] if what == "without" else ""
 
 
-def _accuracies(comparison: Comparison, system: str) -> dict[str, float]:
+def _accuracies(comparison: Comparison, system: str) -> dict[str, _Accuracy]:
     (found,) = (each for each in comparison.systems if each.name == system)
-    tasks = {name: task.accuracy.value for name, task in found.tasks.items()}
-    return tasks | {name: mean.value for name, mean in found.means.items()}
+    tasks = {name: _accuracy(task.accuracy.value, task.readings) for name, task in found.tasks.items()}
+    return tasks | {name: _accuracy(mean.value, found.mean_readings.get(name)) for name, mean in found.means.items()}
+
+
+def _accuracy(value: float, readings: Readings | None) -> _Accuracy:
+    return _Accuracy(value, None if readings is None else Bounds(readings.worst, readings.best))
 
 
 def _words(manifest: RunManifest) -> str:

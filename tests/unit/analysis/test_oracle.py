@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from maestro_eval.report.cells import ruled
-from maestro_eval.report.layout import layout
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from unit.analysis.explore_runs import ARMS, explore_run, registry_record
@@ -18,6 +16,7 @@ from maestro_eval.analysis.explored import read_explored
 from maestro_eval.analysis.groups import linked_tasks
 from maestro_eval.analysis.oracle import ROWS, oracle_rows, selected
 from maestro_eval.records import Arm, UserError
+from maestro_eval.report.accuracy import accuracy_tables
 
 TASK = task_record("maestro_mini_a")
 RANDOM, BEST_MODEL, BEST_EACH, ORACLE_PAIR, ORACLE_SAMPLE = ROWS.values()
@@ -245,7 +244,7 @@ def test_rows_that_are_no_systems_are_behind_them_unranked_and_never_bold():
     assert [system.kind for system in found.systems] == ["run", "run", *ROWS]
     (ranking,) = found.ranks
     assert set(ranking.ranks) == set(PEERS)
-    (table,) = layout(found).tables
+    (table,) = accuracy_tables(found)
     bold = {row.name for row in table.rows for cell in row.cells if cell.best}
     assert bold == {"good"}
-    assert ruled(table.rows) == 2
+    assert [number for number in range(len(table.rows)) if table.has_rule_before(number)] == [2]

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
@@ -86,3 +87,21 @@ def test_partial_credit_has_no_pass_and_says_so() -> None:
     assert found.pass_at == {}
     assert found.majority.value == 0.75
     assert "a, maestro_mini_chartqa: no pass@k, as its values are not all 0 or 1" in comparison.notes
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0, None]), min_size=2, max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_the_rerun_deviation_reaches_over_all_readings_of_its_failures(values: list[float | None]) -> None:
+    found = repeats_of(measured([[value] for value in values]))
+    if None not in values:
+        assert found.rerun_bounds is None
+        return
+    assert found.rerun_bounds is not None
+    open_ = [i for i, value in enumerate(values) if value is None]
+    read = []
+    for rights in product([0.0, 1.0], repeat=len(open_)):
+        answers = dict(zip(open_, rights, strict=True))
+        read.append(repeats_of(measured([[answers.get(i, value)] for i, value in enumerate(values)])).rerun)
+    assert found.rerun_bounds.low <= min(read) + 1e-12
+    assert found.rerun_bounds.high == pytest.approx(max(read))
+    assert found.rerun == pytest.approx(read[0])

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from maestro_eval.analysis import Contrast, Estimate
+from maestro_eval.analysis import Bounds, Contrast, Estimate
 from maestro_eval.analysis.swap import (
     Adoption,
     Allowed,
@@ -42,7 +42,7 @@ SWAP = Swap(
     effects=(
         ScopeEffect(
             "maestro_mini_signs", "task", "out", True, GAIN,
-            StratumEffect(30, 0.75, GAIN, 0.25), StratumEffect(10, 0.25, NONE, 0.0),
+            StratumEffect(30, 0.75, GAIN, 0.25, Bounds(0.2, 0.3)), StratumEffect(10, 0.25, NONE, 0.0),
         ),
         ScopeEffect(
             "mini_main", "mean", "in", True, NONE, StratumEffect(0, 0.0, None, 0.0), StratumEffect(80, 1.0, NONE, -1e-9)
@@ -61,7 +61,11 @@ SWAP = Swap(
             VariantRun("p1", "permuted 1", "permuted", "", "r", (VariantScope("mini_main", "mean", 0.5, NONE),)),
             VariantRun("w", "without ear", "without", "ear", "r", (VariantScope("mini_main", "mean", 0.2, GAIN),)),
         ),
-        (OrderSpread("r", "mini_main", "mean", 3, 0.5, 0.45, 0.4, 0.52),),
+        (
+            OrderSpread(
+                "r", "mini_main", "mean", 3, 0.5, 0.45, 0.4, 0.52, 0.12, None, Bounds(0.45, 0.47), Bounds(0.1, 0.14)
+            ),
+        ),
     ),
     contrasts=tuple(
         Contrast(difference, system="router (augmented)", baseline="router (base)", scope=scope, kind=kind)
@@ -102,7 +106,7 @@ def test_a_difference_stands_beside_its_strata() -> None:
     assert [row.is_mean for row in table.rows] == [False, True]
     assert cells(table) == ["+25.0 [10.0, 40.0]", "40", "75.0 %"]
     strata = TABLES["where a new entry was called, and where none was"]
-    assert cells(strata) == ["+25.0 [10.0, 40.0]", "0.0 [−5.0, 5.0]", "+25.0", "0.0"]
+    assert cells(strata) == ["+25.0 [10.0, 40.0]", "0.0 [−5.0, 5.0]", "+25.0 [20.0, 30.0]", "0.0"]
     assert cells(strata, 1)[0] == "–"
 
 
@@ -148,7 +152,7 @@ def test_a_terminal_shows_the_headline_the_differences_and_three_notes(width: in
         ("gains and losses by entry", 0, ["30", "12.5", "2", "+10.5"]),
         ("gains and losses by entry", 1, ["9", "1", "1", "0"]),
         ("in-domain samples lost where a new entry was called", 0, ["1", "0", "experts.ear"]),
-        ("r: accuracy over listing orders", 0, ["50.0", "45.0", "12.0 [40.0, 52.0]", "3"]),
+        ("r: accuracy over listing orders", 0, ["50.0", "45.0 [45.0, 47.0]", "12.0 [10.0, 14.0]", "40.0 – 52.0", "3"]),
         ("variants: accuracy of the variant − that of its reference", 0, ["0.0 [−5.0, 5.0]"]),
         # Without it 25 points more: with it 25 fewer.
         ("contribution of an entry: accuracy with it − without it", 0, ["−25.0 [−40.0, −10.0]"]),

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from unit.analysis.swap.swap_runs import CHART, EAR, LARGE, MATHS, OLD, SIGNS, run, uses
 
 from maestro_eval.analysis.contrasts import difference_of
+from maestro_eval.analysis.sample_scores import Bounds
 from maestro_eval.analysis.swap.pairs import SplitTask, domain_difference, split, stratum_effect
 from maestro_eval.records import RegistryRecord
 
@@ -137,3 +138,21 @@ def test_only_what_both_runs_have_is_paired() -> None:
     )
     assert list(tasks) == [CHART.name]
     assert tasks[CHART.name].whole.ids == ("s000", "s001")
+
+
+def test_failures_widen_what_a_stratum_adds_to_the_difference() -> None:
+    whole = {CHART.name: [0.0, 1.0, 1.0, 0.0]}
+    called = {CHART.name: [EAR, EAR, OLD, OLD]}
+    sound = splits(whole, whole, called)[CHART.name]
+    failed = splits(whole, {CHART.name: [None, 1.0, 1.0, 0.0]}, called)[CHART.name]
+    assert stratum_effect([sound], touched=True).part_bounds is None
+    touched, untouched = (stratum_effect([failed], touched=each) for each in (True, False))
+    # It may have been right, and then gained a quarter.
+    assert (touched.part, touched.part_bounds) == (0.0, Bounds(0.0, 0.25))
+    assert (untouched.part, untouched.part_bounds) == (0.0, None)
+
+
+def test_a_rollout_that_never_ran_widens_both_strata() -> None:
+    task = splits({CHART.name: [1.0, 0.0]}, {CHART.name: [1.0, None]}, {CHART.name: [EAR, None]})[CHART.name]
+    for touched in (True, False):
+        assert stratum_effect([task], touched=touched).part_bounds == Bounds(-0.5, 0.5)

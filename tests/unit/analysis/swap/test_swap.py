@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from unit.analysis.analysis_runs import task_record
 from unit.analysis.swap.swap_runs import BASE, CHART, EAR, LARGE, MATHS, NEW, OLD, SIGNS, run, uses
 
-from maestro_eval.analysis import ContrastSpec, compare
+from maestro_eval.analysis import Bounds, ContrastSpec, compare
 from maestro_eval.analysis.swap import new_entries, swap_report
 from maestro_eval.analysis.swap.swap import domain_of
 from maestro_eval.records import RegistryVariant, UserError
@@ -185,6 +185,25 @@ def test_variants_are_held_against_the_run_of_their_registry() -> None:
     assert (orders.orders, orders.reference) == (2, "augmented")
     assert (orders.listed, orders.mean) == (pytest.approx(30 / 40), pytest.approx(26 / 40))
     assert orders.range == pytest.approx(4 / 40)
+    assert (orders.listed_bounds, orders.mean_bounds, orders.range_bounds) == (None, None, None)
+
+
+def test_failures_widen_the_accuracy_over_listing_orders() -> None:
+    broken = varied(RegistryVariant(permute=2), 2)
+    # 28 of 40 are right; four of the others failed and may have been.
+    scores = tuple(
+        replace(each, value=None) if each.task == SIGNS.name and each.sample_id >= "s036" else each
+        for each in broken.scores
+    )
+    variants = [varied(RegistryVariant(permute=1), 2), replace(broken, scores=scores)]
+    found = swap_report(BEFORE, AFTER, CALLED, variants=variants).robustness
+    assert found is not None
+    (orders,) = (each for each in found.orders if each.scope == SIGNS.name)
+    assert (orders.low, orders.high, orders.range) == (28 / 40, 32 / 40, 0.0)
+    assert orders.listed_bounds is None
+    assert orders.mean_bounds == Bounds(28 / 40, 30 / 40)
+    assert orders.range_bounds is not None
+    assert (orders.range_bounds.low, orders.range_bounds.high) == (0.0, pytest.approx(4 / 40))
 
 
 @pytest.mark.parametrize(
