@@ -39,7 +39,7 @@ def open_parquet(file: Path, rows: int) -> RecordBatchReader:
     # arro3 panics, with a backtrace on standard error, where a plain look at both ends would do.
     if begins != _MAGIC or ends != _MAGIC:
         raise UserError(damaged)
-    _refuse_bomb(file, file.stat().st_mtime_ns, damaged)
+    _refuse_bomb(file, file.stat().st_mtime_ns)
     try:
         return read_parquet(file, batch_size=rows)
     except BaseException as error:
@@ -50,7 +50,7 @@ def open_parquet(file: Path, rows: int) -> RecordBatchReader:
 
 
 @lru_cache(maxsize=4096)
-def _refuse_bomb(file: Path, modified: int, damaged: str) -> None:
+def _refuse_bomb(file: Path, modified: int) -> None:
     """UserError for a file that unpacks to what it cannot hold; once for a file as it is, which is read many times."""
     try:
         for column in column_sizes(file):
@@ -60,4 +60,4 @@ def _refuse_bomb(file: Path, modified: int, damaged: str) -> None:
                     "set (write it again in smaller row groups if it is)"
                 )
     except (OSError, ValueError) as error:
-        raise UserError(f"{damaged} ({error})") from error
+        raise UserError(f"{file}: damaged Parquet; fetch it again ({error})") from error

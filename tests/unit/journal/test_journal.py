@@ -242,11 +242,16 @@ if os.getuid() == 0:
 assert not os.access(sys.argv[1], os.W_OK)
 print(len(list(Journal.open(Path(sys.argv[1]), read_only=True).rollouts())))
 """
-    folders = [tmp_path / "run", tmp_path, tmp_path.parent, tmp_path.parent.parent]
+    folders = [
+        tmp_path / "run",
+        *(folder for folder in tmp_path.parents if folder.stat().st_uid == os.getuid()),
+        tmp_path,
+    ]
     modes = [folder.stat().st_mode for folder in folders]
     try:
-        for folder in folders:
-            folder.chmod(0o555)
+        for folder, mode in zip(folders, modes, strict=True):
+            # Others may pass through those above, which other tests write to.
+            folder.chmod(0o555 if folder.is_relative_to(tmp_path) else mode | 0o055)
         done = subprocess.run(
             [sys.executable, "-c", script, str(tmp_path / "run")],
             env={**os.environ, "PYTHONPATH": str(PROJECT)},

@@ -40,7 +40,8 @@ def write_saved(folder: Path, columns: Mapping[str, tuple[str, Sequence[Any]]], 
 
 def write_stream(path: Path, columns: Mapping[str, tuple[str, Sequence[Any]]]) -> Path:
     """Write one Arrow IPC stream, as the files of ``datasets`` are."""
-    write_ipc_stream(Table.from_pydict({name: _array(kind, values) for name, (kind, values) in columns.items()}), path)
+    table = Table.from_pydict({name: _array(kind, values) for name, (kind, values) in columns.items()})
+    write_ipc_stream(table, path, compression=None)
     return path
 
 
