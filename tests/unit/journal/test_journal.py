@@ -242,16 +242,13 @@ if os.getuid() == 0:
 assert not os.access(sys.argv[1], os.W_OK)
 print(len(list(Journal.open(Path(sys.argv[1]), read_only=True).rollouts())))
 """
-    folders = [
-        tmp_path / "run",
-        *(folder for folder in tmp_path.parents if folder.stat().st_uid == os.getuid()),
-        tmp_path,
-    ]
-    modes = [folder.stat().st_mode for folder in folders]
+    for folder in tmp_path.parents:
+        # Left open: another test's process may pass through it too.
+        if folder.stat().st_mode & 0o055 != 0o055:
+            folder.chmod(folder.stat().st_mode | 0o055)
     try:
-        for folder, mode in zip(folders, modes, strict=True):
-            # Others may pass through those above, which other tests write to.
-            folder.chmod(0o555 if folder.is_relative_to(tmp_path) else mode | 0o055)
+        for folder in (tmp_path / "run", tmp_path):
+            folder.chmod(0o555)
         done = subprocess.run(
             [sys.executable, "-c", script, str(tmp_path / "run")],
             env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -260,8 +257,8 @@ print(len(list(Journal.open(Path(sys.argv[1]), read_only=True).rollouts())))
             check=False,
         )
     finally:
-        for folder, mode in zip(folders, modes, strict=True):
-            folder.chmod(mode)
+        for folder in (tmp_path / "run", tmp_path):
+            folder.chmod(0o755)
         journal.close()
     assert (done.stdout.strip(), done.returncode) == ("1", 0), done.stderr
 
