@@ -120,6 +120,7 @@ class Contrast(_Judged, frozen=True, kw_only=True):
     """System minus baseline on a scope: a task, or a group's mean. ``difference.n`` counts the pairs.
 
     ``completed`` is the difference over the pairs without a failure, missing where none failed or none is left.
+    ``direction_only``: a benchmark ended early by this comparison, which knows the sign of the difference alone.
     """
 
     system: str
@@ -127,6 +128,14 @@ class Contrast(_Judged, frozen=True, kw_only=True):
     scope: str
     kind: ScopeKind
     completed: Estimate | None = None
+    direction_only: bool = False
+
+    @property
+    def significant(self) -> bool:
+        """As of any difference; a decision on the direction alone has been one under all readings of failures."""
+        if self.direction_only:
+            return self.p_adjusted is None or self.p_adjusted < ALPHA
+        return super().significant
 
 
 class CategoryDifference(Struct, frozen=True):

@@ -298,7 +298,9 @@ def _after_stops(contrast: Contrast, system: MeasuredRun, baseline: MeasuredRun,
     if stop is not None and contrast.kind == "task":
         low, high = sorted((sign * stop.low, sign * stop.high))
         difference = Estimate(sign * stop.value, low, high, stop.samples, stop.method)
-        return replace(contrast, difference=difference, p=PValue(stop.p, stop.method))
+        return replace(
+            contrast, difference=difference, p=PValue(stop.p, stop.method), direction_only=stop.direction_only
+        )
     if system.ended_early(tasks) or baseline.ended_early(tasks):
         return replace(contrast, p=None, unjudged=True)
     return contrast

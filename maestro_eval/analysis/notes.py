@@ -68,11 +68,11 @@ def stop_text(stop: EarlyStop) -> str:
         "precise": f"as precise as asked for against {stop.against}:",
         "complete": f"not decided against {stop.against}:",
     }[stop.reason]
+    after = f"after {stop.samples} of {stop.planned} samples ({stop.method}, p = {stop.p:.2g})"
+    if stop.direction_only:
+        return f"{stop.task}: {verdict.removesuffix(' by')}, by how much is not known, {after}"
     value, low, high = (f"{100 * number:+.1f}" for number in (stop.value, stop.low, stop.high))
-    return (
-        f"{stop.task}: {verdict} {value} points [{low}, {high}] after {stop.samples} of {stop.planned} samples "
-        f"({stop.method}, p = {stop.p:.2g})"
-    )
+    return f"{stop.task}: {verdict} {value} points [{low}, {high}] {after}"
 
 
 def _parts_of_benchmarks(runs: Sequence[MeasuredRun]) -> Iterator[str]:

@@ -162,6 +162,9 @@ class Replay(Struct, frozen=True):
     call: str = ""
 
 
+WIDE = 0.25
+"""A decision after every sample of which the interval reaches further than this to either side gives no estimate."""
+
 StopReason = Literal["decided", "futile", "precise", "complete"]
 StopRuleName = Literal["decided", "anytime", "precise"]
 
@@ -203,6 +206,11 @@ class EarlyStop(Struct, frozen=True):
     high: float
     reason: StopReason = "decided"
     method: str = "anytime-valid"
+
+    @property
+    def direction_only(self) -> bool:
+        """Better or worse is all that is known: by how much is anybody's guess."""
+        return self.reason == "decided" and self.method == "anytime-valid" and (self.high - self.low) / 2 > WIDE
 
 
 class RunManifest(Struct, frozen=True):

@@ -69,6 +69,8 @@ def difference_text(contrast: Contrast) -> str:
     """A difference with its verdict: "+75.7 points [63.8, 83.8]", "no difference beyond ±4.2 points"."""
     if contrast.verdict == "no difference":
         return f"{verdict_text(contrast)} points"
+    if contrast.direction_only:
+        return f"{verdict_text(contrast)}, by how much is not known,"
     found = f"{points(contrast.difference.value)} points {points_interval(contrast.difference)}"
     return found if contrast.significant else f"undecided, {found},"
 
@@ -161,6 +163,8 @@ def _row(contrast: Contrast | ReportedContrast, name: str, before: tuple[Cell, .
 
 def _delta(contrast: Contrast | ReportedContrast, difference: Estimate) -> Cell:
     star = STAR if contrast.significant else ""
+    if isinstance(contrast, Contrast) and contrast.direction_only:
+        return Cell(MISSING + star)
     return difference_cell(difference, _failed(contrast.n_failed) + star, best=contrast.significant)
 
 

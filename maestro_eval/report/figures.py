@@ -65,7 +65,7 @@ def difference_figure(comparison: Comparison) -> Iterator[Figure]:
                     contrast.kind == "mean",
                 )
                 for contrast in comparison.contrasts
-                if (contrast.system, contrast.baseline) == (system, baseline)
+                if (contrast.system, contrast.baseline) == (system, baseline) and not contrast.direction_only
             ),
         )
         for system, baseline in pairs

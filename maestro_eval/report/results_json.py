@@ -174,7 +174,9 @@ def _contrast(contrast: Contrast) -> Json:
         **_difference(contrast.difference, "n_paired"),
         "n_failed": contrast.n_failed,
         **_verdict(contrast),
-        **_known(completed=contrast.completed and _interval(contrast.completed)),
+        **_known(
+            completed=contrast.completed and _interval(contrast.completed), direction_only=contrast.direction_only
+        ),
     }
 
 

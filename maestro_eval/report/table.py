@@ -211,7 +211,7 @@ def difference_cell(found: Interval | None, mark: str = "", *, best: bool = Fals
 
 def contrast_cell(contrast: Contrast | None) -> Cell:
     """The difference of a contrast, and a dash for none."""
-    return difference_cell(None if contrast is None else contrast.difference)
+    return difference_cell(None if contrast is None or contrast.direction_only else contrast.difference)
 
 
 def verdict_text(contrast: Contrast | ReportedContrast) -> str:

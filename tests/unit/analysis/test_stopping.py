@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import manifest_of, run_scores, scores_of, task_record
 
+from maestro_eval.analysis import stop_text
 from maestro_eval.analysis.stopping import EarlyStopping
 from maestro_eval.journal import Finished
 from maestro_eval.records import (
@@ -253,6 +254,9 @@ def test_one_large_cluster_among_singles_does_not_keep_a_plain_difference_from_b
     assert stop.reason == "decided"
     assert stop.samples < 200
     assert stop.low <= stop.value == pytest.approx(0.3, abs=0.1)
+    # After every sample the sum is known no better than the large cluster lets it be.
+    assert stop.direction_only == (rule == "anytime")
+    assert ("signs: better than baseline, by how much is not known" in stop_text(stop)) == (rule == "anytime")
 
 
 def test_looks_end_what_is_decided_and_what_can_hardly_be_decided() -> None:

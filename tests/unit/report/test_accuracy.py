@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from unit.report.report_comparisons import detailed, hostile, notes_of, page, quickstart, reported, tables_of
 
-from maestro_eval.analysis import Comparison, ContrastSpec, Estimate, compare
+from maestro_eval.analysis import Comparison, Contrast, ContrastSpec, Estimate, PValue, compare
+from maestro_eval.report.differences import contrast_tables, difference_text
 from maestro_eval.report.notes import FAILURE_NOTE
 from maestro_eval.report.table import Notation, Table, notation_of, p_value, points, points_interval, short_task
 from maestro_eval.report.table import printable as shown
@@ -283,3 +284,14 @@ def test_sections_come_in_reading_order_and_only_where_there_is_something() -> N
     assert headings(detailed("a")) == [
         "Accuracy", "Notes", "Failures", "Categories", "Further measures", "Repeats", "Provenance",
     ]  # fmt: skip
+
+
+def test_an_early_decision_whose_interval_is_too_wide_shows_its_direction_alone() -> None:
+    wide = Estimate(0.1, -0.4, 0.6, 100, "anytime-valid")
+    found = Contrast(
+        wide, PValue(0.01, ""), 0.01, 2, system="a", baseline="b", scope="t", kind="task", direction_only=True
+    )
+    assert found.verdict == "better"
+    assert difference_text(found) == "better, by how much is not known,"
+    (table,) = contrast_tables(Comparison((), (), (found,), ()))
+    assert [cell.value for cell in table.rows[0].cells] == ["–*", "0.010", "100", "better"]
