@@ -141,6 +141,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_early_stop(parser.add_argument_group("ending early"))
     add_protocol(parser)
     add_progress(parser)
+    parser.set_defaults(unset={action.dest: action.default for action in parser._actions})
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -175,40 +176,16 @@ def _run_one(arguments: argparse.Namespace) -> int:
     return exit_code([outcome], resume_command(outcome.folder), lacking=lacking_in(scored))
 
 
-_FIXED_BY_PRESET: dict[str, object] = {
-    "policy": None,
-    "registry": None,
-    "tasks": [],
-    "data": [],
-    "include_path": [],
-    "limit": None,
-    "offset": 0,
-    "subset": None,
-    "sample_ids": None,
-    "name": "",
-    "repeats": 1,
-    "temperature": None,
-    "top_p": None,
-    "max_tokens": None,
-    "turn_regex": None,
-    "policy_key_env": "",
-    "allow_key_env": [],
-    "regime": None,
-    "regime_set": [],
-    "permute_registry": None,
-    "rename_experts": False,
-    "without": [],
-    "without_services": [],
-    "require_services": None,
-    "stop_when": None,
-    "against": None,
-    "alpha": None,
-}
+# What a preset leaves open; it fixes all else.
+_WITH_PRESET = frozenset(
+    ("preset", "out", "seed", "executor", "workers", "gpus_per_worker", "concurrency", "ray_address", "cache",
+     "no_cache", "sandbox", "protocol", "quiet", "metrics_port", "stall_after", "hook")
+)  # fmt: skip
 
 
 def _run_preset(arguments: argparse.Namespace) -> int:
-    for flag, unset in _FIXED_BY_PRESET.items():
-        if getattr(arguments, flag) != unset:
+    for flag, unset in arguments.unset.items():
+        if flag not in _WITH_PRESET and getattr(arguments, flag, unset) != unset:
             raise UserError(f"--{flag.replace('_', '-')} does not go with --preset, which fixes it")
     return run_whole_preset(arguments.preset, arguments.out, arguments.seed, _request(arguments), arguments)
 

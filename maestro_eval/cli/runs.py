@@ -7,14 +7,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maestro_eval.cli.arguments import add_json, print_json
 from maestro_eval.cli.main import DONE, printable
 from maestro_eval.records import UserError
-
-if TYPE_CHECKING:
-    from maestro_eval.view import Library
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,40 +28,27 @@ def run(arguments: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; name a run folder, or a folder of them")
     library = Library(arguments.folders)
-    found = _runs(library)
+    found = []
+    for known in library.runs():
+        manifest, folder = known.manifest, str(known.folder)
+        names = {"name": manifest.system, "policy": manifest.policy, "registry": manifest.registry.name}
+        try:
+            counts = library.counts(known)
+            means = _means(known.folder) if library.source(known).is_scored() else {}
+        except UserError as error:
+            library.problems.append(str(error))
+            continue
+        done = {"planned": counts.planned, "done": counts.planned - counts.missing, "failed": counts.failed}
+        live = library.is_live(known, counts)
+        found.append({**names, **done, "going_on": live, "means": means, "folder": folder})
+    library.close()
     for problem in library.problems:
         print(f"maestro-eval: {printable(problem)}", file=sys.stderr)
-    library.close()
     if arguments.json:
         print_json(found)
     else:
         _show(found)
     return DONE
-
-
-def _runs(library: Library) -> list[dict[str, Any]]:
-    found = []
-    for known in library.runs():
-        try:
-            counts = library.counts(known)
-        except UserError as error:
-            library.problems.append(str(error))
-            continue
-        manifest = known.manifest
-        found.append(
-            {
-                "name": manifest.system,
-                "policy": manifest.policy,
-                "registry": manifest.registry.name,
-                "planned": counts.planned,
-                "done": counts.planned - counts.missing,
-                "failed": counts.failed,
-                "going_on": library.is_live(known, counts),
-                "means": _means(known.folder),
-                "folder": str(known.folder),
-            }
-        )
-    return found
 
 
 def _means(folder: Path) -> dict[str, float]:
@@ -83,15 +67,12 @@ def _means(folder: Path) -> dict[str, float]:
 def _show(found: list[dict[str, Any]]) -> None:
     from maestro_eval.report import Cell, Column, Document, Row, Table, show
 
-    if not found:
-        print("no runs here")
-        return
     columns = [Column(title, text=True) for title in ("policy", "registry", "done", "failed", "means", "folder")]
     rows = []
     for each in found:
         done = f"{each['done']:,} of {each['planned']:,}" + (" …" if each["going_on"] else "")
-        means = ", ".join(f"{name} {100 * value:.1f}" for name, value in each["means"].items())
+        means = ", ".join(f"{name} {100 * value:.1f}" for name, value in each["means"].items()) or "–"
         folder = min(each["folder"], os.path.relpath(each["folder"]), key=len)
-        cells = (each["policy"], each["registry"], done, str(each["failed"]), means or "–", folder)
+        cells = (each["policy"], each["registry"], done, str(each["failed"]), means, folder)
         rows.append(Row(printable(each["name"]), tuple(Cell(printable(cell)) for cell in cells)))
-    show(Document("Runs", (Table("", tuple(columns), tuple(rows)),)))
+    show(Document("Runs", (Table("", tuple(columns), tuple(rows)),))) if rows else print("no runs here")

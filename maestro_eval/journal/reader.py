@@ -176,6 +176,18 @@ class JournalReader:
         ((attempt, scores),) = self._read("SELECT (SELECT max(attempt) FROM attempts), (SELECT count(*) FROM scores)")
         return attempt or 0, scores
 
+    def is_scored(self) -> bool:
+        """Return whether each record that stands has a stored official score."""
+        ((unscored,),) = self._read(
+            """
+            SELECT EXISTS (
+                SELECT 1 FROM attempts WHERE current = 1
+                AND attempt NOT IN (SELECT attempt FROM scores WHERE protocol = 'official')
+            )
+            """
+        )
+        return not unscored
+
     def plan(self, task: str | None = None) -> Iterator[RolloutKey]:
         """The planned keys in the order in which they are to be run."""
         # Said apart, as in `rollouts`.

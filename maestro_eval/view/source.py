@@ -54,6 +54,10 @@ class RunSource:
     def counts(self) -> JournalCounts:
         return self._journal.counts()
 
+    def is_scored(self) -> bool:
+        """Return whether each rollout has a stored score."""
+        return self._journal.is_scored()
+
     def progress(self) -> Progress:
         return Progress(*self._journal.progress())
 

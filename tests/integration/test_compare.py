@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import jsonschema
@@ -209,7 +212,15 @@ class TestRuns:
         assert system["means"]["mine"]["value"] == 0.5
         assert main(["runs", str(tmp_path), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)[0]["means"] == {"mine": 0.5}
+        # A copy of a run that went on after its report: files as new as each other, an attempt without a score.
+        with closing(sqlite3.connect(tmp_path / "run" / "journal.db")) as journal, journal:
+            journal.execute("DELETE FROM scores WHERE attempt = 1")
+        os.utime(tmp_path / "run" / "report" / "results.json")
+        assert main(["runs", str(tmp_path), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["means"] == {}
+        assert main(["score", str(tmp_path / "run")]) == 0
         (tmp_path / "run" / "journal.db").touch()
+        capsys.readouterr()
         assert main(["runs", str(tmp_path), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)[0]["means"] == {}
 

@@ -7,6 +7,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -133,3 +134,13 @@ def test_a_flag_that_became_a_command_names_it(
         main(arguments)
     assert ended.value.code == 2
     assert f"is a command now: {command};" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flags", [("--until-halfwidth", "1"), ("--repeats", "3"), ("--rename-experts",), ("--tasks", "maestro_mini")]
+)
+def test_a_flag_that_a_preset_fixes_is_refused(
+    flags: tuple[str, ...], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["run", "--preset", "quickstart", "--out", str(tmp_path / "q"), *flags]) == 2
+    assert f"{flags[0]} does not go with --preset" in capsys.readouterr().err
