@@ -125,7 +125,7 @@ class Layout:
         gains = _sums(self._cell, np.maximum(signed, 0.0), size)
         losses = _sums(self._cell, np.maximum(-signed, 0.0), size)
         parts = [
-            _blocks(part, total[:, part.cells], gains[:, part.cells], losses[:, part.cells], spreads)
+            _blocks(part, *(np.take(each, part.cells, axis=1) for each in (total, gains, losses)), spreads)
             for part in self._parts
         ]
         return [list(row) for row in zip(*parts, strict=True)]
@@ -189,18 +189,19 @@ def _blocks(part: _Part, total: _Floats, gains: _Floats, losses: _Floats, spread
     means = _sums(part.stratum, total, len(part.sizes)) / np.where(part.sizes, part.sizes, 1.0)
     # A cluster that is all of a stratum says nothing of how that stratum would vary; its sum of residuals is 0.
     left = np.maximum(1 - part.count / part.sizes[part.stratum], 1e-9)
-    residuals = total - part.count * means[:, part.stratum]
+    residuals = total - part.count * np.take(means, part.stratum, axis=1)
     influences = _sums(part.row, part.per_sample / np.sqrt(left) * residuals, part.clusters)
     squares = influences * influences
     variance = squares.sum(axis=1)
     variance[variance < _NO_VARIANCE] = 0.0
     fourth = np.where(variance, (squares * squares).sum(axis=1), 1.0)
     alike = np.bincount(part.row, part.per_sample * part.count) ** 2
-    bell, carter = _freedoms(part, variance, np.sqrt(spreads[:, part.stratum]))
+    bell, carter = _freedoms(part, variance, np.sqrt(np.take(spreads, part.stratum, axis=1)))
     by_row = zip(
-        (means @ part.shares).tolist(),
-        (gains @ part.per_sample).tolist(),
-        (losses @ part.per_sample).tolist(),
+        # Summed row by row, not by BLAS, so that a row's last digit does not depend on the other rows.
+        (means * part.shares).sum(axis=1).tolist(),
+        (gains * part.per_sample).sum(axis=1).tolist(),
+        (losses * part.per_sample).sum(axis=1).tolist(),
         variance.tolist(),
         bell.tolist(),
         carter.tolist(),
