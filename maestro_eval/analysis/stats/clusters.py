@@ -124,10 +124,8 @@ class Layout:
         total = _sums(self._cell, signed, size)
         gains = _sums(self._cell, np.maximum(signed, 0.0), size)
         losses = _sums(self._cell, np.maximum(-signed, 0.0), size)
-        parts = [
-            _blocks(part, *(np.take(each, part.cells, axis=1) for each in (total, gains, losses)), spreads)
-            for part in self._parts
-        ]
+        sums = (total, gains, losses)
+        parts = [_blocks(part, [np.take(each, part.cells, axis=1) for each in sums], spreads) for part in self._parts]
         return [list(row) for row in zip(*parts, strict=True)]
 
 
@@ -184,8 +182,9 @@ def _linked(cluster: _Codes, stratum: _Codes, strata: int) -> _Codes:
     return np.array([root(stratum) for stratum in range(strata)])
 
 
-def _blocks(part: _Part, total: _Floats, gains: _Floats, losses: _Floats, spreads: _Floats) -> list[Block]:
-    """A block for each row: ``total``, ``gains`` and ``losses`` are by cell, ``spreads`` by stratum."""
+def _blocks(part: _Part, sums: Sequence[_Floats], spreads: _Floats) -> list[Block]:
+    """A block for each row: ``sums`` are the total, the gains and the losses by cell, ``spreads`` are by stratum."""
+    total, gains, losses = sums
     means = _sums(part.stratum, total, len(part.sizes)) / np.where(part.sizes, part.sizes, 1.0)
     # A cluster that is all of a stratum says nothing of how that stratum would vary; its sum of residuals is 0.
     left = np.maximum(1 - part.count / part.sizes[part.stratum], 1e-9)

@@ -32,14 +32,29 @@ def _signs(rng: np.random.Generator, gains: float, losses: float, shape: tuple[i
 
 
 def stopping_times(units: np.ndarray, alpha: float) -> np.ndarray:
-    """When each row of ``units`` is decided, looked at after every unit; 0 for never. Many games at once."""
-    logs, times, playing = np.zeros((len(units), _BETS.size)), np.zeros(len(units), dtype=int), np.arange(len(units))
-    for moment, column in enumerate(units.T, start=1):
-        logs += np.log1p(np.multiply.outer(column[playing], _BETS))
+    """When each row of ``units`` is decided, looked at after every unit; 0 for never.
+
+    Many games at once: those that have seen each value equally often have one capital, which is computed once.
+    """
+    values, which = np.unique(units, return_inverse=True)
+    steps, which = np.log1p(np.multiply.outer(values, _BETS)), which.reshape(units.shape)
+    # A number for each set of counts: sums of 63 random bits, which do not meet by chance.
+    places = np.random.default_rng(0).integers(1, 2**62, max(1, values.size), dtype=np.int64)
+    counts, codes = np.zeros((len(units), values.size)), np.zeros(len(units), dtype=np.int64)
+    times, playing = np.zeros(len(units), dtype=int), np.arange(len(units))
+    for moment, column in enumerate(which.T, start=1):
+        seen = column[playing]
+        counts[playing, seen] += 1
+        codes[playing] += places[seen]
+        _, first, state = np.unique(codes[playing], return_index=True, return_inverse=True)
+        logs = counts[playing[first]] @ steps
         top = logs.max(axis=1, keepdims=True)
-        won = top[:, 0] + np.log(np.exp(logs - top).sum(axis=1)) + _LOG_SHARE >= -math.log(alpha)
+        capital = top[:, 0] + np.log(np.exp(logs - top).sum(axis=1)) + _LOG_SHARE
+        won = (capital >= -math.log(alpha))[state]
         times[playing[won]] = moment
-        playing, logs = playing[~won], logs[~won]
+        playing = playing[~won]
+        if not playing.size:
+            break
     return times
 
 
@@ -99,10 +114,9 @@ def test_the_interval_at_the_moment_of_stopping_covers_the_truth() -> None:
     rng = np.random.default_rng(8)
     covered = 0
     games = 400
-    for _ in range(games):
-        units = _signs(rng, 0.3, 0.1, (1, 200))[0]
-        stop = int(stopping_times(units[None], ALPHA)[0]) or 200
-        found = _evidence(list(units[:stop])).interval(ALPHA)
+    played = _signs(rng, 0.3, 0.1, (games, 200))
+    for units, stop in zip(played, stopping_times(played, ALPHA), strict=True):
+        found = _evidence(list(units[: stop or 200])).interval(ALPHA)
         covered += found.low <= 0.2 <= found.high
     assert covered / games >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / games)
 
