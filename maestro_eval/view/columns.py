@@ -6,7 +6,7 @@ and is kept once; number 0 is the empty word.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal, get_args
@@ -20,7 +20,7 @@ from maestro_eval.records import PROTOCOLS, Exhausted, Failed, Rollout
 from maestro_eval.scoring import cause_of
 from maestro_eval.view.source import Entry
 
-Kind = Literal["task", "category", "cause", "calls"]
+Kind = Literal["task", "category", "cause", "call", "calls"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 OUTCOMES = ("never ran", "answered", "exhausted", "failed")
@@ -58,8 +58,13 @@ class Called(Struct, frozen=True, array_like=True):
     skill: str
     services: tuple[str, ...] = ()
 
+    @property
+    def pair(self) -> str:
+        """``EXPERT@@SKILL``, as a policy writes it."""
+        return f"{self.expert}@@{self.skill}"
 
-_calls = msgspec.json.Decoder(tuple[Called, ...])
+
+_call = msgspec.json.Decoder(Called)
 
 
 class Words:
@@ -100,7 +105,7 @@ def row_of(entry: Entry, words: Words, document: int) -> tuple[Any, ...]:
         task,
         words.number("category", sample.category),
         words.number("cause", _cause(rollout)),
-        words.number("calls", msgspec.json.encode(called(rollout)).decode() if rollout.turns else ""),
+        words.number("calls", _sequence(rollout, words)),
         OUTCOMES.index(rollout.outcome.word),
         bool(rollout.missing_evidence),
         min(len(rollout.turns), 0xFFFF),
@@ -123,11 +128,6 @@ def called(rollout: Rollout) -> tuple[Called, ...]:
     )
 
 
-def calls_of(text: str) -> tuple[Called, ...]:
-    """The calls that a word of kind ``calls`` stands for."""
-    return _calls.decode(text) if text else ()
-
-
 def sample_digest(task: str, sample_id: str) -> int:
     return _digest(f"{task}\0{sample_id}")
 
@@ -140,36 +140,60 @@ def verdicts(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return found
 
 
-class Members(Struct, frozen=True, eq=False):
-    """Which names are in which sequences of calls: ``sequences[k]`` has ``names[numbers[k]]``, each pair once."""
+class Sequences(Struct, frozen=True, eq=False):
+    """The sequences of calls by their number: ``calls[steps[k]]`` is made in the sequence ``owners[k]``, in order.
 
-    names: list[str]
-    numbers: NDArray[np.int64]
-    sequences: NDArray[np.int64]
+    ``last`` is the last call of each, 0 where it has none.
+    """
 
-    def counts(self, of_sequence: NDArray[np.int64]) -> dict[str, int]:
-        """How often each name is met, where each sequence is met so often."""
-        found = np.bincount(self.numbers, weights=of_sequence[self.sequences], minlength=len(self.names))
-        return {name: int(number) for name, number in zip(self.names, found, strict=True) if number}
+    calls: list[Called]
+    steps: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    last: NDArray[np.int64]
 
-    def having(self, name: str, count: int) -> Mask:
-        """Which of ``count`` sequences have ``name``."""
-        mask = np.zeros(count, dtype=bool)
-        if name in self.names:
-            mask[self.sequences[self.numbers == self.names.index(name)]] = True
-        return mask
+    def __len__(self) -> int:
+        return len(self.last)
+
+    def having(self, wanted: Mask) -> Mask:
+        """Which sequences have one of the ``wanted`` calls."""
+        found = np.zeros(len(self), dtype=bool)
+        found[self.owners[wanted[self.steps]]] = True
+        return found
+
+    def where(self, test: Callable[[Called], bool]) -> Mask:
+        """Which calls pass ``test``; number 0 is none."""
+        return np.array([bool(number) and test(call) for number, call in enumerate(self.calls)], dtype=bool)
+
+    def counts(self, of_sequence: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How often each call is made, where each sequence is met so often."""
+        return np.bincount(self.steps, weights=of_sequence[self.owners], minlength=len(self.calls)).astype(np.int64)
+
+    def names(self, of_sequence: NDArray[np.int64], name: Callable[[Called], str]) -> dict[str, int]:
+        """How many rollouts have a call of each name, where each sequence is met so often."""
+        known = {text: number for number, text in enumerate(dict.fromkeys(map(name, self.calls)))}
+        numbers = np.array([known[name(call)] for call in self.calls], dtype=np.int64)
+        pairs = np.unique(self.owners * len(known) + numbers[self.steps])
+        found = np.bincount(pairs % len(known), weights=of_sequence[pairs // len(known)], minlength=len(known))
+        return {text: int(found[number]) for text, number in known.items() if found[number]}
 
 
 class Frame:
     """The columns of a run at one moment, in key order."""
 
-    def __init__(self, rows: NDArray[Any], words: Words) -> None:
+    def __init__(self, size: int, blocks: Iterable[NDArray[Any]], words: Words) -> None:
         self.words = words
-        self.size = len(rows)
+        self.size = size
         # Apart from each other: a column of its own is read at the speed of memory.
-        self._columns = {name: np.ascontiguousarray(rows[name]) for name in ROW.names or () if name != "values"}
-        self._verdicts = [verdicts(rows["values"][:, number]) for number in range(len(PROTOCOLS))]
-        self._values = [np.ascontiguousarray(rows["values"][:, number]) for number in range(len(PROTOCOLS))]
+        self._columns = {name: np.empty(size, dtype=ROW[name]) for name in ROW.names or () if name != "values"}
+        self._values = [np.empty(size, dtype=np.float32) for _ in PROTOCOLS]
+        at = 0
+        for rows in blocks:
+            for name, column in self._columns.items():
+                column[at : at + len(rows)] = rows[name]
+            for number, values in enumerate(self._values):
+                values[at : at + len(rows)] = rows["values"][:, number]
+            at += len(rows)
+        self._verdicts = [verdicts(values) for values in self._values]
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         return self._columns[column]
@@ -184,25 +208,25 @@ class Frame:
         """The word of a rollout."""
         return self.words.texts[kind][int(self._columns[kind][rank])]
 
-    @cached_property
-    def sequences(self) -> Sequence[tuple[Called, ...]]:
-        """The calls by their number in the column ``calls``."""
-        return [calls_of(text) for text in self.words.texts["calls"]]
+    def calls(self, rank: int) -> tuple[Called, ...]:
+        """The calls of a rollout that reached an expert."""
+        text = self.text("calls", rank)
+        return tuple(self.sequences.calls[int(number)] for number in text.split(",")) if text else ()
 
     @cached_property
-    def experts(self) -> Members:
-        return _members([{call.expert for call in calls} for calls in self.sequences])
+    def sequences(self) -> Sequences:
+        texts = self.words.texts["calls"]
+        lengths = np.array([text.count(",") + 1 if text else 0 for text in texts], dtype=np.int64)
+        steps = np.fromstring(",".join(filter(None, texts)), dtype=np.int64, sep=",")
+        last = np.zeros(len(texts), dtype=np.int64)
+        last[lengths > 0] = steps[np.cumsum(lengths)[lengths > 0] - 1]
+        calls = [Called("", ""), *map(_call.decode, self.words.texts["call"][1:])]
+        return Sequences(calls, steps, np.repeat(np.arange(len(texts)), lengths), last)
 
-    @cached_property
-    def skills(self) -> Members:
-        return _members([{call.skill for call in calls} for calls in self.sequences])
 
-
-def _members(sets: Sequence[set[str]]) -> Members:
-    numbers: dict[str, int] = {}
-    pairs = [(numbers.setdefault(name, len(numbers)), place) for place, names in enumerate(sets) for name in names]
-    columns = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    return Members(list(numbers), columns[:, 0].copy(), columns[:, 1].copy())
+def _sequence(rollout: Rollout, words: Words) -> str:
+    """The calls of a rollout as the numbers of their words."""
+    return ",".join(str(words.number("call", msgspec.json.encode(each).decode())) for each in called(rollout))
 
 
 def _number(protocol: str) -> int:

@@ -123,19 +123,19 @@ def _touched(frame: Frame, changes: NDArray[np.uint8], fresh: frozenset[str]) ->
 
     if not fresh:
         return {}
-    uses = np.fromiter((any(fresh & entries_of(call) for call in calls) for calls in frame.sequences), dtype=bool)
+    uses = frame.sequences.having(frame.sequences.where(lambda call: bool(fresh & entries_of(call))))
     numbers = np.bincount(changes[uses[frame["calls"]]], minlength=len(CHANGES) + 1)
     return {name: int(numbers[1 + place]) for place, name in enumerate(CHANGES) if numbers[1 + place]}
 
 
 def _credits(frame: Frame, changes: NDArray[np.uint8]) -> list[dict[str, Any]]:
     """What was gained and lost by the pair that was called last, which is taken to have given the answer."""
-    gained, lost = (np.bincount(frame["calls"][changes == number], minlength=len(frame.sequences)) for number in (1, 2))
+    sequences = frame.sequences
+    last = sequences.last[frame["calls"]]
+    gained, lost = (np.bincount(last[changes == number], minlength=len(sequences.calls)) for number in (1, 2))
     found: dict[str, list[int]] = {}
     for number in map(int, np.flatnonzero(gained + lost)):
-        calls = frame.sequences[number]
-        pair = f"{calls[-1].expert}@@{calls[-1].skill}" if calls else ""
-        counts = found.setdefault(pair, [0, 0])
+        counts = found.setdefault(sequences.calls[number].pair if number else "", [0, 0])
         counts[0] += int(gained[number])
         counts[1] += int(lost[number])
     rows = [{"pair": pair, "gained": counts[0], "lost": counts[1]} for pair, counts in found.items()]

@@ -183,7 +183,7 @@ class Selected:
 
     def _called(self, what: str, mask: Mask | None) -> dict[str, int]:
         numbers = np.bincount(_of(self._frame["calls"], mask), minlength=len(self._frame.sequences))
-        counts = (self._frame.experts if what == "expert" else self._frame.skills).counts(numbers)
+        counts = self._frame.sequences.names(numbers, lambda call: str(getattr(call, what)))
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
     def _mask(self, name: str, value: str) -> Mask:
@@ -199,10 +199,10 @@ class Selected:
                 number = frame.words.find(name, value)
                 return frame[name] == number if number is not None else np.zeros(frame.size, dtype=bool)
             case "expert" | "skill":
-                members = frame.experts if name == "expert" else frame.skills
-                return _gathered(members.having(value, len(frame.sequences)), frame["calls"])
+                return self._where(lambda call: getattr(call, name) == value)
             case "last":
-                return self._where(lambda calls: bool(calls) and f"{calls[-1].expert}@@{calls[-1].skill}" == value)
+                last = frame.sequences.where(lambda call: call.pair == value)[frame.sequences.last]
+                return _gathered(last, frame["calls"])
             case "turns":
                 return self._turns(value)
             case "disagree":
@@ -211,7 +211,7 @@ class Selected:
                 return frame["lacking"] > 0
             case "new":
                 entries = self._context.new.get(value, frozenset())
-                return self._where(lambda calls: any(entries & entries_of(call) for call in calls))
+                return self._where(lambda call: bool(entries & entries_of(call)))
             case "change" | "other":
                 changes = self._context.changes.get(self.filters.other)
                 if changes is None or name == "other":
@@ -221,8 +221,10 @@ class Selected:
                 return self._matching(value)
         raise ValueError(name)
 
-    def _where(self, test: Callable[[tuple[Called, ...]], bool]) -> Mask:
-        return _gathered(np.fromiter(map(test, self._frame.sequences), dtype=bool), self._frame["calls"])
+    def _where(self, test: Callable[[Called], bool]) -> Mask:
+        """The rollouts with a call that passes ``test``."""
+        sequences = self._frame.sequences
+        return _gathered(sequences.having(sequences.where(test)), self._frame["calls"])
 
     def _turns(self, value: str) -> Mask:
         low, _, high = value.partition("-")

@@ -28,7 +28,7 @@ from msgspec import Struct
 from maestro_eval.view.columns import ROW, Frame, Words, row_of
 from maestro_eval.view.source import Entry, RunSource, stamp_of
 
-VERSION = 3
+VERSION = 4
 _BLOCK = 4096
 _BATCH = 1024
 _LONGEST_CELL = 240
@@ -84,14 +84,10 @@ class Index:
     @property
     def frame(self) -> Frame:
         if self._frame is None:
-            rows = np.empty(int(self.meta("size")), dtype=ROW)
-            at = 0
-            for (data,) in self._db.execute("SELECT rows FROM blocks ORDER BY number"):
-                block = np.frombuffer(data, dtype=ROW)
-                rows[at : at + len(block)] = block
-                at += len(block)
+            blocks = self._db.execute("SELECT rows FROM blocks ORDER BY number")
             known = self._db.execute("SELECT kind, number, text FROM words ORDER BY kind, number")
-            self._frame = Frame(rows, Words(known))
+            rows = (np.frombuffer(data, dtype=ROW) for (data,) in blocks)
+            self._frame = Frame(int(self.meta("size")), rows, Words(known))
         return self._frame
 
     def lines(self, ranks: Sequence[int]) -> list[Line]:

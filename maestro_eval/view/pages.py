@@ -90,7 +90,7 @@ def run(library: Library, ask: Ask) -> Answer:
         "run.html",
         run=known,
         counts=counts,
-        live=library.is_live(known, counts),
+        live=library.is_live(known, counts.missing),
         protocol=protocol,
         protocols=PROTOCOLS,
         filters=filters,
@@ -113,7 +113,6 @@ def run(library: Library, ask: Ask) -> Answer:
 def samples(library: Library, ask: Ask) -> Answer:
     """The table of samples."""
     known = known_run(library, ask.parts["run"])
-    counts = library.counts(known)
     index = library.index(known)
     filters = read_filters(ask.flat)
     selected = Selected(index, filters, context_for(library, known, filters))
@@ -133,7 +132,7 @@ def samples(library: Library, ask: Ask) -> Answer:
         note=selected.note,
         sorts=SORTS,
         protocols=PROTOCOLS,
-        live=library.is_live(known, counts),
+        live=library.is_live(known, int(np.count_nonzero(index.frame["outcome"] == 0))),
     )
     return Answer(200, body.encode())
 
@@ -159,7 +158,7 @@ def headlines(comparison: Comparison | None) -> tuple[tuple[str, Estimate], ...]
 def _run_row(library: Library, known: Known) -> RunRow:
     try:
         counts = library.counts(known)
-        live = library.is_live(known, counts)
+        live = library.is_live(known, counts.missing)
         if known.manifest.arms:
             return RunRow(known, counts, live, f"{len(known.manifest.arms)} candidates")
         return RunRow(known, counts, live, means=headlines(library.comparison([known], "official")))
@@ -220,12 +219,12 @@ def _wrong(frame: Frame, protocol: str) -> dict[tuple[str, str | None], int]:
 
 def _mix(frame: Frame) -> dict[str, Any]:
     """Calls by expert and skill: the names, and for each cell the calls and how dark it is."""
-    numbers = np.bincount(frame["calls"], minlength=len(frame.sequences))
+    sequences = frame.sequences
+    numbers = sequences.counts(np.bincount(frame["calls"], minlength=len(sequences)))
     cells: dict[tuple[str, str], int] = {}
     for number in map(int, np.flatnonzero(numbers)):
-        for call in frame.sequences[number]:
-            key = (call.expert, call.skill)
-            cells[key] = cells.get(key, 0) + int(numbers[number])
+        call = sequences.calls[number]
+        cells[call.expert, call.skill] = cells.get((call.expert, call.skill), 0) + int(numbers[number])
     most = max(cells.values(), default=1)
     experts = sorted({expert for expert, _ in cells}, key=lambda name: -_sum(cells, 0, name))
     skills = sorted({skill for _, skill in cells}, key=lambda name: -_sum(cells, 1, name))
@@ -255,7 +254,7 @@ def _sample_row(frame: Frame, line: Any) -> dict[str, Any]:
         "task": frame.text("task", rank),
         "category": frame.text("category", rank),
         "cause": frame.text("cause", rank),
-        "calls": frame.sequences[int(frame["calls"][rank])],
+        "calls": frame.calls(rank),
         "verdicts": {name: VERDICTS[int(frame.verdict(name)[rank])] for name in PROTOCOLS},
         "turns": int(frame["turns"][rank]),
         "tokens": int(frame["tokens"][rank]),
