@@ -114,10 +114,11 @@ class Library:
         )
         return found
 
-    def is_live(self, known: Known, missing: int) -> bool:
-        """Whether a run that still lacks so many rollouts was written to a short time ago."""
-        if not missing:
-            return False
+    def is_live(self, known: Known, counts: JournalCounts) -> bool:
+        """Whether the run still lacks rollouts and was written to a short time ago."""
+        return counts.missing > 0 and self.was_written_lately(known)
+
+    def was_written_lately(self, known: Known) -> bool:
         files = (known.folder / name for name in ("journal.db", "journal.db-wal"))
         return time.time() - max((file.stat().st_mtime for file in files if file.exists()), default=0.0) < _LIVE_S
 

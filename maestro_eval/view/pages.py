@@ -90,7 +90,7 @@ def run(library: Library, ask: Ask) -> Answer:
         "run.html",
         run=known,
         counts=counts,
-        live=library.is_live(known, counts.missing),
+        live=library.is_live(known, counts),
         protocol=protocol,
         protocols=PROTOCOLS,
         filters=filters,
@@ -132,7 +132,7 @@ def samples(library: Library, ask: Ask) -> Answer:
         note=selected.note,
         sorts=SORTS,
         protocols=PROTOCOLS,
-        live=library.is_live(known, int(np.count_nonzero(index.frame["outcome"] == 0))),
+        live=bool((index.frame["outcome"] == 0).any()) and library.was_written_lately(known),
     )
     return Answer(200, body.encode())
 
@@ -158,7 +158,7 @@ def headlines(comparison: Comparison | None) -> tuple[tuple[str, Estimate], ...]
 def _run_row(library: Library, known: Known) -> RunRow:
     try:
         counts = library.counts(known)
-        live = library.is_live(known, counts.missing)
+        live = library.is_live(known, counts)
         if known.manifest.arms:
             return RunRow(known, counts, live, f"{len(known.manifest.arms)} candidates")
         return RunRow(known, counts, live, means=headlines(library.comparison([known], "official")))

@@ -51,7 +51,7 @@ def test_a_run_that_goes_on_is_followed(tmp_path: Path) -> None:
             (run,) = library.runs()
             frame = library.index(run).frame
             assert int((frame["outcome"] == 1).sum()) == number
-            assert library.is_live(run, library.counts(run).missing)
+            assert library.is_live(run, library.counts(run))
     library.close()
 
 
