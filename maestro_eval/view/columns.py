@@ -150,6 +150,7 @@ class Sequences(Struct, frozen=True, eq=False):
     steps: NDArray[np.int64]
     owners: NDArray[np.int64]
     last: NDArray[np.int64]
+    known: dict[str, tuple[dict[str, int], NDArray[np.int64]]] = msgspec.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.last)
@@ -168,11 +169,14 @@ class Sequences(Struct, frozen=True, eq=False):
         """How often each call is made, where each sequence is met so often."""
         return np.bincount(self.steps, weights=of_sequence[self.owners], minlength=len(self.calls)).astype(np.int64)
 
-    def names(self, of_sequence: NDArray[np.int64], name: Callable[[Called], str]) -> dict[str, int]:
-        """How many rollouts have a call of each name, where each sequence is met so often."""
-        known = {text: number for number, text in enumerate(dict.fromkeys(map(name, self.calls)))}
-        numbers = np.array([known[name(call)] for call in self.calls], dtype=np.int64)
-        pairs = np.unique(self.owners * len(known) + numbers[self.steps])
+    def names(self, of_sequence: NDArray[np.int64], what: str) -> dict[str, int]:
+        """How many rollouts have a call of each name (``what``: expert or skill), each sequence met so often."""
+        if what not in self.known:
+            texts = [str(getattr(call, what)) for call in self.calls]
+            known = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+            numbers = np.array([known[text] for text in texts], dtype=np.int64)
+            self.known[what] = known, np.unique(self.owners * len(known) + numbers[self.steps])
+        known, pairs = self.known[what]
         found = np.bincount(pairs % len(known), weights=of_sequence[pairs // len(known)], minlength=len(known))
         return {text: int(found[number]) for text, number in known.items() if found[number]}
 

@@ -183,7 +183,7 @@ class Selected:
 
     def _called(self, what: str, mask: Mask | None) -> dict[str, int]:
         numbers = np.bincount(_of(self._frame["calls"], mask), minlength=len(self._frame.sequences))
-        counts = self._frame.sequences.names(numbers, lambda call: str(getattr(call, what)))
+        counts = self._frame.sequences.names(numbers, what)
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
     def _mask(self, name: str, value: str) -> Mask:
