@@ -324,6 +324,7 @@ class _Apart:
         except asyncio.CancelledError:
             stop_run(self._thread)
             await asyncio.wait({waiting})
+            self._thread.join()
             raise
 
 
