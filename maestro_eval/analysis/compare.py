@@ -36,7 +36,7 @@ from maestro_eval.analysis.contrasts import (
 )
 from maestro_eval.analysis.groups import groups_of, own_groups
 from maestro_eval.analysis.names import told_apart
-from maestro_eval.analysis.notes import notes_on, other_readings, protocol_notes
+from maestro_eval.analysis.notes import notes_on, other_readings
 from maestro_eval.analysis.published import published_notes, reported_name
 from maestro_eval.analysis.reference import Reference
 from maestro_eval.analysis.sample_scores import (
@@ -94,11 +94,8 @@ def compare(
         systems=tuple(_result(run, grouped) for run in runs),
         groups=grouped,
         contrasts=adjusted(differences, adjust, family),
-        notes=(
-            *notes_on([run for run in runs if run.kind == "run"], grouped),
-            *protocol_notes(apart, runs[0].protocol if runs else ""),
-            *published,
-        ),
+        notes=(*notes_on([run for run in runs if run.kind == "run"], grouped), *published),
+        readings=tuple(apart),
         references=tuple(references),
         reported=adjusted(reported, adjust, family),
         ranks=tuple(_rankings(runs, grouped)),

@@ -202,8 +202,19 @@ class Group(Struct, frozen=True):
     within: str = ""
 
 
+class OtherReading(Struct, frozen=True):
+    """The accuracy of a system's task as shown, and under another protocol."""
+
+    system: str
+    task: str
+    protocol: str
+    shown: float
+    reads: float
+
+
 class Comparison(Struct, frozen=True):
-    """All that a table needs. ``notes`` are lines on what was left out, and on what differs between systems.
+    """All that a table needs. ``notes`` are lines on what was left out, and on what differs between systems;
+    ``readings`` are the accuracies that another scoring protocol reads otherwise.
 
     ``references`` are the published numbers that stand beside the systems, ``reported`` the systems held against
     them. ``by_category`` are the contrasts of tasks with several categories, ``pairwise`` those of all systems with
@@ -214,6 +225,7 @@ class Comparison(Struct, frozen=True):
     groups: tuple[Group, ...]
     contrasts: tuple[Contrast, ...]
     notes: tuple[str, ...]
+    readings: tuple[OtherReading, ...] = ()
     references: tuple[Reference, ...] = ()
     reported: tuple[ReportedContrast, ...] = ()
     ranks: tuple[Ranking, ...] = ()

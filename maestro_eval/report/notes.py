@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from maestro_eval.analysis import Comparison, SystemResult
+from maestro_eval.records import PROTOCOLS
 from maestro_eval.report.accuracy import OWN_TEXT_MARK, is_on_own_text
 from maestro_eval.report.differences import CATEGORY_NOTE, REPORTED_NOTE, contrast_note
 from maestro_eval.report.findings import Findings
@@ -37,16 +39,39 @@ _NAMED = 3
 
 def reading_notes(found: Findings) -> tuple[str, ...]:
     """All notes of a report."""
-    return (*_of_tables(found.comparison), *_silent(found), *map(printable, found.comparison.notes))
+    comparison = found.comparison
+    return (*_of_tables(comparison), *_silent(found), *map(printable, (*comparison.notes, *protocol_notes(comparison))))
 
 
 def first_notes(found: Findings, most: int) -> tuple[str, ...]:
     """The ``most`` notes that matter first: failures, missing evidence, then what changes the meaning of a number."""
-    notes = [*_of_rollouts(found.comparison), *_silent(found), *map(printable, found.comparison.notes)]
+    comparison = found.comparison
+    notes = [*_of_rollouts(comparison), *_silent(found), *map(printable, comparison.notes), *_apart(comparison)]
     more = len(notes) - most
     if more <= 0:
         return tuple(notes)
     return (*notes[: most - 1], f"{notes[most - 1]} (and {more} more in the report)")
+
+
+def protocol_notes(comparison: Comparison) -> Iterator[str]:
+    """One line for each protocol that reads otherwise; it names the widest differences."""
+    for protocol in PROTOCOLS:
+        apart = [each for each in comparison.readings if each.protocol == protocol]
+        apart.sort(key=lambda each: -abs(each.shown - each.reads))
+        named = ", ".join(
+            f"{each.reads * 100:.1f} for {each.system} on {each.task} ({each.shown * 100:.1f})"
+            for each in apart[:_NAMED]
+        )
+        more = f", and otherwise in {len(apart) - _NAMED} more cells" if len(apart) > _NAMED else ""
+        if apart:
+            yield f"{protocol} reads {named}{more}; in brackets what {comparison.systems[0].protocol} reads"
+
+
+def _apart(comparison: Comparison) -> Iterator[str]:
+    counts = Counter(each.protocol for each in comparison.readings)
+    if counts:
+        said = ", ".join(f"{protocol} {counts[protocol]}" for protocol in PROTOCOLS if counts[protocol])
+        yield f"accuracies that another scoring protocol puts more than a point higher or lower: {said}"
 
 
 def _silent(found: Findings) -> Iterator[str]:

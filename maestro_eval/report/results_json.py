@@ -46,7 +46,7 @@ def results(comparison: Comparison, runs: Mapping[str, str]) -> Json:
         "schema": 1,
         "systems": [_system(system, runs[system.name], comparison.groups) for system in comparison.systems],
         "contrasts": list(map(_contrast, comparison.contrasts)),
-        "notes": comparison.notes,
+        "notes": (*comparison.notes, *protocol_notes(comparison)),
         "adjust": comparison.adjust,
         "family": comparison.family,
         **_known(

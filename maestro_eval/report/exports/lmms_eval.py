@@ -22,6 +22,7 @@ from maestro_eval.report.exports.options import Options
 from maestro_eval.report.exports.privacy import Scrubber, public_manifest
 from maestro_eval.report.exports.source import Row, Source, iso_time, policy_usage
 from maestro_eval.report.exports.writing import write_json, write_lines
+from maestro_eval.report.notes import protocol_notes
 
 _FILTER = "none"
 _STAMP = "%Y%m%d_%H%M%S"
@@ -138,7 +139,7 @@ def _results(source: Source, hashes: dict[str, str], scrubber: Scrubber) -> dict
             "started": iso_time(begin),
             "n_failed": {name: source.result.tasks[task.name].n_failed for name, task in tasks.items()},
             "shortcomings": source.shortcomings,
-            "notes": [scrubber.text(note) for note in source.comparison.notes],
+            "notes": [scrubber.text(note) for note in (*source.comparison.notes, *protocol_notes(source.comparison))],
             "manifest": msgspec.to_builtins(manifest),
         },
     }

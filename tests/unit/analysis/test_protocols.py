@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from maestro_eval.analysis import compare
+from maestro_eval.report.notes import protocol_notes
 from maestro_eval.scoring import RunScores
 from tests.unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
@@ -26,19 +27,19 @@ def run(system: str, official: Sequence[Sequence[float]], **elsewhere: Sequence[
 
 def test_a_protocol_that_reads_more_than_a_point_apart_has_a_line() -> None:
     one = run("one", [HALF], fair=[RIGHT], strict=[HALF], released=[WRONG])
-    assert compare([one]).notes == (
+    assert tuple(protocol_notes(compare([one]))) == (
         "released reads 0.0 for one on maestro_a (50.0); in brackets what official reads",
         "fair reads 100.0 for one on maestro_a (50.0); in brackets what official reads",
     )
 
 
 def test_a_point_or_less_is_no_difference() -> None:
-    assert compare([run("one", [[1.0] * 99 + [0.0]], fair=[[1.0] * 100])]).notes == ()
+    assert compare([run("one", [[1.0] * 99 + [0.0]], fair=[[1.0] * 100])]).readings == ()
 
 
 def test_the_widest_differences_are_named_and_the_others_counted() -> None:
     one = run("one", [RIGHT, RIGHT, HALF, RIGHT, RIGHT], strict=[HALF, WRONG, HALF, WRONG, HALF])
-    assert compare([one]).notes == (
+    assert tuple(protocol_notes(compare([one]))) == (
         "strict reads 0.0 for one on maestro_b (100.0), 0.0 for one on maestro_d (100.0), 50.0 for one on maestro_a "
         "(100.0), and otherwise in 1 more cells; in brackets what official reads",
     )
