@@ -28,6 +28,7 @@ from maestro_eval.analysis import (
     SystemResult,
     TaskAccuracy,
 )
+from maestro_eval.report.notes import protocol_notes
 
 _DECIMALS = 6
 
