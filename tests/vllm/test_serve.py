@@ -42,7 +42,7 @@ experts:
         max_num_seqs: 4
         enforce_eager: true
         reasoning_parser: qwen3
-        limit_mm_per_prompt: '{{"image": 4, "video": 0}}'
+        limit_mm_per_prompt: '{{"image": 8, "video": 0}}'
 skills:
   Ask: {{description: Ask plainly., prompt: prompts/plain.j2}}
 """)
