@@ -51,8 +51,7 @@ class ExpertClient:
 
     ``cache`` is the client's from then on: it is closed with it.
     ``poll_s``: how often an engine that is busy is asked for its state.
-    ``clock`` is monotonic seconds (deadlines are on it), ``wall_clock`` Unix seconds; ``sleep``, ``rng`` and
-    ``environ`` are passed in by tests.
+    ``sleep``, ``rng`` and ``environ`` are passed in by tests.
     """
 
     def __init__(
@@ -62,8 +61,6 @@ class ExpertClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
         max_reply_bytes: int = 8 * 2**20,
         poll_s: float = POLL_S,
-        clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
         environ: Mapping[str, str] = os.environ,
@@ -72,8 +69,6 @@ class ExpertClient:
         self._retry = retry
         self._max_reply_bytes = max_reply_bytes
         self._poll_s = poll_s
-        self._clock = clock
-        self._wall_clock = wall_clock
         self._sleep = sleep
         self._rng = rng or random.Random()
         self._environ = environ
@@ -102,12 +97,12 @@ class ExpertClient:
                 await self._cache.close()
 
     async def call(self, ask: ModelAsk, *, deadline: float | None = None) -> ExpertCall:
-        """Ask a model. ``deadline`` is on ``clock`` and holds in the queue and between tries as well.
+        """Ask a model. ``deadline`` is on ``time.monotonic`` and holds in the queue and between tries as well.
 
         ``fault`` of the record is ``None`` on success; ``error`` is the same as one line: its kind, the endpoint's url
         and what to do.
         """
-        started_at, began = self._wall_clock(), self._clock()
+        began = time.monotonic()
         if self._cache is not None and self._cache.takes(ask):
             result = await self._share(self._cache, ask, deadline)
         else:
@@ -125,7 +120,7 @@ class ExpertClient:
             usage=reply.usage,
             tries=result.tries,
             error=str(result.fault or ""),
-            timing=Timing(started_at, self._clock() - began),
+            timing=Timing.since(began),
             cached=result.cached,
             reasoning=reply.reasoning,
             fault=result.fault,
@@ -225,7 +220,7 @@ class ExpertClient:
         except TimeoutError:
             raise late from None
         engine.watch.wake()
-        visit, began = _Visit(), self._clock()
+        visit, began = _Visit(), time.monotonic()
         try:
             left = self._left(deadline)
             if left is not None and left <= 0:
@@ -236,14 +231,14 @@ class ExpertClient:
                 visit.how = "refused"
             raise
         finally:
-            end = CallEnd(visit.how, began, self._clock() - began, visit.sort, cohort)
+            end = CallEnd(visit.how, began, time.monotonic() - began, visit.sort, cohort)
             engine.limiter.leave(endpoint, end)
 
     def _engine(self, where: str) -> _Engine:
         url = where.rstrip("/")
         engine = self._engines.get(url)
         if engine is None:
-            limiter = Limiter(allowed=self._allowed, clock=self._clock)
+            limiter = Limiter(allowed=self._allowed)
             engine = _Engine(limiter, EngineWatch(url, limiter, self._open, self._poll_s))
             self._engines[url] = engine
         return engine
@@ -260,7 +255,6 @@ class ExpertClient:
                     request,
                     key=key,
                     max_bytes=self._max_reply_bytes,
-                    wall_clock=self._wall_clock,
                 )
             return decode(body)
         except MalformedReplyError as error:
@@ -283,7 +277,6 @@ class ExpertClient:
             request,
             key=self._key(endpoint),
             max_bytes=self._max_reply_bytes,
-            wall_clock=self._wall_clock,
         )
 
     async def _back_off(self, fault: EndpointError, tries: int, endpoint: Endpoint, deadline: float | None) -> None:
@@ -299,7 +292,7 @@ class ExpertClient:
         await self._sleep(wait)
 
     def _left(self, deadline: float | None) -> float | None:
-        return None if deadline is None else deadline - self._clock()
+        return None if deadline is None else deadline - time.monotonic()
 
     def _key(self, endpoint: Endpoint) -> str:
         variable = endpoint.api_key_env

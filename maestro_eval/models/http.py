@@ -9,7 +9,6 @@ without the key.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
 from functools import lru_cache
 
 import aiohttp
@@ -119,7 +118,6 @@ async def exchange(
     *,
     key: str,
     max_bytes: int,
-    wall_clock: Callable[[], float],
 ) -> bytes:
     """Send ``request`` once; the body of a 200 reply with JSON. Raises EndpointError."""
     url, where = _address(endpoint, request.path), shown_url(endpoint)
@@ -139,7 +137,7 @@ async def exchange(
     async with response:
         if response.status != 200:
             body = await _read_error_body(response)
-            wait = parse_retry_after(response.headers.get("Retry-After"), wall_clock())
+            wait = parse_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"))
             said = error_said(body) or ErrorSaid(body.decode("utf-8", "replace"))
             raise said_error(replace(said, status=response.status), endpoint, key, wait)
         kind = response.content_type

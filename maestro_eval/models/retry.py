@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -33,14 +34,18 @@ class RetryPolicy:
         return None if retry_after_s > self.longest_retry_after_s else retry_after_s + jitter
 
 
-def parse_retry_after(header: str | None, now: float) -> float | None:
-    """A ``Retry-After`` header, seconds or an HTTP date, as seconds from ``now`` (Unix); ``None`` if unreadable."""
+def parse_retry_after(header: str | None, sent: str | None) -> float | None:
+    """A ``Retry-After`` header, seconds or an HTTP date, as seconds; ``None`` if unreadable.
+
+    A date is compared with ``sent``, the reply's own ``Date``: our clock need not be that of the server.
+    """
     if header is None:
         return None
     try:
         seconds = float(header)
     except ValueError:
         try:
+            now = parsedate_to_datetime(sent).timestamp() if sent else time.time()
             seconds = max(0.0, parsedate_to_datetime(header).timestamp() - now)
         except (ValueError, OverflowError, TypeError):
             return None

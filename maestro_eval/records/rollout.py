@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import time
+from typing import ClassVar, Literal, Self
 
 from msgspec import Struct
 
@@ -17,11 +18,20 @@ class Usage(Struct, frozen=True):
     completion_tokens: int = 0
 
 
+# Read once, so that all times of a process are consistent though its wall clock jumps.
+_MONOTONIC_TO_UNIX_S = time.time() - time.monotonic()
+
+
 class Timing(Struct, frozen=True):
     """When something began (Unix seconds) and how long it took (seconds)."""
 
     started_at: float = 0.0
     elapsed_s: float = 0.0
+
+    @classmethod
+    def since(cls, begun: float) -> Self:
+        """From ``begun``, a reading of ``time.monotonic()``, until now."""
+        return cls(_MONOTONIC_TO_UNIX_S + begun, time.monotonic() - begun)
 
 
 class Sampling(Struct, frozen=True):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -47,14 +46,6 @@ from maestro_eval.sandbox import Isolation
 from maestro_eval.skills import EvidenceBoard, SkillContext, SkillResult, run_skill
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Where times come from: ``now`` is Unix seconds for records, ``monotonic`` measures."""
-
-    now: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
-
-
 def rollout_seed(run_seed: int, key: RolloutKey) -> int:
     """The rollout's own seed (31 bits): the same whoever runs it, and in whatever order."""
     digest = hashlib.sha256(f"{run_seed}\n{key.task}\n{key.sample_id}\n{key.repeat}".encode()).digest()
@@ -74,7 +65,6 @@ async def run_rollout(
     seed: int,
     worker: str = "",
     isolation: Isolation = "bubblewrap",
-    clock: Clock | None = None,
     prefix: Prefix | None = None,
 ) -> Rollout:
     """Answer one sample. ``seed`` is the run's; ``system`` is the rendered system message, the same for all.
@@ -82,13 +72,12 @@ async def run_rollout(
     ``sampling`` is settled: the regime's own settings are in it where the user gave none. ``prefix`` is how the
     rollout begins, where that is not for the policy to say; nobody is called for it.
     """
-    clock = clock or Clock()
     sample = loaded.sample
     key = RolloutKey(sample.task, sample.sample_id, repeat)
     own_seed = rollout_seed(seed, key)
     # Pixels take their time; other rollouts go on meanwhile.
     first = user_message(registry, sample.question, await asyncio.to_thread(policy_pictures, loaded.images, regime))
-    deadline = clock.monotonic() + regime.rollout_deadline_s
+    deadline = time.monotonic() + regime.rollout_deadline_s
     style = style_of(regime)
     episode = _Episode(
         loaded=loaded,
@@ -98,13 +87,12 @@ async def run_rollout(
         client=client,
         deadline=deadline,
         isolation=isolation,
-        clock=clock,
         board=EvidenceBoard(registry, client, deadline),
         messages=[system, first],
         prefix=prefix or Prefix(),
         style=style,
     )
-    started, begun = clock.now(), clock.monotonic()
+    begun = time.monotonic()
     outcome = await _outcome(episode, policy, key)
     return Rollout(
         key=key,
@@ -114,7 +102,7 @@ async def run_rollout(
         content_hash=sample.content_hash,
         seed=own_seed,
         worker=worker,
-        timing=Timing(started, clock.monotonic() - begun),
+        timing=Timing.since(begun),
         scored_text=style.scored_text(episode.messages),
         stop_reason=episode.stop_reason,
     )
@@ -149,7 +137,6 @@ _NOTHING_READ = Reading("", (MalformedAction("the turn was broken off before the
 class _UnderWay:
     """A turn that has begun: what is known of it when something breaks it off."""
 
-    started: float
     begun: float
     completion: Completion = _NOTHING_SAID
     reading: Reading = _NOTHING_READ
@@ -174,7 +161,6 @@ class _Episode:
     client: ExpertClient
     deadline: float
     isolation: Isolation
-    clock: Clock
     board: EvidenceBoard
     messages: list[Message]
     prefix: Prefix
@@ -188,7 +174,7 @@ class _Episode:
         for number, recorded in enumerate(self.prefix.turns):
             self._replay(recorded, number)
         for number in range(len(self.turns), self.regime.max_turns):
-            turn = self.under_way = _UnderWay(self.clock.now(), self.clock.monotonic())
+            turn = self.under_way = _UnderWay(time.monotonic())
             turn.completion = await self._complete(policy, number)
             reading = turn.reading = self.style.read(turn.completion, number, self._calls_made())
             goes_on = not reading.dropped and reading.outcome is None
@@ -291,7 +277,7 @@ class _Episode:
                 missing=reaction.missing,
                 finish_reason=turn.completion.finish_reason,
                 usage=turn.completion.usage,
-                timing=Timing(turn.started, self.clock.monotonic() - turn.begun),
+                timing=Timing.since(turn.begun),
                 reasoning=turn.completion.reasoning,
                 prompt=turn.completion.prompt,
                 skipped=reaction.skipped,

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import doctest
 import json
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from integration.conftest import write_chartqa, write_registry
+from integration.conftest import environment, write_chartqa, write_registry
 
 import maestro_eval
 from maestro_eval import RunConfig, Selection, api, evaluate, evaluate_async
 from maestro_eval.embedded.mini import make_mini
+from maestro_eval.journal import Journal
 from maestro_eval.policies import Pair, RoutingStrategy
 from maestro_eval.records import UserError
 from maestro_eval.registry import Registry
@@ -22,6 +25,15 @@ from maestro_eval.testing import Latency, simulated_in_thread
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "notebook.ipynb"
 QUESTIONS = [{"question": f"What is the value of item {n}?", "answer": "4"} for n in range(40)]
+
+# The command line with a wall clock that is right, an hour slow and an hour fast in turn.
+JUMPING = """
+import itertools, sys, time
+right, jumps = time.time, itertools.cycle((0, -3600, 3600))
+time.time = lambda: right() + next(jumps)
+from maestro_eval.cli.main import main
+sys.exit(main())
+"""
 
 
 @pytest.fixture
@@ -51,6 +63,27 @@ def test_every_public_name_is_there_and_documented_by_an_example_that_runs(tmp_p
 async def test_a_run_inside_a_running_loop_neither_fails_nor_needs_another_call(world, tmp_path: Path) -> None:
     run = evaluate(policy="fixed:oracle@@Ask", out=tmp_path / "out", **world)
     assert run.counts().answered == len(QUESTIONS)
+
+
+def test_a_wall_clock_that_jumps_by_an_hour_changes_no_time_in_a_record(world, tmp_path: Path) -> None:
+    command = ["run", "--policy", "fixed:oracle@@Ask", "--registry", world["registry"], "--tasks", *world["tasks"]]
+    data = f"maestro_chartqa={world['data']['maestro_chartqa']}"
+    command += ["--data", data, "--out", tmp_path / "out", "--limit", "8", "--quiet"]
+    begun = time.monotonic()
+    subprocess.run([sys.executable, "-c", JUMPING, *map(str, command)], env=environment(), check=True)
+    took = time.monotonic() - begun
+    with Journal.open(tmp_path / "out", read_only=True) as journal:
+        rollouts = [rollout for rollout, _ in journal.rollouts()]
+    first = min(rollout.timing.started_at for rollout in rollouts)
+    assert len(rollouts) == 8
+    for rollout in rollouts:
+        timings = [turn.timing for turn in rollout.turns]
+        timings += [call.timing for turn in rollout.turns for call in turn.calls]
+        assert len(timings) == 3
+        for timing in (rollout.timing, *timings):
+            assert 0 <= timing.elapsed_s <= rollout.timing.elapsed_s
+            assert 0 <= timing.started_at + timing.elapsed_s - first < took
+            assert rollout.timing.started_at <= timing.started_at + 1e-5
 
 
 async def test_cancelling_ends_a_run_in_order(world, tmp_path: Path) -> None:
