@@ -205,6 +205,9 @@ class Fleet:
                 self._reason = f"node {life.node.name}: {one_line(error)}" if life.node else one_line(error)
             except (WorkerLostError, shared.ray.exceptions.RayError) as error:
                 self._reason = one_line(error)
+                if life.up and life.node is not None and not shared.over:
+                    where = f"worker {name} on node {life.node.name}"
+                    self._settings.warn(f"{where} is lost and its rollouts are run again: {self._reason}")
             finally:
                 del shared.lives[name]
                 self._gone = added(self._gone, counters(life.engines))

@@ -98,6 +98,17 @@ class DieOnce:
                 os._exit(1)
 
 
+class Note:
+    """Writes down each sample that is run, in whichever process."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __call__(self, key: RolloutKey) -> None:
+        with open(self.path, "a") as file:
+            file.write(f"{key.sample_id}\n")
+
+
 def raise_on_thirteen(key: RolloutKey) -> None:
     if key.sample_id == "13":
         raise ZeroDivisionError("a defect\nof ours")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from integration.ray_nodes import PATIENT
 from msgspec.structs import replace
@@ -73,6 +75,23 @@ def failures(records: Sequence[Finished]) -> dict[str, Failed]:
         for record in records
         if isinstance(record.rollout.outcome, Failed)
     }
+
+
+def start(
+    executor: Executor, factory: WorkerFactory, records: list[Finished], keys: Sequence[RolloutKey] = KEYS
+) -> asyncio.Task[None]:
+    return asyncio.create_task(executor.run(keys, factory, records.extend, stop=asyncio.Event()))
+
+
+async def stop_one_worker(records: list[Finished], running: asyncio.Task[None]) -> psutil.Process:
+    """Wait until both workers have given results, and stop one's process."""
+    while len({record.rollout.worker for record in records}) < 2:
+        assert not running.done()
+        await asyncio.sleep(0.02)
+    workers = [each for each in psutil.Process().children(recursive=True) if "ray::Host" in " ".join(each.cmdline())]
+    assert len(workers) == 2
+    workers[0].suspend()
+    return workers[0]
 
 
 def apart_from_who_and_when(records: Sequence[Finished]) -> dict[RolloutKey, Finished]:
@@ -261,6 +280,47 @@ class TestOnRay:
         records = await run(executor, probe.Factory(delay_s=600), KEYS[:1])
         assert each_key_once(records, KEYS[:1])
         assert failures(records)["0"].cause == "harness"
+
+    @pytest.mark.slow
+    async def test_a_worker_that_is_stopped_for_ten_seconds_goes_on_and_nothing_is_run_twice(
+        self, probe: Any, tmp_path: Path
+    ) -> None:
+        said: list[str] = []
+        note, records = tmp_path / "run", list[Finished]()
+        keys = [RolloutKey("probe", str(number)) for number in range(80)]
+        executor = RayExecutor(2, 2, 2, warn=said.append)
+        running = start(executor, probe.Factory(probe.Note(str(note)), delay_s=0.5), records, keys)
+        stopped = await stop_one_worker(records, running)
+        before = len(records)
+        await asyncio.sleep(10)
+        meanwhile = len(records)
+        assert before < meanwhile < len(keys)
+        stopped.resume()
+        await asyncio.wait_for(running, 60)
+        assert each_key_once(records, keys)
+        assert failures(records) == {}
+        assert said == []
+        assert Counter(note.read_text().split()) == Counter(key.sample_id for key in keys)
+        assert {record.rollout.worker for record in records[meanwhile:]} == {"ray-1", "ray-2"}
+
+    @pytest.mark.slow
+    async def test_what_a_worker_held_that_is_stopped_for_good_is_run_by_the_other(
+        self, probe: Any, tmp_path: Path
+    ) -> None:
+        said: list[str] = []
+        note, records = tmp_path / "run", list[Finished]()
+        executor = RayExecutor(2, 2, 2, lease_s=6, warn=said.append)
+        running = start(executor, probe.Factory(probe.Note(str(note)), delay_s=0.5), records)
+        stopped = await stop_one_worker(records, running)
+        await asyncio.wait_for(running, 60)
+        assert each_key_once(records)
+        assert failures(records) == {}
+        (lost,) = said
+        assert re.fullmatch(r"worker ray-[12] on node \S+ \(.+\) is lost and .*: a rollout took .* lease of 6 s", lost)
+        # What it had begun may have been written down by both.
+        assert len(note.read_text().split()) <= len(KEYS) + 2
+        psutil.wait_procs([stopped], timeout=30)
+        assert not stopped.is_running()
 
     async def test_what_a_user_did_wrong_is_told_as_it_is(self, probe: Any) -> None:
         with pytest.raises(UserError, match=r"^chart.yaml:3: no such column$"):
