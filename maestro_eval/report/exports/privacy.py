@@ -25,7 +25,7 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGN
 _SHORTEST_SECRET = 8
 _SECRET_SHAPE = re.compile(r"\b(?:sk|hf|ghp|gho|xox[abp])[-_][A-Za-z0-9_-]{16,}|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}")
 _ADDRESS_OR_PATH = re.compile(
-    r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s'\"<>]*)"
+    r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?P<rest>[^\s'\"<>]*)"
     r"|(?P<before>^|[\s'\"=(\[:,@])(?P<path>~?/[^\s'\"<>:,;()\[\]]+)"
 )
 _HOME = re.compile(r"^(?:/home/[^/]+|/root|/Users/[^/]+|~)(?=/|$)")
