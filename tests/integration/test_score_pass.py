@@ -169,7 +169,7 @@ def test_the_table_of_one_protocol_says_where_another_reads_otherwise(
     assert "counter§" in text
     assert (run_folder / "report/released/results.json").exists()
     names = {path.name for path in (run_folder / "exports").iterdir()}
-    assert names == {f"scores.{protocol}.jsonl" for protocol in PROTOCOLS}
+    assert names == {"throughput.json", *(f"scores.{protocol}.jsonl" for protocol in PROTOCOLS)}
 
 
 def scoring_elsewhere(folder: Path) -> subprocess.Popen[str]:
