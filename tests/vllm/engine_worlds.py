@@ -51,12 +51,13 @@ def rollouts_of(folder: Path) -> list[Rollout]:
 def flips(one: Sequence[Rollout], other: Sequence[Rollout]) -> float:
     """The share of rollouts whose records differ, where they ran apart.
 
-    Of a failed one only the cause counts: a server's refusal is a call on record, an engine's is none.
+    Of a failed one only the cause counts: a server's refusal is a call on record, an engine's is none. What an engine
+    in the worker says of the prompt that it read, a server is asked for in the released style only.
     """
 
     def bare(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: bare(item) for key, item in value.items() if key not in ("timing", "worker")}
+            return {key: bare(item) for key, item in value.items() if key not in ("timing", "worker", "prompt")}
         return [bare(item) for item in value] if isinstance(value, list | tuple) else value
 
     def said(rollout: Rollout) -> Any:
