@@ -26,7 +26,7 @@ from maestro_eval.records import (
     RunManifest,
     UserError,
 )
-from maestro_eval.registry import Registry
+from maestro_eval.registry import Registry, load_registry
 from maestro_eval.runtime import Hook, HookedWatcher, RunConfig, RunOutcome, Watcher, start_run, stop_run
 from maestro_eval.scoring import RunScores, score_rollout, score_run
 
@@ -200,6 +200,8 @@ def compare(
     >>> [contrast.verdict for contrast in found.contrasts]
     ['undecided']
     """
+    if not runs:
+        raise UserError("compare() needs a run, better two")
     scores = told_apart([score(run, protocol) for run in runs])
     names = [each.manifest.system for each in scores]
     chosen = baseline or names[0]
@@ -270,11 +272,21 @@ def _config(
     return msgspec.structs.replace(
         config,
         policy=policy if isinstance(policy, str) else POLICIES.add(policy),
-        registry=str(registry.path if isinstance(registry, Registry) else registry),
+        registry=str(_registry_file(registry) if isinstance(registry, Registry) else registry),
         tasks=(tasks,) if isinstance(tasks, str) else tuple(tasks),
         data={**config.data, **{task: str(path) for task, path in (data or {}).items()}},
         system=name or config.system,
     )
+
+
+def _registry_file(registry: Registry) -> Path:
+    """The file that workers load. UserError where the object is no longer what the file says: it would be ignored."""
+    if load_registry(registry.path).hash != registry.hash:
+        raise UserError(
+            f"registry={registry.name}: differs from {registry.path}, which is what would run; load it again, and give "
+            "RunConfig(variant=…) for a variant of it"
+        )
+    return Path(registry.path)
 
 
 def _importable(component: Callable[..., object]) -> bool:

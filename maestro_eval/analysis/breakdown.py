@@ -1,4 +1,4 @@
-"""What a task tells beside its accuracy: categories, further measures, and k answers to a sample.
+"""The results of a task beside its accuracy: categories, further measures, and k answers to a sample.
 
 A category's accuracy is averaged as the task's is: HRBench's single-instance questions over their rotations. A
 further measure (SLAKE's token recall, TallyQA's squared error) is a plain mean over the samples that have it; it

@@ -91,7 +91,7 @@ class Monitor(ABC):
 
     @abstractmethod
     def judge(self, level: float) -> bool:
-        """Whether the last look ends it at ``level``; ``stop`` says how."""
+        """Return True if the last look ends it at ``level``; ``stop`` says how."""
 
     @abstractmethod
     def _count(self, unit: Unit) -> bool:
@@ -119,7 +119,7 @@ class Monitor(ABC):
         return fmean(failed if value is None else value for value in self._values[sample_id].values())
 
     def _sides(self, ours: Reading, theirs: Reading) -> tuple[list[Sampled], list[Sampled]]:
-        """What was counted so far, by stratum, each sample with the weight that it has in the whole benchmark."""
+        """Return the counts so far, by stratum, each sample with the weight that it has in the whole benchmark."""
         parts: defaultdict[int, list[str]] = defaultdict(list)
         for sample_id in self._counted:
             parts[self._stratum[sample_id]].append(sample_id)

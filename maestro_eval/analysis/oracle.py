@@ -155,7 +155,7 @@ def _choose(explored: Explored, tasks: Sequence[str], arms: Sequence[int], seed:
         return int(np.argmax(np.round(means, 12)))
 
     def scored(chosen: NDArray[np.int64], failed: float) -> _ByTask:
-        """What the arm chosen for the fold of each sample scores on it; one arm may be chosen for all folds."""
+        """Return the score of each sample by the arm chosen for its fold; one arm may be chosen for all folds."""
         folds = np.broadcast_to(chosen, number)
         return {name: each[np.arange(len(each)), folds[parts[name]]] for name, each in read[failed].items()}
 

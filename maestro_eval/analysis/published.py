@@ -1,4 +1,4 @@
-"""What sets a run apart from a published number, and from its checkpoint's training, as far as that is known.
+"""The differences of a run from a published number, and from its checkpoint's training, as far as that is known.
 
 A reproduction that fails because another captioner looked at the images is no failure of the system; so what
 differs is said beside every verdict, and nothing is refused. A trained policy scores lower under another prompt or in

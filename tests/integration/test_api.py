@@ -19,8 +19,8 @@ from maestro_eval import RunConfig, Selection, api, evaluate, evaluate_async
 from maestro_eval.embedded.mini import make_mini
 from maestro_eval.journal import Journal
 from maestro_eval.policies import Pair, RoutingStrategy
-from maestro_eval.records import UserError
-from maestro_eval.registry import Registry
+from maestro_eval.records import RegistryVariant, UserError
+from maestro_eval.registry import Registry, apply_variant, load_registry
 from maestro_eval.testing import Latency, simulated_in_thread
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "notebook.ipynb"
@@ -125,6 +125,18 @@ def test_a_class_of_the_callers_own_is_a_policy(world, tmp_path: Path) -> None:
     run = evaluate(policy=Oracle, out=tmp_path / "out", config=RunConfig(selection=Selection(limit=3)), **world)
     assert run.counts().answered == 3
     assert run.manifest.policy.endswith(":Oracle")
+
+
+def test_a_registry_that_is_not_what_its_file_says_is_refused(world, tmp_path: Path) -> None:
+    changed = apply_variant(load_registry(world["registry"]), RegistryVariant(rename=True))
+    with pytest.raises(UserError, match=r"registry=.*differs from .*r\.yaml.*RunConfig\(variant="):
+        evaluate(policy="random", out=tmp_path / "out", **{**world, "registry": changed})
+    assert not (tmp_path / "out").exists()
+
+
+def test_comparing_nothing_is_one_line() -> None:
+    with pytest.raises(UserError, match="needs a run"):
+        api.compare()
 
 
 def test_a_policy_that_rays_workers_cannot_import_is_refused(world, tmp_path: Path) -> None:

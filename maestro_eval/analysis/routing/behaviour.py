@@ -46,7 +46,7 @@ class Tally:
 
 
 def normalised(text: str) -> Hashable:
-    """What two texts share that differ only in case, spacing and a full stop at the end; small, whatever its length."""
+    """Return one key for texts that differ only in case, spacing and a full stop; small, whatever their length."""
     folded = " ".join(text.casefold().split()).rstrip(" .?!")
     return folded if len(folded) <= _LONGEST else (len(folded), hash(folded))
 
