@@ -32,8 +32,8 @@ from msgspec import Struct, to_builtins
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.simulated import simulated
-from maestro_eval.models import CallCache, Endpoint, ExpertClient, ModelAsk
-from maestro_eval.records import Message, Sampling, TextPart
+from maestro_eval.models import CallCache, ExpertClient, ModelAsk
+from maestro_eval.records import Endpoint, Message, Sampling, TextPart
 
 MOST_CPU_MS = 1.0
 LEAST_SHARE = 0.90

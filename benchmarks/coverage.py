@@ -26,23 +26,23 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maestro_eval.analysis.stats import (
+from maestro_eval.analysis.stats.estimates import (
     Estimate,
     Sampled,
-    difference_in_differences,
-    difference_interval,
-    difference_p,
+    binomial_tails,
     differences,
-    heterogeneity_p,
-    holm,
     independent,
-    mean_interval,
-    rank_intervals,
-    reference_p,
-    standard_error,
+    normal_quantile,
+    t_quantile,
     wilson,
 )
-from maestro_eval.analysis.stats.means import fair_coin_tail, t_quantile
+from maestro_eval.analysis.stats.intervals import (
+    difference_in_differences,
+    difference_interval,
+    mean_interval,
+    standard_error,
+)
+from maestro_eval.analysis.stats.significance import difference_p, heterogeneity_p, holm, rank_intervals, reference_p
 
 Generator = np.random.Generator
 Floats = NDArray[np.float64]
@@ -80,7 +80,7 @@ def cluster_sizes(groups: int, mean: int, unequal: bool) -> NDArray[np.int64]:
     if not unequal:
         return np.full(groups, mean)
     ranks = (np.arange(groups) + 0.5) / groups
-    spread = np.array([t_quantile(float(rank), np.inf) for rank in ranks])
+    spread = np.array([normal_quantile(float(rank)) for rank in ranks])
     return np.maximum(1, np.round(mean * np.exp(0.8 * spread - 0.32))).astype(np.int64)
 
 
@@ -135,7 +135,7 @@ def holds(found: Estimate, truth: float) -> bool:
 
 def plain_t(strata: Sequence[Sampled], value: float, truth: float) -> bool:
     spread = standard_error(strata)
-    return abs(value - truth) <= t_quantile(0.975, spread.freedom) * spread.error + 1e-12
+    return abs(value - truth) <= t_quantile(spread.freedom) * spread.error + 1e-12
 
 
 def one_mean(generator: Generator, draw: Callable[[Generator], list[Sampled]], truth: float) -> dict[str, bool]:
@@ -233,14 +233,14 @@ def design_widths(
 ) -> dict[str, float]:
     a, b = pairs(generator, gain, loss, icc, sizes)
     found, spread = difference_interval([a], [b]), standard_error(differences([a], [b]))
-    return {"ours": found.high - found.low, "t": 2 * t_quantile(0.975, spread.freedom) * spread.error}
+    return {"ours": found.high - found.low, "t": 2 * t_quantile(spread.freedom) * spread.error}
 
 
 def null_or_effect(generator: Generator, n: int, gain: float, loss: float) -> dict[str, bool]:
     """The mid-p test beside the exact one."""
     a, b = pairs(generator, gain, loss, 0.0, np.ones(n, dtype=np.int64))
     gains, losses = int((a.values > b.values).sum()), int((a.values < b.values).sum())
-    exact = 2 * fair_coin_tail(min(gains, losses), gains + losses)
+    exact = 2 * binomial_tails(min(gains, losses), gains + losses, 0.5)[0]
     return {"ours": difference_p([a], [b]).value <= 0.05, "exact": exact <= 0.05}
 
 

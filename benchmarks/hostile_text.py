@@ -40,7 +40,7 @@ from maestro_eval.skills.boxes import find_boxes
 from maestro_eval.text.reply import spoken, visible
 from maestro_eval.text.statement import statements, tidied
 
-_ROOMS = ("embedded", "models.refusals", "rollout", "scoring", "skills", "text")
+_ROOMS = ("embedded", "models.server_errors", "rollout", "scoring", "skills", "text")
 _COMMON = (*' \na1\\{([<"*_-.$', "1,", "a ", "a.", "\\boxed{", "```")
 _ENDS = ("", "\x01", " B")
 _SIGNS = [*map(chr, range(32, 127)), "\n", "\t", "é", "中", "。", "\u2212"]

@@ -34,8 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.simulated import simulated
 from maestro_eval.progress import make_watcher
-from maestro_eval.runtime import RunConfig, start_run
-from maestro_eval.runtime.driver import Watcher
+from maestro_eval.runtime import RunConfig, Watcher, start_run
 
 MOST = 0.02
 WAYS = ("quiet", "display", "lines", "metrics")

@@ -328,7 +328,7 @@ class Ours:
         self._order.finish(self._keys[position], now)
 
     def left(self, engine: int) -> int:
-        return len(self._order)
+        return sum(self._order.waiting().values())
 
 
 def contiguous(work: Work, engines: int) -> Scheduler:

@@ -30,8 +30,7 @@ from maestro_eval.scoring import judge, judge_released
 
 _PROGRAMS = 4
 _UNTIMED = 12
-# Their work is done in a child process: timed by the clock on the wall, the others by processor time.
-_APART = ("math", "python_tests", "python")
+# Programs run in a child process: timed by the clock on the wall, the others by processor time.
 _THOUGHTS = (
     "I look at the picture again. There are several parts to compare, 3 on the left and 12 on the right, and the "
     "legend says what each of them is. (It is not B or 7 alone that decides.) The values in the last row settle it. "
@@ -105,10 +104,7 @@ def _measure(benchmark: Benchmark, answers: int) -> Measured:
         if theirs is not None:
             judges["theirs"] = partial(theirs, row.doc, [answer])
         for name, judged in judges.items():
-            apart = (name == "official" and benchmark.metric in _APART) or (
-                name == "released" and benchmark.released in _APART
-            )
-            clock = time.perf_counter if apart else time.thread_time
+            clock = time.perf_counter if programs else time.thread_time
             start = clock()
             judged()
             # The first answers of each kind pay for imports and child processes.

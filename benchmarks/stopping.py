@@ -19,9 +19,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from maestro_eval.analysis.monitors import MONITORS
 from maestro_eval.analysis.sample_scores import SampleOutcome
-from maestro_eval.analysis.stats import Sampled, difference_p
+from maestro_eval.analysis.stats.estimates import Sampled
+from maestro_eval.analysis.stats.significance import difference_p
+from maestro_eval.analysis.stopping import MONITORS
 from maestro_eval.records import EarlyStop, Stopping, StopRuleName, TaskRecord
 
 _ALPHA = 0.05
@@ -120,8 +121,8 @@ def _game(sizes: list[int], units: NDArray[np.float64], rule: StopRuleName, seed
     stopping = Stopping("", "base", "", _ALPHA, "official", rule, _HALFWIDTH)
     monitor = MONITORS[rule](_TASK, theirs, "base", stopping, 1, random.Random(seed))
     for i, unit in zip(ids, units.tolist(), strict=True):
-        monitor.take(i, 0, float(unit > 0), "")
-    monitor.go_on(_ALPHA)
+        monitor.record(i, 0, float(unit > 0), "")
+    monitor.advance(_ALPHA)
     assert monitor.stop is not None
     return monitor.stop
 

@@ -285,7 +285,7 @@ def _large(folder: Path, rollouts: int) -> None:
         )
         for place, protocol in enumerate(PROTOCOLS):
             db.executemany(
-                "INSERT INTO scores VALUES (?, ?, 'short_answer', ?, ?, '')",
+                "INSERT INTO scores VALUES (?, ?, 'short_answer', ?, ?, '', NULL, '')",
                 ((protocol, each[0][0], each[3][place], "7") for each in made),
             )
     db.execute("COMMIT")

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.analysis import Comparison, ContrastSpec, Estimate, told_apart
+from maestro_eval.analysis import Comparison, ContrastSpec, Estimate, with_distinct_names
 from maestro_eval.analysis import compare as compare_scores
 from maestro_eval.journal import Journal, JournalCounts
 from maestro_eval.policies import POLICIES
 from maestro_eval.records import (
-    Answered,
-    Exhausted,
     Failed,
     MaestroError,
     Rollout,
@@ -27,8 +25,9 @@ from maestro_eval.records import (
     UserError,
 )
 from maestro_eval.registry import Registry, load_registry
-from maestro_eval.runtime import Hook, HookedWatcher, RunConfig, RunOutcome, Watcher, start_run, stop_run
+from maestro_eval.runtime import Hook, RunConfig, RunOutcome, Watcher, start_run, stop_run
 from maestro_eval.scoring import RunScores, score_rollout, score_run
+from maestro_eval.tasks import trust
 
 if TYPE_CHECKING:
     import pandas
@@ -60,6 +59,10 @@ class Run:
         self.folder = folder
         self.manifest = manifest
 
+    def __repr__(self) -> str:
+        planned = sum(task.planned for task in self.manifest.tasks)
+        return f"Run({str(self.folder)!r}, {self.manifest.system!r}, n={planned})"
+
     def counts(self) -> JournalCounts:
         """How many rollouts were planned, answered, exhausted, failed."""
         with Journal.open(self.folder, read_only=True) as journal:
@@ -75,7 +78,7 @@ class Run:
         calls, cached, failed = Counter[_Model](), Counter[_Model](), Counter[_Model]()
         with Journal.open(self.folder, read_only=True) as journal:
             for rollout, _ in journal.rollouts():
-                for call in (call for turn in rollout.turns for call in turn.calls):
+                for call in rollout.calls:
                     model = (call.kind, call.name)
                     calls[model] += 1
                     cached[model] += call.cached
@@ -90,8 +93,8 @@ class Run:
     def rollouts(self, protocol: str = "official") -> pandas.DataFrame:
         """One row a rollout, in key order; the index is (task, sample_id, repeat).
 
-        Columns: outcome, answer, score (NaN where it failed), question, targets, category, searches (the calls as
-        ``EXPERT@@SKILL``), turns, prompt_tokens, completion_tokens, elapsed_s, cause, detail.
+        Columns: outcome, answer, score (NaN where it failed, or could not be judged), question, targets, category,
+        searches (the calls as ``EXPERT@@SKILL``), turns, prompt_tokens, completion_tokens, elapsed_s, cause, detail.
         """
         made = _pandas().DataFrame
         tasks = {task.name: task for task in self.manifest.tasks}
@@ -100,18 +103,24 @@ class Run:
             for rollout, sample in journal.rollouts():
                 score = score_rollout(sample, rollout, tasks[rollout.key.task], protocol)
                 facts = {"question": sample.question, "targets": sample.targets, "category": sample.category}
-                rows.append({**_row(rollout), "score": score.value, **facts})
+                row = _row(rollout)
+                if score.value is None and row["detail"] is None:
+                    row["detail"] = score.note
+                rows.append({**row, "score": score.value, **facts})
         frame: pandas.DataFrame = made(rows)
         return frame.set_index(["task", "sample_id", "repeat"]) if rows else frame
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Path, *, include: Iterable[str | Path] = ()) -> Run:
     """Open a run folder, of a finished run or of one that is going on. UserError when there is none.
+
+    ``include`` are folders of task files whose own code may judge from now on, as in ``RunConfig``.
 
     >>> list(open_run(folder / "random").rollouts().columns)[:3]
     ['outcome', 'answer', 'searches']
     """
     folder = Path(path)
+    trust(map(Path, include))
     with Journal.open(folder, read_only=True) as journal:
         return Run(folder, journal.manifest)
 
@@ -147,7 +156,12 @@ def evaluate(
         asyncio.get_running_loop()
     except RuntimeError:
         return _opened(_start(chosen, out, hooks))
-    return _Apart(lambda: _start(chosen, out, hooks)).wait()
+    thread, done = _apart(lambda: _start(chosen, out, hooks))
+    try:
+        return _opened(done.result())
+    except KeyboardInterrupt:
+        stop_run(thread)
+        return _opened(done.result())
 
 
 async def evaluate_async(
@@ -173,7 +187,15 @@ async def evaluate_async(
     [0, 0]
     """
     chosen = _config(policy, registry, tasks, data, name, config)
-    return await _Apart(lambda: _start(chosen, out, hooks)).join()
+    thread, done = _apart(lambda: _start(chosen, out, hooks))
+    waiting = asyncio.wrap_future(done)
+    try:
+        return _opened(await asyncio.shield(waiting))
+    except asyncio.CancelledError:
+        stop_run(thread)
+        await asyncio.wait({waiting})
+        thread.join()
+        raise
 
 
 def score(run: Run | str | Path, protocol: str = "official") -> RunScores:
@@ -202,7 +224,7 @@ def compare(
     """
     if not runs:
         raise UserError("compare() needs a run, better two")
-    scores = told_apart([score(run, protocol) for run in runs])
+    scores = with_distinct_names([score(run, protocol) for run in runs])
     names = [each.manifest.system for each in scores]
     chosen = baseline or names[0]
     if chosen not in names:
@@ -217,9 +239,9 @@ def accuracies(comparison: Comparison) -> pandas.DataFrame:
     [1, 1]
     """
     return _frame(
-        {"system": system.name, "scope": scope, **_interval("accuracy", estimate)}
+        {"system": system.name, "scope": scope, **_interval("accuracy", found.accuracy)}
         for system in comparison.systems
-        for scope, estimate in [*((name, task.accuracy) for name, task in system.tasks.items()), *system.means.items()]
+        for scope, found in system.scopes.items()
     )
 
 
@@ -264,7 +286,8 @@ def _config(
     config: RunConfig | None,
 ) -> RunConfig:
     config = config or RunConfig()
-    if not isinstance(policy, str) and config.executor == "ray" and not _importable(policy):
+    here = not isinstance(policy, str) and (policy.__module__ == "__main__" or "<locals>" in policy.__qualname__)
+    if not isinstance(policy, str) and config.executor == "ray" and here:
         raise UserError(
             f"policy={policy.__qualname__}: is defined in a script, notebook or function, where Ray's workers cannot "
             "import it; put it into a module, or use executor='local'"
@@ -289,12 +312,9 @@ def _registry_file(registry: Registry) -> Path:
     return Path(registry.path)
 
 
-def _importable(component: Callable[..., object]) -> bool:
-    return component.__module__ != "__main__" and "<locals>" not in component.__qualname__
-
-
 def _start(config: RunConfig, out: str | Path, hooks: Sequence[Hook]) -> RunOutcome:
-    watcher = HookedWatcher(Watcher(), hooks) if hooks else None
+    watcher = Watcher()
+    watcher.hooks = hooks
     return start_run(config, Path(out), watcher=watcher)
 
 
@@ -308,36 +328,19 @@ def _opened(outcome: RunOutcome) -> Run:
     return open_run(outcome.folder)
 
 
-class _Apart:
-    """A run in a thread with an event loop of its own, which ends it in order when it is interrupted."""
+def _apart(start: Callable[[], RunOutcome]) -> tuple[threading.Thread, Future[RunOutcome]]:
+    """Start a run in a thread, which has an event loop of its own; `stop_run` ends it in order."""
+    done: Future[RunOutcome] = Future()
 
-    def __init__(self, start: Callable[[], RunOutcome]) -> None:
-        self._done: Future[RunOutcome] = Future()
-        self._thread = threading.Thread(target=self._run, args=(start,), name="run", daemon=True)
-        self._thread.start()
-
-    def _run(self, start: Callable[[], RunOutcome]) -> None:
+    def work() -> None:
         try:
-            self._done.set_result(start())
+            done.set_result(start())
         except BaseException as error:  # it is the caller's, whatever it is
-            self._done.set_exception(error)
+            done.set_exception(error)
 
-    def wait(self) -> Run:
-        try:
-            return _opened(self._done.result())
-        except KeyboardInterrupt:
-            stop_run(self._thread)
-            return _opened(self._done.result())
-
-    async def join(self) -> Run:
-        waiting = asyncio.wrap_future(self._done)
-        try:
-            return _opened(await asyncio.shield(waiting))
-        except asyncio.CancelledError:
-            stop_run(self._thread)
-            await asyncio.wait({waiting})
-            self._thread.join()
-            raise
+    thread = threading.Thread(target=work, name="run", daemon=True)
+    thread.start()
+    return thread, done
 
 
 def _row(rollout: Rollout) -> dict[str, Any]:
@@ -347,16 +350,13 @@ def _row(rollout: Rollout) -> dict[str, Any]:
         "task": rollout.key.task,
         "sample_id": rollout.key.sample_id,
         "repeat": rollout.key.repeat,
-        "outcome": _NAMES[type(outcome)],
-        "answer": outcome.text if isinstance(outcome, Answered) else None,
+        "outcome": outcome.word,
+        "answer": rollout.answer,
         "searches": tuple(f"{found.expert}@@{found.skill}" for found in searched),
         "turns": len(rollout.turns),
-        "prompt_tokens": sum(turn.usage.prompt_tokens for turn in rollout.turns),
-        "completion_tokens": sum(turn.usage.completion_tokens for turn in rollout.turns),
+        "prompt_tokens": rollout.usage.prompt_tokens,
+        "completion_tokens": rollout.usage.completion_tokens,
         "elapsed_s": rollout.timing.elapsed_s,
         "cause": outcome.cause if isinstance(outcome, Failed) else None,
         "detail": outcome.detail if isinstance(outcome, Failed) else None,
     }
-
-
-_NAMES: dict[type, str] = {Answered: "answered", Exhausted: "exhausted", Failed: "failed"}

@@ -16,12 +16,15 @@ import inspect
 import marshal
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from maestro_eval.records import UserError
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from maestro_eval.records import UserError
 
 T = TypeVar("T")
 _doors: list[Door[Any]] = []
@@ -44,13 +47,13 @@ class Door(Generic[T]):
         _doors.append(self)
 
     def find(self, name: str) -> T:
-        """The component. UserError for a name that no door has, and for an object that is no such component."""
+        """Return the component. UserError for an unknown name, and for an object that is no such component."""
         found = self._found.get(name)
         if found is None:
-            place = self._place(name)
-            found = self._accept(_imported(f"{self.kind} {name!r}", place))
+            place = self.place(name)
+            found = self._accept(imported(f"{self.kind} {name!r}", place))
             if found is None:
-                raise UserError(f"{self.kind} {name!r}: {place} is not {self._wanted}")
+                raise _refusal(f"{self.kind} {name!r}: {place} is not {self._wanted}")
             if name in self.bundled:
                 self._found[name] = found
             else:
@@ -69,15 +72,15 @@ class Door(Generic[T]):
         return name
 
     def has(self, name: str) -> bool:
-        """Whether the name is bundled or an entry point, or has the form ``module:object``. Imports nothing."""
+        """Return whether the name is bundled, an entry point or of the form ``module:object``. Imports nothing."""
         return name in self.bundled or ":" in name or name in _installed(self._group)
 
     def names(self) -> list[str]:
-        """The bundled names and those of entry points."""
+        """Return the bundled names and those of entry points."""
         return [*self.bundled, *sorted(_installed(self._group).keys() - self.bundled.keys())]
 
     def code_hash(self, name: str) -> str:
-        """SHA-256 of the source of a component, as it was when imported; empty for one of ours. Imports nothing.
+        """Hash the source of a component as it was when imported; empty for one of ours. Imports nothing.
 
         Also empty for a name that `find` refuses.
         """
@@ -85,13 +88,14 @@ class Door(Generic[T]):
             return ""
         if name in self._added:
             return self._added[name]
-        module = self._place(name).partition(":")[0]
+        module = self.place(name).partition(":")[0]
         known = (name, id(getattr(sys.modules.get(module), "__spec__", None)))
         if known not in self._hashes:
             self._hashes[known] = _source_hash(module)
         return self._hashes[known]
 
-    def _place(self, name: str) -> str:
+    def place(self, name: str) -> str:
+        """Return what a name stands for, ``module`` or ``module:object``. UserError for an unknown one."""
         if name in self.bundled:
             return self.bundled[name]
         if ":" in name:
@@ -99,12 +103,12 @@ class Door(Generic[T]):
         installed = _installed(self._group)
         if name not in installed:
             known = suggest(name, self.names(), "bundled and installed:")
-            raise UserError(f"{self.kind} {name!r}: unknown{known}; or name package.module:object")
+            raise _refusal(f"{self.kind} {name!r}: unknown{known}; or name package.module:object{uninstalled()}")
         return installed[name].value
 
 
 def forget() -> None:
-    """Look for components anew: a package came or went while the program runs."""
+    """Forget all components: a package was installed or removed while the program runs."""
     _installed.cache_clear()
     for door in _doors:
         door._found.clear()
@@ -112,57 +116,101 @@ def forget() -> None:
 
 
 def folders(group: str) -> list[Path]:
-    """The folders of the packages that entry points ``maestro_eval.GROUP`` name. Imports nothing of theirs."""
+    """Return the folders of the packages that entry points ``maestro_eval.GROUP`` name. Imports none of them."""
     found: list[Path] = []
     for name, point in _installed(f"maestro_eval.{group}").items():
         spec = importlib.util.find_spec(point.module)
         if spec is None or not spec.submodule_search_locations:
-            raise UserError(f"entry point maestro_eval.{group} {name!r}: {point.value} is not a package with a folder")
+            raise _refusal(f"entry point maestro_eval.{group} {name!r}: {point.value} is not a package with a folder")
         found += map(Path, spec.submodule_search_locations)
     return found
 
 
+def uninstalled() -> str:
+    """Return the end of an error line where this package runs from an uninstalled checkout; else empty."""
+    if any(point.module.startswith("maestro_eval.") for point in _installed("maestro_eval.commands").values()):
+        return ""
+    return "; this checkout is not installed and so lacks what plugs in: pip install -e ."
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where a known name is close, else nothing."""
+    """Return ``; did you mean 'x'?`` where a known name is close, else nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def suggest(word: str, known: Iterable[str], listed: str = "known:") -> str:
-    """The end of a complaint about an unknown word: the known one that is close, or all of them."""
+    """Return the end of an error line on an unknown word: the known one that is close, or all of them."""
     known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; {listed} {', '.join(known) or 'none'}"
+    return did_you_mean(word, known) or f"; {listed} {', '.join(known) or 'none'}"
 
 
 @functools.cache
 def _installed(group: str) -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in entry_points(group=group)}
 
 
-def _imported(what: str, place: str) -> object:
+def _refusal(line: str) -> UserError:
+    # The records take longer to import than all of ``--help``.
+    from maestro_eval.records import UserError
+
+    return UserError(line)
+
+
+def imported(what: str, place: str) -> object:
+    """Import the object at ``package.module:object``, or the module. UserError, which begins with ``what``."""
     module, _, path = place.partition(":")
     if module not in sys.modules and _only_in_working_folder(module.partition(".")[0]):
-        raise UserError(
+        raise _refusal(
             f"{what}: is in the working folder and not installed; read it, then name its folder: "
             f"PYTHONPATH={os.getcwd()}"
         )
     try:
-        return functools.reduce(getattr, path.split("."), importlib.import_module(module))
+        found = importlib.import_module(module)
     except Exception as error:  # the author's module runs here, and may fail in any way
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{what}: cannot be imported ({reason}); is its folder on PYTHONPATH?") from error
+        unfound = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+        hint = "; is its folder on PYTHONPATH?" if unfound else ""
+        raise _refusal(f"{what}: cannot be imported ({reason}){hint}") from error
+    try:
+        return functools.reduce(getattr, filter(None, path.split(".")), found)
+    except AttributeError as error:
+        file = Path(getattr(found, "__file__", None) or module).name
+        # What the module has of its own, not what it imports.
+        named = {name for name, each in vars(found).items() if getattr(each, "__module__", module) == module}
+        known = suggest(path, sorted(name for name in named if not name.startswith("_")), "it has")
+        raise _refusal(f"{what}: {file} has no {path}{known}") from error
+
+
+def raised_at(error: BaseException, file: str = "") -> str:
+    """Return as ``FILE:LINE`` the last line that ``error`` passed through, in ``file`` if given; empty if none."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if file in ("", each.filename)]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def raised_in(module: str, error: BaseException) -> str:
+    """Return what ``error`` says, and the last line of ``module`` on its way, or else the line that raised it."""
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    return f"{type(error).__name__}: {error} ({raised_at(error, file) or raised_at(error)})"
 
 
 def _only_in_working_folder(package: str) -> bool:
-    """Whether Python would find ``package`` only because it looks where it was started."""
+    """Return whether Python finds ``package`` only because it searches the folder where it was started."""
     # `python -m` puts the working folder at the head of the path, an interactive Python an empty name for it. Named in
     # PYTHONPATH too, it is there twice.
+    if not package:
+        return False
     folder, named = os.getcwd(), [path for path in sys.path if path]
     if "-m" in sys.orig_argv and not sys.flags.safe_path and folder in named:
         named.remove(folder)
-    find = importlib.machinery.PathFinder.find_spec
-    return find(package, named) is None and find(package, [folder]) is not None
+    by_path = importlib.machinery.PathFinder
+    # What is installed as editable may have a finder of its own, and lie in the working folder too.
+    others = [finder for finder in sys.meta_path if finder is not by_path]
+    if by_path.find_spec(package, named) or any(finder.find_spec(package, None) for finder in others):
+        return False
+    return by_path.find_spec(package, [folder]) is not None
 
 
 def _object_hash(component: object) -> str:
@@ -176,7 +224,7 @@ def _object_hash(component: object) -> str:
 
 
 def _source_hash(module: str) -> str:
-    """Of every Python file of the package that a module belongs to, or of the module's file; nothing for our own.
+    """Hash every Python file of the package that a module belongs to, or the module's file; empty for ours.
 
     Also nothing for a module that was made without a file.
     """

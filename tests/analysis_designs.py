@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from maestro_eval.analysis.stats import Sampled
+from maestro_eval.analysis.stats.estimates import Sampled
 
 values = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1), st.sampled_from([0.25, 0.5]))
 

@@ -10,7 +10,7 @@ from maestro_eval.serving.engines import Engine
 
 
 def engine(port: int, memory_gb: float | None = None, *, gpus: int = 1, replicas: int = 1, **block: Any) -> Engine:
-    serve = ServeBlock(f"org/m{port}", gpus=gpus, memory_gb=memory_gb, replicas=replicas, **block)
+    serve = ServeBlock(model=f"org/m{port}", gpus=gpus, memory_gb=memory_gb, replicas=replicas, **block)
     return Engine((f"e{port}",), "127.0.0.1", port, (f"m{port}",), serve)
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import (
     Image,
     ImageRef,
     LoadedSample,
+    Outcome,
     PromptRecord,
     Regime,
     RegistryRecord,
+    Rollout,
+    RolloutKey,
     RunManifest,
     Sample,
     Sampling,
@@ -59,23 +66,49 @@ def small_registry(folder: Path, url: str = NOBODY, **settings: object) -> Regis
     return load_registry(path)
 
 
-def small_manifest(*tasks: TaskRecord) -> RunManifest:
-    """The manifest of a run whose settings do not matter."""
-    return RunManifest(
-        system="s",
-        policy="p",
-        policy_model="m",
-        registry=RegistryRecord("r", "p", "h"),
-        prompt=PromptRecord("t", "h"),
-        tasks=tasks,
-        regime=Regime(),
-        sampling=Sampling(),
-        seed=0,
-        repeats=1,
-        created_at=0.0,
-        versions={},
-        hardware={},
-    )
+_MANIFEST = RunManifest(
+    system="s",
+    policy="p",
+    policy_model="m",
+    registry=RegistryRecord("r", "p", "h"),
+    prompt=PromptRecord("t", "h"),
+    tasks=(),
+    regime=Regime(),
+    sampling=Sampling(),
+    seed=0,
+    repeats=1,
+    created_at=0.0,
+    versions={},
+    hardware={},
+)
+
+
+def small_manifest(*tasks: TaskRecord, **settings: object) -> RunManifest:
+    """The manifest of a run of whose settings few matter."""
+    return replace(_MANIFEST, tasks=tasks, **settings)
+
+
+def small_run(
+    folder: Path, manifest: RunManifest, outcomes: Mapping[RolloutKey, Outcome], plan: Sequence[RolloutKey] = ()
+) -> Path:
+    """A run folder of rollouts that asked nobody, each about a question with the target 7."""
+    finished = [
+        Finished(
+            Rollout(key, outcome, (), "?", "x", seed=1),
+            Sample(key.task, key.sample_id, "?", ("7",), category="c", content_hash="x"),
+        )
+        for key, outcome in outcomes.items()
+    ]
+    return write_run(folder, manifest, finished, plan)
+
+
+def write_run(
+    folder: Path, manifest: RunManifest, finished: Sequence[Finished], plan: Sequence[RolloutKey] = ()
+) -> Path:
+    """A run folder with these rollouts; ``plan`` where others were planned too."""
+    with Journal.create(folder, manifest, plan or [each.rollout.key for each in finished]) as journal:
+        journal.commit(finished)
+    return folder
 
 
 def picture(content: bytes = b"pixels") -> Image:

@@ -7,28 +7,28 @@ from functools import cache
 from pathlib import Path
 
 from msgspec.structs import replace
+from small_worlds import small_manifest, write_run
 
 from maestro_eval.embedded.mini import make_mini
 from maestro_eval.files import bundled
-from maestro_eval.journal import Finished, Journal
+from maestro_eval.journal import Finished
 from maestro_eval.records import (
     AnswerAction,
     Answered,
-    Arm,
     CallError,
+    Candidate,
     ExpertCall,
     Failed,
+    Image,
     ImageRef,
     MalformedAction,
     PromptRecord,
-    Regime,
     RegistryRecord,
     Resolution,
     Rollout,
     RolloutKey,
     RunManifest,
     Sample,
-    Sampling,
     SearchAction,
     TaskRecord,
     Timing,
@@ -59,12 +59,13 @@ def samples_of(folder: Path, count: int = 6) -> tuple[TaskRecord, tuple[Sample, 
 
 
 def manifest_of(
-    system: str, tasks: Iterable[TaskRecord], *, experts: Sequence[str] = ("counter",), arms: Sequence[str] = ()
+    system: str, tasks: Iterable[TaskRecord], *, experts: Sequence[str] = ("counter",), candidates: Sequence[str] = ()
 ) -> RunManifest:
     entries = {f"experts.{name}": name * 8 for name in experts} | {"skills.Count_Things": "c" * 64}
-    return RunManifest(
+    return small_manifest(
+        *tasks,
         system=system,
-        policy="explore" if arms else "router",
+        policy="explore" if candidates else "router",
         policy_model="router",
         registry=RegistryRecord(
             f"registry of {system}",
@@ -76,25 +77,22 @@ def manifest_of(
             entries,
         ),
         prompt=PromptRecord(f"You route for {system}.\nAsk, then answer.", "9" * 64),
-        tasks=tuple(tasks),
-        regime=Regime(),
-        sampling=Sampling(),
         seed=7,
-        repeats=max(1, len(arms)),
+        repeats=max(1, len(candidates)),
         created_at=BEGAN + len(system),
-        versions={},
-        hardware={},
-        groups={},
-        arms=tuple(map(Arm, arms)),
+        candidates=tuple(map(Candidate, candidates)),
     )
 
 
-def rollout_of(sample: Sample, answer: str, expert: str = "counter", *, repeat: int = 0) -> Rollout:
-    """A spotter's boxes as evidence, one call of ``expert``, and an answer."""
+def rollout_of(
+    sample: Sample, answer: str, expert: str = "counter", *, repeat: int = 0, made: Sequence[Image] = ()
+) -> Rollout:
+    """A spotter's boxes as evidence, one call of ``expert``, shown what was ``made`` too, and an answer."""
     shas = tuple(ref.sha256 for ref in sample.images)
+    seen = (*shas, *(picture.ref.sha256 for picture in made))
     boxes = '[{"bbox_2d": [20, 20, 120, 90], "label": "circle"}, {"bbox_2d": [140, 40, 200, 120], "label": "square"}]'
     service = _call("service", "spotter", "Name the objects.", boxes, shas, 0.1)
-    asked = _call("expert", expert, "How many?", f"I counted them twice. The answer is {answer}.", shas, 0.6)
+    asked = _call("expert", expert, "How many?", f"I counted them twice. The answer is {answer}.", seen, 0.6)
     search = Turn(
         f"<think>Who counts best?</think><search> {expert}@@Count_Things: How many? </search>",
         SearchAction(expert, "Count_Things", "How many?"),
@@ -116,15 +114,6 @@ def rollout_of(sample: Sample, answer: str, expert: str = "counter", *, repeat: 
     )
 
 
-def write_run(folder: Path, manifest: RunManifest, finished: Sequence[Finished], missing: Sequence[str] = ()) -> Path:
-    """A run folder with these rollouts; ``missing`` samples of the first task were planned and never ran."""
-    plan = [each.rollout.key for each in finished]
-    plan += [RolloutKey(manifest.tasks[0].name, sample_id, 0) for sample_id in missing]
-    with Journal.create(folder, manifest, plan) as journal:
-        journal.commit(finished)
-    return folder
-
-
 def two_systems(root: Path) -> Path:
     """``base`` is right on even samples; ``augmented`` on all but sample 1, the odd ones through a new expert.
 
@@ -142,11 +131,11 @@ def two_systems(root: Path) -> Path:
     fault = CallError("http", "the model is not there", 404)
     broken = replace(base[-1].rollout, outcome=Failed("expert", "counter: http 404: the model is not there", fault))
     base[-1] = Finished(broken, base[-1].sample)
-    arms = ("fixed:counter@@Count_Things", "fixed:seer@@Count_Things")
+    candidates = ("fixed:counter@@Count_Things", "fixed:seer@@Count_Things")
     both = ("counter", "seer")
     write_run(root / BASE, manifest_of(BASE, [record]), base)
     write_run(root / AUGMENTED, manifest_of(AUGMENTED, [record], experts=both), augmented)
-    write_run(root / EXPLORE, manifest_of(EXPLORE, [record], experts=both, arms=arms), explored)
+    write_run(root / EXPLORE, manifest_of(EXPLORE, [record], experts=both, candidates=candidates), explored)
     return root
 
 
@@ -187,7 +176,8 @@ def hostile_run(root: Path, *, many: int = 1000, observation: int = 10_000_000) 
                 sample,
             )
         )
-    return write_run(root / HOSTILE, manifest, finished, [NASTY[:100]])
+    never_ran = RolloutKey(task.name, NASTY[:100])
+    return write_run(root / HOSTILE, manifest, finished, [*(each.rollout.key for each in finished), never_ran])
 
 
 def _call(kind: str, name: str, request: str, reply: str, shas: tuple[str, ...], at: float) -> ExpertCall:

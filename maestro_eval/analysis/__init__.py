@@ -1,6 +1,6 @@
-"""What does it mean? Intervals, paired differences, comparison of systems."""
+"""Statistics and comparison of scored runs: intervals, paired differences, rankings, oracles."""
 
-from maestro_eval.analysis.breakdown import Measure, RepeatMeasures
+from maestro_eval.analysis.breakdown import Accuracy, Measure, RepeatMeasures
 from maestro_eval.analysis.compare import compare
 from maestro_eval.analysis.comparison import (
     SMALL,
@@ -10,59 +10,35 @@ from maestro_eval.analysis.comparison import (
     Contrast,
     ContrastSpec,
     Group,
-    Ranking,
     ReportedContrast,
+    ScopeAccuracy,
     SystemResult,
     TaskAccuracy,
 )
-from maestro_eval.analysis.names import told_apart
 from maestro_eval.analysis.notes import accepted_text, samples_text, size_texts, stop_text
-from maestro_eval.analysis.published import SettingDifference, reported_name
-from maestro_eval.analysis.reference import Reference, ReportedValue, load_reference, reference_names
-from maestro_eval.analysis.sample_scores import Bounds, Readings
-from maestro_eval.analysis.stats import (
-    Estimate,
-    PValue,
-    difference_interval,
-    holm,
-    independent,
-    standard_error,
-    wilson,
+from maestro_eval.analysis.oracle import regret_of
+from maestro_eval.analysis.published import reported_name, training_warning
+from maestro_eval.analysis.reference import Reference, load_reference
+from maestro_eval.analysis.sample_scores import Bounds, sampled
+from maestro_eval.analysis.scored_run import (
+    MeasuredRun,
+    distinct_names,
+    measure,
+    read_explored,
+    renamed,
+    score_named,
+    with_distinct_names,
 )
+from maestro_eval.analysis.stats.estimates import Estimate, independent, wilson
+from maestro_eval.analysis.stats.intervals import difference_interval, standard_error
+from maestro_eval.analysis.stopping import EarlyStopping, rule_again, stop_rule
 
 __all__ = [
-    "SMALL",
-    "Bounds",
-    "CategoryDifference",
-    "CategoryDifferences",
-    "Comparison",
-    "Contrast",
-    "ContrastSpec",
-    "Estimate",
-    "Group",
-    "Measure",
-    "PValue",
-    "Ranking",
-    "Readings",
-    "Reference",
-    "RepeatMeasures",
-    "ReportedContrast",
-    "ReportedValue",
-    "SettingDifference",
-    "SystemResult",
-    "TaskAccuracy",
-    "accepted_text",
-    "compare",
-    "difference_interval",
-    "holm",
-    "independent",
-    "load_reference",
-    "reference_names",
-    "reported_name",
-    "samples_text",
-    "size_texts",
-    "standard_error",
-    "stop_text",
-    "told_apart",
-    "wilson",
-]
+    "SMALL", "Accuracy", "Bounds", "CategoryDifference", "CategoryDifferences", "Comparison", "Contrast",
+    "ContrastSpec", "EarlyStopping", "Estimate", "Group", "Measure", "MeasuredRun", "Reference",
+    "RepeatMeasures", "ReportedContrast", "ScopeAccuracy", "SystemResult", "TaskAccuracy", "accepted_text",
+    "compare", "difference_interval", "distinct_names", "independent", "load_reference", "measure",
+    "read_explored", "regret_of", "renamed", "reported_name", "rule_again", "sampled", "samples_text",
+    "score_named", "size_texts", "standard_error", "stop_rule", "stop_text", "training_warning", "wilson",
+    "with_distinct_names",
+]  # fmt: skip

@@ -1,57 +1,57 @@
-"""The results of a task beside its accuracy: categories, further measures, and k answers to a sample.
+"""The results of a task besides its accuracy: categories, further measures, and measures of k repeats.
 
-A category's accuracy is averaged as the task's is: HRBench's single-instance questions over their rotations. A
-further measure (SLAKE's token recall, TallyQA's squared error) is a plain mean over the samples that have it; it
-never stands in an accuracy's place, and is compared with nothing. pass@j and majority@k are averaged as the accuracy
-is, with the same intervals; a failed repeat counts as wrong while the interval reaches to where it was right.
+A category's accuracy uses the task's own average: HRBench's single-instance questions over their rotations. A further
+measure (SLAKE's token recall, TallyQA's squared error) is a plain mean over the samples that have it; it never replaces
+an accuracy, and systems are not compared by it. pass@j and majority@k use the task's average and its intervals; a
+failed repeat counts as wrong, and the interval extends to the value with it right.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import pvariance
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 
-from maestro_eval.analysis.pass_at_k import Draws, pass_at
 from maestro_eval.analysis.sample_scores import (
     Bounds,
+    Draws,
     Outcomes,
     SampleOutcome,
     TaskOutcomes,
     accuracy,
-    count_failed,
-    macro_mean,
     parts_of,
-    widened,
+    pass_at,
+    sampled,
 )
-from maestro_eval.analysis.stats import Estimate, independent, mean_interval, rerun_noise, t_mean
+from maestro_eval.analysis.stats.estimates import Estimate, count_failed, independent, t_mean
+from maestro_eval.analysis.stats.intervals import mean_interval, rerun_error
 from maestro_eval.records import TaskRecord
 
 MOST_CATEGORIES = 64
-"""More than these are a column that identifies samples, not one that sorts them."""
+"""A column with more values than these identifies samples and is no category."""
 
 _ROOTED = {"squared_error": "rmse"}
 _FRACTIONS = frozenset({"token_recall"})
 
 
-class CategoryAccuracy(Struct, frozen=True):
-    """A task's accuracy on one category. ``n_failed`` samples had a rollout that failed or never ran."""
+class Accuracy(Struct, frozen=True):
+    """An accuracy on some samples, of which ``n_failed`` have a rollout that failed or never ran.
+
+    ``n_lacking`` rollouts completed without evidence that a service failed to deliver.
+    """
 
     accuracy: Estimate
-    n_failed: int
+    n_failed: int = 0
+    n_lacking: int = 0
 
 
 class Measure(Struct, frozen=True):
-    """The mean of a further measure over the ``n`` samples that have it; no ends where their spread tells nothing.
+    """The mean of a further measure over the ``n`` samples that have it; no interval if the values do not vary."""
 
-    Named as it is shown: ``rmse`` is the root of the mean of ``squared_error``, its ends the roots of that mean's.
-    """
-
-    name: str
     value: float
     low: float | None
     high: float | None
@@ -59,10 +59,10 @@ class Measure(Struct, frozen=True):
     method: str
 
 
-def by_category(task: TaskRecord, outcomes: Outcomes) -> dict[str, CategoryAccuracy]:
-    """The accuracies of the task's categories by name; none where it has one, or more than can be told apart.
+def by_category(task: TaskRecord, outcomes: Outcomes) -> dict[str, Accuracy]:
+    """Return the accuracy of each category; empty unless there are 2 to ``MOST_CATEGORIES`` categories.
 
-    Samples that never ran and whose category is unknown are in none of them.
+    Samples whose category is unknown because they never ran are in none of them.
     """
     names = category_names(outcomes)
     if not 1 < len(names) <= MOST_CATEGORIES:
@@ -71,60 +71,56 @@ def by_category(task: TaskRecord, outcomes: Outcomes) -> dict[str, CategoryAccur
     for sample_id, outcome in outcomes.items():
         if outcome.category:
             parts[outcome.category][sample_id] = outcome
-    return {
-        name: CategoryAccuracy(accuracy([(task, part)]), count_failed(part.values())) for name, part in parts.items()
-    }
+    strata = {name: sampled([(task, part)]) for name, part in parts.items()}
+    return {name: Accuracy(mean_interval(each), count_failed(each)) for name, each in strata.items()}
 
 
 def category_names(outcomes: Outcomes) -> tuple[str, ...]:
-    """The known categories, sorted."""
     return tuple(sorted({outcome.category for outcome in outcomes.values()} - {""}))
 
 
 def further_measures(others: Mapping[str, Sequence[float]]) -> dict[str, Measure]:
-    """The means of ``others``, each a number for every sample that has it, by the name under which they are shown."""
-    measures = [_measure(name, values) for name, values in sorted(others.items())]
-    return {measure.name: measure for measure in measures}
+    """Return the means of ``others``, the values of each measure, by displayed name.
+
+    ``rmse`` and its interval are the roots of the mean of ``squared_error`` and its own.
+    """
+    return {_ROOTED.get(name, name): _measure(name, values) for name, values in sorted(others.items())}
 
 
 def _measure(name: str, values: Sequence[float]) -> Measure:
-    # A number that lmms-eval keeps of each sample is a share as far as can be seen: its interval ends at 0 and 1.
+    # lmms-eval does not say which of its numbers are shares; values within [0, 1] are assumed to be.
     if name in _FRACTIONS or (name not in _ROOTED and all(0 <= value <= 1 for value in values)):
         share = mean_interval(independent([values]))
-        return Measure(name, share.value, share.low, share.high, share.n, share.method)
+        return Measure(share.value, share.low, share.high, share.n, share.method)
     mean, reach = t_mean(values)
     low, high = (None, None) if reach is None else (mean - reach, mean + reach)
     if name not in _ROOTED:
-        return Measure(name, mean, low, high, len(values), "t")
-    return Measure(_ROOTED[name], math.sqrt(mean), _root(low), _root(high), len(values), "root of t")
-
-
-def _root(end: float | None) -> float | None:
-    return None if end is None else math.sqrt(max(0.0, end))
+        return Measure(mean, low, high, len(values), "t")
+    low, high = (end if end is None else math.sqrt(max(0.0, end)) for end in (low, high))
+    return Measure(math.sqrt(mean), low, high, len(values), "root of t")
 
 
 _Reader = Callable[[Draws], float]
 
 
-class RepeatMeasures(Struct, frozen=True):
-    """``average`` is avg@k, the task's accuracy. ``pass_at`` is by j: 1, 2, 4, … and k.
+class RepeatMeasures(Struct, frozen=True, omit_defaults=True):
+    """The measures of ``k`` repeats. ``average`` is avg@k, the task's accuracy; ``pass_at`` is by j: 1, 2, 4, … and k.
 
-    ``pass_at`` is empty where a value is neither 0 nor 1: there is then no telling a right draw from a wrong one.
-    ``rerun`` is the standard deviation of the accuracy of one pass over the samples that comes from asking the same
-    system again; of avg@k it is √k times smaller. A failed answer counts as wrong in it; ``rerun_bounds`` are the least
-    and the most that it may be, where something failed.
+    ``pass_at`` is empty if a value is neither 0 nor 1, since such an answer is neither right nor wrong. ``rerun`` is
+    the standard deviation of one pass's accuracy when the same system is asked again; that of avg@k is √k times
+    smaller. Failed answers count as wrong in it; if any failed, ``rerun_bounds`` are its smallest and largest values.
     """
 
     k: int
-    average: Estimate
+    average: Estimate = field(name="avg")
     pass_at: dict[int, Estimate]
     majority: Estimate
-    rerun: float
-    rerun_bounds: Bounds | None = None
+    rerun: float = field(name="rerun_sd")
+    rerun_bounds: Bounds | None = field(name="rerun_sd_bounds", default=None)
 
 
 def repeat_measures(tasks: Sequence[TaskOutcomes]) -> RepeatMeasures | None:
-    """The macro means over ``tasks``; None unless all samples were drawn the same number of times, and several."""
+    """Return the macro means over ``tasks``; None unless all samples have the same number of repeats, at least 2."""
     draws = [outcome.draws for _, outcomes in tasks for outcome in outcomes.values()]
     numbers = {each.n if each else 1 for each in draws}
     if len(numbers) != 1 or numbers == {1}:
@@ -132,69 +128,59 @@ def repeat_measures(tasks: Sequence[TaskOutcomes]) -> RepeatMeasures | None:
     k = numbers.pop()
     whole = all(each and each.right is not None for each in draws)
 
-    failed = any(outcome.failed for _, outcomes in tasks for outcome in outcomes.values())
-
-    def mean(read: _Reader) -> Estimate:
-        return macro_mean(tasks, lambda outcome: read(_draws(outcome)))
-
-    def estimate(value: _Reader, low: _Reader, high: _Reader) -> Estimate:
-        if not failed:
-            return mean(value)
-        return widened(mean(value), low=mean(low), high=mean(high))
+    def estimate(*readers: _Reader) -> Estimate:
+        """Return the estimate of a value, given with failures wrong, then at its smallest and at its largest."""
+        value, low, high = (lambda outcome, read=read: read(_draws(outcome)) for read in readers)
+        return mean_interval(sampled(tasks, value, low=low, high=high))
 
     def pass_estimate(j: int) -> Estimate:
-        wrong = partial(_pass_at, j=j, hidden=False)
-        return estimate(wrong, wrong, partial(_pass_at, j=j, hidden=True))
+        wrong = partial(_pass_at, j=j)
+        return estimate(wrong, wrong, partial(wrong, failed_right=True))
 
+    failed = count_failed(sampled(tasks))
     return RepeatMeasures(
         k,
         accuracy(tasks),
         {j: pass_estimate(j) for j in ladder(k)} if whole else {},
         estimate(lambda each: each.majority.value, lambda each: each.majority.low, lambda each: each.majority.high),
         _deviation(tasks, lambda outcome: outcome.runs),
-        Bounds(_deviation(tasks, _steadiest), _deviation(tasks, _most_varied)) if failed else None,
+        Bounds(_deviation(tasks, _least_varied), _deviation(tasks, _most_varied)) if failed else None,
     )
 
 
 def _deviation(tasks: Sequence[TaskOutcomes], runs: Callable[[SampleOutcome], Sequence[float]]) -> float:
-    """The standard deviation, by rerunning alone, of one pass's macro mean over ``tasks``.
+    """Return the standard deviation that rerunning alone gives the macro mean of one pass over ``tasks``.
 
-    √Σ wₛ² σₛ²/nₛ over strata, σₛ² being the mean within-sample variance of stratum s (``RerunNoise.rerun``).
+    It is √Σ wₛ² σₛ²/nₛ over strata; σₛ² is the mean within-sample variance of stratum s (``rerun_error``).
     """
     parts = [
         (part.weight, np.array([runs(outcomes[i]) for i in part.ids], dtype=np.float64))
         for part, outcomes in parts_of(tasks)
     ]
-    return math.sqrt(math.fsum((weight * rerun_noise(values).rerun) ** 2 for weight, values in parts))
+    return math.sqrt(math.fsum((weight * rerun_error(values)) ** 2 for weight, values in parts))
 
 
-def _steadiest(outcome: SampleOutcome) -> Sequence[float]:
-    """The repeats with each failed one read as the others' mean: they cannot vary less."""
+def _least_varied(outcome: SampleOutcome) -> Sequence[float]:
+    """Return the repeats with each failed one set to the others' mean, which makes their variance smallest."""
     completed = outcome.completed
     kept = sorted(outcome.runs)[_draws(outcome).failed :]
     return [*kept, *[completed or 0.0] * (len(outcome.runs) - len(kept))]
 
 
 def _most_varied(outcome: SampleOutcome) -> Sequence[float]:
-    """The repeats with the failed ones read as right or wrong so that they vary the most."""
+    """Return the repeats with each failed one set to 0 or 1 so that their variance is largest."""
     failed = _draws(outcome).failed
     kept = sorted(outcome.runs)[failed:]
     readings = [[*kept, *[1.0] * right, *[0.0] * (failed - right)] for right in range(failed + 1)]
     return max(readings, key=lambda runs: pvariance(runs))
 
 
-def ladder(k: int) -> Iterator[int]:
-    """1, 2, 4, … below k, and k."""
-    j = 1
-    while j < k:
-        yield j
-        j *= 2
-    yield k
+def ladder(k: int) -> list[int]:
+    return [*(1 << power for power in range((k - 1).bit_length())), k]
 
 
-def _pass_at(draws: Draws, *, j: int, hidden: bool) -> float:
-    """pass@j with the failed draws read as wrong, or as right where what they hide is asked for."""
-    return pass_at(draws.n, (draws.right or 0) + (draws.failed if hidden else 0), j)
+def _pass_at(draws: Draws, *, j: int, failed_right: bool = False) -> float:
+    return pass_at(draws.n, (draws.right or 0) + draws.failed * failed_right, j)
 
 
 def _draws(outcome: SampleOutcome) -> Draws:

@@ -1,193 +1,161 @@
-"""Hold systems against each other: an accuracy per task, a macro mean per group, paired differences.
+"""Comparison of systems: an accuracy per task, a macro mean per group, paired differences.
 
-Promises: what is compared was measured the same way (metric, protocol, task definition, and the content of each
-paired sample), else UserError names what differs; generated mini benchmarks are never averaged with real ones;
-there is no mean over all tasks; a group's mean exists only for systems that ran all of its tasks. What was left
-out for such a reason is said in ``Comparison.notes``.
+Compared systems agree in metric, protocol, task definition and the content of each paired sample; otherwise UserError
+names what differs. There is no mean over all tasks: each tag of the tasks that were run is a group with a mean, and
+so is each of the user's own sets. An umbrella tag (``maestro_mini`` is one of ``maestro_mini_main`` and
+``maestro_mini_ood``) is none, and generated mini benchmarks are never averaged with real ones. A group's mean exists
+only for systems that ran all of its tasks. ``Comparison.notes`` list what is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
+from msgspec.structs import replace
+
+from maestro_eval.analysis import comparison
 from maestro_eval.analysis.breakdown import by_category, further_measures, repeat_measures
-from maestro_eval.analysis.comparison import (
-    Adjust,
-    CategoryDifferences,
-    Comparison,
-    Contrast,
-    ContrastSpec,
-    FamilyScope,
-    Group,
-    Pairwise,
-    Ranking,
-    ReportedContrast,
-    SystemResult,
-    TaskAccuracy,
-)
 from maestro_eval.analysis.contrasts import (
+    SharedSamples,
     adjusted,
     category_differences,
     contrasts_of,
-    paired_strata,
     pairwise,
     reported_contrasts,
+    shared_samples,
 )
-from maestro_eval.analysis.groups import groups_of, own_groups
-from maestro_eval.analysis.names import told_apart
 from maestro_eval.analysis.notes import notes_on, other_readings
 from maestro_eval.analysis.published import published_notes, reported_name
 from maestro_eval.analysis.reference import Reference
-from maestro_eval.analysis.sample_scores import (
-    TaskOutcomes,
-    accuracy,
-    count_failed,
-    readings,
-    same_content,
-    weighted_mean,
-)
-from maestro_eval.analysis.scored_run import MeasuredRun, measure
-from maestro_eval.analysis.stats import rank_intervals
-from maestro_eval.records import UserError
+from maestro_eval.analysis.sample_scores import readings, same_content, sampled
+from maestro_eval.analysis.scored_run import Explored, MeasuredRun, measure, with_distinct_names
+from maestro_eval.analysis.stats.estimates import count_failed
+from maestro_eval.analysis.stats.intervals import mean_interval
+from maestro_eval.analysis.stats.significance import rank_intervals
+from maestro_eval.records import TaskRecord, UserError
 from maestro_eval.scoring import RunScores
 
 
 def compare(
     systems: Sequence[RunScores],
-    contrasts: Sequence[ContrastSpec] = (),
+    contrasts: Sequence[comparison.ContrastSpec] = (),
     *,
     references: Sequence[Reference] = (),
-    adjust: Adjust = "holm",
-    family: FamilyScope = "system",
+    adjust: comparison.Adjust = "holm",
+    family: comparison.FamilyScope = "system",
     groups: Mapping[str, Sequence[str]] | None = None,
-) -> Comparison:
-    """Accuracies and means of every system, the contrasts asked for, and each system against each reported number.
+) -> comparison.Comparison:
+    """Compare systems with each other by ``contrasts``, and each with the published numbers of ``references``.
 
     Samples pair by id, repeats averaged; samples that only one side has are left out of the difference, and
-    ``difference.n`` says how many remain. ``adjust`` corrects the p-values within what ``family`` makes one. ``groups``
-    are sets of tasks of the user's own, by name, each with a mean. Systems that share a name are told apart.
-    UserError where a system is called as a reference, a contrast names an unknown system or has no sample in common,
+    ``difference.n`` counts the pairs. ``adjust`` corrects the p-values within each ``family``. ``groups`` are the
+    user's own sets of tasks by name, each with a mean. Systems that share a name get distinct names.
+    UserError if a system has a reference's name, a contrast names an unknown system or has no sample in common,
     or two runs differ in metric, protocol, task definition or sample content.
     """
-    # What is no system comes last.
+    # Expectations and bounds, which are no systems, come last.
     systems = sorted(systems, key=lambda scores: scores.kind != "run")
-    runs = [measure(scores) for scores in told_apart(systems)]
-    _refuse_equal_names([*(run.name for run in runs), *(reported_name(reference) for reference in references)])
+    runs = [measure(scores) for scores in with_distinct_names(systems)]
+    names = Counter([*(run.name for run in runs), *map(reported_name, references)])
+    if equal := next((name for name, count in names.items() if count > 1), None):
+        raise UserError(
+            f"two runs have the system name {equal!r}; run one under another name with --name, or leave one out"
+        )
     for a, b in combinations(runs, 2):
         _refuse_unlike(a, b)
     grouped = (*groups_of(runs), *own_groups(runs, groups or {}))
     by_name = {run.name: run for run in runs}
-    differences: list[Contrast] = []
-    by_category: list[CategoryDifferences] = []
+    differences: list[comparison.Contrast] = []
+    by_category: list[comparison.CategoryDifferences] = []
     for spec in contrasts:
         system, baseline = _named(by_name, spec.system), _named(by_name, spec.baseline)
         differences += contrasts_of(system, baseline, grouped)
         by_category += category_differences(system, baseline)
-    reported: list[ReportedContrast] = []
+    reported: list[comparison.ReportedContrast] = []
     for reference in references:
         for run in runs:
             reported += reported_contrasts(run, reference, grouped)
+    ranks: list[comparison.Ranking] = []
+    matrices: list[comparison.Pairwise] = []
+    for group in grouped:
+        # Systems that early stopping ended on one of its tasks have no mean.
+        ranked = [run for run in runs if run.is_system and run.covers(group) and not run.ended_early(group.tasks)]
+        shared = shared_samples(ranked, group.tasks) if len(ranked) > 1 else None
+        if shared is not None:
+            ranks.append(_ranking(group, shared))
+            # The one difference between two systems is requested as a contrast.
+            if len(shared.runs) > 2:
+                matrices.append(pairwise(group, shared, adjust, differences))
     published = [note for reference in references for note in published_notes(runs, reported, reference)]
-    apart = [found for scores, run in zip(systems, runs, strict=True) for found in other_readings(scores, run)]
-    return Comparison(
+    other = [found for scores, run in zip(systems, runs, strict=True) for found in other_readings(scores, run)]
+    return comparison.Comparison(
         systems=tuple(_result(run, grouped) for run in runs),
         groups=grouped,
         contrasts=adjusted(differences, adjust, family),
-        notes=(*notes_on([run for run in runs if run.kind == "run"], grouped), *published),
-        readings=tuple(apart),
+        notes=(*notes_on([run for run in runs if run.is_system], grouped), *published),
+        readings=tuple(other),
         references=tuple(references),
         reported=adjusted(reported, adjust, family),
-        ranks=tuple(_rankings(runs, grouped)),
+        ranks=tuple(ranks),
         by_category=adjusted(by_category, adjust, family),
-        pairwise=tuple(_pairwise(runs, grouped, adjust)),
+        pairwise=tuple(matrices),
         adjust=adjust,
         family=family,
     )
 
 
-def _result(run: MeasuredRun, groups: Sequence[Group]) -> SystemResult:
-    return SystemResult(
+def _result(run: MeasuredRun, groups: Sequence[comparison.Group]) -> comparison.SystemResult:
+    source = run.source
+    return comparison.SystemResult(
         run.name,
         run.manifest,
         run.protocol,
         {task: _task(run, task) for task in run.records},
-        {group.name: accuracy(_of(run, group.tasks)) for group in groups if run.covers(group)},
-        run.calls,
-        run.cached_calls,
-        run.missing_evidence,
-        {
-            group.name: found
-            for group in groups
-            if run.covers(group) and (found := readings(_of(run, group.tasks))) is not None
-        },
-        run.failures,
-        run.kind,
-        {
-            group.name: repeats
-            for group in groups
-            if run.covers(group) and (repeats := repeat_measures(_of(run, group.tasks))) is not None
-        },
+        {group.name: comparison.ScopeAccuracy(**_accuracy(run, group.tasks)) for group in groups if run.covers(group)},
+        source.tally.calls,
+        source.tally.cached_calls,
+        source.tally.missing_evidence,
+        source.failures,
+        source.kind,
+        source.tally.attempt,
     )
 
 
-def _of(run: MeasuredRun, tasks: Sequence[str]) -> list[TaskOutcomes]:
-    return [(run.records[task], run.outcomes(task)) for task in tasks]
+def _ranking(group: comparison.Group, shared: SharedSamples) -> comparison.Ranking:
+    intervals = rank_intervals(shared.strata)
+    ranks = {run.name: each for run, each in zip(shared.runs, intervals, strict=True)}
+    return comparison.Ranking(group.name, dict(sorted(ranks.items(), key=lambda item: item[1].rank)))
 
 
-def _ranked(runs: Sequence[MeasuredRun], group: Group) -> list[MeasuredRun]:
-    """Those that have a mean of ``group`` and are judged by it: what ended early by one comparison is by no other."""
-    return [run for run in runs if run.kind == "run" and run.covers(group) and not run.ended_early(group.tasks)]
-
-
-def _pairwise(runs: Sequence[MeasuredRun], groups: Sequence[Group], adjust: Adjust) -> Iterator[Pairwise]:
-    for group in groups:
-        ranked = _ranked(runs, group)
-        # Of two there is one difference, which is asked for as a contrast.
-        if len(ranked) > 2 and (found := pairwise(ranked, group, adjust)) is not None:
-            yield found
-
-
-def _rankings(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> Iterator[Ranking]:
-    for group in groups:
-        ranked = _ranked(runs, group)
-        strata = paired_strata(ranked, group.tasks) if len(ranked) > 1 else []
-        if strata:
-            names = (run.name for run in ranked)
-            best = paired_strata(ranked, group.tasks, "right")
-            hidden = [weighted_mean(right) - weighted_mean(wrong) for right, wrong in zip(best, strata, strict=True)]
-            ranks = dict(zip(names, rank_intervals(strata, hidden), strict=True))
-            yield Ranking(group.name, dict(sorted(ranks.items(), key=lambda item: item[1].rank)))
-
-
-def _task(run: MeasuredRun, name: str) -> TaskAccuracy:
+def _task(run: MeasuredRun, name: str) -> comparison.TaskAccuracy:
     record, outcomes = run.records[name], run.outcomes(name)
-    return TaskAccuracy(
-        name,
-        accuracy([(record, outcomes)]),
-        count_failed(outcomes.values()),
-        record.metric,
-        run.protocol,
-        by_category(record, outcomes),
-        further_measures(run.scores[name].others),
-        repeat_measures([(record, outcomes)]),
-        readings([(record, outcomes)]),
-        run.lacking.get(name, 0),
+    return comparison.TaskAccuracy(
+        **_accuracy(run, [name]),
+        metric=record.metric,
+        categories=by_category(record, outcomes),
+        others=further_measures(run.scores[name].others),
     )
+
+
+def _accuracy(run: MeasuredRun, tasks: Sequence[str]) -> dict[str, Any]:
+    chosen = run.chosen(tasks)
+    strata = sampled(chosen)
+    return {
+        "accuracy": mean_interval(strata),
+        "n_failed": count_failed(strata),
+        "n_lacking": sum(run.source.tally.lacking.get(task, 0) for task in tasks),
+        "repeats": repeat_measures(chosen),
+        "readings": readings(chosen),
+    }
 
 
 def _named(runs: Mapping[str, MeasuredRun], name: str) -> MeasuredRun:
     if name not in runs:
         raise UserError(f"no system is called {name!r}; the runs given hold {', '.join(map(repr, runs))}")
     return runs[name]
-
-
-def _refuse_equal_names(names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(
-                f"two runs have the system name {name!r}; run one under another name with --name, or leave one out"
-            )
 
 
 def _refuse_unlike(a: MeasuredRun, b: MeasuredRun) -> None:
@@ -207,3 +175,77 @@ def _refuse_unlike(a: MeasuredRun, b: MeasuredRun) -> None:
                     f"{getattr(theirs, field)!r} in {b.name}; run both with the same task definition"
                 )
         same_content(task, a.outcomes(task), b.outcomes(task), (a.name, b.name))
+
+
+_PREFIX = "maestro_"
+_MINI = "maestro_mini"
+
+
+def is_mini(task: TaskRecord) -> bool:
+    return task.name.startswith(_MINI) or _MINI in task.tags
+
+
+def groups_of(runs: Sequence[MeasuredRun | Explored]) -> tuple[comparison.Group, ...]:
+    tags: dict[str, dict[str, TaskRecord]] = {}
+    for run in runs:
+        for record in run.records.values():
+            for tag in record.tags:
+                tags.setdefault(tag, {})[record.name] = record
+    found = []
+    for tag, records in tags.items():
+        umbrella = any(other.startswith(f"{tag}_") for other in tags)
+        kinds = {is_mini(record) for record in records.values()}
+        if not umbrella and len(kinds) == 1:
+            members = dict.fromkeys(task for run in runs for task in run.manifest.groups.get(tag, ()))
+            absent = tuple(task for task in members if task not in records)
+            found.append(comparison.Group(_mean_name(tag, tags), tuple(records), kinds.pop(), absent))
+    return tuple(replace(group, within=_container(group, found)) for group in found)
+
+
+def own_groups(runs: Sequence[MeasuredRun], wanted: Mapping[str, Sequence[str]]) -> tuple[comparison.Group, ...]:
+    """Return the user's own groups. A tag among the tasks means those of its tasks that were run.
+
+    UserError for a task that was not run, and for a group that mixes mini benchmarks with others.
+    """
+    records = {record.name: record for run in runs for record in run.records.values()}
+    used = {group.name for group in groups_of(runs)} | set(records)
+    found = []
+    for name, tasks in wanted.items():
+        if name in used:
+            raise UserError(f"--group {name}: is the name of a task or a group already; choose another")
+        named = {task: tasks_named(task, records) for task in tasks}
+        if missing := [task for task, found_tasks in named.items() if not found_tasks]:
+            raise UserError(f"--group {name}: {missing[0]} was not run; there are {', '.join(records)}")
+        members = tuple(dict.fromkeys(member for each in named.values() for member in each))
+        if len({is_mini(records[member]) for member in members}) > 1:
+            raise UserError(f"--group {name}: mixes generated mini benchmarks with others; they have no common mean")
+        found.append(comparison.Group(name, members, is_mini(records[members[0]])))
+    return tuple(found)
+
+
+def tasks_named(name: str, records: Mapping[str, TaskRecord]) -> list[str]:
+    names = {name, f"{_PREFIX}{name}"}
+    found = [record.name for record in records.values() if record.name in names]
+    return found or [record.name for record in records.values() if names & set(record.tags)]
+
+
+def _container(group: comparison.Group, groups: Sequence[comparison.Group]) -> str:
+    """Return the largest group that contains ``group``'s tasks, run or not; the first of several with equal tasks."""
+    tasks, place = _members(group), groups.index(group)
+    holders = [
+        other
+        for index, other in enumerate(groups)
+        if tasks < _members(other) or (tasks == _members(other) and index < place)
+    ]
+    return max(holders, key=lambda other: len(_members(other))).name if holders else ""
+
+
+def _members(group: comparison.Group) -> set[str]:
+    return {*group.tasks, *group.absent}
+
+
+def _mean_name(tag: str, tags: Mapping[str, Mapping[str, TaskRecord]]) -> str:
+    short = tag.removeprefix(_PREFIX)
+    tasks = {task for records in tags.values() for task in records}
+    # Scopes are looked up by name alone, so a mean needs a name that no task and no other tag has.
+    return f"mean_{tag}" if short in tasks or (short != tag and short in tags) else short

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.analysis.breakdown import CategoryAccuracy, Measure, RepeatMeasures
+from maestro_eval.analysis.breakdown import Accuracy, Measure, RepeatMeasures
 from maestro_eval.analysis.reference import Reference, ReportedValue
 from maestro_eval.analysis.sample_scores import Readings
-from maestro_eval.analysis.stats import Estimate, PValue, RankInterval
+from maestro_eval.analysis.stats.estimates import Estimate, PValue
+from maestro_eval.analysis.stats.significance import RankInterval
 from maestro_eval.records import RunManifest
 from maestro_eval.scoring import FailureGroup, RowKind
 
@@ -18,19 +20,19 @@ ALPHA = 0.05
 """The level of every verdict, after adjustment."""
 
 SMALL = 0.05
-"""A difference of which the whole interval lies within ± this is called none beyond its interval's farther end."""
+"""A difference whose whole interval is within ± this counts as no difference."""
 
 Verdict = Literal["better", "worse", "no difference", "undecided"]
-"""``no difference``: not significant, and no larger one than ``SMALL`` is in the interval. ``undecided``: the rest."""
+"""``no difference``: not significant, and the interval is within ± ``SMALL``. ``undecided``: all other cases."""
 
 ScopeKind = Literal["task", "mean"]
 Adjust = Literal["holm", "bh", "none"]
-"""How p-values are adjusted within a family: Holm's step-down method, Benjamini and Hochberg's, not at all."""
+"""The adjustment of p-values within a family: Holm's step-down method, Benjamini and Hochberg's, or none."""
 
 FamilyScope = Literal["system", "baseline", "all"]
-"""The p-values that are adjusted together. ``system``: the tasks of one system against its baseline, and apart from
-them its means, so that no verdict depends on which other systems are listed. ``baseline``: those of all systems against
-one baseline, likewise. ``all``: every contrast."""
+"""The p-values that are adjusted together. ``system``: one system against its baseline, tasks and means separately, so
+that no verdict depends on which other systems are listed. ``baseline``: all systems against one baseline, tasks and
+means separately. ``all``: every contrast."""
 
 
 class ContrastSpec(Struct, frozen=True):
@@ -40,55 +42,66 @@ class ContrastSpec(Struct, frozen=True):
     baseline: str
 
 
-class TaskAccuracy(Struct, frozen=True):
-    """A system's accuracy on a task. ``n_failed`` samples had a rollout that failed or never ran.
+class ScopeAccuracy(Accuracy, frozen=True):
+    """A system's accuracy on a task, or its mean over a group.
 
-    ``categories`` are by name, of a task that has several. ``others`` are its further measures by the name under
-    which they are shown. ``repeats`` is there where each sample was asked several times, ``readings`` where
-    something failed. ``n_lacking`` rollouts ended well without evidence that a service failed to give.
+    ``repeats`` is set if each sample has several repeats, ``readings`` if something failed.
     """
 
-    task: str
-    accuracy: Estimate
-    n_failed: int
-    metric: str
-    protocol: str
-    categories: dict[str, CategoryAccuracy] = msgspec.field(default_factory=dict)
-    others: dict[str, Measure] = msgspec.field(default_factory=dict)
     repeats: RepeatMeasures | None = None
     readings: Readings | None = None
-    n_lacking: int = 0
+
+
+class TaskAccuracy(ScopeAccuracy, frozen=True, kw_only=True):
+    """A system's accuracy on a task. ``categories`` are by name, if the task has several.
+
+    ``others`` are its further measures by displayed name.
+    """
+
+    metric: str
+    categories: dict[str, Accuracy] = msgspec.field(default_factory=dict)
+    others: dict[str, Measure] = msgspec.field(default_factory=dict)
 
 
 class SystemResult(Struct, frozen=True):
-    """A row of the table. ``means`` are by group name, of the groups whose tasks the system ran whole.
+    """A row of the table. ``means`` are by group name, for the groups of which the system ran all tasks.
 
-    A row of another ``kind`` than a run's is an expectation or a bound: it is no system, and has no rank.
-    ``calls`` are its model calls, ``cached_calls`` those that cost no request; ``missing_evidence`` counts by service
-    what its experts had to do without. ``mean_readings`` are by group name, of the means in which something failed.
-    ``failures`` are the causes of the rollouts that have no score. ``mean_repeats`` are by group name, of groups all of
-    whose tasks were asked the same number of times.
+    A row whose ``kind`` is not ``run`` is an expectation or a bound: it is no system, and has no rank.
+    ``calls`` are its model calls, ``cached_calls`` those answered by the cache; ``missing_evidence`` counts by service
+    the evidence that its experts did not get. ``failures`` are the causes of the rollouts that have no score.
+    ``attempt`` is the latest attempt in its journal that is among the scores, 0 if unknown.
     """
 
     name: str
     manifest: RunManifest
     protocol: str
     tasks: dict[str, TaskAccuracy]
-    means: dict[str, Estimate]
+    means: dict[str, ScopeAccuracy]
     calls: int = 0
     cached_calls: int = 0
     missing_evidence: dict[str, int] = msgspec.field(default_factory=dict)
-    mean_readings: dict[str, Readings] = msgspec.field(default_factory=dict)
     failures: tuple[FailureGroup, ...] = ()
     kind: RowKind = "run"
-    mean_repeats: dict[str, RepeatMeasures] = msgspec.field(default_factory=dict)
+    attempt: int = 0
+
+    @property
+    def scopes(self) -> Mapping[str, ScopeAccuracy]:
+        return {**self.tasks, **self.means}
+
+    @property
+    def n_failed(self) -> int:
+        return sum(task.n_failed for task in self.tasks.values())
+
+    @property
+    def n_lacking(self) -> int:
+        return sum(task.n_lacking for task in self.tasks.values())
 
 
 class _Judged(Struct, frozen=True):
-    """A difference with its test. The interval is of this one difference, and reaches over what failures hide.
+    """A difference with its test. The interval is that of this difference alone, over every reading of failures.
 
-    ``p`` reads failures as wrong; ``p_adjusted`` is it within its family. ``n_failed`` of the samples have a failed
-    rollout on either side. ``unjudged``: a benchmark ended early by another comparison, so that there is no verdict.
+    ``p`` counts failures as wrong; ``p_adjusted`` is adjusted within its family. ``n_failed`` of the samples have a
+    failed rollout on either side. ``unjudged``: another comparison ended a benchmark early, so there is no verdict.
     """
 
     difference: Estimate
@@ -99,14 +112,14 @@ class _Judged(Struct, frozen=True):
 
     @property
     def significant(self) -> bool:
-        """The adjusted p is below ``ALPHA``, and no reading of the failures lets the interval reach 0."""
+        """Tell if the adjusted p is below ``ALPHA`` and the interval excludes 0 under every reading of failures."""
         if self.unjudged or (self.n_failed and not self.difference.excludes_zero):
             return False
         return self.difference.excludes_zero if self.p_adjusted is None else self.p_adjusted < ALPHA
 
     @property
     def bound(self) -> float:
-        """The largest difference, in either direction, that the interval holds."""
+        """The largest difference, in either direction, that is in the interval."""
         return max(abs(self.difference.low), abs(self.difference.high))
 
     @property
@@ -119,8 +132,8 @@ class _Judged(Struct, frozen=True):
 class Contrast(_Judged, frozen=True, kw_only=True):
     """System minus baseline on a scope: a task, or a group's mean. ``difference.n`` counts the pairs.
 
-    ``completed`` is the difference over the pairs without a failure, missing where none failed or none is left.
-    ``direction_only``: a benchmark ended early by this comparison, which knows the sign of the difference alone.
+    ``completed`` is the difference over the pairs without a failure, None if none failed or none is left.
+    ``direction_only``: this comparison ended a benchmark early, and only the sign of the difference is known.
     """
 
     system: str
@@ -132,7 +145,7 @@ class Contrast(_Judged, frozen=True, kw_only=True):
 
     @property
     def significant(self) -> bool:
-        """As of any difference; a decision on the direction alone has been one under all readings of failures."""
+        """Tell whether the difference is significant; a decision on the direction already covers every reading."""
         if self.direction_only:
             return self.p_adjusted is None or self.p_adjusted < ALPHA
         return super().significant
@@ -146,9 +159,9 @@ class CategoryDifference(Struct, frozen=True):
 
 
 class CategoryDifferences(Struct, frozen=True, kw_only=True):
-    """A task's differences by category, and the test whether they are equal, with its p within its family.
+    """A task's differences by category, and the test whether they are equal.
 
-    ``p`` reads failures so that the differences are as alike as they may be.
+    ``p`` reads failures so that the differences are as equal as possible; ``p_adjusted`` is adjusted within its family.
     """
 
     system: str
@@ -161,9 +174,9 @@ class CategoryDifferences(Struct, frozen=True, kw_only=True):
 
 
 class Pairwise(Struct, frozen=True):
-    """Every system minus every one behind it in ``systems`` (the best mean first) on group ``scope``.
+    """Each system minus each later one in ``systems`` (the best mean first) on group ``scope``.
 
-    On the samples that all of them have; the p-values of one group are adjusted together.
+    The differences are over the samples that all systems have; the p-values of one group are adjusted together.
     """
 
     scope: str
@@ -172,7 +185,7 @@ class Pairwise(Struct, frozen=True):
 
 
 class ReportedContrast(_Judged, frozen=True, kw_only=True):
-    """System minus a reported number, which is taken as fixed: a test of one sample, nothing is paired."""
+    """System minus a reported number, by a one-sample test that treats the number as fixed."""
 
     system: str
     reference: Reference
@@ -189,10 +202,10 @@ class Ranking(Struct, frozen=True):
 
 
 class Group(Struct, frozen=True):
-    """The tasks that share a tag, of those that were run. ``name`` is the tag without ``maestro_``.
+    """The tasks with a common tag that were run. ``name`` is the tag without ``maestro_``.
 
-    ``mini`` says that they are generated, ``absent`` names the tag's tasks that no system here has run. ``within``
-    names the group that holds all of this one's tasks, where there is one.
+    ``mini`` marks generated tasks, ``absent`` names the tag's tasks that no system here ran. ``within`` names a larger
+    group that contains this one's tasks, if there is one.
     """
 
     name: str
@@ -203,7 +216,7 @@ class Group(Struct, frozen=True):
 
 
 class OtherReading(Struct, frozen=True):
-    """The accuracy of a system's task as shown, and under another protocol."""
+    """The accuracy of a system on a task as ``shown``, and as another protocol ``reads`` it."""
 
     system: str
     task: str
@@ -213,12 +226,12 @@ class OtherReading(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """All that a table needs. ``notes`` are lines on what was left out, and on what differs between systems;
-    ``readings`` are the accuracies that another scoring protocol reads otherwise.
+    """The whole comparison. ``notes`` are lines on what is left out and on what differs between systems.
 
-    ``references`` are the published numbers that stand beside the systems, ``reported`` the systems held against
-    them. ``by_category`` are the contrasts of tasks with several categories, ``pairwise`` those of all systems with
-    each other on each group that three or more have. ``adjust`` and ``family`` say how p-values were adjusted.
+    ``readings`` are the accuracies that differ under another scoring protocol. ``references`` are the published
+    numbers, ``reported`` the systems compared with them. ``by_category`` are the contrasts of tasks with several
+    categories, ``pairwise`` those of all systems on each group that three or more have. ``adjust`` and ``family`` say
+    how p-values are adjusted.
     """
 
     systems: tuple[SystemResult, ...]
@@ -236,5 +249,5 @@ class Comparison(Struct, frozen=True):
 
     @property
     def peers(self) -> int:
-        """How many of ``systems``, from the first, are runs; those behind are expectations and bounds."""
+        """The number of runs, which come first in ``systems``; expectations and bounds follow."""
         return sum(system.kind == "run" for system in self.systems)

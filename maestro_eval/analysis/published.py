@@ -1,15 +1,14 @@
-"""The differences of a run from a published number, and from its checkpoint's training, as far as that is known.
+"""Known differences in settings between a run and a published number, and between a run and its checkpoint's training.
 
-A reproduction that fails because another captioner looked at the images is no failure of the system; so what
-differs is said beside every verdict, and nothing is refused. A trained policy scores lower under another prompt or in
-another conversation, and nothing in its accuracy says so. Compared are fields of the manifest with a reference's.
+A gap that another captioner explains is no failure of the system, so every verdict lists the differences, and nothing
+is refused. A trained policy scores lower under another prompt or conversation style, which its accuracy does not show.
 """
 
 from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,24 +17,23 @@ from maestro_eval.analysis.comparison import ReportedContrast
 from maestro_eval.analysis.notes import accepted_text, size_texts
 from maestro_eval.analysis.reference import MARKS, Reference, load_reference
 from maestro_eval.analysis.scored_run import MeasuredRun
-from maestro_eval.records import Regime, RunManifest, Selection
-from maestro_eval.registry import entry_hashes, load_registry
-from maestro_eval.registry.release import RELEASED_PIPELINE
+from maestro_eval.records import EntryKey, Regime, RunManifest, Selection
+from maestro_eval.registry import RELEASED_PIPELINE, entry_hashes, load_registry
 from maestro_eval.rollout import FORMER_NAMES, REGIMES, differing
 
 UNKNOWN = "not published"
-"""Shown where nobody said what a published number was made with."""
+"""The text for a setting that was not published."""
 
 _HASH_LENGTH = 12
 _CHECKPOINTS = {"maestro-4b": "maestro-4b"}
-# Where a tokenizer is read from says nothing of what it is; the style has a line of its own.
+# A tokenizer's path does not identify it; the style has its own line.
 _LISTED_APART = frozenset({"tokenizer", "style"})
 
 
 class SettingDifference(Struct, frozen=True):
-    """A setting as it was published and as it was in the run; ``published`` is ``UNKNOWN`` where nobody said.
+    """A setting as published and in the run; ``published`` is ``UNKNOWN`` if it was not published.
 
-    ``detail`` marks what a line about all settings leaves out.
+    ``detail`` marks a setting that a one-line summary leaves out.
     """
 
     setting: str
@@ -45,45 +43,45 @@ class SettingDifference(Struct, frozen=True):
 
     @property
     def known(self) -> bool:
-        """Whether the two are known to differ."""
         return self.published != UNKNOWN
 
 
-def setting_differences(
-    manifest: RunManifest,
-    protocol: str,
-    missing_evidence: Mapping[str, int],
-    reference: Reference,
-    scopes: Iterable[str],
-) -> tuple[SettingDifference, ...]:
-    """List the settings in which a run and ``reference``'s numbers on ``scopes`` differ, or of which that is not known.
+def setting_differences(run: MeasuredRun, reference: Reference, scopes: Sequence[str]) -> tuple[SettingDifference, ...]:
+    """Return the settings in which a run and ``reference``'s numbers on ``scopes`` differ, or may differ.
 
-    A setting that was read elsewhere than where the numbers were published (``settings_from``) names its source.
+    A setting whose source is not that of the numbers names it (``settings_from``).
     """
-    compared = tuple(scopes)
+    manifest = run.manifest
     found = [
-        _policy(reference.policy_model, manifest.policy_model),
-        *_registries(manifest.registry.name, reference, compared),
+        *_compared("policy model", reference.policy_model, manifest.policy_model, "none", key=model_name),
+        *_registries(manifest.registry.name, reference, scopes),
         SettingDifference("registry hash", UNKNOWN, manifest.registry.hash[:_HASH_LENGTH], detail=True),
         *departures(manifest, reference),
-        _compared("regime", reference.regime, manifest.regime.name),
-        _compared("protocol", reference.protocol, protocol),
-        _compared("temperature", _number(reference.temperature), _number(manifest.sampling.temperature)),
-        _compared("repeats", _number(reference.repeats), str(manifest.repeats)),
+        *_compared("regime", reference.regime, manifest.regime.name),
+        *_compared("protocol", reference.protocol, run.protocol),
+        *_compared(
+            "temperature", *(_shown(each, "") for each in (reference.temperature, manifest.sampling.temperature))
+        ),
+        *_compared("repeats", _shown(reference.repeats, ""), str(manifest.repeats)),
         *_services(reference, manifest),
     ]
-    if reference.settings_from:
-        found = [each and _read_from(reference.settings_from, each) for each in found]
-        found += _unpublished(manifest, reference, compared)
-    return tuple(each for each in (*found, *_lacking(manifest, missing_evidence)) if each is not None)
+    if source := reference.settings_from:
+        found = [replace(each, published=f"{each.published} ({source})") if each.known else each for each in found]
+        # The unpublished sizes of the numbers, so that no one assumes that the run's are equal.
+        if any(value.n is None for scope in scopes if (value := reference.values.get(scope))):
+            planned = sum(task.planned for task in manifest.tasks)
+            found.append(SettingDifference("number of samples", UNKNOWN, f"{planned:,}", detail=True))
+        repeats = "number of repeats behind the numbers"
+        found.append(SettingDifference(repeats, UNKNOWN, str(manifest.repeats), detail=True))
+    return (*found, *_lacking(run))
 
 
 def published_notes(
     runs: Sequence[MeasuredRun], reported: Sequence[ReportedContrast], reference: Reference
 ) -> list[str]:
-    """What a reader must be told of ``reference``'s row: where it is from, and what is known to differ from each run.
+    """Return notes on ``reference``'s row: its source, and its known differences from each run.
 
-    ``reported`` are the runs held against it; there are none where nothing of it was run.
+    ``reported`` are the differences of the runs from it, empty if no scope of it was run.
     """
     name = reported_name(reference)
     has = ", ".join(reference.values) or "none"
@@ -105,7 +103,7 @@ def published_notes(
         notes.append(f"nothing of {', '.join(without)} can be held against {name}; known of it: {has}")
     alike: dict[str, list[str]] = {}
     for run in runs:
-        found = setting_differences(run.manifest, run.protocol, run.missing_evidence, reference, scopes[run.name])
+        found = setting_differences(run, reference, scopes[run.name])
         known = [
             f"{each.setting} ({each.published}, here {each.here})" for each in found if each.known and not each.detail
         ]
@@ -116,12 +114,10 @@ def published_notes(
 
 
 def reported_name(reference: Reference) -> str:
-    """The row of a reported number: no run may be called so."""
     return f"{reference.system} (reported)"
 
 
 def _registries(here: str, reference: Reference, scopes: Iterable[str]) -> Iterator[SettingDifference]:
-    """One difference, or one for each number where they were reached with different registries."""
     published = {scope: value.registry for scope in scopes if (value := reference.values.get(scope))}
     several = len(set(published.values())) > 1
     for scope, registry in published.items() if several else list(published.items())[:1]:
@@ -129,40 +125,31 @@ def _registries(here: str, reference: Reference, scopes: Iterable[str]) -> Itera
             yield SettingDifference(f"registry of {scope}" if several else "registry", registry or UNKNOWN, here)
 
 
-def _read_from(source: str, each: SettingDifference) -> SettingDifference:
-    return replace(each, published=f"{each.published} ({source})") if each.known else each
+def _compared(
+    setting: str,
+    published: str,
+    here: str,
+    absent: str = "left to the endpoint",
+    *,
+    unknown: str = UNKNOWN,
+    key: Callable[[str], str] = str,
+) -> Iterator[SettingDifference]:
+    """Yield the setting if the two differ by ``key``; ``unknown`` and ``absent`` are the texts of empty ones."""
+    if key(published) != key(here):
+        yield SettingDifference(setting, published or unknown, here or absent)
 
 
-def _unpublished(manifest: RunManifest, reference: Reference, scopes: Sequence[str]) -> Iterator[SettingDifference]:
-    """List what was never published of the numbers, so that nothing of the run passes for equal to it."""
-    if any(value.n is None for scope in scopes if (value := reference.values.get(scope))):
-        planned = sum(task.planned for task in manifest.tasks)
-        yield SettingDifference("number of samples", UNKNOWN, f"{planned:,}", detail=True)
-    yield SettingDifference("number of repeats behind the numbers", UNKNOWN, str(manifest.repeats), detail=True)
-
-
-def _policy(published: str, here: str) -> SettingDifference | None:
-    same = model_name(published) == model_name(here)
-    return None if same else SettingDifference("policy model", published or UNKNOWN, here or "none")
-
-
-def _compared(setting: str, published: str, here: str) -> SettingDifference | None:
-    same = published == here
-    return None if same else SettingDifference(setting, published or UNKNOWN, here or "left to the endpoint")
-
-
-def _services(reference: Reference, manifest: RunManifest) -> Iterator[SettingDifference | None]:
-    here = manifest.registry.services
+def _services(reference: Reference, manifest: RunManifest) -> Iterator[SettingDifference]:
+    here, unknown = manifest.registry.services, "none" if reference.services else UNKNOWN
     for name in dict.fromkeys([*reference.services, *here]):
         setting = "captioner" if name == "caption" else f"service {name}"
         published, ours = reference.services.get(name, ""), here.get(name, "")
-        if model_name(published) != model_name(ours):
-            absent = "none" if reference.services else UNKNOWN
-            yield SettingDifference(setting, published or absent, ours or "none")
+        yield from _compared(setting, published, ours, "none", unknown=unknown, key=model_name)
 
 
-def _lacking(manifest: RunManifest, missing_evidence: Mapping[str, int]) -> Iterator[SettingDifference]:
-    for service, count in missing_evidence.items():
+def _lacking(run: MeasuredRun) -> Iterator[SettingDifference]:
+    manifest = run.manifest
+    for service, count in run.source.tally.missing_evidence.items():
         yield SettingDifference(f"evidence of {service}", "there", f"missing for {count} images")
     if manifest.selection != Selection():
         yield SettingDifference("samples", "all samples", manifest.selection.in_words)
@@ -175,34 +162,41 @@ def _lacking(manifest: RunManifest, missing_evidence: Mapping[str, int]) -> Iter
         yield SettingDifference("changed during the run", "nothing", accepted_text(manifest))
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
-
-
-def departures(manifest: RunManifest, reference: Reference) -> tuple[SettingDifference, ...]:
-    """List the settings of a run that differ from those of its checkpoint's training, where ``reference`` has them.
+def departures(manifest: RunManifest, reference: Reference) -> Iterator[SettingDifference]:
+    """Yield the settings that differ from those of the checkpoint's training, as far as ``reference`` has them.
 
     Single rules of the regime are details.
     """
-    return tuple(_departures(manifest, reference))
+    if reference.prompt and manifest.prompt.hash != reference.prompt:
+        yield SettingDifference("prompt", "the released one", f"{manifest.registry.name}'s")
+    if reference.skills and not _released_skills(manifest, reference.skills):
+        yield SettingDifference("skills", "the released ones", f"{manifest.registry.name}'s")
+    regime = _trained_regime(reference)
+    if regime is None:
+        return
+    if manifest.regime.style != regime.style:
+        yield SettingDifference("conversation style", regime.style, manifest.regime.style)
+    for field in _differing_rules(manifest, regime):
+        there, here = (_shown(getattr(each, field)) for each in (regime, _settled(manifest)))
+        yield SettingDifference(f"rule {field}", there, here, detail=True)
 
 
 def training_warning(manifest: RunManifest) -> str:
-    """Return one line if the policy is a known checkpoint that is not run as it was trained, else an empty text."""
+    """Return one line if the policy is a known checkpoint with other settings than in training, else an empty text."""
     name = _CHECKPOINTS.get(model_name(manifest.policy_model))
     if name is None:
         return ""
     reference = load_reference(name)
-    found = departures(manifest, reference)
+    found, regime = list(departures(manifest, reference)), _trained_regime(reference)
     if not found:
         return ""
     whole = "; ".join(f"{each.setting} {each.here}, not {each.published}" for each in found if not each.detail)
-    # In another style hardly a rule is the same, and one line cannot hold them: `reproduce` lists them.
-    other_style = any(each.setting == "conversation style" for each in found)
-    rules = "" if other_style else ", ".join(each.setting.removeprefix("rule ") for each in found if each.detail)
-    said = "; ".join(filter(None, (whole, rules and f"rules that differ: {rules}")))
+    # In another style most rules differ, which is too much for one line; `reproduce` lists them.
+    same_style = regime is not None and manifest.regime.style == regime.style
+    rules = ", ".join(_differing_rules(manifest, regime)) if regime and same_style else ""
+    settings = "; ".join(filter(None, (whole, rules and f"rules that differ: {rules}")))
     return (
-        f"{reference.system} was trained with other settings than these ({said}). As it was trained: "
+        f"{reference.system} was trained with other settings than these ({settings}). As it was trained: "
         f"maestro-eval registry import YOUR_COPY_OF_THE_RELEASE --out DIR, then run --registry DIR "
         f"--regime {shlex.quote(reference.regime)} (docs/reproduce.md)"
     )
@@ -213,25 +207,15 @@ def model_name(model: str) -> str:
     return model.rstrip("/").rpartition("/")[2].partition("@")[0].casefold()
 
 
-def _departures(manifest: RunManifest, reference: Reference) -> Iterator[SettingDifference]:
-    if reference.prompt and manifest.prompt.hash != reference.prompt:
-        yield SettingDifference("prompt", "the released one", f"{manifest.registry.name}'s")
-    if reference.skills and not _released_skills(manifest, reference.skills):
-        yield SettingDifference("skills", "the released ones", f"{manifest.registry.name}'s")
-    regime = REGIMES.get(FORMER_NAMES.get(reference.regime, reference.regime))
-    if regime is None:
-        return
-    if manifest.regime.style != regime.style:
-        yield SettingDifference("conversation style", regime.style, manifest.regime.style)
-    settled = _settled(manifest)
-    for field in differing(settled, regime):
-        if field not in _LISTED_APART:
-            there, here = (_shown(getattr(each, field)) for each in (regime, settled))
-            yield SettingDifference(f"rule {field}", there, here, detail=True)
+def _trained_regime(reference: Reference) -> Regime | None:
+    return REGIMES.get(FORMER_NAMES.get(reference.regime, reference.regime))
+
+
+def _differing_rules(manifest: RunManifest, regime: Regime) -> list[str]:
+    return [field for field in differing(_settled(manifest), regime) if field not in _LISTED_APART]
 
 
 def _settled(manifest: RunManifest) -> Regime:
-    """Return the run's regime with the run's own sampling in it."""
     sampling = manifest.sampling
     names = ("temperature", "top_p", "max_tokens", "top_k", "repetition_penalty")
     return replace(manifest.regime, **{name: getattr(sampling, name) for name in names})
@@ -240,7 +224,7 @@ def _settled(manifest: RunManifest) -> Regime:
 def _released_skills(manifest: RunManifest, registry: str) -> bool:
     known, record = _skills_of(registry), manifest.registry
     return all(
-        # The user's copy of the release runs its own.
+        # A registry imported from the release runs the released skills themselves.
         record.pipelines.get(name) == RELEASED_PIPELINE or record.entries.get(f"skills.{name}") in known
         for name in record.skills
     )
@@ -248,12 +232,11 @@ def _released_skills(manifest: RunManifest, registry: str) -> bool:
 
 @functools.cache
 def _skills_of(registry: str) -> frozenset[str]:
-    """The hashes of the skills of a bundled registry and of its augmented form."""
     loaded = [load_registry(name) for name in (registry, f"{registry}_augmented")]
     return frozenset(
-        content for each in loaded for entry, content in entry_hashes(each).items() if entry.startswith("skills.")
+        content for each in loaded for key, content in entry_hashes(each).items() if EntryKey.read(key).kind == "skills"
     )
 
 
-def _shown(value: object) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def _shown(value: object, absent: str = "none") -> str:
+    return absent if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,14 +1,12 @@
-"""Published numbers: what somebody reported for a system, read from a YAML file and checked.
+"""Published numbers of a system, read from a YAML file and validated.
 
-A reported number has no samples. It stands in a table as ``reported``, is paired with nothing, and is held against
-a run by a test of one sample. Files are bundled (``results/reference/``), or a user's own; ``results/reference/
-README.md`` documents their fields.
+A reported number has no samples: a table marks it as ``reported``, and a one-sample test compares it with a run. Files
+are bundled (``results/reference/``) or a user's own; ``results/reference/README.md`` documents their fields.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,17 +25,15 @@ MARKS: dict[Mark, str] = {
     "P": "stated by its authors (paper or model card)",
     "D": "from a digest of the paper: a single source, probable",
 }
-"""Where a figure comes from, and so how far it can be trusted."""
+"""The kinds of sources of a figure, which say how reliable it is."""
 
 _TEMPLATE = "template"
-# Fields of a file that are empty in a ``Reference`` where they are not known.
-_SETTINGS = ("protocol", "regime", "policy_model", "prompt", "skills", "settings_from")
 
 
 class ReportedValue(Struct, frozen=True):
-    """A reported accuracy as a fraction; ``n`` is the number of samples behind it, where that was said.
+    """A reported accuracy as a fraction; ``n`` is its number of samples, if known.
 
-    ``registry`` is the one that it was reached with; ``where`` says more closely where it stands.
+    ``registry`` is the one that it was measured with; ``where`` is its place in the source.
     """
 
     value: float
@@ -48,12 +44,12 @@ class ReportedValue(Struct, frozen=True):
 
 
 class Reference(Struct, frozen=True):
-    """What was reported for ``system``, by scope: a task's name, or a mean of ``means``, which names its tasks.
+    """The reported ``values`` of ``system``, by scope: a task, or one of ``means``, which list their tasks.
 
-    ``name`` is what ``--reference`` and ``--against`` call it. A setting that is not known is empty or ``None``.
-    ``services`` are the models behind the registry's services, by service. ``prompt`` is the fingerprint of the system
-    message, ``skills`` the bundled registry whose skills were used. ``settings_from`` names where the settings were
-    read, where nobody published them together with the numbers.
+    ``name`` is its name for ``--reference`` and ``--against``. An unknown setting is empty or None. ``services`` are
+    the models behind the registry's services, by service. ``prompt`` is the fingerprint of the system message,
+    ``skills`` the bundled registry whose skills were used. ``settings_from`` is the source of the settings, if they
+    were not published together with the numbers.
     """
 
     name: str
@@ -74,27 +70,27 @@ class Reference(Struct, frozen=True):
     settings_from: str = ""
 
     def reported(self, scope: str, tasks: Sequence[str]) -> ReportedValue | None:
-        """What was reported on ``scope``; of a mean only where it is over exactly ``tasks``."""
+        """Return the value on ``scope``, for a mean only if it is over exactly ``tasks``."""
         if scope in self.means and set(self.means[scope]) != set(tasks):
             return None
         return self.values.get(scope)
 
 
 def load_reference(name_or_path: str | Path) -> Reference:
-    """A bundled reference by name, or a file by its path. UserError: one line with file, line, field and mend."""
+    """Load a bundled reference by name, or a file by path. UserError is one line with file, line, field and fix."""
     document = load_yaml(_find(str(name_or_path)))
     try:
         file = _File.model_validate(document.data)
     except ValidationError as error:
         raise UserError(_explain(error, document)) from None
+    # A misspelt benchmark would silently count as not published. A name that resembles none of ours is the user's own.
+    bundled_tasks = sorted(path.stem for path in bundled("tasks").glob("maestro_*.yaml"))
+    known = [*dict.fromkeys([*file.means, *bundled_tasks, *sorted(set().union(*file.means.values()))])]
     for scope in file.values:
-        _check_scope(scope, file, document)
+        if scope not in known and (close := did_you_mean(scope, known)):
+            raise UserError(f"{document.where(('values', scope))}: values.{scope}: no such task or mean{close}")
     return Reference(
         name=document.path.stem,
-        system=file.system,
-        citation=file.source.citation,
-        where=file.source.where,
-        date=file.source.date or "",
         values={
             scope: ReportedValue(
                 entry.value / 100, entry.mark, entry.n, entry.registry or file.registry or "", entry.where or ""
@@ -102,26 +98,17 @@ def load_reference(name_or_path: str | Path) -> Reference:
             for scope, entry in file.values.items()
             if entry.value is not None and entry.mark is not None
         },
-        means=file.means,
-        repeats=file.repeats,
-        temperature=file.temperature,
-        services=file.services,
-        **{name: getattr(file, name) or "" for name in _SETTINGS},
+        **{"date": "", **file.source.model_dump(exclude_none=True)},
+        **file.model_dump(exclude={"version", "source", "registry", "values"}, exclude_none=True),
     )
 
 
 def reference_names() -> list[str]:
-    """The bundled references, without the template."""
     return sorted(path.stem for path in bundled("references").glob("*.yaml") if path.stem != _TEMPLATE)
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _date_as_text(value: object) -> object:
-    # YAML reads 2026-05-01 as a date and 2026 as a number.
-    return str(value) if value is not None else None
 
 
 def _percent(value: float) -> float:
@@ -138,7 +125,8 @@ _Count = Annotated[int, Field(ge=1)]
 class _Source(_Strict):
     citation: _Text
     where: _Text
-    date: Annotated[str | None, BeforeValidator(_date_as_text)] = None
+    # YAML reads 2026-05-01 as a date and 2026 as a number.
+    date: Annotated[str | None, BeforeValidator(lambda value: None if value is None else str(value))] = None
 
 
 class _Value(_Strict):
@@ -180,22 +168,6 @@ class _File(_Strict):
     values: dict[str, _Value]
 
 
-def _check_scope(scope: str, file: _File, document: YamlDocument) -> None:
-    """Refuse a misspelt benchmark: it would count as not published, and nobody would see why."""
-    tasks = {task for members in file.means.values() for task in members}
-    known = [*file.means, *dict.fromkeys([*_bundled_tasks(), *sorted(tasks)])]
-    if scope in known:
-        return
-    # A task of the user's own that resembles none of ours is as good as any.
-    if close := did_you_mean(scope, known):
-        raise UserError(f"{document.where(('values', scope))}: values.{scope}: no such task or mean{close}")
-
-
-@cache
-def _bundled_tasks() -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in bundled("tasks").glob("maestro_*.yaml")))
-
-
 def _find(name: str) -> Path:
     path = Path(name)
     if path.is_file():
@@ -208,7 +180,7 @@ def _find(name: str) -> Path:
 
 def _explain(error: ValidationError, document: YamlDocument) -> str:
     problems = error.errors()
-    # A misspelt field is missing under its right name as well; the spelling is the news.
+    # A misspelt required field is also reported as missing; the spelling is the more useful error.
     first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     field = first["loc"]
     message = first["msg"].removeprefix("Value error, ")
@@ -221,7 +193,6 @@ def _explain(error: ValidationError, document: YamlDocument) -> str:
 
 
 def _fields_beside(field: Sequence[str | int]) -> list[str]:
-    """The fields that are known where ``field`` stands."""
     models: dict[Any, type[BaseModel]] = {"source": _Source, "values": _Value}
     model = models.get(field[0], _File) if len(field) > 1 else _File
     return [known.alias or name for name, known in model.model_fields.items()]

@@ -1,15 +1,15 @@
-"""Hold runs against published numbers: the gap, whether chance explains it, and how large a gap can be excluded.
+"""Reproduction of published numbers: the gap, whether chance explains it, and how large a gap can be excluded.
 
-What counts as chance depends on the question that an interval answers:
+The sources of chance depend on the question that an interval answers:
 
-- ``benchmark``: both sides were asked the same questions, so that which questions they are moves neither number. What
-  moves both is that the same system answers otherwise when it is asked again. Of a random ``--subset`` the questions
-  left out move ours besides, by the finite-population form.
-- ``kind``: the two were asked different questions (another published n, a ``--limit``, a benchmark that ended early).
-  Both are taken as drawn from all questions of their kind.
+- ``benchmark``: both sides answered the same questions, so the choice of questions adds no variance. Both numbers vary
+  because the same system answers differently when it is asked again. For a random ``--subset`` the omitted questions
+  add variance to ours, with the finite-population correction.
+- ``kind``: the two answered different questions (another published n, a ``--limit``, a benchmark that ended early).
+  Both sets count as random samples of all questions of their kind.
 
-Where the published number of samples or of repeats is not known, the whole benchmark and one pass are assumed, and
-``Gap.assumed`` names that. A published value is taken as rounded to a tenth of a point.
+If the published number of samples or repeats is unknown, the whole benchmark and one pass are assumed, and
+``Gap.assumed`` lists it. Published values are assumed to be rounded to a tenth of a point.
 """
 
 from __future__ import annotations
@@ -21,36 +21,35 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
+from maestro_eval.analysis.compare import groups_of
 from maestro_eval.analysis.comparison import Group, ScopeKind
-from maestro_eval.analysis.groups import groups_of
 from maestro_eval.analysis.published import SettingDifference, setting_differences
 from maestro_eval.analysis.reference import Reference, ReportedValue
-from maestro_eval.analysis.sample_scores import TaskOutcomes, accuracy, count_failed, parts_of, sampled, weighted_mean
+from maestro_eval.analysis.sample_scores import TaskOutcomes, accuracy, parts_of, sampled
 from maestro_eval.analysis.scored_run import MeasuredRun, measure
-from maestro_eval.analysis.stats import Estimate, standard_error
-from maestro_eval.analysis.stats.means import t_quantile
+from maestro_eval.analysis.stats.estimates import Estimate, count_failed, highest, t_quantile, weighted_mean
+from maestro_eval.analysis.stats.intervals import standard_error
 from maestro_eval.records import RunManifest, Selection
-from maestro_eval.runtime.prompt_facts import PromptFacts
+from maestro_eval.runtime import PromptFacts
 from maestro_eval.scoring import RunScores
 
 MARGIN = 0.01
-"""The default margin, a point: a gap that surely lies within it is none that anybody asks for."""
-_LEVEL = 0.95
+"""The default margin, one point: a gap that is surely within it counts as reproduced."""
 # The variance of a value that was rounded to 0.001.
 _ROUNDING = 0.001**2 / 12
 
 ReproductionVerdict = Literal["reproduced", "compatible", "differs", "no published value", "not given"]
-"""``reproduced``: a gap beyond the margin is excluded. ``compatible``: chance explains the gap. ``not given``: a mean
-of which the run lacks a task."""
+"""``reproduced``: a gap beyond the margin is excluded. ``compatible``: chance explains the gap. ``not given``: the run
+lacks a task of the mean."""
 
 Question = Literal["benchmark", "kind"]
 Assumed = Literal["n", "repeats"]
 
 
 class Gap(Struct, frozen=True):
-    """Ours minus the published value, with its 95 % interval over both sides' chance and all that failures hide.
+    """Ours minus the published value, with a 95 % interval over both sides' chance and both readings of failures.
 
-    ``error`` is the standard error of the gap, ``theirs`` the part of it that is the published number's.
+    ``error`` is the standard error of the gap, ``theirs`` that of the published number.
     """
 
     value: float
@@ -63,12 +62,12 @@ class Gap(Struct, frozen=True):
 
     @property
     def excluded(self) -> float:
-        """The gap, in either direction, beyond which every other is excluded."""
+        """The size beyond which a gap in either direction is excluded."""
         return max(abs(self.low), abs(self.high))
 
 
 class Reproduced(Struct, frozen=True):
-    """One benchmark or mean. ``estimate`` has its usual 95 % interval; ``missing`` are tasks that a mean lacks."""
+    """The result on one benchmark or mean. ``missing`` are the tasks of a mean that the run lacks."""
 
     scope: str
     kind: ScopeKind
@@ -82,7 +81,7 @@ class Reproduced(Struct, frozen=True):
 
 
 class Reproduction(Struct, frozen=True):
-    """A run held against ``reference`` within ``margin``, and the settings in which the two differ or may differ."""
+    """A run compared with ``reference`` within ``margin``, and the settings in which the two differ or may differ."""
 
     system: str
     manifest: RunManifest
@@ -96,15 +95,14 @@ class Reproduction(Struct, frozen=True):
 def reproduce(
     scores: RunScores, reference: Reference, margin: float = MARGIN, *, prompts: PromptFacts | None = None
 ) -> Reproduction:
-    """Hold a run against ``reference``, benchmark by benchmark and mean by mean; ``margin`` is a fraction.
+    """Compare a run with ``reference`` on each benchmark and mean; ``margin`` is a fraction.
 
-    ``prompts`` are the facts of the run's first prompts, to list the samples that the released filter leaves out.
+    ``prompts`` are facts about the run's first prompts; they count the samples that the released filter leaves out.
     """
     run = measure(scores)
-    groups = groups_of([run])
-    rows = (*_tasks(run, reference, groups, margin), *_means(run, reference, groups, margin))
+    rows = tuple(_rows(run, reference, margin))
     compared = [row.scope for row in rows if row.gap is not None]
-    found = setting_differences(run.manifest, run.protocol, run.missing_evidence, reference, compared)
+    found = setting_differences(run, reference, compared)
     if prompts is not None and prompts.overlong:
         here = f"{prompts.overlong:,} of {prompts.samples:,} asked"
         found += (
@@ -113,16 +111,20 @@ def reproduce(
     return Reproduction(run.name, run.manifest, run.protocol, reference, margin, rows, found)
 
 
-def _tasks(run: MeasuredRun, reference: Reference, groups: Sequence[Group], margin: float) -> Iterator[Reproduced]:
-    minis = {task for group in groups if group.mini for task in group.tasks}
-    for task in run.records:
-        yield _row(run, reference, task, "task", (task,), margin, mini=task in minis)
-
-
-def _means(run: MeasuredRun, reference: Reference, groups: Sequence[Group], margin: float) -> Iterator[Reproduced]:
+def _rows(run: MeasuredRun, reference: Reference, margin: float) -> Iterator[Reproduced]:
+    groups = groups_of([run])
     given = [group for group in groups if run.covers(group) and run.has(reference.means.get(group.name, ()))]
-    for group in given:
-        yield _row(run, reference, group.name, "mean", group.tasks, margin, mini=group.mini)
+    minis = {task for group in groups if group.mini for task in group.tasks}
+    scopes: list[tuple[Group, ScopeKind]] = [(Group(task, (task,), task in minis), "task") for task in run.records]
+    scopes += [(group, "mean") for group in given]
+    for scope, kind in scopes:
+        chosen = run.chosen(scope.tasks)
+        published = reference.reported(scope.name, scope.tasks)
+        gap = None if published is None else _gap(run, reference, published, chosen)
+        verdict: ReproductionVerdict = "no published value" if gap is None else _verdict(gap, margin)
+        yield Reproduced(
+            scope.name, kind, verdict, published, accuracy(chosen), count_failed(sampled(chosen)), gap, (), scope.mini
+        )
     names = {group.name for group in given}
     for name, tasks in reference.means.items():
         if name not in names:
@@ -133,26 +135,6 @@ def _means(run: MeasuredRun, reference: Reference, groups: Sequence[Group], marg
             yield Reproduced(group.name, "mean", "not given", missing=group.absent, mini=group.mini)
 
 
-def _row(
-    run: MeasuredRun,
-    reference: Reference,
-    scope: str,
-    kind: ScopeKind,
-    tasks: Sequence[str],
-    margin: float,
-    *,
-    mini: bool,
-) -> Reproduced:
-    chosen = [(run.records[task], run.outcomes(task)) for task in tasks]
-    estimate = accuracy(chosen)
-    failed = sum(count_failed(outcomes.values()) for _, outcomes in chosen)
-    published = reference.reported(scope, tasks)
-    if published is None:
-        return Reproduced(scope, kind, "no published value", None, estimate, failed, mini=mini)
-    gap = _gap(run, reference, published, chosen)
-    return Reproduced(scope, kind, _verdict(gap, margin), published, estimate, failed, gap, mini=mini)
-
-
 def _verdict(gap: Gap, margin: float) -> ReproductionVerdict:
     if gap.excluded <= margin:
         return "reproduced"
@@ -160,7 +142,7 @@ def _verdict(gap: Gap, margin: float) -> ReproductionVerdict:
 
 
 def _gap(run: MeasuredRun, reference: Reference, published: ReportedValue, tasks: Sequence[TaskOutcomes]) -> Gap:
-    # Repeats that some code has by default are not those that a number was published of.
+    # With settings from another source (``settings_from``), the repeats behind the numbers are unknown.
     repeats = None if reference.settings_from else reference.repeats
     passes = repeats or 1
     assumed: list[Assumed] = ["n"] if published.n is None else []
@@ -168,16 +150,16 @@ def _gap(run: MeasuredRun, reference: Reference, published: ReportedValue, tasks
     question = _question(run, published, tasks)
     ours, theirs, freedom = _variances(run.manifest, tasks, passes)
     if question == "kind":
-        spread = standard_error(sampled(tasks, lambda outcome: outcome.wrong))
+        spread = standard_error(sampled(tasks))
         n = sum(len(outcomes) for _, outcomes in tasks)
-        # The floor is the chance of answering again, below which no spread of a sample's values lies.
+        # The variance over samples includes that of asking again, so it cannot be smaller.
         ours, freedom = max(ours, spread.error**2), spread.freedom
         theirs = max(theirs, spread.error**2 * n / (published.n or n))
     theirs += _ROUNDING
     error = math.sqrt(ours + theirs)
-    reach = t_quantile((1 + _LEVEL) / 2, freedom) * error
-    wrong = weighted_mean(sampled(tasks, lambda outcome: outcome.wrong)) - published.value
-    right = weighted_mean(sampled(tasks, lambda outcome: outcome.right)) - published.value
+    reach = t_quantile(freedom) * error
+    wrong = weighted_mean(sampled(tasks)) - published.value
+    right = weighted_mean(highest(sampled(tasks))) - published.value
     return Gap(wrong, wrong - reach, right + reach, error, math.sqrt(theirs), question, tuple(assumed))
 
 
@@ -193,30 +175,30 @@ def _question(run: MeasuredRun, published: ReportedValue, tasks: Sequence[TaskOu
 def _variances(manifest: RunManifest, tasks: Sequence[TaskOutcomes], passes: int) -> tuple[float, float, float]:
     """Return the variances of our and of the published number on the same questions, and the degrees of freedom.
 
-    Stratum s of weight w, n samples and k repeats adds w² σ²/(n k), σ² being the mean variance within a sample. One
-    pass shows none of it: then σ² is p (1 − p), the most that it can be. Of a subset, a task adds f times that and
-    (1 − f) times the variance of its mean over samples, with f the share of its questions that were asked.
+    Stratum s of weight w, n samples and k repeats adds w² σ²/(n k); σ² is the mean variance within a sample. One pass
+    does not show σ², so its maximum p (1 − p) is used. For a subset, a task adds f times that and (1 − f) times the
+    variance of its mean over samples, where f is the share of its questions that were asked.
     """
     ours = theirs = freedom = 0.0
     for task in tasks:
-        again, again_theirs, known = _again([task], passes)
+        rerun, rerun_theirs, known = _rerun_variances(task, passes)
         freedom += known
         if manifest.selection.subset is not None:
-            spread = standard_error(sampled([task], lambda outcome: outcome.wrong))
+            spread = standard_error(sampled([task]))
             record, outcomes = task
-            # Where the size of the benchmark is not known, it is taken as endless.
+            # A benchmark of unknown size counts as infinite.
             share = min(1.0, len(outcomes) / record.published) if record.published else 0.0
-            again = share * again + (1 - share) * spread.error**2
+            rerun = share * rerun + (1 - share) * spread.error**2
             freedom = min(freedom, spread.freedom)
-        ours += again / len(tasks) ** 2
-        theirs += again_theirs / len(tasks) ** 2
+        ours += rerun / len(tasks) ** 2
+        theirs += rerun_theirs / len(tasks) ** 2
     return ours, theirs, freedom
 
 
-def _again(tasks: Sequence[TaskOutcomes], passes: int) -> tuple[float, float, float]:
-    """Return the variance of the mean of ``tasks`` from asking again: ours, that over ``passes``, the freedom."""
+def _rerun_variances(task: TaskOutcomes, passes: int) -> tuple[float, float, float]:
+    """Return the variance of a task's mean from asking again: ours, that over ``passes``, and degrees of freedom."""
     ours = theirs = freedom = 0.0
-    for stratum, (part, outcomes) in zip(sampled(tasks, lambda outcome: outcome.wrong), parts_of(tasks), strict=True):
+    for stratum, (part, outcomes) in zip(sampled([task]), parts_of([task]), strict=True):
         n = len(part.ids)
         runs = [outcomes[i].runs for i in part.ids]
         repeats = min(map(len, runs))

@@ -5,27 +5,26 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import Any, get_args
 
-from maestro_eval.cli.main import printable
 from maestro_eval.records import FORMER_PROTOCOLS, ScoringProtocol, Selection, UserError
 
 _Container = argparse.ArgumentParser | argparse._ArgumentGroup
-_MOST_NAMED = 20
 
 
-def add_protocol(parser: argparse.ArgumentParser) -> None:
-    """``--protocol``."""
+def add_protocol(parser: argparse.ArgumentParser, default: str | None = "official", known: str = "") -> None:
+    """``--protocol`` and ``--include-path``, of all commands that judge; ``known`` says what a default of None is."""
     parser.add_argument(
         "--protocol",
         type=protocol,
         choices=get_args(ScoringProtocol),
-        default="official",
+        default=default,
         help="rules of judging: official (the benchmark's authors'), released (the released code's), fair (what a "
-        "careful human accepts) or strict",
+        f"careful human accepts) or strict{known}",
     )
+    add_include(parser)
 
 
 def protocol(name: str) -> str:
@@ -33,18 +32,6 @@ def protocol(name: str) -> str:
     if name in FORMER_PROTOCOLS:
         print(f"maestro-eval: the protocol {name} is called {FORMER_PROTOCOLS[name]} now", file=sys.stderr)
     return FORMER_PROTOCOLS.get(name, name)
-
-
-def add_reference(parser: argparse.ArgumentParser) -> None:
-    """``--reference``, repeatable."""
-    parser.add_argument(
-        "--reference",
-        action="append",
-        default=[],
-        metavar="NAMES",
-        help="published numbers to show and test against: maestro-4b, gpt-5, gemini-2.5-pro, or YAML files (see "
-        "results/reference/); with commas",
-    )
 
 
 def add_progress(parser: argparse.ArgumentParser) -> None:
@@ -83,22 +70,16 @@ def print_json(value: object) -> None:
     """Print ``value`` as indented JSON."""
     import msgspec
 
-    print(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode())
+    def encodable(each: Any) -> object:
+        # The entries of a registry are of pydantic.
+        return each.model_dump() if hasattr(each, "model_dump") else str(each)
+
+    print(msgspec.json.format(msgspec.json.encode(value, enc_hook=encodable), indent=2).decode())
 
 
 def prints_elsewhere(wanted: bool) -> contextlib.AbstractContextManager[object]:
-    """Where ``wanted``, send what is printed to standard error, so that standard output has JSON alone."""
+    """Send what is printed to standard error if ``wanted``, so that standard output has JSON alone."""
     return contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext()
-
-
-def add_moved(parser: argparse.ArgumentParser, flag: str, command: str) -> None:
-    """Refuse ``flag`` by naming the command that it has become."""
-    parser.add_argument(flag, action=_Moved, nargs=0, const=command, help=argparse.SUPPRESS)
-
-
-class _Moved(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        parser.error(f"{self.option_strings[0]} is a command now: maestro-eval {self.const}")
 
 
 def add_port(parser: argparse.ArgumentParser, default: int) -> None:
@@ -119,7 +100,7 @@ def listening(port: int) -> Iterator[None]:
 
 
 def add_include(parser: _Container) -> None:
-    """``--include-path``, repeatable."""
+    """``--include-path``, repeatable: `main` lets the task files of these folders judge by rules of their own."""
     parser.add_argument(
         "--include-path",
         action="append",
@@ -157,7 +138,7 @@ def add_selection(parser: _Container) -> None:
 
 
 def parse_selection(arguments: argparse.Namespace) -> Selection:
-    """The selection that the flags of ``add_selection`` say."""
+    """Return the selection that the flags of ``add_selection`` say."""
     from maestro_eval.tasks import read_sample_ids
 
     return Selection(
@@ -169,7 +150,7 @@ def parse_selection(arguments: argparse.Namespace) -> Selection:
 
 
 def parse_data(values: Iterable[str]) -> dict[str, str]:
-    """``--data``: pairs, and YAML files of pairs; what is given on the command line goes before what a file says."""
+    """Read ``--data``: pairs, and YAML files of pairs, over which the pairs win."""
     from maestro_eval.tasks import read_data_file
 
     written = list(values)
@@ -181,7 +162,7 @@ def parse_data(values: Iterable[str]) -> dict[str, str]:
 
 
 def parse_pairs(flag: str, pairs: Iterable[str]) -> dict[str, str]:
-    """``NAME=PATH`` pairs; UserError for anything else or for a name given twice."""
+    """Read ``NAME=PATH`` pairs. UserError for anything else, and for a name given twice."""
     parsed: dict[str, str] = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")
@@ -193,119 +174,34 @@ def parse_pairs(flag: str, pairs: Iterable[str]) -> dict[str, str]:
     return parsed
 
 
-def add_runs(parser: argparse.ArgumentParser) -> None:
-    """Run folders, each of them with a name if its user wants one, and ``--group``."""
-    parser.add_argument(
-        "folders",
-        type=Path,
-        nargs="+",
-        metavar="[NAME=]RUN",
-        help="run folders, or one that holds them; NAME names a run",
-    )
-    parser.add_argument(
-        "--group",
-        action="append",
-        default=[],
-        metavar="NAME=TASK,…",
-        help="a set of tasks of your own, with its mean and the difference on all of it; may be repeated",
-    )
-
-
-def parse_groups(values: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """``--group``: the tasks by the group's name."""
-    groups = {name: split_names([tasks]) for name, tasks in parse_pairs("--group", values).items()}
-    if empty := next((name for name, tasks in groups.items() if not tasks), None):
-        raise UserError(f"--group {empty}: names no task; expected NAME=TASK,TASK")
-    return groups
-
-
-def named_runs(given: Sequence[Path], explore: Sequence[Path] = ()) -> tuple[list[Path], dict[Path, str]]:
-    """``find_runs`` of what may be ``NAME=RUN``, and the names by resolved folder.
-
-    UserError where a name is given twice, or to something other than one run.
-    """
-    names: dict[Path, str] = {}
-    paths: list[Path] = []
-    for path in given:
-        name, equals, rest = str(path).partition("=")
-        if not equals or path.exists():
-            paths.append(path)
-            continue
-        runs = _runs_at(Path(rest))
-        if len(runs) != 1 or not name.strip():
-            raise UserError(f"{path}: expected NAME=RUN with one run folder; {rest} holds {len(runs)}")
-        if name in names.values():
-            raise UserError(f"{path}: {name} is given twice")
-        names[runs[0].resolve()] = name
-        paths += runs
-    return find_runs(paths, explore), names
-
-
-def choose_baseline(wanted: str, names: Sequence[str]) -> str:
-    """The system to hold the others against: ``wanted``, or the first. UserError where there is no such one."""
-    chosen = wanted or next(iter(names), "")
-    if chosen and chosen not in names:
-        raise UserError(f"--baseline {chosen}: no such system; there are {', '.join(names)} (NAME=RUN names a run)")
-    return chosen
-
-
-def find_runs(given: Sequence[Path], explore: Sequence[Path] = ()) -> list[Path]:
-    """The run folders among ``given``, and those directly below a folder such as ``DIR/runs``, each once.
-
-    ``given`` may be what a shell made of ``DIR/runs/*``: what is no run there, such as a table that was written beside
-    the runs, is passed over, and named on standard error. UserError for a path that does not exist, where none of
-    them is a run, and for one of ``explore`` that is none.
-    """
-    found: list[Path] = []
-    passed: list[Path] = []
-    for path in given:
-        runs = _runs_at(path)
-        found += runs
-        passed += [] if runs else [path]
-    if not found:
-        raise _no_runs(passed)
-    for path in explore:
-        runs = _runs_at(path)
-        if not runs:
-            raise _no_runs([path])
-        found += runs
-    if passed:
-        print(f"maestro-eval: passed over, being no runs: {printable(_listed(passed))}", file=sys.stderr)
-    # The explore run may lie among the others, and be named besides.
-    return list({folder.resolve(): folder for folder in found}.values())
-
-
-def _runs_at(path: Path) -> list[Path]:
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder")
-    if (path / "manifest.json").exists():
-        return [path]
-    return sorted(manifest.parent for manifest in path.glob("*/manifest.json"))
-
-
-def _no_runs(paths: Sequence[Path]) -> UserError:
-    return UserError(
-        f"{_listed(paths)}: neither a run folder nor a folder of them (no manifest.json); give run folders, or the "
-        "folder that holds them"
-    )
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    more = len(paths) - _MOST_NAMED
-    return ", ".join(map(str, paths[:_MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
-
-
 def split_names(values: Iterable[str]) -> tuple[str, ...]:
-    """Names given with commas, with several flags, or both."""
+    """Split names that are given with commas, with several flags, or both."""
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
 
 
-def not_negative(text: str) -> int:
-    """An argparse type: a whole number from 0."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text}: must be 0 or more")
-    return number
+def _number(
+    kind: Callable[[str], float], name: str, wanted: str, good: Callable[[float], bool]
+) -> Callable[[str], Any]:
+    """An argparse type: a number of some ``kind`` that is ``good``; ``wanted`` says in words what that is."""
+
+    def read(text: str) -> float:
+        number = kind(text)
+        if not good(number):
+            raise argparse.ArgumentTypeError(f"{text}: {wanted}")
+        return number
+
+    # argparse names the type where the text is no number at all.
+    read.__name__ = name
+    return read
+
+
+not_negative = _number(int, "not_negative", "must be 0 or more", lambda number: number >= 0)
+positive = _number(int, "positive", "must be 1 or more", lambda number: number >= 1)
+seconds = _number(float, "seconds", "must be a number of seconds, 0 or more", lambda number: 0 <= number < float("inf"))
+percentage_points = _number(
+    float, "percentage_points", "must be a number of points above 0, up to 100", lambda number: 0 < number <= 100
+)
+more_than_0 = _number(float, "more_than_0", "expected a number above 0", lambda number: 0 < number < float("inf"))
 
 
 def share(text: str) -> int | float:
@@ -315,28 +211,4 @@ def share(text: str) -> int | float:
         return int(number)
     if not 0 < number < 1:
         raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1, or a fraction between 0 and 1")
-    return number
-
-
-def seconds(text: str) -> float:
-    """An argparse type: a number from 0."""
-    number = float(text)
-    if not (0 <= number < float("inf")):
-        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds, 0 or more")
-    return number
-
-
-def percentage_points(text: str) -> float:
-    """An argparse type: a number above 0 and up to 100."""
-    number = float(text)
-    if not 0 < number <= 100:
-        raise argparse.ArgumentTypeError(f"{text}: must be a number of points above 0, up to 100")
-    return number
-
-
-def positive(text: str) -> int:
-    """An argparse type: a whole number from 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
     return number

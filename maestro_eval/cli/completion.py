@@ -1,10 +1,11 @@
-"""``maestro-eval completion``: what a shell needs to complete commands and flags."""
+"""``maestro-eval completion``: print a completion script for bash, zsh or fish."""
 
 from __future__ import annotations
 
 import argparse
 
-from maestro_eval.cli.main import DONE, make_parser
+from maestro_eval.cli import DONE
+from maestro_eval.cli.main import make_parser
 from maestro_eval.records import UserError
 
 

@@ -1,4 +1,4 @@
-"""``maestro-eval judge``: a model's verdicts on a run's answers, recorded in the run folder."""
+"""``maestro-eval judge``: have a model judge a run's answers where authors do."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import argparse
 import asyncio
 from pathlib import Path
 
+from maestro_eval.cli import DONE, DONE_WITH_FAILURES
 from maestro_eval.cli.arguments import positive
-from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES, printable
+from maestro_eval.text import one_line
 
 _CAUSES = 3
 
@@ -20,15 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from maestro_eval.runtime.model_judge import judge_answers
+    from maestro_eval.runtime import judge_answers
 
     done = asyncio.run(
         judge_answers(arguments.folder, arguments.model, key_env=arguments.key_env, concurrency=arguments.concurrency)
     )
     for task, count in done.answers.items():
         before = done.known.get(task, 0)
-        print(f"judged   {printable(task)}: {count:,} answers by {printable(done.model)}, {before:,} before")
+        print(f"judged   {one_line(task)}: {count:,} answers by {one_line(done.model)}, {before:,} before")
     for cause, count in sorted(done.failures.items(), key=lambda each: -each[1])[:_CAUSES]:
-        print(f"failed   {count:,} × {printable(cause)}")
+        print(f"failed   {count:,} × {one_line(cause)}")
     print(f"next     maestro-eval score {arguments.folder}")
     return DONE_WITH_FAILURES if done.failures else DONE

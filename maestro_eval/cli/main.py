@@ -2,52 +2,51 @@
 
 Exit codes: 0 done, 3 done with failed rollouts, 4 interrupted (resumable), 2 bad input, 5 a check that disagrees,
 1 a defect of ours.
-A command's module is imported only when it is the one asked for, so that ``--help`` stays instant. It has
-``add_arguments`` and ``run``; where it has ``COMMON``, its ``--help`` shows these flags and its ``EXAMPLE`` alone, and
-``--help-all`` shows the rest.
+
+The core's own commands are named here, all others by the entry points ``maestro_eval.commands``: a module that is a
+command (see ``maestro_eval.cli``); ``NAME.ACTION`` is an action of the command NAME. The first line of the module's
+docstring says what the command does, behind a colon if it has one. A command's module is imported only when it is the
+one asked for, so that ``--help`` stays instant. Where it has ``COMMON``, its ``--help`` shows these flags and its
+``EXAMPLE`` alone, and ``--help-all`` shows the rest.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import ast
 import os
 import sys
+import tokenize
 import traceback
 from collections.abc import Collection, Sequence
-from typing import NoReturn
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
 
-COMMANDS = {
-    "run": "run a policy on tasks, score the rollouts, print the table",
-    "resume": "run what an interrupted or failed run still lacks",
-    "runs": "list run folders: progress, failures, means",
-    "judge": "have a model judge a run's answers where authors do",
-    "score": "score a run folder again, from its journal alone",
-    "compare": "compare runs: accuracies, means, paired differences",
-    "swap": "report what another registry changed",
-    "reproduce": "test runs against published numbers",
-    "report": "write one page: tables, plots, routing, costs",
-    "prices": "print a price table of the models called, to fill in",
-    "view": "look at runs and rollouts in a browser",
-    "export": "write a run for lmms-eval, inspect_ai, the Hub, …",
-    "verify": "check the records and numbers of a run or submission",
-    "replay": "roll a run out again from one turn on, another call",
-    "serve": "start a registry's models on this machine's GPUs",
-    "serve-embedded": "serve the embedded experts, which need no GPU",
-    "serve-simulated": "serve a simulated model, for dry runs and tests",
-    "registry": "list, check, show, compare or import registries",
-    "tasks": "list, show or check tasks, or make the mini benchmarks",
-    "conformance": "compare a recording of another system with ours",
-    "doctor": "check what this machine has and lacks",
-    "completion": "print a completion script for bash, zsh or fish",
-}
+from maestro_eval.cli import BAD_INPUT, DEFECT, DONE, INTERRUPTED
+from maestro_eval.plugins import Door, uninstalled
+
+CORE = (
+    "run", "resume", "runs", "judge", "score", "compare", "swap", "reproduce", "report", "prices", "view", "replay",
+    "registry", "tasks", "completion",
+)  # fmt: skip
 # What lmms-eval calls otherwise than we do; its underscores are read as hyphens anyway.
 _LMMS_EVAL = {"--output-path": "--out"}
-DONE, DEFECT, BAD_INPUT, DONE_WITH_FAILURES, INTERRUPTED, DISAGREES = 0, 1, 2, 3, 4, 5
+_BEFORE_DOCSTRING = (tokenize.ENCODING, tokenize.COMMENT, tokenize.NL)
+
+
+COMMANDS = Door[Any](
+    "command",
+    "commands",
+    {name: f"maestro_eval.cli.{name}" for name in CORE},
+    lambda found: found if hasattr(found, "add_arguments") and hasattr(found, "run") else None,
+    "a module with add_arguments(parser) and run(arguments)",
+)
 
 
 def entry() -> NoReturn:
-    """The program: ``main``, and an end that waits for no thread that is stuck (see ``runtime.threads``)."""
+    """Run ``main`` and exit without waiting for a thread that is stuck (see ``runtime.threads``)."""
     code = main()
     threads = sys.modules.get("maestro_eval.runtime.threads")
     if threads is not None and threads.left_behind():
@@ -58,30 +57,35 @@ def entry() -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command and return the exit code."""
     given = _hyphenated(sys.argv[1:] if arguments is None else arguments)
-    parser = make_parser([next((word for word in given if not word.startswith("-")), "")])
-    chosen = parser.parse_args(given)
-    # Imported after parsing: ``--help`` and a typo need neither.
-    from maestro_eval.records import MaestroError, RolloutFailure
-
     try:
+        chosen = make_parser([next((word for word in given if not word.startswith("-")), "")]).parse_args(given)
+        if folders := getattr(chosen, "include_path", ()):
+            from maestro_eval.tasks import trust
+
+            trust(map(Path, folders))
         code: int = chosen.run(chosen)
         # Here, where a reader that went away can still be handled, and not at the interpreter's exit.
         sys.stdout.flush()
         return code
-    except RolloutFailure as failure:
-        return _fail(f"{failure.cause}: {failure.detail}", DEFECT)
-    except MaestroError as error:
-        return _fail(str(error), BAD_INPUT)
     except KeyboardInterrupt:
         return _fail("interrupted; what was done is kept", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return DONE
-    except Exception as defect:  # whatever it is, the user gets a line that says it is not their fault
+    except Exception as error:
+        # Neither ``--help`` nor a typo waits for the records.
+        from maestro_eval.records import MaestroError, RolloutFailure
+
+        match error:
+            case RolloutFailure():
+                return _fail(f"{error.cause}: {error.detail}", DEFECT)
+            case MaestroError():
+                return _fail(str(error), BAD_INPUT)
+        # Whatever it is, the user gets a line that says it is not their fault.
         traceback.print_exc()
-        return _fail(f"this is a defect of maestro-eval: {type(defect).__name__}: {defect}", DEFECT)
+        return _fail(f"this is a defect of maestro-eval: {type(error).__name__}: {error}", DEFECT)
 
 
 def _hyphenated(given: Sequence[str]) -> list[str]:
@@ -96,8 +100,8 @@ def _hyphenated(given: Sequence[str]) -> list[str]:
     return words
 
 
-def make_parser(wanted: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
-    """The parser of all commands; only the ``wanted`` ones know their arguments."""
+def make_parser(wanted: Collection[str] | None = None) -> argparse.ArgumentParser:
+    """Make the parser of all commands; only the ``wanted`` ones (None: all) know their arguments."""
     parser = _Parser(
         prog="maestro-eval",
         description="Evaluate orchestrated multimodal agents: rollouts against registries of experts, with error bars.",
@@ -105,15 +109,53 @@ def make_parser(wanted: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name in wanted:
-            module = importlib.import_module(f"maestro_eval.cli.{name.replace('-', '_')}")
-            module.add_arguments(command)
-            command.set_defaults(run=module.run)
-            if common := getattr(module, "COMMON", ()):
-                command.show_first(common, module.EXAMPLE)
+    # Who asks for a command of the core does not wait for a look at all installed packages.
+    core = wanted is not None and set(wanted) <= set(CORE)
+    for name in CORE if core else (each for each in COMMANDS.names() if "." not in each):
+        command = _add(commands, name)
+        if wanted is None or name in wanted:
+            _fill(command, name)
     return parser
+
+
+def _add(parsers: argparse._SubParsersAction[_Parser], name: str) -> _Parser:
+    what = summary(name)
+    return parsers.add_parser(name.rpartition(".")[2], help=what, description=f"{what[:1].upper()}{what[1:]}.")
+
+
+def summary(name: str) -> str:
+    """Return in one line what a command or an action does. Imports neither its module nor the packages around it."""
+    module = COMMANDS.place(name)
+    # A package installed as editable has a finder of its own; the parts below lie in its folders.
+    path, *below = module.split(".")
+    spec = find_spec(path)
+    for part in below:
+        path = f"{path}.{part}"
+        spec = spec and PathFinder.find_spec(path, list(spec.submodule_search_locations or ()))
+    if spec is None:
+        return f"(not found: {module})"
+    try:
+        # To parse the whole of each module would take most of the time of `--help`.
+        with Path(spec.origin or "").open("rb") as file:
+            tokens = tokenize.tokenize(file.readline)
+            first = next(token for token in tokens if token.type not in _BEFORE_DOCSTRING)
+        docstring = ast.literal_eval(first.string) if first.type == tokenize.STRING else ""
+    except (OSError, SyntaxError, ValueError, tokenize.TokenError):
+        return f"(cannot be read: {spec.origin})"
+    return str(docstring).strip().partition("\n")[0].rpartition("``: ")[2].rstrip(".")
+
+
+def _fill(parser: _Parser, name: str) -> None:
+    """Give ``parser`` the arguments of a command, and the actions that others add to it."""
+    module = COMMANDS.find(name)
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
+    if common := getattr(module, "COMMON", ()):
+        parser.show_first(common, module.EXAMPLE)
+    for action in [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]:
+        for added in (each for each in COMMANDS.names() if each.startswith(f"{name}.")):
+            if added.rpartition(".")[2] not in action.choices:
+                _fill(_add(action, added), added)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -123,7 +165,15 @@ class _Parser(argparse.ArgumentParser):
     _example = ""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message}; {self.prog} --help says what there is\n")
+        lack = uninstalled() if "invalid choice" in message else ""
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; {self.prog} --help says what there is{lack}\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what a command does not know by that command's name; argparse would leave it to the parser above."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def show_first(self, flags: Collection[str], example: str) -> None:
         """Let ``--help`` show positional arguments, these flags and an example, and ``--help-all`` everything."""
@@ -167,13 +217,10 @@ class _Version(argparse.Action):
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"maestro-eval: {printable(message)}", file=sys.stderr)
+    from maestro_eval.text import one_line
+
+    print(f"maestro-eval: {one_line(message)}", file=sys.stderr)
     return code
-
-
-def printable(message: str) -> str:
-    """``message`` in one line: names from files and replies of endpoints may hold what steers a terminal."""
-    return "".join(character if character.isprintable() else "�" for character in " ".join(message.split()))
 
 
 if __name__ == "__main__":

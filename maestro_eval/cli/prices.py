@@ -1,4 +1,4 @@
-"""``maestro-eval prices``: a price table of the models that some runs called, to be filled in."""
+"""``maestro-eval prices``: print a price table of the models called, to fill in."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from maestro_eval.cli.arguments import find_runs
-from maestro_eval.cli.main import DONE
+from maestro_eval.cli import DONE
+from maestro_eval.cli.comparing import find_runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

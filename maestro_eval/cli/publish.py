@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from maestro_eval.analysis.names import score_named
-from maestro_eval.cli.early_stop import MOST_SHOWN
+from maestro_eval import open_run
+from maestro_eval.analysis import stop_text
+from maestro_eval.cli.watching import exit_code, resume_command
 from maestro_eval.files import write_atomic
+from maestro_eval.records import RunManifest
 from maestro_eval.report import (
     Asked,
     Findings,
@@ -22,12 +23,15 @@ from maestro_eval.report import (
     terminal_width,
     write_report,
 )
-from maestro_eval.runtime.prompt_facts import prompt_facts, prompt_lines
-from maestro_eval.runtime.throughput import lines, throughput
-from maestro_eval.scoring import RunScores
+from maestro_eval.runtime import RunOutcome
+from maestro_eval.scoring import RunScores, score_run
+from maestro_eval.tasks import named_folders
+from maestro_eval.text import printable
 
 # What a command prints besides: where the files are, how to go on, and the progress of a run.
 _LINES = 32
+# Early stops that a terminal shows.
+_STOPS = 4
 
 
 def publish(
@@ -38,34 +42,57 @@ def publish(
     asked: Asked,
     name: str = "report",
     lines: int = _LINES,
-    processes: int | None = None,
-    scored: Sequence[RunScores] = (),
-    lead: Sequence[str] = (),
+    scored: Sequence[RunScores],
     plots: bool = False,
     papers: bool = False,
 ) -> Findings:
-    """Score, compare, print the summary, and write everything into ``out`` as ``write_report`` does.
+    """Compare, print the summary, and write everything into ``out`` as ``write_report`` does.
 
-    ``scored`` are the scores of ``folders``, where they are there already. Another protocol than the official one
-    writes into a folder of its name below ``out``: it replaces nothing. Each run folder keeps its scores in its
-    ``exports/``.
+    ``scored`` are the scores of ``folders``. Another protocol than the official one writes into a folder of its name
+    below ``out``: it replaces nothing. Each run folder keeps its scores in its ``exports/``.
     """
-    scored = scored or score_named(folders, protocol, processes=processes)
     found = find(list(zip(scored, folders, strict=True)), asked, protocol)
     show(summary_document(found, width=terminal_width(), lines=lines))
-    written = write_report(found, by_protocol(out, protocol), name, plots=plots, lines=lines, lead=lead, papers=papers)
+    written = write_report(found, by_protocol(out, protocol), name, plots=plots, lines=lines, papers=papers)
     print(f"report   {written.page}\nresults  {written.numbers}", flush=True)
     return found
 
 
-def publish_run(folder: Path, *, protocol: str, scored: Sequence[RunScores], asked: Asked) -> None:
-    """``publish`` a run that ended, with how fast it was, which is kept in ``exports/throughput.json`` too."""
-    seen = throughput(folder)
-    write_atomic(folder / "exports" / "throughput.json", msgspec.json.format(msgspec.json.encode(seen)) + b"\n")
-    lead = (*lines(seen), *prompt_lines(prompt_facts(folder)))
+def publish_run(folder: Path, *, protocol: str, scored: RunScores) -> None:
+    """Print the summary of a run that ended, and keep its numbers; the page and the speed are for ``report``."""
+    found = find([(scored, folder)], Asked(), protocol)
     # Each stop takes two lines beneath.
-    height = _LINES - 2 * min(MOST_SHOWN + 1, max(len(each.manifest.stopped) for each in scored))
-    publish([folder], folder / "report", protocol=protocol, asked=asked, scored=scored, lines=height, lead=lead)
+    lines = _LINES - 2 * min(_STOPS + 1, len(scored.manifest.stopped))
+    show(summary_document(found, width=terminal_width(), lines=lines))
+    out = by_protocol(folder / "report", protocol)
+    numbers, page = out / "results.json", out / "report.html"
+    before = numbers.read_bytes() if numbers.exists() and page.exists() else b""
+    write_atomic(numbers, render_as("json", found, out))
+    stale = " (its page is of earlier numbers)" if before else ""
+    rules = named_folders(task.metric_file for task in scored.manifest.tasks if task.metric_file)
+    include = "".join(f" --include-path {shlex.quote(str(each))}" for each in rules)
+    again = f"maestro-eval report {shlex.quote(str(folder))}{include}{stale}"
+    print(f"report   {page if before == numbers.read_bytes() else again}")
+    print(f"results  {numbers}", flush=True)
+
+
+def conclude(outcome: RunOutcome, protocol: str) -> int:
+    """Score and publish a run that ended, say how to go on with it, and return the exit code."""
+    scored = score_run(outcome.folder, protocol)
+    publish_run(outcome.folder, protocol=protocol, scored=scored)
+    _print_early_stops(outcome.folder, scored.manifest)
+    return exit_code([outcome], resume_command(outcome.folder), [scored])
+
+
+def _print_early_stops(folder: Path, manifest: RunManifest) -> None:
+    """Print how each comparison of the run in ``folder`` ended, and what that saved."""
+    stops, planned = manifest.stopped, {task.name: task.planned for task in manifest.tasks}
+    asked = open_run(folder).samples() if stops else {}
+    for stop in stops[:_STOPS]:
+        saved = planned[stop.task] - asked[stop.task]
+        print(f"decided  {printable(stop_text(stop))}; {saved} of {planned[stop.task]} samples saved")
+    if len(stops) > _STOPS:
+        print(f"decided  … and {len(stops) - _STOPS} more, in the report")
 
 
 def print_form(
@@ -76,11 +103,11 @@ def print_form(
     if form == "terminal":
         show(summary_document(found, width=terminal_width()))
     else:
-        sys.stdout.write(render_as(form, found))
+        sys.stdout.write(render_as(form, found, Path.cwd()))
     if out is not None:
         write_report(found, by_protocol(out, protocol), "compare", papers=True)
 
 
 def by_protocol(out: Path, protocol: str) -> Path:
-    """``out``, or a folder below it for another protocol than the official one."""
+    """Return ``out``, or a folder below it for another protocol than the official one."""
     return out if protocol == "official" else out / protocol

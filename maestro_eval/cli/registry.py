@@ -1,13 +1,12 @@
-"""``maestro-eval registry``: list, check, show, diff, schema; ``import`` is in a module of its own."""
+"""``maestro-eval registry``: list, check, show, compare or import registries."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
+from maestro_eval.cli import DONE
 from maestro_eval.cli.arguments import add_json, print_json
-from maestro_eval.cli.main import DONE
-from maestro_eval.cli.registry_import import add_import_arguments
 
 if TYPE_CHECKING:
     from maestro_eval.registry import EntryChange, Registry, RegistryDiff, Skill
@@ -33,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     diff.add_argument("after", metavar="OTHER", help=_NAMED)
     add_json(diff)
     diff.set_defaults(run=_diff)
-    add_import_arguments(actions.add_parser("import", help="a registry from your copy of the released repository"))
     schema = actions.add_parser("schema", help="print the JSON Schema of registry files, for editors")
     schema.set_defaults(run=_schema)
 
@@ -94,16 +92,16 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _show_prompt(registry: Registry, as_json: bool) -> int:
-    """The messages and nothing else, so that two can be compared with ``diff``; a note goes to standard error."""
+    """Print the messages alone, so that two can be compared with ``diff``; a note goes to standard error."""
     import sys
 
-    from maestro_eval.records import Regime, TextPart
+    from maestro_eval.records import Regime
     from maestro_eval.registry import prompt_note, render_system, user_message
 
     if note := prompt_note(registry):
         print(note, file=sys.stderr)
     system, message = render_system(registry, Regime()), user_message(registry, "QUESTION", ())
-    user = "".join(part.text for part in message.parts if isinstance(part, TextPart))
+    user = message.text
     if as_json:
         print_json({"system": system, "user": user})
     else:
@@ -132,7 +130,7 @@ def _schema(arguments: argparse.Namespace) -> int:
 
 
 def _facts(registry: Registry) -> dict[str, object]:
-    """What a registry holds, but for its prompts."""
+    """Return what a registry holds, but for its prompts."""
     fields = ("name", "description", "path", "hash", "endpoints", "experts", "services", "skills")
     return {field: getattr(registry, field) for field in fields}
 
@@ -178,7 +176,7 @@ def _print_diff(difference: RegistryDiff) -> None:
 
 
 def _field_lines(change: EntryChange) -> list[str]:
-    """What fits on a line is shown, texts are only named; ``--json`` has them whole."""
+    """Write what fits on a line, and only name longer texts; ``--json`` has them whole."""
     lines = []
     for field in change.fields:
         values = [" ".join(str(value).split()) for value in (field.before, field.after)]

@@ -1,4 +1,4 @@
-"""``maestro-eval replay``: a run from one turn on with another call, and what that call would have been worth."""
+"""``maestro-eval replay``: roll a run out again from one turn on, another call."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import msgspec
 
-    from maestro_eval.analysis.replay import regret_of
+    from maestro_eval.analysis import regret_of
     from maestro_eval.files import write_atomic
     from maestro_eval.report import replay_document, show, write_document
-    from maestro_eval.runtime.replay import replay_run
+    from maestro_eval.runtime import replay_run
     from maestro_eval.scoring import score_run
 
     run_folder: Path = arguments.folder

@@ -1,15 +1,14 @@
-"""``maestro-eval reproduce``: do run folders reach the numbers that somebody published?"""
+"""``maestro-eval reproduce``: test runs against published numbers."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import get_args
 
-from maestro_eval.cli.arguments import find_runs, percentage_points, protocol
-from maestro_eval.cli.main import DONE
-from maestro_eval.records import ScoringProtocol
+from maestro_eval.cli import DONE
+from maestro_eval.cli.arguments import add_protocol, percentage_points
+from maestro_eval.cli.comparing import find_runs
 
 _FORMATS = ("terminal", "markdown", "json")
 
@@ -22,12 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the published numbers: maestro-4b, gpt-5, gemini-2.5-pro, or a YAML file (see results/reference/)",
     )
-    parser.add_argument(
-        "--protocol",
-        type=protocol,
-        choices=get_args(ScoringProtocol),
-        help="rules of judging (default: those behind the published numbers, or official where that is not known)",
-    )
+    add_protocol(parser, None, " (default: those behind the published numbers, or official where that is not known)")
     parser.add_argument(
         "--margin",
         type=percentage_points,
@@ -41,18 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from maestro_eval.analysis.reference import load_reference
+    from maestro_eval.analysis import load_reference
     from maestro_eval.analysis.reproduce import reproduce
     from maestro_eval.files import write_atomic
     from maestro_eval.report import render_markdown, reproduction_document, reproductions_json, show, write_document
-    from maestro_eval.runtime.prompt_facts import prompt_facts
+    from maestro_eval.runtime import run_facts
     from maestro_eval.scoring import score_run
 
     reference = load_reference(arguments.against)
     chosen = arguments.protocol or reference.protocol or "official"
     margin = arguments.margin / 100
     found = [
-        reproduce(score_run(folder, chosen), reference, margin, prompts=prompt_facts(folder))
+        reproduce(score_run(folder, chosen), reference, margin, prompts=run_facts(folder).prompts)
         for folder in find_runs(arguments.folders)
     ]
     document = reproduction_document(found)

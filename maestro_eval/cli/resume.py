@@ -1,4 +1,4 @@
-"""``maestro-eval resume``: run what a run folder, or the folder of a preset, still lacks."""
+"""``maestro-eval resume``: run what an interrupted or failed run still lacks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from maestro_eval.cli.arguments import add_progress, add_protocol, positive
-from maestro_eval.cli.early_stop import early_stop_again, print_early_stops
-from maestro_eval.cli.watching import exit_code, lacking_in, resume_command, stall_rules, watcher_of
+from maestro_eval.cli.watching import stall_rules, watcher_of
 
 COMMON = (
     "--concurrency", "--executor", "--workers", "--accept", "--missing-evidence", "--protocol", "--quiet",
@@ -50,11 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from maestro_eval import open_run
-    from maestro_eval.cli.publish import publish_run
+    from maestro_eval.analysis import rule_again
+    from maestro_eval.cli.publish import conclude
     from maestro_eval.cli.run import run_whole_preset
-    from maestro_eval.report import Asked, baselines_beside
     from maestro_eval.runtime import RunConfig, load_preset, preset_of, preset_run, resume_run
-    from maestro_eval.scoring import score_run
 
     again: dict[str, Any] = {"missing_evidence": arguments.missing_evidence, "refused": arguments.refused}
     where = {name: getattr(arguments, name) for name in ("executor", "workers", "concurrency", "ray_address")}
@@ -75,19 +73,16 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.missing_evidence:
         _say_if_done([arguments.folder])
     watcher, stall = watcher_of(arguments), stall_rules(arguments)
-    rule = early_stop_again(open_run(arguments.folder).manifest)
+    began = open_run(arguments.folder).manifest
+    rule = rule_again(began.stopping, began.seed) if began.stopping else None
     outcome = resume_run(
         arguments.folder, watcher=watcher, stall=stall, accept=arguments.accept, stop_rule=rule, **again, **given
     )
-    scored = [score_run(outcome.folder, arguments.protocol)]
-    asked = Asked(beside=baselines_beside(outcome.folder), routing=True)
-    publish_run(outcome.folder, protocol=arguments.protocol, scored=scored, asked=asked)
-    print_early_stops(outcome.folder)
-    return exit_code([outcome], resume_command(outcome.folder), lacking=lacking_in(scored))
+    return conclude(outcome, arguments.protocol)
 
 
 def _say_if_done(folders: Sequence[Path]) -> None:
-    """Say so first where the runs in ``folders`` lack nothing: what follows is then the table alone."""
+    """Print so where the runs in ``folders`` lack nothing: what follows is then the table alone."""
     from maestro_eval import open_run
 
     if not all((folder / "manifest.json").exists() for folder in folders):

@@ -1,4 +1,4 @@
-"""``maestro-eval run``: one system on some tasks, or a preset of several."""
+"""``maestro-eval run``: run a policy on tasks, score the rollouts, print the table."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ import msgspec
 
 from maestro_eval.cli.arguments import (
     add_data,
-    add_include,
     add_progress,
     add_protocol,
     add_selection,
     parse_data,
     parse_selection,
+    percentage_points,
     positive,
     split_names,
 )
-from maestro_eval.cli.early_stop import add_early_stop, early_stop, print_early_stops
-from maestro_eval.cli.watching import exit_code, lacking_in, resume_command, stall_rules, watcher_of
+from maestro_eval.cli.watching import exit_code, resume_command, stall_rules, watcher_of
 from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
+    from maestro_eval.analysis import EarlyStopping
     from maestro_eval.runtime import Preset, RunConfig
     from maestro_eval.scoring import RunScores
 
+_ALPHA = 0.05
 COMMON = (
-    "--preset", "--policy", "--registry", "--tasks", "--data", "--limit", "--repeats", "--seed", "--regime",
-    "--temperature", "--out", "--concurrency", "--executor", "--workers", "--protocol", "--help", "--help-all",
+    "--preset", "--policy", "--registry", "--tasks", "--include-path", "--data", "--limit", "--repeats", "--seed",
+    "--regime", "--temperature", "--out", "--concurrency", "--executor", "--workers", "--protocol",
+    "--help", "--help-all",
 )  # fmt: skip
 EXAMPLE = (
     "maestro-eval run --policy openai:http://127.0.0.1:8000/v1 --registry embedded \\\n"
@@ -46,13 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--policy",
         help="who decides: openai:URL[|URL][#MODEL], vllm:MODEL_OR_PATH, transformers:MODEL_OR_PATH, router[:bm25], "
-        "random, fixed:EXPERT@@SKILL, direct:EXPERT, or explore: all of those two, for the oracles (docs/baselines.md)",
+        "random, fixed:EXPERT@@SKILL, direct:EXPERT, explore: all of those two, for the oracles, or your own "
+        "module:Class (docs/baselines.md)",
     )
     what.add_argument("--registry", help="a registry file, or a bundled one by name (see registry list)")
     what.add_argument("--tasks", action="append", default=[], help="task names or tags, with commas or several times")
     what.add_argument("--name", default="", help="the system's name in tables (default: its model · its registry)")
     add_data(what)
-    add_include(what)
     add_selection(what)
     what.add_argument("--repeats", type=positive, default=1, help="independent rollouts of each sample")
     what.add_argument("--seed", type=int, default=0, help="seed of the rollouts, and of a preset's mini benchmarks")
@@ -115,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="GPUs of each Ray worker, or a part of one (default: as needed)",
     )
-    how.add_argument("--concurrency", type=positive, default=16, help="rollouts at once in each worker")
+    how.add_argument("--concurrency", type=positive, default=16, metavar="N", help="rollouts at once in each worker")
     how.add_argument("--ray-address", default="", help="join this Ray cluster instead of starting one")
     calls = how.add_mutually_exclusive_group()
     calls.add_argument(
@@ -138,10 +140,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="stop where these services (without names: all) are down, and fail a rollout that loses one",
     )
-    add_early_stop(parser.add_argument_group("ending early"))
+    _add_early_stop(parser.add_argument_group("ending early"))
     add_protocol(parser)
     add_progress(parser)
     parser.set_defaults(unset={action.dest: action.default for action in parser._actions})
+
+
+def _add_early_stop(parser: argparse._ArgumentGroup) -> None:
+    """``--stop-when``, ``--until-halfwidth``, ``--against`` and ``--alpha``."""
+    rule = parser.add_mutually_exclusive_group()
+    rule.add_argument(
+        "--stop-when",
+        choices=("decided", "anytime"),
+        help="end a benchmark once its difference to --against is decided, or can hardly be any more, at 20 planned "
+        "looks (decided), or once it is by a test after every sample, which needs more (anytime); see docs/stopping.md",
+    )
+    rule.add_argument(
+        "--until-halfwidth",
+        type=percentage_points,
+        metavar="POINTS",
+        help="end a benchmark once the interval of its difference to --against is ± so many points or less",
+    )
+    parser.add_argument("--against", type=Path, metavar="RUN", help="the finished run folder to compare with")
+    parser.add_argument(
+        "--alpha",
+        type=float,
+        help=f"of --stop-when: the chance that any benchmark is decided without a difference (default: {_ALPHA})",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -153,27 +178,43 @@ def run(arguments: argparse.Namespace) -> int:
         from maestro_eval.sandbox import PROCESS_PROMISES
 
         print(PROCESS_PROMISES, file=sys.stderr)
-    return _run_preset(arguments) if arguments.preset else _run_one(arguments)
-
-
-def _run_one(arguments: argparse.Namespace) -> int:
+    if arguments.preset:
+        return _run_preset(arguments)
     for flag in ("policy", "registry", "tasks"):
         if not getattr(arguments, flag):
             raise UserError(f"--{flag} is missing (or give --preset quickstart)")
-    from maestro_eval.cli.publish import publish_run
-    from maestro_eval.report import Asked, baselines_beside
+    from maestro_eval.cli.publish import conclude
     from maestro_eval.runtime import start_run
-    from maestro_eval.scoring import score_run
 
     watcher, stall = watcher_of(arguments), stall_rules(arguments)
-    rule = early_stop(arguments)
+    rule = _early_stop(arguments)
     request = msgspec.structs.replace(_request(arguments), stopping=rule.stopping if rule else None)
     outcome = start_run(request, arguments.out, watcher=watcher, stall=stall, stop_rule=rule)
-    scored = [score_run(outcome.folder, arguments.protocol)]
-    asked = Asked(beside=baselines_beside(outcome.folder), routing=True)
-    publish_run(outcome.folder, protocol=arguments.protocol, scored=scored, asked=asked)
-    print_early_stops(outcome.folder)
-    return exit_code([outcome], resume_command(outcome.folder), lacking=lacking_in(scored))
+    return conclude(outcome, arguments.protocol)
+
+
+def _early_stop(arguments: argparse.Namespace) -> EarlyStopping | None:
+    """Return the rule that the flags ask for. UserError where they do not go together."""
+    halfwidth = arguments.until_halfwidth
+    if arguments.stop_when is None:
+        for flag in ("alpha",) if halfwidth else ("against", "alpha"):
+            if getattr(arguments, flag) is not None:
+                raise UserError(f"--{flag} is for --stop-when decided; add that, or leave it out")
+        if not halfwidth:
+            return None
+    if arguments.against is None:
+        flag = "--until-halfwidth" if halfwidth else f"--stop-when {arguments.stop_when}"
+        raise UserError(f"{flag}: against what? Name a finished run folder with --against")
+    from maestro_eval.analysis import stop_rule
+
+    return stop_rule(
+        arguments.against,
+        arguments.stop_when or "precise",
+        protocol=arguments.protocol,
+        alpha=_ALPHA if arguments.alpha is None else arguments.alpha,
+        halfwidth=(halfwidth or 0) / 100,
+        seed=arguments.seed,
+    )
 
 
 # What a preset leaves open; it fixes all else.
@@ -199,32 +240,31 @@ def run_whole_preset(
     *,
     changes: Mapping[str, Any] | None = None,
 ) -> int:
-    """Run what of a preset ``out`` does not hold yet, and publish the whole; ``changes`` as in ``run_preset``.
+    """Run what ``out`` lacks of a preset, and publish the whole; ``changes`` as in ``run_preset``.
 
     Of ``arguments`` it reads the protocol and the flags of ``add_progress``.
     """
-    from maestro_eval.runtime import check_preset_folder, load_preset, mark_preset_folder, run_preset
+    from maestro_eval.runtime import claim_preset_folder, generate_data, load_preset, run_preset
 
     preset = load_preset(name)
-    check_preset_folder(out, name, seed)
-    mark_preset_folder(out, name, seed)
+    claim_preset_folder(out, name, seed)
     watcher, stall = watcher_of(arguments), stall_rules(arguments)
     data = {}
-    if preset.per_task:
-        watcher.step(f"drawing the mini benchmarks (seed {seed})")
-        data = make_mini_data(out / "data", seed, preset.per_task)
+    if preset.generator:
+        with watcher.step(f"drawing the mini benchmarks (seed {seed})"):
+            data = generate_data(preset, out / "data", seed)
     outcomes = list(
         run_preset(preset, out, data=data, seed=seed, base=base, watcher=watcher, changes=changes, stall=stall)
     )
     ran = {system.name for system in preset.systems[: len(outcomes)]}
     scored = _publish_preset(preset, out, [outcome.folder for outcome in outcomes], ran, arguments.protocol)
-    return exit_code(outcomes, resume_command(out), lacking=lacking_in(scored))
+    return exit_code(outcomes, resume_command(out), scored)
 
 
 def _publish_preset(
     preset: Preset, out: Path, folders: list[Path], ran: set[str], protocol: str
 ) -> Sequence[RunScores]:
-    """The table, and the page that has what the registry swap changed and all the rest; the runs' scores."""
+    """Print the table and write the page, the registry swap included; return the runs' scores."""
     from maestro_eval.analysis import ContrastSpec
     from maestro_eval.cli.publish import publish
     from maestro_eval.report import LINES, Asked, SwapRuns
@@ -242,17 +282,6 @@ def _publish_preset(
     publish(folders, out, protocol=protocol, asked=asked, scored=scored, plots=True, lines=lines)
     print(f"look at it: maestro-eval view {shlex.quote(str(out))}")
     return scored
-
-
-def make_mini_data(folder: Path, seed: int, per_task: dict[str, int]) -> dict[str, str]:
-    """Generate the mini benchmarks; the same seed writes the same rows."""
-    from maestro_eval.embedded.mini import make_mini
-
-    try:
-        # The generators import what they draw with when they draw.
-        return {task: str(path) for task, path in make_mini(folder, seed=seed, per_task=per_task).items()}
-    except ImportError as error:
-        raise UserError(f"the mini benchmarks need {error.name}; pip install 'maestro-eval[embedded]'") from error
 
 
 def _request(arguments: argparse.Namespace) -> RunConfig:

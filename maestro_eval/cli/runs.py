@@ -1,4 +1,4 @@
-"""``maestro-eval runs``: the run folders below some folders, and how far each is."""
+"""``maestro-eval runs``: list run folders: progress, failures, means."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from maestro_eval.cli import DONE
 from maestro_eval.cli.arguments import add_json, print_json
-from maestro_eval.cli.main import DONE, printable
 from maestro_eval.records import UserError
+from maestro_eval.text import one_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,16 +35,18 @@ def run(arguments: argparse.Namespace) -> int:
         names = {"name": manifest.system, "policy": manifest.policy, "registry": manifest.registry.name}
         try:
             counts = library.counts(known)
-            means = _means(known.folder) if library.source(known).is_scored() else {}
+            journal = library.source(known).journal
+            means, unjudged = _means(known.folder, journal.progress().attempt), journal.unjudged()
         except UserError as error:
             library.problems.append(str(error))
             continue
         done = {"planned": counts.planned, "done": counts.planned - counts.missing, "failed": counts.failed}
+        done["unjudged"] = unjudged
         live = library.is_live(known, counts)
         found.append({**names, **done, "going_on": live, "means": means, "folder": folder})
     library.close()
     for problem in library.problems:
-        print(f"maestro-eval: {printable(problem)}", file=sys.stderr)
+        print(f"maestro-eval: {one_line(problem)}", file=sys.stderr)
     if arguments.json:
         print_json(found)
     else:
@@ -51,15 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _means(folder: Path) -> dict[str, float]:
-    """The groups' official means from the run's own report; none where the journal has changed since."""
+def _means(folder: Path, attempt: int) -> dict[str, float]:
+    """Return the groups' official means from the run's own report; none where the journal has a later ``attempt``."""
     report = folder / "report" / "results.json"
-    logs = [log for log in (folder / "journal.db", folder / "journal.db-wal") if log.exists() and log.stat().st_size]
     try:
-        if report.stat().st_mtime_ns < max(log.stat().st_mtime_ns for log in logs):
-            return {}
         (own,) = [each for each in json.loads(report.read_text("utf-8"))["systems"] if each["run"] == ".."]
-        return {str(name): float(mean["value"]) for name, mean in own["means"].items()}
+        means = own["means"] if own["attempt"] == attempt else {}
+        return {str(name): float(mean["value"]) for name, mean in means.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
 
@@ -73,6 +74,7 @@ def _show(found: list[dict[str, Any]]) -> None:
         done = f"{each['done']:,} of {each['planned']:,}" + (" …" if each["going_on"] else "")
         means = ", ".join(f"{name} {100 * value:.1f}" for name, value in each["means"].items()) or "–"
         folder = min(each["folder"], os.path.relpath(each["folder"]), key=len)
-        cells = (each["policy"], each["registry"], done, str(each["failed"]), means, folder)
-        rows.append(Row(printable(each["name"]), tuple(Cell(printable(cell)) for cell in cells)))
+        lost = f"{each['failed']} + {each['unjudged']} unjudged" if each["unjudged"] else str(each["failed"])
+        cells = (each["policy"], each["registry"], done, lost, means, folder)
+        rows.append(Row(one_line(each["name"]), tuple(Cell(one_line(cell)) for cell in cells)))
     show(Document("Runs", (Table("", tuple(columns), tuple(rows)),))) if rows else print("no runs here")

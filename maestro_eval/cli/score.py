@@ -1,4 +1,4 @@
-"""``maestro-eval score``: a pure pass over a journal."""
+"""``maestro-eval score``: score a run folder again, from its journal alone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from maestro_eval.cli import DONE, DONE_WITH_FAILURES
 from maestro_eval.cli.arguments import add_json, add_protocol, positive, prints_elsewhere
-from maestro_eval.cli.main import DONE
+from maestro_eval.cli.watching import tell_unjudged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,14 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.cli.publish import by_protocol, publish_run
-    from maestro_eval.report import Asked
     from maestro_eval.scoring import score_run
 
     folder = arguments.folder
     scored = score_run(folder, arguments.protocol, processes=arguments.processes)
     with prints_elsewhere(arguments.json):
-        publish_run(folder, protocol=arguments.protocol, scored=[scored], asked=Asked(routing=True))
+        publish_run(folder, protocol=arguments.protocol, scored=scored)
         print(f"scores   {folder / 'exports'}")
     if arguments.json:
         sys.stdout.write((by_protocol(folder / "report", arguments.protocol) / "results.json").read_text("utf-8"))
-    return DONE
+    return DONE_WITH_FAILURES if tell_unjudged(folder, scored) else DONE

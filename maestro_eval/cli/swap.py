@@ -1,4 +1,4 @@
-"""``maestro-eval swap BASE AUGMENTED``: what another registry changed."""
+"""``maestro-eval swap BASE AUGMENTED``: report what another registry changed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_json, add_protocol, find_runs, prints_elsewhere
-from maestro_eval.cli.main import DONE
+from maestro_eval.cli import DONE
+from maestro_eval.cli.arguments import add_json, add_protocol, prints_elsewhere
+from maestro_eval.cli.comparing import find_runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from maestro_eval.analysis.explored import read_explored
-    from maestro_eval.analysis.names import score_named
+    from maestro_eval.analysis import read_explored, score_named
     from maestro_eval.analysis.swap import new_entries, read_uses, swap_report
     from maestro_eval.cli.publish import by_protocol
     from maestro_eval.report import LINES, show, swap_summary, terminal_width, write_swap

@@ -1,4 +1,4 @@
-"""``maestro-eval tasks``: list, show, check, make-mini."""
+"""``maestro-eval tasks``: list, show or check tasks, or make the mini benchmarks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maestro_eval.cli import DISAGREES, DONE
 from maestro_eval.cli.arguments import (
     add_data,
     add_include,
@@ -14,10 +15,8 @@ from maestro_eval.cli.arguments import (
     add_selection,
     parse_data,
     parse_selection,
-    positive,
     print_json,
 )
-from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES
 from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
@@ -49,16 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_include(check)
     add_selection(check)
     check.set_defaults(run=_check)
-    mini = actions.add_parser("make-mini", help="draw the mini benchmarks as Parquet files")
-    mini.add_argument("--out", type=Path, required=True, help="the folder to write DIR/TASK/test.parquet into")
-    mini.add_argument("--seed", type=int, default=0)
-    mini.add_argument(
-        "--per-task",
-        type=positive,
-        default=24,
-        help="samples of each task; of maestro_mini_vlmsareblind, samples of each of its seven tasks (default: 24)",
-    )
-    mini.set_defaults(run=_make_mini)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -128,7 +117,7 @@ def _check(arguments: argparse.Namespace) -> int:
             print(f"  {problem.sample_id + ': ' if problem.sample_id else ''}{problem.problem}")
         if len(found.problems) > _SHOWN_PROBLEMS:
             print(f"  … and {len(found.problems) - _SHOWN_PROBLEMS} more")
-    return DONE_WITH_FAILURES if failed else DONE
+    return DISAGREES if failed else DONE
 
 
 def _selected(names: list[str], arguments: argparse.Namespace) -> list[TaskSpec]:
@@ -167,14 +156,3 @@ def _written(message: Message, images: tuple[Image, ...], files: list[Path]) -> 
         part.text if isinstance(part, TextPart) else f"[image {names[part.image.ref.sha256]}]\n"
         for part in message.parts
     )
-
-
-def _make_mini(arguments: argparse.Namespace) -> int:
-    from maestro_eval.cli.run import make_mini_data
-    from maestro_eval.embedded.mini import MINI_TASKS
-
-    for task, path in make_mini_data(
-        arguments.out, arguments.seed, dict.fromkeys(MINI_TASKS, arguments.per_task)
-    ).items():
-        print(f"{task:32} {path}")
-    return DONE

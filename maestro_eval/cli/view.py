@@ -1,4 +1,4 @@
-"""``maestro-eval view``: look at rollouts in a browser."""
+"""``maestro-eval view``: look at runs and rollouts in a browser."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_include, not_negative, positive
-from maestro_eval.cli.main import DONE
+from maestro_eval.cli import DONE
+from maestro_eval.cli.arguments import add_include, listening, not_negative, positive
 from maestro_eval.records import UserError
+from maestro_eval.text import one_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,9 +50,13 @@ def _write(folders: list[Path], out: Path, subset: int | None, include: list[Pat
     from maestro_eval.view import Library, Pictures, write_static
 
     library = Library(folders, subset=subset)
-    written = write_static(library, Pictures(include), out)
+    pictures = Pictures(include)
+    written = write_static(library, pictures, out)
     library.close()
-    print(f"pages    {written.pages:,}, with {written.pictures:,} pictures\nbegin    {written.index}")
+    lacking = "; ".join(f"{task}: {one_line(why)}" for task, why in pictures.lacking.items())
+    why_fewer = f" (not all could be read: {lacking})" if lacking else ""
+    print(f"pages    {written.pages:,}, with {written.pictures:,} pictures{why_fewer}")
+    print(f"begin    {written.index}")
 
 
 async def _serve(folders: list[Path], port: int, no_browser: bool, include: list[Path]) -> None:
@@ -60,10 +65,8 @@ async def _serve(folders: list[Path], port: int, no_browser: bool, include: list
     from maestro_eval.view import Library, Pictures, Server, Site
 
     server = Server(lambda: Site(Library(folders), Pictures(include)))
-    try:
+    with listening(port):
         address = await server.start(port)
-    except OSError as error:
-        raise UserError(f"--port {port}: cannot be listened on ({error.strerror}); choose another one") from error
     try:
         print(f"the viewer is at {address}\nCtrl-C ends it")
         sys.stdout.flush()

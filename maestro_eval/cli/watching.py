@@ -1,4 +1,4 @@
-"""How the commands that run rollouts show them, and how they end."""
+"""Show rollouts while a command runs them, and end the command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maestro_eval.cli.main import DONE, DONE_WITH_FAILURES, INTERRUPTED, printable
+from maestro_eval.cli import DONE, DONE_WITH_FAILURES, INTERRUPTED
+from maestro_eval.text import one_line
+
+# Of the answers that could not be judged.
+_CAUSES = 3
 
 if TYPE_CHECKING:
     from maestro_eval.runtime import RunOutcome, StallRules, Watcher
@@ -18,31 +22,33 @@ if TYPE_CHECKING:
 
 
 def watcher_of(arguments: argparse.Namespace) -> Watcher:
-    """The watcher that the flags of ``add_progress`` ask for. UserError for a hook that is not found."""
+    """Make the watcher that the flags of ``add_progress`` ask for. UserError for a hook that is not found."""
     from maestro_eval.progress import make_watcher
-    from maestro_eval.runtime import HOOKS, HookedWatcher
+    from maestro_eval.runtime import HOOKS
 
     hooks = [HOOKS.find(name)() for name in arguments.hook]
     watcher = make_watcher(quiet=arguments.quiet, protocol=arguments.protocol, metrics_port=arguments.metrics_port)
-    return HookedWatcher(watcher, hooks) if hooks else watcher
+    watcher.hooks = hooks
+    return watcher
 
 
 def stall_rules(arguments: argparse.Namespace) -> StallRules:
-    """What becomes of a run that stands still; the process is ours to end."""
+    """Return the rules for a stalled run; the process is ours to end."""
     from maestro_eval.runtime import StallRules
 
     return StallRules(arguments.stall_after, leave=_leave)
 
 
 def resume_command(folder: Path) -> str:
-    """What to type to go on with ``folder``."""
+    """Return the command that continues the run in ``folder``."""
     return f"maestro-eval resume {shlex.quote(str(folder))}"
 
 
-def exit_code(outcomes: Sequence[RunOutcome], again: str, *, lacking: int = 0) -> int:
-    """What the command ends with; the last line says what ``again``, a command, would do about what is lacking.
+def exit_code(outcomes: Sequence[RunOutcome], again: str, scored: Sequence[RunScores] = ()) -> int:
+    """Print how the command ``again`` continues, and return the exit code.
 
-    ``lacking`` rollouts ended well without evidence that a service failed to give. Why a run stalled is printed.
+    ``scored`` are the scores of the outcomes, if they have been judged: answers may lack a verdict, and rollouts that
+    ended well evidence that a service failed to give. Why a run stalled is printed.
     """
     for outcome in outcomes:
         if outcome.given_up:
@@ -54,25 +60,34 @@ def exit_code(outcomes: Sequence[RunOutcome], again: str, *, lacking: int = 0) -
     if failed:
         _say(f"{failed} of {sum(outcome.counts.planned for outcome in outcomes)} rollouts failed; {again} tries the "
              "failed ones again")  # fmt: skip
+    lacking = sum(count for scores in scored for count in scores.tally.lacking.values())
     if lacking:
         _say(f"{lacking} rollouts went without evidence that a service failed to give; once it is up, "
              f"{again} --missing-evidence runs them again")  # fmt: skip
-    return DONE_WITH_FAILURES if failed or lacking else DONE
+    unjudged = [tell_unjudged(outcome.folder, scores) for outcome, scores in zip(outcomes, scored, strict=False)]
+    return DONE_WITH_FAILURES if failed or lacking or any(unjudged) else DONE
 
 
-def lacking_in(scored: Sequence[RunScores]) -> int:
-    """How many rollouts of these runs went without evidence that a service failed to give."""
-    return sum(count for scores in scored for count in scores.lacking.values())
+def tell_unjudged(folder: Path, scores: RunScores) -> bool:
+    """Return whether answers of a run could not be judged; print for which causes, and what command judges them."""
+    from maestro_eval.scoring import rejudge_command
+
+    tasks = {task.name: task for task in scores.manifest.tasks}
+    groups = [group for group in scores.failures if group.unjudged]
+    for group in groups[:_CAUSES]:
+        _say(f"{group.count} answers could not be judged: {group.detail}; fix that, then "
+             f"{rejudge_command(folder, tasks[group.key.task])}")  # fmt: skip
+    return bool(groups)
 
 
 def _say(message: str) -> None:
     # The table before it may still be on its way.
     sys.stdout.flush()
-    print(f"maestro-eval: {printable(message)}", file=sys.stderr)
+    print(f"maestro-eval: {one_line(message)}", file=sys.stderr)
 
 
 def _leave() -> None:
-    """The driver's own thread is stuck: nothing in it can be asked to end."""
+    """End the process: the driver's own thread is stuck."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPTED)

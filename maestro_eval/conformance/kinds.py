@@ -1,17 +1,18 @@
-"""The kinds of recording by name; each is a module here with a function ``cases``, imported when it is asked for."""
+"""The kinds of recording by name, each with a function that yields its cases, imported on use."""
 
 from __future__ import annotations
 
 import gzip
 import importlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 
-from maestro_eval.conformance.records import Case, Check
 from maestro_eval.records import UserError
 
 KINDS: dict[str, str] = {
@@ -22,23 +23,67 @@ KINDS: dict[str, str] = {
     "skills": "uses of skills: each model call, what it is sent and in which order",
     "trajectories": "what a policy said turn by turn, what was called, and the prompts that it was shown",
 }
-"""Name → one line on what a recording of that kind holds."""
+"""Name → one line on the content of a recording of that kind."""
 
 _Line = TypeVar("_Line")
 
 
+class Case(Struct, frozen=True):
+    """One recorded case: ``expected`` is recorded, ``got`` is ours; ``id`` locates it in its file."""
+
+    id: str
+    expected: str
+    got: str
+
+    @property
+    def agrees(self) -> bool:
+        return self.expected == self.got
+
+
+Check = Callable[[Path], Iterator[Case]]
+"""Yields the cases of a recording. UserError for a file that is not such a recording."""
+
+
+@dataclass
+class Conformance:
+    """The tally of a recording; ``disagreements`` contains the first ``keep`` of them."""
+
+    keep: int = 10
+    cases: int = 0
+    agreeing: int = 0
+    disagreements: list[Case] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, cases: Iterable[Case], keep: int = 10) -> Conformance:
+        """Count ``cases``, and store the first ``keep`` disagreements."""
+        tally = cls(keep)
+        for case in cases:
+            tally.cases += 1
+            tally.agreeing += case.agrees
+            if not case.agrees and len(tally.disagreements) < keep:
+                tally.disagreements.append(case)
+        return tally
+
+    @property
+    def complete(self) -> bool:
+        """True when all agree, and there is at least one."""
+        return 0 < self.cases == self.agreeing
+
+
 def cases_of(kind: str, file: Path) -> Iterator[Case]:
-    """The cases of ``file``, a recording of ``kind``. UserError for an unknown kind or an unreadable file."""
+    """Return the cases of ``file``, a recording of ``kind``. UserError for an unknown kind or an unreadable file."""
     if kind not in KINDS:
         raise UserError(f"conformance {kind}: unknown; there are {', '.join(KINDS)}")
-    check: Check = importlib.import_module(f"maestro_eval.conformance.{kind}").cases
+    # These two play rollouts and skills, which takes more imports than judging a text.
+    module = kind if kind in ("skills", "trajectories") else "cases"
+    check: Check = getattr(importlib.import_module(f"maestro_eval.conformance.{module}"), kind)
     return check(file)
 
 
 def read_lines(file: Path, form: type[_Line]) -> Iterator[tuple[str, _Line]]:
-    """The lines of a JSONL file (gzipped where its name ends so), each with its number as an id.
+    """Yield the lines of a JSONL file (gzipped if its name ends in .gz), each with its number as an id.
 
-    UserError names the file, the line and the field of what does not fit ``form``.
+    UserError names the file, line and field that does not fit ``form``.
     """
     decoder = msgspec.json.Decoder(form)
     number = 0

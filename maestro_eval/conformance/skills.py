@@ -1,8 +1,7 @@
-"""Uses of skills: every model call that one takes, in order, held against those that ours makes.
+"""Compares the model calls that a use of a skill makes, in order, with recorded ones.
 
-Ours is played against a recording server on loopback, with the replies that the recording was made with: the same
-pictures go in, and what is compared is what arrives there. Every call goes to one place at a time, so that the calls
-arrive in the order in which they are asked.
+Our skill calls a recording server on loopback, with the recorded pictures and replies; the requests that arrive are
+compared. All calls go to that server one at a time, so they arrive in the order in which they are made.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
@@ -21,12 +21,11 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from maestro_eval.conformance.kinds import read_lines
-from maestro_eval.conformance.records import Case
+from maestro_eval.conformance.kinds import Case, read_lines
 from maestro_eval.models import ExpertClient
-from maestro_eval.records import Image, ImageRef, UserError
-from maestro_eval.registry import Registry, load_registry, resolve
-from maestro_eval.skills import EvidenceBoard, SkillContext, run_skill
+from maestro_eval.records import Image, ImageRef, RolloutFailure, UserError
+from maestro_eval.registry import PIPELINES, Registry, load_registry, resolve
+from maestro_eval.skills import EvidenceCache, SkillContext
 from maestro_eval.testing import SimulatedServer
 
 REGISTRY = "released_augmented"
@@ -38,14 +37,14 @@ _REPLIES = {
     "caption": "SAID-IN-CAPTION",
     "detection": '[{"bbox_2d": [20, 20, 120, 100], "label": "bird"}]',
     "zoom": '<think>Closer.</think> <tool_call>{"name": "image_zoom_in", "arguments": {"bbox_2d": [100, 50, 180, 90]}}',
-    # Long enough to be told from what prompts say; with a test that holds for any program, and a program.
+    # Distinct from the text of prompts; contains a test that any program passes, and a program.
     "expert": "EXPERT-REPLY-{number}.\nassert True\n```python\ndef solution(*given):\n    return given\n```",
 }
 _STEP = re.compile(r"EXPERT-REPLY-(\d+)\.")
 
 
 class Call(Struct, frozen=True):
-    """One model call as it was sent: ``messages`` are a role and what each part is."""
+    """One model call as sent; each of ``messages`` is a role and a description of each part."""
 
     who: str
     messages: tuple[tuple[str, ...], ...]
@@ -54,7 +53,7 @@ class Call(Struct, frozen=True):
 
 
 class Recording(Struct, frozen=True):
-    """A use of a skill. ``pictures`` are sizes, ``replies`` texts by who replies, where they are not the usual ones."""
+    """A use of a skill; ``pictures`` (sizes) and ``replies`` (texts by sender) override the defaults."""
 
     case: str
     expert: str
@@ -67,7 +66,7 @@ class Recording(Struct, frozen=True):
 
 
 class Recorder:
-    """The rule of a simulated server that describes each call and replies as recordings were made."""
+    """The rule of a simulated server: it records each call and replies as in the recording."""
 
     def __init__(self, services: Mapping[str, str], request: str, replies: Mapping[str, str]) -> None:
         """``services`` gives the name of each service by its model."""
@@ -90,7 +89,7 @@ class Recorder:
         sampling = {name: value for name, value in body.items() if name not in ("model", "messages", "stream")}
         if "stop" in sampling:
             sampling["stop"] = f"{len(sampling['stop'])} stop strings"
-        self.calls.append(Call(who, tuple(messages), sampling, self._holds("\n".join(text))))
+        self.calls.append(Call(who, tuple(messages), sampling, self._contents("\n".join(text))))
         if who == "expert":
             self._expert_calls += 1
         return self._replies[who].replace("{number}", str(self._expert_calls))
@@ -105,9 +104,9 @@ class Recorder:
         with PIL.Image.open(BytesIO(data)) as pixels:
             return f"image {number} {(pixels.format or '').lower()} {pixels.width}x{pixels.height}"
 
-    def _holds(self, text: str) -> tuple[str, ...]:
+    def _contents(self, text: str) -> tuple[str, ...]:
         holds = {name: self._replies[name] in text for name in ("ocr", "caption")}
-        # The class list of a detection request holds the word as well; a schema is told only where no detection is.
+        # The class list of a detection request contains the word too, so a schema counts only without a detection.
         holds["detection"] = "bird" in text
         holds["tool schema"] = "bbox_2d" in text and not holds["detection"]
         holds["request"] = self._request in text
@@ -116,8 +115,8 @@ class Recorder:
         return tuple(name for name, held in holds.items() if held)
 
 
-def cases(file: Path) -> Iterator[Case]:
-    """One case a use of a skill; of two that differ, the first call that does."""
+def skills(file: Path) -> Iterator[Case]:
+    """Return a case for each use of a skill; if the calls differ, it contains the first difference."""
     lines = list(read_lines(file, Recording))
     return iter(asyncio.run(_replay(lines, load_registry(REGISTRY))))
 
@@ -127,13 +126,13 @@ async def _replay(lines: list[tuple[str, Recording]], registry: Registry) -> lis
 
 
 async def played(line: Recording, registry: Registry) -> tuple[Call, ...]:
-    """The calls that ours makes for the same use; UserError for an expert or a skill that the registry lacks."""
+    """Return the calls of our skill for the same use; UserError if the registry lacks the expert or skill."""
     found = resolve(registry, line.expert, line.skill, "released")
     if found.expert is None or found.skill is None:
         raise UserError(f"{line.case}: {registry.name} has no {line.expert}@@{line.skill}")
     recorder = Recorder({s.model: name for name, s in registry.services.items()}, line.request, line.replies)
     async with SimulatedServer(reply=recorder, metrics=False) as server, ExpertClient() as client:
-        bound = _one_place(registry, server.url)
+        bound = _with_one_server(registry, server.url)
         context = SkillContext(
             request=line.request,
             question="The question of the sample, which no expert reads.",
@@ -142,15 +141,15 @@ async def played(line: Recording, registry: Registry) -> tuple[Call, ...]:
             skill=bound.skills[found.skill],
             registry=bound,
             client=client,
-            board=EvidenceBoard(bound, client, None),
-            zoom_rescale=False,
+            cache=EvidenceCache(bound, client, None, zoom_rescale=False),
             solver=found.solver,
         )
-        await run_skill(context)
+        with suppress(RolloutFailure):
+            await PIPELINES.find(context.skill.pipeline).run(context)
     return tuple(recorder.calls)
 
 
-def _one_place(registry: Registry, url: str) -> Registry:
+def _with_one_server(registry: Registry, url: str) -> Registry:
     endpoints = {
         name: replace(endpoint, url=url, start="", api_key_env="", concurrency=1, max_tries=1)
         for name, endpoint in registry.endpoints.items()
@@ -159,7 +158,7 @@ def _one_place(registry: Registry, url: str) -> Registry:
 
 
 def _picture(line: Recording, number: int) -> Image:
-    """A picture unlike the others, as PNG, so that what is sent as JPEG was encoded on the way."""
+    """Return a distinct picture as PNG, so that a JPEG in a request was encoded by the skill."""
     import PIL.Image
 
     sizes = line.pictures or (_FIRST_SIZE,)
@@ -183,7 +182,7 @@ def _case(identity: str, expected: tuple[Call, ...], got: tuple[Call, ...]) -> C
 
 
 def _line(call: Call) -> str:
-    """The call as text that is the same for the same call: 1 and 1.0 are one number, and what is held has no order."""
+    """Return the call as canonical text: 1 equals 1.0, and the order of ``text_holds`` does not matter."""
     sampling = {k: float(v) if isinstance(v, int | float) else v for k, v in sorted(call.sampling.items())}
     held = ", ".join(sorted(call.text_holds))
     messages = "; ".join(f"{role}: {', '.join(parts)}" for role, *parts in call.messages)

@@ -1,7 +1,7 @@
-"""Episodes of the released loop, played again by ours: the same words of the policy, the same replies of the skills.
+"""Replays episodes of the released loop in ours, with the recorded texts of the policy and replies of the skills.
 
-Everything but policy and skills is what a run has: the turn loop, the ``released`` regime and style, the names. The
-tokenizer is that of the recording, Qwen's, which ``dashscope`` ships; ``MAESTRO_CONFORMANCE_TOKENIZER`` names another.
+Everything else is as in a run: the turn loop, the ``released`` regime and style, the names. The tokenizer is that of
+the recording, Qwen's, which ``dashscope`` ships; ``MAESTRO_CONFORMANCE_TOKENIZER`` names another.
 """
 
 from __future__ import annotations
@@ -17,27 +17,25 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.conformance.kinds import read_lines
-from maestro_eval.conformance.records import Case
+from maestro_eval.conformance.kinds import Case, read_lines
 from maestro_eval.models import ExpertClient
 from maestro_eval.records import (
     Completion,
+    Endpoint,
     LoadedSample,
     Message,
     Regime,
-    Rollout,
     Sample,
     Sampling,
-    TextPart,
     UserError,
 )
-from maestro_eval.registry import RELEASED_EXPERTS, RELEASED_SKILLS, EndpointEntry, Expert, Prompts, Registry, Skill
-from maestro_eval.rollout import RELEASED, run_rollout
+from maestro_eval.registry import RELEASED_EXPERTS, RELEASED_SKILLS, Expert, Prompts, Registry, Skill
+from maestro_eval.rollout import RELEASED, RolloutSettings, run_rollout
 from maestro_eval.skills import SkillContext
 
 TOKENIZER = "MAESTRO_CONFORMANCE_TOKENIZER"
 _END, _START_USER = "<|im_end|>", "<|im_start|>user"
-_SYSTEM = Message("system", (TextPart("You coordinate."),))
+_SYSTEM = "You coordinate."
 _SAMPLE = LoadedSample(Sample("recorded", "1", "What is it?", ("it",)), ())
 
 
@@ -55,7 +53,7 @@ class _Episode(Struct, frozen=True, kw_only=True):
 
 
 class _Played(Struct, frozen=True):
-    """What a recording says of an episode, of theirs and of ours."""
+    """The compared facts of an episode, recorded or replayed."""
 
     calls: tuple[tuple[str, str, str], ...]
     generated: int
@@ -65,14 +63,14 @@ class _Played(Struct, frozen=True):
     scored_text: str
 
 
-def cases(file: Path) -> Iterator[Case]:
+def trajectories(file: Path) -> Iterator[Case]:
     """Yield a case for each episode: what was called and shown, how it ended, and what is scored, as JSON."""
     regime = _regime()
     registry = _registry()
     for number, episode in read_lines(file, _Episode):
         expected = _Played(*(getattr(episode, name) for name in _Played.__struct_fields__))
         got = asyncio.run(_play(episode, regime, registry))
-        yield Case(f"{number} ({episode.kind})", *_apart(expected, got))
+        yield Case(f"{number} ({episode.kind})", *_differences(expected, got))
 
 
 def _regime() -> Regime:
@@ -85,25 +83,25 @@ def _regime() -> Regime:
                 f"{TOKENIZER} to a tokenizer.json, a tiktoken file or a checkpoint's folder"
             )
         tokenizer = str(Path(found.origin).parent / "resources" / "qwen.tiktoken")
-    # A recording's replies are those of the skill, of which the tail is kept before.
+    # The recorded replies are already cut to their tail.
     return msgspec.structs.replace(RELEASED, tokenizer=tokenizer, reply_tail_chars=None)
 
 
-def _apart(expected: _Played, got: _Played) -> tuple[str, str]:
-    """Both as text: only the fields that differ, so that a difference can be seen."""
+def _differences(expected: _Played, got: _Played) -> tuple[str, str]:
+    """Return both as JSON with only the fields that differ."""
     names = [name for name in _Played.__struct_fields__ if getattr(expected, name) != getattr(got, name)]
     return tuple(  # type: ignore[return-value]
         msgspec.json.encode({name: getattr(played, name) for name in names}).decode() for played in (expected, got)
     )
 
 
-# The loop hands a pipeline its context and nothing of ours.
+# Context variables, because the loop passes a pipeline nothing but its context.
 _REPLIES: ContextVar[list[str]] = ContextVar("replies")
 _CALLED: ContextVar[list[tuple[str, str, str]]] = ContextVar("called")
 
 
 async def recorded_reply(context: SkillContext) -> str:
-    """Return what the recording's skill replied. A pipeline."""
+    """Return the recorded reply of a skill. A pipeline."""
     called, replies = _CALLED.get(), _REPLIES.get()
     number = len(called)
     called.append((context.expert.model, context.skill.name, context.request))
@@ -112,7 +110,7 @@ async def recorded_reply(context: SkillContext) -> str:
 
 @dataclass
 class _Recorded:
-    """A policy that says what the recorded one said, whatever it is shown, and remembers that."""
+    """A policy that generates the recorded texts, and stores the messages that it is shown."""
 
     episode: _Episode
     model: str = "recorded"
@@ -125,8 +123,8 @@ class _Recorded:
 
 
 def _streamed(message: Message) -> str:
-    """A later message as the style's chat template renders it."""
-    text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
+    """Render a later message as the style's chat template does."""
+    text = message.text
     return f"{text}{_END}" if message.role == "assistant" else f"{_START_USER}{text}{_END}"
 
 
@@ -137,28 +135,16 @@ async def _play(episode: _Episode, regime: Regime, registry: Registry) -> _Playe
     _REPLIES.set([reply if reply is not None else f"OBS{n}" for n, reply in enumerate(episode.replies or (), 1)])
     async with ExpertClient() as client:
         rollout = await run_rollout(
-            _SAMPLE,
-            0,
-            policy=policy,
-            registry=registry,
-            system=_SYSTEM,
-            regime=regime,
-            sampling=Sampling(),
-            client=client,
-            seed=0,
+            _SAMPLE, 0, RolloutSettings(registry, regime, Sampling(), _SYSTEM, seed=0), policy=policy, client=client
         )
     return _Played(
         calls=tuple(called),
         generated=len(rollout.turns),
         ended=rollout.stop_reason or str(rollout.outcome),
-        observations=_observations(rollout),
+        observations=tuple(turn.observation for turn in rollout.turns if turn.observation is not None),
         continued=tuple(policy.shown),
         scored_text=rollout.scored_text or "",
     )
-
-
-def _observations(rollout: Rollout) -> tuple[str, ...]:
-    return tuple(turn.observation for turn in rollout.turns if turn.observation is not None)
 
 
 _RELEASED_SPELLING = {"qwen3-vl-8b-instruct": "qwen3-VL-8B-Instruct"}
@@ -166,14 +152,17 @@ _PIPELINE = f"{__name__}:{recorded_reply.__name__}"
 
 
 def _registry() -> Registry:
-    """Everything that the release has a name for; an expert's model is its released spelling."""
+    """Return a registry of all released experts and skills; an expert's model is its released spelling."""
     return Registry(
         name="recorded",
         path="recorded",
         description="",
-        endpoints={"none": EndpointEntry("none")},
-        experts={name: Expert(name, _RELEASED_SPELLING.get(name, name), "none", "") for name in RELEASED_EXPERTS},
+        endpoints={"none": Endpoint("none")},
+        experts={
+            name: Expert(name=name, model=_RELEASED_SPELLING.get(name, name), endpoint="none", description=name)
+            for name in RELEASED_EXPERTS
+        },
         services={},
-        skills={name: Skill(name, "", _PIPELINE, "") for name in RELEASED_SKILLS},
+        skills={name: Skill(name=name, description=name, pipeline=_PIPELINE, prompt="") for name in RELEASED_SKILLS},
         prompts=Prompts("", "{{ question }}"),
     )

@@ -1,7 +1,7 @@
-"""What an embedded expert is asked, and how it words its reply.
+"""The questions of an embedded expert, and the wording of its replies.
 
 An expert sees pixels and the words of the question, nothing else. Its reply is one or two sentences and a last
-line ``Answer: X``; a reply without that line says that the expert cannot tell, so that a router can try another.
+line ``Answer: X``; a reply without that line means that the expert has no answer, so that a router can try another.
 Listed options are recognised only as a run of letters from A in one style ("A.", "A)", "A:" or "(A)"), because a
 lone capital letter in a geometry question is a point and no option.
 """
@@ -51,7 +51,7 @@ class Ask:
 
 
 def options(question: str) -> dict[str, str]:
-    """The options that the question lists, by letter; empty when it lists none."""
+    """Return the options that the question lists, by letter; empty when it lists none."""
     best: dict[str, str] = {}
     for marker in _MARKERS:
         found = _longest_run(question, marker)
@@ -61,7 +61,7 @@ def options(question: str) -> dict[str, str]:
 
 
 def state(ask_question: str, value: str, because: str) -> str:
-    """A reply: why, in words, and ``Answer:`` with the option's letter, or the value in the form asked for."""
+    """Return a reply: the reason and ``Answer:`` with the option's letter, or the value in the requested form."""
     listed = options(ask_question)
     letter = match_option(listed, value)
     if letter is not None:
@@ -72,12 +72,12 @@ def state(ask_question: str, value: str, because: str) -> str:
 
 
 def cannot_tell(why: str) -> str:
-    """A refusal; it has no ``Answer:`` line."""
+    """Return a refusal; it has no ``Answer:`` line."""
     return f"I cannot tell: {why.rstrip('.')}."
 
 
 def match_option(listed: dict[str, str], value: str) -> str | None:
-    """The letter of the one option that says this value: same words, else same number, else containing the words."""
+    """Return the letter of the only option with this value: same words, else same number, else containing the words."""
     wanted = fold(value)
     same = [letter for letter, text in listed.items() if fold(text) == wanted]
     if same:
@@ -94,7 +94,7 @@ def match_option(listed: dict[str, str], value: str) -> str | None:
 
 
 def parse_number(text: str) -> float | None:
-    r"""The number that the whole text states: "1,200", "35°", "12 cm", "6\sqrt{5}", "25π", "\frac{3}{4}"."""
+    r"""Return the number that the whole text states: "1,200", "35°", "12 cm", "6\sqrt{5}", "25π", "\frac{3}{4}"."""
     if len(text) > _LONGEST_NUMBER:
         return None
     tight = re.sub(r"[\s$,]|\\[ ,;]|\\left|\\right", "", text).replace("^{\\circ}", "°").replace("^\\circ", "°")
@@ -124,7 +124,7 @@ def fold(text: str) -> str:
 
 
 def _longest_run(question: str, marker: re.Pattern[str]) -> dict[str, str]:
-    """The longest run A, B, C … of markers; later runs win ties, since options follow the question."""
+    """Return the longest run A, B, C … of markers; later runs win ties, since options follow the question."""
     best: list[re.Match[str]] = []
     run: list[re.Match[str]] = []
     for match in marker.finditer(question):
@@ -143,7 +143,7 @@ def _longest_run(question: str, marker: re.Pattern[str]) -> dict[str, str]:
 
 
 def _nearest(listed: dict[str, str], number: float) -> str | None:
-    """The option nearest to the number, if they agree within the option's own rounding."""
+    """Return the option nearest to the number, if they agree within the option's own rounding."""
     near: list[tuple[float, str]] = []
     for letter, text in listed.items():
         other = parse_number(text)

@@ -15,7 +15,8 @@ from difflib import SequenceMatcher
 from statistics import fmean, median
 
 from maestro_eval.embedded.ask import Ask, cannot_tell, fold, match_option, options, state
-from maestro_eval.embedded.chart_figure import Chart, Mark, number_in, read_chart
+from maestro_eval.embedded.chart_figure import Chart, read_chart
+from maestro_eval.embedded.chart_marks import Mark, number_in
 from maestro_eval.embedded.chart_shapes import find_shapes
 from maestro_eval.embedded.ocr import read_text
 
@@ -71,7 +72,7 @@ _Rows = Sequence[Mark]
 
 
 def answer(ask: Ask) -> str:
-    """The chart's answer to the question."""
+    """Return the chart's answer to the question."""
     question = ask.question
     if not ask.images:
         return cannot_tell("there is no picture")
@@ -92,7 +93,7 @@ def answer(ask: Ask) -> str:
 
 def _answer(question: str, chart: Chart) -> str | None:
     words = f" {fold(re.sub(_SPAN, _JOINED, question))} "
-    marks = [_mended(mark) for mark in chart.marks]
+    marks = [_with_letters_o(mark) for mark in chart.marks]
     categories = _named(words, [mark.category for mark in marks])
     series = _named(words, [mark.series for mark in marks])
     colour = _colour_named(question, chart)
@@ -130,12 +131,12 @@ def _answer(question: str, chart: Chart) -> str | None:
     return _by_option(question, rows)
 
 
-def _mended(mark: Mark) -> Mark:
+def _with_letters_o(mark: Mark) -> Mark:
     return replace(mark, category=_ZERO.sub("O", mark.category), series=_ZERO.sub("O", mark.series))
 
 
 def _named(words: str, names: Sequence[str]) -> list[str]:
-    """The names that the question mentions, in its order; a name within a longer mentioned name does not count."""
+    """Return the names in the question, in its order; a name within a longer mentioned name does not count."""
     found: dict[str, int] = {}
     for name in dict.fromkeys(name for name in names if name):
         short = fold(name)
@@ -151,7 +152,7 @@ def _named(words: str, names: Sequence[str]) -> list[str]:
 
 
 def _loosely(words: str, name: str) -> int:
-    """Where the question says nearly this name: a misread letter, a plural, "July 20" for "Jul 20"; -1 if nowhere."""
+    """Find nearly this name in the question: a misread letter, a plural, "July 20" for "Jul 20"; -1 if nowhere."""
     tight, squeezed = re.sub(r"\W", "", name), re.sub(r"\W", "", words)
     if len(tight) >= 5 and tight in squeezed and not tight.isdigit():
         return words.find(name[:3])
@@ -175,7 +176,7 @@ def _same_word(one: str, other: str) -> bool:
 
 
 def _chosen(marks: _Rows, categories: Sequence[str], series: Sequence[str]) -> list[Mark]:
-    """The rows of the named categories and series, in the question's order; all rows where it names none."""
+    """Return the rows of the named categories and series, in the question's order; all rows if it names none."""
     rows = [mark for mark in marks if not series or mark.series in series]
     rows = [mark for mark in rows if not categories or mark.category in categories] or list(marks)
     places = {name: at for at, name in enumerate([*categories, *series])}
@@ -183,7 +184,7 @@ def _chosen(marks: _Rows, categories: Sequence[str], series: Sequence[str]) -> l
 
 
 def _colour_named(question: str, chart: Chart) -> tuple[int, int, int] | None:
-    """The chart's colour nearest to the colour word of the question, unless the word is part of a label."""
+    """Return the chart's colour nearest to the colour word of the question, unless the word is part of a label."""
     labels = " ".join(f"{mark.category} {mark.series}" for mark in chart.marks).casefold()
     for word in sorted(_COLOURS, key=len, reverse=True):
         if re.search(rf"\b{word}\b", question, re.IGNORECASE) and word not in labels:
@@ -197,7 +198,7 @@ def _nearest_name(colour: tuple[int, int, int]) -> str:
 
 
 def _apart(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
-    """Distance of two colours, hue before brightness."""
+    """Return the distance of two colours, in which hue counts more than brightness."""
     mean_one, mean_other = fmean(one), fmean(other)
     tint = sum(abs((a - mean_one) - (b - mean_other)) for a, b in zip(one, other, strict=True))
     return tint + 0.5 * abs(mean_one - mean_other)
@@ -243,7 +244,7 @@ def _difference(question: str, rows: _Rows, words: str) -> str | None:
 
 
 def _asks_series(words: str, chart: Chart) -> bool:
-    """Whether "which …" is followed by a word of no category: then the chart's other dimension is asked."""
+    """Return True if the question names one category of a chart with several series, so "which" means a series."""
     kinds = {mark.series for mark in chart.marks if mark.series}
     named = {mark.category for mark in chart.marks if fold(mark.category) and f" {fold(mark.category)} " in words}
     return len(kinds) > 1 and len(named) == 1
@@ -263,7 +264,7 @@ def _extreme(question: str, rows: _Rows, asked: re.Match[str], *, series_asked: 
 
 
 def _with_value(question: str, rows: _Rows) -> str | None:
-    """The label of the row whose value the question states."""
+    """Return the label of the row whose value the question states."""
     readings = [number_in(word) for word in re.findall(r"\$?[\d,]*\.?\d+\s?(?:%|[a-z]+)?", question)]
     stated = [value for value in readings if value is not None]
     stated += [value for word, value in _WORDS.items() if re.search(rf"\b{word}\b", question)]
@@ -289,7 +290,7 @@ def _by_option(question: str, rows: _Rows) -> str | None:
 
 
 def _said(row: Mark) -> str:
-    """The printed number as printed, without its unit; a measured one in three significant digits."""
+    """Return the printed number as printed, without its unit; a measured one in three significant digits."""
     if row.printed:
         digits = re.search(r"-?\d[\d ,]*(?:\.\d+)?", row.printed)
         return digits.group().replace(" ", "").replace(",", "").strip() if digits else row.printed
@@ -297,7 +298,7 @@ def _said(row: Mark) -> str:
 
 
 def _number(value: float, rows: _Rows) -> str:
-    """Computed from printed numbers: exact to their decimals; from measured ones: three significant digits."""
+    """Format a computed number: to the decimals of printed numbers, or to three significant digits of measured ones."""
     if rows and all(row.printed for row in rows):
         return f"{round(value, 4):.10g}"
     return f"{value:.3g}" if abs(value) < 1000 else str(round(value))

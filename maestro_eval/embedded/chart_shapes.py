@@ -1,6 +1,6 @@
-"""The marks of a chart by shape and colour alone: bars, slices and lines, before any text is read.
+"""Finds the marks of a chart (bars, slices and lines) by shape and colour alone, before any text is read.
 
-A bar is a solid rectangle that stands on a line shared with others, a slice is a part of a disc, a line is a thin
+A bar is a solid rectangle with one end on a common base line, a slice is a part of a disc, a line is a thin
 region that runs across the picture. Three-dimensional charts, areas and hatched fills are beyond it.
 """
 
@@ -64,7 +64,7 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What the picture holds before any text is read; `traces` are masks of the lines' colours."""
+    """The shapes of a picture before any text is read; `traces` are masks of the lines' colours."""
 
     kind: Kind
     marks: tuple[Patch, ...]
@@ -73,7 +73,7 @@ class Shapes:
 
 
 def find_shapes(image: NDArray[np.uint8]) -> Shapes | None:
-    """The chart's marks by shape and colour alone; None when the picture shows no chart that we know."""
+    """Return the chart's marks by shape and colour alone; None when the picture shows no chart that we know."""
     import numpy as np
 
     masks = _masks(image)
@@ -85,18 +85,18 @@ def find_shapes(image: NDArray[np.uint8]) -> Shapes | None:
     if bars is not None and sum(patch.area for patch in bars.marks) > 0.02 * size:
         return bars
     paper = np.median(image, axis=(0, 1))
-    # A stroke's rim lies between it and the paper: the strokes themselves come first.
+    # The colour of a stroke's rim is between the stroke's and the paper's, so strokes are sorted first.
     masks.sort(key=lambda entry: -float(np.abs(paper - entry[0]).sum()))
     return _lines(masks, patches, image.shape[1]) or bars
 
 
 def foot_of(patch: Patch, upright: bool) -> int:
-    """Where a bar stands: its lower edge, or the left one of a lying bar."""
+    """Return where a bar begins: its lower edge, or the left one of a lying bar."""
     return patch.y1 if upright else patch.x0
 
 
 def _masks(image: NDArray[np.uint8]) -> list[tuple[Rgb, NDArray[np.bool_]]]:
-    """The picture's few fill colours, most frequent first and without the background, each with its pixels."""
+    """Return the picture's few fill colours, most frequent first and without the background, each with its pixels."""
     import cv2
     import numpy as np
 
@@ -143,7 +143,7 @@ def _patches(colour: Rgb, mask: NDArray[np.bool_]) -> list[Patch]:
 
 
 def _pie(patches: Sequence[Patch], width: int) -> Shapes | None:
-    """Slices: big, not rectangular, and together as wide as high, filling a disc or a ring."""
+    """Find slices: large, not rectangular, together as wide as high, and filling a disc or a ring."""
     full = [patch for patch in patches if patch.inked > 0.6]
     slices = [patch for patch in full if patch.area > 0.0008 * width * width and 0.15 < patch.solidity < 0.93]
     slices = [patch for patch in slices if min(patch.width, patch.height) > 0.015 * width]
@@ -156,7 +156,7 @@ def _pie(patches: Sequence[Patch], width: int) -> Shapes | None:
         patch
         for patch in full
         if patch.area > 20
-        and not _lies_in_one(patch, slices)
+        and not _is_in_slice(patch, slices)
         and (x0 <= patch.x0 and patch.x1 <= x1 and y0 <= patch.y0 and patch.y1 <= y1)
         and math.dist((patch.x, patch.y), middle) < radius
     ]
@@ -169,8 +169,8 @@ def _pie(patches: Sequence[Patch], width: int) -> Shapes | None:
     return Shapes("pie", marks, others)
 
 
-def _lies_in_one(patch: Patch, slices: Sequence[Patch]) -> bool:
-    """Whether the patch is the box of a printed number: a rectangle well inside a slice's."""
+def _is_in_slice(patch: Patch, slices: Sequence[Patch]) -> bool:
+    """Return True if the patch is the box of a printed number: a rectangle well inside a slice's."""
     return patch.solidity > 0.8 and any(
         s.x0 < patch.x0 and patch.x1 < s.x1 and s.y0 < patch.y0 and patch.y1 < s.y1 and patch.area < 0.3 * s.area
         for s in slices if s is not patch
@@ -178,7 +178,7 @@ def _lies_in_one(patch: Patch, slices: Sequence[Patch]) -> bool:
 
 
 def _bars(patches: Sequence[Patch]) -> Shapes | None:
-    """Solid rectangles that stand on one line, with whatever is stacked on them."""
+    """Find solid rectangles on a common base line, and the rectangles stacked on them."""
     solid = [
         p for p in patches if p.solidity > 0.85 and p.inked > 0.55 and p.width >= 4 and p.height >= 2 and p.area >= 16
     ]
@@ -212,7 +212,7 @@ def _bars(patches: Sequence[Patch]) -> Shapes | None:
 
 
 def _lines(masks: Iterable[tuple[Rgb, NDArray[np.bool_]]], patches: Sequence[Patch], width: int) -> Shapes | None:
-    """Colours with a thin region that runs across a good part of the picture and is not straight."""
+    """Find colours with a thin region that spans much of the picture and is not straight."""
     import cv2
     import numpy as np
 
@@ -228,8 +228,8 @@ def _lines(masks: Iterable[tuple[Rgb, NDArray[np.bool_]]], patches: Sequence[Pat
         if long or (not grey and spread > 0.4 * width):
             columns = mask.sum(axis=0)
             drawn = columns[columns > 0]
-            # A stroke's blended rim has a colour of its own and lies along the stroke.
-            rim = around is not None and _lies_along(mask, mine, around)
+            # A stroke's blended rim is a region of another colour beside the stroke.
+            rim = around is not None and _is_along(mask, mine, around)
             if drawn.size and float(median(drawn.tolist())) <= 14 and not rim:
                 traces.append((colour, mask))
                 grown = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
@@ -239,15 +239,15 @@ def _lines(masks: Iterable[tuple[Rgb, NDArray[np.bool_]]], patches: Sequence[Pat
     return Shapes("lines", (), tuple(patches), tuple(traces))
 
 
-def _lies_along(mask: NDArray[np.bool_], parts: Sequence[Patch], around: NDArray[np.bool_]) -> bool:
-    """Whether most of the colour's longest region lies beside strokes already known."""
+def _is_along(mask: NDArray[np.bool_], parts: Sequence[Patch], around: NDArray[np.bool_]) -> bool:
+    """Return True if most of the colour's longest region is beside known strokes."""
     longest = max(parts, key=lambda part: part.width)
     part = (slice(longest.y0, longest.y1), slice(longest.x0, longest.x1))
     return float((mask[part] & around[part]).sum()) > 0.6 * float(mask[part].sum())
 
 
 def _is_frame(mask: NDArray[np.bool_], patch: Patch) -> bool:
-    """Whether the region is an axis or a frame: nearly all its columns hold their ink at one height."""
+    """Return True if the region is an axis or a frame: nearly all its columns have their ink at one height."""
     import numpy as np
 
     part = mask[patch.y0 : patch.y1, patch.x0 : patch.x1]

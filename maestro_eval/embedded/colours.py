@@ -1,4 +1,4 @@
-"""What colours a picture has, and what people call them.
+"""Finds the colours of a picture and their names.
 
 Names come from the nearest of a few typical colours for each name, compared in CIE Lab with lightness counted half:
 good for flat, lively colours, poor under tinted light. Distances are in Lab units, where about 2 is just visible.
@@ -46,12 +46,12 @@ class Paint:
 
 
 def lab(image: Pixels) -> Floats:
-    """The picture in CIE Lab, L from 0 to 100."""
+    """Return the picture in CIE Lab, L from 0 to 100."""
     return np.asarray(cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB), dtype=np.float32)
 
 
 def background(image: Pixels) -> tuple[int, int, int]:
-    """The commonest colour, to within an eighth of each channel."""
+    """Return the commonest colour, to within an eighth of each channel."""
     # One pixel in nine is plenty to find what is everywhere.
     some = image[::3, ::3] if min(image.shape[:2]) > 100 else image
     pixels = some.reshape(-1, 3)
@@ -61,13 +61,13 @@ def background(image: Pixels) -> tuple[int, int, int]:
 
 
 def contrast(image: Pixels, colour: tuple[int, int, int]) -> Pixels:
-    """How far each pixel is from a colour: the largest difference of its three channels."""
+    """Return how far each pixel is from a colour: the largest difference of its three channels."""
     red, green, blue = cv2.split(cv2.absdiff(np.ascontiguousarray(image), np.array([*colour, 0], dtype=np.float64)))
     return np.asarray(cv2.max(cv2.max(red, green), blue), dtype=np.uint8)
 
 
 def paints(image: Pixels, where: Pixels, *, reach: float = 20.0, least: float = 0.02, most: int = 16) -> list[Paint]:
-    """The flat colours among the pixels of ``where``, commonest first.
+    """Return the flat colours among the pixels of ``where``, commonest first.
 
     Each pixel goes to the first colour within ``reach``; colours with less than ``least`` of the pixels, and those
     that are only the smooth edge between another colour and the background, are left out.
@@ -91,17 +91,17 @@ def paints(image: Pixels, where: Pixels, *, reach: float = 20.0, least: float = 
 
 
 def name_of(rgb: tuple[int, int, int]) -> str:
-    """What people call a colour."""
+    """Return what people call a colour."""
     return nearest_name(rgb, list(_TYPICAL))
 
 
 def nearest_name(rgb: tuple[int, int, int], names: list[str]) -> str:
-    """The name among ``names`` (all of ``NAMES``) whose typical colours come nearest."""
+    """Return the name among ``names`` (all of ``NAMES``) whose typical colours come nearest."""
     return min(names, key=lambda name: _distance(rgb, _SPELLINGS.get(name) or name))
 
 
 def find_names(text: str) -> list[str]:
-    """The colour names that a text mentions, in order, in one spelling."""
+    """Return the colour names that a text mentions, in order, in one spelling."""
     words = "".join(letter if letter.isalpha() else " " for letter in text.lower()).split()
     return [_SPELLINGS.get(word, word) for word in words if word in NAMES]
 
@@ -135,19 +135,19 @@ def _is_edge_of(paint: Paint, other: Paint, paper: tuple[int, int, int]) -> bool
     if not 0.05 < share < 0.97 or np.abs(blend - np.array(paint.rgb)).max() > 24:
         return False
     beside = cv2.dilate(other.mask, np.ones((7, 7), np.uint8)) > 0
-    # Where a third line crosses, its own edge lies beside it, so a part may be elsewhere.
+    # A third line that crosses has edges of its own, so a part of the edge may be elsewhere.
     return float(np.mean(beside[paint.mask > 0])) > 0.85
 
 
 def _share_of(rgb: tuple[int, int, int], other: tuple[int, int, int], paper: tuple[int, int, int]) -> float:
-    """Where a colour lies on the way from the paper (0) to another colour (1)."""
+    """Return where a colour is on the way from the paper (0) to another colour (1)."""
     way = np.array(other, dtype=np.float64) - np.array(paper)
     length = float(way @ way)
     return float((np.array(rgb, dtype=np.float64) - np.array(paper)) @ way / length) if length else 0.0
 
 
 def _peak(values: Floats) -> Floats:
-    """The centre of the fullest cell of Lab space, refined by one mean over its surroundings."""
+    """Return the centre of the fullest cell of Lab space, refined by one mean over its surroundings."""
     cells = np.floor((values + np.array([0, 128, 128], dtype=np.float32)) / 8).astype(np.int32)
     codes = cells @ np.array([4096, 64, 1], dtype=np.int32)
     kinds, counts = np.unique(codes, return_counts=True)

@@ -1,4 +1,4 @@
-"""Counts shapes, names their colour and says where one lies from another.
+"""Answers questions about coloured shapes: their number, colour and relative position.
 
 The question is read as noun phrases ("small red triangles", "the green star") and one relation between them; a
 question without a known shape in it is refused before any pixel is looked at. The picture must be a scene of filled
@@ -48,7 +48,7 @@ _HALF = re.compile(r"\b(left|right|top|upper|bottom|lower)(?:-hand)? (?:half|sid
 
 @dataclass(frozen=True, slots=True)
 class _Phrase:
-    """A noun phrase: "large red stars"; empty parts say nothing. ``start`` is its place in the question."""
+    """A noun phrase: "large red stars"; empty parts match anything. ``start`` is its position in the question."""
 
     shape: str
     colour: str
@@ -57,7 +57,7 @@ class _Phrase:
 
 
 def answer(ask: Ask) -> str:
-    """The reply to a question about coloured shapes, or a refusal."""
+    """Return the reply to a question about coloured shapes, or a refusal."""
     asked = _asked(ask.question)
     listed = options(ask.question)
     phrases = list(_phrases(asked))
@@ -80,7 +80,7 @@ def answer(ask: Ask) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """What is asked and what is to be seen."""
+    """The question and the things in the picture."""
 
     question: str
     asked: str
@@ -120,7 +120,7 @@ def _count(scene: _Scene) -> str:
 
 
 def _count_outlines(image: Pixels, phrases: list[_Phrase]) -> int | None:
-    """How many outlines of the one plain shape that is asked for; None when this is another question or picture."""
+    """Count the outlines of the one plain shape that is asked for; None when this is another question or picture."""
     (shape, plain) = (phrases[0].shape, not (phrases[0].colour or phrases[0].size))
     if len(phrases) != 1 or not plain or not shape:
         return None
@@ -158,7 +158,7 @@ def _position(scene: _Scene) -> str:
 
 
 def _phrases(asked: str) -> Iterator[_Phrase]:
-    """The noun phrases that end in a shape's name."""
+    """Yield the noun phrases that end in a shape's name."""
     colour = size = ""
     begin: int | None = None
     for match in re.finditer(r"[a-z]+|[^a-z\s-]", asked):
@@ -178,7 +178,7 @@ def _phrases(asked: str) -> Iterator[_Phrase]:
 
 
 def _matcher(scene: _Scene, phrase: _Phrase) -> Callable[[Thing], bool]:
-    """The test that a phrase puts to a thing."""
+    """Return a predicate for the things that a phrase describes."""
     denied = _NOT.search(scene.asked)
     banned = set(find_names(denied[1])) if denied else set()
     wanted = set() if banned else {phrase.colour} - {""}
@@ -211,7 +211,7 @@ def _find(scene: _Scene, phrase: _Phrase) -> Thing | None:
 
 
 def _doubt(thing: Thing, shape: str) -> float:
-    """How far the shape is from certain: its error against that of the next best."""
+    """Return how far the shape is from certain: its error against that of the next best."""
     if not shape:
         return 0.0
     rival = min(error for name, error in thing.errors.items() if name != shape)
@@ -249,7 +249,7 @@ def _in_half(word: str, thing: Thing, scene: _Scene) -> bool:
 
 
 def _middle_size(radii: list[float]) -> float:
-    """Where sizes part into large and small: in the middle of their widest gap."""
+    """Find where sizes part into large and small: in the middle of their widest gap."""
     ordered = sorted(radii)
     gaps = [(big / small, math.sqrt(big * small)) for small, big in pairwise(ordered)]
     return max(gaps, default=(1.0, 0.0))[1]
@@ -260,7 +260,7 @@ def _apart(one: Thing, other: Thing) -> int:
 
 
 def _asked(question: str) -> str:
-    """The question without its options, in lower case."""
+    """Return the question without its options, in lower case."""
     text = question[:_LONGEST_QUESTION]
     listed = re.search(r"(?m)\(A\)|^\s*A[.):]", text)
     return (text[: listed.start()] if listed else text).lower()

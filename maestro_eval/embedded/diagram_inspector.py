@@ -52,7 +52,7 @@ _WIDTHS = {
 
 
 def answer(ask: Ask) -> str:
-    """The reply to a question about a diagram, or a refusal."""
+    """Return the reply to a question about a diagram, or a refusal."""
     measure = _kind(ask.question)
     if measure is None:
         return cannot_tell("this is no question about crossings, touching shapes, grids, a circled letter or a map")
@@ -65,7 +65,7 @@ def answer(ask: Ask) -> str:
 
 
 def _kind(question: str) -> Callable[[str, Pixels], str] | None:
-    """What to measure, from the words of the question."""
+    """Tell from the words of the question what to measure."""
     words = _OPTION_LETTER.sub("option", question[:_LONGEST_QUESTION].lower())
     counts = bool(_COUNT.search(words))
     if _ROWS.search(words) and _COLUMNS.search(words):
@@ -179,13 +179,13 @@ def _circled_letter(question: str, image: Pixels) -> str:
 
 
 def _stations(question: str) -> list[str]:
-    """The two letters that name stations: the last two lone capitals, since an "A" may begin a sentence."""
+    """Return the two letters that name stations: the last two lone capitals, since an "A" may begin a sentence."""
     found = [match[1] for match in _STATIONS.finditer(question[:_LONGEST_QUESTION]) if match[1] != "I"]
     return list(dict.fromkeys(found))[-2:]
 
 
 def _within_ring(letters: Pixels, ring: Pixels) -> Pixels | None:
-    """The picture of the letter inside the oval, without the pieces of its neighbours that reach in."""
+    """Return the picture of the letter inside the oval, without the pieces of its neighbours that reach in."""
     outline = max(cv2.findContours(ring, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=cv2.contourArea)
     inside = cv2.drawContours(np.zeros_like(ring), [outline], -1, 255, cv2.FILLED)
     x, y, width, height = cv2.boundingRect(outline)
@@ -205,7 +205,7 @@ def _within_ring(letters: Pixels, ring: Pixels) -> Pixels | None:
 
 
 def _read_both(plain: Pixels, glyph: Pixels) -> tuple[list[str], str]:
-    """One reading of the words of a picture and of the letter alone, several times over: OCR misses lone letters."""
+    """Read the words of a picture and its lone letter several times, because OCR misses lone letters."""
     scale = 40 / max(glyph.shape)
     letter = 255 - cv2.resize(glyph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     tall, wide = letter.shape[:2]
@@ -224,14 +224,14 @@ def _read_both(plain: Pixels, glyph: Pixels) -> tuple[list[str], str]:
 
 
 def _letters_of_line(plain: Pixels, ring: tuple[int, int, int, int]) -> tuple[int, int]:
-    """From where to where the line of text reaches that runs through the oval."""
+    """Return the left and right end of the line of text that passes through the oval."""
     _, y, _, height = ring
     columns = np.flatnonzero(ink(plain)[max(0, y) : y + height].any(axis=0))
     return (int(columns[0]), int(columns[-1])) if len(columns) else (0, plain.shape[1])
 
 
 def _at(words: list[str], line: tuple[int, int], x: float, alone: str) -> str:
-    """The letter of the longest word that stands at x; of the two nearest, the one that was also read alone."""
+    """Return the letter of the longest word at x; of the two nearest, the one that was also read alone."""
     word = max(words, key=len, default="")
     if not word:
         return alone
@@ -247,7 +247,7 @@ def _at(words: list[str], line: tuple[int, int], x: float, alone: str) -> str:
 
 
 def _alike(letter: str, other: str) -> bool:
-    """Whether two readings differ by nothing that OCR tells apart in a letter that stands alone."""
+    """Return True if OCR cannot distinguish the two letters when they stand alone."""
     return letter.casefold().translate(_LOOK_ALIKES) == other.casefold().translate(_LOOK_ALIKES)
 
 
@@ -260,7 +260,7 @@ def _largest_piece(mask: Pixels) -> Pixels:
 
 
 def _within_bounds(image: Pixels) -> Pixels:
-    """Three channels, and no more pixels than can be handled in a fraction of a second."""
+    """Return the picture with three channels, scaled down to what takes a fraction of a second."""
     if image.ndim == 2:
         image = np.repeat(image[:, :, None], 3, axis=2)
     size = image.shape[0] * image.shape[1]

@@ -1,4 +1,4 @@
-"""Straight strokes of a drawn figure: where they meet, and which angle or length a place in the picture stands for.
+"""Traces the straight strokes of a figure: where they meet, and the angle or length beside a printed number.
 
 Measures are those of the drawing, which need not be to scale: they choose between values that a theorem allows.
 """
@@ -34,7 +34,7 @@ class Stroke:
         return math.dist(self.a, self.b)
 
     def distance(self, point: Point) -> float:
-        """From the point to the nearest place on the stroke."""
+        """Return the distance from the point to the stroke."""
         (ax, ay), (bx, by) = self.a, self.b
         along = (point[0] - ax) * (bx - ax) + (point[1] - ay) * (by - ay)
         share = min(1.0, max(0.0, along / max(1e-9, self.length**2)))
@@ -53,7 +53,7 @@ class Drawing:
         return min(self.corners, key=lambda corner: math.dist(corner, place), default=None)
 
     def angle_facing(self, place: Point) -> float | None:
-        """Degrees between the two rays, at the corner nearest to the place, that the place lies between."""
+        """Return the angle in degrees of the rays around the place, at the corner nearest to it."""
         corner = self.corner_at(place)
         if corner is None:
             return None
@@ -66,18 +66,18 @@ class Drawing:
         return math.degrees(following[0] - before[-1])
 
     def angle_at(self, place: Point) -> float | None:
-        """Degrees of the inner angle at the corner nearest to the place, if just two strokes meet there."""
+        """Return the inner angle in degrees at the corner nearest to the place, if just two strokes meet there."""
         corner = self.corner_at(place)
         rays = self._rays(corner) if corner is not None else []
         return math.degrees(abs(math.remainder(rays[1] - rays[0], math.tau))) if len(rays) == 2 else None
 
     def length_beside(self, place: Point) -> float | None:
-        """Pixels of the stroke, between corners, that the place lies beside."""
+        """Return the length in pixels, between corners, of the stroke beside the place."""
         nearest = min(self.strokes, key=lambda stroke: stroke.distance(place), default=None)
         return nearest.length if nearest is not None else None
 
     def _rays(self, corner: Point) -> list[float]:
-        """The directions, ascending, in which strokes leave the corner."""
+        """Return the directions, ascending, in which strokes leave the corner."""
         rays: list[float] = []
         for stroke in self.strokes:
             if stroke.distance(corner) > _NEAR + 3:
@@ -91,7 +91,7 @@ class Drawing:
 
 
 def trace_drawing(image: NDArray[np.uint8], texts: Sequence[TextBox]) -> Drawing:
-    """The strokes of the picture without its text and without short marks (ticks, right-angle squares)."""
+    """Return the strokes of the picture without its text and without short marks (ticks, right-angle squares)."""
     import cv2
     import numpy as np
 
@@ -117,7 +117,7 @@ def trace_drawing(image: NDArray[np.uint8], texts: Sequence[TextBox]) -> Drawing
 
 
 def _merged(raw: Sequence[Stroke]) -> list[Stroke]:
-    """One stroke for each line: pieces that lie on a longer one extend it."""
+    """Merge strokes on the same line into one."""
     merged: list[Stroke] = []
     for stroke in sorted(raw, key=lambda one: -one.length):
         for at, whole in enumerate(merged):
@@ -143,7 +143,7 @@ def _corners(strokes: Sequence[Stroke], size: float) -> list[Point]:
     corners: list[Point] = []
     for at, one in enumerate(strokes):
         for other in strokes[at + 1 :]:
-            point = _meeting(one, other)
+            point = _intersection(one, other)
             if point is None or max(one.distance(point), other.distance(point)) > 0.02 * size + _NEAR:
                 continue
             if all(math.dist(point, known) > _NEAR for known in corners):
@@ -151,8 +151,8 @@ def _corners(strokes: Sequence[Stroke], size: float) -> list[Point]:
     return corners
 
 
-def _meeting(one: Stroke, other: Stroke) -> Point | None:
-    """Where the two lines meet; None if they are nearly parallel."""
+def _intersection(one: Stroke, other: Stroke) -> Point | None:
+    """Return where the two lines meet; None if they are nearly parallel."""
     (ax, ay), (bx, by) = one.a, one.b
     (cx, cy), (dx, dy) = other.a, other.b
     turn = (bx - ax) * (dy - cy) - (by - ay) * (dx - cx)
@@ -163,7 +163,7 @@ def _meeting(one: Stroke, other: Stroke) -> Point | None:
 
 
 def _circle(ink: NDArray[np.uint8]) -> float | None:
-    """The diameter of the largest outline that is as wide as high and fills its square as a disc does."""
+    """Return the diameter of the largest outline that is as wide as high and fills its square as a disc does."""
     import cv2
 
     outlines, _ = cv2.findContours(ink, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

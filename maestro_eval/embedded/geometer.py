@@ -1,9 +1,9 @@
 """Solves school geometry from a drawn figure with printed numbers.
 
-The words of the question choose a theorem, the printed numbers go into it. Where a theorem allows several values (which
+The words of the question choose a theorem, which is applied to the printed numbers. If it allows several values (which
 side is the hypotenuse? does the angle complete a line or a right angle?), the drawing is measured and the nearest
-value taken, and where the question lists options, values that are no option are left out. Given expressions such as
-"3x" and "2x+15" the usual equations are tried and the one whose solution is an option holds.
+value chosen; if the question lists options, other values are dropped. For expressions such as "3x" and "2x+15" the
+usual equations are tried, and the one whose solution is an option is used.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _NAMED_SIDE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A printed number and where it stands."""
+    """A printed number and its position."""
 
     value: float
     degrees: bool
@@ -85,7 +85,7 @@ class _Solution:
 
 
 def answer(ask: Ask) -> str:
-    """The value of what the question seeks in the figure."""
+    """Return the value of what the question seeks in the figure."""
     question = ask.question
     stem = question.split("\nA", 1)[0].split("(A)", 1)[0]
     if not ask.images:
@@ -132,7 +132,7 @@ def _read(ask: Ask) -> _Figure:
 
 
 def _linear(box: TextBox) -> list[_Linear]:
-    """The expressions in one unknown that the text holds, such as "(2x+15)°" or "20-5x"."""
+    """Return the expressions in one unknown in the text, such as "(2x+15)°" or "20-5x"."""
     tight = re.sub(r"[\s°º˚]", "", box.text).replace("\u2212", "-").replace("\u2013", "-")
     found = []
     for part in re.findall(r"\(([^()]{1,20})\)", tight) or [tight.strip("()")]:
@@ -173,7 +173,7 @@ def _solve(stem: str, figure: _Figure) -> _Solution | None:
 
 
 def _angle(words: str, name: str, figure: _Figure) -> _Solution | None:
-    """A third or fourth angle, an isosceles triangle's, or an angle on a line, in a right angle or at parallels."""
+    """Solve for a third or fourth angle, one of an isosceles triangle, or one at a line, right angle or parallels."""
     given = [reading.value for reading in figure.angles] or [reading.value for reading in figure.lengths]
     corner = figure.place_of(name[len(name) // 2]) if name else None
     sides = 4 if re.search(r"quadrilateral|parallelogram|trapezoid|rhombus|kite", words) else _sides(figure, name)
@@ -201,7 +201,7 @@ def _angle(words: str, name: str, figure: _Figure) -> _Solution | None:
 
 
 def _sides(figure: _Figure, name: str) -> int:
-    """The number of the polygon's corners: from its letters, of which the question may name one that was not read."""
+    """Count the polygon's corners by their letters, including one that only the question names."""
     capitals = {letter for letter, _ in figure.letters if letter.isupper()} | ({name} if len(name) == 1 else set())
     return min(8, max(3, len(capitals)))
 
@@ -212,7 +212,7 @@ def _has_right_angle(figure: _Figure, but: Point) -> bool:
 
 
 def _length(stem: str, figure: _Figure) -> _Solution | None:
-    """The third side of a right triangle."""
+    """Return the third side of a right triangle."""
     given = sorted(reading.value for reading in figure.lengths)
     if len(given) != 2:
         return None
@@ -237,7 +237,7 @@ def _asked_pixels(stem: str, figure: _Figure) -> float | None:
 
 
 def _scale(figure: _Figure) -> float | None:
-    """Units per pixel, from the longest printed length and the stroke beside it."""
+    """Return units per pixel, from the longest printed length and the stroke beside it."""
     longest = max(figure.lengths, key=lambda reading: reading.value, default=None)
     pixels = figure.drawing.length_beside(longest.place) if longest else None
     return longest.value / pixels if longest and pixels else None
@@ -271,7 +271,7 @@ def _perimeter(words: str, figure: _Figure) -> _Solution | None:
 
 
 def _circle(words: str, figure: _Figure) -> _Solution | None:
-    """Circumference, area, radius or diameter, from a radius or a diameter: the drawing tells which is given."""
+    """Solve for circumference, area, radius or diameter; the drawing shows whether radius or diameter is given."""
     if not figure.lengths:
         return None
     given = figure.lengths[0]
@@ -291,7 +291,7 @@ def _circle(words: str, figure: _Figure) -> _Solution | None:
 
 
 def _equations(figure: _Figure) -> _Solution | None:
-    """The unknown for which the expressions are equal, or add up to 180°, 90° or the polygon's whole."""
+    """Return the unknown for which the expressions are equal, or add up to 180°, 90° or the polygon's whole."""
     known = [_Linear(0.0, reading.value) for reading in figure.numbers]
     terms = [*figure.expressions, *known]
     slope, constant = sum(term.slope for term in terms), sum(term.constant for term in terms)

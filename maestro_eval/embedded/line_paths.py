@@ -1,7 +1,7 @@
-"""Follows coloured lines: how often two of them meet, and which stations of a map one colour joins.
+"""Follows coloured lines: counts crossings of two lines, and the colours that join two stations of a map.
 
-A line is all that has its colour, so two lines of the same colour are one; where lines cross, the one drawn later
-hides the other, and short gaps are bridged. The letters of a map are told apart by their shape, without OCR.
+A line is the set of all pixels of its colour, so two lines of the same colour are one. The line drawn later hides the
+other at a crossing, so short gaps are bridged. The letters of a map are recognised by their shape, without OCR.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Label:
 
 
 def line_colours(image: Pixels, names: list[str]) -> list[Paint]:
-    """The colours of the lines: those that the names mean, or all the lively ones when there are no names."""
+    """Return the colours of the lines: those that the names mean, or all the lively ones when there are no names."""
     found = paints(image, ink(image))
     if not names:
         return [paint for paint in found if _colourfulness(paint.rgb) > _GREY]
@@ -47,22 +47,22 @@ def line_colours(image: Pixels, names: list[str]) -> list[Paint]:
 
 
 def crossings(first: Paint, second: Paint) -> int:
-    """How often two lines cross or touch."""
+    """Count how often two lines cross or touch."""
     one, two = _heights(first.mask), _heights(second.mask)
     if one is None or two is None:
-        return _meeting_places(first.mask, second.mask)
+        return _count_overlaps(first.mask, second.mask)
     left, right = max(one.left, two.left), min(one.right, two.right)
     if right - left < 2:
-        return _meeting_places(first.mask, second.mask)
+        return _count_overlaps(first.mask, second.mask)
     gap = one.at[left - one.left : right - one.left + 1] - two.at[left - two.left : right - two.left + 1]
-    # Between touching and clearly apart nothing is said, or the jags of the pixels would count as meetings.
+    # Distances between touching and clearly apart are ignored, or jagged pixels would count as meetings.
     near = min(one.thickness, two.thickness)
     said = (np.abs(gap) < near) | (np.abs(gap) > 2 * near)
-    return _meetings(np.where(np.abs(gap) < near, 0, np.sign(gap).astype(int))[said])
+    return _sign_changes(np.where(np.abs(gap) < near, 0, np.sign(gap).astype(int))[said])
 
 
 def find_labels(image: Pixels, letters: list[str]) -> list[Label]:
-    """Where the letters stand in the picture: the best assignment of dark compact blobs to the wanted letters."""
+    """Find the letters in the picture: the best assignment of dark compact blobs to the wanted letters."""
     mask = ink(image)
     dark = [paint.mask for paint in paints(image, mask, least=0.005) if _colourfulness(paint.rgb) <= _GREY]
     if not dark:
@@ -80,7 +80,7 @@ def find_labels(image: Pixels, letters: list[str]) -> list[Label]:
 
 
 def joining_colours(image: Pixels, start: Label, end: Label) -> int | None:
-    """How many colours have a line that ends at both labels; None when no line ends at either."""
+    """Count the colours that have a line that ends at both labels; None when no line ends at either."""
     ends = [(_ends_at(paint.mask, start), _ends_at(paint.mask, end)) for paint in line_colours(image, [])]
     if not any(one or two for one, two in ends):
         return None
@@ -98,7 +98,7 @@ class _Heights:
 
 
 def _heights(mask: Pixels) -> _Heights | None:
-    """None for a line that goes up and down at one place, or hardly goes sideways."""
+    """Return the line as a function, or None if it has several heights at a column or is nearly vertical."""
     on = mask > 0
     counts = on.sum(axis=0)
     columns = np.flatnonzero(counts)
@@ -115,13 +115,13 @@ def _heights(mask: Pixels) -> _Heights | None:
     return _Heights(left, right, at, max(2.0, float(np.quantile(counts[columns], 0.1))))
 
 
-def _meetings(side: NDArray[np.int_]) -> int:
-    """Places where the sign turns over, or is zero for a while."""
+def _sign_changes(side: NDArray[np.int_]) -> int:
+    """Count the places where the sign changes or is zero."""
     kinds: list[int] = side[np.flatnonzero(np.diff(side, prepend=9))].tolist()
     return kinds.count(0) + sum(a * b < 0 for a, b in pairwise(kinds))
 
 
-def _meeting_places(first: Pixels, second: Pixels) -> int:
+def _count_overlaps(first: Pixels, second: Pixels) -> int:
     block = np.ones((5, 5), np.uint8)
     both = cv2.bitwise_and(cv2.dilate(first, block), cv2.dilate(second, block))
     count, _ = cv2.connectedComponents(cv2.dilate(both, block), connectivity=8)
@@ -134,7 +134,7 @@ def _colourfulness(rgb: tuple[int, int, int]) -> float:
 
 
 def _blobs(mask: Pixels, least: float, most: float) -> list[tuple[tuple[int, int, int, int], Pixels]]:
-    """Pieces of a mask that are as large as a letter may be: their boxes and their pixels."""
+    """Return the boxes and pixels of the pieces of a mask that have the size of a letter."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     found: list[tuple[tuple[int, int, int, int], Pixels]] = []
     for piece in range(1, count):
@@ -146,8 +146,8 @@ def _blobs(mask: Pixels, least: float, most: float) -> list[tuple[tuple[int, int
 
 
 def _likeness(glyph: Pixels) -> dict[str, float]:
-    """How much a glyph looks like each letter, and more so than like any other letter."""
-    similar = _moulds() @ _normal(glyph)
+    """Return how much a glyph looks like each letter, and more so than like any other letter."""
+    similar = _templates() @ _normal(glyph)
     scores = similar.reshape(len(_LETTERS), -1).max(axis=1)
     order = np.sort(scores)
     rivals = np.where(scores == order[-1], order[-2], order[-1])
@@ -155,8 +155,8 @@ def _likeness(glyph: Pixels) -> dict[str, float]:
 
 
 @cache
-def _moulds() -> NDArray[np.float32]:
-    """Each letter in a few faces and weights, one a row."""
+def _templates() -> NDArray[np.float32]:
+    """Return each letter in a few faces and weights, one a row."""
     rows = [_normal(_mould(letter, font, weight)) for letter in _LETTERS for font in _FONTS for weight in (4, 10, 16)]
     return np.stack(rows)
 
@@ -169,7 +169,7 @@ def _mould(letter: str, font: int, weight: int) -> Pixels:
 
 
 def _normal(glyph: Pixels) -> NDArray[np.float32]:
-    """A glyph of standard size, blurred, with mean 0 and length 1."""
+    """Return a glyph of standard size, blurred, with mean 0 and length 1."""
     scaled = cv2.resize(glyph, (_GLYPH, _GLYPH), interpolation=cv2.INTER_AREA)
     flat = cv2.GaussianBlur(scaled, (5, 5), 0).astype(np.float32).ravel()
     flat -= flat.mean()
@@ -177,7 +177,7 @@ def _normal(glyph: Pixels) -> NDArray[np.float32]:
 
 
 def _ends_at(mask: Pixels, label: Label) -> bool:
-    """Whether the line has an end near enough to the label to belong to it; lines that only pass by have none there.
+    """Return True if the line ends at the label, instead of passing it.
 
     About a point near an end the line leaves a small circle once, elsewhere twice or more.
     """
@@ -192,7 +192,7 @@ def _ends_at(mask: Pixels, label: Label) -> bool:
 
 
 def _arms(mask: Pixels, x: NDArray[np.int_], y: NDArray[np.int_], radius: float) -> NDArray[np.int_]:
-    """How many times the line leaves a circle about each of the points."""
+    """Count how many times the line leaves a circle about each of the points."""
     angles = np.linspace(0, 2 * math.pi, 120, endpoint=False)
     edge = math.ceil(radius) + 1
     padded = cv2.copyMakeBorder(mask, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=0)

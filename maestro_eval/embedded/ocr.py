@@ -1,9 +1,9 @@
-"""Printed text of a picture, by PP-OCR on the CPU.
+"""Reads the printed text of a picture with PP-OCR on the CPU.
 
 Promise: `read_text` gives every text line found, in reading order, with its box in the picture's own pixels; each
-picture is read once while it is among the last `REMEMBERED`, whoever asks. One engine a process behind one lock:
+picture is read once while it is among the last `REMEMBERED`. One engine a process behind one lock:
 two readings at a time would only share the same two cores. No angle classifier: it costs a tenth of the time and
-matters only for upside-down text. The models lie in the wheel of ``rapidocr``; nothing is downloaded.
+matters only for upside-down text. The models are in the wheel of ``rapidocr``; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MARGIN = 16
 class TextBox:
     """One line of text and the upright rectangle around it, in pixels; its words likewise, when there are several.
 
-    The reader joins neighbours such as axis labels into one line: who needs them apart looks at the words.
+    OCR joins neighbours such as axis labels into one line; ``words`` separates them.
     """
 
     text: str
@@ -62,7 +62,7 @@ class TextBox:
 
 
 def read_text(image: NDArray[np.uint8]) -> tuple[TextBox, ...]:
-    """The text lines of an RGB picture, from top to bottom and left to right."""
+    """Return the text lines of an RGB picture, from top to bottom and left to right."""
     key = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
     with _lock:
         known = _remembered.pop(key, None)
@@ -80,7 +80,7 @@ def warm() -> None:
 
 
 def in_lines(boxes: tuple[TextBox, ...]) -> list[list[TextBox]]:
-    """The boxes grouped into printed lines: boxes that overlap by half their height stand in one line."""
+    """Return the boxes grouped into printed lines: boxes that overlap by half their height are one line."""
     lines: list[list[TextBox]] = []
     for box in sorted(boxes, key=lambda box: box.y):
         home = next((line for line in reversed(lines) if _beside(line[-1], box)), None)
@@ -151,7 +151,7 @@ def _read(image: NDArray[np.uint8]) -> tuple[TextBox, ...]:
 
 
 def _spans(words: list[str], pieces: list[tuple[str, list[float]]]) -> list[tuple[str, float, float]]:
-    """Where each word stands, from the engine's own pieces, which may be parts of words; empty if they disagree."""
+    """Return where each word is, from the engine's own pieces, which may be parts of words; empty if they disagree."""
     if len(words) < 2 or "".join(words) != "".join(text.replace(" ", "") for text, _ in pieces):
         return []
     spans: list[tuple[str, float, float]] = []

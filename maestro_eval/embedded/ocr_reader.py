@@ -1,4 +1,4 @@
-"""Answers questions about printed text: what is written, and which value stands beside a label.
+"""Answers questions about printed text: its transcription, and the value beside a label.
 
 A transcription is all text in reading order. A value is found in one of two ways: things with a form of their own
 (date, time, telephone number, mail and web address) by that form, everything else by its label: the printed words
@@ -97,7 +97,7 @@ class _Found:
 
 
 def answer(ask: Ask) -> str:
-    """The printed text that answers the question."""
+    """Return the printed text that answers the question."""
     question = ask.question
     if not ask.images:
         return cannot_tell("there is no picture to read")
@@ -120,7 +120,7 @@ def _is_about_text(question: str) -> bool:
 
 
 def _legible(ask: Ask) -> tuple[TextBox, ...]:
-    """The picture's text; a picture that cannot be read as it stands is turned by quarters and eighths."""
+    """Return the picture's text; an illegible picture is turned by quarters and eighths."""
     import cv2
     import numpy as np
 
@@ -201,7 +201,7 @@ def _line_text(line: Sequence[TextBox]) -> str:
 
 
 def _by_form(question: str, lines: list[list[TextBox]], form: re.Pattern[str], what: str) -> _Found | None:
-    """The text of that form; of several, the one whose line and line above share most words with the question."""
+    """Return the text of that form; of several, the one whose line and the line above match the question best."""
     keys = [*_keys(question), "tel"] if form is _PHONE else _keys(question)
     candidates: list[tuple[float, str]] = []
     for at, line in enumerate(lines):
@@ -217,7 +217,7 @@ def _by_form(question: str, lines: list[list[TextBox]], form: re.Pattern[str], w
 
 
 def _amount(question: str, lines: list[list[TextBox]]) -> _Found | None:
-    """The right-most number of the line that is most like the question; the lowest such line, as totals are."""
+    """Return the right-most number of the line that is most like the question; the lowest such line, as totals are."""
     keys = _keys(question) or ["total"]
     best: tuple[float, int, str] | None = None
     for at, line in enumerate(lines):
@@ -233,7 +233,7 @@ def _amount(question: str, lines: list[list[TextBox]]) -> _Found | None:
 
 
 def _by_label(question: str, lines: list[list[TextBox]]) -> _Found | None:
-    """The text after, right of, or below the box whose words are most like the question's."""
+    """Return the text after, right of, or below the box whose words are most like the question's."""
     keys = _keys(question)
     if not keys:
         return None
@@ -255,7 +255,7 @@ def _by_label(question: str, lines: list[list[TextBox]]) -> _Found | None:
 
 
 def _tail(text: str) -> str:
-    """The number that ends a text such as "Receipt No. 27005"."""
+    """Return the number that ends a text such as "Receipt No. 27005"."""
     match = re.search(r"[A-Za-z.#]\s+#?([\d][\d./-]*)$", text)
     return match[1] if match else ""
 
@@ -283,7 +283,7 @@ def _keys(question: str) -> list[str]:
 
 
 def _likeness(keys: Sequence[str], text: str) -> float:
-    """How far words and question agree, 0 to 1: a label is wholly in the question, seldom the reverse."""
+    """Return how far words and question agree, 0 to 1: a label is wholly in the question, seldom the reverse."""
     words = re.findall(r"[^\W\d_]+", text.casefold())
     words = [word for word in words if word not in _STOP] or words
     if not words or not keys:

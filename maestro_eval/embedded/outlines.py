@@ -1,7 +1,7 @@
 """Measures drawings made of outlines: nested squares, grids, interlocked rings; and the gap between two discs.
 
 Everything here expects one plain background. Shapes that touch along a side still count, because it is the closed
-areas and not the strokes that are counted. What does not look like such a drawing gives None, never a guess.
+areas and not the strokes that are counted. Other pictures give None, never a guess.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Disc:
 
 
 def ink(image: Pixels) -> Pixels:
-    """A mask (0 or 255) of what differs from the background, without specks of noise."""
+    """Return a mask (0 or 255) of what differs from the background, without specks of noise."""
     difference = contrast(image, background(image))
     # A median filter would eat hairlines, so specks go by their area.
     seen = np.cumsum(np.bincount(difference.ravel(), minlength=256))
@@ -48,7 +48,7 @@ def ink(image: Pixels) -> Pixels:
 
 
 def is_line_art(mask: Pixels) -> bool:
-    """Whether the ink is thin strokes about empty areas: most of what they enclose is paper."""
+    """Return True if the ink is thin strokes about empty areas: most of what they enclose is paper."""
     height, width = mask.shape
     inked = np.count_nonzero(mask)
     if not 0 < inked < 0.6 * np.count_nonzero(_filled(mask)):
@@ -59,20 +59,20 @@ def is_line_art(mask: Pixels) -> bool:
 
 
 def count_squares(mask: Pixels) -> int | None:
-    """How many square outlines there are, nested or not: closed areas whose hull is a square."""
+    """Count the square outlines, nested or not: closed areas whose hull is a square."""
     found = 0
     for outline in _closed_areas(mask):
         (_, _), (width, height), _ = cv2.minAreaRect(outline)
         if min(width, height) < _SMALLEST_CELL - 1 or max(width, height) > 1.25 * min(width, height) + 2:
             continue
-        # Contour points lie on pixel centres: half a pixel is missing on each side, which matters for tiny squares.
+        # Contour points are pixel centres: half a pixel is missing on each side, which matters for tiny squares.
         hull = float(cv2.contourArea(cv2.convexHull(outline)))
         found += hull > 0.88 * width * height
     return found or None
 
 
 def grid_size(mask: Pixels) -> tuple[int, int] | None:
-    """Rows and columns of a ruled grid; the outer border may be missing."""
+    """Return the numbers of rows and columns of a ruled grid; the outer border may be missing."""
     points = cv2.findNonZero(mask)
     if points is None:
         return None
@@ -83,7 +83,7 @@ def grid_size(mask: Pixels) -> tuple[int, int] | None:
 
 
 def count_outlines(mask: Pixels, shape: str) -> int | None:
-    """How many outlines of a regular shape (circle, triangle, … hexagon) there are, overlapping or not.
+    """Count the outlines of a regular shape (circle, triangle, … hexagon) there are, overlapping or not.
 
     Each place and size votes by how much of its outline is inked; upright shapes only, of any size.
     """
@@ -105,7 +105,7 @@ def count_outlines(mask: Pixels, shape: str) -> int | None:
 
 
 def two_discs(image: Pixels) -> tuple[Disc, Disc] | None:
-    """The two round shapes of a picture, filled or outlined, of one colour or two; None when it holds no such pair."""
+    """Return the two round shapes of a picture, filled or outlined, of one colour or two; None if there is no pair."""
     mask = ink(image)
     filled = _filled(mask)
     if not filled.any():
@@ -129,7 +129,7 @@ def _closed_areas(mask: Pixels) -> list[NDArray[np.int32]]:
 
 
 def _bands(coverage: NDArray[np.floating]) -> int:
-    """How many cells lie between ruled lines, along one direction."""
+    """Count the cells between ruled lines, along one direction."""
     ruled = coverage > max(0.6, 0.75 * float(coverage.max()))
     edges = np.flatnonzero(np.diff(np.concatenate(([0], (~ruled).astype(np.int8), [0]))))
     lengths = edges[1::2] - edges[::2]
@@ -168,7 +168,7 @@ def _matches(inked: NDArray[np.bool_], shape: str, turned: bool) -> list[_Match]
 
 
 def _outline(shape: str, radius: float, turned: bool) -> NDArray[np.int64]:
-    """Whole-pixel points along the outline, about the centre of the circle through its corners."""
+    """Return whole-pixel points along the outline, about the centre of the circle through its corners."""
     corners = _CORNERS[shape]
     many = max(40, int(2 * math.pi * radius))
     if corners == 0:
@@ -185,7 +185,7 @@ def _outline(shape: str, radius: float, turned: bool) -> NDArray[np.int64]:
 
 
 def _strongest(candidates: list[_Match], shape: str, size: tuple[int, int]) -> int:
-    """How many shapes explain the ink: large ones first, and each must have ink of its own.
+    """Count the shapes that explain the ink: large ones first, and each must have ink of its own.
 
     Where large outlines overlap they enclose small areas that look like small shapes.
     """
@@ -217,7 +217,7 @@ def _filled(mask: Pixels) -> Pixels:
 
 
 def _solid(mask: Pixels) -> Pixels:
-    """The largest piece of a mask, with its holes filled."""
+    """Return the largest piece of a mask, with its holes filled."""
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return mask
@@ -226,7 +226,7 @@ def _solid(mask: Pixels) -> Pixels:
 
 
 def _enclosing(mask: Pixels) -> Disc | None:
-    """The disc of which the mask shows more than half; the hidden part must not reach its middle."""
+    """Return the disc of which the mask shows more than half; the hidden part must not reach its middle."""
     points = cv2.findNonZero(mask)
     if points is None or len(points) < 20:
         return None
@@ -243,7 +243,7 @@ def _alike(first: Disc, second: Disc) -> bool:
 
 
 def _peaks(filled: Pixels) -> tuple[Disc, Disc] | None:
-    """Two discs in a mask by the two deepest separate places of its distance transform."""
+    """Return two discs in a mask by the two deepest separate places of its distance transform."""
     depth = cv2.distanceTransform(cv2.copyMakeBorder(filled, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 5)
     rest = depth.copy()
     found: list[Disc] = []

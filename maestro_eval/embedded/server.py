@@ -1,9 +1,9 @@
-"""The embedded experts behind an OpenAI-compatible server on loopback.
+"""Serves the embedded experts on loopback with an OpenAI-compatible API.
 
-``GET /v1/models`` and ``POST /v1/chat/completions``. Pictures come as base64 data URLs and only so: nothing is ever
+``GET /v1/models`` and ``POST /v1/chat/completions``. Pictures must be base64 data URLs: nothing is ever
 fetched. The question is all text of the last user message. Sampling parameters are accepted and without effect, for
-the experts are deterministic; streaming is refused. Tokens are counted as words. An expert that fails says so with
-status 500; it is never dressed up as an answer. With ``--exit-with-parent`` the process ends when its standard input
+the experts are deterministic; streaming is refused. Tokens are counted as words. A failure of an expert is status 500,
+never an answer. With ``--exit-with-parent`` the process ends when its standard input
 closes, so that no server outlives the run that started it.
 """
 
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 def _expert(module: str) -> Expert:
-    """The expert of that module, imported at its first question: start-up needs no computer vision."""
+    """Return the expert of that module, imported at its first question: start-up needs no computer vision."""
 
     def answer(ask: Ask) -> str:
         reply = importlib.import_module(f"maestro_eval.embedded.{module}").answer(ask)
@@ -80,7 +80,7 @@ async def serve(host: str, port: int, ready: Callable[[str], None]) -> None:
 
 
 def application() -> web.Application:
-    """The server's routes, with a thread pool that lives as long as the application."""
+    """Return the server's routes, with a thread pool that lives as long as the application."""
     app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_as_json_errors])
     app.add_routes([web.get("/v1/models", _models), web.post("/v1/chat/completions", _chat)])
     app.cleanup_ctx.append(_with_pool)
@@ -123,7 +123,7 @@ def _warm() -> None:
 
 
 def _end_at_eof(loop: asyncio.AbstractEventLoop, end: Callable[[], object]) -> None:
-    # Unbuffered: a thread blocked in a buffered read would hold the lock that the interpreter needs to exit.
+    # Unbuffered, because a blocked buffered read holds a lock that the interpreter needs at exit.
     with contextlib.suppress(OSError, ValueError):
         while os.read(sys.stdin.fileno(), 4096):
             pass
@@ -141,7 +141,7 @@ async def _with_pool(app: web.Application) -> Any:
 
 
 class _RequestError(Exception):
-    """What is wrong with a request, for its sender to read."""
+    """An error of a request, for its sender to read."""
 
     def __init__(self, message: str, status: int = 400, code: str = "invalid_value") -> None:
         super().__init__(message)
@@ -208,7 +208,7 @@ def _answer(expert: Expert, question: str, urls: list[str]) -> str:
 
 
 def _last_user_message(messages: object) -> tuple[str, list[str]]:
-    """The text and the picture URLs of the last message whose role is user."""
+    """Return the text and the picture URLs of the last message whose role is user."""
     if not isinstance(messages, list):
         raise _RequestError("'messages' must be a list")
     asked = [message for message in messages if isinstance(message, dict) and message.get("role") == "user"]
@@ -245,7 +245,7 @@ def _urls(parts: list[object]) -> Iterable[str]:
 
 
 def _picture(url: str) -> NDArray[np.uint8]:
-    """The RGB pixels of a data URL, as everybody reads them."""
+    """Return the RGB pixels of a data URL, as everybody reads them."""
     import io
 
     import numpy as np

@@ -1,7 +1,7 @@
-"""Finds the things in a scene of flat coloured shapes: where each lies, its size, its colour and its outline's name.
+"""Finds the things in a scene of flat coloured shapes: the position, size, colour and shape of each.
 
 A shape is named by its radius as a function of direction, compared with those of ideal shapes in all directions: that
-uses every edge pixel, so it holds down to about eight pixels of radius. Things must stand on a plain background, faint
+uses every edge pixel, so it works down to a radius of about eight pixels. Things must be on a plain background, faint
 thin lines aside, and things of one colour must not touch. What resembles nothing known, or is only an outline,
 has no shape.
 """
@@ -33,7 +33,7 @@ _LEAST_RADIUS, _MOST_THINGS = 4.0, 400
 class Thing:
     """One thing: its middle and the radius of the circle around it in pixels, its colour, and its shape if known.
 
-    ``errors`` holds how far its outline is from each shape's, as a part of its mean radius.
+    ``errors`` is the distance of its outline from each shape's, as a share of its mean radius.
     """
 
     x: float
@@ -45,7 +45,7 @@ class Thing:
 
 
 def find_things(image: Pixels) -> list[Thing]:
-    """The things of the picture, in no order; empty when they are too many to be a scene of shapes."""
+    """Return the things of the picture, in no order; empty when they are too many to be a scene of shapes."""
     smooth = np.asarray(cv2.medianBlur(image, 3), dtype=np.uint8)
     paper = background(smooth)
     apart = contrast(smooth, paper)
@@ -69,7 +69,7 @@ def find_things(image: Pixels) -> list[Thing]:
 
 
 def _parts(image: Pixels, here: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """A connected piece as it is, or cut by colour where things of several colours touch or overlap."""
+    """Return a connected piece as it is, or cut by colour where things of several colours touch or overlap."""
     whole = here.astype(np.uint8) * 255
     core = np.asarray(cv2.erode(whole, np.ones((5, 5), np.uint8)), dtype=np.uint8)
     block = np.ones((3, 3), np.uint8)
@@ -83,7 +83,7 @@ def _parts(image: Pixels, here: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
 
 
 def _describe(image: Pixels, apart: Pixels, part: NDArray[np.bool_], left: int, top: int) -> Thing | None:
-    """The thing of one piece of the mask, from a window of the picture at (left, top)."""
+    """Return the thing of one piece of the mask, from a window of the picture at (left, top)."""
     filled = _filled(part)
     hollow = np.count_nonzero(part) < _SOLID * np.count_nonzero(filled)
     depth = cv2.distanceTransform(cv2.copyMakeBorder(filled, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 3)
@@ -121,19 +121,19 @@ def _filled(part: NDArray[np.bool_]) -> Pixels:
 
 
 def _outline(soft: Floats, scale: float) -> NDArray[np.int32] | None:
-    """The longest edge of a soft mask, at ``scale`` times its size."""
+    """Return the longest edge of a soft mask, at ``scale`` times its size."""
     padded = cv2.copyMakeBorder(soft, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     fine = cv2.resize(padded, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     fine = cv2.GaussianBlur(fine, (0, 0), max(0.5, 0.35 * scale))
     outlines, _ = cv2.findContours((fine > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return None
-    # The padding of one pixel is taken off again.
+    # The padding of one pixel is subtracted.
     return np.asarray(max(outlines, key=cv2.contourArea), dtype=np.int32) - round(scale)
 
 
 def _radii(outline: NDArray[np.int32], x: float, y: float) -> Floats | None:
-    """The outline's distance from its middle in each direction; the farthest where there are several."""
+    """Return the outline's distance from its middle in each direction; the farthest where there are several."""
     points = outline.reshape(-1, 2).astype(np.float64) - (x, y)
     lengths = np.hypot(points[:, 0], points[:, 1])
     places = (np.arctan2(points[:, 1], points[:, 0]) / (2 * math.pi) * _DIRECTIONS) % _DIRECTIONS
@@ -151,7 +151,7 @@ def _radii(outline: NDArray[np.int32], x: float, y: float) -> Floats | None:
 
 
 def _errors(radii: Floats) -> dict[str, float]:
-    """The root mean square distance to each shape's radii, in the best direction, both with mean 1."""
+    """Return the root mean square distance to each shape's radii, in the best direction, both with mean 1."""
     spectrum = np.fft.rfft(radii / radii.mean())
     power = float(np.mean((radii / radii.mean()) ** 2))
     errors = dict.fromkeys(SHAPES, math.inf)
@@ -172,7 +172,7 @@ def _ideals() -> tuple[tuple[str, NDArray[np.complex128], float], ...]:
 
 
 def _polygons() -> list[tuple[str, NDArray[np.float64]]]:
-    """Ideal shapes by their corners; stars, crosses and oblong shapes in a few proportions."""
+    """Return ideal shapes by their corners; stars, crosses and oblong shapes in a few proportions."""
     names = {3: "triangle", 4: "square", 5: "pentagon", 6: "hexagon", 90: "circle"}
     made = [(name, _star([1.0] * corners)) for corners, name in names.items()]
     made += [("star", _star([1.0, inner] * 5)) for inner in (0.35, 0.42, 0.5)]
@@ -201,7 +201,7 @@ def _cross(arm: float) -> NDArray[np.float64]:
 
 
 def _profile(polygon: NDArray[np.float64]) -> Floats:
-    """The radii of a polygon, drawn large and measured as any thing is, so that both are blurred alike."""
+    """Return the radii of a polygon, drawn large and measured as any thing is, so that both are blurred alike."""
     canvas = np.zeros((96, 96), np.float32)
     unit = polygon / np.abs(polygon).max() * 42 + 48
     cv2.fillPoly(canvas, [np.rint(unit * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)

@@ -10,30 +10,43 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from maestro_eval.records import UserError
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Replace ``path`` with ``data``; UserError (one line) when the disk is full or the folder is not writable."""
-    payload = data.encode() if isinstance(data, str) else data
-    temporary = None
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file to be written piece by piece, which replaces ``path`` once the block ends without an error.
+
+    UserError (one line) when the disk is full or the folder is not writable; an earlier file then stays as it was.
+    """
+    temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(payload)
+        with os.fdopen(handle, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; a results file is read by others.
+        # mkstemp makes files private; results are read by others.
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
+    except BaseException as error:
+        if temporary:
             # What failed once may fail again; the first failure is the one to tell.
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another --out"
-        ) from error
+        if isinstance(error, OSError):
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror or error}); free some space or choose another --out"
+            ) from error
+        raise
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Replace ``path`` with ``data``; UserError as of `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)

@@ -1,4 +1,4 @@
-"""Where the YAML that ships with the package is: inside the wheel, or at the top of a checkout."""
+"""Find the YAML that ships with the package: inside the wheel, or at the top of a checkout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def bundled(kind: Literal["tasks", "registries", "presets", "references"]) -> Path:
-    """The folder of bundled task files, registries, presets or published numbers."""
+    """Return the folder of bundled task files, registries, presets or published numbers."""
     installed = _PACKAGE / "_bundled" / kind
     if installed.is_dir():
         return installed

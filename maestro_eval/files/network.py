@@ -1,4 +1,4 @@
-"""Is a folder on a disk of this machine? SQLite's write-ahead log needs memory that all of its users share."""
+"""Find network file systems: SQLite's write-ahead log needs memory that all of its users share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NETWORK = re.compile(
 
 
 def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
-    """The type of the network file system that ``folder`` is on (``nfs4``, ``fuse.sshfs``, …), or nothing."""
+    """Return the type of the network file system that ``folder`` is on (``nfs4``, ``fuse.sshfs``, …), or nothing."""
     device = folder.stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     try:

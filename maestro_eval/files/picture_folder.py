@@ -19,8 +19,12 @@ _ENOUGH = 2 * 2**30
 
 
 def picture_folder() -> Path:
-    """The user's folder, made where it is missing. OSError where there can be none, or where it is somebody else's."""
-    folder = _root() / f"maestro-eval-{os.getuid()}-pictures"
+    """Return the user's folder; make it where it is missing. OSError where that fails, or it is somebody else's."""
+    return private_folder(_root() / f"maestro-eval-{os.getuid()}-pictures")
+
+
+def private_folder(folder: Path) -> Path:
+    """Make ``folder`` where it is missing. OSError where that fails, or it is not a folder of this user alone."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077 or folder.is_symlink():
@@ -29,7 +33,7 @@ def picture_folder() -> Path:
 
 
 def own_picture_folder() -> Path:
-    """A new folder of this process within; those of processes that have ended are removed. OSError."""
+    """Make a new folder of this process within; those of processes that have ended are removed. OSError."""
     folder = picture_folder()
     for other in folder.iterdir():
         process = other.name.partition("-")[0]

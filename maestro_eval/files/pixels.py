@@ -25,7 +25,7 @@ _WHITE = (255, 255, 255)
 
 
 def read_pixels(data: bytes) -> Picture:
-    """The pixels of an encoded picture as RGB. Raises what Pillow raises for bytes that it cannot decode."""
+    """Return the pixels of an encoded picture as RGB. Raises what Pillow raises for bytes that it cannot decode."""
     from PIL import Image
 
     with Image.open(BytesIO(data)) as picture:
@@ -34,19 +34,19 @@ def read_pixels(data: bytes) -> Picture:
 
 
 def shown(picture: Picture) -> Picture:
-    """``picture`` as it is to be seen, in a mode of eight bits without transparency; itself where it is plain."""
+    """Return ``picture`` as it is to be seen, in eight bits without transparency; itself where it is plain."""
     return _turned(_on_white(_eight_bits(picture)), _orientation(picture))
 
 
 def is_plain(picture: Picture) -> bool:
-    """Whether every reader of the loaded ``picture`` sees the same in it."""
+    """Tell whether every reader of the loaded ``picture`` sees the same in it."""
     if picture.mode in _DEEP or _orientation(picture) != 1:
         return False
     return not picture.has_transparency_data or _is_opaque(picture)
 
 
 def is_plain_file(picture: Picture, data: bytes) -> bool:
-    """Whether ``data``, opened as ``picture`` and not loaded, is known to be whole and plain without its pixels.
+    """Tell whether ``data``, opened as ``picture`` and not loaded, is known to be whole and plain without its pixels.
 
     A JPEG is whole where the end of its image is there, a PNG where all checksums are right; False for the rest, which
     are loaded to know. It takes a fiftieth of the time.
@@ -68,7 +68,7 @@ def is_plain_file(picture: Picture, data: bytes) -> bool:
 
 
 def plain_file(picture: Picture) -> tuple[bytes, str]:
-    """A file that shows what ``picture`` is to be seen as, and its media type. A JPEG stays one; all else is PNG."""
+    """Encode ``picture`` as it is to be seen, and return its media type. A JPEG stays one; all else is PNG."""
     seen, file = shown(picture), BytesIO()
     if picture.format in ("JPEG", "MPO"):
         seen = seen if seen.mode in ("RGB", "L") else seen.convert("RGB")
@@ -79,7 +79,7 @@ def plain_file(picture: Picture) -> tuple[bytes, str]:
 
 
 def _jpeg_is_whole(data: bytes) -> bool:
-    """Whether the image's own end mark follows its data; a thumbnail's, in a segment before, does not count."""
+    """Tell whether the image's own end mark follows its data; a thumbnail's, in a segment before, does not count."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -145,6 +145,6 @@ def _orientation(picture: Picture) -> int:
 
 
 def _is_opaque(picture: Picture) -> bool:
-    """Whether a picture that could be transparent is so nowhere."""
+    """Tell whether a picture that could be transparent is so nowhere."""
     alpha = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
     return alpha.getchannel("A").getextrema()[0] == 255

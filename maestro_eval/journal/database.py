@@ -1,4 +1,4 @@
-"""``journal.db``: its tables, and how it is opened.
+"""``journal.db``: its tables, how it is opened, and the lock of its one writer.
 
 WAL lets readers look while the one writer writes. ``synchronous=FULL`` makes every commit wait for the disk:
 a commit that returned survives ``kill -9`` and, on a disk that keeps its word, a power cut. It costs one fsync
@@ -15,6 +15,8 @@ that is kept here. A journal from before samples and manifests had one is read w
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable
@@ -31,23 +33,18 @@ def create(path: Path, plan: Iterable[RolloutKey], manifest: str) -> None:
 
     It is not in WAL mode yet, because a large plan would be written twice that way.
     """
-    last: RolloutKey | None = None
-
-    def rows() -> Iterable[tuple[str, str, int]]:
-        nonlocal last
-        for last in plan:
-            yield last.task, last.sample_id, last.repeat
-
+    last = RolloutKey("", "")
     connection = None
     try:
         connection = sqlite3.connect(path, isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
         migrations.create_tables(connection)
-        connection.executemany("INSERT INTO plan (task, sample_id, repeat) VALUES (?, ?, ?)", rows())
+        for last in plan:
+            row = (last.task, last.sample_id, last.repeat)
+            connection.execute("INSERT INTO plan (task, sample_id, repeat) VALUES (?, ?, ?)", row)
         connection.execute("INSERT INTO manifests SELECT ?, count(*) FROM plan", (manifest,))
         connection.execute("COMMIT")
     except sqlite3.IntegrityError:
-        assert last is not None
         raise UserError(
             f"{path.parent}: the plan holds {last.task}/{last.sample_id}/{last.repeat} twice; "
             "name each task once, with sample ids that differ"
@@ -98,11 +95,6 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return copy
 
 
-def manifests(connection: sqlite3.Connection) -> dict[str, int]:
-    """The checksums of the manifest, each with the length of the plan; none in a journal from before they were kept."""
-    return dict(connection.execute("SELECT sha256, planned FROM manifests"))
-
-
 def _connect(path: Path, flags: str) -> tuple[sqlite3.Connection, int]:
     """A connection and the version of the database."""
     if not path.is_file():
@@ -125,3 +117,42 @@ def _connect(path: Path, flags: str) -> tuple[sqlite3.Connection, int]:
             f"{path}: written by a newer maestro-eval (version {version}, this one knows {migrations.VERSION}); upgrade"
         )
     raise UserError(f"{path}: not a journal of maestro-eval (version {version}); restore it from a copy")
+
+
+class FolderLock:
+    """An advisory lock that the kernel drops when its holder dies, however it dies; held until ``close``.
+
+    ``flock`` belongs to the open file, which is not inherited over ``exec``: a subprocess of the driver does not
+    keep the folder locked after the driver is gone. The file ``.lock`` stays; only the lock on it counts. On a
+    network file system the lock is as good as that file system's ``flock``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / ".lock"
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be opened ({error.strerror}); make the folder writable") from error
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            written = os.pread(self._handle, 32, 0).strip()
+            holder = f" (process {int(written)})" if written.isdigit() else ""
+            os.close(self._handle)
+            if isinstance(error, BlockingIOError):
+                raise UserError(
+                    f"{folder}: another maestro-eval{holder} is writing to this run; wait until it ends, or stop it"
+                ) from None
+            raise UserError(f"{path}: cannot be locked ({error.strerror}); use a local disk") from error
+        # Who holds it is only a courtesy to the next one, so a full disk may not stop us here.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Let the next writer in. Closing twice is harmless."""
+        if self._handle >= 0:
+            # A subprocess that is just being started may still have the file open: closing ours is not enough.
+            fcntl.flock(self._handle, fcntl.LOCK_UN)
+            os.close(self._handle)
+            self._handle = -1

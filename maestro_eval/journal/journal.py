@@ -13,23 +13,24 @@ how others read it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 
 from maestro_eval.journal import database, migrations
-from maestro_eval.journal.lock import FolderLock
+from maestro_eval.journal.database import FolderLock
 from maestro_eval.journal.manifest import NAME as MANIFEST
-from maestro_eval.journal.manifest import checksum, read_manifest, read_with_checksum, write_manifest
+from maestro_eval.journal.manifest import encode_manifest, read_manifest, read_with_checksum, write_manifest
 from maestro_eval.journal.reader import JournalReader
 from maestro_eval.journal.records import (
     Finished,
     ScoreRow,
     pack_sample,
 )
-from maestro_eval.records import Failed, RolloutKey, RunManifest, Sample, UserError
+from maestro_eval.records import Failed, RolloutKey, RunManifest, UserError
 
 # A reader may find the manifest of before an amendment with the checksum of after it.
 _READINGS = 3
@@ -37,7 +38,7 @@ _READINGS = 3
 _OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 
-class Journal(JournalReader):
+class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None]):
     """An open run folder; made by ``create`` and ``open``, used as a context manager or closed by ``close``.
 
     It belongs to the thread that opened it.
@@ -60,18 +61,23 @@ class Journal(JournalReader):
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
-        lock = FolderLock(folder)
+        file, lock = encode_manifest(manifest), FolderLock(folder)
         try:
             if (folder / MANIFEST).exists():
                 raise UserError(
                     f"{folder}: already holds a run; `maestro-eval resume {folder}` goes on with it, "
                     "or choose another --out"
                 )
-            _clear(folder)
-            database.create(folder / database.NAME, plan, checksum(manifest))
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                left = folder / f"{database.NAME}{suffix}"
+                try:
+                    left.unlink(missing_ok=True)
+                except OSError as error:
+                    raise UserError(f"{left}: cannot be removed ({error.strerror}); choose another --out") from error
+            database.create(folder / database.NAME, plan, hashlib.sha256(file).hexdigest())
             connection = database.open_writer(folder / database.NAME)
             try:
-                write_manifest(folder, manifest)
+                write_manifest(folder, file)
             except BaseException:
                 connection.close()
                 raise
@@ -108,11 +114,17 @@ class Journal(JournalReader):
         try:
             for _ in range(_READINGS):
                 manifest, digest = read_with_checksum(folder)
-                kept = database.manifests(connection)
-                if not kept or digest in kept:
-                    journal = cls(folder, manifest, connection, lock)
-                    journal._check_plan(kept.get(digest))
-                    return journal
+                # None in a journal from before they were kept.
+                kept = dict(connection.execute("SELECT sha256, planned FROM manifests"))
+                if kept and digest not in kept:
+                    continue
+                ((found,),) = connection.execute("SELECT count(*) FROM plan")
+                if kept and found != kept[digest]:
+                    raise UserError(
+                        f"{folder / database.NAME}: its plan has {found} rollouts and had {kept[digest]}; restore it "
+                        "from a copy"
+                    )
+                return cls(folder, manifest, connection, lock)
             raise UserError(
                 f"{folder / MANIFEST}: is not what this run began with (edited by hand?); put it back from a copy, or "
                 "start a new run with another --out"
@@ -140,7 +152,7 @@ class Journal(JournalReader):
             return sum(self._store(one) for one in finished)
 
     @contextlib.contextmanager
-    def new_scores(self) -> Iterator[Callable[[Iterable[ScoreRow]], None]]:
+    def new_scores(self) -> Iterator[Callable[[Iterable[ScoreRow]], object]]:
         """Replace the scores in one transaction, by what is given to the function that this yields.
 
         A journal that is open to be read only keeps those that it has.
@@ -150,18 +162,19 @@ class Journal(JournalReader):
             return
         with self._transaction():
             self._connection.execute("DELETE FROM scores")
-            yield self._store_scores
+            yield partial(self._connection.executemany, "INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
 
     def amend(self, manifest: RunManifest) -> None:
         """Put ``manifest`` in the place of the folder's own, whole or not at all; by the writer, before it goes on."""
         if self._lock is None:
             raise ValueError(f"{self.folder} is open for reading only")
-        digest = checksum(manifest)
+        file = encode_manifest(manifest)
+        digest = hashlib.sha256(file).hexdigest()
         try:
             # Whichever of the two files a crash leaves, its checksum is there.
             planned = sum(self.planned().values())
             self._connection.execute("INSERT INTO manifests VALUES (?, ?)", (digest, planned))
-            write_manifest(self.folder, manifest)
+            write_manifest(self.folder, file)
             self._connection.execute("DELETE FROM manifests WHERE sha256 != ?", (digest,))
         except sqlite3.DatabaseError as error:
             raise self._unwritable(error) from error
@@ -189,22 +202,8 @@ class Journal(JournalReader):
             self._lock.close()
         self._connection.close()
 
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _check_plan(self, planned: int | None) -> None:
-        """UserError where the plan has lost or won rows since it had ``planned`` (``None``: unknown)."""
-        ((found,),) = self._read("SELECT count(*) FROM plan")
-        if planned is not None and found != planned:
-            raise UserError(
-                f"{self.folder / database.NAME}: its plan has {found} rollouts and had {planned}; restore it from a "
-                "copy"
-            )
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -245,27 +244,23 @@ class Journal(JournalReader):
                 return False
             self._reopened.discard(rollout.key)
             self._connection.execute("UPDATE attempts SET current = 0 WHERE key = ? AND current = 1", (key,))
-        migrations.insert_attempt(self._connection, key, (number or 0) + 1, True, self._store_sample(sample), rollout)
-        return True
-
-    def _store_scores(self, rows: Iterable[ScoreRow]) -> None:
-        self._connection.executemany("INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?)", rows)
-
-    def _store_sample(self, sample: Sample) -> int:
-        """The number of the sample, which is stored once for each content."""
         which = (sample.task, sample.sample_id, sample.content_hash)
+        # A sample is stored once for each content.
         known = self._connection.execute(
             "SELECT sample FROM samples WHERE task = ? AND sample_id = ? AND content_hash = ?", which
         ).fetchone()
         if known is None:
-            stored = self._connection.execute(
-                "INSERT INTO samples VALUES (NULL, ?, ?, ?, ?)", (*which, pack_sample(sample))
-            )
-            return int(stored.lastrowid or 0)
-        if not sample.content_hash:
-            # An empty hash stands for "could not be read": there the latest attempt knows best.
-            self._connection.execute("UPDATE samples SET record = ? WHERE sample = ?", (pack_sample(sample), *known))
-        return int(known[0])
+            record = (*which, pack_sample(sample))
+            stored = self._connection.execute("INSERT INTO samples VALUES (NULL, ?, ?, ?, ?)", record).lastrowid or 0
+        else:
+            (stored,) = known
+            if not sample.content_hash:
+                # An empty hash stands for "could not be read": there the latest attempt knows best.
+                self._connection.execute(
+                    "UPDATE samples SET record = ? WHERE sample = ?", (pack_sample(sample), stored)
+                )
+        migrations.insert_attempt(self._connection, key, (number or 0) + 1, True, stored, rollout)
+        return True
 
     def _unwritable(self, error: sqlite3.DatabaseError | OSError) -> UserError:
         full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
@@ -275,13 +270,3 @@ class Journal(JournalReader):
             f"{self.folder}: {reason}; what was committed is safe: {mend}, then "
             f"`maestro-eval resume {self.folder}` goes on"
         )
-
-
-def _clear(folder: Path) -> None:
-    """Remove what an interrupted ``create`` left."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        path = folder / f"{database.NAME}{suffix}"
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be removed ({error.strerror}); choose another --out") from error

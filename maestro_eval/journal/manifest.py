@@ -3,32 +3,39 @@
 It is written last when a run is created, after the journal's plan and before the first rollout. So a folder
 with a manifest is whole, and one without may be created again. It is written once more where a run goes on although
 something has changed, before the first rollout of that kind.
+
+``settings_of`` is the one list of the settings that can change a score: resume, comparisons, swaps and reports read it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.files import write_atomic
+from maestro_eval.files import fingerprint, write_atomic
 from maestro_eval.records import FORMER_PROTOCOLS, RunManifest, UserError
+from maestro_eval.registry import variant_text
 
 NAME = "manifest.json"
 SCHEMA = 2
+TOKENIZER = "tokenizer"
+"""The key under which ``RunManifest.versions`` has the hash of the tokenizer's file."""
 
 
-def checksum(manifest: RunManifest) -> str:
-    """SHA-256 of the file that ``manifest`` is written as."""
-    return hashlib.sha256(_file(manifest)).hexdigest()
+def encode_manifest(manifest: RunManifest) -> bytes:
+    """Return the file that ``manifest`` is written as."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
-def write_manifest(folder: Path, manifest: RunManifest) -> None:
+def write_manifest(folder: Path, file: bytes) -> None:
     """Write it whole or not at all, and make its name in the folder survive a power cut."""
-    write_atomic(folder / NAME, _file(manifest))
+    write_atomic(folder / NAME, file)
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -67,10 +74,6 @@ def read_with_checksum(folder: Path) -> tuple[RunManifest, str]:
         raise UserError(f"{path}: not a run manifest ({error}); restore it from a copy or start a new run") from error
 
 
-def _file(manifest: RunManifest) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-
-
 def _from_schema_1(data: bytes) -> RunManifest:
     """In which the rule of the released scorer was called ``paper``, as was the protocol."""
     manifest = msgspec.json.decode(data, type=RunManifest)
@@ -94,3 +97,71 @@ class _Schema(msgspec.Struct, frozen=True):
     """The one field that every version of the manifest has."""
 
     schema: int = 1
+
+
+class Setting(Struct, frozen=True):
+    """``value`` is compared, ``text`` is shown."""
+
+    value: str
+    text: str
+
+
+class Difference(Struct, frozen=True):
+    """A setting that is not the same in all of some manifests: its text in each, empty where it has none.
+
+    ``field`` is its name: "seed", "regime.max_turns", "data:maestro_chartqa".
+    """
+
+    field: str
+    texts: tuple[str, ...]
+
+    @property
+    def group(self) -> str:
+        """The record that the setting belongs to, "regime", or its own name."""
+        return self.field.partition(".")[0].partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        """The setting's name within its group."""
+        return self.field.removeprefix(self.group)[1:] or self.field
+
+
+def settings_of(manifest: RunManifest) -> dict[str, Setting]:
+    """Every setting by its name."""
+    plain = {
+        "registry": manifest.registry.hash,
+        "variant": variant_text(manifest.registry.variant) or "as it stands",
+        "prompt": manifest.prompt.hash,
+        "policy": manifest.policy,
+        "policy-model": manifest.policy_model,
+        "seed": str(manifest.seed),
+        "repeats": str(manifest.repeats),
+    }
+    for group in ("regime", "sampling"):
+        record = getattr(manifest, group)
+        plain |= {f"{group}.{field}": str(getattr(record, field)) for field in record.__struct_fields__}
+    if tokenizer := manifest.versions.get(TOKENIZER, ""):
+        plain[TOKENIZER] = tokenizer
+    for task in manifest.tasks:
+        plain |= {
+            f"task:{task.name}": task.hash,
+            f"metric:{task.name}": task.metric_hash,
+            f"data:{task.name}": task.data_hash,
+        }
+    found = {name: Setting(value, value) for name, value in plain.items()}
+    return found | {"selection": Setting(fingerprint(manifest.selection), manifest.selection.in_words)}
+
+
+def diff(*manifests: RunManifest) -> tuple[Difference, ...]:
+    """The settings in which ``manifests`` differ; a task that only some have is none."""
+    return differences([settings_of(manifest) for manifest in manifests])
+
+
+def differences(settings: Sequence[dict[str, Setting]]) -> tuple[Difference, ...]:
+    """The settings that are not the same in all of ``settings`` that have them."""
+    names = dict.fromkeys(name for each in settings for name in each)
+    return tuple(
+        Difference(name, tuple(each[name].text if name in each else "" for each in settings))
+        for name in names
+        if len({each[name].value for each in settings if name in each}) > 1
+    )

@@ -2,6 +2,7 @@
 
 A migration is one transaction: a process that dies in it leaves the database as it was.
 
+Version 3: ``scores`` also says why no answer was read, and by which rule one was found.
 Version 2: one table ``attempts`` with integer keys and plain columns, transcripts apart, ``scores``.
 Version 1: ``rollouts`` and ``superseded``, which named task, sample and repeat in words and had ``outcome`` only.
 """
@@ -14,9 +15,9 @@ import sqlite3
 from msgspec.structs import replace
 
 from maestro_eval.journal.records import columns_of, pack_rollout, unpack_rollout
-from maestro_eval.records import MalformedAction, MalformedKind, Rollout, Turn
+from maestro_eval.records import MalformedAction, MalformedKind, NoAnswer, Rollout, Turn
 
-VERSION = 2
+VERSION = 3
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS manifests (
@@ -74,6 +75,8 @@ CREATE TABLE scores (
     value REAL,                -- 0 to 1; NULL: nothing to judge
     extracted TEXT NOT NULL,
     note TEXT NOT NULL,
+    no_answer TEXT,            -- why no answer was read: empty, cut, several, denied, retracted, unsure, unstated
+    rule TEXT NOT NULL DEFAULT '',  -- where in the reply the answer was found, where that is known
     PRIMARY KEY (protocol, attempt)
 ) WITHOUT ROWID;
 CREATE VIEW rollouts AS
@@ -104,8 +107,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     """Bring a database of an earlier ``version`` to this one; ``ValueError`` for a damaged record."""
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for step in _STEPS[version - 1 :]:
-            step(connection)
+        _FROM[version](connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -131,18 +133,24 @@ def _from_version_1(connection: sqlite3.Connection) -> None:
             """
         )
         for key, number, sample, record in rows:
-            rollout = _with_facts(unpack_rollout(record))
+            rollout = unpack_rollout(record)
+            rollout = replace(rollout, turns=tuple(map(_with_facts, rollout.turns)))
             insert_attempt(connection, key, number, bool(current), sample, rollout)
     for table in former:
         connection.execute(f"DROP TABLE former_{table}")
 
 
-def _with_facts(rollout: Rollout) -> Rollout:
-    """A rollout of version 1, whose turns said in words what later ones say in fields."""
-    return replace(rollout, turns=tuple(map(_turn_with_facts, rollout.turns)))
+def _from_version_2(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE scores ADD COLUMN no_answer TEXT")
+    connection.execute("ALTER TABLE scores ADD COLUMN rule TEXT NOT NULL DEFAULT ''")
+    for why in NoAnswer:
+        # The note said it in words.
+        connection.execute("UPDATE scores SET no_answer = ? WHERE note = ?", (why.name.lower(), why.value))
+    connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _turn_with_facts(turn: Turn) -> Turn:
+def _with_facts(turn: Turn) -> Turn:
+    """A turn of version 1, which said in words what later ones say in fields."""
     action = turn.action
     if isinstance(action, MalformedAction):
         kinds = (kind for kind, said in _KINDS if re.search(said, action.reason))
@@ -156,4 +164,4 @@ _KINDS: tuple[tuple[MalformedKind, str], ...] = (
     ("refused", r"^the first turn may not answer|^all \d+ calls are used"),
     ("format", r"^the call (does not name|has no request)|^Format Error"),
 )
-_STEPS = (_from_version_1,)
+_FROM = {1: _from_version_1, 2: _from_version_2}

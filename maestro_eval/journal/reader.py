@@ -1,4 +1,4 @@
-"""What a journal says: the plan, the current attempt of each key, how far the run is, whether the database is whole."""
+"""Reading a journal: the plan, the current attempt of each key, how far the run is, whether the database is whole."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from maestro_eval.journal import database
-from maestro_eval.journal.keys import PackedKeys
 from maestro_eval.journal.records import (
     JournalCounts,
+    PackedKeys,
     PackedRecord,
+    Progress,
     ScoredRecord,
     ScoreRow,
     columns_of,
     unpack_record,
-    unpack_rollout,
     unpack_sample,
 )
 from maestro_eval.records import PROTOCOLS, Rollout, RolloutKey, RunManifest, Sample, UserError
 
-_CURRENT = """
-    plan JOIN attempts ON attempts.key = plan.key AND attempts.current = 1 JOIN transcripts USING (attempt)
+_PLANNED = """
+    plan
+    LEFT JOIN attempts ON attempts.key = plan.key AND attempts.current = 1
+    LEFT JOIN transcripts ON transcripts.attempt = attempts.attempt
+    LEFT JOIN samples ON samples.sample = attempts.sample
 """
 
 
@@ -35,33 +38,22 @@ class JournalReader:
         self.manifest = manifest
         self._connection = connection
 
-    def pending(self, retry_failed: bool = True, *, skipped: Collection[RolloutKey] = ()) -> PackedKeys:
-        """Keys still to be run, in plan order: those without a record, and the failed ones if they get a retry.
-
-        ``skipped`` are left out.
-        """
+    def pending(self, *, skipped: Collection[RolloutKey] = ()) -> PackedKeys:
+        """Keys still to be run, in plan order: those without a record and the failed ones, without ``skipped``."""
         left_out = frozenset(skipped)
         rows = self._read(
             """
             SELECT task, sample_id, repeat
             FROM plan LEFT JOIN attempts ON attempts.key = plan.key AND attempts.current = 1
-            WHERE outcome IS NULL OR (? AND outcome = 'failed')
+            WHERE outcome IS NULL OR outcome = 'failed'
             ORDER BY plan.key
-            """,
-            (retry_failed,),
+            """
         )
-        return PackedKeys(key for row in rows if (key := _key(*row)) not in left_out)
+        return PackedKeys(key for row in rows if (key := RolloutKey(*row)) not in left_out)
 
     def failed(self) -> Iterator[Rollout]:
-        """The records of failed rollouts, in key order."""
-        rows = self._read(
-            f"SELECT task, sample_id, repeat, record FROM {_CURRENT} WHERE outcome = 'failed' ORDER BY 1, 2, 3"
-        )
-        for *key, record in rows:
-            try:
-                yield unpack_rollout(record)
-            except ValueError as error:
-                raise self._damaged(RolloutKey(*key), error) from error
+        """Yield the records of failed rollouts, in key order."""
+        return (rollout for rollout, _ in self._current("outcome = 'failed'"))
 
     def lacking_evidence(self) -> PackedKeys:
         """Keys whose rollout ended well, but without evidence that a service failed to give, in key order."""
@@ -71,17 +63,31 @@ class JournalReader:
             ORDER BY task, sample_id, repeat
             """
         )
-        return PackedKeys(_key(*row) for row in rows)
+        return PackedKeys(RolloutKey(*row) for row in rows)
 
     def rollouts(self, task: str | None = None) -> Iterator[tuple[Rollout, Sample]]:
-        """Every record that stands, with the sample that its rollout saw, in key order; of one moment, streamed."""
+        """Every current record, with the sample that its rollout saw, in key order; of one moment, streamed."""
         # Said apart, since SQLite takes no index for "?1 IS NULL OR task = ?1".
-        chosen, parameters = ("", ()) if task is None else ("WHERE plan.task = ?", (task,))
+        return self._current("1") if task is None else self._current("plan.task = ?", (task,))
+
+    def times(self, task: str, most: int) -> list[float]:
+        """Seconds of the rollouts of ``task`` that did not fail, among the first ``most`` in key order."""
+        query = "SELECT outcome, elapsed_s FROM rollouts WHERE task = ? ORDER BY sample_id, repeat LIMIT ?"
+        return [elapsed_s for outcome, elapsed_s in self._read(query, (task, most)) if outcome != "failed"]
+
+    def get(self, key: RolloutKey) -> Rollout | None:
+        """The current record of ``key``; None where there is none."""
+        chosen = "plan.task = ? AND plan.sample_id = ? AND plan.repeat = ?"
+        found = list(self._current(chosen, (key.task, key.sample_id, key.repeat)))
+        return found[0][0] if found else None
+
+    def _current(self, chosen: str, parameters: Sequence[object] = ()) -> Iterator[tuple[Rollout, Sample]]:
         rows = self._read(
             f"""
             SELECT plan.task, plan.sample_id, plan.repeat, transcripts.record, samples.record
-            FROM {_CURRENT} JOIN samples USING (sample)
-            {chosen}
+            FROM plan JOIN attempts ON attempts.key = plan.key AND attempts.current = 1
+            JOIN transcripts USING (attempt) JOIN samples USING (sample)
+            WHERE {chosen}
             ORDER BY plan.task, plan.sample_id, plan.repeat
             """,
             parameters,
@@ -94,7 +100,7 @@ class JournalReader:
                 raise self._damaged(record.key, error) from error
 
     def samples(self) -> Iterator[Sample]:
-        """What the rollouts that stand, failed ones apart, were asked: a sample each time with other contents."""
+        """Yield the samples of the current rollouts, failed ones apart; a sample once for each of its contents."""
         rows = self._read(
             """
             SELECT task, sample_id, record FROM samples
@@ -107,26 +113,12 @@ class JournalReader:
             except ValueError as error:
                 raise self._damaged(RolloutKey(task, sample_id, 0), error) from error
 
-    def get(self, key: RolloutKey) -> Rollout | None:
-        """The record that stands for ``key``; None where there is none."""
-        rows = self._read(
-            f"SELECT record FROM {_CURRENT} WHERE task = ? AND sample_id = ? AND repeat = ?",
-            (key.task, key.sample_id, key.repeat),
-        )
-        try:
-            return next((unpack_rollout(record) for (record,) in list(rows)), None)
-        except ValueError as error:
-            raise self._damaged(key, error) from error
-
     def planned_records(self) -> Iterator[PackedRecord]:
         """Every planned key in key order, with the record that stands for it; of one moment, streamed, not unpacked."""
         rows = self._read(
-            """
+            f"""
             SELECT plan.task, plan.sample_id, plan.repeat, transcripts.record, samples.record, attempts.attempt
-            FROM plan
-            LEFT JOIN attempts ON attempts.key = plan.key AND attempts.current = 1
-            LEFT JOIN transcripts ON transcripts.attempt = attempts.attempt
-            LEFT JOIN samples ON samples.sample = attempts.sample
+            FROM {_PLANNED}
             ORDER BY plan.task, plan.sample_id, plan.repeat
             """
         )
@@ -141,7 +133,7 @@ class JournalReader:
         ``transcripts`` there are samples and scores only.
         """
         scores = [(name, f"s{number}") for number, name in enumerate(PROTOCOLS)]
-        columns = "".join(f", {s}.metric, {s}.value, {s}.extracted, {s}.note" for _, s in scores)
+        columns = "".join(f", {s}.{column}" for _, s in scores for column in ScoreRow._fields[2:])
         joins = "".join(
             f" LEFT JOIN scores AS {s} ON {s}.protocol = '{name}' AND {s}.attempt = attempts.attempt"
             for name, s in scores
@@ -155,58 +147,52 @@ class JournalReader:
             f"""
             SELECT plan.task, plan.sample_id, plan.repeat, {"transcripts.record" if transcripts else "NULL"},
                 samples.record, attempts.attempt {columns}
-            FROM plan
-            LEFT JOIN attempts ON attempts.key = plan.key AND attempts.current = 1
-            LEFT JOIN transcripts ON transcripts.attempt = attempts.attempt
-            LEFT JOIN samples ON samples.sample = attempts.sample
-            {joins} {chosen}
+            FROM {_PLANNED} {joins} {chosen}
             ORDER BY plan.task, plan.sample_id, plan.repeat
             """,
             parameters,
         )
+        # A million times: six columns for each protocol from the seventh on, all None where none is stored.
+        places = [(name, 6 + 6 * number) for number, name in enumerate(PROTOCOLS)]
         for row in rows:
-            stored = zip(PROTOCOLS, zip(*[iter(row[6:])] * 4, strict=True), strict=True)
-            yield ScoredRecord(
-                PackedRecord(*row[:6]),
-                tuple(ScoreRow(name, row[5], *columns) for name, columns in stored if columns[0] is not None),
-            )
+            stored = [ScoreRow(name, row[5], *row[at : at + 6]) for name, at in places if row[at] is not None]
+            yield ScoredRecord(PackedRecord(*row[:6]), tuple(stored))
 
-    def progress(self) -> tuple[int, int]:
-        """The number of the latest attempt, and how many scores are stored."""
+    def progress(self) -> Progress:
+        """Return how far attempts and scores are, to see whether either has changed."""
         ((attempt, scores),) = self._read("SELECT (SELECT max(attempt) FROM attempts), (SELECT count(*) FROM scores)")
-        return attempt or 0, scores
+        return Progress(attempt or 0, scores)
 
-    def is_scored(self) -> bool:
-        """Return whether each record that stands has a stored official score."""
-        ((unscored,),) = self._read(
-            """
-            SELECT EXISTS (
-                SELECT 1 FROM attempts WHERE current = 1
-                AND attempt NOT IN (SELECT attempt FROM scores WHERE protocol = 'official')
-            )
-            """
-        )
-        return not unscored
-
-    def plan(self, task: str | None = None) -> Iterator[RolloutKey]:
-        """The planned keys in the order in which they are to be run."""
+    def plan(self, name: str | None = None) -> Iterator[RolloutKey]:
+        """The planned keys, all or those of one task, in the order in which they are to be run."""
         # Said apart, as in `rollouts`.
-        chosen, parameters = ("", ()) if task is None else ("WHERE task = ?", (task,))
+        chosen, parameters = ("", ()) if name is None else ("WHERE task = ?", (name,))
         rows = self._read(f"SELECT task, sample_id, repeat FROM plan {chosen} ORDER BY key", parameters)
-        return (_key(*row) for row in rows)
+        # A million keys share a few task names.
+        return (RolloutKey(sys.intern(task), sample_id, repeat) for task, sample_id, repeat in rows)
 
     def planned(self) -> dict[str, int]:
-        """How many keys of each task were planned."""
+        """Return the number of planned keys of each task."""
         return dict(self._read("SELECT task, count(*) FROM plan GROUP BY task ORDER BY task"))
 
     def counts(self) -> JournalCounts:
-        """How far the run is."""
+        """Count the planned keys and the current records by their outcome."""
         planned = sum(self.planned().values())
         of = dict(self._read("SELECT outcome, count(*) FROM attempts WHERE current = 1 GROUP BY outcome"))
         return JournalCounts(planned, of.get("answered", 0), of.get("exhausted", 0), of.get("failed", 0))
 
+    def unjudged(self) -> int:
+        """Count the answers on which the official protocol has no verdict: their judge failed."""
+        ((found,),) = self._read(
+            """
+            SELECT count(*) FROM scores JOIN attempts USING (attempt)
+            WHERE protocol = 'official' AND value IS NULL AND current = 1 AND outcome != 'failed'
+            """
+        )
+        return int(found)
+
     def problems(self) -> Iterator[str]:
-        """What is wrong with the database, in one line each; it reads all of it."""
+        """Yield each defect of the database in one line; it reads all of it."""
         for (found,) in self._read("PRAGMA integrity_check(10)"):
             if found != "ok":
                 yield f"{database.NAME}: {' '.join(str(found).split())}"
@@ -244,8 +230,3 @@ class JournalReader:
     def _damaged(self, key: RolloutKey, error: ValueError) -> UserError:
         where = f"{self.folder / database.NAME}: the record of {key.task}/{key.sample_id}/{key.repeat}"
         return UserError(f"{where} is damaged ({error}); restore the folder from a copy")
-
-
-def _key(task: str, sample_id: str, repeat: int) -> RolloutKey:
-    # A million keys share a few task names.
-    return RolloutKey(sys.intern(task), sample_id, repeat)

@@ -1,9 +1,12 @@
-"""What goes into a journal and what it says of itself, and how a record becomes bytes and back."""
+"""The records of a journal, and how they become bytes and back."""
 
 from __future__ import annotations
 
 import zlib
-from typing import NamedTuple
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple, overload
 
 import msgspec
 from msgspec import Struct
@@ -11,7 +14,7 @@ from msgspec import Struct
 from maestro_eval.records import Exhausted, Failed, Rollout, RolloutKey, Sample
 
 
-class Finished(Struct, frozen=True):
+class Finished(Struct, frozen=True, gc=False):
     """A rollout that ended, with the sample that it was of: what a worker hands back and a journal takes."""
 
     rollout: Rollout
@@ -19,7 +22,7 @@ class Finished(Struct, frozen=True):
 
 
 class JournalCounts(Struct, frozen=True):
-    """How far a run is. ``planned`` counts keys; the others count the records that stand for them now."""
+    """The progress of a run. ``planned`` counts keys; the others count the records that stand for them now."""
 
     planned: int
     answered: int
@@ -32,8 +35,15 @@ class JournalCounts(Struct, frozen=True):
         return self.planned - self.answered - self.exhausted - self.failed
 
 
+class Progress(Struct, frozen=True):
+    """The number of the latest attempt, and how many scores are stored."""
+
+    attempt: int
+    scores: int
+
+
 class ScoreRow(NamedTuple):
-    """A row of ``scores``."""
+    """A row of ``scores``; ``no_answer`` is the name of a `NoAnswer` in lower case."""
 
     protocol: str
     attempt: int
@@ -41,16 +51,18 @@ class ScoreRow(NamedTuple):
     value: float | None
     extracted: str
     note: str
+    no_answer: str | None
+    rule: str
 
 
-class ScoredRecord(Struct, frozen=True):
+class ScoredRecord(Struct, frozen=True, gc=False):
     """A planned key with its record, and the scores that are stored for that: none before it was scored."""
 
     record: PackedRecord
     scores: tuple[ScoreRow, ...]
 
 
-class PackedRecord(Struct, frozen=True, array_like=True):
+class PackedRecord(Struct, frozen=True, gc=False, array_like=True):
     """A planned key with its record and sample as the journal keeps them; both ``None`` where it never ran.
 
     It is for passing on without looking inside, to another process say. ``attempt`` is the number of the record in
@@ -76,13 +88,8 @@ _samples = msgspec.json.Decoder(Sample)
 _CHECKSUM = '{"checksum":"'
 
 
-def lacks_evidence(rollout: Rollout) -> bool:
-    """Whether the rollout ended well, but without evidence that a service failed to give."""
-    return bool(rollout.missing_evidence) and not isinstance(rollout.outcome, Failed)
-
-
 def columns_of(rollout: Rollout) -> tuple[str | float | None, ...]:
-    """What the columns of ``attempts`` say of a rollout, in their order from ``outcome`` on."""
+    """Return the columns of ``attempts`` for a rollout, in their order from ``outcome`` on."""
     outcome, usage, calls = rollout.outcome, rollout.usage, rollout.calls
     fault = outcome.fault if isinstance(outcome, Failed) else None
     return (
@@ -149,3 +156,49 @@ def unpack_record(record: PackedRecord) -> tuple[Rollout, Sample]:
     if (sample.task, sample.sample_id) != (record.task, record.sample_id):
         raise ValueError(f"its sample is {sample.task}/{sample.sample_id}")
     return rollout, sample
+
+
+class PackedKeys(Sequence[RolloutKey]):
+    """Very many keys in little memory: some 25 bytes each, where a list of a million takes 130 MB.
+
+    An unchanging sequence, equal to any other of the same keys; a key is made when it is looked at.
+    """
+
+    __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
+
+    def __init__(self, keys: Iterable[RolloutKey]) -> None:
+        numbers: dict[str, int] = {}
+        self._task_numbers = array("I")
+        self._repeats = array("I")
+        self._ids = bytearray()
+        self._ends = array("Q", [0])
+        for key in keys:
+            self._task_numbers.append(numbers.setdefault(key.task, len(numbers)))
+            self._repeats.append(key.repeat)
+            self._ids += key.sample_id.encode("utf-8", "surrogatepass")
+            self._ends.append(len(self._ids))
+        self._tasks = tuple(numbers)
+
+    def __len__(self) -> int:
+        return len(self._repeats)
+
+    def __iter__(self) -> Iterator[RolloutKey]:
+        for (begin, end), number, repeat in zip(pairwise(self._ends), self._task_numbers, self._repeats, strict=True):
+            yield RolloutKey(self._tasks[number], self._ids[begin:end].decode("utf-8", "surrogatepass"), repeat)
+
+    @overload
+    def __getitem__(self, place: int) -> RolloutKey: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[RolloutKey]: ...
+    def __getitem__(self, place: int | slice) -> RolloutKey | list[RolloutKey]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        place = range(len(self))[place]
+        written = self._ids[self._ends[place] : self._ends[place + 1]]
+        task = self._tasks[self._task_numbers[place]]
+        return RolloutKey(task, written.decode("utf-8", "surrogatepass"), self._repeats[place])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(own == one for own, one in zip(self, other, strict=True))

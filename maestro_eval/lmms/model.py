@@ -1,9 +1,9 @@
-"""The model ``maestro`` of lmms-eval: each request is a rollout, each answer what the rollout answered.
+"""The model ``maestro`` of lmms-eval: it answers each request with a rollout.
 
-A failed rollout is no answer, and lmms-eval knows no other kind of reply: if any failed, the evaluation ends with one
-line, and the same command goes on where it stopped. An exhausted rollout answers with an empty text, because running
-out of turns is the policy's doing. The task's ``generation_kwargs`` are for single models and are passed by: a regime
-has its own sampling, and the ``until: ["\\n\\n"]`` that lmms-eval adds would cut a policy's reasoning short.
+lmms-eval has no failed replies: if a rollout fails, the evaluation ends with one line, and the same command continues
+where it stopped. An exhausted rollout answers with an empty text, because the policy ran out of turns. The task's
+``generation_kwargs`` are for single models and are ignored: a regime has its own sampling, and the
+``until: ["\\n\\n"]`` that lmms-eval adds would cut a policy's reasoning.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lmms_eval.api.instance import GenerationResult, TokenCounts
 from lmms_eval.api.model import lmms
 
 from maestro_eval.lmms.requests import read_requests
-from maestro_eval.lmms.rollouts import System, roll_out
+from maestro_eval.lmms.rollouts import System, answer
 from maestro_eval.records import Answered, Rollout, Sampling, UserError
 
 _SHARED = "maestro_journal"
@@ -46,7 +46,7 @@ class Maestro(lmms):  # type: ignore[misc]
         device: object = None,
         **unknown: object,
     ) -> None:
-        """``batch_size``, ``max_batch_size`` and ``device`` are lmms-eval's, for models that are loaded, and unused."""
+        """lmms-eval passes ``batch_size``, ``max_batch_size`` and ``device``; they are ignored."""
         super().__init__()
         if unknown:
             raise UserError(f"--model_args {', '.join(unknown)}: no such argument of the model maestro")
@@ -67,20 +67,20 @@ class Maestro(lmms):  # type: ignore[misc]
         self._out = str(out)
 
     def generate_until(self, requests: Sequence[Any]) -> list[Any]:
-        """The answers in the order of the requests. MaestroError when a rollout failed."""
+        """Return the answers in the order of the requests. MaestroError if a rollout failed."""
         if self.world_size > 1:
             raise UserError("the model maestro runs in one process; raise concurrency instead of starting several")
         batch = read_requests(requests)
         root = Path(self._out) if self._out else Path(batch.output_path or ".") / _SHARED
-        rollouts = roll_out(self._system, batch, root / batch.name)
+        rollouts = answer(self._system, batch, root / batch.name)
         return [_reply(rollouts[key]) for key in batch.keys]
 
     def loglikelihood(self, requests: Sequence[Any]) -> NoReturn:
-        """Refused: an agent's answer has no likelihood."""
+        """Raise UserError: an agent's answer has no likelihood."""
         raise UserError("the model maestro answers (generate_until); it has no likelihoods for this task")
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> NoReturn:
-        """Refused: a rollout's turns are its own."""
+        """Raise UserError: a rollout has its own turns."""
         raise UserError("the model maestro runs generate_until tasks only; this task has several rounds")
 
 

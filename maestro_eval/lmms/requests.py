@@ -1,8 +1,8 @@
-"""lmms-eval's requests as keys and tasks of ours.
+"""Converts lmms-eval's requests into our keys and tasks.
 
-A request names its row and holds a method of the task that lmms-eval has loaded. What is asked is what our own runs
-ask: a task file of ours reads the rows that lmms-eval has loaded, and a task of lmms-eval's own becomes ``lmms:NAME``.
-Samples, names and hashes are then those of a run that we start, so the two can be paired, and scored the same way.
+A request names its row and contains a method of the task that lmms-eval has loaded. One of our task files reads the
+rows that lmms-eval has loaded for it; a task of lmms-eval becomes ``lmms:NAME``. Samples, names and hashes are then
+those of our own runs, so the two can be paired and are scored the same way.
 """
 
 from __future__ import annotations
@@ -16,20 +16,28 @@ from pathlib import Path
 from typing import Any
 
 from maestro_eval.files import fingerprint
+from maestro_eval.lmms.config import builtin_hash
+from maestro_eval.lmms.task import LmmsTask
 from maestro_eval.records import RolloutKey, UserError
-from maestro_eval.tasks import Definition, Task, TaskSpec, define
-from maestro_eval.tasks.column_types import IMAGE_TYPES, Column
-from maestro_eval.tasks.file_task import FileTask
-from maestro_eval.tasks.lmms import LmmsTask
-from maestro_eval.tasks.lmms_config import PREFIX, builtin_hash
-from maestro_eval.tasks.rows import Row, from_arrow
+from maestro_eval.tasks import (
+    IMAGE_TYPES,
+    LMMS,
+    Column,
+    Definition,
+    FileTask,
+    Row,
+    Task,
+    TaskSpec,
+    define,
+    from_arrow,
+)
 
 _LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
 class RequestBatch:
-    """What lmms-eval asks in one call: ``keys`` in its order, each task by name, where its results will go."""
+    """The requests of one call of lmms-eval: ``keys`` in its order, tasks by name, and its output path."""
 
     keys: tuple[RolloutKey, ...]
     tasks: Mapping[str, Task]
@@ -38,19 +46,19 @@ class RequestBatch:
     @property
     def name(self) -> str:
         """The name of the run folder for this set of tasks."""
-        joined = "+".join(sorted(name.removeprefix(PREFIX) for name in self.tasks))
+        joined = "+".join(sorted(name.removeprefix(LMMS) for name in self.tasks))
         if len(joined) <= _LONGEST_NAME:
             return joined
         return f"{len(self.tasks)}-tasks-{hashlib.sha256(joined.encode()).hexdigest()[:12]}"
 
     @property
     def repeats(self) -> int:
-        """How often each sample is asked."""
+        """Count how often each sample is asked."""
         return max(key.repeat for key in self.keys) + 1
 
 
 def read_requests(requests: Sequence[Any]) -> RequestBatch:
-    """UserError for a task whose rows cannot be had."""
+    """Read requests as keys and tasks; UserError for a task whose rows cannot be read."""
     tasks: dict[str, Task] = {}
     opened: dict[str, Task] = {}
     asked: Counter[tuple[str, str]] = Counter()
@@ -62,11 +70,11 @@ def read_requests(requests: Sequence[Any]) -> RequestBatch:
             task = getattr(to_messages, "__self__", None)
             if task is None or not hasattr(task, "eval_docs_no_media"):
                 raise UserError(f"{written}: is a program of its own, whose rows the model maestro cannot read")
-            opened[written] = _opened(written, task)
+            opened[written] = _open_task(written, task)
             tasks[opened[written].name] = opened[written]
             output_path = output_path or str(getattr(getattr(task, "args", None), "output_path", None) or "")
         sample = (opened[written].name, _sample_id(opened[written], int(number)))
-        # The same request stands several times in the list where a task asks for repeats.
+        # A task with repeats lists the same request several times.
         keys.append(RolloutKey(*sample, asked[sample]))
         asked[sample] += 1
     return RequestBatch(tuple(keys), tasks, output_path)
@@ -82,12 +90,12 @@ class _OurTask(FileTask):
 
     @property
     def data_hash(self) -> str:
-        """Of the rows as lmms-eval has them: it does not say which files they are from."""
+        """The hash of lmms-eval's rows, since it does not expose their files."""
         return self._theirs.data_hash
 
 
 class _Docs:
-    """Rows of ``datasets`` as our task files read them: images encoded, as they are stored."""
+    """Rows of ``datasets`` for our task files; images stay encoded."""
 
     files: tuple[Path, ...] = ()
 
@@ -117,12 +125,12 @@ class _Docs:
         return {name: from_arrow(row[name], column) for name, column in self._columns.items()}
 
 
-def _opened(written: str, task: Any) -> Task:
+def _open_task(written: str, task: Any) -> Task:
     known = builtin_hash(written)
     config = vars(task.config)
     data = str(config.get("dataset_path") or "")
     if known:
-        return LmmsTask(f"{PREFIX}{written}", known, task, data)
+        return LmmsTask(f"{LMMS}{written}", known, task, data)
     definition = _our_definition(written, config)
     columns = definition.columns if definition else {}
     if definition and all(column.optional or name in task.eval_docs.column_names for name, column in columns.items()):
@@ -131,7 +139,7 @@ def _opened(written: str, task: Any) -> Task:
 
 
 def _our_definition(written: str, config: Mapping[str, Any]) -> Definition | None:
-    """The task file in our dialect behind a task of lmms-eval: it lies beside the functions that it names."""
+    """Find the task file of ours behind a task of lmms-eval, beside the functions that it names."""
     if not isinstance(config.get("metadata"), Mapping) or "maestro" not in config["metadata"]:
         return None
     for function in filter(inspect.isfunction, config.values()):
@@ -146,16 +154,16 @@ def _sample_id(task: Task, number: int) -> str:
 
 
 def _config_hash(config: Mapping[str, Any]) -> str:
-    """Of a task file that is not lmms-eval's own: what it says, and the files of the functions that it names."""
-    return fingerprint({key: _settled(value) for key, value in sorted(config.items())})
+    """Hash a user's task file: its content, and the files of the functions that it names."""
+    return fingerprint({key: _hashable(value) for key, value in sorted(config.items())})
 
 
-def _settled(value: object) -> object:
+def _hashable(value: object) -> object:
     if inspect.isfunction(value):
         file = Path(value.__code__.co_filename)
         return [value.__qualname__, file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""]
     if isinstance(value, Mapping):
-        return {str(key): _settled(one) for key, one in value.items()}
+        return {str(key): _hashable(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_settled(one) for one in value]
+        return [_hashable(one) for one in value]
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(type(value))

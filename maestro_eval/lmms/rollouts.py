@@ -1,48 +1,25 @@
-"""Roll out what lmms-eval asked, into a journal that the same command goes on with."""
+"""Runs the rollouts for lmms-eval's requests, in a journal from which the same command resumes."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Self
-
-from msgspec import structs
 
 from maestro_eval.journal import Journal
 from maestro_eval.lmms.requests import RequestBatch
-from maestro_eval.policies import arms_of, read_policy
+from maestro_eval.policies import ExploreSpec, read_policy
 from maestro_eval.progress import make_watcher
-from maestro_eval.records import (
-    Failed,
-    MaestroError,
-    Rollout,
-    RolloutKey,
-    RunManifest,
-    Sampling,
-    UserError,
-)
-from maestro_eval.registry import Registry, render_system
-from maestro_eval.rollout import choose_regime, settle_sampling
-from maestro_eval.runtime import RunConfig
-from maestro_eval.runtime.driver import Driver
-from maestro_eval.runtime.local import LocalExecutor
-from maestro_eval.runtime.prepare import endpoints_up, open_registry, policy_model, settled_regime, worker_spec
-from maestro_eval.runtime.provenance import describe, refuse_changes
-from maestro_eval.runtime.rendering import check_rendering
-from maestro_eval.runtime.status import endpoint_names
-from maestro_eval.runtime.worker import RolloutWorker, WorkerSpec
+from maestro_eval.records import Failed, MaestroError, Rollout, RolloutKey, Sampling, UserError
+from maestro_eval.rollout import choose_regime
+from maestro_eval.runtime import RunConfig, roll_out
 from maestro_eval.sandbox import Isolation
-from maestro_eval.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """What answers: the arguments of ``--model_args``, as they were written."""
+    """The system under test: the arguments in ``--model_args``."""
 
     registry: str
     policy: str
@@ -55,40 +32,13 @@ class System:
     sandbox: Isolation
 
 
-def roll_out(system: System, batch: RequestBatch, folder: Path) -> Mapping[RolloutKey, Rollout]:
-    """A finished rollout for every key of the batch; what ``folder`` has already is not run again.
+def answer(system: System, batch: RequestBatch, folder: Path) -> Mapping[RolloutKey, Rollout]:
+    """Return a finished rollout for every key of the batch; those that ``folder`` contains are not run again.
 
-    UserError for bad input, or a folder that holds another run. MaestroError when rollouts failed.
+    UserError for bad input or a folder with another run. MaestroError if rollouts failed.
     """
-    request, registry = _prepare(system, batch)
-    prompt = render_system(registry, request.regime)
-    print(f"maestro: journal {folder}", file=sys.stderr)
-    with endpoints_up(request, registry, folder, warn=partial(print, "maestro:", file=sys.stderr)) as up:
-        bound = up.registry
-        model = policy_model(request, bound)
-        planned = {name: len({key.sample_id for key in batch.keys if key.task == name}) for name in batch.tasks}
-        regime = settled_regime(request, model)
-        manifest = describe(
-            request,
-            registry,
-            prompt,
-            list(batch.tasks.values()),
-            planned,
-            model,
-            time.time(),
-            regime.tokenizer,
-            check_rendering(request, regime, model),
-        )
-        with _journal(folder, manifest, batch) as journal:
-            _run(journal, worker_spec(request, bound, prompt, model, manifest.rendering, folder), batch)
-            wanted = frozenset(batch.keys)
-            rollouts = {rollout.key: rollout for rollout, _ in journal.rollouts() if rollout.key in wanted}
-    _refuse_failures(rollouts, batch, folder)
-    return rollouts
-
-
-def _prepare(system: System, batch: RequestBatch) -> tuple[RunConfig, Registry]:
-    regime = choose_regime(system.regime, [])
+    if isinstance(read_policy(system.policy), ExploreSpec):
+        raise UserError(f"policy={system.policy}: is many systems in one; run it with `maestro-eval run`")
     request = RunConfig(
         policy=system.policy,
         registry=system.registry,
@@ -96,66 +46,23 @@ def _prepare(system: System, batch: RequestBatch) -> tuple[RunConfig, Registry]:
         repeats=batch.repeats,
         seed=system.seed,
         sampling=system.sampling,
-        regime=regime,
+        regime=choose_regime(system.regime, []),
         concurrency=system.concurrency,
         policy_key_env=system.policy_key_env,
         cache=system.cache,
         sandbox=system.sandbox,
     )
-    registry = open_registry(request)
-    if arms_of(read_policy(system.policy), registry):
-        raise UserError(f"policy={system.policy}: is many systems in one; run it with `maestro-eval run`")
-    return structs.replace(request, sampling=settle_sampling(request.sampling, regime)), registry
-
-
-def _journal(folder: Path, manifest: RunManifest, batch: RequestBatch) -> Journal:
-    """The folder's journal, new or gone on with. UserError where it is that of another run."""
-    if not (folder / "manifest.json").exists():
-        return Journal.create(folder, manifest, batch.keys)
-    journal = Journal.open(folder)
-    try:
-        refuse_changes(journal.manifest, manifest, folder)
-        if not frozenset(batch.keys) <= frozenset(journal.plan()):
-            raise UserError(
-                f"{folder}: began with other samples (--limit, --offset); put them back, or choose another out="
-            )
-    except BaseException:
-        journal.close()
-        raise
-    return journal
-
-
-def _run(journal: Journal, spec: WorkerSpec, batch: RequestBatch) -> None:
-    wanted = frozenset(batch.keys)
-    keys = [key for key in journal.pending() if key in wanted]
-    driver = Driver(
-        journal,
-        Counter(key.task for key in keys),
-        LocalExecutor(spec.concurrency),
-        partial(_RequestWorker.begin, spec, batch.tasks),
-        endpoints=endpoint_names(spec.registry, read_policy(spec.policy).addresses),
-        watcher=make_watcher(quiet=not keys),
-    )
-    ended = driver.run(keys)
-    if ended.given_up:
-        raise MaestroError(ended.given_up)
-    if ended.stopped:
+    print(f"maestro: journal {folder}", file=sys.stderr)
+    outcome = roll_out(request, folder, list(batch.tasks.values()), batch.keys, watcher=make_watcher(quiet=False))
+    if outcome.given_up:
+        raise MaestroError(outcome.given_up)
+    if outcome.interrupted:
         raise KeyboardInterrupt
-
-
-class _RequestWorker(RolloutWorker):
-    """A worker whose tasks are those that lmms-eval has open in this process."""
-
-    _open: Mapping[str, Task]
-
-    @classmethod
-    async def begin(cls, spec: WorkerSpec, tasks: Mapping[str, Task], name: str) -> Self:
-        worker = await cls.start(spec, name)
-        worker._open = tasks
-        return worker
-
-    def _task(self, name: str) -> Task:
-        return self._open[name]
+    wanted = frozenset(batch.keys)
+    with Journal.open(folder, read_only=True) as journal:
+        rollouts = {rollout.key: rollout for rollout, _ in journal.rollouts() if rollout.key in wanted}
+    _refuse_failures(rollouts, batch, folder)
+    return rollouts
 
 
 def _refuse_failures(rollouts: Mapping[RolloutKey, Rollout], batch: RequestBatch, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""How many calls an engine should have at once: a number between 1 and a cap, moved by what the engine shows.
+"""Limit the calls that an engine has at once: to a number between 1 and a cap, moved by what the engine shows.
 
 Pure: no clock, no queue, no network; ``Limiter`` keeps the places and reports here. It starts at the cap, the
 ``concurrency`` that the user gave (or the modest one of an endpoint that names none): a cautious beginning would cost a
@@ -9,21 +9,21 @@ short run a fifth of its time.
   empty); preemptions and a full cache take a tenth off. While nothing waits there, it grows in small steps.
 - An engine that refuses (429, 503), or has let calls time out, loses three tenths of its limit once that happens to
   a twentieth of a round (a server that stumbles now and then is not an overloaded one), and gains in small steps.
-- Any other engine is judged by experiments (``experiment``): does it serve more, given twice as much?
 
-Trade-offs: several processes that call one engine share it only roughly evenly, and an engine of the third kind is
-left alone until it has been called for a while.
+Any other engine is given the cap. To find its slots from how long calls take costs 0 to 6 % of the throughput (an
+experiment takes calls out of flight) and gains none: whether a call waits there or here, it waits. Time-outs count as
+refusals, so that a queue which is too long for the callers' patience becomes shorter.
+
+Trade-off: several processes that call one engine share it only roughly evenly.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from typing import Literal
 
 from msgspec import Struct
 
-from maestro_eval.models.concurrency_experiments import Cohort, Experiments
 from maestro_eval.models.engine_metrics import EngineState
 
 # Of what runs: requests that may wait at the engine, so that a slot that falls free is filled at once.
@@ -37,32 +37,26 @@ _AFTER_REFUSALS = 0.7
 
 
 class CallEnd(Struct, frozen=True):
-    """How a call at the engine ended. ``began`` is on any clock, in seconds, the time in our queue not counted.
+    """The end of a call at the engine. ``began`` is on any clock, in seconds, the time in our queue not counted.
 
-    ``refused`` is a refusal for load, and a time-out; ``broken`` is all else that says nothing of load. ``sort`` is
-    equal for calls that cost about as much, ``None`` keeps a call out of comparisons. ``cohort`` is what ``begun``
-    gave.
+    ``refused`` is a refusal for load, and a time-out; ``broken`` is all else that says nothing of load.
     """
 
     how: Literal["answered", "refused", "broken"]
     began: float
     seconds: float
-    sort: Hashable = None
-    cohort: Cohort | None = None
 
 
 class Control:
-    """``limit`` is the number; ``begun``, ``finished``, ``observed`` and ``unobserved`` move it."""
+    """``limit`` is the number; ``finished``, ``observed`` and ``unobserved`` move it."""
 
     def __init__(self, cap: int) -> None:
         self.limit = self.cap = max(1, cap)
-        # None until it is known whether the engine's state can be read.
-        self._readable: bool | None = None
+        # None while the engine's state cannot be read.
         self._seen: EngineState | None = None
         self._untouched = True
         self._refuses = False
         self._changed_at = -math.inf
-        self._experiments = Experiments()
         self._open_round()
 
     def set_cap(self, cap: int) -> None:
@@ -70,39 +64,27 @@ class Control:
         self.cap = max(1, cap)
         self.limit = self.cap if self._untouched else min(self.limit, self.cap)
 
-    def begun(self, in_flight: int) -> Cohort | None:
-        """A call begins; ``in_flight`` counts it. What comes back is given to its ``CallEnd``."""
-        return self._experiments.begun(in_flight, self.limit)
-
-    def finished(self, call: CallEnd, *, wanting: bool, in_flight: int) -> None:
-        """A call ended. ``wanting``: the limit is reached; ``in_flight``: calls at the engine, this one included."""
-        now = call.began + call.seconds
-        if call.how == "answered":
-            self._experiments.ended(call.cohort, call.sort, call.seconds)
-        elif call.cohort is not None:
-            call.cohort.lost += 1
+    def finished(self, call: CallEnd, in_flight: int) -> None:
+        """A call ended; ``in_flight``: calls at the engine, this one included."""
         # What began before the last change tells of the load before it.
         if call.began < self._changed_at:
             return
+        # That nobody queues does not say that the limit is too high: with as many callers as places nobody ever does.
+        saturated = in_flight >= self.limit
         self._round += 1
         if call.how == "refused":
             self._refused += 1
             if self._refused >= _REFUSED_SHARE * self.limit:
                 self._refuses = True
-                self._shrink(_AFTER_REFUSALS * min(self.limit, in_flight), now)
-        if self._readable is False and not self._refuses:
-            limit = self._experiments.limit(self.limit, self.cap, wanting=wanting)
-            if limit != self.limit:
-                self.limit, self._untouched = limit, False
-                self._open_round()
+                self._shrink(_AFTER_REFUSALS * min(self.limit, in_flight), call.began + call.seconds)
         if self._round >= self._round_size:
-            if wanting and self._refuses and not self._readable:
+            if saturated and self._refuses and self._seen is None:
                 self._grow(max(1, self.limit // 8))
             self._open_round()
 
-    def observed(self, state: EngineState, now: float, *, wanting: bool, in_flight: int) -> None:
-        """How the engine stands; about once a second."""
-        before, self._seen, self._readable = self._seen, state, True
+    def observed(self, state: EngineState, now: float, in_flight: int) -> None:
+        """Take the engine's state; about once a second."""
+        before, self._seen = self._seen, state
         if before is None:
             return
         # A burst that is only being taken in waits for one look, not for two.
@@ -117,15 +99,15 @@ class Control:
                 self._shrink(ours, now)
         elif state.preemptions > before.preemptions or state.cache_usage >= _CACHE_FULL:
             self._shrink(_LESS * in_flight, now)
-        elif wanting and state.waiting == 0 and not self._full():
+        elif in_flight >= self.limit and state.waiting == 0 and not self._full():
             self._grow(max(1, running // 16))
 
     def unobserved(self) -> None:
         """The engine's state cannot be read (now)."""
-        self._readable, self._seen = False, None
+        self._seen = None
 
     def _full(self) -> bool:
-        """Whether the last look at the engine forbids more."""
+        """Return whether the last look at the engine forbids more."""
         seen = self._seen
         return seen is not None and (seen.waiting > _slack(seen.running) or seen.cache_usage >= _CACHE_FILLING)
 
@@ -136,7 +118,6 @@ class Control:
         self.limit = max(1, min(self.limit, round(limit)))
         self._untouched = False
         self._changed_at = now
-        self._experiments.break_off()
         self._open_round()
 
     def _open_round(self) -> None:

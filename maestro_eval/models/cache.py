@@ -3,7 +3,7 @@
 A reply is found by everything that can change it: the body as it is sent (model, messages, sampling) with each
 image as its hash, the model's revision, and what serves it; not by address, entry name, key or time limits. Kept
 are only whole replies to calls that would be answered the same again, or whose reply may be used again all the same
-(``cacheable``, ``storable``). The first
+(``covers``, ``store``). The first
 reply to be kept stands.
 
 A cache may be lost at any time, and it never fails a call. What SQLite cannot do is logged once and done without:
@@ -31,8 +31,7 @@ from typing import Any
 
 import msgspec
 
-from maestro_eval.models.openai_codec import Reply, encode_ask
-from maestro_eval.models.records import ModelAsk
+from maestro_eval.models.openai_codec import ModelAsk, Reply, encode_ask
 from maestro_eval.records import Image, UserError
 
 NAME = "calls.db"
@@ -53,32 +52,6 @@ _log = logging.getLogger(__name__)
 _decoder = msgspec.json.Decoder(Reply)
 
 
-def call_key(ask: ModelAsk, program: str = "") -> bytes:
-    """32 bytes that are the same for two asks if nothing in them can change the reply.
-
-    ``program`` is the revision of what serves the model, where that is a program of ours.
-    """
-    # The body as it is sent: what is not in it cannot change the reply, and what is cannot be forgotten here.
-    body = encode_ask(ask, _image_key)
-    parts = [b"%d" % _VERSION, ask.endpoint.kind.encode(), program.encode(), ask.revision.encode(), body]
-    return hashlib.sha256(b"".join(b"%d:%s," % (len(part), part) for part in parts)).digest()
-
-
-def cacheable(ask: ModelAsk) -> bool:
-    """Whether a reply may stand for the next: sampling is off, or on with a seed, or the registry says so."""
-    return ask.reuse or ask.sampling.temperature == 0 or ask.sampling.seed is not None
-
-
-def storable(ask: ModelAsk, reply: Reply) -> bool:
-    """Whether ``reply`` is whole: the model ended it, or the ask's own ``max_tokens`` did.
-
-    One that the server cut for a reason of its own (its context was full, say) may be longer elsewhere.
-    """
-    limit = ask.sampling.max_tokens
-    cut_as_asked = limit is not None and reply.usage.completion_tokens >= limit
-    return reply.finish_reason == "stop" or (reply.finish_reason == "length" and cut_as_asked)
-
-
 def make_cache_folder(folder: Path) -> None:
     """Make ``folder`` where it is missing; UserError when it cannot be one, before any call is made."""
     try:
@@ -90,26 +63,32 @@ def make_cache_folder(folder: Path) -> None:
 class CallCache:
     """The cache in ``folder``, opened when it is first used; ``close`` writes what is still to be written.
 
-    programs: for each ``Endpoint.kind``, the revision of the program behind it. policy_calls: whether an
-    orchestrator's own turns are cached too.
+    programs: for each ``Endpoint.start``, the revision of the program behind it.
     """
 
-    def __init__(self, folder: Path, *, programs: Mapping[str, str] | None = None, policy_calls: bool = False) -> None:
+    def __init__(self, folder: Path, *, programs: Mapping[str, str] | None = None) -> None:
         self._path = folder / NAME
         self._programs = dict(programs or {})
-        self._policy_calls = policy_calls
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="call-cache")
         self._connection: sqlite3.Connection | None = None
         self._readable = self._writable = True
-        self._told_of_lock = False
+        self._lock_logged = False
 
-    def takes(self, ask: ModelAsk) -> bool:
-        """Whether calls like this one are kept here."""
-        return cacheable(ask) and (ask.kind != "policy" or self._policy_calls)
+    def covers(self, ask: ModelAsk) -> bool:
+        """Return whether a reply may stand for the next: sampling is off, or has a seed, or the registry says so.
+
+        An orchestrator's own turns are never kept.
+        """
+        again = ask.reuse or ask.sampling.temperature == 0 or ask.sampling.seed is not None
+        return again and ask.kind != "policy"
 
     def key(self, ask: ModelAsk) -> bytes:
-        """Under what its reply is kept."""
-        return call_key(ask, self._programs.get(ask.endpoint.kind, ""))
+        """Return 32 bytes that are the same for two asks if nothing in them can change the reply."""
+        program = self._programs.get(ask.endpoint.start, "")
+        # The body as it is sent: what is not in it cannot change the reply, and what is cannot be forgotten here.
+        body = encode_ask(ask, _image_key)
+        parts = [b"%d" % _VERSION, ask.endpoint.start.encode(), program.encode(), ask.revision.encode(), body]
+        return hashlib.sha256(b"".join(b"%d:%s," % (len(part), part) for part in parts)).digest()
 
     async def find(self, key: bytes) -> Reply | None:
         """The reply that is kept, if there is one that can be read."""
@@ -117,10 +96,17 @@ class CallCache:
             return None
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._find, key)
 
-    def keep(self, key: bytes, ask: ModelAsk, reply: Reply) -> None:
-        """Have ``reply`` written, if it is one to keep. Returns at once."""
-        if self._writable and storable(ask, reply):
-            self._thread.submit(self._keep, key, ask.model, reply)
+    def store(self, key: bytes, ask: ModelAsk, reply: Reply) -> None:
+        """Have ``reply`` written where it is whole: the model ended it, or the ask's own ``max_tokens`` did.
+
+        One that the server cut for a reason of its own (its context was full, say) may be longer elsewhere. Returns at
+        once.
+        """
+        limit = ask.sampling.max_tokens
+        cut_as_asked = limit is not None and reply.usage.completion_tokens >= limit
+        whole = reply.finish_reason == "stop" or (reply.finish_reason == "length" and cut_as_asked)
+        if self._writable and whole:
+            self._thread.submit(self._store, key, ask.model, reply)
 
     async def close(self) -> None:
         """Write what is left and close the file."""
@@ -148,7 +134,7 @@ class CallCache:
                 self._open().execute("DELETE FROM replies WHERE key = ?", (key,))
             return None
 
-    def _keep(self, key: bytes, model: str, reply: Reply) -> None:
+    def _store(self, key: bytes, model: str, reply: Reply) -> None:
         if not self._writable:
             return
         row = (key, model.encode(errors="replace").decode(), time.time(), msgspec.json.encode(reply))
@@ -158,19 +144,46 @@ class CallCache:
             self._bypass(error, "written")
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = _connect(self._path)
-        return self._connection
+        """Connect in autocommit mode, once: each reply is a transaction."""
+        if self._connection is not None:
+            return self._connection
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, _OPENINGS + 1):
+            # check_same_thread: used in the cache's thread, but a process that ends may collect it elsewhere.
+            connection = sqlite3.connect(self._path, isolation_level=None, timeout=_LOCK_S, check_same_thread=False)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                # No fsync for each reply: after a power cut the last ones may be gone, and are asked for again.
+                connection.execute("PRAGMA synchronous = NORMAL")
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version not in (0, _VERSION):
+                    raise sqlite3.DatabaseError(
+                        f"written by another version of maestro-eval ({version}, this one has {_VERSION})"
+                    )
+                if version == 0:
+                    connection.execute("BEGIN IMMEDIATE")
+                    connection.execute(_TABLE)
+                    connection.execute(f"PRAGMA user_version = {_VERSION}")
+                    connection.execute("COMMIT")
+                self._connection = connection
+                return connection
+            except sqlite3.Error as error:
+                connection.close()
+                if attempt == _OPENINGS or not _is_lock(error):
+                    raise
+                time.sleep(_REOPEN_S)
+        raise AssertionError("the last attempt returned or raised")
 
     def _bypass(self, error: sqlite3.Error | OSError, what: str) -> None:
         """Do without, as far as ``error`` makes that necessary, and say so once."""
         if self._connection is not None and _is_lock(error):
-            if not self._told_of_lock:
-                self._told_of_lock = True
+            if not self._lock_logged:
+                self._lock_logged = True
                 self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * _IMPATIENT_S)}")
                 _log.warning("%s: locked by another process for %g s; some calls go uncached", self._path, _LOCK_S)
             return
-        readable = self._connection is not None and _is_only_unwritable(error)
+        unwritable = _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
+        readable = self._connection is not None and unwritable
         self._writable = False
         self._readable = self._readable and readable
         mend = "free some space" if readable else "mend its folder, or delete it to begin anew"
@@ -190,40 +203,9 @@ def _image_key(image: Image) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": f"{image.ref.media_type};sha256,{image.ref.sha256}{plain}"}}
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """An open cache in autocommit mode: each reply is a transaction."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(1, _OPENINGS + 1):
-        # check_same_thread: opened and used in the cache's thread, but a process that ends may collect it elsewhere.
-        connection = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_S, check_same_thread=False)
-        try:
-            _prepare(connection)
-            return connection
-        except sqlite3.Error as error:
-            connection.close()
-            if attempt == _OPENINGS or not _is_lock(error):
-                raise
-            time.sleep(_REOPEN_S)
-    raise AssertionError("the last attempt returned or raised")
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    # No fsync for each reply: after a power cut the last ones may be gone, and are asked for again.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (0, _VERSION):
-        raise sqlite3.DatabaseError(f"written by another version of maestro-eval ({version}, this one has {_VERSION})")
-    if version == 0:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(_TABLE)
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-        connection.execute("COMMIT")
-
-
 def _is_lock(error: sqlite3.Error | OSError) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _is_only_unwritable(error: sqlite3.Error | OSError) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
+def _code(error: sqlite3.Error | OSError) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

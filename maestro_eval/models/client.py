@@ -18,13 +18,15 @@ the first caller's own (its deadline, its cancellation) is not shared: then the 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
-from contextlib import asynccontextmanager, suppress
-from types import TracebackType
-from typing import Generic, Literal, Self, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import aiohttp
 from msgspec import Struct
@@ -32,21 +34,52 @@ from msgspec.structs import replace
 
 from maestro_eval.models.adaptive_concurrency import CallEnd
 from maestro_eval.models.cache import CallCache
-from maestro_eval.models.chat_call import ChatCall, Conversation, Forms, ModelList
+from maestro_eval.models.chat_call import ChatCall
 from maestro_eval.models.engine_metrics import POLL_S, EngineWatch
-from maestro_eval.models.http import EndpointError, HttpRequest, exchange, open_session, said_error, shown_url
+from maestro_eval.models.http import CONNECT_S, EndpointError, HttpRequest, endpoint_error, exchange, shown_url
 from maestro_eval.models.limiter import InUse, Limiter, Places
-from maestro_eval.models.openai_codec import MalformedReplyError, Reply, SaidError, image_hashes, last_user_text
-from maestro_eval.models.records import Endpoint, ModelAsk
-from maestro_eval.models.retry import RetryPolicy
-from maestro_eval.records import CallError, ExpertCall, RolloutFailure, Timing, Usage
+from maestro_eval.models.openai_codec import (
+    ErrorReply,
+    MalformedReplyError,
+    ModelAsk,
+    Reply,
+    ServedModel,
+    decode_models,
+    last_user_text,
+)
+from maestro_eval.models.picture_forms import EndpointForms
+from maestro_eval.records import CallError, Endpoint, ExpertCall, RolloutFailure, Timing, Usage, UserError
 
 T = TypeVar("T")
 
 _OVERLOADED = (429, 503)
+# 2**30 base waits is beyond any ceiling; an exponent without bound overflows a float.
+_MOST_DOUBLINGS = 30
 
 
-class ExpertClient:
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """The waits before a request is sent again, in seconds: first and highest ceiling, and longest ``Retry-After``.
+
+    Full jitter (a uniform draw up to a ceiling that doubles) spreads the workers that one restart of a server has
+    failed together. A server's ``Retry-After`` is kept to, with the jitter on top; where it asks for longer than we
+    would ever wait, the call is given up instead of being sent early.
+    """
+
+    base_s: float = 0.5
+    cap_s: float = 30.0
+    longest_retry_after_s: float = 120.0
+
+    def wait_s(self, failures: int, retry_after_s: float | None, rng: random.Random) -> float | None:
+        """Seconds to wait after the ``failures``-th failure (from 1), or ``None`` to give up."""
+        ceiling = min(self.cap_s, self.base_s * 2 ** min(failures - 1, _MOST_DOUBLINGS))
+        jitter = rng.uniform(0.0, ceiling)
+        if retry_after_s is None:
+            return jitter
+        return None if retry_after_s > self.longest_retry_after_s else retry_after_s + jitter
+
+
+class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
     """An async context manager; one serves a whole process. The session is opened by the first call.
 
     ``cache`` is the client's from then on: it is closed with it.
@@ -58,7 +91,7 @@ class ExpertClient:
         self,
         *,
         cache: CallCache | None = None,
-        retry: RetryPolicy = RetryPolicy(),  # noqa: B008  frozen
+        retry: RetryPolicy = RetryPolicy(),
         max_reply_bytes: int = 8 * 2**20,
         poll_s: float = POLL_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -72,19 +105,18 @@ class ExpertClient:
         self._sleep = sleep
         self._rng = rng or random.Random()
         self._environ = environ
-        self._forms = Forms(self._send)
+        self._forms = EndpointForms(self)
         self._engines: dict[str, _Engine] = {}
         self._allowed: Mapping[str, int] = {}
-        self._flights: dict[tuple[bytes, Endpoint], asyncio.Future[_Result[Reply] | None]] = {}
+        self._flights: dict[tuple[bytes, Endpoint], asyncio.Future[_Result | None]] = {}
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
-    async def __aenter__(self) -> Self:
-        return self
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
+        """Close the session, the cache and what was written for engines."""
         self._closed = True
         try:
             for engine in self._engines.values():
@@ -92,7 +124,7 @@ class ExpertClient:
             if self._session is not None:
                 await self._session.close()
         finally:
-            self._forms.close()
+            self._forms.spool.close()
             if self._cache is not None:
                 await self._cache.close()
 
@@ -102,12 +134,12 @@ class ExpertClient:
         ``fault`` of the record is ``None`` on success; ``error`` is the same as one line: its kind, the endpoint's url
         and what to do.
         """
-        began = time.monotonic()
-        if self._cache is not None and self._cache.takes(ask):
-            result = await self._share(self._cache, ask, deadline)
+        began, until = time.monotonic(), math.inf if deadline is None else deadline
+        if self._cache is not None and self._cache.covers(ask):
+            result = await self._share(self._cache, ask, until)
         else:
-            result = await self._ask(ask, deadline)
-        reply = result.value or Reply("", "", Usage())
+            result = await self._ask(ask, until)
+        reply = result.reply or Reply("", "", Usage())
         return ExpertCall(
             kind=ask.kind,
             name=ask.name,
@@ -115,7 +147,7 @@ class ExpertClient:
             endpoint=shown_url(ask.endpoint),
             request=last_user_text(ask.messages),
             reply=reply.text,
-            images=image_hashes(ask.messages),
+            images=tuple(image.ref.sha256 for message in ask.messages for image in message.images),
             finish_reason=reply.finish_reason,
             usage=reply.usage,
             tries=result.tries,
@@ -127,15 +159,60 @@ class ExpertClient:
             ids=reply.ids,
         )
 
-    async def models(self, endpoint: Endpoint, *, deadline: float | None = None) -> list[str]:
-        """The models served at ``endpoint``; RolloutFailure (cause ``expert``) where that cannot be told."""
-        result = await self._converse(ModelList(endpoint), deadline)
-        if result.value is None:
-            raise RolloutFailure("expert", str(result.fault or ""), fault=result.fault)
-        return result.value
+    async def models(self, endpoint: Endpoint) -> tuple[ServedModel, ...]:
+        """Return the models that ``endpoint`` lists; asked once. EndpointError."""
+        return await self.send(endpoint, HttpRequest("/models"), decode_models)
+
+    async def only_model(self, endpoint: Endpoint, flag: str, given: str) -> str:
+        """Return the name of the one model that ``endpoint`` serves, where ``flag`` was ``given`` without a name.
+
+        It is asked again as for a call. UserError where it serves none or several; RolloutFailure (cause ``expert``)
+        where it does not tell.
+        """
+        for tries in itertools.count(1):
+            try:
+                served = [model.id for model in await self.models(endpoint)]
+                break
+            except EndpointError as fault:
+                try:
+                    await self._back_off(fault, tries, endpoint, math.inf)
+                except EndpointError as last:
+                    raise RolloutFailure("expert", str(last), fault=last.fault) from None
+        if len(served) != 1:
+            raise UserError(f"{flag} {given}: serves {', '.join(served) or 'no model'}; choose one: {given}#MODEL")
+        return served[0]
+
+    async def send(
+        self,
+        endpoint: Endpoint,
+        request: HttpRequest,
+        decode: Callable[[bytes], T],
+        *,
+        left_s: float = math.inf,
+    ) -> T:
+        """Send a request once and read its reply, within the endpoint's ``timeout_s`` and ``left_s``; EndpointError.
+
+        It takes no place: calls take theirs first.
+        """
+        where, key = shown_url(endpoint), self._key(endpoint)
+        try:
+            async with asyncio.timeout(min(left_s, endpoint.timeout_s)):
+                body = await exchange(self._open(), endpoint, request, key=key, max_bytes=self._max_reply_bytes)
+            return decode(body)
+        except MalformedReplyError as error:
+            advice = "look into the server's log" if error.retry else "is chat completions served there?"
+            raise EndpointError("malformed", f"{where}: {error}; {advice}", retry=error.retry) from None
+        except ErrorReply as error:
+            raise endpoint_error(error.reported, endpoint, key) from None
+        except TimeoutError:
+            if left_s <= endpoint.timeout_s:
+                raise EndpointError("deadline", f"{where} gave no reply in the {left_s:.1f} s that were left") from None
+            raise EndpointError(
+                "timeout", f"{where} gave no reply in {endpoint.timeout_s:g} s; raise timeout_s or lower concurrency"
+            ) from None
 
     def places(self) -> dict[str, Places]:
-        """How the limiter of each engine that was called stands, by the engine's url."""
+        """The places at each engine that was called, by the engine's url."""
         return {url: engine.limiter.places for url, engine in self._engines.items()}
 
     def allow(self, allowed: Mapping[str, int]) -> dict[str, InUse]:
@@ -148,12 +225,12 @@ class ExpertClient:
             engine.limiter.allow(allowed)
         return {name: use for engine in self._engines.values() for name, use in engine.limiter.in_use().items()}
 
-    async def _share(self, cache: CallCache, ask: ModelAsk, deadline: float | None) -> _Result[Reply]:
-        """From the cache, from an equal call in flight, or asked and then kept."""
+    async def _share(self, cache: CallCache, ask: ModelAsk, deadline: float) -> _Result:
+        """Return the reply from the cache, from an equal call in flight, or from the endpoint."""
         key = cache.key(ask)
         flight = (key, ask.endpoint)
         while (first := self._flights.get(flight)) is not None:
-            done, _ = await asyncio.wait([first], timeout=self._left(deadline))
+            done, _ = await asyncio.wait([first], timeout=deadline - time.monotonic())
             if not done:
                 where = shown_url(ask.endpoint)
                 late = EndpointError("deadline", f"{where}: no time left while waiting for an equal call in flight")
@@ -162,46 +239,40 @@ class ExpertClient:
             if shared is not None:
                 return replace(shared, tries=0, cached=shared.fault is None)
         landing = self._flights[flight] = asyncio.get_running_loop().create_future()
-        result: _Result[Reply] | None = None
+        result: _Result | None = None
         try:
-            result = await self._look_up(cache, key, ask, deadline)
+            kept = None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    kept = await cache.find(key)
+            if kept is not None:
+                result = _Result(kept, 0, cached=True)
+            else:
+                result = await self._ask(ask, deadline)
+                if result.reply is not None:
+                    cache.store(key, ask, result.reply)
         finally:
             del self._flights[flight]
             ours = result is None or (result.fault is not None and result.fault.kind == "deadline")
             landing.set_result(None if ours else result)
         return result
 
-    async def _look_up(self, cache: CallCache, key: bytes, ask: ModelAsk, deadline: float | None) -> _Result[Reply]:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._left(deadline)):
-                kept = await cache.find(key)
-                if kept is not None:
-                    return _Result(kept, 0, cached=True)
-        result = await self._ask(ask, deadline)
-        if result.value is not None:
-            cache.keep(key, ask, result.value)
-        return result
-
-    async def _ask(self, ask: ModelAsk, deadline: float | None) -> _Result[Reply]:
-        return await self._converse(ChatCall(ask, self._forms), deadline)
-
-    async def _converse(self, conversation: Conversation[T], deadline: float | None) -> _Result[T]:
-        endpoint, tries = conversation.endpoint, 0
+    async def _ask(self, ask: ModelAsk, deadline: float) -> _Result:
+        """Ask until there is a reply, or a fault for which asking again is of no use."""
+        call, endpoint, tries = ChatCall(ask, self._forms), ask.endpoint, 0
         try:
-            key = self._key(endpoint)
+            # A key that is not set takes no place and no try.
+            self._key(endpoint)
             while True:
                 try:
-                    async with self._place(endpoint, deadline) as visit:
+                    async with self._place(endpoint, deadline):
                         tries += 1
                         # Built here and not before the queue, so that only what is in flight holds its images.
-                        request = await conversation.build()
-                        value = await self._try(endpoint, request, key, conversation.decode, deadline)
-                        if (sort := conversation.sort(value)) is not None:
-                            visit.sort = (sort, request.weight.bit_length() // 2)
-                        visit.how = "answered"
-                        return _Result(value, tries)
+                        request = await call.build()
+                        left_s = deadline - time.monotonic()
+                        return _Result(await self.send(endpoint, request, call.decode, left_s=left_s), tries)
                 except EndpointError as fault:
-                    if conversation.amend(fault):
+                    if call.amend(fault):
                         continue
                     await self._back_off(fault, tries, endpoint, deadline)
         except EndpointError as fault:
@@ -209,90 +280,45 @@ class ExpertClient:
             return _Result(None, tries, replace(fault.fault, detail=detail))
 
     @asynccontextmanager
-    async def _place(self, endpoint: Endpoint, deadline: float | None) -> AsyncIterator[_Visit]:
+    async def _place(self, endpoint: Endpoint, deadline: float) -> AsyncIterator[None]:
         """A place at the endpoint's engine, waited for until the deadline."""
         where = shown_url(endpoint)
-        engine = self._engine(where)
-        late = EndpointError("deadline", f"{where}: no time left while waiting for a place; raise its concurrency")
-        try:
-            async with asyncio.timeout(self._left(deadline)):
-                cohort = await engine.limiter.enter(endpoint)
-        except TimeoutError:
-            raise late from None
-        engine.watch.wake()
-        visit, began = _Visit(), time.monotonic()
-        try:
-            left = self._left(deadline)
-            if left is not None and left <= 0:
-                raise late
-            yield visit
-        except EndpointError as fault:
-            if fault.status in _OVERLOADED or fault.kind == "timeout":
-                visit.how = "refused"
-            raise
-        finally:
-            end = CallEnd(visit.how, began, time.monotonic() - began, visit.sort, cohort)
-            engine.limiter.leave(endpoint, end)
-
-    def _engine(self, where: str) -> _Engine:
         url = where.rstrip("/")
         engine = self._engines.get(url)
         if engine is None:
             limiter = Limiter(allowed=self._allowed)
-            engine = _Engine(limiter, EngineWatch(url, limiter, self._open, self._poll_s))
-            self._engines[url] = engine
-        return engine
-
-    async def _try(
-        self, endpoint: Endpoint, request: HttpRequest, key: str, decode: Callable[[bytes], T], deadline: float | None
-    ) -> T:
-        where, left = shown_url(endpoint), self._left(deadline)
+            engine = self._engines[url] = _Engine(limiter, EngineWatch(url, limiter, self._open, self._poll_s))
+        late = EndpointError("deadline", f"{where}: no time left while waiting for a place; raise its concurrency")
         try:
-            async with asyncio.timeout(endpoint.timeout_s if left is None else min(left, endpoint.timeout_s)):
-                body = await exchange(
-                    self._open(),
-                    endpoint,
-                    request,
-                    key=key,
-                    max_bytes=self._max_reply_bytes,
-                )
-            return decode(body)
-        except MalformedReplyError as error:
-            advice = "look into the server's log" if error.retry else "is chat completions served there?"
-            raise EndpointError("malformed", f"{where}: {error}; {advice}", retry=error.retry) from None
-        except SaidError as error:
-            raise said_error(error.said, endpoint, key) from None
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await engine.limiter.enter(endpoint)
         except TimeoutError:
-            if left is not None and left <= endpoint.timeout_s:
-                raise EndpointError("deadline", f"{where} gave no reply in the {left:.1f} s that were left") from None
-            raise EndpointError(
-                "timeout", f"{where} gave no reply in {endpoint.timeout_s:g} s; raise timeout_s or lower concurrency"
-            ) from None
+            raise late from None
+        engine.watch.wake()
+        began = time.monotonic()
+        how: Literal["answered", "refused", "broken"] = "broken"
+        try:
+            if began >= deadline:
+                raise late
+            yield
+            how = "answered"
+        except EndpointError as fault:
+            if fault.status in _OVERLOADED or fault.kind == "timeout":
+                how = "refused"
+            raise
+        finally:
+            engine.limiter.leave(endpoint, CallEnd(how, began, time.monotonic() - began))
 
-    async def _send(self, endpoint: Endpoint, request: HttpRequest) -> bytes:
-        """The reply to a request beside the calls that take places."""
-        return await exchange(
-            self._open(),
-            endpoint,
-            request,
-            key=self._key(endpoint),
-            max_bytes=self._max_reply_bytes,
-        )
-
-    async def _back_off(self, fault: EndpointError, tries: int, endpoint: Endpoint, deadline: float | None) -> None:
+    async def _back_off(self, fault: EndpointError, tries: int, endpoint: Endpoint, deadline: float) -> None:
         """Wait for the next try, or raise: ``fault`` itself when there is to be none."""
         if not fault.retry or tries >= endpoint.max_tries:
             raise fault
         wait = self._retry.wait_s(tries, fault.retry_after_s, self._rng)
         if wait is None:
             raise fault
-        left = self._left(deadline)
-        if left is not None and wait >= left:
+        if wait >= deadline - time.monotonic():
             raise EndpointError("deadline", f"{shown_url(endpoint)}: no time left to try again; {fault}")
         await self._sleep(wait)
-
-    def _left(self, deadline: float | None) -> float | None:
-        return None if deadline is None else deadline - time.monotonic()
 
     def _key(self, endpoint: Endpoint) -> str:
         variable = endpoint.api_key_env
@@ -310,28 +336,27 @@ class ExpertClient:
         if self._closed:
             raise RuntimeError("the client is closed")
         if self._session is None:
-            self._session = open_session()
+            # Without limits of its own (the client has them), proxies, netrc or cookies.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+                trust_env=False,
+            )
         return self._session
 
 
 class _Engine(Struct, frozen=True):
-    """What serves at one url."""
+    """The limiter and the watch of what serves at one url."""
 
     limiter: Limiter
     watch: EngineWatch
 
 
-class _Visit(Struct):
-    """What is known of a request at the engine when it leaves."""
+class _Result(Struct, frozen=True):
+    """The end of a call: a reply, or ``None`` and why."""
 
-    how: Literal["answered", "refused", "broken"] = "broken"
-    sort: Hashable = None
-
-
-class _Result(Struct, Generic[T], frozen=True):
-    """What a conversation came to: a value, or ``None`` and why."""
-
-    value: T | None
+    reply: Reply | None
     tries: int
     fault: CallError | None = None
     cached: bool = False

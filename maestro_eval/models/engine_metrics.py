@@ -1,4 +1,4 @@
-"""How an engine stands, as vLLM publishes it at ``/metrics`` beside ``/v1``.
+"""The state of an engine, as vLLM publishes it at ``/metrics`` beside ``/v1``.
 
 vLLM's page is Prometheus text with hundreds of samples, of which four matter; they are found without parsing the
 rest. Several engines or models behind one page are taken together: their requests and preemptions are added, and of
@@ -12,10 +12,15 @@ import asyncio
 import math
 import re
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import aiohttp
 from msgspec import Struct
+
+from maestro_eval.models.http import read_body
+
+if TYPE_CHECKING:
+    from maestro_eval.models.limiter import Limiter
 
 POLL_S = 1.0
 # An address without metrics is asked ever more rarely: it may have been an engine that was still starting.
@@ -37,17 +42,6 @@ class EngineState(Struct, frozen=True):
     waiting: int
     cache_usage: float = 0.0
     preemptions: int = 0
-
-
-class Watched(Protocol):
-    """Who is told how the engine stands."""
-
-    @property
-    def busy(self) -> bool: ...
-
-    def observed(self, state: EngineState) -> None: ...
-
-    def unobserved(self) -> None: ...
 
 
 def parse_metrics(page: str) -> EngineState | None:
@@ -80,7 +74,7 @@ class EngineWatch:
     """
 
     def __init__(
-        self, url: str, watched: Watched, session: Callable[[], aiohttp.ClientSession], poll_s: float = POLL_S
+        self, url: str, watched: Limiter, session: Callable[[], aiohttp.ClientSession], poll_s: float = POLL_S
     ) -> None:
         self._page = f"{url.rstrip('/').removesuffix('/v1')}/metrics"
         self._watched = watched
@@ -122,12 +116,8 @@ class EngineWatch:
                 if response.status != 200:
                     return None
                 page = bytearray()
-                async for chunk in response.content.iter_any():
-                    page += chunk
-                    if len(page) > _LARGEST_PAGE:
-                        response.close()
-                        return None
-                return parse_metrics(page.decode("utf-8", "replace"))
+                await read_body(response, page, _LARGEST_PAGE)
+                return None if len(page) > _LARGEST_PAGE else parse_metrics(page.decode("utf-8", "replace"))
         except (aiohttp.ClientError, OSError, ValueError):
             # A TimeoutError is an OSError; an address that is none is a ValueError.
             return None

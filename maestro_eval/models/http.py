@@ -9,6 +9,10 @@ without the key.
 from __future__ import annotations
 
 import errno
+import math
+import time
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 import aiohttp
@@ -18,14 +22,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 from yarl import URL
 
-from maestro_eval.models.error_body import ErrorSaid, error_said
-from maestro_eval.models.records import Endpoint
-from maestro_eval.models.refusals import refusal_kind
-from maestro_eval.models.retry import parse_retry_after
-from maestro_eval.records import CallError, CallErrorKind
+from maestro_eval.models.server_errors import ReportedError, names_unknown_model, refusal_kind, reported_error
+from maestro_eval.records import CallError, CallErrorKind, Endpoint
 
 # A host that drops packets would otherwise hold a call for its whole timeout_s, several times over.
-_CONNECT_S = 10.0
+CONNECT_S = 10.0
 _ERROR_BODY_BYTES = 64 * 2**10
 _QUOTED_CHARACTERS = 300
 # What to do about a setting that a model does not take: of the policy, then of an expert in a registry.
@@ -37,7 +38,6 @@ _LEAVE_OUT = {
     "max_tokens": "name its token limit: token_limit: max_completion_tokens in the registry's endpoint",
     "structured_outputs": "leave --turn-regex out",
 }
-# Larger bodies are written in parts: copying them into one, or handing them over at once, blocks the loop.
 _WHOLE_BODY_BYTES = 128 * 2**10
 _WRITTEN_AT_ONCE = 256 * 2**10
 _REFUSALS = (400, 413, 422, 500)
@@ -48,9 +48,10 @@ _ADVICE = {
 
 
 class EndpointError(Exception):
-    """Why a request failed; ``retry``: whether sending it again at once may help.
+    """A request failed; ``retry``: whether sending it again at once may help.
 
-    ``parameter`` is the setting that the model does not take, where that is the reason.
+    ``parameter`` is the setting that the model does not take, ``unknown_model`` is true, where that is the reason.
+    ``reached`` is false where no HTTP reply came back.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class EndpointError(Exception):
         retry: bool = False,
         retry_after_s: float | None = None,
         parameter: str = "",
+        unknown_model: bool = False,
     ) -> None:
         # A time-out or a deadline is not tried again within the call, and may well not be met the next time.
         self.fault = CallError(kind, detail, status, retriable=retry or kind in ("timeout", "deadline", "connection"))
@@ -71,18 +73,18 @@ class EndpointError(Exception):
         self.retry = retry
         self.retry_after_s = retry_after_s
         self.parameter = parameter
+        self.unknown_model = unknown_model
+        self.reached = kind not in ("connection", "timeout", "key")
 
 
 class HttpRequest(Struct, frozen=True):
-    """What is sent: ``path`` follows the endpoint's url; a request without a body is a GET.
+    """A request: ``path`` follows the endpoint's url; a request without a body is a GET.
 
-    ``body`` is in pieces, so that large ones need not be copied into one. ``weight`` is its size if the bytes
-    of all pictures were in it: what it costs an engine.
+    ``body`` is in pieces, so that large ones need not be copied into one.
     """
 
     path: str
     body: tuple[bytes, ...] = ()
-    weight: int = 0
 
 
 class _Pieces(Payload):
@@ -101,16 +103,6 @@ class _Pieces(Payload):
                 await writer.write(memoryview(piece)[begin : begin + _WRITTEN_AT_ONCE])
 
 
-def open_session() -> aiohttp.ClientSession:
-    """A session without limits of its own (the client has them), proxies, netrc or cookies."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
-        trust_env=False,
-    )
-
-
 async def exchange(
     session: aiohttp.ClientSession,
     endpoint: Endpoint,
@@ -120,7 +112,7 @@ async def exchange(
     max_bytes: int,
 ) -> bytes:
     """Send ``request`` once; the body of a 200 reply with JSON. Raises EndpointError."""
-    url, where = _address(endpoint, request.path), shown_url(endpoint)
+    url, where, size = _address(endpoint, request.path), shown_url(endpoint), sum(map(len, request.body))
     headers = {"Accept": "application/json", "Content-Type": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -128,24 +120,40 @@ async def exchange(
         response = await session.request(
             "POST" if request.body else "GET",
             url,
-            data=_payload(request.body),
+            # Larger bodies go piece by piece: copying them into one, or handing them over at once, blocks the loop.
+            data=_Pieces(request.body) if size > _WHOLE_BODY_BYTES else b"".join(request.body) or None,
             headers=headers,
             allow_redirects=False,
         )
-    except (aiohttp.ClientError, OSError) as error:
-        raise _connection_error(error, where) from error
+    except (aiohttp.ClientError, OSError, UnicodeError) as error:
+        fault = _connection_error(error, where)
+        fault.reached = False
+        raise fault from error
     async with response:
+        body = bytearray()
         if response.status != 200:
-            body = await _read_error_body(response)
+            # The status is the news; what came of the body is shown.
+            with suppress(aiohttp.ClientError, OSError):
+                await read_body(response, body, _ERROR_BODY_BYTES)
             wait = parse_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"))
-            said = error_said(body) or ErrorSaid(body.decode("utf-8", "replace"))
-            raise said_error(replace(said, status=response.status), endpoint, key, wait)
+            said = reported_error(bytes(body)) or ReportedError(body.decode("utf-8", "replace"))
+            raise endpoint_error(replace(said, status=response.status), endpoint, key, wait)
+        try:
+            await read_body(response, body, max_bytes)
+        except (aiohttp.ClientError, OSError) as error:
+            # The status said 200: sending it again may well bring the whole reply.
+            cut = f"{where} cut its reply off after {len(body)} bytes; look into the server's log"
+            raise EndpointError("malformed", cut, retry=True) from error
+        if len(body) > max_bytes:
+            raise EndpointError("malformed", f"{where} sent more than {max_bytes} bytes; limit max_tokens")
         kind = response.content_type
-        if kind != "application/json" and not kind.endswith("+json"):
+        named = kind == "application/json" or kind.endswith("+json")
+        # Some servers call their JSON plain text.
+        if not named and not body.lstrip().startswith((b"{", b"[")):
             raise EndpointError(
                 "malformed", f"{where} answered {_quote(kind, key)} instead of JSON; is chat completions served there?"
             )
-        return await _read(response, max_bytes, where)
+        return bytes(body)
 
 
 # A handful of endpoints and a call a millisecond: taking addresses apart would be a tenth of what a call costs.
@@ -179,19 +187,15 @@ def _address(endpoint: Endpoint, path: str) -> URL:
     return url
 
 
-def _payload(body: tuple[bytes, ...]) -> bytes | _Pieces | None:
-    if sum(map(len, body)) <= _WHOLE_BODY_BYTES:
-        return b"".join(body) or None
-    return _Pieces(body)
-
-
-def _connection_error(error: aiohttp.ClientError | OSError, where: str) -> EndpointError:
+def _connection_error(error: aiohttp.ClientError | OSError | UnicodeError, where: str) -> EndpointError:
     match error:
+        case aiohttp.ClientConnectorSSLError():
+            return EndpointError("connection", f"{where} does not speak TLS; is it an http:// address?")
         case aiohttp.ClientSSLError():
             return EndpointError("connection", f"{where} has no certificate that this machine trusts; install its CA")
         case aiohttp.ConnectionTimeoutError():
-            what = f"{where} did not accept a connection in {_CONNECT_S:g} s; is the host up and reachable?"
-        case aiohttp.ClientConnectorDNSError():
+            what = f"{where} did not accept a connection in {CONNECT_S:g} s; is the host up and reachable?"
+        case aiohttp.ClientConnectorDNSError() | UnicodeError():
             what = f"{where}: the host's name is not known; correct the endpoint's url"
         case aiohttp.ServerDisconnectedError():
             what = f"{where} closed the connection without a reply; look into the server's log"
@@ -206,8 +210,8 @@ def _connection_error(error: aiohttp.ClientError | OSError, where: str) -> Endpo
     return EndpointError("connection", what, retry=True)
 
 
-def said_error(error: ErrorSaid, endpoint: Endpoint, key: str = "", wait: float | None = None) -> EndpointError:
-    """What a server says as a fault of its status; one whose status nothing tells is not tried again."""
+def endpoint_error(error: ReportedError, endpoint: Endpoint, key: str = "", wait: float | None = None) -> EndpointError:
+    """Return a server's own error as a fault of its status; one of unknown status is not tried again."""
     where, status = shown_url(endpoint), error.status
     said = f"{where} said: {_quote(error.message, key) or '(nothing)'}"
     refused = refusal_kind(error.message) if status is None or status in _REFUSALS else None
@@ -230,37 +234,41 @@ def said_error(error: ErrorSaid, endpoint: Endpoint, key: str = "", wait: float 
         advice = _LEAVE_OUT.get(error.parameter, "the server refuses this request")
     retry = status == 429 or status >= 500
     return EndpointError(
-        "http", f"{said}; {advice}", status=status, retry=retry, retry_after_s=wait, parameter=error.parameter
+        "http",
+        f"{said}; {advice}",
+        status=status,
+        retry=retry,
+        retry_after_s=wait,
+        parameter=error.parameter,
+        unknown_model=status == 404 or (status in (400, 422) and names_unknown_model(error.message)),
     )
 
 
-async def _read(response: aiohttp.ClientResponse, max_bytes: int, where: str) -> bytes:
-    body = bytearray()
-    try:
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > max_bytes:
-                response.close()
-                raise EndpointError("malformed", f"{where} sent more than {max_bytes} bytes; limit max_tokens")
-    except (aiohttp.ClientError, OSError) as error:
-        # The status said 200: sending it again may well bring the whole reply.
-        raise EndpointError(
-            "malformed", f"{where} cut its reply off after {len(body)} bytes; look into the server's log", retry=True
-        ) from error
-    return bytes(body)
+async def read_body(response: aiohttp.ClientResponse, body: bytearray, most: int) -> None:
+    """Read the reply's body into ``body`` until that is longer than ``most``. Raises what aiohttp does."""
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > most:
+            response.close()
+            return
 
 
-async def _read_error_body(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
+def parse_retry_after(header: str | None, sent: str | None) -> float | None:
+    """A ``Retry-After`` header, seconds or an HTTP date, as seconds; ``None`` if unreadable.
+
+    A date is compared with ``sent``, the reply's own ``Date``: our clock need not be that of the server.
+    """
+    if header is None:
+        return None
     try:
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > _ERROR_BODY_BYTES:
-                response.close()
-                break
-    except (aiohttp.ClientError, OSError):
-        pass  # The status is the news; what came of the body is shown.
-    return bytes(body)
+        seconds = float(header)
+    except ValueError:
+        try:
+            now = parsedate_to_datetime(sent).timestamp() if sent else time.time()
+            seconds = max(0.0, parsedate_to_datetime(header).timestamp() - now)
+        except (ValueError, OverflowError, TypeError):
+            return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def _quote(text: str, key: str = "") -> str:

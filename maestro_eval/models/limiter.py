@@ -18,17 +18,18 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from operator import itemgetter
 
 from msgspec import Struct
 
 from maestro_eval.models.adaptive_concurrency import CallEnd, Control
-from maestro_eval.models.concurrency_experiments import Cohort
 from maestro_eval.models.engine_metrics import EngineState
-from maestro_eval.models.records import Endpoint
+from maestro_eval.records import Endpoint
 
 
 class Places(Struct, frozen=True):
-    """How a limiter stands: the most it may allow, what it allows now, calls at the engine, calls that wait.
+    """The state of a limiter: the most it may allow, what it allows now, calls at the engine, calls that wait.
 
     answered, refused, broken: requests that ended so (see ``CallEnd``) since the limiter was made.
     """
@@ -40,6 +41,9 @@ class Places(Struct, frozen=True):
     answered: int = 0
     refused: int = 0
     broken: int = 0
+
+    def __add__(self, other: Places) -> Places:
+        return Places(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
 
 
 class InUse(Struct, frozen=True):
@@ -57,7 +61,7 @@ class Limiter:
     ) -> None:
         self._allowed = allowed or {}
         self._clock = clock
-        self._control: Control | None = None
+        self._control = Control(1)
         self._lines: dict[Endpoint, _Line] = {}
         self._in_flight = 0
         self._queued = 0
@@ -66,13 +70,11 @@ class Limiter:
 
     @property
     def places(self) -> Places:
-        control = self._control
-        cap, limit = (0, 0) if control is None else (control.cap, control.limit)
-        return Places(cap, limit, self._in_flight, self._queued, **self._ends)
+        return Places(self._control.cap, self._control.limit, self._in_flight, self._queued, **self._ends)
 
     @property
     def busy(self) -> bool:
-        """Whether any call is at the engine or waits for a place."""
+        """Return whether any call is at the engine or waits for a place."""
         return self._in_flight + self._queued > 0
 
     def allow(self, allowed: Mapping[str, int]) -> None:
@@ -80,17 +82,19 @@ class Limiter:
         self._allowed = allowed
         for endpoint, line in self._lines.items():
             line.places = self._places_of(endpoint)
-        if self._control is not None:
-            self._control.set_cap(max(line.places for line in self._lines.values()))
-            self._admit()
+        self._control.set_cap(max((line.places for line in self._lines.values()), default=1))
+        self._admit()
 
     def in_use(self) -> dict[str, InUse]:
         """The calls of each endpoint record, by its name."""
         return {endpoint.name: InUse(line.in_flight, line.queued) for endpoint, line in self._lines.items()}
 
-    async def enter(self, endpoint: Endpoint) -> Cohort | None:
-        """Wait for a place; it is the caller's until ``leave``. What comes back is for the ``CallEnd``."""
-        line = self._line(endpoint)
+    async def enter(self, endpoint: Endpoint) -> None:
+        """Wait for a place; it is the caller's until ``leave``."""
+        line = self._lines.get(endpoint)
+        if line is None:
+            line = self._lines[endpoint] = _Line(self._places_of(endpoint))
+            self._control.set_cap(max(self._control.cap, line.places))
         self._came += 1
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.waiting.append((self._came, ready))
@@ -104,43 +108,24 @@ class Limiter:
             else:
                 self._give_back(line)
             raise
-        assert self._control is not None
-        return self._control.begun(self._in_flight)
 
     def leave(self, endpoint: Endpoint, end: CallEnd) -> None:
         """Give a place back, and tell how the call ended."""
-        assert self._control is not None
         self._ends[end.how] += 1
-        self._control.finished(end, wanting=self._wanting(), in_flight=self._in_flight)
+        self._control.finished(end, self._in_flight)
         self._give_back(self._lines[endpoint])
 
     def observed(self, state: EngineState) -> None:
-        """How the engine says it stands."""
-        if self._control is not None:
-            self._control.observed(state, self._clock(), wanting=self._wanting(), in_flight=self._in_flight)
-            self._admit()
+        """Take the state that the engine reports."""
+        self._control.observed(state, self._clock(), self._in_flight)
+        self._admit()
 
     def unobserved(self) -> None:
         """The engine does not say how it stands."""
-        if self._control is not None:
-            self._control.unobserved()
-
-    def _line(self, endpoint: Endpoint) -> _Line:
-        line = self._lines.get(endpoint)
-        if line is None:
-            line = self._lines[endpoint] = _Line(self._places_of(endpoint))
-            if self._control is None:
-                self._control = Control(line.places)
-            self._control.set_cap(max(self._control.cap, line.places))
-        return line
+        self._control.unobserved()
 
     def _places_of(self, endpoint: Endpoint) -> int:
         return self._allowed.get(endpoint.name, max(1, endpoint.concurrency))
-
-    def _wanting(self) -> bool:
-        """Whether the limit is reached. That nobody queues does not say that it is too high: with as many callers as
-        places nobody ever does."""
-        return self._control is not None and self._in_flight >= self._control.limit
 
     def _give_back(self, line: _Line) -> None:
         line.in_flight -= 1
@@ -149,25 +134,24 @@ class Limiter:
 
     def _admit(self) -> None:
         """Let in who came first of those whose record has a place."""
-        assert self._control is not None
         while self._in_flight < self._control.limit:
             ready = [(came, line) for line in self._lines.values() if (came := line.next()) is not None]
             if not ready:
                 return
-            _, line = min(ready, key=_came)
+            _, line = min(ready, key=itemgetter(0))
             line.waiting.popleft()[1].set_result(None)
             line.in_flight += 1
             self._in_flight += 1
             self._queued -= 1
 
 
+@dataclass
 class _Line:
     """The calls of one endpoint record: how many are at the engine, and those that wait, each with its number."""
 
-    def __init__(self, places: int) -> None:
-        self.places = places
-        self.in_flight = 0
-        self.waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+    places: int
+    in_flight: int = 0
+    waiting: deque[tuple[int, asyncio.Future[None]]] = field(default_factory=deque)
 
     @property
     def queued(self) -> int:
@@ -179,7 +163,3 @@ class _Line:
         while self.waiting and self.waiting[0][1].done():
             self.waiting.popleft()
         return self.waiting[0][0] if self.waiting and self.in_flight < self.places else None
-
-
-def _came(entry: tuple[int, _Line]) -> int:
-    return entry[0]

@@ -4,7 +4,7 @@ Replies are hostile input: they are decoded into typed records, and what does no
 whose text names the field. A server with a reasoning parser sends the thought apart, as ``reasoning`` or
 ``reasoning_content``, or as a part of the content: it is ``Reply.reasoning``, and an empty text beside one is a reply.
 So is an empty text of a model that refused, was filtered or called a tool instead: ``finish_reason`` names it. An error
-that a gateway sends in the place of a completion is a ``SaidError``.
+that a gateway sends in the place of a completion is a ``ErrorReply``.
 
 Text may hold halves of surrogate pairs (a data set cut in the middle of an emoji, say), which no JSON can carry:
 they are sent as U+FFFD instead of failing the call.
@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from contextlib import suppress
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from maestro_eval.models.error_body import ErrorSaid, error_said
-from maestro_eval.models.records import ModelAsk, TokenLimit
-from maestro_eval.records import Image, ImagePart, Message, TextPart, TokenIds, Usage
+from maestro_eval.models.server_errors import ReportedError, reported_error
+from maestro_eval.records import Endpoint, Image, Message, Sampling, TokenIds, TokenLimit, Usage
+from maestro_eval.text import whole, whole_text
 
 T = TypeVar("T")
 
@@ -42,16 +43,36 @@ class MalformedReplyError(Exception):
         self.retry = retry
 
 
-class SaidError(Exception):
+class ErrorReply(Exception):
     """A body that reports an error where a reply was due."""
 
-    def __init__(self, said: ErrorSaid) -> None:
-        super().__init__(said.message)
-        self.said = said
+    def __init__(self, reported: ReportedError) -> None:
+        super().__init__(reported.message)
+        self.reported = reported
+
+
+class ModelAsk(Struct, frozen=True):
+    """One question to one model.
+
+    ``name`` is the registry's entry, ``model`` the name at the endpoint, ``revision`` the model's own where the
+    registry knows it (it is not sent; the call cache tells models by it). ``reuse`` lets the call cache keep a reply
+    that would not be the same again. ``token_ids`` asks for the ids of prompt and reply too (vLLM's
+    ``return_token_ids``).
+    """
+
+    kind: Literal["expert", "service", "policy"]
+    name: str
+    model: str
+    endpoint: Endpoint
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    revision: str = ""
+    reuse: bool = False
+    token_ids: bool = False
 
 
 class Reply(Struct, frozen=True):
-    """What a model said; ``reasoning`` is the thought, where the server returns it apart from the text."""
+    """The reply of a model; ``reasoning`` is the thought, where the server returns it apart from the text."""
 
     text: str
     finish_reason: str
@@ -60,13 +81,24 @@ class Reply(Struct, frozen=True):
     ids: TokenIds | None = None
 
 
+class ServedModel(Struct, frozen=True):
+    """A model that a server lists. ``max_model_len`` is vLLM's. Of all but ``id`` a server may say anything."""
+
+    id: str
+    owned_by: Any = None
+    max_model_len: Any = None
+
+
 def encode_ask(ask: ModelAsk, part_of: PartOf, token_limit: TokenLimit = "max_tokens") -> bytes:
     """The body of ``POST …/chat/completions``. Settings that are ``None`` are left out; ``part_of`` shows an image."""
     sampling = ask.sampling
-    body: dict[str, Any] = {
-        "model": ask.model,
-        "messages": [{"role": message.role, "content": _content(message, part_of)} for message in ask.messages],
-    }
+    messages: list[dict[str, Any]] = []
+    for message in ask.messages:
+        pieces = message.pieces
+        parts = [{"type": "text", "text": piece} if isinstance(piece, str) else part_of(piece) for piece in pieces]
+        has_images = any(isinstance(piece, Image) for piece in pieces)
+        messages.append({"role": message.role, "content": parts if has_images else message.text})
+    body: dict[str, Any] = {"model": ask.model, "messages": messages}
     settings = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -83,11 +115,11 @@ def encode_ask(ask: ModelAsk, part_of: PartOf, token_limit: TokenLimit = "max_to
     try:
         return msgspec.json.encode(body)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_encodable(body))
+        return msgspec.json.encode(whole(body))
 
 
 def decode_reply(body: bytes) -> Reply:
-    """Read a chat completion; its first choice is the reply. MalformedReplyError or SaidError."""
+    """Read a chat completion; its first choice is the reply. MalformedReplyError or ErrorReply."""
     try:
         completion = _decode(body, _COMPLETION)
         if not completion.choices:
@@ -98,77 +130,33 @@ def decode_reply(body: bytes) -> Reply:
             raise MalformedReplyError(f"it broke its reply off (`finish_reason` is {finish_reason})", retry=True)
         content = _read_content(choice.message)
     except MalformedReplyError:
-        if (said := error_said(body)) is not None:
-            raise SaidError(said) from None
+        if (said := reported_error(body)) is not None:
+            raise ErrorReply(said) from None
         raise
     if content.text is None:
+        called = choice.message.tool_calls or choice.message.function_call
         if content.refused:
             finish_reason = "refusal"
-        elif not content.reasoning and finish_reason not in _NOTHING_TO_SAY and not _called(choice.message):
+        elif not (content.reasoning or finish_reason in _NOTHING_TO_SAY or called):
             raise MalformedReplyError("`content` is null")
-    ids = _token_ids(completion.prompt_token_ids, choice.token_ids)
-    return Reply(content.text or "", finish_reason, _usage(completion.usage), content.reasoning, ids)
+    ids, usage = None, Usage()
+    with suppress(msgspec.DecodeError):
+        ids = TokenIds(_IDS.decode(completion.prompt_token_ids), _IDS.decode(choice.token_ids))
+    # Token counts are bookkeeping: a server that gets them wrong still gave a reply.
+    with suppress(msgspec.DecodeError, RecursionError):
+        counted = _USAGE.decode(completion.usage)
+        usage = Usage(counted.prompt_tokens, counted.completion_tokens)
+    return Reply(content.text or "", finish_reason, usage, content.reasoning, ids)
 
 
-def decode_models(body: bytes) -> list[str]:
-    """The names in a reply to ``GET /v1/models``."""
-    return [model.id for model in _decode(body, _MODELS).data]
-
-
-def decode_owners(body: bytes) -> dict[str, object]:
-    """Who serves each model, in a reply to ``GET /v1/models``."""
-    return {model.id: model.owned_by for model in _decode(body, _MODELS).data}
+def decode_models(body: bytes) -> tuple[ServedModel, ...]:
+    """Read a reply to ``GET /v1/models``."""
+    return _decode(body, _MODELS).data
 
 
 def last_user_text(messages: Sequence[Message]) -> str:
-    """The joined text of the last user message, ``""`` without one."""
-    message = next((message for message in reversed(messages) if message.role == "user"), None)
-    text = "".join(part.text for part in message.parts if isinstance(part, TextPart)) if message else ""
-    return text if text.isascii() else _whole(text)
-
-
-def image_hashes(messages: Sequence[Message]) -> tuple[str, ...]:
-    """The SHA-256 of every image, in the order sent."""
-    return tuple(part.image.ref.sha256 for message in messages for part in message.parts if isinstance(part, ImagePart))
-
-
-def _content(message: Message, part_of: PartOf) -> str | list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = []
-    text: list[str] = []
-
-    def end_text() -> None:
-        joined = "".join(text)
-        text.clear()
-        if joined:
-            parts.append({"type": "text", "text": joined})
-
-    for part in message.parts:
-        if isinstance(part, TextPart):
-            text.append(part.text)
-        else:
-            end_text()
-            parts.append(part_of(part.image))
-    if not parts:
-        return "".join(text)
-    end_text()
-    return parts
-
-
-def _encodable(value: Any) -> Any:
-    """A body with every text made whole."""
-    match value:
-        case str():
-            return _whole(value)
-        case list():
-            return [_encodable(item) for item in value]
-        case dict():
-            return {key: _encodable(item) for key, item in value.items()}
-    return value
-
-
-def _whole(text: str) -> str:
-    """``text`` with pairs of surrogates joined and halves of them replaced by U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    """The text of the last user message, ``""`` without one."""
+    return whole_text(next((message.text for message in reversed(messages) if message.role == "user"), ""))
 
 
 class _Message(Struct):
@@ -199,13 +187,8 @@ class _Usage(Struct):
     completion_tokens: Annotated[int, Meta(ge=0)] = 0
 
 
-class _Model(Struct):
-    id: str
-    owned_by: Any = None
-
-
 class _Models(Struct):
-    data: list[_Model]
+    data: tuple[ServedModel, ...]
 
 
 _COMPLETION = msgspec.json.Decoder(_Completion)
@@ -219,17 +202,13 @@ _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2
 _ESCAPE = re.compile(rb"\\\\|" + _HIGH + _LOW + rb"|(?P<half>" + _HIGH + rb"|" + _LOW + rb")")
 
 
-def _whole_escape(found: re.Match[bytes]) -> bytes:
-    return rb"\ufffd" if found["half"] else found[0]
-
-
 def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         try:
             return decoder.decode(body)
         except msgspec.DecodeError:
             # Half a character of two, which a model's tokens may spell, is no text; all around it is.
-            return decoder.decode(_ESCAPE.sub(_whole_escape, body))
+            return decoder.decode(_ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedReplyError(" ".join(str(error).split())) from None
 
@@ -278,23 +257,3 @@ def _part_text(part: dict[str, Any], keys: Sequence[str]) -> str:
             case list() as inner:
                 return "".join(_part_text(one, keys) if isinstance(one, dict) else str(one) for one in inner)
     return ""
-
-
-def _token_ids(prompt: Raw, sampled: Raw) -> TokenIds | None:
-    try:
-        return TokenIds(_IDS.decode(prompt), _IDS.decode(sampled))
-    except msgspec.DecodeError:
-        return None
-
-
-def _called(message: _Message) -> bool:
-    return bool(message.tool_calls or message.function_call)
-
-
-def _usage(raw: Raw) -> Usage:
-    # Token counts are bookkeeping: a server that gets them wrong still gave a reply.
-    try:
-        counted = _USAGE.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return Usage()
-    return Usage(counted.prompt_tokens, counted.completion_tokens)

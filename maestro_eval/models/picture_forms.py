@@ -1,4 +1,4 @@
-"""How a picture gets to an engine: as a file that both can read, by its UUID once the engine has it, or as bytes.
+"""Send a picture to an engine: as a file that both can read, by its UUID once the engine has it, or as bytes.
 
 Every turn of a rollout shows the same pictures again, so the cheapest form that an endpoint takes is used. ``auto``
 finds out before the first picture is sent: only a server that says it is vLLM is sent anything but bytes (another may
@@ -16,25 +16,30 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 import socket
+import weakref
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
-from typing import Any
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 from yarl import URL
 
+from maestro_eval.files import own_picture_folder
 from maestro_eval.models.http import EndpointError, HttpRequest
-from maestro_eval.models.openai_codec import MalformedReplyError, decode_owners
-from maestro_eval.models.records import Endpoint, PictureForm
-from maestro_eval.models.spool import Spool
-from maestro_eval.records import Image, ImageRef
+from maestro_eval.records import Endpoint, Image, ImageRef, PictureForm, TokenLimit
+
+if TYPE_CHECKING:
+    from maestro_eval.models.client import ExpertClient
 
 _PROBE_S = 5.0
 # Queues and first calls of an engine are longer than its list of models takes.
@@ -45,11 +50,9 @@ _ARRIVAL_S = 0.5
 _REMEMBERED = 8192
 _MOST_MISSES = 8
 _VLLM = "vllm"
-Send = Callable[[Endpoint, HttpRequest], Awaitable[bytes]]
-"""A good reply's body to a request; EndpointError."""
 
 
-class _Brought(Struct, frozen=True):
+class _Upload(Struct, frozen=True):
     """A picture on its way to the engine: resolved once a call with it has ended; ``until`` is on the loop's clock."""
 
     ended: asyncio.Future[None]
@@ -57,27 +60,27 @@ class _Brought(Struct, frozen=True):
 
 
 @dataclass
-class Door:
-    """What is known of one endpoint: the ``form`` that it takes, and whether a call in that form was ever answered."""
+class PictureRoute:
+    """The ``form`` in which one endpoint takes pictures, and whether a call in that form was ever answered."""
 
     form: PictureForm
     proven: bool = False
     _misses: int = 0
     _held: OrderedDict[str, None] = field(default_factory=OrderedDict)
-    _brought: dict[str, _Brought] = field(default_factory=dict)
+    _uploads: dict[str, _Upload] = field(default_factory=dict)
 
-    async def to_bring(self, uuids: Sequence[str]) -> set[str]:
+    async def to_send(self, uuids: Sequence[str]) -> set[str]:
         """Those pictures whose bytes a call has to bring, after a moment's wait where another is bringing them."""
         loop = asyncio.get_running_loop()
         while True:
             missing = {uuid for uuid in uuids if uuid not in self._held and not self._has_arrived(uuid)}
-            if not missing <= self._brought.keys():
+            if not missing <= self._uploads.keys():
                 for uuid in missing:
-                    self._brought.setdefault(uuid, _Brought(loop.create_future(), loop.time() + _ARRIVAL_S))
+                    self._uploads.setdefault(uuid, _Upload(loop.create_future(), loop.time() + _ARRIVAL_S))
                 return missing
             if not missing:
                 return missing
-            first = self._brought[missing.pop()]
+            first = self._uploads[missing.pop()]
             await asyncio.wait([first.ended], timeout=first.until - loop.time())
 
     def answered(self, form: PictureForm, uuids: Sequence[str], *, left_out: bool) -> None:
@@ -97,8 +100,8 @@ class Door:
     def failed(self, uuids: Sequence[str]) -> None:
         """A call with these pictures is over; another may bring them."""
         for uuid in uuids:
-            if (brought := self._brought.pop(uuid, None)) is not None and not brought.ended.done():
-                brought.ended.set_result(None)
+            if (upload := self._uploads.pop(uuid, None)) is not None and not upload.ended.done():
+                upload.ended.set_result(None)
 
     def missed(self, uuids: Sequence[str]) -> None:
         """The engine lacks one of these pictures."""
@@ -115,55 +118,110 @@ class Door:
             self.form, self.proven = ("uuid" if form == "file" else "bytes"), False
 
     def _has_arrived(self, uuid: str) -> bool:
-        brought = self._brought.get(uuid)
-        return brought is not None and asyncio.get_running_loop().time() >= brought.until
+        upload = self._uploads.get(uuid)
+        return upload is not None and asyncio.get_running_loop().time() >= upload.until
 
 
-class Doors:
-    """The doors of all endpoints that one client sends pictures to."""
+class EndpointForms:
+    """The forms that the endpoints of one client were found to take: the token limit's name, and that of pictures."""
 
-    def __init__(self, send: Send, spool: Spool) -> None:
-        self._send = send
-        self._spool = spool
-        self._doors: dict[tuple[str, str, str], asyncio.Future[Door]] = {}
+    def __init__(self, client: ExpertClient) -> None:
+        self._client = client
+        self.spool = Spool()
+        self.token_limits: dict[tuple[str, str], TokenLimit] = {}
+        self._routes: dict[tuple[str, str, str], asyncio.Future[PictureRoute]] = {}
 
-    async def door(self, endpoint: Endpoint, model: str) -> Door:
-        """The door of ``endpoint`` for ``model``; who asks first finds out, the others wait for it."""
+    async def pictures(self, endpoint: Endpoint, model: str) -> PictureRoute:
+        """Return how ``model`` at ``endpoint`` takes pictures; the first call finds out, the others wait for it."""
         key = (endpoint.url, model, endpoint.pictures)
-        found = self._doors.get(key)
+        found = self._routes.get(key)
         if found is None:
-            found = self._doors[key] = asyncio.get_running_loop().create_future()
-            door = Door("bytes")
+            found = self._routes[key] = asyncio.get_running_loop().create_future()
+            route = PictureRoute("bytes")
             try:
-                door = await self._find_out(endpoint, model)
+                route = await self._find_out(endpoint, model)
             finally:
                 # A call that is cancelled while it asks decides for bytes, which are always right.
-                found.set_result(door)
+                found.set_result(route)
         return await asyncio.shield(found)
 
-    async def _find_out(self, endpoint: Endpoint, model: str) -> Door:
+    async def _find_out(self, endpoint: Endpoint, model: str) -> PictureRoute:
         if endpoint.pictures != "auto":
-            return Door(endpoint.pictures)
-        if endpoint.kind:
-            return Door("bytes")
-        with suppress(EndpointError, MalformedReplyError, TimeoutError):
+            return PictureRoute(endpoint.pictures)
+        if endpoint.start:
+            return PictureRoute("bytes")
+        with suppress(EndpointError, TimeoutError):
             async with asyncio.timeout(_PROBE_S):
-                owners = decode_owners(await self._send(endpoint, HttpRequest("/models")))
+                owners = {served.id: served.owned_by for served in await self._client.models(endpoint)}
             if owners.get(model) == _VLLM:
                 reads = is_on_this_node(endpoint.url) and await self._reads_files(endpoint, model)
-                return Door("file", proven=True) if reads else Door("uuid")
-        return Door("bytes")
+                return PictureRoute("file", proven=True) if reads else PictureRoute("uuid")
+        return PictureRoute("bytes")
 
     async def _reads_files(self, endpoint: Endpoint, model: str) -> bool:
-        """Whether a small picture that is a file is taken, with a reply of one token."""
+        """Return whether a small picture that is a file is taken, with a reply of one token."""
         image = _small_picture()
         with suppress(EndpointError, TimeoutError, OSError):
             async with asyncio.timeout(_FILE_PROBE_S):
-                content = [file_part(await self._spool.path(uuid_of(image), image)), {"type": "text", "text": "?"}]
+                content = [file_part(await self.spool.path(uuid_of(image), image)), {"type": "text", "text": "?"}]
                 body = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 1}
-                await self._send(endpoint, HttpRequest("/chat/completions", (msgspec.json.encode(body),)))
+                await self._client.send(endpoint, HttpRequest("/chat/completions", (msgspec.json.encode(body),)), bytes)
                 return True
         return False
+
+
+@dataclass
+class _Entry:
+    """A file, and how many images that are alive it shows."""
+
+    images: int = 0
+    file: Path = Path()
+    written: asyncio.Future[int] | None = None
+
+
+class Spool:
+    """Pictures as files for engines on this node: written when first sent, removed with the last ``Image`` of them.
+
+    ``path`` gives the file of an image; ``close`` removes what is left. It belongs to one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._numbers = count()
+        self._entries: dict[str, _Entry] = {}
+        self._known: dict[int, str] = {}
+
+    async def path(self, name: str, image: Image) -> str:
+        """The absolute path of a file with the bytes of the image, which ``name`` stands for. OSError."""
+        if self._folder is None:
+            self._folder = own_picture_folder()
+        if id(image) not in self._known:
+            self._known[id(image)] = name
+            self._entries.setdefault(name, _Entry()).images += 1
+            weakref.finalize(image, self._release, id(image)).atexit = False
+        entry = self._entries[name]
+        if entry.written is None:
+            entry.file = self._folder / str(next(self._numbers))
+            entry.written = asyncio.ensure_future(asyncio.to_thread(entry.file.write_bytes, image.data))
+        await asyncio.shield(entry.written)
+        return str(entry.file)
+
+    def close(self) -> None:
+        """Remove the folder."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _release(self, number: int) -> None:
+        name = self._known.pop(number)
+        entry = self._entries[name]
+        entry.images -= 1
+        if entry.images:
+            return
+        del self._entries[name]
+        # While it is being written, the image is there.
+        if entry.written is not None and entry.written.done():
+            with suppress(OSError):
+                entry.file.unlink()
 
 
 def file_part(path: str) -> dict[str, Any]:
@@ -172,13 +230,13 @@ def file_part(path: str) -> dict[str, Any]:
 
 
 def uuid_of(image: Image) -> str:
-    """What names the bytes of ``image`` to an engine."""
+    """Return the name of the bytes of ``image`` for an engine."""
     return image.ref.sha256 if len(image.data) == image.ref.size else f"{image.ref.sha256}-plain"
 
 
 @lru_cache(maxsize=256)
 def is_on_this_node(url: str) -> bool:
-    """Whether an address is of this machine, so that what listens there may see its files."""
+    """Return whether an address is of this machine, so that what listens there may see its files."""
     try:
         host = (URL(url).host or "").casefold()
     except ValueError:

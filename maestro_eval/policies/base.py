@@ -1,12 +1,15 @@
-"""What a policy is: a function of messages."""
+"""The policy: a function of messages."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
-from maestro_eval.records import Completion, Message, Origin, RolloutKey, Sampling, TextPart
+import msgspec
+
+from maestro_eval.records import Completion, Message, Origin, PromptRead, RolloutKey, Sampling, TextPart
 
 
 @runtime_checkable
@@ -42,16 +45,16 @@ class ResidentPolicy(Policy, Protocol):
 
 @runtime_checkable
 class RolloutPolicy(Policy, Protocol):
-    """A policy that has something of its own for each rollout: the replica that knows its prefix, an arm, a session.
+    """A policy with a state for each rollout: the replica that knows its prefix, a candidate, a session.
 
-    The turns of a rollout are asked of what ``rollout`` gives, which is left when the rollout has ended, however.
+    ``rollout`` gives what generates the rollout's turns; the context is left when the rollout has ended, however.
     """
 
     def rollout(self, key: RolloutKey) -> AbstractAsyncContextManager[Policy]: ...
 
 
 def turns_of(policy: Policy, key: RolloutKey) -> AbstractAsyncContextManager[Policy]:
-    """What decides the turns of the rollout ``key``: the policy itself, unless it says otherwise."""
+    """Return what decides the turns of the rollout ``key``: the policy itself, unless it is a ``RolloutPolicy``."""
     return policy.rollout(key) if isinstance(policy, RolloutPolicy) else nullcontext(policy)
 
 
@@ -63,3 +66,23 @@ def texts(messages: Sequence[Message], origin: Origin) -> list[str]:
         for part in message.parts
         if isinstance(part, TextPart) and part.origin == origin
     ]
+
+
+def streamed(messages: Sequence[Message]) -> list[int]:
+    """The ids that the style appended behind the opening of the conversation."""
+    return [token for message in messages for token in message.tokens or ()]
+
+
+def opening(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages that a chat template is to render: those without ids of their own."""
+    return [message for message in messages if message.tokens is None]
+
+
+def prompt_read(prompt: Sequence[int], messages: Sequence[Message]) -> PromptRead:
+    """Compare what an engine read with the stream of ``messages``."""
+    ids, stream = list(prompt), streamed(messages)
+    return PromptRead(
+        tokens=len(ids),
+        hash=hashlib.sha256(msgspec.json.encode(ids)).hexdigest(),
+        as_streamed=ids[-len(stream) :] == stream if stream else None,
+    )

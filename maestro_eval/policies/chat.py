@@ -12,13 +12,14 @@ regime's ``neutralise``, as they are for an endpoint.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from maestro_eval.files import read_pixels
-from maestro_eval.records import CallError, Image, Message, RolloutFailure, TextPart
+from maestro_eval.records import CallError, Image, Message, RolloutFailure
+from maestro_eval.text import whole_text
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -29,6 +30,18 @@ _PLACEHOLDER_FIELDS = (
     "fake_image_token", "global_image_token", "image_break_token", "image_end_token",
 )  # fmt: skip
 _MEDIA_WORD = re.compile(r"image|img|vision|video|audio", re.IGNORECASE)
+
+
+class Loaded(Struct, frozen=True):
+    """Turns messages into a model's prompts; ``context`` is how many tokens a prompt and its turn may have."""
+
+    processor: Any
+    placeholders: Placeholders
+    context: int
+
+    @property
+    def tokenizer(self) -> Any:
+        return getattr(self.processor, "tokenizer", self.processor)
 
 
 class Chat(Struct, frozen=True):
@@ -55,7 +68,7 @@ class Placeholders:
         special = [token for token in tokenizer.all_special_tokens if _MEDIA_WORD.search(token)]
         return cls(token for token in (*named, *special) if isinstance(token, str))
 
-    def defuse(self, text: str) -> str:
+    def escape(self, text: str) -> str:
         """``text`` in which no placeholder stands any more; everything else as it is."""
         # Once is enough: no placeholder begins with what replaces one.
         return self._pattern.sub(_opened, text) if self._pattern else text
@@ -66,27 +79,21 @@ def chat_of(messages: Sequence[Message], placeholders: Placeholders, *, as_text:
 
     RolloutFailure when there are images and nowhere to put them.
     """
-    plain: list[dict[str, Any]] = []
-    images: list[Image] = []
-    for message in messages:
-        content: list[dict[str, str]] = []
-        text: list[str] = []
-        for part in message.parts:
-            if isinstance(part, TextPart):
-                text.append(part.text)
-                continue
-            _end_text(content, text, placeholders)
-            content.append({"type": "image"})
-            images.append(part.image)
-        _end_text(content, text, placeholders)
-        plain.append({"role": message.role, "content": content})
-    if not as_text:
-        return Chat(plain, tuple(images))
-    if images:
+    images = tuple(image for message in messages for image in message.images)
+    if as_text and images:
         detail = f"the model takes no images, and the prompt has {len(images)}"
         raise RolloutFailure("policy", detail, kind="images")
-    flat = [{**entry, "content": "".join(part["text"] for part in entry["content"])} for entry in plain]
-    return Chat(flat, ())
+    plain: list[dict[str, Any]] = []
+    for message in messages:
+        # Joined before escaping: two parts may make a placeholder together that neither holds.
+        content = [
+            {"type": "text", "text": placeholders.escape(whole_text(piece))}
+            if isinstance(piece, str)
+            else {"type": "image"}
+            for piece in message.pieces
+        ]
+        plain.append({"role": message.role, "content": _joined(content) if as_text else content})
+    return Chat(plain, images)
 
 
 def render(chat: Chat, processor: Any, template: str | None = None) -> str:
@@ -120,26 +127,17 @@ def open_image(image: Image) -> PIL.Image.Image:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, short enough for a record."""
+    """Return an error's text, short enough for a record."""
     said = " ".join(str(error).split())
     return f"{type(error).__name__}: {said}"[:400] if said else type(error).__name__
 
 
-def _end_text(content: list[dict[str, str]], text: list[str], placeholders: Placeholders) -> None:
-    # Joined before defusing: two parts may make a placeholder together that neither holds.
-    joined = _whole("".join(text))
-    text.clear()
-    if joined:
-        content.append({"type": "text", "text": placeholders.defuse(joined)})
+def _joined(content: Sequence[Mapping[str, str]]) -> str:
+    return "".join(part["text"] for part in content)
 
 
 def _opened(found: re.Match[str]) -> str:
     return "‹" + found[0][1:]
-
-
-def _whole(text: str) -> str:
-    """``text`` with halves of surrogate pairs replaced: no tokenizer takes them."""
-    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def too_long(length: int, context: int) -> RolloutFailure:

@@ -1,16 +1,22 @@
-"""Policies that are models behind an endpoint: the orchestrator, and the direct baseline."""
+"""Policies that are models behind an endpoint: the orchestrator, which may be served several times, and an expert."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
 
-from maestro_eval.models import Endpoint, ExpertClient, ModelAsk
-from maestro_eval.policies.base import texts
-from maestro_eval.policies.stream import prompt_read
-from maestro_eval.records import Completion, ImagePart, Message, RolloutFailure, Sampling
+import msgspec
+
+from maestro_eval.models import ExpertClient, ModelAsk
+from maestro_eval.policies.base import Policy, prompt_read, texts
+from maestro_eval.records import Completion, Endpoint, Message, RolloutFailure, RolloutKey, Sampling, UserError
 from maestro_eval.registry import Expert, Registry
 from maestro_eval.skills import ask_model
 from maestro_eval.text import neutralise, spoken, visible
+
+_COOL_DOWN_S = 30.0
 
 
 class EndpointPolicy:
@@ -23,17 +29,13 @@ class EndpointPolicy:
         self._token_ids = token_ids
         self._client = client
         self._endpoint = endpoint
-        self._model = model
-
-    @property
-    def model(self) -> str:
-        return self._model
+        self.model = model
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         ask = ModelAsk(
             kind="policy",
             name="policy",
-            model=self._model,
+            model=self.model,
             endpoint=self._endpoint,
             messages=tuple(messages),
             sampling=sampling,
@@ -59,17 +61,116 @@ class DirectPolicy:
         self._client = client
         self._registry = registry
         self._expert = expert
-
-    @property
-    def model(self) -> str:
-        return self._expert.model
+        self.model = expert.model
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         question = "\n".join(texts(messages, "question"))
-        images = [part.image for message in messages for part in message.parts if isinstance(part, ImagePart)]
+        images = [image for message in messages for image in message.images]
         call = await ask_model(self._client, self._registry, self._expert, question, images, deadline=None)
         if call.error:
             raise RolloutFailure.of_call("expert", call, name=self._expert.name, recorded=False)
         # A thought is not an answer, nor is one that was cut; an end tag in the reply would cut ours.
         reply = neutralise(visible(spoken(call.reply).text).strip())
         return Completion(f"<answer> {reply} </answer>", call.finish_reason, call.usage, (call,))
+
+
+class ReplicaPolicy:
+    """Several policies that decide alike, as one. ``first`` (any number) says who is preferred among equals.
+
+    A replica keeps the prefix of a conversation and its encoded images, so a rollout's later turns cost it little and
+    would cost any other replica the whole. A rollout goes to the replica with the fewest turns in flight when it first
+    comes, and stays there.
+
+    A replica whose endpoint fails is left: the turn is asked once more of the next best one, the rollout stays with
+    that, and for a while nobody is sent to the failed one while others are there. Without this a dead replica, which
+    fails at once and so never has much in flight, would draw every rollout to itself. A refusal of the request is an
+    answer, and is not asked elsewhere.
+
+    Asked without a rollout, each turn goes where the least is in flight.
+    """
+
+    def __init__(
+        self, replicas: Sequence[Policy], *, first: int = 0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if not replicas:
+            raise ValueError("no replicas")
+        shift = first % len(replicas)
+        self._replicas = [_Replica(policy) for policy in (*replicas[shift:], *replicas[:shift])]
+        self._clock = clock
+        models = list(dict.fromkeys(replica.policy.model for replica in self._replicas))
+        if len(models) > 1:
+            raise UserError(f"--policy: its replicas serve different models ({', '.join(models)}); choose one: …#MODEL")
+        self.model = models[0]
+
+    def rollout(self, key: RolloutKey) -> AbstractAsyncContextManager[Policy]:
+        """The turns of one rollout, which stay with a replica while it is well."""
+        return nullcontext(_Turns(self))
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        return await _Turns(self).generate(messages, sampling)
+
+    async def ask(self, replica: _Replica, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        """Ask one of the replicas, and note whether it is well."""
+        replica.in_flight += 1
+        try:
+            completion = await replica.policy.generate(messages, sampling)
+        except RolloutFailure as failure:
+            if not _is_refusal(failure):
+                replica.failed_at = self._clock()
+            raise
+        finally:
+            replica.in_flight -= 1
+        replica.failed_at = None
+        return completion
+
+    def least_loaded(self, without: _Replica | None = None) -> _Replica:
+        """The replica to ask next, one that has not just failed where there is one; ``without`` where others are."""
+        others = [replica for replica in self._replicas if replica is not without] or self._replicas
+        chosen = min(others, key=lambda replica: (self.is_cooling_down(replica), replica.in_flight, replica.given))
+        chosen.given += 1
+        return chosen
+
+    def is_cooling_down(self, replica: _Replica) -> bool:
+        """Return whether it has just failed."""
+        return replica.failed_at is not None and self._clock() - replica.failed_at < _COOL_DOWN_S
+
+
+class _Turns:
+    """A rollout's turns: of the replica that is its home."""
+
+    def __init__(self, replicas: ReplicaPolicy) -> None:
+        self._replicas = replicas
+        self._home: _Replica | None = None
+        self.model = replicas.model
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        home = self._home
+        if home is None or self._replicas.is_cooling_down(home):
+            home = self._home = self._replicas.least_loaded()
+        try:
+            return await self._replicas.ask(home, messages, sampling)
+        except RolloutFailure as failure:
+            other = self._replicas.least_loaded(without=home)
+            if _is_refusal(failure) or other is home:
+                raise
+            self._home = other
+            try:
+                completion = await self._replicas.ask(other, messages, sampling)
+            except RolloutFailure as second:
+                second.calls = (*failure.calls, *second.calls)
+                raise second from failure
+            return msgspec.structs.replace(completion, calls=(*failure.calls, *completion.calls))
+
+
+def _is_refusal(failure: RolloutFailure) -> bool:
+    """Return whether the endpoint is well and meant what it said; 408 and 429 say that it is busy."""
+    status = failure.fault.status if failure.fault is not None else None
+    return status is not None and 400 <= status < 500 and status not in (408, 429)
+
+
+@dataclass(slots=True, eq=False)
+class _Replica:
+    policy: Policy
+    in_flight: int = 0
+    given: int = 0
+    failed_at: float | None = None

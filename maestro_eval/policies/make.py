@@ -1,20 +1,30 @@
-"""From a ``--policy`` argument to a policy."""
+"""Make a policy of a ``--policy`` argument: one of ours, or an author's, which answers for what goes wrong in it.
+
+What an author's code raises, and what it returns that is no turn, fails a rollout by the cause ``policy``, in a line
+that names the policy, the error and where it was raised. So a fault of ours stays apart from a fault of the author's.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any
 
-from maestro_eval.models import Endpoint, ExpertClient
-from maestro_eval.plugins import Door, did_you_mean, suggest
-from maestro_eval.policies.base import Policy
-from maestro_eval.policies.baselines import CallerPolicy, FixedStrategy, RandomStrategy, RoutingStrategy
-from maestro_eval.policies.endpoints import DirectPolicy, EndpointPolicy
-from maestro_eval.policies.explore import ExplorePolicy, arms_of
-from maestro_eval.policies.model_spec import Checkpoint, described, read_checkpoint, require_package
-from maestro_eval.policies.replicas import ReplicaPolicy
+from maestro_eval.models import ExpertClient
+from maestro_eval.plugins import Door, did_you_mean, raised_in
+from maestro_eval.policies.base import Policy, ResidentPolicy, turns_of
+from maestro_eval.policies.baselines import (
+    CallerPolicy,
+    ExplorePolicy,
+    FixedStrategy,
+    RandomStrategy,
+    RoutingStrategy,
+    candidates_of,
+)
+from maestro_eval.policies.endpoints import DirectPolicy, EndpointPolicy, ReplicaPolicy
 from maestro_eval.policies.router import RouterStrategy, Similarity
 from maestro_eval.policies.spec import (
     KINDS,
@@ -28,16 +38,28 @@ from maestro_eval.policies.spec import (
     RandomSpec,
     RouterSpec,
     VllmSpec,
+    described,
+    policy_checkpoint,
     read_policy,
 )
-from maestro_eval.policies.transformers_policy import SETTINGS as TRANSFORMERS_SETTINGS
 from maestro_eval.policies.transformers_policy import TransformersPolicy
-from maestro_eval.policies.vllm_engine import SETTINGS as VLLM_SETTINGS
 from maestro_eval.policies.vllm_engine import VllmPolicy
-from maestro_eval.records import Regime, Sampling, UserError
+from maestro_eval.records import (
+    Completion,
+    Endpoint,
+    MaestroError,
+    Message,
+    Regime,
+    RolloutFailure,
+    RolloutKey,
+    Sampling,
+    UserError,
+)
 from maestro_eval.registry import Registry, resolve
+from maestro_eval.text import one_line
 
 _POLICY_TIMEOUT_S = 600.0
+_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _ROUTERS: dict[str, Similarity] = {"router": "embeddings", "router:bm25": "bm25"}
 POLICIES: Door[Callable[..., object]] = Door(
     "policy",
@@ -76,7 +98,7 @@ def check_policy(text: str, registry: Registry, regime: Regime | None = None, sa
     if spec.answers_at_once and regime and not regime.answer_at_first_turn:
         # The released style has no field for it: such a baseline is a run in the chat style.
         other = "--regime default" if regime.style == "released" else "--regime-set answer_at_first_turn=true"
-        who = "answers in its" if isinstance(spec, DirectSpec) else "has arms that answer in the"
+        who = "answers in its" if isinstance(spec, DirectSpec) else "has candidates that answer in the"
         raise UserError(
             f"--policy {text}: {who} first turn, which the regime {regime.name!r} refuses; take {other}, or "
             "fixed:EXPERT@@SKILL"
@@ -114,13 +136,15 @@ async def make_policy(
     spec = read_policy(text)
     match spec:
         case RouterSpec():
-            return CallerPolicy(RouterStrategy(registry, _ROUTERS[text]))
+            return CallerPolicy(RouterStrategy(registry, _ROUTERS[text]), registry)
         case ExploreSpec():
-            return ExplorePolicy([await make_policy(arm.policy, registry, client) for arm in arms_of(spec, registry)])
+            return ExplorePolicy(
+                [await make_policy(each.policy, registry, client) for each in candidates_of(spec, registry)]
+            )
         case RandomSpec():
-            return CallerPolicy(RandomStrategy(registry))
+            return CallerPolicy(RandomStrategy(registry), registry)
         case FixedSpec():
-            return CallerPolicy(FixedStrategy(*_pair(spec, registry)))
+            return CallerPolicy(FixedStrategy(*_pair(spec, registry)), registry)
         case DirectSpec():
             return DirectPolicy(client, registry, registry.experts[_expert(spec, registry)])
         case InProcessSpec():
@@ -132,34 +156,19 @@ async def make_policy(
         case EndpointSpec():
             return await _replicas(spec, client, api_key_env, concurrency, token_ids)
         case _:
-            return _made(spec, registry, client)
+            return own_policy(text, _factory(spec), registry, client)
 
 
 async def _replicas(
     spec: EndpointSpec, client: ExpertClient, api_key_env: str, concurrency: int, token_ids: bool
 ) -> Policy:
-    replicas = [
-        await _endpoint_policy(spec, address, client, api_key_env, concurrency, token_ids) for address in spec.addresses
-    ]
+    replicas = []
+    for url in spec.addresses:
+        endpoint = Endpoint("policy", url, "", api_key_env, concurrency, timeout_s=_POLICY_TIMEOUT_S)
+        model = spec.model or await client.only_model(endpoint, "--policy", spec.text)
+        replicas.append(EndpointPolicy(client, endpoint, model, token_ids=token_ids))
     # Each process prefers another one among equals, so that they spread from the first turn on.
     return replicas[0] if len(replicas) == 1 else ReplicaPolicy(replicas, first=os.getpid())
-
-
-async def _endpoint_policy(
-    spec: EndpointSpec, address: str, client: ExpertClient, api_key_env: str, concurrency: int, token_ids: bool
-) -> EndpointPolicy:
-    endpoint = Endpoint(
-        name="policy", url=address, api_key_env=api_key_env, concurrency=concurrency, timeout_s=_POLICY_TIMEOUT_S
-    )
-    model = spec.model
-    if not model:
-        served = await client.models(endpoint)
-        if len(served) != 1:
-            raise UserError(
-                f"--policy {spec.text}: serves {', '.join(served) or 'no model'}; choose one: {spec.text}#MODEL"
-            )
-        model = served[0]
-    return EndpointPolicy(client, endpoint, model, token_ids=token_ids)
 
 
 def own_code(text: str) -> str:
@@ -174,30 +183,9 @@ def _factory(spec: PolicySpec) -> Callable[..., object]:
         close = did_you_mean(spec.kind, KINDS)
         if POLICIES.has(spec.text) and not close:
             raise UserError(f"--policy {spec.text}: {error}") from error
-        known = suggest(spec.kind, [*KINDS, *POLICIES.names()])
-        raise UserError(f"--policy {spec.text}: unknown kind {spec.kind!r}{known}") from error
-
-
-def _made(spec: PolicySpec, registry: Registry, client: ExpertClient) -> Policy:
-    """A user's policy, or his strategy of whom to ask in the policy that asks."""
-    factory = _factory(spec)
-    given = (registry, client)[: len(inspect.signature(factory).parameters)]
-    made = factory(*given)
-    if isinstance(made, RoutingStrategy):
-        return CallerPolicy(made)
-    if not isinstance(made, Policy):
-        raise UserError(
-            f"--policy {spec.text}: makes a {type(made).__name__}; expected an object with model and generate (Policy) "
-            "or choose (RoutingStrategy)"
-        )
-    return made
-
-
-def policy_checkpoint(spec: InProcessSpec) -> Checkpoint:
-    """The checkpoint of a policy that holds its model in this process."""
-    checkpoint = read_checkpoint(spec.text, VLLM_SETTINGS if isinstance(spec, VllmSpec) else TRANSFORMERS_SETTINGS)
-    require_package(spec.text, spec.kind, spec.kind)
-    return checkpoint
+        known = [*KINDS, *POLICIES.names()]
+        end = did_you_mean(spec.kind, known) or f"; known: {', '.join(known)}, or module:Class"
+        raise UserError(f"--policy {spec.text}: unknown kind {spec.kind!r}{end}") from error
 
 
 def _expert(spec: DirectSpec | FixedSpec, registry: Registry) -> str:
@@ -216,3 +204,101 @@ def _pair(spec: FixedSpec, registry: Registry) -> tuple[str, str]:
         known = ", ".join(registry.skills)
         raise UserError(f"--policy {spec.text}: no skill {spec.skill!r} in {registry.name}; it has {known}")
     return _expert(spec, registry), found
+
+
+def own_policy(name: str, factory: Callable[..., object], registry: Registry, client: ExpertClient) -> Policy:
+    """Make the policy ``name``, or the strategy of whom to ask in the policy that asks. UserError where none is made.
+
+    ``factory`` is called with the registry, and with the client if it has a parameter ``client`` or needs a second.
+    """
+    given = _arguments(name, factory, registry, client)
+    try:
+        made = factory(*given.args, **given.kwargs)
+    except MaestroError:
+        raise
+    except Exception as error:  # the author's code runs here, and may fail in any way
+        who = "its __init__" if isinstance(factory, type) else "it"
+        raise UserError(f"--policy {name}: {who} raised {one_line(raised_in(factory.__module__, error))}") from error
+    if isinstance(made, RoutingStrategy):
+        made = CallerPolicy(made, registry)
+    if not isinstance(made, Policy):
+        raise UserError(
+            f"--policy {name}: makes a {type(made).__name__}; expected an object with model and generate (Policy) "
+            "or choose (RoutingStrategy)"
+        )
+    kind = _OwnResident if isinstance(made, ResidentPolicy) else _OwnPolicy
+    return kind(name, factory.__module__, made)
+
+
+def _arguments(
+    name: str, factory: Callable[..., object], registry: Registry, client: ExpertClient
+) -> inspect.BoundArguments:
+    signature = inspect.signature(factory)
+    parameters = signature.parameters
+    required = [each for each in parameters.values() if each.default is each.empty and each.kind not in _ANY_NUMBER]
+    try:
+        if not parameters:
+            return signature.bind()
+        if "client" in parameters:
+            return signature.bind(registry, client=client)
+        return signature.bind(registry, client) if len(required) == 2 else signature.bind(registry)
+    except TypeError:
+        raise UserError(
+            f"--policy {name}: takes ({', '.join(parameters)}); expected (registry) or (registry, client)"
+        ) from None
+
+
+class _OwnPolicy:
+    """The policy ``name``, which ``module`` made."""
+
+    def __init__(self, name: str, module: str, policy: Policy) -> None:
+        self._name = name
+        self._module = module
+        self._policy = policy
+
+    @property
+    def model(self) -> str:
+        return self._policy.model
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        with self._answerable():
+            # The protocol promises the types; an author's code need not keep to it.
+            made: Any = self._policy.generate(messages, sampling)
+            if not inspect.isawaitable(made):
+                raise RolloutFailure("policy", f"{self._name}: generate is not async; write async def generate")
+            completion: Any = await made
+        if not isinstance(completion, Completion):
+            kind = type(completion).__name__
+            raise RolloutFailure("policy", f"{self._name}: generate returned {kind}; expected Completion")
+        return completion
+
+    @asynccontextmanager
+    async def rollout(self, key: RolloutKey) -> AsyncIterator[Policy]:
+        async with AsyncExitStack() as stack:
+            with self._answerable():
+                turns = await stack.enter_async_context(turns_of(self._policy, key))
+            yield _OwnPolicy(self._name, self._module, turns)
+
+    @contextmanager
+    def _answerable(self) -> Iterator[None]:
+        try:
+            yield
+        except RolloutFailure:
+            raise
+        except Exception as error:  # the author's code runs here, and may fail in any way
+            detail = f"{self._name}: {one_line(raised_in(self._module, error))}"
+            raise RolloutFailure("policy", detail, kind=type(error).__name__) from error
+
+
+class _OwnResident(_OwnPolicy):
+    _policy: ResidentPolicy
+
+    @property
+    def lost(self) -> bool:
+        return self._policy.lost
+
+    async def open(self) -> None:
+        await self._policy.open()
+
+    async def close(self) -> None:
+        await self._policy.close()

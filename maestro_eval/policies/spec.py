@@ -1,13 +1,57 @@
-"""A ``--policy`` argument, read once: which kind of policy it names, and what is true of that kind."""
+"""A ``--policy`` argument, read once: which kind of policy it names, what is true of that kind, and its checkpoint.
+
+A policy that loads a checkpoint in this process names it as ``MODEL_OR_PATH[?KEY=VALUE&…]``. Everything is checked here
+without importing torch, so that a mistyped setting costs a second and not a minute. Only settings in the kind's list
+are taken: an engine has hundreds, some of which run code or reach the network.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import re
+from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar
+from urllib.parse import parse_qsl
 
+import msgspec
 from msgspec import Struct
 
+from maestro_eval.plugins import suggest
+from maestro_eval.records import UserError
 from maestro_eval.registry import base_address
+from maestro_eval.text import HUB, load_tokenizer
+
+Value = str | int | float | bool
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+# The engine's own names, but for `images`: how many a prompt may have.
+VLLM_SETTINGS: Mapping[str, type[Value]] = {
+    "max_model_len": int,
+    "max_num_seqs": int,
+    "max_num_batched_tokens": int,
+    "tensor_parallel_size": int,
+    "gpu_memory_utilization": float,
+    "kv_cache_dtype": str,
+    "enable_prefix_caching": bool,
+    "enforce_eager": bool,
+    "dtype": str,
+    "quantization": str,
+    "revision": str,
+    "images": int,
+}
+TRANSFORMERS_SETTINGS: Mapping[str, type[Value]] = {
+    "revision": str,
+    "dtype": str,
+    "device_map": str,
+    "attn_implementation": str,
+    "max_model_len": int,
+}
+_NAMES: dict[type[Value], str] = {str: "a word", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 class PolicySpec(Struct, frozen=True):
@@ -32,7 +76,7 @@ class PolicySpec(Struct, frozen=True):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where it is served, each replica; empty for one that needs no endpoint of its own."""
+        """The address of each replica; empty for one that needs no endpoint of its own."""
         return ()
 
 
@@ -109,7 +153,7 @@ KINDS: dict[str, type[PolicySpec]] = {
 
 @lru_cache(maxsize=1024)
 def read_policy(text: str) -> PolicySpec:
-    """What a ``--policy`` argument or a manifest's ``policy`` names; anything else than our kinds is an `OwnSpec`."""
+    """Read a ``--policy`` argument or a manifest's ``policy``; anything else than our kinds is an `OwnSpec`."""
     kind, _, rest = text.partition(":")
     match kind:
         case "openai":
@@ -126,3 +170,115 @@ def read_policy(text: str) -> PolicySpec:
             return DirectSpec(text, rest)
         case _:
             return KINDS.get(kind, OwnSpec)(text)
+
+
+class Checkpoint(Struct, frozen=True):
+    """``model`` is a folder in full, or a name on the hub; ``settings`` are typed and known to the kind."""
+
+    model: str
+    settings: dict[str, Value]
+
+    @property
+    def local(self) -> bool:
+        """Return whether it is a folder here."""
+        return Path(self.model).is_absolute()
+
+
+def policy_checkpoint(spec: InProcessSpec) -> Checkpoint:
+    """The checkpoint of a policy that holds its model in this process. UserError where its engine is not installed."""
+    checkpoint = read_checkpoint(spec.text, VLLM_SETTINGS if isinstance(spec, VllmSpec) else TRANSFORMERS_SETTINGS)
+    require_package(spec.text, spec.kind, spec.kind)
+    return checkpoint
+
+
+def own_tokenizer(spec: str, model: str) -> str | None:
+    """The source (``load_tokenizer``) of the policy's own tokenizer; ``None`` where it is not known.
+
+    ``spec`` is the ``--policy`` argument and ``model`` what it resolved to. Of a checkpoint behind an endpoint the
+    served name is all there is: a folder here, or a name on the hub.
+    """
+    policy = read_policy(spec)
+    if isinstance(policy, InProcessSpec):
+        checkpoint = policy_checkpoint(policy)
+        revision = checkpoint.settings.get("revision")
+        return checkpoint.model if checkpoint.local else f"{HUB}{checkpoint.model}{f'@{revision}' if revision else ''}"
+    if not isinstance(policy, EndpointSpec):
+        return None
+    if (Path(model) / "tokenizer.json").is_file():
+        return model
+    source = f"{HUB}{model}"
+    try:
+        return source if _HUB_NAME.fullmatch(model) and load_tokenizer(source) else None
+    except UserError:
+        return None
+
+
+def read_checkpoint(spec: str, allowed: Mapping[str, type[Value]]) -> Checkpoint:
+    """Read ``KIND:MODEL_OR_PATH[?KEY=VALUE&…]``. UserError names the setting and what it takes."""
+    kind, _, rest = spec.partition(":")
+    model, _, query = rest.partition("?")
+    if not model:
+        raise UserError(f"--policy {spec}: expected {kind}:MODEL_OR_PATH, say {kind}:./checkpoint")
+    if query and not all("=" in setting for setting in query.split("&")):
+        raise UserError(f"--policy {spec}: after the ? come settings as KEY=VALUE, joined by &")
+    settings: dict[str, Value] = {}
+    for key, written in parse_qsl(query, keep_blank_values=True):
+        wanted = allowed.get(key)
+        if wanted is None:
+            raise UserError(f"--policy {spec}: unknown setting {key!r}{suggest(key, allowed, 'it takes')}")
+        try:
+            settings[key] = msgspec.convert(written, wanted, strict=False)
+        except msgspec.ValidationError:
+            raise UserError(f"--policy {spec}: {key} takes {_NAMES[wanted]}, not {written!r}") from None
+    return Checkpoint(_lasting(spec, model), settings)
+
+
+def lasting_policy(spec: str) -> str:
+    """A ``--policy`` argument that means the same wherever it is read: a checkpoint's folder is written in full."""
+    read = read_policy(spec)
+    if not isinstance(read, InProcessSpec):
+        return spec
+    model, mark, query = read.checkpoint.partition("?")
+    return f"{read.kind}:{_lasting(spec, model)}{mark}{query}" if model else spec
+
+
+def require_package(spec: str, package: str, extra: str) -> None:
+    """UserError (one line) when ``package`` cannot be imported here; ``extra`` is what brings it."""
+    found = importlib.util.find_spec(package)
+    # Any folder of that name on the path, say a clone of its sources, passes for a package without an origin.
+    if found is None or found.origin is None:
+        raise UserError(f"--policy {spec}: {package} is not installed; pip install 'maestro-eval[{extra}]'")
+
+
+def described(checkpoint: Checkpoint) -> str:
+    """The checkpoint for a manifest: what was given, and its revision where that can be known without the weights."""
+    revision = _revision(checkpoint)
+    return f"{checkpoint.model}@{revision}" if revision else checkpoint.model
+
+
+def _lasting(spec: str, model: str) -> str:
+    """A folder's full path, or a hub name as it is. A path that names no checkpoint is refused."""
+    path = Path(model).expanduser()
+    if (path / "config.json").is_file():
+        return os.path.abspath(path)
+    if path.is_dir():
+        raise UserError(f"--policy {spec}: {model} has no config.json; give a checkpoint's folder")
+    # A hub's names are OWNER/NAME; anything else can only have been meant as a path.
+    if path.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
+        raise UserError(f"--policy {spec}: {model}: no such folder")
+    return model
+
+
+def _revision(checkpoint: Checkpoint) -> str:
+    """The commit of a hub's checkpoint: that of the snapshot which is here, or which would be fetched."""
+    if checkpoint.local:
+        parent = Path(checkpoint.model)
+        return parent.name if parent.parent.name == "snapshots" and _COMMIT.fullmatch(parent.name) else ""
+    wanted = checkpoint.settings.get("revision")
+    try:
+        from huggingface_hub import hf_hub_download
+
+        found = hf_hub_download(checkpoint.model, "config.json", revision=str(wanted) if wanted else None)
+    except Exception:  # the hub is not needed to name a checkpoint; that it cannot be had is said when it is loaded
+        return str(wanted or "")
+    return Path(found).parent.name

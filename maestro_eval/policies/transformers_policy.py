@@ -11,59 +11,37 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.policies.chat import Chat, Placeholders, chat_of, one_line, open_image, render, too_long
-from maestro_eval.policies.model_spec import Checkpoint, Value
-from maestro_eval.policies.stream import opening, prompt_read, streamed
+from maestro_eval.policies.base import opening, prompt_read, streamed
+from maestro_eval.policies.chat import Chat, Loaded, Placeholders, chat_of, one_line, open_image, render, too_long
+from maestro_eval.policies.spec import Checkpoint
 from maestro_eval.records import Completion, Message, RolloutFailure, Sampling, Usage, UserError
 
-SETTINGS: Mapping[str, type[Value]] = {
-    "revision": str,
-    "dtype": str,
-    "device_map": str,
-    "attn_implementation": str,
-    "max_model_len": int,
-}
 
-
-class _Loaded(Struct, frozen=True):
-    """A checkpoint in memory. ``context`` is how many tokens a prompt and its turn may have together."""
+class _Loaded(Loaded, frozen=True):
+    """A checkpoint in memory."""
 
     model: Any
-    processor: Any
-    placeholders: Placeholders
-    context: int
-
-    @property
-    def tokenizer(self) -> Any:
-        return getattr(self.processor, "tokenizer", self.processor)
 
 
 class TransformersPolicy:
     """One checkpoint, loaded by ``open``, that generates one turn at a time."""
 
+    # There is no engine that could die without this process.
+    lost = False
+
     def __init__(self, checkpoint: Checkpoint, model: str = "", chat_template: str | None = None) -> None:
         self._chat_template = chat_template
         self._checkpoint = checkpoint
-        self._model = model or checkpoint.model
+        self.model = model or checkpoint.model
         # One thread: torch's random state is the process's, and a turn's seed must hold until its end.
         self._thread = ThreadPoolExecutor(1, "transformers-policy")
         self._loaded: _Loaded | None = None
-
-    @property
-    def model(self) -> str:
-        return self._model
-
-    @property
-    def lost(self) -> bool:
-        """Never: there is no engine that could die without this process."""
-        return False
 
     async def open(self) -> None:
         """Load the checkpoint; UserError when it cannot be."""
@@ -111,7 +89,7 @@ def _load(checkpoint: Checkpoint) -> _Loaded:
         raise UserError(f"--policy transformers:{checkpoint.model}: cannot be loaded ({one_line(error)})") from error
     text = model.config.get_text_config()
     context = min(int(limit or text.max_position_embeddings), int(text.max_position_embeddings))
-    return _Loaded(model.eval(), processor, Placeholders.of(processor), context)
+    return _Loaded(processor, Placeholders.of(processor), context, model.eval())
 
 
 def _generate(loaded: _Loaded, messages: Sequence[Message], sampling: Sampling, template: str | None) -> Completion:
@@ -194,9 +172,7 @@ def _completion(loaded: _Loaded, tokens: list[int], limit: int, sampling: Sampli
     cuts = [at for stop in sampling.stop if (at := text.find(stop)) >= 0]
     if cuts:
         return Completion(text[: min(cuts)], "stop", usage)
-    ended = bool(tokens) and tokens[-1] in _ends(loaded.model.generation_config.eos_token_id)
+    # One token, or a list of them.
+    eos = loaded.model.generation_config.eos_token_id
+    ended = bool(tokens) and tokens[-1] in (eos if isinstance(eos, list) else [eos])
     return Completion(text, "stop" if ended or len(tokens) < limit else "length", usage)
-
-
-def _ends(eos: int | list[int] | None) -> list[int]:
-    return [] if eos is None else [eos] if isinstance(eos, int) else eos

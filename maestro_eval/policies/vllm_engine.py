@@ -18,29 +18,12 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
-
-from maestro_eval.models.refusals import refusal_kind
-from maestro_eval.policies.chat import Placeholders, chat_of, one_line, open_image, render, too_long
-from maestro_eval.policies.model_spec import Checkpoint, Value
-from maestro_eval.policies.stream import opening, prompt_read, streamed
+from maestro_eval.models.server_errors import refusal_kind
+from maestro_eval.policies.base import opening, prompt_read, streamed
+from maestro_eval.policies.chat import Loaded, Placeholders, chat_of, one_line, open_image, render, too_long
+from maestro_eval.policies.spec import Checkpoint, Value
 from maestro_eval.records import CallError, Completion, Message, RolloutFailure, Sampling, Usage, UserError
 
-# The engine's own names, but for `images`: how many a prompt may have.
-SETTINGS: Mapping[str, type[Value]] = {
-    "max_model_len": int,
-    "max_num_seqs": int,
-    "max_num_batched_tokens": int,
-    "tensor_parallel_size": int,
-    "gpu_memory_utilization": float,
-    "kv_cache_dtype": str,
-    "enable_prefix_caching": bool,
-    "enforce_eager": bool,
-    "dtype": str,
-    "quantization": str,
-    "revision": str,
-    "images": int,
-}
 _IMAGES = 16
 
 _ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1"}
@@ -53,39 +36,23 @@ _CPU_ENVIRONMENT = {
 _CPU_SETTINGS: Mapping[str, Value] = {"enforce_eager": True, "max_num_seqs": 8}
 
 
-class _Engine(Struct, frozen=True):
-    """An engine that runs, and what turns messages into its prompts."""
+class _Engine(Loaded, frozen=True):
+    """An engine that runs."""
 
     llm: Any
-    processor: Any
-    placeholders: Placeholders
     defaults: dict[str, Any]
-    context: int
-
-    @property
-    def tokenizer(self) -> Any:
-        return getattr(self.processor, "tokenizer", self.processor)
 
 
 class VllmPolicy:
-    """One checkpoint in one engine, started by ``open``."""
+    """One checkpoint in one engine, started by ``open``. ``lost``: the engine died."""
 
     def __init__(self, checkpoint: Checkpoint, model: str = "", chat_template: str | None = None) -> None:
         self._chat_template = chat_template
         self._checkpoint = checkpoint
-        self._model = model or checkpoint.model
+        self.model = model or checkpoint.model
         self._engine: _Engine | None = None
-        self._lost = False
+        self.lost = False
         self._numbers = itertools.count()
-
-    @property
-    def model(self) -> str:
-        return self._model
-
-    @property
-    def lost(self) -> bool:
-        """Whether the engine died."""
-        return self._lost
 
     async def open(self) -> None:
         """Start the engine. UserError for a checkpoint or a setting it does not take, RolloutFailure otherwise."""
@@ -110,10 +77,10 @@ class VllmPolicy:
         except RolloutFailure:
             raise
         except Exception as error:  # the engine's refusals have no common type; what it says of them is recorded
-            self._lost = self._lost or bool(engine.llm.errored)
+            self.lost = self.lost or bool(engine.llm.errored)
             reason = one_line(_root(error))
-            detail = f"the engine died ({reason})" if self._lost else reason
-            kind = None if self._lost else refusal_kind(str(_root(error)))
+            detail = f"the engine died ({reason})" if self.lost else reason
+            kind = None if self.lost else refusal_kind(str(_root(error)))
             fault = None if kind is None else CallError(kind, detail, retriable=False)
             raise RolloutFailure("policy", detail, fault=fault, kind=type(_root(error)).__name__) from error
         return _completion(output, messages)
@@ -138,7 +105,7 @@ async def _start(checkpoint: Checkpoint) -> _Engine:
     except Exception as error:  # whatever is wrong with a checkpoint, an address or a setting, the user mends it
         raise UserError(f"{where}: not what vLLM can serve ({one_line(error)})") from error
     try:
-        with _deaf_to_interrupts():
+        with _interrupts_blocked():
             llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
     except Exception as error:  # no memory, no device, a sick machine: another may do better
         raise RolloutFailure("policy", f"{where}: the engine did not start ({one_line(error)})") from error
@@ -152,7 +119,7 @@ async def _start(checkpoint: Checkpoint) -> _Engine:
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def _interrupts_blocked() -> Iterator[None]:
     """Processes started within never see Ctrl-C, which a terminal sends to all of a run's processes.
 
     The engine would end at once, and with it the rollouts that the first Ctrl-C lets finish. It ends with us anyway.

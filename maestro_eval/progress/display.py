@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from maestro_eval.progress.facts import Facts, short, span
-from maestro_eval.report.table import MISSING, printable
+from maestro_eval.report import MISSING
 from maestro_eval.runtime import EndpointState, LiveState
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
-    from rich.text import Text
+from maestro_eval.text import printable
 
 _QUIET_S = 30.0
 _NAME = 28
@@ -22,12 +22,7 @@ _FEWEST = 3
 
 
 def render(facts: Facts, height: int) -> RenderableType:
-    """Everything within ``height`` lines, or nearly: endpoints first, then the tasks that are under way."""
-    from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
+    """Draw everything within about ``height`` lines: endpoints first, then the tasks that are under way."""
     state = facts.state
     rows = max(2 * _FEWEST, height - _FRAME)
     endpoints = state.endpoints[: max(_FEWEST, rows // 2)]
@@ -47,8 +42,6 @@ def render(facts: Facts, height: int) -> RenderableType:
 
 
 def _captions(facts: Facts) -> Iterator[Text]:
-    from rich.text import Text
-
     state = facts.state
     text = Text(f"{state.done:,}/{state.planned:,} done", no_wrap=True, overflow="ellipsis")
     if state.failed:
@@ -72,9 +65,7 @@ def _captions(facts: Facts) -> Iterator[Text]:
 
 
 def _quiet(facts: Facts) -> Text | None:
-    """What a user who sees nothing move wants to know."""
-    from rich.text import Text
-
+    """Explain why nothing moves, where nothing does."""
     out = facts.state.executor.out
     starting = [worker.name for worker in facts.state.executor.workers if worker.starting]
     if starting:
@@ -95,7 +86,7 @@ def _endpoint_table(endpoints: Sequence[EndpointState], more: int) -> Table:
     for endpoint in endpoints:
         places = endpoint.places
         table.add_row(
-            _name(endpoint.name),
+            _cut(endpoint.name),
             f"{places.in_flight:,}",
             f"{places.limit:,}",
             f"{places.queued:,}",
@@ -103,7 +94,7 @@ def _endpoint_table(endpoints: Sequence[EndpointState], more: int) -> Table:
             _errors(endpoint.errors),
         )
     if more:
-        table.add_row(_dim(f"and {more} more"))
+        table.add_row(Text(f"and {more} more", style="dim"))
     return table
 
 
@@ -117,7 +108,7 @@ def _task_table(facts: Facts, tasks: Sequence[str]) -> Table:
         if estimate is not None:
             accuracy = f"{100 * estimate.value:.1f} [{100 * estimate.low:.0f}–{100 * estimate.high:.0f}]"
         table.add_row(
-            _name(name),
+            _cut(name),
             f"{task.done:,}",
             f"{task.planned:,}",
             _errors(task.failed),
@@ -126,12 +117,12 @@ def _task_table(facts: Facts, tasks: Sequence[str]) -> Table:
         )
     more = len(facts.state.tasks) - len(tasks)
     if more:
-        table.add_row(_dim(f"and {more} more"))
+        table.add_row(Text(f"and {more} more", style="dim"))
     return table
 
 
 def _under_way(state: LiveState) -> list[str]:
-    """The tasks, those first that rollouts are in flight of, those last that are through."""
+    """Return the tasks: first those with rollouts in flight, last those that are done."""
     flying = {out.key.task for out in state.executor.out}
 
     def rank(name: str) -> tuple[bool, bool]:
@@ -142,8 +133,6 @@ def _under_way(state: LiveState) -> list[str]:
 
 
 def _table(first: str, *others: str) -> Table:
-    from rich.table import Table
-
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=_NAME)
     for title in others:
@@ -151,24 +140,10 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _name(name: str) -> Text:
-    from rich.text import Text
-
-    return Text(_cut(name))
-
-
-def _dim(text: str) -> Text:
-    from rich.text import Text
-
-    return Text(text, style="dim")
-
-
 def _errors(number: int) -> Text:
-    from rich.text import Text
-
     return Text(f"{number:,}", style="red" if number else "dim")
 
 
-def _cut(name: str) -> str:
+def _cut(name: str) -> Text:
     shown = printable(name)
-    return shown if len(shown) <= 2 * _NAME else shown[: 2 * _NAME - 1] + "…"
+    return Text(shown if len(shown) <= 2 * _NAME else shown[: 2 * _NAME - 1] + "…")

@@ -1,19 +1,93 @@
-"""What is shown of a run, made of its states: pace, time left, and the latest state itself."""
+"""Facts of a run for display, made of its states: pace, time left, the latest state, and accuracy so far."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from maestro_eval.progress.accuracy import Running
+from maestro_eval.analysis import Estimate, wilson
+from maestro_eval.journal import Finished
+from maestro_eval.records import ScoringProtocol, TaskRecord
 from maestro_eval.runtime import LiveState
+from maestro_eval.scoring import judge_of, score_rollout
 
+_SHARE = 0.005
+_BURST_S = 0.02
+# Transcripts are tens of kilobytes.
+_STORE = 256
 # A pace is that of the last two minutes: a run's beginning and its long tasks say little of what is to come.
 _WINDOW_S = 120.0
 _LEAST_S = 1.0
 _UNITS = ("", " k", " M", " G")
+
+
+class Running(Struct, frozen=True):
+    """Of a task: rollouts judged, and the sum of their values."""
+
+    judged: int = 0
+    total: float = 0.0
+
+    def estimate(self) -> Estimate | None:
+        """Return the mean with Wilson's interval at 95 %, as if rollouts of one sample were independent."""
+        if not self.judged:
+            return None
+        return wilson(min(self.total, float(self.judged)), self.judged)
+
+
+class Judge:
+    """Judges rollouts beside their run, as far as that costs next to nothing.
+
+    What is committed is laid aside here (``offer`` is cheap and for the driver's thread) and judged in the display's
+    (``work``), within a share of the time that has passed. Beyond that, and beyond a small store, rollouts go unjudged:
+    the number that was judged is always shown. Metrics that run programs or computer algebra are not judged here.
+
+    It is a glance, no result: rollouts that end early are the short ones, and an interval that is looked at again and
+    again does not keep its level. The table at the end counts everything.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[TaskRecord],
+        protocol: ScoringProtocol,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._tasks = {task.name: task for task in tasks if judge_of(task, protocol).live}
+        self._protocol = protocol
+        self._clock = clock
+        self._cpu = cpu
+        self._begun = clock()
+        self._spent = 0.0
+        self._store: deque[Finished] = deque(maxlen=_STORE)
+        self._running = {name: Running() for name in self._tasks}
+
+    def offer(self, batch: Sequence[Finished]) -> None:
+        """Store rollouts to be judged; where there are too many, drop the oldest."""
+        self._store.extend(finished for finished in batch if finished.rollout.key.task in self._tasks)
+
+    def work(self) -> Mapping[str, Running]:
+        """Judge what there is time for, and return the means of the quick tasks so far."""
+        allowed = _BURST_S + _SHARE * (self._clock() - self._begun)
+        while self._store and self._spent < allowed:
+            begun = self._cpu()
+            self._judge(self._store.popleft())
+            self._spent += self._cpu() - begun
+        return dict(self._running)
+
+    def _judge(self, finished: Finished) -> None:
+        name = finished.rollout.key.task
+        try:
+            value = score_rollout(finished.sample, finished.rollout, self._tasks[name], self._protocol).value
+        except Exception:
+            # A judge's defect is told where the scores are made; it is none of the display's.
+            return
+        if value is not None:
+            before = self._running[name]
+            self._running[name] = Running(before.judged + 1, before.total + value)
 
 
 class Pace(Struct, frozen=True):
@@ -57,7 +131,7 @@ class PaceMeter:
         self._seen: deque[LiveState] = deque()
 
     def measure(self, state: LiveState) -> Pace:
-        """The pace between ``state`` and the earliest that is not too old."""
+        """Return the pace between ``state`` and the earliest one of the window."""
         seen = self._seen
         if not seen or state.at > seen[-1].at:
             seen.append(_slim(state))
@@ -75,12 +149,12 @@ class PaceMeter:
 
 
 def _slim(state: LiveState) -> LiveState:
-    """Without what a pace is not told by: it is kept for minutes."""
+    """Drop what the pace does not need: the state is kept for minutes."""
     return LiveState(state.at, state.begun, state.moved, state.tasks, state.tokens)
 
 
 def span(seconds: float) -> str:
-    """As a clock shows it: ``7:05``, ``3:07:05``, from two days on ``2 d 3 h``."""
+    """Write a time as a clock does: ``7:05``, ``3:07:05``, from two days on ``2 d 3 h``."""
     whole = round(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     if hours >= 48:
@@ -89,7 +163,7 @@ def span(seconds: float) -> str:
 
 
 def short(number: float) -> str:
-    """Three figures: ``912``, ``4.31 k``, ``12.0 M``."""
+    """Write a number in three figures: ``912``, ``4.31 k``, ``12.0 M``."""
     power = 0
     while number >= 999.5 and power < len(_UNITS) - 1:
         number /= 1000

@@ -9,122 +9,84 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-from msgspec import Struct
 
 from maestro_eval.progress.facts import Facts
 from maestro_eval.records import UserError
-from maestro_eval.runtime import EndpointState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # A scraper that asks nothing does not keep a thread.
 _PATIENCE_S = 10.0
+_Series = list[tuple[dict[str, str], float]]
+"""The values of a family, each with its labels."""
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-class Series(Struct, frozen=True):
-    """One value of a family, under its labels; ``suffix`` is none but for counters."""
-
-    value: float
-    labels: Mapping[str, str] = {}
-
-
-class Family(Struct, frozen=True):
-    """A metric."""
-
-    name: str
-    kind: str
-    help: str
-    series: list[Series]
-
-
 def exposition(facts: Facts) -> str:
-    """All families, those without a value left out."""
-    blocks = []
-    for family in _families(facts):
-        if family.series:
-            head = f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.kind}\n"
-            blocks.append(
-                head + "".join(f"{family.name}{_labels(one.labels)} {one.value!r}\n" for one in family.series)
-            )
-    return "".join(blocks)
+    """Write all families that have a value."""
+    state, tasks = facts.state, facts.state.tasks.items()
+    workers, tokens, endpoints = state.executor.workers, state.tokens, state.endpoints
 
+    def places(field: str) -> _Series:
+        return [({"endpoint": one.name, "url": one.url}, getattr(one.places, field)) for one in endpoints]
 
-def _families(facts: Facts) -> Iterator[Family]:
-    state = facts.state
     ends = [
-        Series(getattr(task, end), {"task": name, "state": end})
-        for name, task in state.tasks.items()
+        ({"task": name, "state": end}, getattr(task, end))
+        for name, task in tasks
         for end in ("answered", "exhausted", "failed")
     ]
-    planned = [Series(task.planned, {"task": name}) for name, task in state.tasks.items()]
-    before = [Series(task.before, {"task": name}) for name, task in state.tasks.items()]
-    tokens = [
-        Series(state.tokens.prompt_tokens, {"kind": "prompt"}),
-        Series(state.tokens.completion_tokens, {"kind": "completion"}),
+    requests = [
+        ({**labels, "end": end}, value) for end in ("answered", "refused", "broken") for labels, value in places(end)
     ]
-    silent = [Series(worker.silent_s, {"worker": worker.name}) for worker in state.executor.workers]
-    accuracy = [
-        Series(estimate.value, {"task": name})
+    accuracies = [
+        ({"task": name}, estimate.value)
         for name, running in facts.running.items()
         if (estimate := running.estimate()) is not None
     ]
-    yield Family("maestro_run_info", "gauge", "The run; its value is 1.", [Series(1, {"system": facts.name})])
-    yield Family("maestro_rollouts_total", "counter", "Rollouts ended since the run was begun or resumed.", ends)
-    yield Family("maestro_rollouts_planned", "gauge", "Rollouts of the whole run.", planned)
-    yield Family("maestro_rollouts_done_before", "gauge", "Rollouts done before the run was begun or resumed.", before)
-    yield Family(
-        "maestro_rollouts_in_flight", "gauge", "Rollouts that workers hold.", [Series(len(state.executor.out))]
-    )
-    yield Family("maestro_rollouts_queued", "gauge", "Rollouts that no worker holds.", [Series(state.executor.queued)])
-    yield Family(
-        "maestro_rollouts_lost_total", "counter", "Rollouts lost with their worker and given away again.",
-        [Series(state.executor.losses)],
-    )  # fmt: skip
-    yield Family("maestro_tokens_total", "counter", "Tokens of committed rollouts, without cached calls.", tokens)
-    yield Family(
-        "maestro_seconds_since_commit", "gauge", "Seconds since a rollout was last committed.", [Series(facts.quiet_s)]
-    )
-    yield Family("maestro_worker_silent_seconds", "gauge", "Seconds since a worker last answered.", silent)
-    yield Family("maestro_task_running_accuracy", "gauge", "Mean value of the rollouts judged so far.", accuracy)
-    yield from _endpoint_families(state.endpoints)
+    families: list[tuple[str, str, str, _Series]] = [
+        ("run_info", "gauge", "The run; its value is 1.", [({"system": facts.name}, 1)]),
+        ("rollouts_total", "counter", "Rollouts ended since the run was begun or resumed.", ends),
+        ("rollouts_planned", "gauge", "Rollouts of the whole run.", [({"task": n}, t.planned) for n, t in tasks]),
+        ("rollouts_done_before", "gauge", "Rollouts done before the run was begun or resumed.",
+         [({"task": n}, t.before) for n, t in tasks]),
+        ("rollouts_in_flight", "gauge", "Rollouts that workers hold.", [({}, len(state.executor.out))]),
+        ("rollouts_queued", "gauge", "Rollouts that no worker holds.", [({}, state.executor.queued)]),
+        ("rollouts_lost_total", "counter", "Rollouts lost with their worker and given away again.",
+         [({}, state.executor.losses)]),
+        ("tokens_total", "counter", "Tokens of committed rollouts, without cached calls.",
+         [({"kind": "prompt"}, tokens.prompt_tokens), ({"kind": "completion"}, tokens.completion_tokens)]),
+        ("seconds_since_commit", "gauge", "Seconds since a rollout was last committed.", [({}, facts.quiet_s)]),
+        ("worker_silent_seconds", "gauge", "Seconds since a worker last answered.",
+         [({"worker": worker.name}, worker.silent_s) for worker in workers]),
+        ("task_running_accuracy", "gauge", "Mean value of the rollouts judged so far.", accuracies),
+        ("endpoint_in_flight", "gauge", "Requests at the endpoint.", places("in_flight")),
+        ("endpoint_waiting", "gauge", "Calls that wait for a place there.", places("queued")),
+        ("endpoint_limit", "gauge", "Requests that are allowed there now.", places("limit")),
+        ("endpoint_limit_max", "gauge", "Requests that may ever be allowed there.", places("cap")),
+        ("endpoint_requests_total", "counter", "Requests by their end: answered, refused for load, or broken.",
+         requests),
+    ]  # fmt: skip
+    return "".join(_family(f"maestro_{name}", kind, help, series) for name, kind, help, series in families if series)
 
 
-def _endpoint_families(endpoints: tuple[EndpointState, ...]) -> Iterator[Family]:
-    def gauges(field: str) -> list[Series]:
-        return [Series(getattr(one.places, field), {"endpoint": one.name, "url": one.url}) for one in endpoints]
-
-    yield Family("maestro_endpoint_in_flight", "gauge", "Requests at the endpoint.", gauges("in_flight"))
-    yield Family("maestro_endpoint_waiting", "gauge", "Calls that wait for a place there.", gauges("queued"))
-    yield Family("maestro_endpoint_limit", "gauge", "Requests that are allowed there now.", gauges("limit"))
-    yield Family("maestro_endpoint_limit_max", "gauge", "Requests that may ever be allowed there.", gauges("cap"))
-    yield Family(
-        "maestro_endpoint_requests_total", "counter", "Requests by their end: answered, refused for load, or broken.",
-        [
-            Series(getattr(one.places, end), {"endpoint": one.name, "url": one.url, "end": end})
-            for one in endpoints
-            for end in ("answered", "refused", "broken")
-        ],
-    )  # fmt: skip
+def _family(name: str, kind: str, help: str, series: _Series) -> str:
+    values = "".join(f"{name}{_labels(labels)} {value!r}\n" for labels, value in series)
+    return f"# HELP {name} {help}\n# TYPE {name} {kind}\n{values}"
 
 
 def _labels(labels: Mapping[str, str]) -> str:
-    pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-    return f"{{{pairs}}}" if pairs else ""
-
-
-def _escaped(value: str) -> str:
     # Half a surrogate pair cannot be sent as UTF-8.
-    return value.encode("utf-8", "replace").decode().translate(_ESCAPES)
+    escaped = {name: value.encode("utf-8", "replace").decode().translate(_ESCAPES) for name, value in labels.items()}
+    pairs = ",".join(f'{name}="{value}"' for name, value in escaped.items())
+    return f"{{{pairs}}}" if pairs else ""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A scraper that went away is none of the run's concern; anything else is told as ever."""
+        """Ignore a scraper that went away; report anything else as ever."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -149,7 +111,7 @@ class MetricsServer:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *arguments: object) -> None:
-                """Whoever asks is not worth a line each time."""
+                """Log no requests."""
 
         try:
             self._server = _Server(("127.0.0.1", port), Handler)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import IO, TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
 
-from maestro_eval.analysis.published import training_warning
+from maestro_eval.analysis import training_warning
 from maestro_eval.journal import Finished
-from maestro_eval.progress.accuracy import Judge
-from maestro_eval.progress.facts import Facts, PaceMeter
-from maestro_eval.progress.lines import last_line, line
+from maestro_eval.progress.facts import Facts, Judge, PaceMeter, short, span
 from maestro_eval.progress.prometheus import MetricsServer
-from maestro_eval.progress.thoughts import where_thoughts_are
-from maestro_eval.records import RunManifest
-from maestro_eval.report.table import printable
-from maestro_eval.runtime import LiveState, Watcher
+from maestro_eval.records import Rollout, RunManifest
+from maestro_eval.runtime import EndpointState, LiveState, Watcher
 from maestro_eval.scoring import check_protocol
+from maestro_eval.text import printable
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -30,6 +28,16 @@ _STEP_S = 5.0
 _LIVE_EVERY_S = 0.5
 # The least that metrics are made anew after; scrapers come every few seconds.
 _METRICS_EVERY_S = 1.0
+# Tasks of a line.
+_TASKS = 4
+# Longer than a commit's interval: below it, silence is no news.
+_QUIET_S = 30.0
+
+_APART = (
+    "the policy's server returns thoughts apart from the text (a reasoning parser); they are kept as the turns' "
+    "`reasoning`, and put before the text where the regime shows them"
+)
+_WITHIN = "the policy's server leaves thoughts in the text (no reasoning parser)"
 
 
 def make_watcher(
@@ -39,27 +47,31 @@ def make_watcher(
     protocol: str = "official",
     metrics_port: int | None = None,
 ) -> Watcher:
-    """The watcher that fits where ``file`` (standard error) leads.
+    """Make the watcher that fits ``file`` (standard error): a terminal, a log or neither.
 
     ``quiet`` shows warnings only. ``protocol``: the rules of the running accuracy. ``metrics_port``: serve metrics on
     loopback, 0 for any free port; UserError where it is taken.
     """
     target = file if file is not None else sys.stderr
-    view: _View = _Silence(target) if quiet else _Screen(target) if target.isatty() else _Log(target)
+    view: _View = _View(target) if quiet else _Screen(target) if target.isatty() else _Log(target)
     return _Shown(view, protocol, metrics_port)
 
 
-class _View(Protocol):
-    """Where a run is shown. ``every_s``: how often it wants to be told, ``None`` for never."""
+class _View:
+    """Shows a run; this one prints lines alone. ``every_s``: seconds between two updates, if it wants any."""
 
-    @property
-    def every_s(self) -> float | None: ...
+    every_s: float | None = None
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Show a line that stays."""
+        print(text, file=self._file, flush=True)
 
     def warn(self, text: str) -> None:
-        """The same, to be noticed."""
+        """Show a line that stays and stands out."""
+        self.say(text)
 
     def open(self) -> None: ...
 
@@ -77,27 +89,24 @@ class _Shown(Watcher):
         self._lock = threading.Lock()
         self._ticker: _Ticker | None = None
         self._seen_thoughts = False
-        self._step: threading.Timer | None = None
         self._server = None if metrics_port is None else MetricsServer(metrics_port, self._facts)
         if self._server is not None:
             # Said even when quiet: the port may be one that nobody could know.
             view.say(f"metrics  {self._server.url}")
 
-    def step(self, what: str) -> None:
-        """Report ``what`` if it takes long: until the next step, or until rollouts begin."""
-        self._end_step()
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Report ``what`` if it takes long."""
+        timer = threading.Timer(_STEP_S, self._view.say, (f"{what} …",))
+        timer.daemon = True
         if self._view.every_s is not None:
-            self._step = threading.Timer(_STEP_S, self._view.say, (f"{what} …",))
-            self._step.daemon = True
-            self._step.start()
-
-    def _end_step(self) -> None:
-        if self._step is not None:
-            self._step.cancel()
-            self._step = None
+            timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def started(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
-        self._end_step()
         if warning := training_warning(manifest):
             self.warn(warning)
         every_s = self._view.every_s
@@ -108,7 +117,7 @@ class _Shown(Watcher):
         self._ticker.start()
 
     def committed(self, batch: Sequence[Finished]) -> None:
-        if not self._seen_thoughts and (where := where_thoughts_are(finished.rollout for finished in batch)):
+        if not self._seen_thoughts and (where := _where_thoughts_are(finished.rollout for finished in batch)):
             self._seen_thoughts = True
             self.warn(where)
         if self._ticker is not None:
@@ -118,7 +127,6 @@ class _Shown(Watcher):
         self._view.warn(f"maestro-eval: {printable(line)}")
 
     def close(self) -> None:
-        self._end_step()
         with self._lock:
             ticker, self._ticker = self._ticker, None
         if ticker is not None:
@@ -137,7 +145,7 @@ class _Ticker(threading.Thread):
     ) -> None:
         super().__init__(name="progress", daemon=True)
         # An explore run is many systems: their mean so far would be nobody's accuracy.
-        self.judge = Judge(() if manifest.arms else manifest.tasks, check_protocol(protocol))
+        self.judge = Judge(() if manifest.candidates else manifest.tasks, check_protocol(protocol))
         self._name = manifest.system
         self._read = read
         self._view = view
@@ -157,7 +165,7 @@ class _Ticker(threading.Thread):
                     every_s = min(2 * every_s, _PLAIN_SELDOM_S)
 
     def stop(self) -> Facts:
-        """The last facts; nothing is shown any more."""
+        """Stop showing, and return the last facts."""
         self._end.set()
         if threading.current_thread() is not self:
             self.join(2.0)
@@ -169,28 +177,7 @@ class _Ticker(threading.Thread):
         return Facts(self._name, state, self._pace.measure(state), self.judge.work())
 
 
-class _Silence:
-    every_s: float | None = None
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
-
-    def say(self, text: str) -> None:
-        print(text, file=self._file, flush=True)
-
-    warn = say
-
-    def open(self) -> None:
-        pass
-
-    def show(self, facts: Facts) -> None:
-        pass
-
-    def close(self, facts: Facts) -> None:
-        pass
-
-
-class _Log(_Silence):
+class _Log(_View):
     """A line for a step that takes long, now and then, and at the end."""
 
     every_s = _PLAIN_EVERY_S
@@ -202,7 +189,7 @@ class _Log(_Silence):
         self.say(last_line(facts))
 
 
-class _Screen:
+class _Screen(_View):
     """Drawn over itself twice a second; a line stays."""
 
     every_s = _LIVE_EVERY_S
@@ -210,6 +197,7 @@ class _Screen:
     def __init__(self, file: IO[str]) -> None:
         from rich.console import Console
 
+        super().__init__(file)
         self._console = Console(file=file, highlight=False)
         self._live: Live | None = None
 
@@ -244,3 +232,70 @@ class _Screen:
         if live is not None:
             live.update(Text(last_line(facts)), refresh=True)
             live.stop()
+
+
+def _where_thoughts_are(rollouts: Iterable[Rollout]) -> str:
+    """Say where the policy's server puts thoughts, by the first turn that has one; "" where none has.
+
+    vLLM and SGLang return it apart when they run with a reasoning parser, and nothing of an endpoint says so.
+    """
+    for rollout in rollouts:
+        for turn in rollout.turns:
+            if turn.reasoning:
+                return _APART
+            if "</think>" in turn.text:
+                return _WITHIN
+    return ""
+
+
+def line(facts: Facts) -> str:
+    """Write every fact of the display in one line."""
+    tokens, pace = facts.state.tokens, facts.pace
+    parts = [_rollouts(facts)]
+    if tokens.prompt_tokens + tokens.completion_tokens:
+        rate = "" if pace.completion_tokens is None else f", {short(pace.completion_tokens)}/s"
+        parts.append(f"tokens {short(tokens.prompt_tokens)} + {short(tokens.completion_tokens)}{rate}")
+    parts += [", ".join(map(_endpoint, facts.state.endpoints)), _tasks(facts)]
+    return "; ".join(filter(None, parts))
+
+
+def last_line(facts: Facts) -> str:
+    """Write how the run ended."""
+    failed = f", {facts.state.failed:,} failed" if facts.state.failed else ""
+    done = f"{facts.state.done:,}/{facts.state.planned:,} rollouts{failed}"
+    return f"{printable(facts.name)}: {done} in {span(facts.elapsed_s)}"
+
+
+def _rollouts(facts: Facts) -> str:
+    state = facts.state
+    parts = [f"{state.done:,}/{state.planned:,} rollouts"]
+    if state.failed:
+        parts.append(f"{state.failed:,} failed")
+    parts.append(f"{len(state.executor.out):,} in flight")
+    if facts.pace.rollouts is not None:
+        parts.append(f"{short(facts.pace.rollouts)}/s")
+    if facts.left_s:
+        parts.append(f"{span(facts.left_s)} left")
+    if facts.quiet_s >= _QUIET_S and state.executor.out:
+        parts.append(f"nothing committed for {span(facts.quiet_s)}")
+    if state.stopping:
+        parts.append("stopping")
+    return f"{printable(facts.name)}: {', '.join(parts)}"
+
+
+def _endpoint(endpoint: EndpointState) -> str:
+    places = endpoint.places
+    waiting = f" + {places.queued:,} waiting" if places.queued else ""
+    errors = f" ({endpoint.errors:,} errors)" if endpoint.errors else ""
+    return f"{printable(endpoint.name)} {places.in_flight:,}{waiting}{errors}"
+
+
+def _tasks(facts: Facts) -> str:
+    shown = []
+    for name, running in facts.running.items():
+        estimate = running.estimate()
+        if estimate is not None:
+            value, low, high = (f"{100 * share:.0f}" for share in (estimate.value, estimate.low, estimate.high))
+            shown.append(f"{printable(name)} {value} [{low}–{high}]")
+    more = f" and {len(shown) - _TASKS} tasks more" if len(shown) > _TASKS else ""
+    return f"so far {', '.join(shown[:_TASKS])}{more}" if shown else ""

@@ -3,24 +3,19 @@
 Standard library and msgspec only, so that every room, worker process and file format can share them.
 """
 
-from maestro_eval.records.action import (
-    Action,
-    AnswerAction,
-    MalformedAction,
-    MalformedKind,
-    Resolution,
-    SearchAction,
-)
 from maestro_eval.records.content import (
     Image,
     ImagePart,
     ImageRef,
+    LoadedSample,
     Message,
     Origin,
     Part,
     Role,
+    Sample,
     TextPart,
 )
+from maestro_eval.records.endpoint import Endpoint, PictureForm, TokenLimit
 from maestro_eval.records.errors import (
     CallError,
     CallErrorKind,
@@ -31,10 +26,12 @@ from maestro_eval.records.errors import (
     UserError,
 )
 from maestro_eval.records.manifest import (
+    ENTRY_KINDS,
     Accepted,
     Aggregation,
-    Arm,
+    Candidate,
     EarlyStop,
+    EntryKey,
     ModelJudge,
     PromptRecord,
     RegistryRecord,
@@ -50,27 +47,33 @@ from maestro_eval.records.manifest import (
 )
 from maestro_eval.records.regime import Regime
 from maestro_eval.records.rollout import (
+    Action,
+    AnswerAction,
     Answered,
     Completion,
     Exhausted,
     ExpertCall,
     Failed,
     Limit,
+    MalformedAction,
+    MalformedKind,
     MissingEvidence,
     Outcome,
     PromptRead,
+    Resolution,
     Rollout,
     RolloutKey,
     Sampling,
+    SearchAction,
     Timing,
     TokenIds,
     Turn,
     Usage,
 )
-from maestro_eval.records.sample import LoadedSample, Sample
 from maestro_eval.records.score import FORMER_PROTOCOLS, PROTOCOLS, NoAnswer, Score, ScoringProtocol
 
 __all__ = [
+    "ENTRY_KINDS",
     "FORMER_PROTOCOLS",
     "PROTOCOLS",
     "Accepted",
@@ -78,11 +81,13 @@ __all__ = [
     "Aggregation",
     "AnswerAction",
     "Answered",
-    "Arm",
     "CallError",
     "CallErrorKind",
+    "Candidate",
     "Completion",
     "EarlyStop",
+    "Endpoint",
+    "EntryKey",
     "Exhausted",
     "ExpertCall",
     "Failed",
@@ -102,6 +107,7 @@ __all__ = [
     "Origin",
     "Outcome",
     "Part",
+    "PictureForm",
     "PromptRead",
     "PromptRecord",
     "Regime",
@@ -129,6 +135,7 @@ __all__ = [
     "TextPart",
     "Timing",
     "TokenIds",
+    "TokenLimit",
     "Turn",
     "Usage",
     "UserError",

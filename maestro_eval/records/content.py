@@ -1,19 +1,19 @@
-"""What a message is made of: text that knows where it came from, and images that know their hash."""
+"""The question: a row of a task, and messages of texts that know where they came from and images with their hash."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 Role = Literal["system", "user", "assistant"]
 
 Origin = Literal["template", "question", "policy", "observation"]
-"""Who wrote a piece of text. Baseline policies and the viewer read it; it never reaches an endpoint."""
+"""The author of a piece of text. Baseline policies and the viewer read it; it never reaches an endpoint."""
 
 
-class ImageRef(Struct, frozen=True):
+class ImageRef(Struct, frozen=True, gc=False):
     """An image without its pixels: what a journal keeps.
 
     ``sha256`` and ``size`` (bytes) are those of the file as the dataset has it, ``file`` is its name there where it is
@@ -72,3 +72,58 @@ class Message(Struct, frozen=True):
     role: Role
     parts: tuple[Part, ...]
     tokens: tuple[int, ...] | None = None
+
+    @property
+    def text(self) -> str:
+        """All its text."""
+        return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Its images, in the order sent."""
+        return tuple(part.image for part in self.parts if isinstance(part, ImagePart))
+
+    @property
+    def pieces(self) -> list[str | Image]:
+        """Its texts and images in the order sent: adjacent texts joined, empty ones left out."""
+        pieces: list[str | Image] = []
+        for part in self.parts:
+            if isinstance(part, ImagePart):
+                pieces.append(part.image)
+            elif pieces and isinstance(pieces[-1], str):
+                pieces[-1] += part.text
+            elif part.text:
+                pieces.append(part.text)
+        return pieces
+
+
+class Sample(Struct, frozen=True, gc=False):
+    """One row of a task, as the journal keeps it and the scorer reads it.
+
+    ``targets`` are the accepted answers (any one is right). ``choices`` are the option texts of a
+    multiple-choice question, in order A, B, …; then a target is a letter. ``category`` is what the task
+    reports apart, ``stratum`` what its accuracy averages over first, where that is something else (HRBench's
+    rotations). ``cluster`` groups samples that are not independent (same image, rotated options). ``fields``
+    are the task's own columns that its metric needs (say OCRBench's ``dataset``). ``content_hash`` covers
+    question, choices, targets and image bytes: two samples pair only when it is equal. It is ``""`` where the
+    images could not be read.
+    """
+
+    task: str
+    sample_id: str
+    question: str
+    targets: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+    images: tuple[ImageRef, ...] = ()
+    category: str = ""
+    stratum: str = ""
+    cluster: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+    content_hash: str = ""
+
+
+class LoadedSample(Struct, frozen=True):
+    """A sample with its pixels: held only while its rollout runs."""
+
+    sample: Sample
+    images: tuple[Image, ...]

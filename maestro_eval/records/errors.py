@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from maestro_eval.records.sample import Sample
+from maestro_eval.records.content import Sample
 
 if TYPE_CHECKING:
     from maestro_eval.records.rollout import ExpertCall
@@ -17,8 +17,8 @@ CallErrorKind = Literal[
 ]
 
 
-class CallError(Struct, frozen=True):
-    """Why a model call got no usable reply. ``str`` of it is one line that begins with its kind.
+class CallError(Struct, frozen=True, gc=False):
+    """The error of a model call that got no usable reply. ``str`` of it is one line that begins with its kind.
 
     ``kind``: ``connection`` (nobody there, or cut off), ``http`` (refused, with its ``status``), ``timeout``,
     ``malformed`` (no chat completion), ``deadline`` (the rollout's time was over), ``key`` (the API key is unset or
@@ -36,7 +36,7 @@ class CallError(Struct, frozen=True):
 
     @property
     def needs_settings(self) -> bool:
-        """Whether the request can only succeed with other settings, of the server or of the run."""
+        """Return whether the request can only succeed with other settings, of the server or of the run."""
         return self.kind in ("context", "images")
 
 
@@ -66,7 +66,7 @@ class SampleError(MaestroError):
 
 
 class RolloutFailure(MaestroError):
-    """What ends a rollout as ``failed``: ``cause`` says whose fault, ``detail`` is one line.
+    """The end of a rollout as ``failed``: ``cause`` says whose fault, ``detail`` is one line.
 
     ``fault`` is the error of the model call behind it, if one is; ``kind``: see ``Failed``. ``calls`` are model calls
     that are recorded nowhere else, the failed one among them.

@@ -1,8 +1,8 @@
-"""What a run was: everything that can change a score, written before the first rollout that it holds for."""
+"""The provenance of a run: everything that can change a score, written before the first rollout that it holds for."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from msgspec import Meta, Struct, field
 
@@ -13,11 +13,11 @@ from maestro_eval.records.rollout import Sampling
 Moment = Annotated[float, Meta(ge=0, lt=253402300800)]
 Aggregation = Literal["mean", "category_mean", "stratum_mean"]
 ModelJudge = Literal["choice", "extraction"]
-"""What a model may be asked about a reply: which option it chooses, or what its final answer is."""
+"""The question that a model may be asked about a reply: which option it chooses, or what its final answer is."""
 
 
 Rendering = Literal["", "ids", "checked", "unknown"]
-"""How it is known that the policy's model is fed the stream of the ``released`` style.
+"""The ground for saying that the policy's model is fed the stream of the ``released`` style.
 
 ``ids``: an engine in the worker was given the ids. ``checked``: the policy's servers were asked what they render, and
 render that. ``unknown``: a server could not be asked. Empty in other styles, and where no model is the policy.
@@ -25,7 +25,7 @@ render that. ``unknown``: a server could not be asked. Empty in other styles, an
 
 
 class Selection(Struct, frozen=True):
-    """Which samples of each task are asked; all, when every field is as here.
+    """The samples of each task that are asked; all, when every field is as here.
 
     In this order: ``sample_ids`` keeps those named (``TASK ID`` or ``ID``); ``offset`` passes over the first;
     ``limit`` keeps the first so many, or, as a fraction below 1, that share of the task, rounded up; ``subset`` draws
@@ -82,12 +82,12 @@ class TaskRecord(Struct, frozen=True):
 
     @property
     def is_local(self) -> bool:
-        """Whether data given by path stood in for the published dataset."""
+        """Return whether data given by path stood in for the published dataset."""
         return bool(self.hub) and not self.revision
 
     @property
     def is_published_size(self) -> bool:
-        """Whether as many samples were planned as the benchmark is known to have; true where that is not known."""
+        """Return whether as many samples were planned as the benchmark has; true where that is not known."""
         return self.published in (0, self.planned)
 
 
@@ -99,7 +99,7 @@ class PromptRecord(Struct, frozen=True):
 
 
 class RegistryVariant(Struct, frozen=True):
-    """How a run's registry differs from its file on purpose, to see how much a result hangs on it.
+    """The way in which a run's registry differs from its file on purpose, to see how much a result depends on it.
 
     ``without`` names entries that are left out; then ``rename`` gives the experts neutral names; then ``permute``
     lists experts and skills in another order, drawn by that seed.
@@ -110,8 +110,27 @@ class RegistryVariant(Struct, frozen=True):
     without: tuple[str, ...] = ()
 
 
+ENTRY_KINDS = ("experts", "services", "skills")
+
+
+class EntryKey(Struct, frozen=True):
+    """An entry of a registry by its kind (one of ``ENTRY_KINDS``, or ``prompt``) and name; as text ``experts.NAME``."""
+
+    kind: str
+    name: str
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The key that ``text`` is of."""
+        kind, _, name = text.partition(".")
+        return cls(kind, name)
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.name}"
+
+
 class RegistryRecord(Struct, frozen=True):
-    """Which registry: where it came from and what it held.
+    """The registry of a run: its origin and its content.
 
     ``entries`` holds the content hash of every expert, service, skill (``skills.NAME``) and prompt, of which
     ``hash`` is made: it tells what differs between two registries that are gone. All of this is of the registry as
@@ -130,6 +149,11 @@ class RegistryRecord(Struct, frozen=True):
     renamed: dict[str, str] = field(default_factory=dict)
     pipelines: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def contents(self) -> dict[EntryKey, str]:
+        """``entries`` by their keys."""
+        return {EntryKey.read(text): content for text, content in self.entries.items()}
+
 
 class Accepted(Struct, frozen=True):
     """A change that the run went on with because its user said so.
@@ -144,7 +168,7 @@ class Accepted(Struct, frozen=True):
     at: Moment
 
 
-class Arm(Struct, frozen=True):
+class Candidate(Struct, frozen=True):
     """One of the systems of an explore run, by the ``--policy`` that it is; ``alike`` are others that ask the same."""
 
     policy: str
@@ -152,7 +176,7 @@ class Arm(Struct, frozen=True):
 
 
 class Replay(Struct, frozen=True):
-    """Of which run a run is a replay: up to turn ``at`` (from 0) as recorded in the folder ``run``, from there anew.
+    """The run that a run replays: up to turn ``at`` (from 0) as recorded in the folder ``run``, from there anew.
 
     ``call`` is the ``EXPERT@@SKILL`` that is called at that turn, empty where it is what the record says.
     """
@@ -220,9 +244,10 @@ class RunManifest(Struct, frozen=True):
     what it resolved to. ``created_at`` is Unix seconds. ``versions`` and ``hardware`` describe the
     machine that started the run. ``groups`` names every task of each tag that its tasks have, run or not: a
     group's mean is that of all of them or none. ``settings`` holds what moves speed but not scores (executor,
-    workers, concurrency). ``selection`` is which samples of each task were planned. ``arms`` are those of an explore
-    run, whose k-th repeat is the k-th arm; ``replay`` is there where a run replays another. ``stopping`` says whether
-    benchmarks may end early, ``stopped`` how each comparison ended: what it leaves unasked is no longer in the plan.
+    workers, concurrency). ``selection`` is which samples of each task were planned. ``candidates`` are those of
+    an explore run, whose k-th repeat is the k-th candidate (the file calls them ``arms``); ``replay`` is there where a
+    run replays another. ``stopping`` says whether benchmarks may end early, ``stopped`` how each comparison ended: what
+    it leaves unasked is no longer in the plan.
 
     All of this is as the run began. ``accepted`` holds, in order, what has changed since: some of the rollouts are
     from before each of these changes and some from after it.
@@ -245,7 +270,7 @@ class RunManifest(Struct, frozen=True):
     settings: dict[str, Any] = field(default_factory=dict)
     selection: Selection = Selection()
     accepted: tuple[Accepted, ...] = ()
-    arms: tuple[Arm, ...] = ()
+    candidates: tuple[Candidate, ...] = field(default=(), name="arms")
     replay: Replay | None = None
     stopping: Stopping | None = None
     stopped: tuple[EarlyStop, ...] = ()

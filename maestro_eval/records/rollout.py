@@ -7,11 +7,53 @@ from typing import ClassVar, Literal, Self
 
 from msgspec import Struct
 
-from maestro_eval.records.action import Action, Resolution
 from maestro_eval.records.errors import CallError, FailureCause, RolloutFailure
 
 
-class Usage(Struct, frozen=True):
+class SearchAction(Struct, frozen=True, gc=False, tag="search"):
+    """Call ``expert`` through ``skill`` with ``request``: names as the policy wrote them."""
+
+    expert: str
+    skill: str
+    request: str
+
+
+class AnswerAction(Struct, frozen=True, gc=False, tag="answer"):
+    """End the rollout with ``text``."""
+
+    text: str
+
+
+MalformedKind = Literal["nothing", "format", "refused"]
+
+
+class MalformedAction(Struct, frozen=True, gc=False, tag="malformed"):
+    """Neither a call nor an answer; ``reason`` is one line that the policy is shown.
+
+    ``nothing``: the turn has no complete action; ``format``: its call lacks a name or a request; ``refused``: the
+    regime does not allow this action now.
+    """
+
+    reason: str
+    kind: MalformedKind = "nothing"
+
+
+Action = SearchAction | AnswerAction | MalformedAction
+
+
+class Resolution(Struct, frozen=True, gc=False):
+    """The registry entries that the written names became, or ``None`` where nothing matched, and by which rule.
+
+    ``solver`` is there where the name of one solver of the skill was written.
+    """
+
+    expert: str | None
+    skill: str | None
+    rule: Literal["exact", "alias", "lenient", "substring", "unknown"]
+    solver: str = ""
+
+
+class Usage(Struct, frozen=True, gc=False):
     """Tokens, as the endpoint reported them (0 where it reported none)."""
 
     prompt_tokens: int = 0
@@ -22,20 +64,20 @@ class Usage(Struct, frozen=True):
 _MONOTONIC_TO_UNIX_S = time.time() - time.monotonic()
 
 
-class Timing(Struct, frozen=True):
-    """When something began (Unix seconds) and how long it took (seconds)."""
+class Timing(Struct, frozen=True, gc=False):
+    """The beginning (Unix seconds) and the duration (seconds) of something."""
 
     started_at: float = 0.0
     elapsed_s: float = 0.0
 
     @classmethod
     def since(cls, begun: float) -> Self:
-        """From ``begun``, a reading of ``time.monotonic()``, until now."""
+        """Return the time from ``begun``, a reading of ``time.monotonic()``, until now."""
         return cls(_MONOTONIC_TO_UNIX_S + begun, time.monotonic() - begun)
 
 
 class Sampling(Struct, frozen=True):
-    """How a model is asked to sample. ``None`` leaves a setting to the endpoint.
+    """The sampling of a model. ``None`` leaves a setting to the endpoint.
 
     ``top_k`` and ``repetition_penalty`` are vLLM's; -1 and 1 turn off what a checkpoint's own settings would do.
     ``regex``: what a turn's whole text must match; only engines that can constrain a turn take it (vLLM's do).
@@ -51,14 +93,14 @@ class Sampling(Struct, frozen=True):
     repetition_penalty: float | None = None
 
 
-class TokenIds(Struct, frozen=True):
+class TokenIds(Struct, frozen=True, gc=False):
     """The ids that an engine read as a prompt and the ids that it sampled, where it was asked for them."""
 
     prompt: tuple[int, ...]
     sampled: tuple[int, ...]
 
 
-class PromptRead(Struct, frozen=True):
+class PromptRead(Struct, frozen=True, gc=False):
     """The ids that an engine read as a turn's prompt: how many, and the SHA-256 of them as JSON.
 
     ``as_streamed``: whether they end with the very ids of the conversation's stream (``Message.tokens``), and not with
@@ -70,7 +112,7 @@ class PromptRead(Struct, frozen=True):
     as_streamed: bool | None = None
 
 
-class ExpertCall(Struct, frozen=True):
+class ExpertCall(Struct, frozen=True, gc=False):
     """One call of an expert or a service over HTTP, as it went.
 
     ``name`` is the registry's entry, ``model`` what was asked for at ``endpoint``. ``tries`` counts
@@ -101,7 +143,7 @@ class ExpertCall(Struct, frozen=True):
 
 
 class Completion(Struct, frozen=True):
-    """What a policy generated in one turn; ``calls`` are the model calls that it cost.
+    """A policy's generation of one turn; ``calls`` are the model calls that it cost.
 
     ``tokens`` are the ids that were sampled, the end token included, where the engine reports them, and ``prompt`` is
     what it read.
@@ -117,8 +159,8 @@ class Completion(Struct, frozen=True):
     prompt: PromptRead | None = None
 
 
-class MissingEvidence(Struct, frozen=True):
-    """What ``service`` was to report of image number ``image`` (from 1) and did not.
+class MissingEvidence(Struct, frozen=True, gc=False):
+    """The missing report of ``service`` about image number ``image`` (from 1).
 
     ``fault`` is the error of its call: it was lost, and may be had another time. Without one the service replied, and
     there was nothing in its reply; ``reason`` says what.
@@ -133,7 +175,7 @@ class MissingEvidence(Struct, frozen=True):
         return f"service {self.service} missing for image {self.image}: {self.reason}"
 
 
-class Turn(Struct, frozen=True):
+class Turn(Struct, frozen=True, gc=False):
     """One generation of the policy and what came of it.
 
     ``text`` is what the policy wrote, whole; ``reasoning`` is its thought, where the server returned it apart.
@@ -160,16 +202,16 @@ class Turn(Struct, frozen=True):
 
     @property
     def reached(self) -> bool:
-        """Whether both names of its call are known: a call to nobody is none, it spends its turn only."""
+        """Return whether both names of its call are known: a call to nobody is none, it spends its turn only."""
         return self.resolution is not None and None not in (self.resolution.expert, self.resolution.skill)
 
     @property
     def completion(self) -> Completion:
-        """What the policy generated in this turn, as a style reads it."""
+        """The policy's generation of this turn, as a style reads it."""
         return Completion(self.text, self.finish_reason, self.usage, reasoning=self.reasoning)
 
 
-class Answered(Struct, frozen=True, tag="answered"):
+class Answered(Struct, frozen=True, gc=False, tag="answered"):
     """The policy gave its answer."""
 
     word: ClassVar[Literal["answered"]] = "answered"
@@ -179,7 +221,7 @@ class Answered(Struct, frozen=True, tag="answered"):
 Limit = Literal["turns", "tokens", "context", "unanswered"]
 
 
-class Exhausted(Struct, frozen=True, tag="exhausted"):
+class Exhausted(Struct, frozen=True, gc=False, tag="exhausted"):
     """The rollout ended without an answer: the policy's doing, so it scores 0.
 
     ``turns`` and ``tokens`` are limits of the regime; ``context`` is the model's: the policy's own turns filled it.
@@ -191,11 +233,11 @@ class Exhausted(Struct, frozen=True, tag="exhausted"):
 
     @property
     def reason(self) -> str:
-        """Why there is no answer, in words."""
+        """The reason in words."""
         return "stopped without a call" if self.limit == "unanswered" else f"out of {self.limit}"
 
 
-class Failed(Struct, frozen=True, tag="failed"):
+class Failed(Struct, frozen=True, gc=False, tag="failed"):
     """Not the policy's doing: ours, the data's or an endpoint's. Never scored as a wrong answer.
 
     ``fault`` is the error of the model call that ended the rollout, if one did. ``kind`` is what failures of one kind
@@ -217,15 +259,15 @@ class Failed(Struct, frozen=True, tag="failed"):
 Outcome = Answered | Exhausted | Failed
 
 
-class RolloutKey(Struct, frozen=True, order=True):
-    """What a rollout is of: unique in a journal."""
+class RolloutKey(Struct, frozen=True, gc=False, order=True):
+    """The identity of a rollout: unique in a journal."""
 
     task: str
     sample_id: str
     repeat: int = 0
 
 
-class Rollout(Struct, frozen=True):
+class Rollout(Struct, frozen=True, gc=False):
     """The whole episode for one (sample, repeat).
 
     ``user_prompt`` is the text of the first user message; the system message is the manifest's, the

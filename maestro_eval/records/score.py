@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 from msgspec import Struct, field
 
+from maestro_eval.records.rollout import RolloutKey
+
 ScoringProtocol = Literal["released", "official", "fair", "strict"]
 """The rules of judging: the released code's, the benchmark's authors', a careful human's, the answer and nothing else.
 """
@@ -14,11 +16,11 @@ ScoringProtocol = Literal["released", "official", "fair", "strict"]
 PROTOCOLS: tuple[ScoringProtocol, ...] = get_args(ScoringProtocol)
 
 FORMER_PROTOCOLS: dict[str, ScoringProtocol] = {"paper": "released"}
-"""What command lines, task files and records of earlier versions call a protocol, and its name."""
+"""The names that earlier command lines, task files and records have for a protocol, each with its name now."""
 
 
 class NoAnswer(StrEnum):
-    """Why a reply has no answer."""
+    """The reason why a reply has no answer."""
 
     EMPTY = "the reply is empty"
     CUT = "the reply was cut within a thought"
@@ -29,7 +31,7 @@ class NoAnswer(StrEnum):
     UNSTATED = "the reply states no answer of the form that the question asks for"
 
 
-class Score(Struct, frozen=True):
+class Score(Struct, frozen=True, gc=False):
     """``value`` is in [0, 1], or ``None`` when the rollout failed or never ran: nothing to judge.
 
     ``extracted`` is the answer as the protocol read it; ``note`` says why the value is what it is,
@@ -55,3 +57,8 @@ class Score(Struct, frozen=True):
     others: dict[str, float] = field(default_factory=dict)
     no_answer: NoAnswer | None = None
     rule: str = ""
+
+    @property
+    def key(self) -> RolloutKey:
+        """The key of the rollout that was judged."""
+        return RolloutKey(self.task, self.sample_id, self.repeat)

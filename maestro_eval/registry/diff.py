@@ -1,4 +1,4 @@
-"""What differs between two registries: entries and their fields, and the system message as a policy reads it.
+"""The differences between two registries: entries and their fields, and the system message as a policy reads it.
 
 A pure comparison of two loaded registries. Endpoints are compared like the rest, although what is served where is in
 no hash.
@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
+from pydantic import BaseModel
 
-from maestro_eval.records import Regime
+from maestro_eval.records import Endpoint, Regime
 from maestro_eval.registry.prompt import render_system
 from maestro_eval.registry.records import Registry
 
@@ -81,8 +82,8 @@ def diff_registries(before: Registry, after: Registry, regime: Regime | None = N
 
 def _changes(
     kind: Literal["endpoints", "experts", "services", "skills"],
-    before: Mapping[str, Struct],
-    after: Mapping[str, Struct],
+    before: Mapping[str, Endpoint | BaseModel],
+    after: Mapping[str, Endpoint | BaseModel],
 ) -> Iterator[EntryChange]:
     moved = _moved(list(before), list(after))
     for name in (*before, *(name for name in after if name not in before)):
@@ -90,10 +91,14 @@ def _changes(
             yield EntryChange(kind, name, "removed")
         elif name not in before:
             yield EntryChange(kind, name, "added")
-        elif fields := tuple(_fields(msgspec.to_builtins(before[name]), msgspec.to_builtins(after[name]))):
+        elif fields := tuple(_fields(_plain(before[name]), _plain(after[name]))):
             yield EntryChange(kind, name, "changed", fields)
         elif name in moved:
             yield EntryChange(kind, name, "moved")
+
+
+def _plain(entry: Endpoint | BaseModel) -> object:
+    return entry.model_dump() if isinstance(entry, BaseModel) else msgspec.to_builtins(entry)
 
 
 def _moved(before: list[str], after: list[str]) -> set[str]:
@@ -105,7 +110,7 @@ def _moved(before: list[str], after: list[str]) -> set[str]:
 
 
 def _fields(before: object, after: object, path: str = "") -> Iterator[FieldChange]:
-    """The innermost fields of two values that differ. Lists are compared whole: their items have no names."""
+    """Yield the innermost fields of two values that differ. Lists are compared whole: their items have no names."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
             yield from _fields(before.get(key), after.get(key), f"{path}.{key}" if path else key)

@@ -1,48 +1,31 @@
-"""From a registry file to a Registry: the files of the ``extends`` chain put together, with their templates.
+"""Load a registry: the files of the ``extends`` chain put together, with their templates, and checked.
 
 An entry of the extending file replaces the extended one's of that name whole, in its place; new ones follow.
 Only the orchestrator's two prompts are inherited one by one. The ``orchestrator`` is the nearest file's that has one.
+Each complaint is a UserError of one line that begins with the place at which the entry was written.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
+from msgspec import Struct
+from pydantic import BaseModel
 
 from maestro_eval.plugins import suggest
-from maestro_eval.records import Sampling, UserError
-from maestro_eval.registry.check import Written, check_addresses, check_entries, check_templates
+from maestro_eval.records import ENTRY_KINDS, Endpoint, Sampling, UserError
 from maestro_eval.registry.pipelines import PIPELINES
-from maestro_eval.registry.records import (
-    Bonus,
-    EndpointEntry,
-    EvidenceUse,
-    Expert,
-    Orchestrator,
-    Prompts,
-    Registry,
-    ServeBlock,
-    Service,
-    Skill,
-    Solver,
-    Step,
-)
-from maestro_eval.registry.schema import (
-    DEFAULT_PROMPTS,
-    DEFAULT_SKILL_PROMPT,
-    ExpertFields,
-    SamplingFields,
-    ServeFields,
-    ServiceFields,
-)
-from maestro_eval.registry.skill_schema import EvidenceFields, SkillFields, all_fields, reads
-from maestro_eval.registry.source import Source, check_options, read_chain
+from maestro_eval.registry.prompt import check_system_prompt, check_user_prompt, check_with_evidence
+from maestro_eval.registry.records import Expert, Orchestrator, Prompts, Registry, Service
+from maestro_eval.registry.resolve import fold
+from maestro_eval.registry.skill_schema import SKILLS, EvidenceUse, Skill, SkillFields, Solver
+from maestro_eval.registry.source import DEFAULT_PROMPTS, DEFAULT_SKILL_PROMPT, Source, check_options, read_chain
 
 _Value = TypeVar("_Value")
+_Entry = TypeVar("_Entry", Expert, Service)
 
 ALLOWED_KEYS = "MAESTRO_ALLOW_KEY_ENV"
 """The variable that lists, with commas, the variables that any registry of this user may have sent as keys."""
@@ -103,156 +86,255 @@ def check_key_variables(registry: Registry, allowed: Collection[str]) -> None:
 def _load(name_or_path: str | Path) -> tuple[Registry, Written]:
     chain = read_chain(name_or_path)
     leaf = chain[-1]
-    merged = _Merged()
-    for source in chain:
-        merged.add(source)
+    prompts = [source.file.prompt for source in chain]
+    # A prompt of its own stands in for nothing, unless it says so.
+    stand_in = [False if each.stand_in is None and (each.system or each.user) else each.stand_in for each in prompts]
+    written = Written(_entries(chain), {which: _prompt_file(chain, which) for which in DEFAULT_PROMPTS})
+
+    def made(kind: str, make: Callable[[str, Any, Source], _Value]) -> dict[str, _Value]:
+        found = ((name, source) for (of, name), source in written.entries.items() if of == kind)
+        return {name: make(name, getattr(source.file, kind)[name], source) for name, source in found}
+
+    endpoints = made("endpoints", lambda name, fields, _: Endpoint(name, **fields.model_dump(exclude_none=True)))
     registry = Registry(
         name=leaf.file.name,
         path=str(leaf.document.path),
         description=leaf.file.description.strip(),
-        endpoints=merged.endpoints,
-        experts=merged.experts,
-        services=merged.services,
-        skills=merged.skills,
-        prompts=_prompts(merged, chain),
-        orchestrator=_orchestrator(chain, merged.endpoints),
+        endpoints=endpoints,
+        experts=made("experts", _asked(Expert)),
+        services=made("services", _asked(Service)),
+        skills=made("skills", _skill),
+        prompts=Prompts(
+            **{which: source.template(file, ("prompt", which)) for which, (source, file) in written.prompts.items()},
+            exact=_nearest([prompt.exact for prompt in prompts], False),
+            stand_in=_nearest(stand_in, False),
+        ),
+        orchestrator=_orchestrator(chain, endpoints),
         image_encoding=_nearest([source.file.image_encoding for source in chain], "original"),
         show_question=_nearest([source.file.show_question for source in chain], True),
     )
-    check_entries(registry, merged.written)
-    check_templates(registry, merged.written)
-    return registry, merged.written
+    check_entries(registry, written)
+    check_templates(registry, written)
+    return registry, written
 
 
-class _Merged:
-    """The entries so far, and where each was written."""
-
-    def __init__(self) -> None:
-        self.endpoints: dict[str, EndpointEntry] = {}
-        self.experts: dict[str, Expert] = {}
-        self.services: dict[str, Service] = {}
-        self.skills: dict[str, Skill] = {}
-        self.written = Written()
-
-    def add(self, source: Source) -> None:
-        self._remove(source)
-        for name, endpoint in source.file.endpoints.items():
-            self.written.entries["endpoints", name] = source
-            self.endpoints[name] = EndpointEntry(
-                name=name,
-                url=endpoint.url or "",
-                start=endpoint.start or "",
-                **endpoint.model_dump(exclude={"url", "start"}),
-            )
-        for name, expert in source.file.experts.items():
-            self.written.entries["experts", name] = source
-            self.experts[name] = Expert(**_model_fields(name, expert))
-        for name, service in source.file.services.items():
-            self.written.entries["services", name] = source
-            self.services[name] = Service(**_model_fields(name, service))
-        for name, skill in source.file.skills.items():
-            self.written.entries["skills", name] = source
-            self.skills[name] = _skill(name, skill, source)
-
-    def prompt(self, which: str, chain: Sequence[Source]) -> str:
-        """The text that the nearest file sets, or else the bundled one."""
-        source = next((s for s in reversed(chain) if getattr(s.file.prompt, which) is not None), chain[-1])
-        file = getattr(source.file.prompt, which) or DEFAULT_PROMPTS[which]
-        self.written.prompts[which] = (source, file)
-        return source.template(file, ("prompt", which))
-
-    def _remove(self, source: Source) -> None:
-        removed = source.file.remove
-        for kind, names, entries in (
-            ("experts", removed.experts, self.experts),
-            ("services", removed.services, self.services),
-            ("skills", removed.skills, self.skills),
-        ):
-            for name in names:
-                if name not in entries:
+def _entries(chain: Sequence[Source]) -> dict[tuple[str, str], Source]:
+    """Return the file that each entry is taken from, by its kind and name, in the order of the registry."""
+    found: dict[tuple[str, str], Source] = {}
+    for source in chain:
+        for kind in ENTRY_KINDS:
+            for name in getattr(source.file.remove, kind):
+                if (kind, name) not in found:
                     raise UserError(f"{source.place(('remove', kind))}: {name!r} is not in what this registry extends")
-                del entries[name]
+                del found[kind, name]
+        for kind in ("endpoints", *ENTRY_KINDS):
+            found |= dict.fromkeys(((kind, name) for name in getattr(source.file, kind)), source)
+    return found
 
 
-def _prompts(merged: _Merged, chain: Sequence[Source]) -> Prompts:
-    written = [source.file.prompt for source in chain]
-    # A prompt of its own stands in for nothing, unless it says so.
-    stand_in = [False if p.stand_in is None and (p.system or p.user) else p.stand_in for p in written]
-    return Prompts(
-        system=merged.prompt("system", chain),
-        user=merged.prompt("user", chain),
-        exact=_nearest([prompt.exact for prompt in written], False),
-        stand_in=_nearest(stand_in, False),
-    )
+def _prompt_file(chain: Sequence[Source], which: str) -> tuple[Source, str]:
+    """Return the template file that the nearest file names, or else the bundled one."""
+    source = next((each for each in reversed(chain) if getattr(each.file.prompt, which) is not None), chain[-1])
+    return source, getattr(source.file.prompt, which) or DEFAULT_PROMPTS[which]
 
 
 def _nearest(written: Sequence[_Value | None], otherwise: _Value) -> _Value:
-    """What the nearest file of the chain says."""
+    """Return what the nearest file of the chain says."""
     return next((value for value in reversed(written) if value is not None), otherwise)
 
 
-def _orchestrator(chain: Sequence[Source], endpoints: Mapping[str, EndpointEntry]) -> Orchestrator | None:
+def _orchestrator(chain: Sequence[Source], endpoints: Mapping[str, Endpoint]) -> Orchestrator | None:
     for source in reversed(chain):
-        if fields := source.file.orchestrator:
-            if fields.endpoint not in endpoints:
-                place, hint = source.place(("orchestrator", "endpoint")), suggest(fields.endpoint, endpoints)
-                raise UserError(f"{place}: no endpoint {fields.endpoint!r}{hint}")
-            return Orchestrator(fields.model.strip(), fields.endpoint, _serve(fields.serve))
+        if found := source.file.orchestrator:
+            if found.endpoint not in endpoints:
+                place, hint = source.place(("orchestrator", "endpoint")), suggest(found.endpoint, endpoints)
+                raise UserError(f"{place}: no endpoint {found.endpoint!r}{hint}")
+            return found
     return None
 
 
-def _model_fields(name: str, fields: ExpertFields | ServiceFields) -> dict[str, Any]:
-    plain = fields.model_dump(exclude={"sampling", "serve"})
-    # Folded YAML blocks end in a newline that no prompt wants.
-    plain = {key: value.strip() if isinstance(value, str) else value for key, value in plain.items()}
-    return {"name": name, "sampling": _sampling(fields.sampling), "serve": _serve(fields.serve), **plain}
-
-
-def _sampling(fields: SamplingFields) -> Sampling:
-    return msgspec.convert(fields.model_dump(), Sampling)
-
-
-def _serve(fields: ServeFields | None) -> ServeBlock | None:
-    return None if fields is None else msgspec.convert(fields.model_dump(), ServeBlock)
-
-
-def _skill(name: str, written: SkillFields, source: Source) -> Skill:
-    fields = all_fields(written)
-
-    def template(file: str, *field: str | int) -> str:
-        return source.template(file, ("skills", name, *field))
-
-    file = fields.prompt or (DEFAULT_SKILL_PROMPT if reads(fields.pipeline, "prompt") else None)
-    return Skill(
-        name=name,
-        description=fields.description.strip(),
-        pipeline=fields.pipeline,
-        prompt=template(file, "prompt") if file else "",
-        evidence=_evidence(fields.evidence),
-        aliases=fields.aliases,
-        steps=tuple(
-            Step(step.name, template(step.prompt, "steps", number, "prompt"))
-            for number, step in enumerate(fields.steps)
-        ),
-        solvers={
-            key: Solver(
-                name=key,
-                prompt=template(solver.prompt, "solvers", key, "prompt"),
-                keywords=solver.keywords,
-                bonus=tuple(Bonus(bonus.points, bonus.any) for bonus in solver.bonus),
-                evidence=None if solver.evidence is None else _evidence(solver.evidence),
-                description=solver.description.strip(),
-            )
-            for key, solver in fields.solvers.items()
-        },
-        default_solver=fields.default_solver or "",
-        system=fields.system.strip(),
-        images=fields.images,
-        pictures=fields.pictures,
-        thoughts=fields.thoughts,
-        options=dict(fields.options),
+def _asked(model: type[_Entry]) -> Callable[[str, Any, Source], _Entry]:
+    """Make what reads an expert or a service of a file, with its sampling as it is sent."""
+    return lambda name, fields, _: model.model_construct(
+        **{**dict(fields), "name": name, "sampling": Sampling(**dict(fields.sampling))}
     )
 
 
-def _evidence(uses: Sequence[EvidenceFields]) -> tuple[EvidenceUse, ...]:
-    return tuple(EvidenceUse(**{**use.model_dump(), "hint": use.hint.strip()}) for use in uses)
+def _skill(name: str, fields: SkillFields, source: Source) -> Skill:
+    def template(file: str, *field: str | int) -> str:
+        return source.template(file, ("skills", name, *field))
+
+    # What its pipeline does not read is left out of its fields.
+    said: dict[str, Any] = dict(fields)
+    file = said.get("prompt") or (DEFAULT_SKILL_PROMPT if "prompt" in said else None)
+    steps = [
+        step.model_copy(update={"prompt": template(step.prompt, "steps", number, "prompt")})
+        for number, step in enumerate(said.get("steps", ()))
+    ]
+    solvers = {
+        key: Solver.model_construct(
+            **{**dict(solver), "name": key, "prompt": template(solver.prompt, "solvers", key, "prompt")}
+        )
+        for key, solver in said.get("solvers", {}).items()
+    }
+    options = said.get("options", {})
+    said |= {
+        "name": name,
+        "prompt": template(file, "prompt") if file else "",
+        "steps": tuple(steps),
+        "solvers": solvers,
+        "default_solver": said.get("default_solver") or "",
+        "options": options.model_dump(exclude_unset=True) if isinstance(options, BaseModel) else options,
+    }
+    return Skill.model_construct(**said)
+
+
+class Written(Struct, frozen=True):
+    """The file that each entry, by kind and name, and each of the orchestrator's prompts comes from."""
+
+    entries: dict[tuple[str, str], Source]
+    prompts: dict[str, tuple[Source, str]]
+
+    def place(self, kind: str, name: str, *rest: str | int) -> str:
+        """``file:line: field`` of an entry's field."""
+        return self.entries[kind, name].place((kind, name, *rest))
+
+
+def check_entries(registry: Registry, written: Written) -> None:
+    """Check references, names that a policy could not tell apart, and data that a pipeline would not use."""
+    for kind, name, entry in _served(registry):
+        if entry.endpoint not in registry.endpoints:
+            hint = suggest(entry.endpoint, registry.endpoints)
+            raise UserError(f"{written.place(kind, name, 'endpoint')}: no endpoint {entry.endpoint!r}{hint}")
+    for skill in registry.skills.values():
+        _check_evidence(skill.evidence, registry, written.place("skills", skill.name, "evidence"))
+        names = [step.name for step in skill.steps]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                place = written.place("skills", skill.name, "steps", number, "name")
+                raise UserError(f"{place}: a step {name!r} comes before; rename one of them")
+        _check_solvers(skill, registry, written)
+    _check_names(registry, written)
+
+
+def check_templates(registry: Registry, written: Written) -> None:
+    """Check that every template can be filled; one that cannot would fail every rollout that comes to it."""
+    for name, service in registry.services.items():
+        check_with_evidence(service.request, written.place("services", name, "request"), hint="")
+    for name, skill in registry.skills.items():
+        fields: Any = written.entries["skills", name].file.skills[name]
+        if skill.prompt:
+            place = written.place("skills", name, "prompt")
+            file = fields.prompt or DEFAULT_SKILL_PROMPT
+            check_with_evidence(skill.prompt, f"{place}: {file}", previous=_previous(skill))
+        for number, step in enumerate(skill.steps):
+            place = written.place("skills", name, "steps", number, "prompt")
+            file = fields.steps[number].prompt
+            check_with_evidence(step.prompt, f"{place}: {file}", previous=_previous(skill, number))
+        for key, solver in skill.solvers.items():
+            place = written.place("skills", name, "solvers", key, "prompt")
+            check_with_evidence(solver.prompt, f"{place}: {fields.solvers[key].prompt}", previous=_previous(skill, 1))
+    for which, check in (("system", check_system_prompt), ("user", check_user_prompt)):
+        source, file = written.prompts[which]
+        check(registry, f"{source.place(('prompt', which))}: {file}")
+
+
+class _AnyStep(dict[str, str]):
+    """Earlier replies whose names only the pipeline knows."""
+
+    def __missing__(self, name: str) -> str:
+        return "an earlier reply"
+
+
+def _previous(skill: Skill, number: int = 0) -> dict[str, str]:
+    """Return replies of the steps, by name, that come before the prompt of this number."""
+    if skill.pipeline in ("code", "code_rounds") or skill.pipeline not in SKILLS:
+        return _AnyStep()
+    names = ["classify"] if skill.pipeline == "classify" else [step.name for step in skill.steps]
+    return dict.fromkeys(names[:number], "an earlier reply")
+
+
+def check_addresses(registry: Registry, written: Written) -> None:
+    """Refuse a port typed twice: one address for two models, or one model at two addresses.
+
+    An endpoint that says ``gateway: true`` serves several models, and is left in peace.
+    """
+    models: dict[str, dict[str, tuple[str, str]]] = {}
+    for kind, name, entry in _served(registry):
+        if registry.endpoints[entry.endpoint].url:
+            models.setdefault(entry.endpoint, {}).setdefault(entry.model, (kind, name))
+    for endpoint, served in models.items():
+        if len(served) > 1 and not registry.endpoints[endpoint].gateway:
+            (first, _), (second, (kind, name)) = list(served.items())[:2]
+            raise UserError(
+                f"{written.place(kind, name, 'endpoint')}: endpoint {endpoint!r} is asked for {second!r} here and for "
+                f"{first!r} elsewhere; mend one of the two, or say gateway: true of the endpoint"
+            )
+    single = {endpoint: next(iter(served.items())) for endpoint, served in models.items() if len(served) == 1}
+    at: dict[str, tuple[str, str]] = {}
+    places: dict[str, tuple[str, str]] = {}
+    for endpoint, (model, (kind, name)) in single.items():
+        url = registry.endpoints[endpoint].url
+        other, other_model = at.setdefault(url, (endpoint, model))
+        if other_model != model:
+            raise UserError(
+                f"{written.place('endpoints', endpoint, 'url')}: {url} is that of endpoint {other!r} too, which serves "
+                f"{other_model!r}, not {model!r}; mend one of the two, or name one endpoint in both entries"
+            )
+        other, other_url = places.setdefault(model, (endpoint, url))
+        if other_url != url:
+            raise UserError(
+                f"{written.place(kind, name, 'endpoint')}: model {model!r} is at {url} here and at {other_url} as "
+                f"endpoint {other!r}; name one endpoint in both, or serve them under different names"
+            )
+
+
+def _served(registry: Registry) -> Iterable[tuple[str, str, Expert | Service]]:
+    yield from (("experts", name, expert) for name, expert in registry.experts.items())
+    yield from (("services", name, service) for name, service in registry.services.items())
+
+
+def _check_evidence(uses: Iterable[EvidenceUse], registry: Registry, place: str) -> None:
+    seen: set[str] = set()
+    for use in uses:
+        if use.service not in registry.services:
+            raise UserError(f"{place}: no service {use.service!r}{suggest(use.service, registry.services)}")
+        if use.service in seen:
+            raise UserError(f"{place}: service {use.service!r} is listed twice; keep one of them")
+        for given in use.given:
+            if given not in seen:
+                raise UserError(f"{place}: {use.service} is given {given!r}, which is not above it; list it there")
+        seen.add(use.service)
+
+
+def _check_solvers(skill: Skill, registry: Registry, written: Written) -> None:
+    """Check that every solver can be reached: by a keyword of its own, or as the default."""
+    if skill.default_solver not in skill.solvers and (skill.default_solver or skill.solvers):
+        place = written.place("skills", skill.name, "default_solver")
+        named = f"no solver {skill.default_solver!r}" if skill.default_solver else "this field is missing"
+        raise UserError(f"{place}: {named}{suggest(skill.default_solver, skill.solvers)}")
+    owners: dict[str, str] = {}
+    for name, solver in skill.solvers.items():
+        place = written.place("skills", skill.name, "solvers", name)
+        if not solver.keywords and name != skill.default_solver:
+            raise UserError(f"{place}: nothing dispatches to it; give it keywords, or name it as the default_solver")
+        for keyword in solver.keywords:
+            other = owners.setdefault(keyword.casefold().strip(), name)
+            if other != name:
+                raise UserError(f"{place}: {keyword!r} is a keyword of {other!r} too; leave it to one of them")
+        if solver.evidence is not None:
+            _check_evidence(solver.evidence, registry, written.place("skills", skill.name, "solvers", name, "evidence"))
+
+
+def _check_names(registry: Registry, written: Written) -> None:
+    for kind in ("experts", "skills"):
+        called: dict[str, Expert | Skill] = getattr(registry, kind)
+        owners: dict[str, str] = {}
+        for name, entry in called.items():
+            for spelling in (name, *entry.aliases):
+                other = owners.setdefault(fold(spelling), name)
+                if other != name:
+                    place = written.place(kind, name, "aliases")
+                    raise UserError(f"{place}: {spelling!r} reads like {other!r}; rename one of them")
+        if not called:
+            raise UserError(f"{registry.path}:1: {kind}: none listed; an orchestrator needs at least one")

@@ -1,4 +1,4 @@
-"""What runs a skill: a pipeline, by a bundled name, ``package.module:object`` or an entry point.
+"""The pipelines that run skills, and what a run starts for its endpoints, found by name or entry point.
 
 Their functions are of a room above this one and are imported when one is asked for. What a bundled pipeline reads of a
 registry file is in the schema.
@@ -7,6 +7,8 @@ registry file is in the schema.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -29,12 +31,6 @@ class Pipeline(Struct, frozen=True):
     whole_reply: bool = False
 
 
-def _pipeline(found: object) -> Pipeline | None:
-    if isinstance(found, Pipeline):
-        return found
-    return Pipeline(found) if callable(found) else None
-
-
 _PIPELINES = "maestro_eval.skills.pipelines"
 PIPELINES = Door(
     "pipeline",
@@ -45,9 +41,29 @@ PIPELINES = Door(
         "steps": f"{_PIPELINES}:steps",
         "classify": f"{_PIPELINES}:classify",
         "dispatch": f"{_PIPELINES}:dispatch",
-        "code": f"{_PIPELINES}:CODE",
-        "code_rounds": f"{_PIPELINES}:CODE_ROUNDS",
+        "code": "maestro_eval.skills.code_pipelines:CODE",
+        "code_rounds": "maestro_eval.skills.code_pipelines:CODE_ROUNDS",
     },
-    _pipeline,
+    lambda found: found if isinstance(found, Pipeline) else Pipeline(found) if callable(found) else None,
     "an async function that takes a SkillContext, or a Pipeline",
+)
+
+
+class Starter(Struct, frozen=True):
+    """A server that lives as long as a run.
+
+    ``start`` is a context manager from the file for the server's log to its address (what precedes
+    ``/chat/completions``). ``revision`` returns a hash of what computes there: a call cache must not outlive a change.
+    """
+
+    start: Callable[[Path], AbstractContextManager[str]]
+    revision: Callable[[], str]
+
+
+STARTERS = Door(
+    "start",
+    "endpoints",
+    {},
+    lambda found: found if isinstance(found, Starter) else None,
+    "a maestro_eval.registry.Starter",
 )

@@ -5,7 +5,7 @@ Templates are users' files: they run within bounds (``text/templates``), and a v
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,23 +30,14 @@ def render_template(template: str, what: str, **variables: Any) -> str:
         raise UserError(f"{what}: cannot be rendered: {type(error).__name__}: {reason}") from None
 
 
-def check_skill_prompt(template: str, what: str, previous: Collection[str] | None = ()) -> None:
-    """UserError unless a skill's template can be filled, with evidence and without, in every branch.
+def check_with_evidence(template: str, what: str, **variables: Any) -> None:
+    """UserError unless a prompt of a skill or service can be filled, with evidence and without, in every branch.
 
-    ``previous`` names the steps whose replies are at hand; with ``None`` that is the pipeline's own affair.
+    ``variables`` are those that it has besides the request, the question and the evidence.
     """
     piece = SimpleNamespace(service="a-service", image=1, text="what it says", picture=None)
-    replies = _AnyStep() if previous is None else dict.fromkeys(previous, "an earlier reply")
     for evidence in ([], [piece]):
-        filled = {"request": "a request", "question": "a question", "evidence": evidence, "previous": replies}
-        _check(template, what, filled)
-
-
-def check_service_request(request: str, what: str) -> None:
-    """UserError unless what a service is asked can be rendered."""
-    piece = SimpleNamespace(service="a-service", image=1, text="what it says", picture=None)
-    for evidence in ([], [piece]):
-        _check(request, what, {"question": "a question", "request": "a request", "hint": "", "evidence": evidence})
+        _check(template, what, {"request": "a request", "question": "a question", "evidence": evidence, **variables})
 
 
 def check_system_prompt(registry: Registry, what: str) -> None:
@@ -69,19 +60,19 @@ def _check(template: str, what: str, variables: Mapping[str, Any]) -> None:
 
 
 def without_placeholders(question: str, images: Sequence[Image]) -> str:
-    """The question as a model reads it that is shown ``images``."""
+    """Return the question as a model reads it that is shown ``images``."""
     return question.replace("<image>", "") if images else question
 
 
 def render_system(registry: Registry, regime: Regime) -> str:
-    """The system message: the role, what can be called and how, and how to end."""
+    """Return the system message: the role, what can be called and how, and how to end."""
     variables = _system_variables(registry, regime)
     rendered = render_template(registry.prompts.system, f"{registry.path}: prompt.system", **variables)
     return rendered if registry.prompts.exact else rendered.strip()
 
 
 def user_message(registry: Registry, question: str, images: Sequence[Image]) -> Message:
-    """The first user message: the images, then the template with the question in its place.
+    """Return the first user message: the images, then the template with the question in its place.
 
     ``<image>`` in a question marks where its data set has a picture. A model that gets the picture does not read it.
     """
@@ -94,7 +85,7 @@ def user_message(registry: Registry, question: str, images: Sequence[Image]) -> 
 
 
 def prompt_note(registry: Registry) -> str:
-    """One line where the registry is meant to have another prompt than it has; else nothing."""
+    """Return one line where the registry is meant to have another prompt than it has; else nothing."""
     if not registry.prompts.stand_in:
         return ""
     return (
@@ -104,11 +95,7 @@ def prompt_note(registry: Registry) -> str:
 
 
 def _system_variables(registry: Registry, regime: Regime) -> dict[str, Any]:
-    return {
-        "experts": list(registry.experts.values()),
-        "skills": list(registry.skills.values()),
-        "regime": regime,
-    }
+    return {"experts": list(registry.experts.values()), "skills": list(registry.skills.values()), "regime": regime}
 
 
 def _around_question(prompts: Prompts, what: str, images: int) -> tuple[str, str]:
@@ -117,10 +104,3 @@ def _around_question(prompts: Prompts, what: str, images: int) -> tuple[str, str
     if not mark or _QUESTION in after:
         raise UserError(f"{what}: the template must hold {{{{ question }}}} exactly once, unfiltered")
     return before, after
-
-
-class _AnyStep(dict[str, str]):
-    """Earlier replies whose names only the pipeline knows."""
-
-    def __missing__(self, name: str) -> str:
-        return "an earlier reply"

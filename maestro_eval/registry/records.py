@@ -1,186 +1,139 @@
-"""A loaded registry: frozen records that every other room reads."""
+"""A loaded registry, which every other room reads.
+
+``…Fields`` are what a file says of an entry; the entry itself has its name besides, and its sampling as it is sent.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct, field
+from pydantic import BaseModel, Field, InstanceOf, PlainSerializer, model_validator
 
 from maestro_eval.files import fingerprint
-from maestro_eval.records import Sampling
+from maestro_eval.records import Endpoint, Sampling
 from maestro_eval.registry.pipelines import PIPELINES
-
-Scalar = str | int | float | bool
-
-
-class EndpointEntry(Struct, frozen=True):
-    """Where models are served: at ``url`` (what precedes ``/chat/completions``), or started by the run (``start``).
-
-    ``api_key_env`` names the environment variable that holds the key, ``concurrency`` bounds the calls
-    in flight, ``timeout_s`` one try of a call, ``max_tries`` how often it is tried.
-    ``gateway`` says that several models are meant to be at one address. ``token_limit`` is the name under which the
-    limit of a reply is sent; ``auto`` changes it where a model refuses the usual one. ``pictures`` is how pictures are
-    sent: as files on this node, by UUIDs (vLLM's) once the engine has them, or as bytes; ``auto`` finds out.
-    """
-
-    name: str
-    url: str = ""
-    start: Literal["", "embedded"] = ""
-    api_key_env: str = ""
-    concurrency: int = 32
-    timeout_s: float = 120.0
-    max_tries: int = 4
-    gateway: bool = False
-    token_limit: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
-    pictures: Literal["auto", "file", "uuid", "bytes"] = "auto"
+from maestro_eval.registry.skill_schema import Name, Scalar, Skill, Strict, Stripped, StrippedText, Text, Version
 
 
-class ServeBlock(Struct, frozen=True):
-    """How an engine of the user's serves a model: a hub id or folder, and vLLM's arguments or another ``command``.
+class SamplingFields(Strict):
+    """The sampling of an expert or a service."""
 
-    A replica is spread over ``gpus`` (none: the CPU) and takes ``memory_gb`` (2^30 bytes) of each; ``None`` is all.
-
-    What a node may refuse, so that it can be checked before one is paid for: ``gated`` models need a token of the
-    hub's, ``needs`` gives the least versions of packages, ``weights_gb`` is the size of the weights, ``image_tokens``
-    what the largest picture becomes (0: not known).
-    """
-
-    model: str
-    args: dict[str, Scalar] = field(default_factory=dict)
-    gpus: int = 1
-    memory_gb: float | None = None
-    replicas: int = 1
-    command: tuple[str, ...] = ()
-    gated: bool = False
-    needs: dict[str, str] = field(default_factory=dict)
-    weights_gb: float | None = None
-    image_tokens: int = 0
+    temperature: float | None = Field(default=0.0, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, gt=0)
+    seed: int | None = None
+    stop: tuple[Text, ...] = ()
 
 
-class Expert(Struct, frozen=True):
-    """A frozen model that answers requests. ``description`` is what the policy reads of it."""
+_Sampling = Annotated[InstanceOf[Sampling], PlainSerializer(msgspec.to_builtins)]
 
-    name: str
-    model: str
-    endpoint: str
-    description: str
-    aliases: tuple[str, ...] = ()
-    sampling: Sampling = Sampling()
+
+class ServeBlock(Strict):
+    """The engine that ``serve`` starts for a model: what to load, with which arguments, in what room."""
+
+    model: StrippedText = Field(description="a hub id or a folder")
+    args: dict[str, Scalar] = Field(default={}, description="vLLM's arguments, as `max_model_len: 32768`")
+    gpus: int = Field(default=1, ge=0, description="GPUs that one copy is spread over; 0 is the CPU")
+    memory_gb: float | None = Field(
+        default=None,
+        gt=0,
+        description="what it takes of each of its GPUs, in units of 2^30 bytes; without it the GPUs are its alone",
+    )
+    replicas: int = Field(default=1, ge=1, description="copies of the model behind the one address")
+    command: tuple[Text, ...] = Field(
+        default=(), description="another program than vLLM; {host}, {port}, {model} and {name} are filled in"
+    )
+    # What a node may refuse, so that it can be checked before one is paid for.
+    gated: bool = Field(default=False, description="whether the hub gives the model only with a token of its user's")
+    needs: dict[Name, Version] = Field(default={}, description='least versions of packages, as `vllm: "0.17"`')
+    weights_gb: float | None = Field(default=None, gt=0, description="size of the weights in units of 2^30 bytes")
+    image_tokens: int = Field(default=0, ge=0, description="tokens that its largest picture becomes; 0: not known")
+
+    @model_validator(mode="after")
+    def _of_one_mind(self) -> ServeBlock:
+        if self.memory_gb and not self.gpus:
+            raise ValueError("memory_gb is about GPUs, and gpus is 0; leave one of the two out")
+        if not self.command:
+            return self
+        if not any("{port}" in word for word in self.command):
+            raise ValueError("the command does not say {port}, where it is to listen; add it")
+        if self.args:
+            raise ValueError("args are vLLM's; write them into the command")
+        if self.replicas > 1:
+            raise ValueError("replicas are vLLM's; a command balances over copies of its own")
+        return self
+
+
+class _Model(Strict):
+    model: StrippedText
+    endpoint: Name
     serve: ServeBlock | None = None
 
 
-class Service(Struct, frozen=True):
+class _Expert(_Model):
+    description: StrippedText
+    aliases: tuple[Name, ...] = ()
+
+
+class ExpertFields(_Expert):
+    """A frozen model that answers requests. ``description`` is what the policy reads of it."""
+
+    sampling: SamplingFields = Field(default_factory=SamplingFields)
+
+
+class Expert(_Expert):
+    """An expert as other rooms read it."""
+
+    name: Name
+    sampling: _Sampling = Sampling()
+
+
+class _Service(_Model):
+    request: StrippedText
+    kind: Literal["text", "boxes", "region"] = Field(
+        default="text",
+        description="how its reply is read: text: as it is; boxes: as JSON boxes, which become text and a drawn image; "
+        "region: as one proposed box, which becomes a crop",
+    )
+    optional: bool = Field(
+        default=True,
+        description="a use of a skill goes on without an optional service and says so in its notes; it fails without "
+        "another",
+    )
+    system: Stripped = Field(default="", description="its system message")
+    text_first: bool = Field(default=False, description="the request before the image")
+    boxes: Literal["fitted", "as_given"] = Field(
+        default="fitted",
+        description="fitted: boxes are carried over to the original image and kept inside it; as_given: the numbers "
+        "are taken as the model wrote them, as the released code does",
+    )
+    reuse: Literal["deterministic", "per_image"] = Field(
+        default="deterministic", description="per_image: a reply is kept in the call cache at any temperature"
+    )
+
+
+class ServiceFields(_Service):
     """A model that gives evidence. ``request`` is what it is asked about each image: a Jinja2 text that may use the
     sample's ``question``, the policy's ``request``, the use's ``hint``, and the ``evidence`` that the use is given.
     One without the last three gives a piece that holds for a whole rollout.
-
-    ``kind`` says how its reply is read: ``text`` as it is; ``boxes`` as JSON boxes, which become text and a drawn
-    image; ``region`` as one proposed box, which becomes a crop. A use of a skill fails without a service that is
-    not ``optional``; without an optional one it goes on and says so in its notes.
-
-    system: its system message, empty for none. text_first: whether the request comes before the image.
-    boxes: ``fitted`` carries boxes over to the original image and keeps them inside it; ``as_given`` takes the
-        numbers as the model wrote them, as the released code does.
-    reuse: whether the call cache keeps a reply only where the same ask gives the same reply (``deterministic``), or
-        always (``per_image``).
     """
 
-    name: str
-    model: str
-    endpoint: str
-    request: str
-    kind: Literal["text", "boxes", "region"] = "text"
-    optional: bool = True
-    system: str = ""
-    text_first: bool = False
-    boxes: Literal["fitted", "as_given"] = "fitted"
-    reuse: Literal["deterministic", "per_image"] = "deterministic"
-    sampling: Sampling = Sampling()
-    serve: ServeBlock | None = None
+    sampling: SamplingFields = Field(default_factory=SamplingFields)
 
 
-class Orchestrator(Struct, frozen=True):
-    """The model that is evaluated, as far as it is to be served. A run takes its policy from elsewhere."""
+class Service(_Service):
+    """A service as other rooms read it."""
 
-    model: str
-    endpoint: str
-    serve: ServeBlock | None = None
-
-
-class EvidenceUse(Struct, frozen=True):
-    """Ask ``service`` about the ``first`` image or ``all`` of them, but about no more than ``limit``.
-
-    hint: fills ``{{ hint }}`` in the service's request. show: what of the evidence reaches the expert.
-    given: services used before, whose evidence about the same image this service is shown.
-    """
-
-    service: str
-    images: Literal["first", "all"] = "all"
-    limit: int | None = None
-    hint: str = ""
-    show: Literal["all", "text", "picture", "nothing"] = "all"
-    given: tuple[str, ...] = ()
+    name: Name
+    sampling: _Sampling = Sampling()
 
 
-class Step(Struct, frozen=True):
-    """One of several prompts put to the expert in turn. ``prompt`` is a Jinja2 text."""
-
-    name: str
-    prompt: str
-
-
-class Bonus(Struct, frozen=True):
-    """``points`` for a solver, once, where a text holds ``any`` of these."""
-
-    points: int
-    any: tuple[str, ...]
-
-
-class Solver(Struct, frozen=True):
-    """A special case of a skill, chosen by its ``keywords``. Without ``evidence`` of its own it uses the skill's.
-
-    ``bonus`` counts where the skill's ``options.match`` is ``score``.
-    """
-
-    name: str
-    prompt: str
-    keywords: tuple[str, ...] = ()
-    evidence: tuple[EvidenceUse, ...] | None = None
-    description: str = ""
-    bonus: tuple[Bonus, ...] = ()
-
-
-class Skill(Struct, frozen=True):
-    """A way of asking an expert: ``pipeline`` runs it, with the other fields as its data.
-
-    All prompts are Jinja2 texts with ``request``, ``question``, ``evidence`` (pieces with ``service``, ``image`` and
-    ``text``) and ``previous`` (earlier steps' replies by name) to fill; ``prompt`` is empty where the pipeline reads
-    none. ``default_solver`` is taken where no solver's keywords are found; ``options`` are the pipeline's own.
-
-    system: the system message of the expert's calls, empty for none.
-    images: which of the sample's images the expert is shown. pictures: where those of the evidence are, ``after`` all
-        images or each ``beside`` the image that it was made of.
-    thoughts: what is left out of a reply: ``drop`` all up to the last ``</think>``; ``pairs`` complete
-        ``<think>…</think>``; ``keep`` nothing of the last reply, and ``pairs`` of those before.
-    """
-
-    name: str
-    description: str
-    pipeline: str
-    prompt: str
-    evidence: tuple[EvidenceUse, ...] = ()
-    aliases: tuple[str, ...] = ()
-    steps: tuple[Step, ...] = ()
-    solvers: dict[str, Solver] = field(default_factory=dict)
-    default_solver: str = ""
-    system: str = ""
-    images: Literal["all", "first"] = "all"
-    pictures: Literal["after", "beside"] = "after"
-    thoughts: Literal["drop", "pairs", "keep"] = "drop"
-    options: dict[str, Scalar] = field(default_factory=dict)
+class Orchestrator(_Model):
+    """The policy's model, for ``serve`` to start beside the experts. A run takes its policy from ``--policy``."""
 
 
 class Prompts(Struct, frozen=True):
@@ -208,7 +161,7 @@ class Registry(Struct, frozen=True, dict=True):
     name: str
     path: str
     description: str
-    endpoints: dict[str, EndpointEntry]
+    endpoints: dict[str, Endpoint]
     experts: dict[str, Expert]
     services: dict[str, Service]
     skills: dict[str, Skill]
@@ -225,13 +178,13 @@ class Registry(Struct, frozen=True, dict=True):
 
 
 def entry_hashes(registry: Registry) -> dict[str, str]:
-    """The content hash of each entry, ``experts.NAME`` and so on, and of both prompts, in the prompt's order.
+    """Return the content hash of each entry, ``experts.NAME`` and so on, and of both prompts, in the prompt's order.
 
     A hash covers what can change a score, the code of a user's pipeline too: not where a model is served, nor on how
     many GPUs. The orchestrator is what is evaluated, not part of the pool: it is in no hash.
     """
     entries: dict[str, object] = {}
-    kinds: Mapping[str, Mapping[str, Struct]] = {
+    kinds: Mapping[str, Mapping[str, BaseModel]] = {
         "experts": registry.experts,
         "services": registry.services,
         "skills": registry.skills,
@@ -252,8 +205,8 @@ def entry_hashes(registry: Registry) -> dict[str, str]:
     return {name: fingerprint(content) for name, content in entries.items()}
 
 
-def _content(entry: Struct) -> dict[str, Any]:
-    content: dict[str, Any] = msgspec.to_builtins(entry)
+def _content(entry: BaseModel) -> dict[str, Any]:
+    content = entry.model_dump()
     content.pop("endpoint", None)
     _drop_unset(content)
     # A setting that is not there is no content: hashes of before there was such a setting still hold.

@@ -1,12 +1,74 @@
-"""What a registry file says of a skill: a union of models, one a bundled pipeline, told apart by ``pipeline``."""
+"""A skill as other rooms read it, and its fields in a registry file: a union of models, one a bundled pipeline.
+
+In a file a prompt is the name of a template file, in a loaded registry its text.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from maestro_eval.registry.field_types import Name, Scalar, Strict, Text
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+
+
+def _check_name(name: str) -> str:
+    # The action grammar splits at "@@" and ":"; a name must survive it, and a tag must not fit into one.
+    if not _NAME.fullmatch(name):
+        raise ValueError("a name has letters, digits and . _ / - only, and begins with a letter or digit")
+    return name
+
+
+def base_address(url: str) -> str:
+    """Return what precedes ``/chat/completions`` in a user's address: a bare host gets ``/v1``, as vLLM has it."""
+    url = url.strip().rstrip("/").removesuffix("/chat/completions").rstrip("/")
+    return url if re.match(r"https?://[^/]*/", url) else f"{url}/v1"
+
+
+def _check_url(url: str) -> str:
+    url = base_address(url)
+    if not re.fullmatch(r"https?://[^\s/]+(/[^\s]*)?", url):
+        raise ValueError("expected the base address of an OpenAI-compatible API, say http://127.0.0.1:8000/v1")
+    # A registry is copied and shown; a key has no place in it.
+    if set(url) & set("@?#"):
+        raise ValueError("an address without user, password or query; put the key into a variable, name it api_key_env")
+    return url
+
+
+def _check_variable(name: str) -> str:
+    # What does not look like a variable's name may be the key itself, so it is not repeated.
+    if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("expected the name of the environment variable that holds the key, not the key")
+    return name
+
+
+def _check_scalar(value: object) -> object:
+    if not isinstance(value, str | int | float | bool):
+        raise ValueError("expected one text, number or true/false")
+    return value.strip() if isinstance(value, str) else value
+
+
+def _check_version(version: object) -> object:
+    # YAML reads 0.10 as the number 0.1.
+    if not isinstance(version, str) or not re.fullmatch(r"\d+(\.\d+)*", version):
+        raise ValueError('expected a version in quotes, say "0.17"')
+    return version
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+Url = Annotated[str, AfterValidator(_check_url)]
+Variable = Annotated[str, AfterValidator(_check_variable)]
+Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Stripped = Annotated[str, AfterValidator(str.strip)]
+"""Text without the white space around it: a folded YAML block ends in a newline that no prompt wants."""
+StrippedText = Annotated[Text, AfterValidator(str.strip)]
+Version = Annotated[str, BeforeValidator(_check_version)]
+Scalar = Annotated[str | int | float | bool, BeforeValidator(_check_scalar)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _or_just_a_name(schema: dict[str, Any]) -> None:
@@ -15,19 +77,21 @@ def _or_just_a_name(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"type": "string"}, fields]
 
 
-class EvidenceFields(Strict):
-    """A service to consult; its bare name says: about all images."""
+class EvidenceUse(Strict):
+    """A service to ask about images; its bare name says: about all of them."""
 
     model_config = ConfigDict(json_schema_extra=_or_just_a_name)
 
     service: Name
     images: Literal["first", "all"] = "all"
     limit: int | None = Field(default=None, gt=0)
-    hint: str = Field(default="", description="fills {{ hint }} in the service's request")
+    hint: Stripped = Field(default="", description="fills {{ hint }} in the service's request")
     show: Literal["all", "text", "picture", "nothing"] = Field(
         default="all", description="what of the evidence the expert is shown"
     )
-    given: tuple[Name, ...] = Field(default=(), description="services above whose evidence this one is shown")
+    given: tuple[Name, ...] = Field(
+        default=(), description="services above, whose evidence about the same image this one is shown"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -35,15 +99,15 @@ class EvidenceFields(Strict):
         return {"service": written} if isinstance(written, str) else written
 
 
-class StepFields(Strict):
+class Step(Strict):
     """One of several prompts that are put to the expert in turn."""
 
     name: Name
     prompt: Text
 
 
-class BonusFields(Strict):
-    """Points for a solver whose request holds any of some words."""
+class Bonus(Strict):
+    """Points for a solver, once, where a request holds any of some words."""
 
     points: int = Field(gt=0)
     any: Annotated[tuple[Text, ...], Field(min_length=1)]
@@ -54,30 +118,40 @@ class SolverFields(Strict):
 
     prompt: Text
     keywords: tuple[Text, ...] = ()
-    bonus: tuple[BonusFields, ...] = Field(default=(), description="with options.match: score")
-    evidence: tuple[EvidenceFields, ...] | None = None
-    description: str = ""
+    bonus: tuple[Bonus, ...] = Field(default=(), description="with options.match: score")
+    evidence: tuple[EvidenceUse, ...] | None = Field(default=None, description="without it, the skill's")
+    description: Stripped = ""
+
+
+class Solver(SolverFields):
+    """A solver with its name, and the text of its prompt."""
+
+    name: Name
 
 
 class _Skill(Strict):
-    """What every way of asking has. Prompts are template files beside the registry or among the bundled ones."""
+    """The fields of every skill. Prompts are template files beside the registry or among the bundled ones."""
 
-    description: Text
+    description: StrippedText
     aliases: tuple[Name, ...] = ()
-    system: str = Field(default="", description="the system message of the expert's calls")
+    system: Stripped = Field(default="", description="the system message of the expert's calls")
     images: Literal["all", "first"] = Field(default="all", description="the sample's images that the expert is shown")
     pictures: Literal["after", "beside"] = Field(
         default="after", description="where the evidence's pictures are: behind all images, or each behind its own"
     )
-    thoughts: Literal["drop", "pairs", "keep"] = "drop"
+    thoughts: Literal["drop", "pairs", "keep"] = Field(
+        default="drop",
+        description="what is left out of a reply: drop: all up to the last </think>; pairs: complete <think>…</think>; "
+        "keep: nothing of the last reply, and pairs of those before",
+    )
 
 
 class _Evidenced(_Skill):
-    evidence: tuple[EvidenceFields, ...] = ()
+    evidence: tuple[EvidenceUse, ...] = ()
 
 
 class _Stepwise(_Evidenced):
-    steps: Annotated[tuple[StepFields, ...], Field(min_length=1)]
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
 
 
 class _Dispatching(_Evidenced):
@@ -99,7 +173,7 @@ class DispatchOptions(Strict):
 
 
 class CodeOptions(Strict):
-    repairs: Annotated[int, Field(ge=0, strict=True)] = 2
+    repairs: Annotated[int, Field(ge=0, strict=True)] = 3
 
 
 class AskFields(_Evidenced):
@@ -145,15 +219,15 @@ SKILLS: dict[str, type[_Skill]] = {
     "code": CodeFields,
     "code_rounds": CodeRoundsFields,
 }
-"""What a skill may say, by its bundled pipeline."""
+"""The fields of a skill, by its bundled pipeline."""
 
 
 class OwnFields(_Evidenced):
     """A skill of a pipeline that is not ours: all fields there are, of which it may read any."""
 
-    pipeline: Annotated[str, Field(min_length=1, pattern=r"\S", json_schema_extra={"not": {"enum": list(SKILLS)}})]
+    pipeline: Annotated[StrippedText, Field(json_schema_extra={"not": {"enum": list(SKILLS)}})]
     prompt: Text | None = None
-    steps: tuple[StepFields, ...] = ()
+    steps: tuple[Step, ...] = ()
     solvers: dict[Name, SolverFields] = Field(default={})
     default_solver: Name | None = None
     options: dict[Name, Scalar] = Field(default={})
@@ -180,14 +254,18 @@ SkillFields = Annotated[
 ]
 
 
-def reads(pipeline: str, field: str) -> bool:
-    """Whether a pipeline reads a field of its skill; of one that is not ours we know nothing."""
-    return pipeline not in SKILLS or field in SKILLS[pipeline].model_fields
+class Skill(_Evidenced):
+    """A way of asking an expert: ``pipeline`` runs it, with the other fields as its data.
 
+    All prompts are Jinja2 texts with ``request``, ``question``, ``evidence`` (pieces with ``service``, ``image`` and
+    ``text``) and ``previous`` (earlier steps' replies by name) to fill; ``prompt`` is empty where the pipeline reads
+    none. ``default_solver`` is taken where no solver's keywords are found; ``options`` are the pipeline's own.
+    """
 
-def all_fields(skill: _Skill) -> OwnFields:
-    """A skill of any pipeline with every field there is, empty where its pipeline has none."""
-    said = {name: getattr(skill, name) for name in type(skill).model_fields}
-    if isinstance(said.get("options"), BaseModel):
-        said["options"] = said["options"].model_dump(exclude_unset=True)
-    return OwnFields.model_construct(**said)
+    name: Name
+    pipeline: str
+    prompt: str
+    steps: tuple[Step, ...] = ()
+    solvers: dict[str, Solver] = Field(default={})
+    default_solver: str = ""
+    options: dict[str, Scalar] = Field(default={})

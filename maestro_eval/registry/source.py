@@ -1,25 +1,89 @@
-"""Registry files as written: found, read along ``extends``, checked against the schema.
+"""Registry files: their schema, how they are found and read along ``extends``, and what is wrong in them, in one line.
 
 A registry is named by a path, that of a folder with a ``registry.yaml`` included, or by the name of a bundled one
-(``embedded``). ``extends`` takes the same, with a path relative to the file that says it. What is wrong with a file is
-told in one line, with the place and the mend.
+(``embedded``). ``extends`` takes the same, with a path relative to the file that says it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from maestro_eval.files import YamlDocument, bundled, load_yaml
-from maestro_eval.plugins import folders, suggest
+from maestro_eval.plugins import folders, suggest, uninstalled
 from maestro_eval.records import UserError
-from maestro_eval.registry.schema import RegistryFile
-from maestro_eval.registry.skill_schema import SKILLS, OwnFields
+from maestro_eval.registry.pipelines import STARTERS
+from maestro_eval.registry.records import ExpertFields, Orchestrator, ServiceFields
+from maestro_eval.registry.skill_schema import SKILLS, Name, OwnFields, SkillFields, Strict, Text, Url, Variable
 
 FILE = "registry.yaml"
+DEFAULT_PROMPTS = {"system": "prompts/orchestrator_system.j2", "user": "prompts/orchestrator_user.j2"}
+DEFAULT_SKILL_PROMPT = "prompts/ask.j2"
+
+
+class EndpointFields(Strict):
+    """An address, or what the run is to start itself."""
+
+    url: Url | None = None
+    start: Name | None = Field(default=None, description="what the run starts there, as `embedded`")
+    api_key_env: Variable = ""
+    concurrency: int = Field(default=32, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0)
+    max_tries: int = Field(default=4, gt=0)
+    gateway: bool = False
+    token_limit: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
+    pictures: Literal["auto", "file", "uuid", "bytes"] = "auto"
+
+    @field_validator("start")
+    @classmethod
+    def _is_known(cls, start: str | None) -> str | None:
+        if start is not None and not STARTERS.has(start):
+            raise ValueError(f"{start!r} is unknown{suggest(start, STARTERS.names())}{uninstalled()}")
+        return start
+
+    @model_validator(mode="after")
+    def _one_of(self) -> EndpointFields:
+        if (self.url is None) == (self.start is None):
+            raise ValueError("give either url (an address) or start (embedded), not both and not neither")
+        return self
+
+
+class PromptFields(Strict):
+    """Template files of the orchestrator's prompt; what is left out is the extended registry's."""
+
+    system: Text | None = None
+    user: Text | None = None
+    exact: bool | None = None
+    stand_in: bool | None = Field(default=None, description="these templates stand in for a prompt to be imported")
+
+
+class RemoveFields(Strict):
+    """Entries of the extended registry that this one goes without."""
+
+    experts: tuple[Name, ...] = ()
+    services: tuple[Name, ...] = ()
+    skills: tuple[Name, ...] = ()
+
+
+class RegistryFile(Strict):
+    """One registry file as written."""
+
+    version: Literal[1] = Field(default=1, alias="schema")
+    name: Name
+    description: str = ""
+    extends: str | None = None
+    endpoints: dict[Name, EndpointFields] = Field(default={})
+    experts: dict[Name, ExpertFields] = Field(default={})
+    services: dict[Name, ServiceFields] = Field(default={})
+    skills: dict[Name, SkillFields] = Field(default={})
+    orchestrator: Orchestrator | None = None
+    image_encoding: Literal["original", "jpeg"] | None = None
+    show_question: bool | None = Field(default=None, description="false: experts and services read the request only")
+    prompt: PromptFields = PromptFields()
+    remove: RemoveFields = RemoveFields()
 
 
 class Source:
@@ -38,11 +102,11 @@ class Source:
 
     @property
     def bundled(self) -> bool:
-        """Whether it is a file of ours."""
+        """Return whether it is a file of ours."""
         return self.document.path.resolve().parent == bundled("registries").resolve()
 
     def template(self, name: str, field: Sequence[str | int]) -> str:
-        """The text of a template file, looked for below this file's folder and then among the bundled ones.
+        """Return the text of a template file, looked for below this file's folder and then among the bundled ones.
 
         What it says is sent to an endpoint that this file names, so that no file from elsewhere is read.
         """
@@ -63,7 +127,7 @@ class Source:
 
 
 def read_chain(name_or_path: str | Path) -> list[Source]:
-    """The files from the root of the ``extends`` chain down to the named one."""
+    """Return the files from the root of the ``extends`` chain down to the named one."""
     path = _find(str(name_or_path), beside=None)
     chain: list[Source] = []
     seen: list[Path] = []
@@ -121,7 +185,7 @@ def _explain(error: ValidationError, document: YamlDocument) -> str:
     elif first["type"] in ("missing", "too_short") and pipeline and name in ("steps", "solvers"):
         message = f"pipeline {pipeline!r} needs {name}; list at least one with its prompt"
     elif first["type"] == "missing":
-        message = "this field is missing"
+        message = f"this field is missing; add `{name}: …`"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{document.where(field)}: {'.'.join(map(str, field))}: {message}{more}"
 
@@ -139,7 +203,7 @@ def check_options(options: Mapping[str, object], known: type[BaseModel]) -> None
 
 
 def _fields_at(field: list[Any], model: Any) -> list[str]:
-    """The fields that the schema knows where ``field`` leads."""
+    """Return the fields that the schema knows where ``field`` leads."""
     entries = False
     for step in field:
         if entries:  # The step is an entry's own name, which may well be that of a field.
@@ -152,3 +216,9 @@ def _fields_at(field: list[Any], model: Any) -> list[str]:
             arguments = getattr(annotation, "__args__", ())
             model = next((a for a in arguments if hasattr(a, "model_fields")), annotation)
     return [info.alias or name for name, info in getattr(model, "model_fields", {}).items()]
+
+
+def registry_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a registry file, for editors that complete and check YAML."""
+    schema = RegistryFile.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "maestro-eval registry"}

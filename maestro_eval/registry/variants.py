@@ -18,12 +18,12 @@ import jinja2
 from msgspec.structs import replace
 
 from maestro_eval.plugins import suggest
-from maestro_eval.records import Regime, RegistryVariant, UserError
+from maestro_eval.records import ENTRY_KINDS, EntryKey, Regime, RegistryVariant, UserError
 from maestro_eval.registry.prompt import render_system
-from maestro_eval.registry.records import EvidenceUse, Registry, Skill
+from maestro_eval.registry.records import Registry
 from maestro_eval.registry.resolve import fold
+from maestro_eval.registry.skill_schema import EvidenceUse, Skill
 
-_KINDS = ("experts", "services", "skills")
 # Without trimming, so that a template's text can be put together again from what the lexer makes of it.
 _LEXER = jinja2.Environment(keep_trailing_newline=True)
 
@@ -42,7 +42,7 @@ def apply_variant(registry: Registry, variant: RegistryVariant) -> Registry:
 
 
 def variant_text(variant: RegistryVariant) -> str:
-    """The variant in a few words, "without geometer, permuted 3"; empty for the registry as it stands."""
+    """Return the variant in a few words, "without geometer, permuted 3"; empty for the registry as it stands."""
     words = [f"without {name}" for name in variant.without]
     words += ["renamed"] if variant.rename else []
     words += [f"permuted {variant.permute}"] if variant.permute is not None else []
@@ -57,7 +57,8 @@ def leave_out(registry: Registry, names: Collection[str]) -> Registry:
     """
     gone = {_find(registry, name) for name in names}
     experts, services, skills = (
-        {name: entry for name, entry in getattr(registry, kind).items() if (kind, name) not in gone} for kind in _KINDS
+        {name: entry for name, entry in getattr(registry, kind).items() if EntryKey(kind, name) not in gone}
+        for kind in ENTRY_KINDS
     )
     for kind, left in (("expert", experts), ("skill", skills)):
         if not left:
@@ -89,10 +90,15 @@ def rename_experts(registry: Registry) -> Registry:
     renamed = replace(
         registry,
         experts={
-            neutral[name]: replace(expert, name=neutral[name], aliases=(), description=hide(expert.description))
+            neutral[name]: expert.model_copy(
+                update={"name": neutral[name], "aliases": (), "description": hide(expert.description)}
+            )
             for name, expert in registry.experts.items()
         },
-        skills={name: replace(skill, description=hide(skill.description)) for name, skill in registry.skills.items()},
+        skills={
+            name: skill.model_copy(update={"description": hide(skill.description)})
+            for name, skill in registry.skills.items()
+        },
         prompts=replace(prompts, system=_text_replaced(prompts.system, hide), user=_text_replaced(prompts.user, hide)),
         renamed={new: registry.renamed.get(old, old) for old, new in neutral.items()},
     )
@@ -119,18 +125,15 @@ def spelling(name: str) -> str:
     return rf"(?<![^\W_]){letters}(?=s?(?![^\W_]))"
 
 
-def _find(registry: Registry, name: str) -> tuple[str, str]:
-    found = [(kind, name) for kind in _KINDS if name in getattr(registry, kind)]
+def _find(registry: Registry, name: str) -> EntryKey:
+    whole = EntryKey.read(name)
+    keys = [EntryKey(kind, entry) for kind in ENTRY_KINDS for entry in getattr(registry, kind)]
+    found = [key for key in keys if key.name == name] or [key for key in keys if key == whole]
     if not found:
-        kind, _, rest = name.partition(".")
-        found = [(kind, rest)] if kind in _KINDS and rest in getattr(registry, kind) else []
-    if not found:
-        known = [entry for kind in _KINDS for entry in getattr(registry, kind)]
-        raise UserError(
-            f"--without {name}: no expert, service or skill of {registry.name} is called that{suggest(name, known)}"
-        )
+        hint = suggest(name, [key.name for key in keys])
+        raise UserError(f"--without {name}: no expert, service or skill of {registry.name} is called that{hint}")
     if len(found) > 1:
-        which = " or ".join(f"{kind}.{name}" for kind, name in found)
+        which = " or ".join(map(str, found))
         raise UserError(f"--without {name}: {registry.name} has several entries of that name; say {which}")
     return found[0]
 
@@ -142,10 +145,10 @@ def _fetching(skill: Skill, services: Collection[str]) -> Skill:
         return tuple(use for use in uses if use.service in services)
 
     solvers = {
-        name: solver if solver.evidence is None else replace(solver, evidence=left(solver.evidence))
+        name: solver if solver.evidence is None else solver.model_copy(update={"evidence": left(solver.evidence)})
         for name, solver in skill.solvers.items()
     }
-    return replace(skill, evidence=left(skill.evidence), solvers=solvers)
+    return skill.model_copy(update={"evidence": left(skill.evidence), "solvers": solvers})
 
 
 def _letters() -> Iterator[str]:
@@ -162,7 +165,7 @@ def _replaced(text: str, by_spelling: Mapping[str, str]) -> str:
 
 
 def _text_replaced(template: str, hide: Callable[[str], str]) -> str:
-    """A Jinja2 template with ``hide`` applied to what it prints as it stands, not to its expressions."""
+    """Return a Jinja2 template with ``hide`` applied to what it prints as it stands, not to its expressions."""
     tokens = list(_LEXER.lex(template))
     hidden = "".join(hide(value) if kind == "data" else value for _, kind, value in tokens)
     # The lexer makes all line ends alike; a template that names nobody stays as it is to the byte.

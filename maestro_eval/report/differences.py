@@ -1,28 +1,14 @@
-"""Differences: a sentence for each pair of systems, and the tables of them; also to numbers that somebody reported."""
+"""Sentences and tables of differences: between systems, from reported numbers, from oracles, and of another call."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
-from maestro_eval.analysis import SMALL, Comparison, Contrast, Estimate, ReportedContrast, reported_name
-from maestro_eval.report.table import (
-    FAILURE_MARK,
-    MISSING,
-    Cell,
-    Column,
-    Row,
-    Table,
-    difference_cell,
-    minis_of,
-    p_value,
-    percent,
-    points,
-    points_interval,
-    printable,
-    scope_title,
-    task_title,
-    verdict_text,
-)
+from maestro_eval import analysis
+from maestro_eval.analysis.oracle import MEAN, ROWS, Regret, Selected, Standing, linked_tasks, selected
+from maestro_eval.analysis.scored_run import Explored, pair_of
+from maestro_eval.report import document as doc
 
 STAR = "*"
 REPORTED_NOTE = "A reported number is taken as fixed and tested as such; its own error is not known."
@@ -42,131 +28,205 @@ _FAMILIES = {
     "baseline": "over all tasks against one baseline, its means apart",
     "all": "over all that is shown",
 }
-_COLUMNS = (Column("Δ, 95 % interval"), Column("p adj."), Column("n"), Column("verdict", text=True))
+_COLUMNS = ("Δ, 95 % interval", "p adj.", "n", *doc.words("verdict"))
 
 
-def contrast_lines(comparison: Comparison) -> list[str]:
-    """A sentence for each pair of systems: what every mean says, or every benchmark where there is no mean."""
-    minis = minis_of(comparison)
-    return [
-        f"{printable(system)} against {printable(baseline)}: {said_of(found, minis)}"
-        for (system, baseline), found in _pairs(comparison).items()
-    ]
+def contrast_lines(contrasts: Sequence[analysis.Contrast]) -> list[str]:
+    """Return a sentence for each pair of systems: the differences on every mean, or on some benchmarks without one."""
+    return [f"{pair}: {differences_text(list(found))}" for pair, found in groupby(contrasts, _pair)]
 
 
-def said_of(contrasts: Sequence[Contrast], minis: set[str]) -> str:
-    """Every mean in words, or some benchmarks where there is no mean."""
+def differences_text(contrasts: Sequence[analysis.Contrast]) -> str:
+    """Return the differences on every mean in words, or on some benchmarks if there is no mean."""
     means = [each for each in contrasts if each.kind == "mean"]
-    # The largest differences first: they are what a reader looks for.
+    # Significant and large differences come first: readers look for them.
     shown = sorted(means or contrasts, key=lambda each: (not each.significant, -abs(each.difference.value)))
     on = "on the" if means else "on"
-    parts = [f"{difference_text(each)} {on} {_scope(each, minis)}" for each in shown[: len(means) or _MOST_TASKS]]
+    parts = [
+        f"{difference_text(each)} {on} {doc.scope_title(each.scope, is_mean=each.kind == 'mean')}"
+        for each in shown[: len(means) or _MOST_TASKS]
+    ]
     more = len(shown) - len(parts)
     return "; ".join(parts) + (f"; and {more} more" if more else "")
 
 
-def difference_text(contrast: Contrast) -> str:
-    """A difference with its verdict: "+75.7 points [63.8, 83.8]", "no difference beyond ±4.2 points"."""
+def difference_text(contrast: analysis.Contrast) -> str:
+    """Return a difference with its verdict: "+75.7 points [63.8, 83.8]", "no difference beyond ±4.2 points"."""
     if contrast.verdict == "no difference":
-        return f"{verdict_text(contrast)} points"
+        return f"{doc.verdict_text(contrast)} points"
     if contrast.direction_only:
-        return f"{verdict_text(contrast)}, by how much is not known,"
-    found = f"{points(contrast.difference.value)} points {points_interval(contrast.difference)}"
+        return f"{doc.verdict_text(contrast)}, by how much is not known,"
+    found = f"{doc.points(contrast.difference.value)} points {doc.points_interval(contrast.difference)}"
     return found if contrast.significant else f"undecided, {found},"
 
 
-def contrast_tables(comparison: Comparison) -> Iterator[Table]:
-    """A table for each system and baseline: a row a task and a mean."""
-    minis = minis_of(comparison)
-    for (system, baseline), found in _pairs(comparison).items():
-        rows = tuple(_row(contrast, _scope(contrast, minis), ()) for contrast in found)
-        yield Table(f"{printable(system)} against {printable(baseline)}", _COLUMNS, rows, corner="on")
+def contrast_tables(comparison: analysis.Comparison) -> Iterator[doc.Table]:
+    for pair, found in groupby(comparison.contrasts, _pair):
+        yield doc.table(pair, _COLUMNS, map(_row, found), "on")
 
 
-def category_difference_tables(comparison: Comparison) -> Iterator[Table]:
-    """A table for each system and baseline: a row a category of each task, and the test whether they are equal."""
-    columns = (Column("Δ, 95 % interval"), Column("n"), Column("p adj. of equality"))
-    for system, baseline in dict.fromkeys((each.system, each.baseline) for each in comparison.by_category):
-        rows: list[Row] = []
-        for each in comparison.by_category:
-            if (each.system, each.baseline) == (system, baseline):
-                whole = (Cell(""), Cell(""), Cell(p_value(each.p_adjusted)))
-                rows.append(Row(task_title(comparison, each.scope), whole))
-                rows += (
-                    Row(
-                        f"· {printable(name)}",
-                        (difference_cell(one.difference, _failed(one.n_failed)), Cell(str(one.difference.n)), Cell("")),
-                    )
-                    for name, one in each.categories.items()
+def category_difference_tables(comparison: analysis.Comparison) -> Iterator[doc.Table]:
+    for pair, found in groupby(comparison.by_category, _pair):
+        rows: list[doc.Row] = []
+        for each in found:
+            rows.append(doc.row(doc.scope_title(each.scope), "", "", doc.p_value(each.p_adjusted)))
+            rows += (
+                doc.row(
+                    f"· {name}",
+                    doc.difference_cell(one.difference, doc.failed_mark(one.n_failed)),
+                    str(one.difference.n),
+                    "",
                 )
-        yield Table(f"{printable(system)} against {printable(baseline)}, by category", columns, tuple(rows), "on")
+                for name, one in each.categories.items()
+            )
+        columns = ("Δ, 95 % interval", "n", "p adj. of equality")
+        yield doc.table(f"{pair}, by category", columns, rows, "on")
 
 
-def pairwise_tables(comparison: Comparison) -> Iterator[Table]:
-    """A matrix for each group: every system minus every other, in points, starred where that is significant."""
+def pairwise_tables(comparison: analysis.Comparison) -> Iterator[doc.Table]:
     for each in comparison.pairwise:
         found = {(one.system, one.baseline): _delta(one, one.difference) for one in each.contrasts}
         found |= {(one.baseline, one.system): _delta(one, one.difference.negated) for one in each.contrasts}
-        rows = tuple(
-            Row(printable(name), tuple(found.get((name, other), Cell(MISSING)) for other in each.systems))
-            for name in each.systems
-        )
-        columns = tuple(Column(f"− {printable(name)}") for name in each.systems)
-        name = scope_title(each.scope, is_mean=True, mini=each.scope in minis_of(comparison))
-        yield Table(f"row minus column, {name}", columns, rows)
+        rows = [
+            doc.row(name, *(found.get((name, other), doc.MISSING) for other in each.systems)) for name in each.systems
+        ]
+        title = f"row minus column, {doc.scope_title(each.scope, is_mean=True)}"
+        yield doc.table(title, [f"− {name}" for name in each.systems], rows)
 
 
-def reported_tables(comparison: Comparison) -> Iterator[Table]:
-    """A table for each system and reference that have something in common: the reported value, then as above."""
+def reported_tables(comparison: analysis.Comparison) -> Iterator[doc.Table]:
     for reference in comparison.references:
         for system in comparison.systems:
-            rows = tuple(
-                _row(each, _scope(each, set()), (Cell(percent(each.reported.value)),))
+            rows = [
+                _row(each, doc.Cell(doc.percent(each.reported.value)))
                 for each in comparison.reported
                 if (each.system, each.reference) == (system.name, reference)
-            )
+            ]
             if rows:
-                title = f"{printable(system.name)} against {printable(reported_name(reference))}"
-                yield Table(title, (Column("reported"), *_COLUMNS), rows, corner="on")
+                yield doc.table(
+                    f"{system.name} against {analysis.reported_name(reference)}", ("reported", *_COLUMNS), rows, "on"
+                )
 
 
-def contrast_note(comparison: Comparison) -> str:
-    """What a reader of a table of differences must know."""
+def contrast_note(comparison: analysis.Comparison) -> str:
     family = "" if comparison.adjust == "none" else f" {_FAMILIES[comparison.family]}"
     return (
         "Δ: difference in points, paired on the same samples [95 % interval of this difference alone; it reaches over "
         f"all that failures could hide]. p: {_ADJUSTED[comparison.adjust]}{family}. {STAR} better or worse: p < 0.05 "
-        f"whatever the failures hide. No difference beyond ±x: neither, and the interval lies within ±{100 * SMALL:g}."
+        "whatever the failures hide. No difference beyond ±x: neither, and the interval lies within "
+        f"±{100 * analysis.SMALL:g}."
     )
 
 
-def _pairs(comparison: Comparison) -> dict[tuple[str, str], list[Contrast]]:
-    found: dict[tuple[str, str], list[Contrast]] = {}
-    for each in comparison.contrasts:
-        found.setdefault((each.system, each.baseline), []).append(each)
-    return found
+def _pair(contrast: analysis.Contrast | analysis.CategoryDifferences) -> str:
+    return f"{contrast.system} against {contrast.baseline}"
 
 
-def _scope(contrast: Contrast | ReportedContrast, minis: set[str]) -> str:
-    return scope_title(contrast.scope, is_mean=contrast.kind == "mean", mini=contrast.scope in minis)
-
-
-def _row(contrast: Contrast | ReportedContrast, name: str, before: tuple[Cell, ...]) -> Row:
-    cells = (
+def _row(contrast: analysis.Contrast | analysis.ReportedContrast, *before: doc.Cell) -> doc.Row:
+    return doc.scope_row(
+        contrast.scope,
+        *before,
         _delta(contrast, contrast.difference),
-        Cell(p_value(contrast.p_adjusted)),
-        Cell(f"{contrast.difference.n:,}"),
-        Cell(verdict_text(contrast)),
+        doc.p_value(contrast.p_adjusted),
+        contrast.difference.n,
+        doc.verdict_text(contrast),
+        is_mean=contrast.kind == "mean",
     )
-    return Row(name, (*before, *cells), contrast.kind == "mean")
 
 
-def _delta(contrast: Contrast | ReportedContrast, difference: Estimate) -> Cell:
+def _delta(contrast: analysis.Contrast | analysis.ReportedContrast, difference: analysis.Estimate) -> doc.Cell:
     star = STAR if contrast.significant else ""
-    if isinstance(contrast, Contrast) and contrast.direction_only:
-        return Cell(MISSING + star)
-    return difference_cell(difference, _failed(contrast.n_failed) + star, best=contrast.significant)
+    if isinstance(contrast, analysis.Contrast) and contrast.direction_only:
+        return doc.Cell(doc.MISSING + star)
+    return doc.difference_cell(difference, doc.failed_mark(contrast.n_failed) + star, best=contrast.significant)
 
 
-def _failed(number: int) -> str:
-    return f"{FAILURE_MARK}{number}" if number else ""
+STANDING_NOTE = (
+    "Points on the same samples [95 % interval]: the system minus a row, so that a gap that is still open is negative. "
+    f"{ROWS['random']}: the mean over all pairs; {ROWS['best model']}: one expert alone for all benchmarks of a group; "
+    f"{ROWS['best model per benchmark']}: the expert that is the best on it alone; {ROWS['best pair']}: one pair, the "
+    f"best on each benchmark; all three chosen on other samples (5 folds). {ROWS['best pair per sample']}: the best "
+    "pair of each sample, a ceiling."
+)
+SELECTION_NOTE = (
+    "in-sample: accuracy in percent on the samples by which it was chosen, which flatters. held-out: chosen on four "
+    "fifths of the samples, valued on the others, by turns. agreement: how many of those five choices are the same."
+)
+_TITLES = {
+    ROWS["random"]: "gain over random",
+    ROWS["best model"]: "gain over the best single model",
+    ROWS["best model per benchmark"]: "gain over the best model per benchmark",
+    ROWS["best pair"]: "gap to the best pair per benchmark",
+    ROWS["best pair per sample"]: "gap to the best pair per sample",
+}
+
+
+def headroom_sections(standings: Sequence[Standing], explored: Sequence[Explored]) -> Iterator[doc.Section]:
+    tables = [*map(_headroom_table, standings)]
+    for each in explored:
+        tables += _selection_tables(each)
+    if tables:
+        notes = (*([STANDING_NOTE] if standings else []), *([SELECTION_NOTE] if explored else []))
+        yield doc.Section("Headroom", (doc.Notes(notes), *tables))
+
+
+def _headroom_table(each: Standing) -> doc.Table:
+    rows = [
+        doc.scope_row(scope, *map(doc.contrast_cell, found), is_mean=kind == "mean")
+        for (scope, kind), found in groupby(each.contrasts, lambda contrast: (contrast.scope, contrast.kind))
+    ]
+    titles = dict.fromkeys(_TITLES[contrast.baseline] for contrast in each.contrasts)
+    return doc.table(f"Where {each.system} stands, of {each.candidates} choices in its registry", titles, rows, "on")
+
+
+def _selection_tables(explored: Explored) -> Iterator[doc.Table]:
+    alone = [[task] for task in explored.tasks]
+    together = linked_tasks(explored, {})
+    kinds = [("Best pair per benchmark", explored.pairs, alone), ("Best single model", explored.singles, together)]
+    if together != alone:
+        kinds.append(("Best model per benchmark", explored.singles, alone))
+    columns = (*doc.words("chosen"), "in-sample", "held-out", "agreement")
+    for title, candidates, scopes in kinds:
+        if candidates:
+            found = selected(explored, candidates, scopes)
+            rows = [_selected(explored, each) for each in found]
+            yield doc.table(f"{title}, of {len(candidates)} of {explored.manifest.registry.name}", columns, rows, "on")
+
+
+def _selected(explored: Explored, each: Selected) -> doc.Row:
+    expert, skill = pair_of(each.candidate)
+    names = next(1 + len(one.alike) for one in explored.candidates if one.policy == each.candidate)
+    if skill and names > 1:
+        # Skills with identical requests are one candidate; the first of them is not better than the others.
+        skill = "any" if names == len(explored.manifest.registry.skills) else f"{skill} (or {names - 1} alike)"
+    chosen = f"{expert}@@{skill}" if skill else expert
+    agreement = None if each.agreement is None else f"{100 * each.agreement:.0f} %"
+    values = (analysis.Accuracy(each.in_sample), analysis.Accuracy(each.held_out))
+    return doc.row(", ".join(map(doc.scope_title, each.tasks)), chosen, *values, agreement)
+
+
+_NOTE = (
+    "Points on the same rollouts [95 % interval]. regret: recorded minus counterfactual, below 0 where the other call "
+    "would have been better. noise: recorded minus the same call rolled out again. net: the same call rolled out again "
+    "minus the counterfactual."
+)
+
+
+def replay_document(regret: Regret, system: str, at: int, call: str) -> doc.Document:
+    measures: dict[str, Mapping[str, analysis.Contrast]] = {"regret": regret.regret}
+    if regret.noise:
+        measures |= {"noise": regret.noise, "net": regret.net}
+    rows = [
+        doc.row(
+            scope if scope == MEAN else doc.scope_title(scope),
+            contrast.difference.n,
+            *(doc.contrast_cell(each.get(scope)) for each in measures.values()),
+        )
+        for scope, contrast in regret.regret.items()
+    ]
+    found = doc.table(f"{system}: {call} at turn {at} instead", ("samples", *measures), rows, "on")
+    notes = [_NOTE]
+    if n := regret.rerolled:
+        share = 100 * regret.flipped / n
+        notes.append(f"{regret.flipped} of {n} rollouts ({share:.1f} %) came out otherwise with the same call")
+    return doc.Document("Replay", (found, doc.Notes(tuple(notes))))

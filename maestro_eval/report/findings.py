@@ -1,22 +1,20 @@
-"""All that is known of some runs and can be shown: read once, and written in every format from here."""
+"""The findings on some runs, which are computed once and rendered in every format."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from msgspec import Struct
 
 from maestro_eval.analysis import Comparison, ContrastSpec, Reference, compare
 from maestro_eval.analysis.comparison import Adjust, FamilyScope
-from maestro_eval.analysis.explored import Explored, read_explored
-from maestro_eval.analysis.headroom import Standing, is_orchestrator, standing
-from maestro_eval.analysis.oracle import rows_of_each
+from maestro_eval.analysis.oracle import Standing, is_orchestrator, oracle_rows, standing
 from maestro_eval.analysis.routing import Routing, load_prices, routing
+from maestro_eval.analysis.scored_run import Explored, read_explored
 from maestro_eval.analysis.swap import Swap, new_entries, read_uses, swap_report
 from maestro_eval.journal import Journal, read_manifest
-from maestro_eval.policies import RandomSpec, read_policy
-from maestro_eval.records import RunManifest, UserError
+from maestro_eval.records import UserError
 from maestro_eval.scoring import RunScores, score_run
 from maestro_eval.scoring.model_judge import Agreement, agreements, read_judgements
 
@@ -30,11 +28,11 @@ class SwapRuns(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """What is asked of some runs besides their accuracies.
+    """The requested analyses of some runs besides their accuracies.
 
-    ``contrasts`` are the differences to show. ``beside`` are runs that are no rows: explore runs and runs of
-    ``random``, which systems are held against. ``groups`` are sets of tasks of the user's own. ``routing`` reads
-    every rollout again, for whom the systems called; ``prices`` is a table for their costs.
+    ``contrasts`` are the differences to show. ``beside`` are explore runs for the headroom of orchestrators that are
+    not shown as rows. ``groups`` are the user's own sets of tasks. ``routing`` also reads every rollout and analyses
+    the calls; ``prices`` is a price table for their costs.
     """
 
     contrasts: tuple[ContrastSpec, ...] = ()
@@ -49,7 +47,7 @@ class Asked(Struct, frozen=True):
 
 
 class Findings(Struct, frozen=True):
-    """A comparison, the run folder of each of its systems, and what else is known of them.
+    """A comparison, the run folder of each of its systems, and the other analyses of them.
 
     ``silent`` counts by system the rollouts that ended without an answer.
     """
@@ -66,21 +64,20 @@ class Findings(Struct, frozen=True):
 
 
 def find(scored: Sequence[tuple[RunScores, Path]], asked: Asked, protocol: str) -> Findings:
-    """All of the runs in ``scored``, each with its folder; explore runs come in as the rows of their bounds.
+    """Analyse the runs in ``scored``, each with its folder; explore runs are replaced by their oracle rows.
 
     UserError for a price table that cannot be read, and for runs that cannot be compared.
     """
-    # First what the user may have got wrong, then what takes time.
+    # The price table comes first: a mistake in it should appear before the slow analyses.
     prices = load_prices(asked.prices) if asked.prices else None
-    runs = [(scores, folder) for scores, folder in scored if not scores.manifest.arms]
-    explores = [(scores, folder) for scores, folder in scored if scores.manifest.arms]
+    runs = [(scores, folder) for scores, folder in scored if not scores.manifest.candidates]
+    explores = [(scores, folder) for scores, folder in scored if scores.manifest.candidates]
     explored = tuple(read_explored(scores) for scores, _ in explores)
-    bounds = [
-        (row, folder)
-        for rows, (_, folder) in zip(rows_of_each(explored, asked.groups), explores, strict=True)
-        for row in rows
-    ]
-    rows = [*runs, *bounds]
+    rows = list(runs)
+    for each, (_, folder) in zip(explored, explores, strict=True):
+        # With several explore runs, each row's name ends in its registry's.
+        suffix = f" · {each.manifest.registry.name}" if len(explored) > 1 else ""
+        rows += [(row, folder) for row in oracle_rows(each, asked.groups, suffix=suffix)]
     comparison = compare(
         [scores for scores, _ in rows],
         asked.contrasts,
@@ -89,49 +86,31 @@ def find(scored: Sequence[tuple[RunScores, Path]], asked: Asked, protocol: str) 
         family=asked.family,
         groups=asked.groups,
     )
+    known = [*explored, *(read_explored(score_run(folder, protocol)) for folder in asked.beside)]
+    standings = [standing(scores, known) for scores, _ in runs if is_orchestrator(scores.manifest)]
     return Findings(
         comparison,
         {scores.manifest.system: folder for scores, folder in rows},
         protocol,
         explored,
-        tuple(_standings([scores for scores, _ in runs], explored, asked.beside, protocol)),
+        tuple(filter(None, standings)),
         {
             scores.manifest.system: tuple(found)
             for scores, folder in runs
             if (found := agreements(scores.scores, read_judgements(folder)))
         },
-        # An explore run asks everybody everything: how it routes means nothing.
+        # An explore run calls every candidate for every sample, so it has no routing.
         tuple(routing(folder, scores, prices) for scores, folder in runs) if asked.routing else (),
         _swap(runs, explored, asked.swap, protocol) if asked.swap else None,
-        {scores.manifest.system: scores.silent for scores, _ in runs if scores.silent},
+        {scores.manifest.system: scores.tally.silent for scores, _ in runs if scores.tally.silent},
     )
 
 
-def baselines_beside(folder: Path) -> tuple[Path, ...]:
-    """The whole explore runs on its tasks in the folder that ``folder`` lies in; else a run of ``random`` like it."""
-    ours = read_manifest(folder)
-    tasks = {task.name for task in ours.tasks}
-    explores, same = [], []
-    for path in sorted(folder.resolve().parent.glob("*/manifest.json")):
-        manifest = _whole(path.parent)
-        if manifest is None or path.parent == folder.resolve() or tasks.isdisjoint(t.name for t in manifest.tasks):
-            continue
-        if manifest.arms:
-            explores.append(path.parent)
-        elif isinstance(read_policy(manifest.policy), RandomSpec) and manifest.registry.hash == ours.registry.hash:
-            same.append(path.parent)
-    return tuple(explores or same[:1])
-
-
-def _standings(
-    runs: Sequence[RunScores], explored: Sequence[Explored], beside: Sequence[Path], protocol: str
-) -> Iterator[Standing]:
-    others = [score_run(folder, protocol) for folder in beside]
-    known = [*explored, *(read_explored(scores) for scores in others if scores.manifest.arms)]
-    plain = [*runs, *(scores for scores in others if not scores.manifest.arms)]
-    for run in runs:
-        if is_orchestrator(run.manifest) and (found := standing(run, known, plain)) is not None:
-            yield found
+def explores_beside(folder: Path) -> tuple[Path, ...]:
+    """Return the complete explore runs next to ``folder`` that share a task with it."""
+    tasks = {task.name for task in read_manifest(folder).tasks}
+    beside = (path.parent for path in sorted(folder.resolve().parent.glob("*/manifest.json")))
+    return tuple(path for path in beside if path != folder.resolve() and _explored(path, tasks))
 
 
 def _swap(runs: Sequence[tuple[RunScores, Path]], explored: Sequence[Explored], asked: SwapRuns, protocol: str) -> Swap:
@@ -149,10 +128,12 @@ def _swap(runs: Sequence[tuple[RunScores, Path]], explored: Sequence[Explored], 
     )
 
 
-def _whole(folder: Path) -> RunManifest | None:
-    """The manifest of a run that lacks nothing; ``None`` for others, which nobody asked for by name."""
+def _explored(folder: Path, tasks: Set[str]) -> bool:
+    """Return whether ``folder`` is a complete explore run on some of ``tasks``; unreadable folders are skipped."""
     try:
         with Journal.open(folder, read_only=True) as journal:
-            return journal.manifest if not journal.counts().missing else None
+            manifest = journal.manifest
+            on_them = any(task.name in tasks for task in manifest.tasks)
+            return bool(manifest.candidates) and on_them and not journal.counts().missing
     except UserError:
-        return None
+        return False

@@ -1,100 +1,185 @@
-"""From findings to documents: the whole report, and the summary that a terminal shows."""
+"""Documents from findings: the whole report, and the summary for a terminal; and the legends and notes of both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
-from maestro_eval.report.accuracy import accuracy_tables, mean_table
-from maestro_eval.report.details import category_tables, failure_tables, measure_tables, rank_tables, repeat_tables
-from maestro_eval.report.differences import (
-    category_difference_tables,
-    contrast_lines,
-    contrast_tables,
-    pairwise_tables,
-    reported_tables,
-)
-from maestro_eval.report.document import Block, Bullets, Document, Figure, Prose, Section
-from maestro_eval.report.figures import (
-    accuracy_figure,
-    difference_figure,
-    pareto_figure,
-)
+from maestro_eval.analysis import Comparison
+from maestro_eval.records import PROTOCOLS
+from maestro_eval.report import accuracy, differences
+from maestro_eval.report import document as doc
+from maestro_eval.report.figures import difference_figures, pareto_figure
 from maestro_eval.report.findings import Findings
-from maestro_eval.report.headroom import headroom_sections
-from maestro_eval.report.judgements import judgement_sections
-from maestro_eval.report.notes import first_notes, reading_notes
 from maestro_eval.report.provenance import provenance_tables
 from maestro_eval.report.routing import routing_sections
 from maestro_eval.report.swap import swap_headline, swap_section
-from maestro_eval.report.table import Table
 from maestro_eval.report.terminal import WIDTH, render_terminal
+from maestro_eval.scoring import FailureGroup
 
-NO_PLOTS = "Without plots: matplotlib is not installed; pip install 'maestro-eval[report]'"
+OWN_TEXT_NOTE = (
+    f"{accuracy.OWN_TEXT_MARK}: judged on all that the policy wrote: its rollouts are not in the released "
+    "style, which records the text that the released scorer reads."
+)
+FAILURE_NOTE = (
+    f"{doc.FAILURE_MARK}n: n samples failed or never ran. They have no verdict: the percentage takes them as "
+    "wrong, the interval reaches from all of them wrong to all of them right."
+)
+LACKING_NOTE = (
+    f"{doc.LACKING_MARK}n: n rollouts went without evidence that a service failed to give; "
+    "`maestro-eval resume RUN --missing-evidence` runs them again."
+)
+INTERVAL_NOTE = "A group's mean weighs its benchmarks equally."
+REPEAT_NOTE = (
+    "avg@k: mean of k answers to each sample; pass@j: share of samples of which one of j answers is right; "
+    "majority@k: the most frequent answer counts, ties shared; rerun: standard deviation in points of the accuracy "
+    "of one pass, by asking the same system again."
+)
+MEASURE_NOTE = "Further measures: mean over the n samples that have one, in its own unit [95 % interval]."
+RANK_NOTE = "Rank by the mean, on the samples that all have [95 % interval of the rank, all other systems allowed for]."
+JUDGEMENT_NOTE = (
+    "Percent of the answers that both judged: right by the rule, right by the model, and judged alike. The accuracies "
+    "above are the rule's; a model's are no part of them."
+)
+
+_NAMED = 3
+
+
+def first_notes(found: Findings, most: int) -> tuple[str, ...]:
+    """Return the first ``most`` notes: failures, missing evidence, then changes in the meaning of a number."""
+    comparison = found.comparison
+    notes = [*_of_rollouts(comparison), *_silent(found), *comparison.notes]
+    if counts := Counter(each.protocol for each in comparison.readings):
+        listed = ", ".join(f"{protocol} {counts[protocol]}" for protocol in PROTOCOLS if counts[protocol])
+        notes.append(f"accuracies that another scoring protocol puts more than a point higher or lower: {listed}")
+    more = len(notes) - most
+    if more <= 0:
+        return tuple(notes)
+    return (*notes[: most - 1], f"{notes[most - 1]} (and {more} more in the report)")
+
+
+def protocol_notes(comparison: Comparison) -> Iterator[str]:
+    """Yield one line for each protocol under which accuracies differ; it names the largest differences."""
+    for protocol in PROTOCOLS:
+        differing = [each for each in comparison.readings if each.protocol == protocol]
+        differing.sort(key=lambda each: -abs(each.shown - each.reads))
+        named = ", ".join(
+            f"{each.reads * 100:.1f} for {each.system} on {each.task} ({each.shown * 100:.1f})"
+            for each in differing[:_NAMED]
+        )
+        more = f", and otherwise in {len(differing) - _NAMED} more cells" if len(differing) > _NAMED else ""
+        if differing:
+            yield f"{protocol} reads {named}{more}; in brackets what {comparison.systems[0].protocol} reads"
+
+
+def _silent(found: Findings) -> Iterator[str]:
+    if found.silent:
+        listed = "; ".join(f"{name} {count:,} rollouts" for name, count in found.silent.items())
+        yield f"ended without an answer: {listed}"
+
+
+def _of_tables(comparison: Comparison) -> Iterator[str]:
+    systems = comparison.systems
+    tasks = [task for system in systems for task in system.tasks.values()]
+    holds = {
+        INTERVAL_NOTE: True,
+        FAILURE_NOTE: any(system.n_failed for system in systems),
+        LACKING_NOTE: any(system.n_lacking for system in systems),
+        OWN_TEXT_NOTE: any(map(accuracy.is_on_own_text, systems)),
+        REPEAT_NOTE: any(task.repeats for task in tasks),
+        MEASURE_NOTE: any(task.others for task in tasks),
+        differences.contrast_note(comparison): comparison.contrasts or comparison.reported,
+        differences.CATEGORY_NOTE: comparison.by_category,
+        RANK_NOTE: comparison.ranks,
+        differences.REPORTED_NOTE: comparison.reported,
+    }
+    yield from (note for note, there in holds.items() if there)
+
+
+def _of_rollouts(comparison: Comparison) -> Iterator[str]:
+    failed = [system for system in comparison.systems[: comparison.peers] if system.n_failed]
+    if failed:
+        causes = "; ".join(
+            f"{system.name}: {', '.join(map(_cause, system.failures[:_NAMED])) or f'{system.n_failed:,}'}"
+            for system in failed[:_NAMED]
+        )
+        more = f"; and of {len(failed) - _NAMED} more systems" if len(failed) > _NAMED else ""
+        yield (
+            f"failed samples ({doc.FAILURE_MARK}) have no verdict: the percentage takes them as wrong, the interval "
+            f"as either: {causes}{more}"
+        )
+    lacking = [system for system in comparison.systems if system.n_lacking]
+    if lacking:
+        listed = "; ".join(
+            f"{system.name}: {system.n_lacking:,} rollouts without {', '.join(system.missing_evidence)}"
+            for system in lacking[:_NAMED]
+        )
+        yield f"evidence that a service failed to give ({doc.LACKING_MARK}): {listed}"
+    if any(map(accuracy.is_on_own_text, comparison.systems)):
+        yield OWN_TEXT_NOTE
+
+
+def _cause(group: FailureGroup) -> str:
+    if group.unjudged:
+        return f"{group.count:,} × {group.detail} (for instance {doc.key_text(group.key)})"
+    detail = "" if group.cause.endswith(group.detail) else f": {group.detail}"
+    return f"{group.count:,} × {group.cause} (for instance {doc.key_text(group.key)}{detail})"
+
+
 LINES = 40
-"""As many lines does a command print that ran or compared something."""
+"""The most lines that a command prints after it runs or compares something."""
 
 _MOST_NOTES = 3
-_MOST_BENCHMARKS = 4
 _MOST_CONTRASTS = 8
 
 
-def report_document(found: Findings, *, plots: bool = True, lead: Sequence[str] = ()) -> Document:
-    """A headline, the main tables, then all else that is known, folded away.
+def report_document(found: Findings, *, plots: bool = True, lead: Sequence[str] = ()) -> doc.Document:
+    """Return a headline, ``lead``, the main tables, then all other findings in folded sections.
 
-    ``plots`` false: without figures. ``lead`` are lines that come after the headline.
+    ``plots`` adds the figures.
     """
-    comparison = found.comparison
-    draw: Callable[[Iterable[Figure]], list[Figure]] = list if plots else _nothing
-    figures: dict[str, Callable[[], Iterator[Figure]]] = {
-        "Accuracy": lambda: accuracy_figure(comparison),
-        "Differences": lambda: difference_figure(comparison),
-    }
-    main, details = _sections(found)
+    main, details = _sections(found, plots=plots)
+    pareto = pareto_figure(found.comparison, found.routings) if plots else ()
+    judged = tuple(accuracy.judgement_tables(found.judged, found.protocol))
     sections = [
         *main,
         *([swap_section(found.swap)] if found.swap else []),
-        *headroom_sections(found.standings, found.explored),
-        Section("Accuracy against what it takes", tuple(draw(pareto_figure(comparison, found.routings)))),
+        *differences.headroom_sections(found.standings, found.explored),
+        doc.Section("Accuracy against what it takes", tuple(pareto)),
         *routing_sections(found.routings),
         *details,
-        *judgement_sections(found.judged, found.protocol),
-        Section("Provenance", tuple(provenance_tables(comparison.systems))),
+        doc.Section("Judged by models", (*judged, doc.Notes((JUDGEMENT_NOTE,))) if judged else ()),
+        doc.Section("Provenance", tuple(provenance_tables(found.comparison.systems))),
     ]
-    drawn = [
-        replace(each, blocks=(*each.blocks, *draw(figures[each.heading]()))) if each.heading in figures else each
-        for each in sections
-    ]
-    said = tuple(_headline(found))
-    headline: list[Block] = [Bullets(said)] if said else []
-    headline += map(Prose, lead)
-    return Document(_title(found), tuple(headline), tuple(section for section in drawn if section.blocks))
+    opening = tuple(doc.Notes(each) for each in (tuple(_headline(found)), *((line,) for line in lead)) if each)
+    return doc.Document(_title(found), opening, tuple(section for section in sections if section.blocks))
 
 
-def tables_document(found: Findings) -> Document:
-    """The tables of a comparison alone, for a paper."""
-    main, details = _sections(found)
-    return Document(_title(found), (), tuple(section for section in (*main, *details) if section.blocks))
+def tables_document(found: Findings) -> doc.Document:
+    main, details = _sections(found, plots=False)
+    return doc.Document(_title(found), (), tuple(section for section in (*main, *details) if section.blocks))
 
 
-def _sections(found: Findings) -> tuple[list[Section], list[Section]]:
-    """What a reader looks for in a comparison, and what is looked up."""
+def _sections(found: Findings, *, plots: bool) -> tuple[list[doc.Section], list[doc.Section]]:
     comparison = found.comparison
+    figures = difference_figures(comparison) if plots else ()
+    notes = (*_of_tables(comparison), *_silent(found), *comparison.notes, *protocol_notes(comparison))
     main = [
-        Section("Accuracy", tuple(accuracy_tables(comparison)), folded=False),
-        Section("Notes", (Bullets(reading_notes(found)),), folded=False),
-        Section("Differences", tuple(contrast_tables(comparison))),
-        Section("Differences by category", tuple(category_difference_tables(comparison))),
-        Section("Ranks", tuple(rank_tables(comparison))),
-        Section("All pairs", tuple(pairwise_tables(comparison))),
-        Section("Against reported numbers", tuple(reported_tables(comparison))),
+        doc.Section("Accuracy", tuple(accuracy.accuracy_tables(comparison)), folded=False),
+        doc.Section("Notes", (doc.Notes(notes),), folded=False),
+        doc.Section("Differences", (*differences.contrast_tables(comparison), *figures)),
+        doc.Section("Differences by category", tuple(differences.category_difference_tables(comparison))),
+        doc.Section("Ranks", tuple(accuracy.rank_tables(comparison))),
+        doc.Section("All pairs", tuple(differences.pairwise_tables(comparison))),
+        doc.Section("Against reported numbers", tuple(differences.reported_tables(comparison))),
     ]
     details = [
-        Section("Failures", tuple(failure_tables(comparison))),
-        Section("Categories", tuple(category_tables(comparison))),
-        Section("Further measures", tuple(measure_tables(comparison))),
-        Section("Repeats", tuple(repeat_tables(comparison))),
+        doc.Section("Failures", tuple(accuracy.failure_tables(comparison))),
+        doc.Section("Categories", tuple(accuracy.category_tables(comparison))),
+        doc.Section("Further measures", tuple(accuracy.measure_tables(comparison))),
+        doc.Section("Repeats", tuple(accuracy.repeat_tables(comparison))),
     ]
     return main, details
 
@@ -104,79 +189,46 @@ def _title(found: Findings) -> str:
     return f"maestro-eval: {names[0]}" if len(names) == 1 else f"maestro-eval: {len(names)} systems"
 
 
-def summary_document(found: Findings, *, width: int = WIDTH, lines: int = LINES) -> Document:
-    """What a terminal of ``width`` columns shows in at most ``lines`` lines: accuracies, contrasts, notes.
+def summary_document(found: Findings, *, width: int = WIDTH, lines: int = LINES) -> doc.Document:
+    """Return accuracies, contrasts and notes for a terminal of ``width`` columns, in at most ``lines`` lines.
 
-    The tables of all benchmarks where they fit, else that of the means, with fewer notes if need be, else as many
-    systems as there is room for.
+    It has the tables of all benchmarks if they fit, else that of the means with fewer notes, else with fewer systems.
     """
-    comparison = found.comparison
-    contrasts = _short(contrast_lines(comparison))
-    every, means = list(accuracy_tables(comparison)), mean_table(comparison)
-    fewest = [means] if means else every
-    for tables, notes in ((every, _MOST_NOTES), *((fewest, most) for most in range(_MOST_NOTES, 0, -1))):
-        document = _with(tables, (*contrasts, *first_notes(found, notes)))
-        if _height(document, width) <= lines:
-            return document
-    for rows in range(max(len(table.rows) for table in fewest), 0, -1):
-        document = _with(_cut(fewest, rows), (*contrasts, *first_notes(found, 1)))
-        if _height(document, width) <= lines:
+    contrasts = differences.contrast_lines(found.comparison.contrasts)
+    if (more := len(contrasts) - _MOST_CONTRASTS + 1) > 1:
+        contrasts = [*contrasts[: _MOST_CONTRASTS - 1], f"{more} more comparisons are in the report"]
+    for tables, notes in _attempts(found.comparison):
+        said = (*contrasts, *first_notes(found, notes))
+        document = doc.Document("maestro-eval", (*tables, *([doc.Notes(said)] if said else [])))
+        if render_terminal(document, width).count("\n") <= lines:
             break
     return document
 
 
-def _with(tables: Iterable[Table], lines: Sequence[str]) -> Document:
-    return Document("maestro-eval", (*tables, *([Bullets(tuple(lines))] if lines else [])))
+def _attempts(comparison: Comparison) -> Iterator[tuple[Sequence[doc.Table], int]]:
+    every, means = list(accuracy.accuracy_tables(comparison)), accuracy.mean_table(comparison)
+    fewest = [means] if means else every
+    yield every, _MOST_NOTES
+    for notes in range(_MOST_NOTES, 0, -1):
+        yield fewest, notes
+    for rows in range(max(len(table.rows) for table in fewest), 0, -1):
+        yield [_cut(table, rows) for table in fewest], 1
 
 
-def _nothing(_: Iterable[Figure]) -> list[Figure]:
-    return []
+def _cut(table: doc.Table, most: int) -> doc.Table:
+    hidden = len(table.rows) - most
+    more = f"{table.title}; {hidden} more rows are in the report" if hidden > 0 else table.title
+    return replace(table, rows=table.rows[:most], title=more)
 
 
 def _headline(found: Findings) -> Iterator[str]:
-    """A sentence for the swap and for each contrast; without any, one for each group."""
     comparison = found.comparison
     contrasts = comparison.contrasts
     if swap := found.swap:
         yield swap_headline(swap)
-        # The same numbers, said once.
+        # The swap's headline already has this pair's numbers.
         pair = (swap.augmented, swap.base)
         contrasts = tuple(each for each in contrasts if (each.system, each.baseline) != pair)
-    yield from contrast_lines(replace(comparison, contrasts=contrasts))
+    yield from differences.contrast_lines(contrasts)
     if not comparison.contrasts and not found.swap:
-        for table in accuracy_tables(comparison):
-            yield from _best(table, alone=len(comparison.systems) == 1 and not comparison.references)
-
-
-def _best(table: Table, *, alone: bool) -> Iterator[str]:
-    """The accuracy of a system alone, or of the best by the mean; its mean, or a benchmark that is the only one."""
-
-    def on(name: str, is_mean: bool) -> str:
-        group = table.title.partition(":")[0]
-        return f"the {name if name.startswith('mean of') else f'mean of {group}'}" if is_mean else name
-
-    if alone:
-        rows = [row for row in table.rows if row.is_mean] or table.rows[:_MOST_BENCHMARKS]
-        said = (f"{row.cells[-1].text} percent on {on(row.name, row.is_mean)}" for row in rows)
-        yield f"{table.columns[-1].title}: {'; '.join(said)}"
-        return
-    last = table.columns[-1]
-    if last.is_mean or len(table.columns) == 1:
-        yield f"{table.rows[0].name} is best: {table.rows[0].cells[-1].text} percent on {on(last.title, last.is_mean)}"
-
-
-def _short(lines: Sequence[str]) -> list[str]:
-    if len(lines) <= _MOST_CONTRASTS:
-        return list(lines)
-    return [*lines[: _MOST_CONTRASTS - 1], f"{len(lines) - _MOST_CONTRASTS + 1} more comparisons are in the report"]
-
-
-def _height(document: Document, width: int) -> int:
-    return render_terminal(document, width).count("\n")
-
-
-def _cut(tables: Iterable[Table], most: int) -> Iterator[Table]:
-    for table in tables:
-        hidden = len(table.rows) - most
-        more = f"{table.title}; {hidden} more rows are in the report" if hidden > 0 else table.title
-        yield replace(table, rows=table.rows[:most], title=more)
+        yield from accuracy.accuracy_lines(comparison)

@@ -1,42 +1,21 @@
-"""Whether runs reproduce published numbers, as tables, as Markdown and as JSON."""
+"""The reproduction of published numbers, as tables and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 
-from maestro_eval.analysis import reported_name
-from maestro_eval.analysis.published import SettingDifference
+from maestro_eval.analysis import Accuracy, reported_name
 from maestro_eval.analysis.reference import MARKS
-from maestro_eval.analysis.reproduce import Gap, Reproduced, Reproduction
-from maestro_eval.report.document import Document, noted
-from maestro_eval.report.notes import FAILURE_NOTE
-from maestro_eval.report.table import (
-    FAILURE_MARK,
-    MISSING,
-    Cell,
-    Column,
-    Notation,
-    Row,
-    Table,
-    difference_cell,
-    notation_of,
-    percent,
-    printable,
-    scope_title,
-    short_task,
-)
+from maestro_eval.analysis.reproduce import Reproduced, Reproduction
+from maestro_eval.report import document as doc
+from maestro_eval.report.report import FAILURE_NOTE
+from maestro_eval.report.results import about
 
-_COLUMNS = (
-    Column("published"),
-    Column("here"),
-    Column("gap, 95 % interval"),
-    Column("excluded"),
-    Column("of", text=True),
-    Column("verdict", text=True),
-)
+_COLUMNS = ("published", "here", "gap, 95 % interval", "excluded", *doc.words("of", "verdict"))
 _NOTES: dict[str, str] = {
     "all": "Gap: here minus published, in points [95 % interval over the chance of both sides and what failures hide]. "
     "Compatible: the interval holds 0. Excluded: gaps beyond this. Reproduced: gaps beyond {margin} are excluded.",
@@ -49,86 +28,71 @@ _NOTES: dict[str, str] = {
 }
 
 
-def reproduction_document(found: Sequence[Reproduction]) -> Document:
-    """The verdicts of each run, and the settings that set it apart from what was published."""
-    tables = [table for each in found for table in _tables(each)]
-    return Document("Reproduction", (*tables, *noted(*_notes(found))))
+def reproduction_document(found: Sequence[Reproduction]) -> doc.Document:
+    tables = chain.from_iterable(map(_tables, found))
+    return doc.Document("Reproduction", (*tables, doc.Notes(_notes(found))))
 
 
 def reproductions_json(found: Sequence[Reproduction]) -> str:
-    """All for other programs: fractions, not percent. Fields are only ever added to schema 1."""
+    """Return all results as JSON, in fractions, not percent. Schema 1 only ever gains fields."""
     document: dict[str, Any] = {"schema": 1, "runs": [_document(each) for each in found]}
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
-def verdict_text(row: Reproduced) -> str:
-    """A verdict as it is shown: "not given: lacks slake (and 2 more)"."""
-    if row.verdict == "not given" and row.missing:
-        lacks = f" (and {len(row.missing) - 1} more)" if len(row.missing) > 1 else ""
-        return f"not given: lacks {short_task(row.missing[0])}{lacks}"
-    return row.verdict
+def verdict_text(each: Reproduced) -> str:
+    """Return a verdict in words: "not given: lacks slake (and 2 more)"."""
+    if each.verdict == "not given" and each.missing:
+        lacks = f" (and {len(each.missing) - 1} more)" if len(each.missing) > 1 else ""
+        return f"not given: lacks {doc.scope_title(each.missing[0])}{lacks}"
+    return each.verdict
 
 
-def _tables(found: Reproduction) -> Iterator[Table]:
-    notation = notation_of(row.estimate for row in found.rows if row.estimate)
-    title = f"{printable(found.system)} against {printable(reported_name(found.reference))}"
-    yield Table(title, _COLUMNS, tuple(_row(row, notation) for row in found.rows), corner="on")
+def _tables(found: Reproduction) -> Iterator[doc.Table]:
+    title = f"{found.system} against {reported_name(found.reference)}"
+    yield doc.table(title, _COLUMNS, map(_row, found.rows), "on")
     if found.differences:
-        columns = (Column("published", text=True), Column("here", text=True))
-        rows = tuple(map(_difference, found.differences))
-        yield Table(f"{printable(found.system)}: what differs, or is not known", columns, rows, corner="setting")
+        settings = [doc.row(each.setting, each.published, each.here) for each in found.differences]
+        title = f"{found.system}: what differs, or is not known"
+        yield doc.table(title, doc.words("published", "here"), settings, "setting")
 
 
 def _notes(found: Sequence[Reproduction]) -> tuple[str, ...]:
-    rows = [row for each in found for row in each.rows]
-    gaps = [row.gap for row in rows if row.gap]
+    rows = [one for each in found for one in each.rows]
+    gaps = [one.gap for one in rows if one.gap]
     margins = " or ".join(dict.fromkeys(f"±{100 * each.margin:g}" for each in found))
     topics = dict.fromkeys(topic for gap in gaps for topic in (gap.question, *gap.assumed))
     notes = [_NOTES["all"].format(margin=margins), *(_NOTES[topic] for topic in topics)] if gaps else []
-    if any(row.n_failed for row in rows):
+    if any(one.n_failed for one in rows):
         notes.append(FAILURE_NOTE)
     for reference in {each.reference.name: each.reference for each in found}.values():
         marks = "; ".join(f"{mark}: {MARKS[mark]}" for mark in sorted({v.mark for v in reference.values.values()}))
         date = f", {reference.date}" if reference.date else ""
-        notes.append(printable(f"{reference.system}: {reference.citation}, {reference.where}{date}. {marks}"))
+        notes.append(f"{reference.system}: {reference.citation}, {reference.where}{date}. {marks}")
     return tuple(notes)
 
 
-def _row(row: Reproduced, notation: Notation) -> Row:
-    published = MISSING if row.published is None else f"{percent(row.published.value)} {row.published.mark}"
-    here = Cell(MISSING)
-    if row.estimate is not None:
-        failed = f"{FAILURE_MARK}{row.n_failed}" if row.n_failed else ""
-        here = Cell(percent(row.estimate.value) + failed, notation.write(row.estimate))
-    cells = (Cell(published), here, *_gap_cells(row.gap), Cell(verdict_text(row), best=row.verdict == "reproduced"))
-    is_mean = row.kind == "mean"
-    return Row(scope_title(row.scope, is_mean=is_mean, mini=row.mini), cells, is_mean)
-
-
-def _gap_cells(gap: Gap | None) -> Iterator[Cell]:
-    if gap is None:
-        yield from [Cell(MISSING)] * 3
-        return
-    yield from (difference_cell(gap), Cell(f"±{100 * gap.excluded:.1f}"), Cell(gap.question))
-
-
-def _difference(each: SettingDifference) -> Row:
-    return Row(printable(each.setting), (Cell(printable(each.published)), Cell(printable(each.here))))
+def _row(each: Reproduced) -> doc.Row:
+    gap = each.gap
+    return doc.scope_row(
+        each.scope,
+        f"{doc.percent(each.published.value)} {each.published.mark}" if each.published else None,
+        Accuracy(each.estimate, each.n_failed) if each.estimate else None,
+        doc.difference_cell(gap),
+        f"±{100 * gap.excluded:.1f}" if gap else None,
+        gap.question if gap else None,
+        doc.Cell(verdict_text(each), best=each.verdict == "reproduced"),
+        is_mean=each.kind == "mean",
+    )
 
 
 def _document(found: Reproduction) -> dict[str, Any]:
+    registry = found.manifest.registry
     return {
         "system": found.system,
         "protocol": found.protocol,
-        "registry": found.manifest.registry.name,
-        "registry_hash": found.manifest.registry.hash,
-        "against": {
-            "name": found.reference.name,
-            "system": found.reference.system,
-            "citation": found.reference.citation,
-            "where": found.reference.where,
-            "date": found.reference.date,
-        },
-        "rows": [msgspec.to_builtins(row) for row in found.rows],
-        "differences": [msgspec.to_builtins(each) for each in found.differences],
+        "registry": registry.name,
+        "registry_hash": registry.hash,
+        "against": about(found.reference),
+        "rows": found.rows,
+        "differences": found.differences,
     }

@@ -1,7 +1,7 @@
-"""The routing report in tables: whom the systems called, to what effect, at what cost, and where answers were lost.
+"""The tables of the routing report: calls, accuracy given a call, turns, lost answers, tokens, latency and cost.
 
-Tables over all systems have a row a system; those of one system have its name in their title. Counts are of
-rollouts, turns or calls as the column says; shares are of what the row or the column holds, never of both.
+Tables of all systems have a row per system; those of one system have its name in their title. Counts are of rollouts,
+turns or calls as the column says; shares are of a row or a column, never of both.
 """
 
 from __future__ import annotations
@@ -10,360 +10,259 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from maestro_eval.analysis import Estimate
-from maestro_eval.analysis.routing import PARTS, SIDES, CallAccuracy, Conduct, Cost, Latency, Routing
-from maestro_eval.records import Usage
-from maestro_eval.report.document import Section, noted
-from maestro_eval.report.table import (
-    MISSING,
-    Cell,
-    Column,
-    Entry,
-    Notation,
-    Row,
-    Table,
-    entry_cells,
-    notation_of,
-    printable,
-    short_task,
-)
+from maestro_eval.analysis.routing import PARTS, SIDES, CallAccuracy, Cost, Latency, Routing
+from maestro_eval.report import document as doc
 
 MOST_PAIRS = 24
-"""Pairs that a table shows of one system; the rest is summed up."""
+"""The number of a system's pairs that a table shows; the last row sums up the others."""
 OTHERS = "(other pairs)"
 
+_CALLS_NOTE = "Calls that reached an expert through a skill, and in percent their share of the benchmark's calls."
+_GIVEN_NOTE = (
+    "Accuracy in percent of the samples of which a rollout made the call [95 % interval], n samples. It describes the "
+    "routing and does not rank experts: each is asked other questions. The percentage takes failed rollouts as wrong; "
+    "the interval reaches from all of them wrong to all of them right."
+)
+_TURNS_NOTE = (
+    "Shares in percent. Of the calls: the same request to the same pair again, apart from case and spacing; others "
+    "that brought back word for word what the rollout had been told before. Of the turns: malformed, refused by the "
+    "regime, calls of unknown names, and calls in the last turn, which are not made."
+)
+_LOST_NOTE = (
+    "Rollouts, and in percent their share: of all rollouts, then of those without full marks. The rules are in "
+    "docs/routing.md. “expert” means that no reply of those asked held the right answer: that another expert would "
+    "have had it, one rollout cannot tell."
+)
+_TOKENS_NOTE = (
+    "As the endpoints reported them, replies from the cache included. Calls that succeeded without a report of tokens "
+    "are counted last; the sums are too small by theirs."
+)
+_LATENCY_NOTE = (
+    "Percentiles over the n records. A call lasts from when it was asked for until its reply was there, the time in "
+    "the queue and between tries included; cached and failed calls are counted apart and are in no percentile. A "
+    "rollout with a cached call (counted in “cached”) was quicker than it would have been."
+)
+_COST_NOTE = (
+    "“uncached” is what the system costs, as if no reply had come from the cache; “paid” is what this run cost. A "
+    "right answer costs a rollout's cost over the accuracy; its 95 % interval is the accuracy's."
+)
 
-def _side(side: str) -> str:
-    return "not told" if side == "open" else side
 
-
-def routing_sections(routings: Sequence[Routing]) -> tuple[Section, ...]:
-    """All sections of the report of these runs; those without a number are left out."""
-    if not routings:
-        return ()
-    found = (
-        _calls(routings),
-        _given(routings),
-        _conduct(routings),
-        _lost(routings),
-        _tokens(routings),
-        _latencies(routings),
-        _costs(routings),
+def routing_sections(routings: Sequence[Routing]) -> tuple[doc.Section, ...]:
+    parts = (
+        ("Who was called", _CALLS_NOTE, _calls),
+        ("Accuracy given a call", _GIVEN_NOTE, _given),
+        ("Turns", _TURNS_NOTE, _turns),
+        ("Where answers were lost", _LOST_NOTE, _lost),
+        ("Tokens", _TOKENS_NOTE, _tokens),
+        ("Latency", _LATENCY_NOTE, _latencies),
+        ("Cost", _COST_NOTE, _costs),
     )
-    return tuple(section for section in found if section.blocks)
-
-
-def _section(heading: str, tables: Sequence[Table], *notes: str) -> Section:
-    return Section(heading, (*noted(*notes), *tables) if tables else ())
-
-
-def _calls(routings: Sequence[Routing]) -> Section:
-    tables = [_call_table(routing) for routing in routings if routing.mix]
-    kinds = ("experts", "skills", "services")
-    never = [
-        Row(printable(routing.system), tuple(Cell(_names(getattr(routing.never_called, kind))) for kind in kinds))
-        for routing in routings
-        if routing.mix
+    lacking = {one.system: sorted({name for each in one.costs for name in each.unknown}) for one in routings}
+    unpriced = [
+        f"{name}: unknown, for want of a price of {', '.join(models)}." for name, models in lacking.items() if models
     ]
-    if never:
-        columns = tuple(Column(kind, text=True) for kind in kinds)
-        tables.append(Table("entries of the registry that were never called", columns, tuple(never)))
-    return _section(
-        "Who was called",
-        tables,
-        "Calls that reached an expert through a skill, and in percent their share of the benchmark's calls.",
+    return tuple(
+        doc.Section(heading, (doc.Notes((note, *unpriced) if part is _costs else (note,)), *tables))
+        for heading, note, part in parts
+        if routings and (tables := tuple(part(routings)))
     )
 
 
-def _call_table(routing: Routing) -> Table:
-    """Pairs down and benchmarks across; pairs that are called least are one row, ``OTHERS``."""
-    counts: dict[str, Counter[str]] = {}
-    for pair in routing.mix:
-        counts.setdefault(f"{pair.expert}@@{pair.skill}", Counter())[pair.task] += pair.calls
-    ranked = sorted(counts, key=lambda name: (-counts[name].total(), name))
-    shown = {name: counts[name] for name in (ranked if len(ranked) <= MOST_PAIRS else ranked[: MOST_PAIRS - 1])}
-    if rest := ranked[len(shown) :]:
-        shown[OTHERS] = sum((counts[name] for name in rest), Counter[str]())
-    totals = sum(counts.values(), Counter[str]())
-    tasks = [task for task in routing.tasks if task in totals]
-    rows = [
-        Row(printable(name), (*(_share(n[task], totals[task]) for task in tasks), _share(n.total(), totals.total())))
-        for name, n in shown.items()
-    ]
-    whole = (*(Cell(_count(totals[task])) for task in tasks), Cell(_count(totals.total())))
-    columns = (*(Column(short_task(task)) for task in tasks), Column("all", is_mean=True))
-    title = f"{printable(routing.system)}: calls by benchmark"
-    return Table(title, columns, (*rows, Row("all calls", whole)), "expert@@skill")
-
-
-def _given(routings: Sequence[Routing]) -> Section:
-    tables: list[Table] = []
-    for routing in routings:
-        experts = [each for each in routing.accuracy_given if not each.skill]
-        notation = notation_of(each.accuracy for each in experts)
-        by_task = {(each.task, each.expert): _given_cell(each, notation) for each in experts}
-        tasks = [task for task in routing.tasks if any(name == task for name, _ in by_task)]
-        rows = [
-            Row(printable(each.expert), tuple(by_task.get((task, each.expert), Cell(MISSING)) for task in tasks))
-            for each in experts
-            if not each.task
+def _calls(routings: Sequence[Routing]) -> Iterator[doc.Table]:
+    callers = [routing for routing in routings if routing.mix]
+    yield from map(_call_table, callers)
+    if callers:
+        kinds = ("experts", "skills", "services")
+        never = [
+            doc.row(one.system, *(", ".join(one.never_called[kind]) or "none" for kind in kinds)) for one in callers
         ]
-        name = printable(routing.system)
-        columns = tuple(Column(short_task(task)) for task in tasks)
-        tables += [Table(f"{name}: accuracy where the expert was called", columns, tuple(rows), "expert")] * bool(rows)
+        yield doc.table("entries of the registry that were never called", doc.words(*kinds), never)
+
+
+def _call_table(routing: Routing) -> doc.Table:
+    columns = list(map(Counter, routing.mix.values()))
+    columns.append(sum(columns, Counter[str]()))
+    ranked = sorted(columns[-1], key=lambda pair: (-columns[-1][pair], pair))
+    shown = {pair: [pair] for pair in (ranked if len(ranked) <= MOST_PAIRS else ranked[: MOST_PAIRS - 1])}
+    if rest := ranked[len(shown) :]:
+        shown[OTHERS] = rest
+    rows = [
+        doc.row(name, *(doc.counted(sum(each[pair] for pair in pairs), each.total()) for each in columns))
+        for name, pairs in shown.items()
+    ]
+    rows.append(doc.row("all calls", *(each.total() for each in columns)))
+    titles = (*map(doc.scope_column, routing.mix), doc.Column("all", is_mean=True))
+    return doc.table(f"{routing.system}: calls by benchmark", titles, rows, "expert@@skill")
+
+
+def _given(routings: Sequence[Routing]) -> Iterator[doc.Table]:
+    for routing in routings:
+        experts = {(each.task, each.expert): each for each in routing.accuracy_given if not each.skill}
+        tasks = [task for task in routing.tasks if any(name == task for name, _ in experts)]
+        rows = [
+            doc.row(expert, *(_given_cell(experts.get((task, expert))) for task in tasks))
+            for task, expert in experts
+            if not task
+        ]
+        if rows:
+            title = f"{routing.system}: accuracy where the expert was called"
+            yield doc.table(title, map(doc.scope_column, tasks), rows, "expert")
         pairs = [each for each in routing.accuracy_given if each.skill and not each.task]
         if pairs:
             pairs = sorted(pairs, key=lambda each: -each.calls)[:MOST_PAIRS]
-            notation = notation_of(each.accuracy for each in pairs)
-            rows = [
-                Row(printable(f"{each.expert}@@{each.skill}"), (Cell(_count(each.calls)), _given_cell(each, notation)))
-                for each in pairs
-            ]
-            columns = tuple(map(Column, ("calls", "accuracy, benchmarks pooled")))
-            tables.append(Table(f"{name}: accuracy where the pair was called", columns, tuple(rows), "expert@@skill"))
-    return _section(
-        "Accuracy given a call",
-        tables,
-        "Accuracy in percent of the samples of which a rollout made the call [95 % interval], n samples. It "
-        "describes the routing and does not rank experts: each is asked other questions. Failed rollouts count as "
-        "wrong, and the interval reaches to all of them right.",
+            rows = [doc.row(f"{each.expert}@@{each.skill}", each.calls, _given_cell(each)) for each in pairs]
+            title = f"{routing.system}: accuracy where the pair was called"
+            yield doc.table(title, ("calls", "accuracy, benchmarks pooled"), rows, "expert@@skill")
+
+
+def _given_cell(each: CallAccuracy | None) -> doc.Cell | None:
+    if each is None:
+        return None
+    value = f"{doc.percent(each.accuracy.value)}{doc.failed_mark(each.n_failed)}"
+    return doc.Cell(value, f"n={each.accuracy.n}", estimate=each.accuracy)
+
+
+def _turns(routings: Sequence[Routing]) -> Iterator[doc.Table]:
+    titles = ("rollouts", "turns a rollout", "calls a rollout", "same request again", "same reply again",
+              "malformed turns", "refused turns", "unknown names", "calls too late")  # fmt: skip
+    yield doc.table("turns and calls", titles, map(_turns_row, routings))
+    malformed, unresolved = zip(*((Counter(one.malformed), Counter(one.unresolved)) for one in routings), strict=True)
+    yield from _by_system("why turns were malformed or refused", "what the policy was told", routings, malformed)
+    yield from _by_system("names that the registry does not have", "as written", routings, unresolved)
+
+
+def _turns_row(routing: Routing) -> doc.Row:
+    def total(field: str) -> int:
+        return _sum(routing.conduct, field)
+
+    turns = sum(n * rollouts for each in routing.conduct for n, rollouts in each.turns.items())
+    return doc.row(
+        routing.system,
+        total("rollouts"),
+        _ratio(turns, total("rollouts")),
+        _ratio(total("calls"), total("rollouts")),
+        *(doc.counted(total(field), total("calls")) for field in ("repeated", "echoed")),
+        *(doc.counted(total(field), total("said")) for field in ("malformed", "refused", "unresolved", "late")),
     )
 
 
-def _given_cell(each: CallAccuracy, notation: Notation) -> Cell:
-    (cell,) = entry_cells([Entry(each.accuracy, each.n_failed)], notation)
-    return Cell(cell.value, f"{cell.interval} n={each.accuracy.n}")
+def _lost(routings: Sequence[Routing]) -> Iterator[doc.Table]:
+    names = {side: "not told" if side == "open" else side for side in SIDES}
+    rows = []
+    for one in routings:
+        sides = [sum(each.rollouts for each in one.blame if each.side == side) for side in SIDES]
+        planned = sum(each.rollouts + each.never_ran for each in one.conduct)
+        rows.append(doc.row(one.system, doc.counted(sum(sides), planned), *(doc.counted(n, sum(sides)) for n in sides)))
+    yield doc.table("rollouts without a right answer", ("not right", *names.values()), rows)
+    blamed: list[Counter[str]] = [Counter() for _ in routings]
+    for counts, one in zip(blamed, routings, strict=True):
+        for each in one.blame:
+            counts[f"{names[each.side]}: {each.rule}"] += each.rollouts
+    rules = sorted({(SIDES.index(each.side), each.rule) for one in routings for each in one.blame})
+    order = [f"{names[SIDES[side]]}: {rule}" for side, rule in rules]
+    yield from _by_system("by rule", "where it was lost", routings, blamed, order)
 
 
-_CONDUCT: tuple[tuple[str, Callable[[Sequence[Conduct]], Cell]], ...] = (
-    ("rollouts", lambda c: Cell(_count(_sum(c, "rollouts")))),
-    ("turns a rollout", lambda c: _ratio(sum(n * k for each in c for n, k in each.turns.items()), _sum(c, "rollouts"))),
-    ("calls a rollout", lambda c: _ratio(_sum(c, "calls"), _sum(c, "rollouts"))),
-    ("same request again", lambda c: _share(_sum(c, "repeated"), _sum(c, "calls"))),
-    ("same reply again", lambda c: _share(_sum(c, "echoed"), _sum(c, "calls"))),
-    ("malformed turns", lambda c: _share(_sum(c, "malformed"), _sum(c, "said"))),
-    ("refused turns", lambda c: _share(_sum(c, "refused"), _sum(c, "said"))),
-    ("unknown names", lambda c: _share(_sum(c, "unresolved"), _sum(c, "said"))),
-    ("calls too late", lambda c: _share(_sum(c, "late"), _sum(c, "said"))),
-)
-
-
-def _conduct(routings: Sequence[Routing]) -> Section:
-    titles = [title for title, _ in _CONDUCT]
-    tables = [_systems("turns and calls", titles, routings, lambda each: [cell(each.conduct) for _, cell in _CONDUCT])]
-    for title, corner, field in (
-        ("why turns were malformed or refused", "what the policy was told", "malformed"),
-        ("names that the registry does not have", "as written", "unresolved"),
-    ):
-        counts = [Counter({each.name: each.count for each in getattr(routing, field)}) for routing in routings]
-        ranked = sorted(sum(counts, Counter[str]()).items(), key=lambda found: (-found[1], found[0]))
-        tables += _by_system(title, corner, routings, {name: [each[name] for each in counts] for name, _ in ranked})
-    return _section(
-        "Turns",
-        tables,
-        "Shares in percent. Of the calls: the same request to the same pair again, apart from case and spacing; "
-        "others that brought back word for word what the rollout had been told before. Of the turns: malformed, "
-        "refused by the regime, calls of unknown names, and calls in the last turn, which are not made.",
-    )
-
-
-def lost_by_side(routing: Routing) -> dict[str, int]:
-    """Rollouts without a right answer by whose doing it is, every side named."""
-    return {_side(side): sum(e.rollouts for e in routing.blame if e.side == side) for side in SIDES}
-
-
-def _lost(routings: Sequence[Routing]) -> Section:
-    def cells(routing: Routing) -> list[Cell]:
-        sides = lost_by_side(routing)
-        total = sum(sides.values())
-        planned = sum(each.rollouts + each.never_ran for each in routing.conduct)
-        return [_share(total, planned), *(_share(n, total) for n in sides.values())]
-
-    rules = sorted({(SIDES.index(each.side), each.side, each.rule) for one in routings for each in one.blame})
-    counts = {
-        f"{_side(side)}: {rule}": [
-            sum(e.rollouts for e in one.blame if (e.side, e.rule) == (side, rule)) for one in routings
-        ]
-        for _, side, rule in rules
-    }
-    titles = ("not right", *map(_side, SIDES))
-    return _section(
-        "Where answers were lost",
-        [
-            _systems("rollouts without a right answer", titles, routings, cells),
-            *_by_system("by rule", "where it was lost", routings, counts),
-        ],
-        "Rollouts, and in percent their share: of all rollouts, then of those without full marks. The rules are in "
-        "docs/routing.md. “expert” means that no reply of those asked held the right answer: that another "
-        "expert would have had it, one rollout cannot tell.",
-    )
-
-
-def _tokens(routings: Sequence[Routing]) -> Section:
-    def cells(routing: Routing) -> list[Cell]:
-        found = routing.tokens
-        parts = [_usage([getattr(each, part) for each in found]) for part in (*PARTS, "cached")]
-        each_one = _ratio(sum(each.total for each in found), sum(each.rollouts for each in found), 0)
-        return [*parts, each_one, Cell(_count(sum(each.uncounted for each in found)))]
-
-    titles = ("policy", "experts", "services", "of these cached", "a rollout", "calls not counted")
-    return _section(
-        "Tokens",
-        [
-            _systems("tokens: prompt + completion", titles, routings, cells),
-            _by_task(
-                "tokens a rollout, by benchmark",
-                routings,
-                lambda routing: {each.task: _ratio(each.total, each.rollouts, 0) for each in routing.tokens},
-            ),
-        ],
-        "As the endpoints reported them, replies from the cache included. Calls that succeeded without a report "
-        "of tokens are counted last; the sums are too small by theirs.",
-    )
-
-
-def _latencies(routings: Sequence[Routing]) -> Section:
-    columns = tuple(map(Column, ("n", "p50", "p90", "p99", "cached", "failed")))
-    tables = []
-    for routing in routings:
-        rows = [_latency_row(f"{each.what} {each.name}", each) for each in routing.latencies]
-        rows += [_latency_row(rollout_title(each.name), each) for each in routing.rollout_seconds.values()]
-        tables.append(Table(f"{printable(routing.system)}: seconds", columns, tuple(rows), "of"))
-    return _section(
-        "Latency",
-        tables,
-        "Percentiles over the n records. A call lasts from when it was asked for until its reply was there, the "
-        "time in the queue and between tries included; cached and failed calls are counted apart and are in no "
-        "percentile. A rollout with a cached call (counted in “cached”) was quicker than it would have been.",
-    )
-
-
-def rollout_title(task: str) -> str:
-    """What the rollouts of ``task`` are called; of all tasks where it is empty."""
-    return f"rollout of {short_task(task)}" if task else "rollout"
-
-
-def _latency_row(name: str, each: Latency) -> Row:
-    times = (Cell(MISSING if value is None else seconds(value)) for value in (each.p50, each.p90, each.p99))
-    return Row(printable(name), (Cell(_count(each.n)), *times, Cell(_count(each.cached)), Cell(_count(each.failed))))
-
-
-def _costs(routings: Sequence[Routing]) -> Section:
-    priced = [routing for routing in routings if routing.currency]
-    if not priced:
-        return _section("Cost", [])
-
-    def sums(routing: Routing) -> list[Cell]:
-        return [_money(_sum_known([getattr(each, kind) for each in routing.costs])) for kind in ("full", "paid")]
-
-    currency = printable(priced[0].currency)
-    notes = [
-        "“uncached” is what the system costs, as if no reply had come from the cache; “paid” is what this run cost. "
-        "A right answer costs a rollout's cost over the accuracy; its 95 % interval is the accuracy's.",
+def _tokens(routings: Sequence[Routing]) -> Iterator[doc.Table]:
+    rows = [
+        doc.row(
+            each.system,
+            *(_usage(each, part) for part in (*PARTS.values(), "cached")),
+            _ratio(_sum(each.tokens, "total"), _sum(each.tokens, "rollouts"), 0),
+            _sum(each.tokens, "uncounted"),
+        )
+        for each in routings
     ]
-    for routing in priced:
-        if names := sorted({name for each in routing.costs for name in each.unknown}):
-            notes.append(f"{printable(routing.system)}: unknown, for want of a price of {_names(names)}.")
-    return _section(
-        "Cost",
-        [
-            _systems(f"cost in {currency}", ("uncached", "paid"), priced, sums),
-            _by_task(
-                f"cost of a rollout in {currency}",
-                priced,
-                lambda routing: {each.task: _money(each.per_rollout) for each in routing.costs},
-            ),
-            _by_task(
-                f"cost of a right answer in {currency}",
-                priced,
-                lambda routing: {each.task: _per_correct(each) for each in routing.costs},
-            ),
-        ],
-        *notes,
+    titles = ("policy", "experts", "services", "of these cached", "a rollout", "calls not counted")
+    yield doc.table("tokens: prompt + completion", titles, rows)
+    yield _by_task(
+        "tokens a rollout, by benchmark",
+        routings,
+        lambda routing: {each.task: _ratio(each.total, each.rollouts, 0) for each in routing.tokens},
     )
 
 
-def _per_correct(each: Cost) -> Cell:
-    if each.per_correct is None:
-        return Cell("unknown")
-    found: Estimate = each.per_correct
-    return Cell(_amount(found.value), f"[{_amount(found.low)}, {_amount(found.high)}]")
+def _latencies(routings: Sequence[Routing]) -> Iterator[doc.Table]:
+    columns = ("n", "p50", "p90", "p99", "cached", "failed")
+    for one in routings:
+        rows = map(_latency_row, (*one.latencies, *one.rollout_seconds.values()))
+        yield doc.table(f"{one.system}: seconds", columns, rows, "of")
 
 
-def _systems(
-    title: str, titles: Sequence[str], routings: Sequence[Routing], cells: Callable[[Routing], Sequence[Cell]]
-) -> Table:
-    """A row a system."""
-    rows = tuple(Row(printable(routing.system), tuple(cells(routing))) for routing in routings)
-    return Table(title, tuple(map(Column, titles)), rows)
+def _latency_row(each: Latency) -> doc.Row:
+    name = each.name and (f"of {doc.scope_title(each.name)}" if each.what == "rollout" else each.name)
+    times = (doc.MISSING if value is None else seconds(value) for value in (each.p50, each.p90, each.p99))
+    return doc.row(f"{each.what} {name}".rstrip(), each.n, *times, each.cached, each.failed)
 
 
-def _by_task(title: str, routings: Sequence[Routing], cells: Callable[[Routing], dict[str, Cell]]) -> Table:
-    """A row a system, a column a task."""
+def _costs(routings: Sequence[Routing]) -> Iterator[doc.Table]:
+    priced = [routing for routing in routings if routing.currency]
+    if priced:
+        unit = f"in {priced[0].currency}"
+        sums = [doc.row(one.system, *(_money(_sum_known(one, kind)) for kind in ("full", "paid"))) for one in priced]
+        yield doc.table(f"cost {unit}", ("uncached", "paid"), sums)
+        yield _by_task(
+            f"cost of a rollout {unit}", priced, lambda one: {each.task: _money(each.per_rollout) for each in one.costs}
+        )
+        yield _by_task(
+            f"cost of a right answer {unit}", priced, lambda one: {each.task: _per_correct(each) for each in one.costs}
+        )
+
+
+def _per_correct(each: Cost) -> doc.Cell | str:
+    found = each.per_correct
+    return "unknown" if found is None else doc.Cell(_money(found.value), f"[{_money(found.low)}, {_money(found.high)}]")
+
+
+def _by_task(
+    title: str, routings: Sequence[Routing], cells: Callable[[Routing], Mapping[str, doc.Cell | str]]
+) -> doc.Table:
     tasks = list(dict.fromkeys(task for routing in routings for task in routing.tasks))
-
-    def row(routing: Routing) -> list[Cell]:
-        found = cells(routing)
-        return [found.get(task, Cell(MISSING)) for task in tasks]
-
-    return _systems(title, [short_task(task) for task in tasks], routings, row)
+    found = [(routing.system, cells(routing)) for routing in routings]
+    rows = [doc.row(system, *(each.get(task, doc.MISSING) for task in tasks)) for system, each in found]
+    return doc.table(title, map(doc.scope_column, tasks), rows)
 
 
 def _by_system(
-    title: str, corner: str, routings: Sequence[Routing], counts: Mapping[str, Sequence[int]]
-) -> Iterator[Table]:
-    """A row a name and a column a system; nothing without names."""
-    if counts:
-        rows = tuple(Row(printable(name), tuple(Cell(_count(n)) for n in found)) for name, found in counts.items())
-        yield Table(title, tuple(Column(printable(routing.system)) for routing in routings), rows, corner)
+    title: str, corner: str, routings: Sequence[Routing], counts: Sequence[Counter[str]], order: Sequence[str] = ()
+) -> Iterator[doc.Table]:
+    whole = sum(counts, Counter[str]())
+    if whole:
+        names = order or sorted(whole, key=lambda name: (-whole[name], name))
+        rows = [doc.row(name, *(each[name] for each in counts)) for name in names]
+        yield doc.table(title, [routing.system for routing in routings], rows, corner)
 
 
 def seconds(value: float) -> str:
-    """Seconds to three digits."""
     return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
-def _sum(conducts: Sequence[Conduct], field: str) -> int:
-    return sum(getattr(each, field) for each in conducts)
+def _sum(records: Sequence[object], field: str) -> int:
+    return sum(getattr(each, field) for each in records)
 
 
-def _sum_known(amounts: Sequence[float | None]) -> float | None:
-    known = [amount for amount in amounts if amount is not None]
-    return sum(known) if len(known) == len(amounts) else None
+def _sum_known(routing: Routing, kind: str) -> float | None:
+    amounts = [getattr(each, kind) for each in routing.costs]
+    return None if None in amounts else sum(amounts)
 
 
-def _usage(uses: Sequence[Usage]) -> Cell:
-    read, written = sum(use.prompt_tokens for use in uses), sum(use.completion_tokens for use in uses)
-    return Cell(f"{_count(read)} + {_count(written)}" if read or written else "0")
+def _usage(routing: Routing, part: str) -> str:
+    uses = [getattr(each, part) for each in routing.tokens]
+    read, written = _sum(uses, "prompt_tokens"), _sum(uses, "completion_tokens")
+    return f"{read:,} + {written:,}" if read or written else "0"
 
 
-def _money(amount: float | None) -> Cell:
-    return Cell("unknown" if amount is None else _amount(amount))
-
-
-def _amount(amount: float) -> str:
+def _money(amount: float | None) -> str:
+    if amount is None:
+        return "unknown"
     if not math.isfinite(amount):
         return "∞"
     if amount >= 10 or amount == 0:
         return f"{amount:,.2f}"
-    # Three digits, however small: money is not written with an exponent.
+    # Small amounts have three digits and no exponent.
     return f"{amount:.{max(2, 2 - math.floor(math.log10(amount)))}f}"
 
 
-def _share(part: int, whole: int) -> Cell:
-    """A count with its share in percent; a dash of a count of none of nothing."""
-    if not whole:
-        return Cell(MISSING)
-    return Cell(_count(part), f"({100 * part / whole:.0f} %)") if part else Cell("0")
-
-
-def _ratio(part: int, whole: int, decimals: int = 2) -> Cell:
-    return Cell(f"{part / whole:,.{decimals}f}" if whole else MISSING)
-
-
-def _count(number: int) -> str:
-    return f"{number:,}"
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(map(printable, names)) or "none"
+def _ratio(part: int, whole: int, decimals: int = 2) -> str:
+    return f"{part / whole:,.{decimals}f}" if whole else doc.MISSING

@@ -1,8 +1,7 @@
-"""A document on a terminal, readable from 60 columns up; plain text where there is no terminal.
+"""A document on a terminal, readable from 60 columns up, or as plain text.
 
-A table that is too wide folds its words, and is split into blocks of columns where even that is too wide; no cell
-is cut and none left out. rich is imported when something is drawn, so that a command line which draws nothing does
-not wait for it.
+A table that is too wide wraps its words, and if that is not enough, splits into blocks of columns; every cell is shown
+whole. rich is imported only when something is drawn, since its import is slow.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING
 
-from maestro_eval.report.document import Bullets, Document, Figure, Prose
-from maestro_eval.report.table import Cell, Column, Table
+from maestro_eval.report.document import MINI, Cell, Column, Document, Figure, Notes, Table
+from maestro_eval.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -22,24 +21,24 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDTH = 100
-"""Of plain text where no terminal gives its own width."""
+"""The width of plain text without a terminal."""
 
 _GAP = 2
 _NAME_WIDTH = 28
 _TITLE_WIDTH = 14
-# As narrow as a column of words may become.
+# The smallest width of a column of words.
 _FOLDED_WIDTH = 16
 _ASCII = str.maketrans({"–": "-", "−": "-", "†": "!", "‡": "#", "�": "?", "±": "+-", "Δ": "D", "…": "..", "·": "-"})
 _VERDICT_STYLE = {"better": "bold blue", "worse": "bold yellow", "undecided": "dim"}
-# A rule under the head and between sections, and nothing else.
+# The box has rules below the header and between sections only.
 _BOX = "    \n    \n ── \n    \n ── \n    \n    \n    \n"
 _WEB_FONT = re.compile(r"@font-face\s*\{[^}]*\}\s*")
 
 
 def show(document: Document, file: IO[str] | None = None, width: int | None = None) -> None:
-    """Print ``document`` to ``file`` (standard output), ``width`` being the terminal's unless given.
+    """Print ``document`` to ``file`` (default standard output) in ``width`` columns (default the terminal's).
 
-    Colours and bold appear only on a terminal. An encoding that cannot hold our marks gets ASCII ones.
+    Colours and bold appear only on a terminal. An encoding other than UTF gets ASCII marks.
     """
     from rich.console import Console
 
@@ -53,29 +52,24 @@ def show(document: Document, file: IO[str] | None = None, width: int | None = No
 
 
 def terminal_width() -> int:
-    """The columns of the terminal that ``show`` prints to."""
     from rich.console import Console
 
     return Console().width
 
 
 def render_terminal(document: Document, width: int = WIDTH) -> str:
-    """``document`` as plain text of at most ``width`` columns."""
+    """Return ``document`` as plain text of at most ``width`` columns."""
     from rich.console import Console
 
     file = io.StringIO()
-    _draw(
-        document,
-        Console(file=file, width=width, highlight=False, markup=False, force_terminal=False, _environ={}),
-    )
+    _draw(document, Console(file=file, width=width, highlight=False, markup=False, force_terminal=False, _environ={}))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).rstrip() + "\n"
 
 
 def render_svg(document: Document, width: int = WIDTH) -> str:
-    """``document`` as a picture of a terminal, for a README or a slide.
+    """Return ``document`` as a picture of a terminal, for a README or a slide.
 
-    It is self-contained: rich's link to a web font is taken out, so that a browser which shows it fetches nothing.
-    The same document gives the same bytes.
+    It is self-contained, without rich's link to a web font. The same document gives the same bytes.
     """
     from rich.console import Console
 
@@ -88,33 +82,23 @@ def render_svg(document: Document, width: int = WIDTH) -> str:
 
 
 def _draw(document: Document, console: Console) -> None:
-    from rich.text import Text
-
-    for block in document.blocks():
+    for block in document.blocks:
         match block:
             case Table():
                 for part in _drawn(block, console.width):
                     console.print(part)
-            case Prose(text):
-                console.print(Text(text))
-            case Bullets(items):
-                for item in items:
-                    console.print(_hanging(item, console.width))
+            case Notes(items):
+                first, later = ("· ", "  ") if len(items) > 1 else ("", "")
+                wrapper = textwrap.TextWrapper(
+                    console.width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False
+                )
+                for line in (line for item in items for line in wrapper.wrap(printable(item))):
+                    console.print(_text(line))
             case Figure():
                 pass
 
 
-def _hanging(text: str, width: int) -> RenderableType:
-    from rich.text import Text
-
-    lines = textwrap.wrap(text, width, initial_indent="· ", subsequent_indent="  ", break_on_hyphens=False)
-    return Text("\n".join(lines))
-
-
 def _drawn(table: Table, width: int) -> Iterator[RenderableType]:
-    """``table`` whole where it fits, else with its words folded, else in blocks of columns."""
-    from rich.text import Text
-
     name_width = min(_NAME_WIDTH, width // 3, max((len(row.name) for row in table.rows), default=0))
     room = width - max(name_width, len(table.corner))
     for fold in (False, True):
@@ -122,19 +106,16 @@ def _drawn(table: Table, width: int) -> Iterator[RenderableType]:
         if sum(widths) <= room:
             break
     for number, block in enumerate(_blocks(widths, room)):
-        yield Text(f"{table.title}{', continued' * bool(number)}", style="bold")
+        title = ", ".join(part for part in (table.title, "continued" * bool(number)) if part)
+        if title:
+            yield _text(title, "bold")
         yield _table(table, block, name_width)
         yield ""
 
 
 def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Column numbers in order, in as few blocks as fit ``room`` each, as equal as that allows."""
-    found = _filled(widths, room)
-    for less in range(room, 0, -1):
-        if len(narrower := _filled(widths, less)) > len(found):
-            break
-        found = narrower
-    return found
+    fewest = len(_filled(widths, room))
+    return next(found for less in range(room + 1) if len(found := _filled(widths, less)) == fewest)
 
 
 def _filled(widths: Sequence[int], room: int) -> list[list[int]]:
@@ -155,28 +136,31 @@ def _table(table: Table, columns: Sequence[int], name_width: int) -> RichTable:
         box=Box(_BOX),
         show_edge=False,
         pad_edge=False,
-        # With the box's own blank divider this makes a gap of _GAP.
+        # Together with the box's blank divider, the gap is _GAP wide.
         padding=(0, _GAP - 1, 0, 0),
     )
     drawn.add_column(table.corner, max_width=max(name_width, len(table.corner)), overflow="fold", vertical="top")
     for column in (table.columns[index] for index in columns):
         header = Text("\n".join(_title_lines(column)), style="bold cyan" if column.is_mean else "bold")
-        # Words may be folded, and are where there is no room; a number never.
+        # Words wrap if the room is too small; numbers never do.
         drawn.add_column(header, justify="left" if column.text else "right", no_wrap=not column.text, overflow="fold")
     for number, row in enumerate(table.rows):
         if table.has_rule_before(number) and row.apart:
             drawn.add_section()
-        drawn.add_row(
-            Text(row.name, style="cyan" if row.is_mean else ""), *(_cell_text(row.cells[index]) for index in columns)
-        )
+        cells = [_cell_text(row.cells[index]) for index in columns]
+        drawn.add_row(_text(row.name, "cyan" if row.is_mean else ""), *cells)
     return drawn
 
 
 def _cell_text(cell: Cell) -> Text:
+    text = _text(cell.value, _VERDICT_STYLE.get(cell.value) or ("bold" if cell.best else ""))
+    return text.append(f" {cell.interval}", style="not bold dim") if cell.interval else text
+
+
+def _text(text: str, style: str = "") -> Text:
     from rich.text import Text
 
-    text = Text(cell.value, style=_VERDICT_STYLE.get(cell.value) or ("bold" if cell.best else ""))
-    return text.append(f" {cell.interval}", style="not bold dim") if cell.interval else text
+    return Text(printable(text), style)
 
 
 def _column_width(table: Table, index: int, *, fold: bool) -> int:
@@ -186,7 +170,5 @@ def _column_width(table: Table, index: int, *, fold: bool) -> int:
 
 
 def _title_lines(column: Column) -> list[str]:
-    mini = " (mini)"
-    lines = textwrap.wrap(column.title.removesuffix(mini), _TITLE_WIDTH) or [""]
-    lines += [mini.strip()] if column.title.endswith(mini) else []
-    return [*lines, column.n] if column.n else lines
+    lines = textwrap.wrap(printable(column.title), _TITLE_WIDTH) or [""]
+    return [*lines, *([MINI.strip()] if column.mini else []), *([column.n] if column.n else [])]

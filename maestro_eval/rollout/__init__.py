@@ -1,8 +1,7 @@
-"""How is one sample answered? The action grammar, the turn loop and its regimes."""
+"""Answer one sample: the action grammar, the turn loop and its regimes."""
 
 from maestro_eval.rollout.grammar import parse_action
-from maestro_eval.rollout.loop import rollout_seed, run_rollout
-from maestro_eval.rollout.prefix import Prefix, prefix_of
+from maestro_eval.rollout.loop import Prefix, RolloutSettings, prefix_of, rollout_seed, run_rollout
 from maestro_eval.rollout.regimes import (
     DEFAULT,
     FORMER_NAMES,
@@ -24,6 +23,7 @@ __all__ = [
     "RELEASED",
     "STREAM_TEMPLATE",
     "Prefix",
+    "RolloutSettings",
     "check_regime",
     "choose_regime",
     "differing",

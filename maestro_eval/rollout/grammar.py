@@ -1,4 +1,4 @@
-"""What a turn says: for any text whatever, one action.
+"""Read the action of a turn: one, for any text whatever.
 
 The regime says which part of a turn is reasoning, which does not act, and which of several complete actions counts.
 An action is complete when its closing tag has an opening of its kind before it, and the nearest such opening begins
@@ -43,7 +43,7 @@ def parse_action(text: str, regime: Regime = _DEFAULT, turn: int = 0) -> Action:
 
 
 def parse_turn(text: str, regime: Regime = _DEFAULT, turn: int = 0) -> Parsed:
-    """What turn number ``turn`` (from 0) says by the regime's rules, in time linear in its length."""
+    """Read turn number ``turn`` (from 0) by the regime's rules, in time linear in its length."""
     begin = _acting_from(text, regime, turn)
     if begin is None:
         return _incomplete("the turn ended while still thinking; close </think>, then ask or answer", text)
@@ -61,7 +61,7 @@ def parse_turn(text: str, regime: Regime = _DEFAULT, turn: int = 0) -> Parsed:
 
 
 def redirected(text: str, regime: Regime, turn: int, target: str, question: str) -> str:
-    """What turn ``turn`` says with ``target``, an ``EXPERT@@SKILL``, in the place of its action.
+    """Return turn ``turn`` with ``target``, an ``EXPERT@@SKILL``, in the place of its action.
 
     What it said before its action stays, and the request too where the action is a call; a turn that answers or says
     nothing that can be acted on asks the ``question`` itself. Where the words before would act otherwise than they
@@ -101,7 +101,7 @@ class _Span(Struct, frozen=True):
 
 
 def _acting_from(text: str, regime: Regime, turn: int) -> int | None:
-    """Where reasoning ends; ``None`` when it does not."""
+    """Return the end of the reasoning; ``None`` when it does not end."""
     if turn == 0 and regime.first_turn_thinking_acts:
         return 0
     end = text.rfind(_THINK_END) if regime.thinking == "last" else text.find(_THINK_END)

@@ -3,26 +3,37 @@
 It knows nothing of tags, HTTP, vLLM, Ray or benchmarks: a style reads turns and writes prompts. Whatever happens, it
 returns a Rollout: the policy's limits end it as exhausted, everybody else's faults as failed with their cause and with
 the calls made until then. Only cancellation passes through.
+
+A rollout may begin with the turns of a record (a replay): the policy is shown again what it was shown then, and nobody
+is asked. The turn of interest is said for the policy: with another call in the place of its own, or as recorded, which
+is the control. From the turn after that on, the policy goes on by itself. Where a checkpoint was trained so, the policy
+is shown its pictures resized, as `qwen_vl_utils` does; skills are given the originals.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import time
 from dataclasses import dataclass, field
 
 import msgspec
+import PIL.Image
+from msgspec import Struct
+from msgspec.structs import replace
 
+from maestro_eval.files import read_pixels
 from maestro_eval.models import ExpertClient
 from maestro_eval.policies import Policy, turns_of
 from maestro_eval.records import (
-    Action,
     AnswerAction,
     Completion,
     Exhausted,
     ExpertCall,
     Failed,
+    Image,
+    ImageRef,
     LoadedSample,
     MalformedAction,
     Message,
@@ -39,11 +50,12 @@ from maestro_eval.records import (
     Turn,
 )
 from maestro_eval.registry import PIPELINES, Registry, resolve, user_message
-from maestro_eval.rollout.pictures import policy_pictures
-from maestro_eval.rollout.prefix import Prefix
 from maestro_eval.rollout.styles import Reading, Style, style_of
 from maestro_eval.sandbox import Isolation
-from maestro_eval.skills import EvidenceBoard, SkillContext, SkillResult, run_skill
+from maestro_eval.skills import EvidenceCache, SkillContext, qwen_size
+
+REPLAYED = "replayed from the record: nobody was called"
+_MOST_UNEVEN = 200
 
 
 def rollout_seed(run_seed: int, key: RolloutKey) -> int:
@@ -52,53 +64,68 @@ def rollout_seed(run_seed: int, key: RolloutKey) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+class Prefix(Struct, frozen=True):
+    """``turns`` are taken as recorded; ``then`` is what the next turn says, ``None`` where the policy decides."""
+
+    turns: tuple[Turn, ...] = ()
+    then: Completion | None = None
+
+
+class RolloutSettings(Struct, frozen=True):
+    """What all rollouts of a run have in common. ``registry`` is bound: every endpoint has an address.
+
+    ``system`` is the rendered system message. ``sampling`` is settled: the regime's own settings are in it where the
+    user gave none. ``seed`` is the run's; ``sandbox`` is where code that a model wrote is run.
+    """
+
+    registry: Registry
+    regime: Regime
+    sampling: Sampling
+    system: str
+    seed: int
+    sandbox: Isolation = "bubblewrap"
+
+
 async def run_rollout(
     loaded: LoadedSample,
     repeat: int,
+    settings: RolloutSettings,
     *,
     policy: Policy,
-    registry: Registry,
-    system: Message,
-    regime: Regime,
-    sampling: Sampling,
     client: ExpertClient,
-    seed: int,
     worker: str = "",
-    isolation: Isolation = "bubblewrap",
-    prefix: Prefix | None = None,
+    prefix: Prefix = Prefix(),  # noqa: B008  frozen
 ) -> Rollout:
-    """Answer one sample. ``seed`` is the run's; ``system`` is the rendered system message, the same for all.
+    """Answer one sample.
 
-    ``sampling`` is settled: the regime's own settings are in it where the user gave none. ``prefix`` is how the
-    rollout begins, where that is not for the policy to say; nobody is called for it.
+    ``prefix`` is how the rollout begins, where that is not for the policy to say; nobody is called for it.
     """
-    sample = loaded.sample
+    sample, regime, sampling = loaded.sample, settings.regime, settings.sampling
     key = RolloutKey(sample.task, sample.sample_id, repeat)
-    own_seed = rollout_seed(seed, key)
+    own_seed = rollout_seed(settings.seed, key)
     # Pixels take their time; other rollouts go on meanwhile.
-    first = user_message(registry, sample.question, await asyncio.to_thread(policy_pictures, loaded.images, regime))
-    deadline = time.monotonic() + regime.rollout_deadline_s
+    pictures = await asyncio.to_thread(policy_pictures, loaded.images, regime)
+    first = user_message(settings.registry, sample.question, pictures)
+    begun = time.monotonic()
+    deadline = begun + regime.rollout_deadline_s
     style = style_of(regime)
     episode = _Episode(
         loaded=loaded,
-        registry=registry,
-        regime=regime,
+        settings=settings,
         sampling=msgspec.structs.replace(sampling, seed=own_seed, stop=sampling.stop + style.stop),
         client=client,
         deadline=deadline,
-        isolation=isolation,
-        board=EvidenceBoard(registry, client, deadline),
-        messages=[system, first],
-        prefix=prefix or Prefix(),
+        evidence=EvidenceCache(settings.registry, client, deadline, zoom_rescale=regime.zoom_rescale),
+        messages=[Message("system", (TextPart(settings.system),)), first],
+        prefix=prefix,
         style=style,
     )
-    begun = time.monotonic()
     outcome = await _outcome(episode, policy, key)
     return Rollout(
         key=key,
         outcome=outcome,
         turns=tuple(episode.turns),
-        user_prompt="".join(part.text for part in first.parts if isinstance(part, TextPart)),
+        user_prompt=first.text,
         content_hash=sample.content_hash,
         seed=own_seed,
         worker=worker,
@@ -109,13 +136,17 @@ async def run_rollout(
 
 
 async def _outcome(episode: _Episode, policy: Policy, key: RolloutKey) -> Outcome:
-    deadline_s = episode.regime.rollout_deadline_s
+    """Play the episode to its end, whatever raises in it."""
+    deadline_s = episode.settings.regime.rollout_deadline_s
     limit = asyncio.timeout(deadline_s)
+    late = Failed("deadline", f"not done within {deadline_s:g} s; turns so far are kept")
     try:
         async with limit, turns_of(policy, key) as turns:
             return await episode.play(turns)
     except RolloutFailure as failure:
         episode.break_off(failure.calls)
+        if failure.cause == "policy" and limit.expired():  # what an author's policy makes of being cancelled
+            return late
         too_long = failure.cause == "policy" and failure.fault is not None and failure.fault.kind == "context"
         # What the policy's own turns have filled is the policy's doing; a first prompt that does not fit is not.
         if too_long and any(message.role == "assistant" for message in episode.messages):
@@ -124,30 +155,47 @@ async def _outcome(episode: _Episode, policy: Policy, key: RolloutKey) -> Outcom
     except Exception as defect:  # recorded as ours, so that one sample's surprise cannot end a run or score 0
         episode.break_off()
         if limit.expired():
-            return Failed("deadline", f"not done within {deadline_s:g} s; turns so far are kept")
+            return late
         kind = type(defect).__name__
         return Failed("harness", f"{kind}: {defect}".splitlines()[0], kind=kind)
 
 
 _NOTHING_SAID = Completion("", finish_reason="")
-_NOTHING_READ = Reading("", (MalformedAction("the turn was broken off before the policy had written anything"),))
+_NOTHING_READ = Reading("", MalformedAction("the turn was broken off before the policy had written anything"))
 
 
 @dataclass
-class _UnderWay:
-    """A turn that has begun: what is known of it when something breaks it off."""
+class _OpenTurn:
+    """A turn under way: what is known of it so far, which is all that is recorded where something breaks it off."""
 
-    begun: float
+    begun: float = field(default_factory=time.monotonic)
     completion: Completion = _NOTHING_SAID
     reading: Reading = _NOTHING_READ
     resolution: Resolution | None = None
+    skipped: bool = False
     skill: SkillContext | None = None
+    observation: str | None = None
+    calls: list[ExpertCall] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    missing: list[MissingEvidence] = field(default_factory=list)
 
-    @property
-    def action(self) -> Action:
-        # A record's turn has one action, and so has a turn in every style that there is.
-        (action,) = self.reading.actions
-        return action
+    def record(self) -> Turn:
+        return Turn(
+            text=self.reading.text,
+            action=self.reading.action,
+            resolution=self.resolution,
+            observation=self.observation,
+            calls=tuple(self.calls),
+            notes=tuple(self.notes),
+            missing=tuple(self.missing),
+            finish_reason=self.completion.finish_reason,
+            usage=self.completion.usage,
+            timing=Timing.since(self.begun),
+            reasoning=self.completion.reasoning,
+            prompt=self.completion.prompt,
+            skipped=self.skipped,
+            solver=self.skill.solver if self.skill else "",
+        )
 
 
 @dataclass
@@ -155,146 +203,155 @@ class _Episode:
     """One rollout under way: the messages grow, the turns are recorded as they end."""
 
     loaded: LoadedSample
-    registry: Registry
-    regime: Regime
+    settings: RolloutSettings
     sampling: Sampling
     client: ExpertClient
     deadline: float
-    isolation: Isolation
-    board: EvidenceBoard
+    evidence: EvidenceCache
     messages: list[Message]
     prefix: Prefix
     style: Style
     turns: list[Turn] = field(default_factory=list)
     dropped: int = 0
     stop_reason: str = ""
-    under_way: _UnderWay | None = None
+    open_turn: _OpenTurn | None = None
 
     async def play(self, policy: Policy) -> Outcome:
-        for number, recorded in enumerate(self.prefix.turns):
-            self._replay(recorded, number)
-        for number in range(len(self.turns), self.regime.max_turns):
-            turn = self.under_way = _UnderWay(time.monotonic())
-            turn.completion = await self._complete(policy, number)
-            reading = turn.reading = self.style.read(turn.completion, number, self._calls_made())
-            goes_on = not reading.dropped and reading.outcome is None
-            reaction = await self._react(turn, number) if goes_on else _Reaction()
-            self._record(turn, reaction)
-            if reaction.failure:
-                return reaction.failure
-            self._continue(reading, reaction.observation)
+        for recorded in self.prefix.turns:
+            reading = self._read(recorded.completion)
+            self.turns.append(recorded)
+            self._continue(reading, recorded.observation)
+        while len(self.turns) < self.settings.regime.max_turns:
+            turn = self.open_turn = _OpenTurn()
+            turn.completion = await self._ask_policy(policy)
+            turn.calls.extend(turn.completion.calls)
+            reading = turn.reading = self._read(turn.completion)
+            if not reading.dropped and reading.outcome is None:
+                await self._act(turn)
+            self.turns.append(turn.record())
+            self.open_turn = None
+            self._continue(reading, turn.observation)
             if reading.outcome is not None:
                 self.stop_reason = reading.stop_reason
                 return reading.outcome
         cut = bool(self.turns) and self.turns[-1].finish_reason == "length"
         return Exhausted("tokens" if cut else "turns")
 
-    def _replay(self, turn: Turn, number: int) -> None:
-        """Take a recorded turn, and show the policy what it was shown of it then."""
-        reading = self.style.read(turn.completion, number, self._calls_made())
-        self.turns.append(turn)
-        self._continue(reading, turn.observation)
-
-    def _calls_made(self) -> int:
-        return sum(turn.reached for turn in self.turns)
-
-    async def _complete(self, policy: Policy, number: int) -> Completion:
-        if number == len(self.prefix.turns) and self.prefix.then is not None:
+    async def _ask_policy(self, policy: Policy) -> Completion:
+        if len(self.turns) == len(self.prefix.turns) and self.prefix.then is not None:
             return self.prefix.then
-        return await policy.generate(self.messages, self._turn_sampling())
-
-    def break_off(self, calls: tuple[ExpertCall, ...] = ()) -> None:
-        """Record the turn under way if there is anything to keep of it: ``calls`` are those that broke it off."""
-        turn = self.under_way
-        if turn is None:
-            return
-        made = (*calls, *(turn.skill.calls if turn.skill else ()))
-        if turn.reading.text or made:
-            notes, missing = (tuple(turn.skill.notes), tuple(turn.skill.missing)) if turn.skill else ((), ())
-            self._record(turn, _Reaction(turn.resolution, None, made, notes, missing=missing))
-
-    def _turn_sampling(self) -> Sampling:
         # After a dropped turn the policy is shown the same messages again; with the same seed it would say the same.
-        return msgspec.structs.replace(self.sampling, seed=((self.sampling.seed or 0) + self.dropped) % 2**31)
+        seed = ((self.sampling.seed or 0) + self.dropped) % 2**31
+        return await policy.generate(self.messages, msgspec.structs.replace(self.sampling, seed=seed))
 
-    async def _react(self, turn: _UnderWay, number: int) -> _Reaction:
-        action = turn.action
+    def _read(self, completion: Completion) -> Reading:
+        return self.style.read(completion, len(self.turns), sum(turn.reached for turn in self.turns))
+
+    async def _act(self, turn: _OpenTurn) -> None:
+        """Carry out the turn's action; what comes of it is noted in the turn."""
+        action, rules, registry = turn.reading.action, self.settings.regime, self.settings.registry
         if isinstance(action, AnswerAction):
-            return _Reaction()
+            return
         if isinstance(action, MalformedAction):
-            return _Reaction(observation=self.style.refuse(action))
-        found = turn.resolution = resolve(self.registry, action.expert, action.skill, self.regime.names)
+            turn.observation = self.style.refuse(action)
+            return
+        found = turn.resolution = resolve(registry, action.expert, action.skill, rules.names)
         if found.expert is None or found.skill is None:
-            return _Reaction(resolution=found, observation=self.style.unknown(found, self.registry))
-        if number == self.regime.max_turns - 1:
-            unread = ("not called: no turn is left to read the reply",)
-            return _Reaction(resolution=found, notes=unread, skipped=True)
+            turn.observation = self.style.unknown(found, registry)
+            return
+        if len(self.turns) == rules.max_turns - 1:
+            turn.skipped = True
+            turn.notes.append("not called: no turn is left to read the reply")
+            return
         turn.skill = SkillContext(
             request=action.request,
             question=self.loaded.sample.question,
             images=self.loaded.images,
-            expert=self.registry.experts[found.expert],
-            skill=self.registry.skills[found.skill],
-            registry=self.registry,
+            expert=registry.experts[found.expert],
+            skill=registry.skills[found.skill],
+            registry=registry,
             client=self.client,
-            board=self.board,
+            cache=self.evidence,
             deadline=self.deadline,
-            zoom_rescale=self.regime.zoom_rescale,
-            isolation=self.isolation,
+            isolation=self.settings.sandbox,
+            calls=turn.calls,
+            notes=turn.notes,
+            missing=turn.missing,
             solver=found.solver,
         )
-        return self._reaction(found, turn.skill, await run_skill(turn.skill))
+        pipeline = PIPELINES.find(turn.skill.skill.pipeline)
+        try:
+            reply = await pipeline.run(turn.skill)
+        except RolloutFailure as failure:
+            if failure.cause != "expert" or rules.on_expert_failure == "fail":
+                raise
+            turn.notes.append(failure.detail)
+            reply = "The expert could not be reached."
+        if rules.reply_tail_chars and not pipeline.whole_reply:
+            reply = reply[-rules.reply_tail_chars :]
+        turn.observation = self.style.observe(reply)
 
-    def _reaction(self, resolution: Resolution, skill: SkillContext, result: SkillResult) -> _Reaction:
-        failure, text, notes = result.failure, result.text, result.notes
-        if failure and failure.cause == "expert" and self.regime.on_expert_failure == "observe":
-            text, notes, failure = "The expert could not be reached.", (*notes, failure.detail), None
-        observation = None if failure else self._observation(text, skill)
-        return _Reaction(resolution, observation, result.calls, notes, failure, result.missing)
-
-    def _observation(self, text: str, skill: SkillContext) -> str:
-        """A skill's reply as the policy is given it."""
-        rules = self.regime
-        if rules.reply_tail_chars and not PIPELINES.find(skill.skill.pipeline).whole_reply:
-            text = text[-rules.reply_tail_chars :]
-        return self.style.observe(text)
+    def break_off(self, calls: tuple[ExpertCall, ...] = ()) -> None:
+        """Record the turn under way, if there is anything to keep of it; ``calls`` are those that broke it off."""
+        turn = self.open_turn
+        if turn is not None:
+            turn.calls.extend(calls)
+            if turn.reading.text or turn.calls:
+                self.turns.append(turn.record())
 
     def _continue(self, reading: Reading, observation: str | None) -> None:
+        """Show the policy what its turn said, and what came of it."""
         if reading.dropped:
             self.dropped += 1
         else:
-            self.messages.extend(self.style.extend(reading, (observation,)))
+            self.messages.extend(self.style.extend(reading, observation))
 
-    def _record(self, turn: _UnderWay, reaction: _Reaction) -> None:
-        self.turns.append(
-            Turn(
-                text=turn.reading.text,
-                action=turn.action,
-                resolution=reaction.resolution,
-                observation=reaction.observation,
-                calls=turn.completion.calls + reaction.calls,
-                notes=reaction.notes,
-                missing=reaction.missing,
-                finish_reason=turn.completion.finish_reason,
-                usage=turn.completion.usage,
-                timing=Timing.since(turn.begun),
-                reasoning=turn.completion.reasoning,
-                prompt=turn.completion.prompt,
-                skipped=reaction.skipped,
-                solver=turn.skill.solver if turn.skill else "",
-            )
+
+def prefix_of(recorded: Rollout, at: int, call: str, regime: Regime, question: str) -> Prefix:
+    """``recorded`` up to turn ``at`` (from 0), where ``call`` is made, an ``EXPERT@@SKILL``; its own, if empty.
+
+    ValueError where the rollout has no such turn.
+    """
+    if at >= len(recorded.turns):
+        raise ValueError(f"the rollout has {len(recorded.turns)} turns: none is number {at}")
+    turn = recorded.turns[at]
+    said = turn.completion
+    if call:
+        text = style_of(regime).redirect(said, at, call, question)
+        said = replace(said, text=text, finish_reason="stop")
+    # As if the cache had answered their calls: they cost no request this time.
+    replayed = (
+        replace(
+            each,
+            calls=tuple(replace(call, cached=True, tries=0) for call in each.calls),
+            notes=(*each.notes, REPLAYED),
         )
-        self.under_way = None
+        for each in recorded.turns[:at]
+    )
+    return Prefix(tuple(replayed), said)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reaction:
-    """What came of an action."""
+def policy_pictures(images: tuple[Image, ...], regime: Regime) -> tuple[Image, ...]:
+    """``images`` as the policy is shown them; themselves where the regime resizes none."""
+    if regime.image_multiple is None:
+        return images
+    return tuple(_resized(image, regime.image_multiple, regime.image_pixels) for image in images)
 
-    resolution: Resolution | None = None
-    observation: str | None = None
-    calls: tuple[ExpertCall, ...] = ()
-    notes: tuple[str, ...] = ()
-    failure: Failed | None = None
-    missing: tuple[MissingEvidence, ...] = ()
-    skipped: bool = False
+
+def _resized(image: Image, multiple: int, most_pixels: int | None) -> Image:
+    sides = image.ref.width, image.ref.height
+    size = qwen_size(*sides, multiple=multiple, most_pixels=most_pixels)
+    # A picture of such sides is refused by the released code; the model's own processor may take it.
+    if size == sides or max(sides) > _MOST_UNEVEN * min(sides):
+        return image
+    try:
+        picture = read_pixels(image.data).resize(size, PIL.Image.Resampling.BICUBIC)
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+        # The engine that is sent it says what is wrong with it.
+        return image
+    encoded = io.BytesIO()
+    # Without loss, and quickly: it travels to the policy and nowhere else.
+    picture.save(encoded, "PNG", compress_level=1)
+    data = encoded.getvalue()
+    ref = ImageRef(hashlib.sha256(data).hexdigest(), "image/png", *size, len(data))
+    return Image(ref, data)

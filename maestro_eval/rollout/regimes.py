@@ -123,16 +123,9 @@ def check_regime(regime: Regime) -> None:
 
 def settle_sampling(sampling: Sampling, regime: Regime) -> Sampling:
     """``sampling`` with the regime's own settings where it has none."""
-    return msgspec.structs.replace(
-        sampling,
-        temperature=regime.temperature if sampling.temperature is None else sampling.temperature,
-        top_p=regime.top_p if sampling.top_p is None else sampling.top_p,
-        max_tokens=regime.max_tokens if sampling.max_tokens is None else sampling.max_tokens,
-        top_k=regime.top_k if sampling.top_k is None else sampling.top_k,
-        repetition_penalty=(
-            regime.repetition_penalty if sampling.repetition_penalty is None else sampling.repetition_penalty
-        ),
-    )
+    names = ("temperature", "top_p", "max_tokens", "top_k", "repetition_penalty")
+    missing = [name for name in names if getattr(sampling, name) is None]
+    return msgspec.structs.replace(sampling, **{name: getattr(regime, name) for name in missing})
 
 
 def _read(change: str, written: str, wanted: Any) -> Any:

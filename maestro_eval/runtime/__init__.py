@@ -1,47 +1,51 @@
 """How do many rollouts run at once, and survive? Jobs, presets, executors, and the run folder's Python face."""
 
-from maestro_eval.runtime.config import RunConfig, config_of
-from maestro_eval.runtime.driver import Watcher
-from maestro_eval.runtime.engine import RunOutcome, resume_run, start_run
-from maestro_eval.runtime.hooks import HOOKS, Hook, HookedWatcher
-from maestro_eval.runtime.interrupt import stop_run
+from maestro_eval.runtime import ray_cluster
+from maestro_eval.runtime.config import RunConfig
+from maestro_eval.runtime.driver import RunOutcome, stop_run
+from maestro_eval.runtime.engine import resume_run, roll_out, start_run
+from maestro_eval.runtime.model_judge import judge_answers
+from maestro_eval.runtime.observer import HOOKS, Hook, Watcher
 from maestro_eval.runtime.preset import (
     Preset,
-    PresetRecord,
-    check_preset_folder,
+    claim_preset_folder,
+    generate_data,
     load_preset,
-    mark_preset_folder,
     preset_of,
     preset_run,
     run_preset,
 )
+from maestro_eval.runtime.replay import replay_run
+from maestro_eval.runtime.run_facts import PromptFacts, fact_lines, run_facts
 from maestro_eval.runtime.stall import StallRules
 from maestro_eval.runtime.status import EndpointState, LiveState, TaskState
-from maestro_eval.runtime.task_check import TaskCheck, TaskProblem, check_task
+from maestro_eval.runtime.task_check import check_task
 
 __all__ = [
     "HOOKS",
     "EndpointState",
     "Hook",
-    "HookedWatcher",
     "LiveState",
     "Preset",
-    "PresetRecord",
+    "PromptFacts",
     "RunConfig",
     "RunOutcome",
     "StallRules",
-    "TaskCheck",
-    "TaskProblem",
     "TaskState",
     "Watcher",
-    "check_preset_folder",
     "check_task",
-    "config_of",
+    "claim_preset_folder",
+    "fact_lines",
+    "generate_data",
+    "judge_answers",
     "load_preset",
-    "mark_preset_folder",
     "preset_of",
     "preset_run",
+    "ray_cluster",
+    "replay_run",
     "resume_run",
+    "roll_out",
+    "run_facts",
     "run_preset",
     "start_run",
     "stop_run",

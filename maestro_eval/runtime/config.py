@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-from typing import Literal
+from pathlib import Path, PurePath
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct, field
 
 from maestro_eval.policies import read_policy
@@ -13,6 +14,10 @@ from maestro_eval.registry import variant_text
 from maestro_eval.sandbox import Isolation
 
 ExecutorName = Literal["local", "ray"]
+_SETTINGS = (
+    "executor", "workers", "gpus_per_worker", "concurrency", "ray_address", "policy_key_env", "allow_key_env",
+    "include", "cache", "keep_calls", "sandbox", "require_services",
+)  # fmt: skip
 
 
 class RunConfig(Struct, frozen=True):
@@ -61,34 +66,31 @@ class RunConfig(Struct, frozen=True):
         who = PurePath(model).name or model if read_policy(self.policy).generates else self.policy
         return self.system or f"{who} · {registry} {variant_text(self.variant)}".rstrip()
 
+    def settings(self) -> dict[str, Any]:
+        """The fields that a manifest keeps under ``settings``, so that the run can be gone on with from anywhere."""
+        kept = {name: getattr(self, name) for name in _SETTINGS}
+        folders = [str(Path(folder).resolve()) for folder in self.include]
+        kept |= {"include": folders, "cache": str(Path(self.cache).resolve()) if self.cache else ""}
+        settings: dict[str, Any] = msgspec.to_builtins(kept)
+        return settings
+
 
 def config_of(manifest: RunManifest) -> RunConfig:
     """The request behind a manifest, for resuming: its tasks by name, each with the data that it was read from."""
-    settings = manifest.settings
-    return RunConfig(
+    kept = {name: value for name, value in manifest.settings.items() if name in _SETTINGS}
+    return msgspec.structs.replace(
+        msgspec.convert(kept, RunConfig),
         policy=manifest.policy,
         registry=manifest.registry.path,
         tasks=tuple(task.name for task in manifest.tasks),
         system=manifest.system,
         data={task.name: task.data for task in manifest.tasks},
-        include=tuple(settings.get("include", ())),
         selection=manifest.selection,
         repeats=manifest.repeats,
         seed=manifest.seed,
         sampling=manifest.sampling,
         regime=manifest.regime,
-        executor=settings.get("executor", "local"),
-        workers=settings.get("workers"),
-        gpus_per_worker=settings.get("gpus_per_worker"),
-        concurrency=settings.get("concurrency", 16),
-        ray_address=settings.get("ray_address", ""),
-        policy_key_env=settings.get("policy_key_env", ""),
-        allow_key_env=tuple(settings.get("allow_key_env", ())),
-        cache=settings.get("cache", ""),
-        keep_calls=settings.get("keep_calls", True),
-        sandbox=settings.get("sandbox", "bubblewrap"),
         variant=manifest.registry.variant,
         replay=manifest.replay,
         stopping=manifest.stopping,
-        require_services=tuple(settings.get("require_services", ())),
     )

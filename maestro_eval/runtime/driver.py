@@ -1,63 +1,61 @@
 """Rollouts into the journal, under watch: observers are told of each batch, Ctrl-C ends the run, and so does a stall.
 
-The driver's loop runs three things side by side: the executor, a look at it about twice a second (``LiveBoard``,
+The driver's loop runs three things side by side: the executor, a look at it about twice a second (``RunStatus``,
 ``StallGuard``), and, in a thread, a watch over the loop itself (``Watchdog``).
+
+Ctrl-C once ends a run in order, twice stops it at once. SIGTERM, which batch systems send, is taken the same way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from weakref import WeakSet
 
 import msgspec
 from msgspec import Struct
 
 from maestro_eval.files import write_atomic
-from maestro_eval.journal import Finished, Journal
+from maestro_eval.journal import Finished, Journal, JournalCounts
 from maestro_eval.policies import DirectSpec, read_policy
-from maestro_eval.records import EarlyStop, RolloutKey, RunManifest
-from maestro_eval.runtime.early_stopping import StopRule, Umpire
+from maestro_eval.records import Failed, UserError
+from maestro_eval.runtime.early_stopping import EarlyStopper, StopRule
 from maestro_eval.runtime.executor import Executor, WorkerFactory
-from maestro_eval.runtime.hopeless import HopelessGuard
-from maestro_eval.runtime.interrupt import interruptible
-from maestro_eval.runtime.observer import Observer
+from maestro_eval.runtime.leases import LeaseQueue
+from maestro_eval.runtime.observer import Hooks, Observer, Watcher
 from maestro_eval.runtime.stall import Stall, StallGuard, StallRules, Watchdog, describe
-from maestro_eval.runtime.status import LiveBoard, LiveState
+from maestro_eval.runtime.status import RunStatus
 from maestro_eval.runtime.threads import run_loop
+from maestro_eval.scoring import cause_of
 
 _LOOK_S = 0.5
 STALL_FILE = "stall.json"
+# Enough that no few samples of one kind end a run, and few beside what a run costs.
+IN_A_ROW = 20
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_stops: dict[threading.Thread, Callable[[], object]] = {}
+_asked: WeakSet[threading.Thread] = WeakSet()
 
 
-class Watcher(Observer):
-    """What a run tells whoever shows it; this one shows nothing. Called in the driver's thread but where it is said."""
+class RunOutcome(Struct, frozen=True):
+    """How a run stands: ``interrupted`` when it was stopped before all rollouts were done.
 
-    def step(self, what: str) -> None:
-        """A long step begins."""
-
-    def started(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
-        """Rollouts are about to start (or to go on); ``read`` says, in any thread, how the run stands."""
-
-    def decided(self, stop: EarlyStop) -> None:
-        """A benchmark ends early: nothing more of it is begun."""
-
-    def warn(self, line: str) -> None:
-        """The user is to know this now. Called in any thread."""
-
-
-class Ended(Struct, frozen=True):
-    """How the rollouts ended: ``stopped`` before the last one, by the user or for a reason.
-
-    ``given_up`` is the reason, in one line: they stalled, or all failed for one cause.
+    ``given_up``: why, in one line, where it was ended because it stalled, or because all failed for one cause.
     """
 
-    stopped: bool
+    folder: Path
+    counts: JournalCounts
+    interrupted: bool
     given_up: str = ""
 
 
 class Driver:
-    """Runs rollouts on ``executor``, ``waiting`` of each task, and commits what comes of them.
+    """Runs the keys of ``queue`` on ``executor``, and commits what comes of them.
 
     ``stop_rule`` may end tasks before their last key. ``endpoints`` are their names by url. A stalled run leaves all
     that is known of it in ``logs/stall.json``.
@@ -66,7 +64,7 @@ class Driver:
     def __init__(
         self,
         journal: Journal,
-        waiting: Mapping[str, int],
+        queue: LeaseQueue,
         executor: Executor,
         factory: WorkerFactory,
         *,
@@ -76,6 +74,7 @@ class Driver:
         stop_rule: StopRule | None = None,
     ) -> None:
         self._journal = journal
+        self._queue = queue
         self._executor = executor
         self._factory = factory
         self._watcher = watcher
@@ -88,30 +87,46 @@ class Driver:
         self._guard = StallGuard(after_s)
         self._watchdog = Watchdog(after_s, say=watcher.warn, leave=None if rules.leave is None else self._leave)
         generates = not isinstance(read_policy(manifest.policy), DirectSpec)
-        self._board = LiveBoard(journal.planned(), waiting, executor.state, endpoints, generates=generates)
-        self._hopeless = HopelessGuard(watcher.warn)
-        self._observers: list[Observer] = [self._hopeless, self._board, watcher]
+        self._status = RunStatus(journal.planned(), queue.keys_of, executor.state, endpoints, generates=generates)
+        self._hopeless = HopelessGuard(self._stop, watcher.warn)
+        self._observers: list[Observer] = [self._hopeless, self._status, watcher]
         if stop_rule is not None:
-            self._observers.append(Umpire(stop_rule, journal, self._retire, watcher.decided))
+            self._observers.append(EarlyStopper(stop_rule, journal, self._retire, watcher.decided))
+        if watcher.hooks:
+            self._observers.append(Hooks(watcher.hooks, manifest, watcher.warn))
 
-    def run(self, keys: Sequence[RolloutKey]) -> Ended:
-        """Run ``keys``; called outside of any event loop."""
-        self._watcher.started(self._journal.manifest, self._board.read)
+    def run(self) -> RunOutcome:
+        """Run all keys; called outside of any event loop."""
+        self._watcher.started(self._journal.manifest, self._status.read)
         try:
             with self._watchdog:
-                return run_loop(self._drive(keys))
+                return run_loop(self._supervise())
         finally:
-            for observer in reversed(self._observers):
-                observer.close()
+            self._close()
 
-    async def _drive(self, keys: Sequence[RolloutKey]) -> Ended:
+    def _close(self) -> None:
+        for observer in reversed(self._observers):
+            observer.close()
+
+    async def _supervise(self) -> RunOutcome:
         with interruptible(self._stop):
             for observer in self._observers:
                 observer.begin(self._stop)
-            running = asyncio.create_task(self._executor.run(keys, self._factory, self._commit, stop=self._stop))
-            async with self._watched(running):
-                await asyncio.wait({running})
-            self._watchdog.closing()
+            running = asyncio.create_task(self._executor.run(self._queue, self._factory, self._commit, stop=self._stop))
+            looking = asyncio.create_task(self._look(running))
+            try:
+                await asyncio.wait({running, looking}, return_when=asyncio.FIRST_COMPLETED)
+                if looking.done():
+                    # A defect of ours: a run that nobody looks at would be taken for blocked, and its process ended.
+                    self._stop.set()
+                    await asyncio.wait({running})
+            finally:
+                looking.cancel()
+                await asyncio.wait({looking})
+                if not looking.cancelled():
+                    looking.result()
+                self._status.publish(stopping=True)
+            self._watchdog.beat(closing=True)
             try:
                 broken_off = self._stop.is_set() or running.cancelled() or running.exception() is not None
                 for observer in self._observers:
@@ -122,7 +137,9 @@ class Driver:
                     running.result()
         reason = self._hopeless.reason
         hopeless = f"{reason}; the run was ended: fix that, and resume it" if reason else ""
-        return Ended(self._stop.is_set() or bool(self._stalled), self._stalled or hopeless)
+        counts = self._journal.counts()
+        stopped = self._stop.is_set() or bool(self._stalled)
+        return RunOutcome(self._journal.folder, counts, stopped and counts.missing > 0, self._stalled or hopeless)
 
     def _commit(self, batch: Sequence[Finished]) -> None:
         self._journal.commit(batch)
@@ -130,37 +147,19 @@ class Driver:
             observer.committed(batch)
 
     def _retire(self, task: str) -> None:
-        self._executor.retire(task)
-        self._board.retire(task)
+        self._queue.retire(task)
+        self._status.retire(task)
 
     def _leave(self) -> None:
-        self._watcher.close()
+        self._close()
         if self._rules.leave is not None:
             self._rules.leave()
 
-    @contextlib.asynccontextmanager
-    async def _watched(self, running: asyncio.Task[None]) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._look(running))
-        task.add_done_callback(self._broke_down)
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-            if not task.cancelled():
-                task.result()
-            self._board.publish(stopping=True)
-
-    def _broke_down(self, task: asyncio.Task[None]) -> None:
-        """A defect of ours: unwatched, the run would be taken for one that is blocked, and its process be ended."""
-        if not task.cancelled() and task.exception() is not None:
-            self._stop.set()
-
     async def _look(self, running: asyncio.Task[None]) -> None:
-        """Publish the state about twice a second, and say and end a stall of ``running``."""
+        """Publish the state about twice a second; report a stall of ``running`` and end it."""
         warned = False
         while True:
-            state = self._board.publish(stopping=self._stop.is_set())
+            state = self._status.publish(stopping=self._stop.is_set())
             self._watchdog.beat()
             # Once it is to stop, the executor's grace time bounds it.
             stall = None if state.stopping or self._stalled else self._guard.check(state)
@@ -174,15 +173,14 @@ class Driver:
             await asyncio.sleep(_LOOK_S)
 
     def _give_up(self, stall: Stall, running: asyncio.Task[None]) -> None:
-        """All of it into a file, what fits into a line to the user, and the run to its end."""
+        """Write the stall into a file, sum it up in a line, and end the run."""
         folder = self._journal.folder
         path = folder / "logs" / STALL_FILE
         where = f"all of it is in {path}"
         try:
-            path.parent.mkdir(exist_ok=True)
             write_atomic(path, msgspec.json.format(msgspec.json.encode(stall)) + b"\n")
-        except OSError as error:
-            where = f"{path} could not be written ({error.strerror})"
+        except UserError as error:
+            where = str(error)
         self._stalled = (
             f"the run stalled: {describe(stall)}; what was committed is safe: mend that (a deadline that is too long "
             f"for it: --regime-set rollout_deadline_s=…, or --stall-after), then `maestro-eval resume {folder}` "
@@ -190,3 +188,96 @@ class Driver:
         )
         # What has hung for so long gets no grace time.
         running.cancel()
+
+
+def stop_run(thread: threading.Thread) -> None:
+    """End the run of another thread in order, as Ctrl-C ends one of the main thread; also one that is yet to begin."""
+    _asked.add(thread)
+    # The loop may close in between.
+    with contextlib.suppress(KeyError, RuntimeError):
+        _stops[thread]()
+
+
+@contextlib.contextmanager
+def interruptible(stop: asyncio.Event) -> Iterator[None]:
+    """Set ``stop`` at the first of the signals; the second acts as it does in any Python program.
+
+    The handlers are Python's and not the loop's: those act only when the loop comes round, and a loop that is blocked
+    could then not be stopped at all.
+    """
+    loop = asyncio.get_running_loop()
+    thread = threading.current_thread()
+    if thread is not threading.main_thread():
+        # Signals reach the main thread only; whoever runs there may call `stop_run`.
+        _stops[thread] = lambda: loop.call_soon_threadsafe(stop.set)
+        if thread in _asked:
+            stop.set()
+        try:
+            yield
+        finally:
+            del _stops[thread]
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        loop.call_soon_threadsafe(stop.set)
+
+    for number in _SIGNALS:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None: it was there before Python.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+class HopelessGuard(Observer):
+    """Counts rollouts in a row that failed for the same permanent cause, and ends the run at ``most`` of them.
+
+    What may pass (a server that is down for a while, a full one) is not counted, whatever it costs: those rollouts are
+    failed, and are run again by ``resume``. A request that only other settings would make acceptable (too long, too
+    many pictures) may be a single benchmark's: it counts only while no rollout has ended well.
+    """
+
+    def __init__(self, stop: asyncio.Event, warn: Callable[[str], None], most: int = IN_A_ROW) -> None:
+        self._stop = stop
+        self._warn = warn
+        self._most = most
+        self._cause = ""
+        self._count = 0
+        self._ended_well = False
+        self._warned = False
+        self.reason = ""
+
+    def committed(self, batch: Sequence[Finished]) -> None:
+        """Count ``batch`` in, and warn of the first request that the settings do not suit."""
+        for finished in batch:
+            key, outcome = finished.rollout.key, finished.rollout.outcome
+            if not isinstance(outcome, Failed):
+                self._ended_well = True
+                self._count = 0
+                continue
+            fault = outcome.fault
+            if fault is None or fault.retriable:
+                # What another try may mend is no reason to end the run.
+                self._count = 0
+                continue
+            if fault.needs_settings and not self._warned:
+                self._warned = True
+                self._warn(
+                    f"{key.task} {key.sample_id} failed, and will again with these settings: {fault.detail}; "
+                    "resume does not ask it again until they change"
+                )
+            if fault.needs_settings and self._ended_well:
+                self._count = 0
+                continue
+            cause = cause_of(outcome)
+            self._count = self._count + 1 if self._count and cause == self._cause else 1
+            self._cause = cause
+            if self._count >= self._most and not self.reason:
+                self.reason = f"{self._count} rollouts in a row failed for one cause ({cause}): {outcome.detail}"
+        if self.reason:
+            self._stop.set()

@@ -1,17 +1,18 @@
 """A rule that ends benchmarks early, applied beside the rollouts: judging is slow, and nothing waits for it.
 
-What is committed goes to a thread of its own, in which the rule looks at it. Tasks that it ends early are retired in
-the driver's loop: nothing more of them is begun, what is in flight ends as always. The manifest says so before the
-plan is cut, so that a run that dies in between is cut when it is resumed.
+The rule sees one batch of committed rollouts at a time, in a thread of its own. Tasks that it ends early are retired in
+the driver's loop: no rollout of them starts any more, and those in flight end as always. The manifest records the end
+before the plan is cut, so that a run that dies in between is cut when it is resumed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import structs
@@ -21,9 +22,8 @@ from maestro_eval.records import EarlyStop, Failed, RolloutKey, RunManifest, Tas
 from maestro_eval.runtime.observer import Observer
 from maestro_eval.runtime.threads import PatientPool
 
+# Rollouts of an earlier session that are read at a time; transcripts are tens of kilobytes each.
 _BATCH = 64
-# Batches of an earlier session's rollouts that wait to be judged; transcripts are tens of kilobytes each.
-_AHEAD = 16
 
 
 class StopRule(Protocol):
@@ -68,10 +68,10 @@ def cut(journal: Journal) -> None:
         journal.release(stop.task)
 
 
-class Umpire(Observer):
-    """Applies ``rule`` to a run under way; used around the loop that runs it, told of every commit.
+class EarlyStopper(Observer):
+    """Applies ``rule`` to a run in progress; used around the loop that runs it, and informed of every commit.
 
-    retire, decided: called in the loop for each task that ends early, once the manifest says so.
+    retire, decided: called in the loop for each task that ends early, once the manifest records it.
     """
 
     def __init__(
@@ -85,96 +85,78 @@ class Umpire(Observer):
         self._journal = journal
         self._retire = retire
         self._decided = decided
-        self._thread = PatientPool(1, "umpire")
-        self._waiting: set[Future[list[EarlyStop]]] = set()
-        self._fewer = asyncio.Event()
-        self._earlier: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
+        self._thread = PatientPool(1, "stopper")
+        self._waiting: deque[Sequence[Finished]] = deque()
+        self._arrived = asyncio.Event()
+        self._judging: asyncio.Task[None] | None = None
+        self._over = self._broken_off = False
         self._error: BaseException | None = None
 
     def begin(self, stop: asyncio.Event) -> None:
-        """In the loop, before the first rollout: look at what an earlier session has left. ``stop`` ends the run."""
-        self._loop, self._stop = asyncio.get_running_loop(), stop
-        earlier = Journal.open(self._journal.folder, read_only=True)
-        batches = _batches(earlier)
-        # Read before anything more is committed: these rows, and no later ones, are what is read from here on.
-        self.committed(next(batches, ()))
-        self._earlier = asyncio.create_task(self._look_back(earlier, batches))
+        """In the loop, before the first rollout: start to judge, the rollouts of an earlier session first."""
+        earlier = _earlier(self._journal.folder)
+        # The first read fixes which rows are earlier ones; what is committed later is not among them.
+        first = next(earlier, ())
+        self._judging = asyncio.create_task(self._judge(first, earlier, stop))
 
     def committed(self, batch: Sequence[Finished]) -> None:
-        """In the loop: these are in the journal."""
-        if not batch or self._loop is None or self._error is not None:
-            return
-        future = self._thread.submit(self._rule.observe, tuple(batch), self._journal.manifest)
-        self._waiting.add(future)
-        loop = self._loop
-
-        def tell(done: Future[list[EarlyStop]]) -> None:
-            # A run that was broken off does not wait for what is being judged, and its loop may be gone.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._judged, done)
-
-        future.add_done_callback(tell)
+        """In the loop: ``batch`` is in the journal."""
+        if batch and self._error is None:
+            self._waiting.append(batch)
+            self._arrived.set()
 
     async def end(self, *, broken_off: bool = False) -> None:
-        """In the loop, after the last rollout: wait for what is still being judged, and cut the plan.
+        """In the loop, after the last rollout: wait until all is judged, and cut the plan. Raises what the rule raised.
 
-        ``broken_off``: what is not being judged yet is left to the session that goes on. Raises what the rule raised.
+        ``broken_off``: only the batch that is being judged is awaited; the next session judges the others.
         """
-        if self._earlier is not None:
-            if broken_off:
-                self._earlier.cancel()
-            await asyncio.wait({self._earlier})
-        if broken_off:
-            for future in tuple(self._waiting):
-                future.cancel()
-        while self._waiting and self._error is None:
-            await asyncio.wait({asyncio.wrap_future(future) for future in self._waiting})
-            # The callbacks have been put into the loop and run in its next round.
-            await asyncio.sleep(0)
+        self._over, self._broken_off = True, broken_off
+        self._arrived.set()
+        if self._judging is not None:
+            await asyncio.wait({self._judging})
         self._thread.shutdown(wait=False, cancel_futures=True)
         cut(self._journal)
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
-        """However the run ended, and out of its loop: what is not judged yet never is, and nobody waits for it."""
+        """However the run ended, and outside its loop: drop what is not judged yet."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    async def _look_back(self, earlier: Journal, batches: Iterator[list[Finished]]) -> None:
-        """The rest of what an earlier session has left, no more at once than memory is to hold."""
+    async def _judge(self, batch: Sequence[Finished], earlier: Generator[list[Finished]], stop: asyncio.Event) -> None:
+        """Judge batch after batch; an error ends the run by ``stop``."""
+        loop = asyncio.get_running_loop()
         try:
-            with earlier:
-                for batch in batches:
-                    while len(self._waiting) >= _AHEAD:
-                        self._fewer.clear()
-                        await self._fewer.wait()
-                    if self._error is not None:
-                        return
-                    self.committed(batch)
-                    await asyncio.sleep(0)
-        except Exception as error:
-            self._fail(error)
+            with contextlib.closing(earlier):
+                batch = batch or await self._next(earlier)
+                while batch and not self._broken_off:
+                    observed = loop.run_in_executor(self._thread, self._rule.observe, batch, self._journal.manifest)
+                    self._carry_out(await observed)
+                    batch = await self._next(earlier)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # whatever the rule raised, SystemExit included
+            self._error = error
+            stop.set()
 
-    def _judged(self, future: Future[list[EarlyStop]]) -> None:
-        self._waiting.discard(future)
-        self._fewer.set()
-        if future.cancelled():
-            return
-        error = future.exception()
-        if error is not None:
-            self._fail(error)
-            return
-        try:
-            self._carry_out(future.result())
-        except Exception as defect:
-            self._fail(defect)
+    async def _next(self, earlier: Iterator[Sequence[Finished]]) -> Sequence[Finished]:
+        """Return the next batch, or an empty one once no more will come.
+
+        Earlier ones are first: a rule looks at rollouts in the order of the plan, and decides nothing without them.
+        """
+        if batch := next(earlier, ()):
+            return batch
+        while not self._waiting:
+            if self._over:
+                return ()
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._waiting.popleft()
 
     def _carry_out(self, stops: Sequence[EarlyStop]) -> None:
         if stops:
             manifest = self._journal.manifest
-            # One that came to its end is judged again when its failures have been tried again.
+            # A task that came to its end is judged again once its failures have been tried again.
             latest = {stop.task: stop for stop in (*manifest.stopped, *stops)}
             self._journal.amend(structs.replace(manifest, stopped=tuple(latest.values())))
         early = {stop.task for stop in self._journal.manifest.ended_early}
@@ -182,17 +164,10 @@ class Umpire(Observer):
             self._retire(stop.task)
             self._decided(stop)
 
-    def _fail(self, error: BaseException) -> None:
-        """The run ends, and says why."""
-        self._error = self._error or error
-        if self._stop is not None:
-            self._stop.set()
 
-
-def _batches(journal: Journal) -> Iterator[list[Finished]]:
-    # A failed one is tried again: it counts as it ends then.
-    ended = (
-        Finished(rollout, sample) for rollout, sample in journal.rollouts() if not isinstance(rollout.outcome, Failed)
-    )
-    while batch := list(islice(ended, _BATCH)):
-        yield batch
+def _earlier(folder: Path) -> Generator[list[Finished]]:
+    """Yield the rollouts that an earlier session has left, without failed ones, which are tried again."""
+    with Journal.open(folder, read_only=True) as journal:
+        ended = (Finished(*each) for each in journal.rollouts() if not isinstance(each[0].outcome, Failed))
+        while batch := list(islice(ended, _BATCH)):
+            yield batch

@@ -1,4 +1,4 @@
-"""How an executor, its workers and the journal meet; what both executors share.
+"""How an executor, its workers and the journal meet; what executors share, and the one of this process.
 
 An executor runs every key it is given and hands what came of it to ``commit``, in the driver's process and in
 batches. It knows nothing of policies or tasks: a worker does. A rollout that fails is a result like any other
@@ -8,6 +8,7 @@ batches. It knows nothing of policies or tasks: a worker does. A rollout that fa
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,12 +16,14 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.journal import Finished
-from maestro_eval.models.limiter import InUse, Places
-from maestro_eval.records import Failed, Rollout, RolloutKey, Sample
-from maestro_eval.runtime.status import ExecutorState
+from maestro_eval.models import InUse, Places
+from maestro_eval.records import Failed, Rollout, RolloutKey, Sample, UserError
+from maestro_eval.runtime.leases import LeaseQueue
+from maestro_eval.runtime.status import ExecutorState, WorkerState, executor_state
 
 # What is closed or cancelled at the end of a run gets as long.
 CLOSE_S = 60.0
+_NAME = "local"
 
 Commit = Callable[[Sequence[Finished]], Any]
 """Keeps a batch; what it raises ends the run."""
@@ -41,17 +44,17 @@ class Worker(Protocol):
     """Runs rollouts, several at once in one event loop."""
 
     async def run(self, key: RolloutKey) -> Finished:
-        """The rollout of ``key``, whatever its outcome."""
+        """Run the rollout of ``key``, whatever its outcome."""
 
     @property
     def lost(self) -> bool:
-        """Whether every further rollout fails and only a new process helps: its model is gone."""
+        """Return whether the model is gone: every further rollout fails, and only a new process helps."""
 
     def places(self) -> Mapping[str, Places]:
-        """How the limiter of each engine that it calls stands, by the engine's url."""
+        """Return the limiter's places of each engine that it calls, by the engine's url."""
 
     def allow(self, allowed: Mapping[str, int]) -> Mapping[str, InUse]:
-        """Have at most so many calls at once at each endpoint, by its name; what is in use of each now."""
+        """Allow so many calls at once at each endpoint, by its name; return what is in use of each now."""
 
     async def close(self) -> None:
         """Give back connections and models."""
@@ -64,25 +67,20 @@ WorkerFactory = Callable[[str], Awaitable[Worker]]
 class Executor(Protocol):
     """Runs keys on workers."""
 
-    async def run(
-        self, keys: Sequence[RolloutKey], factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event
-    ) -> None:
-        """Run all of ``keys`` and commit each result.
+    async def run(self, queue: LeaseQueue, factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event) -> None:
+        """Run all keys of ``queue`` and commit each result.
 
         Once ``stop`` is set nothing new is begun; what is in flight gets a grace time to end and is then
         cancelled, leaving no record. Whatever ends this call, what had finished by then has been committed,
         unless ``commit`` itself failed.
         """
 
-    def retire(self, task: str) -> None:
-        """Begin nothing more of ``task``; what is in flight ends as always. To be called in the loop that runs it."""
-
     def state(self) -> ExecutorState:
-        """How the run stands, to be asked in the loop that runs it."""
+        """Return the run's state; called in the loop that runs it."""
 
 
-class Outbox:
-    """Results on their way to the journal, sent in batches of ``size`` or after ``interval_s``."""
+class Batcher:
+    """Results on their way to the journal, committed in batches of ``size`` or after ``interval_s``."""
 
     def __init__(self, commit: Commit, *, size: int = 64, interval_s: float = 0.5) -> None:
         self._commit = commit
@@ -92,62 +90,45 @@ class Outbox:
         self._full = asyncio.Event()
 
     def add(self, finished: Finished) -> None:
-        """Put a result in; it is committed by the next ``flush``."""
+        """Add a result, to be committed soon."""
         self._waiting.append(finished)
         if len(self._waiting) >= self._size:
             self._full.set()
 
-    def flush(self) -> None:
+    async def commit_all(self, work: Coroutine[Any, Any, None], *, stop: asyncio.Event, grace_s: float) -> None:
+        """Run ``work``, commit what it adds, and end it ``grace_s`` after ``stop`` is set."""
+        task = asyncio.create_task(work)
+        clock = asyncio.get_running_loop().time
+        deadline = math.inf
+        try:
+            while not task.done() and clock() < deadline:
+                full = asyncio.create_task(self._full.wait())
+                await asyncio.wait({task, full}, timeout=self._interval_s, return_when=asyncio.FIRST_COMPLETED)
+                full.cancel()
+                self._flush()
+                if stop.is_set():
+                    deadline = min(deadline, clock() + grace_s)
+            graceless = not task.done()
+        finally:
+            # Both when the grace time is over and when this coroutine is itself cancelled or cannot commit. A rollout
+            # that does not let itself be cancelled is left: the others' results count.
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=CLOSE_S)
+            self._flush()
+        if task.done() and not (graceless and task.cancelled()):
+            task.result()
+
+    def _flush(self) -> None:
         """Commit what is waiting. A batch that ``commit`` refuses is not offered again."""
         batch, self._waiting = self._waiting, []
         self._full.clear()
         if batch:
             self._commit(batch)
 
-    async def ripen(self, work: asyncio.Task[None]) -> None:
-        """Wait until a batch is full, its time has come, or ``work`` is over."""
-        full = asyncio.create_task(self._full.wait())
-        await asyncio.wait({work, full}, timeout=self._interval_s, return_when=asyncio.FIRST_COMPLETED)
-        full.cancel()
-
-
-async def drive(work: Coroutine[Any, Any, None], outbox: Outbox, *, stop: asyncio.Event, grace_s: float) -> None:
-    """Let ``work`` fill the outbox, empty it all the while, and end ``work`` ``grace_s`` after ``stop`` is set."""
-    task = asyncio.create_task(work)
-    clock = asyncio.get_running_loop().time
-    deadline: float | None = None
-    try:
-        while not task.done():
-            await outbox.ripen(task)
-            outbox.flush()
-            if stop.is_set() and deadline is None:
-                deadline = clock() + grace_s
-            if deadline is not None and clock() >= deadline:
-                break
-        graceless = not task.done()
-    finally:
-        # Both when the grace time is over and when this coroutine is itself cancelled or cannot commit. A rollout
-        # that does not let itself be cancelled is left: the others' results count.
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=CLOSE_S)
-        outbox.flush()
-    if task.done() and not (graceless and task.cancelled()):
-        task.result()
-
-
-async def within(work: Coroutine[Any, Any, Any], seconds: float = CLOSE_S) -> None:
-    """Wait for ``work`` for so long and no longer, even where it does not let itself be cancelled."""
-    task = asyncio.create_task(work)
-    done, _ = await asyncio.wait({task}, timeout=seconds)
-    if done:
-        task.result()
-    else:
-        task.cancel()
-
 
 async def run_key(worker: Worker, name: str, key: RolloutKey) -> Finished:
-    """The rollout of ``key`` by ``worker``, or the record of the exception that it raised."""
+    """Run ``key`` on ``worker``; an exception becomes the record of a failure."""
     try:
         finished = await worker.run(key)
         if finished.rollout.key != key:
@@ -165,16 +146,86 @@ async def run_key(worker: Worker, name: str, key: RolloutKey) -> Finished:
         return harness_failure(key, name, f"{type(error).__name__}: {error}", type(error).__name__)
 
 
-def failed_keys(finished: Finished) -> tuple[RolloutKey, ...]:
-    """The key, if its rollout failed: how long that took is no measure of others."""
-    return (finished.rollout.key,) if isinstance(finished.rollout.outcome, Failed) else ()
-
-
 def harness_failure(key: RolloutKey, worker: str, detail: str, kind: str) -> Finished:
-    """The record for a key that was lost by a fault of ours; of its sample only the name is known."""
+    """Return the record of a key that was lost by a fault of ours; of its sample only the name is known."""
     line = " ".join(detail.encode("utf-8", "replace").decode().split())[:500]
     failed = Failed("harness", line, kind=kind)
     return Finished(
         Rollout(key, failed, turns=(), user_prompt="", content_hash="", seed=0, worker=worker),
         Sample(key.task, key.sample_id, question="", targets=()),
     )
+
+
+class LocalExecutor:
+    """Runs up to ``concurrency`` rollouts at once in this process: one worker, one event loop.
+
+    Rollouts wait for endpoints most of their time, so one loop holds hundreds. Work that computes in Python for long
+    belongs to the Ray executor.
+
+    grace_s: what rollouts in flight get after a stop.
+    start_s: what the worker gets to start; it may load a model.
+    """
+
+    def __init__(self, concurrency: int = 32, *, grace_s: float = 30.0, start_s: float = 3600.0) -> None:
+        self.concurrency = concurrency
+        self.grace_s = grace_s
+        self.start_s = start_s
+        self._queue: LeaseQueue | None = None
+        self._worker: Worker | None = None
+
+    async def run(self, queue: LeaseQueue, factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event) -> None:
+        """See ``Executor.run``."""
+        self._queue, batcher = queue, Batcher(commit)
+        worker = await self._start(factory, stop)
+        if worker is None:
+            return
+        self._worker = worker
+        try:
+            await batcher.commit_all(self._pull_all(queue, worker, batcher, stop), stop=stop, grace_s=self.grace_s)
+        finally:
+            # No longer than this, even where it cannot be cancelled.
+            closing = asyncio.create_task(worker.close())
+            done, _ = await asyncio.wait({closing}, timeout=CLOSE_S)
+            if done:
+                closing.result()
+            else:
+                closing.cancel()
+
+    def state(self) -> ExecutorState:
+        """See ``Executor.state``."""
+        worker = self._worker
+        me = WorkerState(_NAME, engines={} if worker is None else worker.places(), starting=worker is None)
+        return executor_state(self._queue, (me,))
+
+    async def _start(self, factory: WorkerFactory, stop: asyncio.Event) -> Worker | None:
+        """The worker, or ``None`` where the run is stopped before it stands."""
+        starting = asyncio.ensure_future(factory(_NAME))
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({starting, stopped}, timeout=self.start_s, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                return starting.result()
+            if stop.is_set():
+                return None
+            raise UserError(
+                f"the worker did not start within {self.start_s:g} s; does its model load, and does its disk answer? "
+                "Nothing is lost: resume the run"
+            )
+        finally:
+            stopped.cancel()
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait({starting}, timeout=CLOSE_S)
+
+    async def _pull_all(self, queue: LeaseQueue, worker: Worker, batcher: Batcher, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self.concurrency, queue.counts().queued)):
+                group.create_task(_pull(queue, worker, batcher, stop))
+
+
+async def _pull(queue: LeaseQueue, worker: Worker, batcher: Batcher, stop: asyncio.Event) -> None:
+    """Run one key after another until none is left."""
+    while not stop.is_set() and (lease := queue.lease(_NAME)) is not None:
+        finished = await run_key(worker, _NAME, lease.key)
+        batcher.add(finished)
+        queue.complete(lease, failed=isinstance(finished.rollout.outcome, Failed))

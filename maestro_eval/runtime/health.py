@@ -54,28 +54,28 @@ class Health:
         self._well_at: dict[str, float] = {}
 
     def begin(self, worker: str, node: str) -> None:
-        """The worker is up on ``node``. A new life there keeps its strikes; on another node it has none."""
+        """Add a worker that is up on ``node``. Restarted there it keeps its strikes; on another node it has none."""
         known = self._workers.get(worker)
         if known is None or known.node != node:
             self._workers[worker] = _Worker(node)
 
     def end(self, worker: str) -> None:
-        """The worker is gone for good."""
+        """Remove a worker for good."""
         self._workers.pop(worker, None)
 
     def well(self, worker: str) -> None:
-        """A rollout ended as it should, whatever its outcome."""
+        """Note a rollout that ended as it should, whatever its outcome."""
         known = self._workers[worker]
         known.failures = 0
         self._well_at[known.node] = self._clock()
 
     def absolve(self, worker: str) -> None:
-        """What it failed at, others fail at too."""
+        """Forgive failures that other workers meet too."""
         if worker in self._workers:
             self._workers[worker].failures = 0
 
     def failed(self, worker: str) -> bool:
-        """A rollout failed in a way that may be the node's own; whether the worker is to be retired."""
+        """Note a failure that may be the node's own; return whether the worker is to be retired."""
         known, now = self._workers[worker], self._clock()
         known.failures += 1
         others_are_well = any(
@@ -89,16 +89,16 @@ class Health:
         return known.strikes >= _STRIKES
 
     def rests(self, worker: str) -> bool:
-        """Whether the worker is to be given nothing now."""
+        """Return whether the worker gets nothing now."""
         known = self._workers.get(worker)
         return known is not None and self._clock() < known.rests_until
 
     def on_probation(self, worker: str) -> bool:
-        """Whether the worker has a strike and has not ended a rollout well since its rest: one at a time is enough."""
+        """Tell if the worker has a strike and has not ended a rollout well since its rest: one at a time is enough."""
         known = self._workers.get(worker)
         return known is not None and known.strikes > 0 and self._well_at.get(known.node, 0.0) < known.rests_until
 
     def nodes(self, *, without: str = "") -> set[str]:
-        """The nodes of workers that do not rest, but for ``without``."""
+        """Return the nodes of workers that do not rest, except ``without``."""
         now = self._clock()
         return {known.node for known in self._workers.values() if now >= known.rests_until} - {without}

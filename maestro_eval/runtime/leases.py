@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 
 from msgspec import Struct
@@ -21,28 +21,12 @@ from maestro_eval.runtime.scheduler import Order
 
 
 class Lease(Struct, frozen=True):
-    """A worker's right to ``keys`` from ``since`` until ``deadline`` (seconds on the queue's clock)."""
-
-    id: int
-    worker: str
-    keys: tuple[RolloutKey, ...]
-    deadline: float
-    since: float = 0.0
-
-
-class Out(Struct, frozen=True):
-    """A key that a worker holds, and since when (seconds on the queue's clock)."""
+    """A worker's right to a key, since when (seconds on the queue's clock); ``id`` tells it from earlier ones."""
 
     key: RolloutKey
     worker: str
     since: float
-
-
-class Lost(Struct, frozen=True):
-    """What a worker's death or lateness cost: the leases that are void, and the keys that are now poisoned."""
-
-    leases: tuple[Lease, ...] = ()
-    poisoned: tuple[RolloutKey, ...] = ()
+    id: int = 0
 
 
 class LeaseCounts(Struct, frozen=True):
@@ -55,10 +39,10 @@ class LeaseCounts(Struct, frozen=True):
 
 
 class LeaseQueue:
-    """The keys of a run, with the leases on them. Keys are expected to differ.
+    """The keys of a run, with the leases on them. Keys are expected to differ; ``keys_of`` counts those of each task.
 
     expected: seconds that a rollout of a task took before, where known (see ``scheduler.expected_times``).
-    workers: how many there are to be.
+    lease_s: after this time a worker that still holds a key is taken for dead; more than any rollout's deadline.
     """
 
     def __init__(
@@ -66,22 +50,24 @@ class LeaseQueue:
         keys: Iterable[RolloutKey],
         *,
         expected: Mapping[str, float] | None = None,
-        workers: int = 1,
         lease_s: float = float("inf"),
         deliveries: int = 3,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._order = Order(keys, expected, workers=workers)
-        self._total = len(self._order)
-        self._lease_s = lease_s
+        self._order = Order(keys, expected)
+        self.keys_of = self._order.waiting()
+        self._total = sum(self.keys_of.values())
+        self.lease_s = lease_s
         self._deliveries = deliveries
         self._clock = clock
         self._alone: deque[RolloutKey] = deque()
+        # How often a key was lost with its worker, and the sum of that.
         self._losses: dict[RolloutKey, int] = {}
+        self.losses = 0
+        # In the order of their making, which is that of their ends.
         self._leases: dict[int, Lease] = {}
-        # The ids of each worker's leases in the order of their making, which a set would lose.
-        self._held: dict[str, dict[int, None]] = {}
-        self._open: dict[int, set[RolloutKey]] = {}
+        # Those of each worker, in the same order.
+        self._held: dict[str, dict[int, Lease]] = {}
         self._done = 0
         # Of keys that are done, those that were once lost: only of these can there be another result. A set of all
         # that is done would take more memory than the plan of a very long run.
@@ -91,75 +77,66 @@ class LeaseQueue:
         self._elsewhere: dict[RolloutKey, str] = {}
         self._next_id = 1
 
-    def lease(self, worker: str, n: int, place: str = "") -> Lease | None:
-        """Up to ``n`` keys for ``worker``, which is at ``place``, or ``None`` when there is nothing for it now.
+    def expect_workers(self, workers: int) -> None:
+        """Expect so many workers: what each is given then depends on how quick it is."""
+        self._order.workers = workers
 
-        ``None`` does not mean that the run is over (see ``finished``): keys may come back from others, and what is
-        left may be left to faster workers for now.
+    def lease(self, worker: str, place: str = "") -> Lease | None:
+        """Lease a key to ``worker``, which is at ``place``; ``None`` when there is nothing for it now.
+
+        ``None`` does not mean that the run is over (see ``finished``): keys may come back from others.
         """
+        held = self._held.setdefault(worker, {})
         # Only a key that was lost can be on its last delivery: where none was, hundreds of leases are not looked at.
-        held = [self._leases[number] for number in self._held.get(worker, ())] if self._losses else []
-        if any(self._is_last_delivery(key) for lease in held for key in lease.keys):
+        if self._losses and any(self._is_last_delivery(lease.key) for lease in held.values()):
             return None
         now = self._clock()
-        keys = [] if held else self._take_alone()
-        if not keys:
-            keys = self._take_from_elsewhere(place, n)
-        if not keys:
-            keys = self._take(worker, n, now)
-        if not keys:
+        if self._alone and not held:
+            key: RolloutKey | None = self._alone.popleft()
+        else:
+            key = next((key for key, avoided in self._elsewhere.items() if avoided != place), None)
+            if key is not None:
+                del self._elsewhere[key]
+            # The late result of a lost lease may have come while its key was queued again.
+            while key is None and (key := self._order.take(worker, now)) in self._done_late:
+                self._order.finish(key, now, typical=False)
+                key = None
+        if key is None:
             return None
-        lease = Lease(self._next_id, worker, tuple(keys), now + self._lease_s, now)
+        lease = Lease(key, worker, now, self._next_id)
         self._next_id += 1
-        self._leases[lease.id] = lease
-        self._held.setdefault(worker, {})[lease.id] = None
-        self._open[lease.id] = set(keys)
+        self._leases[lease.id] = held[lease.id] = lease
         return lease
 
-    def complete(
-        self, lease_id: int, keys: Sequence[RolloutKey], *, failed: Container[RolloutKey] = ()
-    ) -> list[RolloutKey]:
-        """Take ``keys`` as done; those that were not settled before, whose results are to be kept.
+    def complete(self, lease: Lease, *, failed: bool = False) -> bool:
+        """Mark the key as done; return whether it was not settled before: then its result counts.
 
-        The lease may have been lost meanwhile: a late result is as good as any. From the times of ``failed`` ones
+        The lease may have been lost meanwhile: a late result is as good as any. From the time of one that ``failed``
         nothing is learnt.
         """
-        rest = self._open.get(lease_id)
-        if rest is not None:
-            now = self._clock()
-            for key in keys:
-                if key in rest:
-                    self._order.finish(key, now, typical=key not in failed)
-        fresh = []
-        for key in keys:
-            ours = rest is not None and key in rest
-            if rest is not None:
-                rest.discard(key)
-            lost = key in self._losses
-            # What is in no lease and was never lost is done.
-            if not (ours or lost) or key in self._done_late or key in self._poisoned:
-                continue
-            if not ours and key.task in self._retired and not any(key in keys_out for keys_out in self._open.values()):
-                # Forgotten, and done all the same by the worker that had lost it.
-                self._total += 1
-            self._done += 1
-            if lost:
-                self._done_late.add(key)
-            fresh.append(key)
-        if rest is not None and not rest:
-            self._close(lease_id)
-        return fresh
-
-    def retry_elsewhere(self, lease_id: int, key: RolloutKey, place: str) -> bool:
-        """Give a key that failed at ``place`` to a worker of another one; False where the lease is no longer held."""
-        rest = self._open.get(lease_id)
-        if rest is None or key not in rest or key in self._done_late or key.task in self._retired:
+        key, ours = lease.key, self.holds(lease)
+        if ours:
+            self._end(lease, typical=not failed)
+        lost = key in self._losses
+        # Keys that are neither leased nor lost have completed.
+        if not (ours or lost) or key in self._done_late or key in self._poisoned:
             return False
-        self._order.finish(key, self._clock(), typical=False)
-        rest.discard(key)
-        if not rest:
-            self._close(lease_id)
-        self._elsewhere[key] = place
+        if not ours and key.task in self._retired and not any(other.key == key for other in self._leases.values()):
+            # Forgotten, and done all the same by the worker that had lost it.
+            self._total += 1
+        self._done += 1
+        if lost:
+            self._done_late.add(key)
+            if key in self._alone:
+                self._alone.remove(key)
+        return True
+
+    def retry_elsewhere(self, lease: Lease, place: str) -> bool:
+        """Give a key that failed at ``place`` to a worker of another one; False where the lease is no longer held."""
+        if lease.key in self._done_late or lease.key.task in self._retired or not self.holds(lease):
+            return False
+        self._end(lease, typical=False)
+        self._elsewhere[lease.key] = place
         return True
 
     def stranded(self, places: Collection[str]) -> list[RolloutKey]:
@@ -170,20 +147,20 @@ class LeaseQueue:
             self._done += 1
         return left
 
-    def release(self, worker: str) -> Lost:
-        """The worker is gone: what it held goes back into the queue, before the others of the same tasks."""
-        lost = self._lose([self._leases[number] for number in self._held.get(worker, ())])
+    def release(self, worker: str) -> list[RolloutKey]:
+        """Requeue what a worker that is gone had leased, before the others of the same tasks; return poisoned keys."""
+        lost = self._lose(list(self._held.get(worker, {}).values()))
         self._order.forget(worker)
         return lost
 
-    def expire(self) -> Lost:
-        """Void the leases whose time is over; their workers are to be considered lost."""
+    def expire(self) -> list[RolloutKey]:
+        """Void the leases that have expired, whose workers count as lost; return poisoned keys."""
         now = self._clock()
-        # In the order of their making, which is that of their deadlines: this is asked often, of thousands.
-        return self._lose(list(takewhile(lambda lease: lease.deadline <= now, self._leases.values())))
+        # The oldest first: this is asked often, of thousands.
+        return self._lose(list(takewhile(lambda lease: lease.since + self.lease_s <= now, self._leases.values())))
 
     def retire(self, task: str) -> None:
-        """Nothing more of ``task`` is leased: what is queued of it is forgotten, and what its workers lose."""
+        """Lease nothing more of ``task``: drop what is queued of it, and what its workers lose."""
         self._retired.add(task)
         alone = [key for key in self._alone if key.task == task]
         self._alone = deque(key for key in self._alone if key.task != task)
@@ -194,89 +171,53 @@ class LeaseQueue:
         # A late result may have come while its key was queued again.
         self._total -= untouched + sum(key not in self._done_late for key in (*alone, *given_back))
 
-    def holds(self, lease_id: int) -> bool:
-        """Whether a lease is neither complete nor lost."""
-        return lease_id in self._leases
+    def holds(self, lease: Lease) -> bool:
+        """Return whether a lease is neither complete nor lost."""
+        return lease.id in self._leases
 
     @property
     def finished(self) -> bool:
-        """Whether every key is done or poisoned."""
+        """Return whether every key is done or poisoned."""
         return self._done + len(self._poisoned) == self._total
 
-    @property
-    def losses(self) -> int:
-        """How often a key was lost with its worker."""
-        return sum(self._losses.values())
-
-    def out(self) -> tuple[Out, ...]:
-        """The keys that workers hold, the longest held first."""
-        return tuple(
-            Out(key, lease.worker, lease.since)
-            for lease in self._leases.values()
-            for key in lease.keys
-            if key in self._open[lease.id] and key not in self._done_late
-        )
+    def out(self) -> tuple[Lease, ...]:
+        """Return the leases on keys that are not done yet, the oldest first."""
+        return tuple(lease for lease in self._leases.values() if lease.key not in self._done_late)
 
     def counts(self) -> LeaseCounts:
-        """Where the keys are now."""
+        """Count the keys by where they are now."""
         settled = self._done + len(self._poisoned)
         # A key whose lease was lost may be done by its late worker and still be out with, or queued for, another.
-        leased = len({key for keys in self._open.values() for key in keys} - self._done_late)
+        leased = len(self.out())
         return LeaseCounts(self._total - settled - leased, leased, self._done, len(self._poisoned))
 
-    def _take(self, worker: str, n: int, now: float) -> list[RolloutKey]:
-        keys: list[RolloutKey] = []
-        while len(keys) < n and (key := self._order.take(worker, now)) is not None:
-            # The late result of a lost lease may have come while its key was queued again.
-            if key in self._done_late:
-                self._order.withdraw(key)
-            else:
-                keys.append(key)
-        return keys
+    def _end(self, lease: Lease, *, typical: bool) -> None:
+        del self._leases[lease.id], self._held[lease.worker][lease.id]
+        self._order.finish(lease.key, self._clock(), typical=typical)
 
-    def _take_from_elsewhere(self, place: str, n: int) -> list[RolloutKey]:
-        keys = [key for key, avoided in self._elsewhere.items() if avoided != place][:n]
-        for key in keys:
-            del self._elsewhere[key]
-        return keys
-
-    def _take_alone(self) -> list[RolloutKey]:
-        while self._alone:
-            key = self._alone.popleft()
-            if key not in self._done_late:
-                return [key]
-        return []
-
-    def _lose(self, leases: Sequence[Lease]) -> Lost:
+    def _lose(self, leases: Sequence[Lease]) -> list[RolloutKey]:
         poisoned = []
-        # From the last lease and key to the first, so that what comes back keeps the order of the plan.
+        # From the last to the first, so that what comes back keeps the order of the plan.
         for lease in reversed(leases):
-            rest = self._close(lease.id)
-            for key in reversed(lease.keys):
-                if key not in rest:
-                    continue
-                self._order.withdraw(key)
-                if key in self._done_late:
-                    continue
-                if key.task in self._retired:
-                    # Its worker may end it all the same.
-                    self._losses.setdefault(key, 0)
-                    self._total -= 1
-                    continue
-                self._losses[key] = self._losses.get(key, 0) + 1
-                if self._losses[key] >= self._deliveries:
-                    self._poisoned.add(key)
-                    poisoned.append(key)
-                elif self._is_last_delivery(key):
-                    self._alone.appendleft(key)
-                else:
-                    self._order.give_back([key])
-        return Lost(tuple(leases), tuple(reversed(poisoned)))
-
-    def _close(self, lease_id: int) -> set[RolloutKey]:
-        """The lease is over; the keys that it still held."""
-        del self._held[self._leases.pop(lease_id).worker][lease_id]
-        return self._open.pop(lease_id)
+            key = lease.key
+            self._end(lease, typical=False)
+            if key in self._done_late:
+                continue
+            if key.task in self._retired:
+                # Its worker may end it all the same.
+                self._losses.setdefault(key, 0)
+                self._total -= 1
+                continue
+            self._losses[key] = self._losses.get(key, 0) + 1
+            self.losses += 1
+            if self._losses[key] >= self._deliveries:
+                self._poisoned.add(key)
+                poisoned.append(key)
+            elif self._is_last_delivery(key):
+                self._alone.appendleft(key)
+            else:
+                self._order.give_back([key])
+        return poisoned[::-1]
 
     def _is_last_delivery(self, key: RolloutKey) -> bool:
         return 0 < self._losses.get(key, 0) == self._deliveries - 1

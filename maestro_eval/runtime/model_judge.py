@@ -16,15 +16,14 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.journal import Journal, PackedRecord, unpack_rollout, unpack_sample
-from maestro_eval.models import Endpoint, ExpertClient, ModelAsk
+from maestro_eval.journal import Journal
+from maestro_eval.models import ExpertClient, ModelAsk
 from maestro_eval.records import (
-    Answered,
+    Endpoint,
     Message,
     RolloutKey,
     Sample,
     Sampling,
-    TaskRecord,
     TextPart,
     UserError,
 )
@@ -41,12 +40,6 @@ class JudgePass(Struct, frozen=True):
     answers: dict[str, int]
     known: dict[str, int]
     failures: dict[str, int]
-
-
-class _Question(Struct, frozen=True):
-    key: RolloutKey
-    sample: Sample
-    prompt: str
 
 
 async def judge_answers(
@@ -72,33 +65,33 @@ async def judge_answers(
                 "extraction under metadata.maestro"
             )
         async with ExpertClient(environ=environ) as client:
-            model = model or await _only_model(client, endpoint, spec)
+            model = model or await client.only_model(endpoint, "--model", spec)
             known = {(each.key, each.model, each.prompt) for each in read_judgements(folder)}
             answers, judged, failures = Counter[str](), Counter[str](), Counter[str]()
 
-            def open_questions() -> Iterator[_Question]:
-                for record in journal.planned_records():
-                    question = _question(tasks.get(record.task), record)
-                    if question is None:
+            def open_questions() -> Iterator[tuple[RolloutKey, Sample, str]]:
+                for rollout, sample in journal.rollouts():
+                    task = tasks.get(rollout.key.task)
+                    if task is None or rollout.answer is None:
                         continue
-                    answers[record.task] += 1
-                    if (question.key, model, prompt_hash(question.prompt)) in known:
-                        judged[record.task] += 1
+                    answers[task.name] += 1
+                    prompt = prompt_for(sample, rollout.answer, task)
+                    if (rollout.key, model, prompt_hash(prompt)) in known:
+                        judged[task.name] += 1
                     else:
-                        yield question
+                        yield rollout.key, sample, prompt
 
             with _opened(folder / NAME) as file:
                 pending = open_questions()
 
                 async def work() -> None:
-                    for question in pending:
-                        ask = ModelAsk("service", "judge", model, endpoint, _messages(question.prompt), _SAMPLING)
-                        call = await client.call(ask)
+                    for key, sample, prompt in pending:
+                        messages = (Message("user", (TextPart(prompt),)),)
+                        call = await client.call(ModelAsk("service", "judge", model, endpoint, messages, _SAMPLING))
                         if call.error:
                             failures[call.error] += 1
                             continue
-                        sample, key, task = question.sample, question.key, tasks[question.key.task]
-                        found = judgement_of(sample, key, model, question.prompt, call.reply, task)
+                        found = judgement_of(sample, key, model, prompt, call.reply, tasks[key.task])
                         file.write(msgspec.json.encode(found) + b"\n")
                         file.flush()
 
@@ -116,28 +109,6 @@ def _address(spec: str) -> tuple[str, str]:
             "--model openai:…: an address without user, password or query; name the key's variable with --key-env"
         )
     return address.rstrip("/"), model
-
-
-async def _only_model(client: ExpertClient, endpoint: Endpoint, spec: str) -> str:
-    served = await client.models(endpoint)
-    if len(served) != 1:
-        raise UserError(f"--model {spec}: serves {', '.join(served) or 'no model'}; choose one: {spec}#MODEL")
-    return served[0]
-
-
-def _question(task: TaskRecord | None, record: PackedRecord) -> _Question | None:
-    if task is None or record.rollout is None:
-        return None
-    rollout, sample = unpack_rollout(record.rollout), unpack_sample(record.sample or "")
-    match rollout.outcome:
-        case Answered(text):
-            return _Question(rollout.key, sample, prompt_for(sample, text, task))
-        case _:
-            return None
-
-
-def _messages(prompt: str) -> tuple[Message, ...]:
-    return (Message("user", (TextPart(prompt),)),)
 
 
 def _opened(path: Path) -> IO[bytes]:

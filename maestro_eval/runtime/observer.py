@@ -1,11 +1,24 @@
-"""Those who are told of a run while it goes on."""
+"""Observers of a run that is going on: what shows it, and what a user wants called."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from maestro_eval.journal import Finished
+from maestro_eval.plugins import Door, raised_in
+from maestro_eval.records import EarlyStop, Rollout, RunManifest, Sample
+from maestro_eval.text import one_line
+
+if TYPE_CHECKING:
+    from maestro_eval.runtime.status import LiveState
+
+_MOST_WAITING = 1000
+_SECONDS_TO_END = 30.0
 
 
 class Observer:
@@ -22,3 +35,106 @@ class Observer:
 
     def close(self) -> None:
         """No more rollouts will come, however the run ended. Called in any thread, and at times twice."""
+
+
+class Watcher(Observer):
+    """Receives what a display shows of a run; this one shows nothing. Called in the driver's thread unless noted.
+
+    ``hooks`` are called beside it.
+    """
+
+    hooks: Sequence[Hook] = ()
+
+    def step(self, what: str) -> AbstractContextManager[None]:
+        """Surround a step before the rollouts that may take long."""
+        return nullcontext()
+
+    def started(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
+        """Rollouts are about to start (or to go on); ``read`` says, in any thread, how the run stands."""
+
+    def decided(self, stop: EarlyStop) -> None:
+        """A benchmark ends early: nothing more of it is begun."""
+
+    def warn(self, line: str) -> None:
+        """The user is to know this now. Called in any thread."""
+
+
+class Hook:
+    """Override what you need: ``on_run_start``, then ``on_rollout`` for each committed rollout, then ``on_run_end``.
+
+    ``on_run_end`` is called after an interrupted run too, and each ``resume`` is a run of its own.
+    """
+
+    def on_run_start(self, manifest: RunManifest) -> None: ...
+
+    def on_rollout(self, rollout: Rollout, sample: Sample) -> None: ...
+
+    def on_run_end(self, manifest: RunManifest) -> None: ...
+
+
+def _hook(found: object) -> Callable[[], Hook] | None:
+    if isinstance(found, Hook):
+        return lambda: found
+    return found if isinstance(found, type) and issubclass(found, Hook) else None
+
+
+HOOKS = Door[Callable[[], Hook]]("hook", "hooks", {}, _hook, "a maestro_eval.Hook; derive a class from it")
+
+
+class Hooks(Observer):
+    """Calls the hooks of one run; ``warn`` shows a line to its user. What a hook raises is shown and ends nothing.
+
+    They are called in order, in one thread beside the run, so that a slow one delays no rollout. What they are behind
+    is bounded: beyond that, rollouts are not told to them, and how many is shown at the end.
+    """
+
+    def __init__(self, hooks: Sequence[Hook], manifest: RunManifest, warn: Callable[[str], None]) -> None:
+        self._hooks = hooks
+        self._manifest = manifest
+        self._warn = warn
+        self._waiting: queue.Queue[Finished] = queue.Queue(_MOST_WAITING)
+        self._untold = 0
+        self._told_of: set[tuple[Hook, str]] = set()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, name="hooks", daemon=True)
+
+    def begin(self, stop: asyncio.Event) -> None:
+        self._thread.start()
+
+    def committed(self, batch: Sequence[Finished]) -> None:
+        for finished in batch:
+            try:
+                self._waiting.put_nowait(finished)
+            except queue.Full:
+                self._untold += 1
+
+    def close(self) -> None:
+        """Wait, but not for ever, until the hooks have been told all; the second time for nothing."""
+        if self._ending.is_set() or not self._thread.ident:
+            return
+        self._ending.set()
+        self._thread.join(_SECONDS_TO_END)
+        if self._thread.is_alive():
+            self._warn(f"the hooks have not ended after {_SECONDS_TO_END:g} s; what they had still to do is lost")
+        if self._untold:
+            self._warn(f"the hooks were too slow: {self._untold:,} rollouts were not told to them")
+
+    def _go_on(self) -> None:
+        self._call("on_run_start", self._manifest)
+        while not (self._ending.is_set() and self._waiting.empty()):
+            try:
+                finished = self._waiting.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            self._call("on_rollout", finished.rollout, finished.sample)
+        self._call("on_run_end", self._manifest)
+
+    def _call(self, method: str, *arguments: object) -> None:
+        for hook in self._hooks:
+            try:
+                getattr(hook, method)(*arguments)
+            except BaseException as error:
+                if (hook, method) not in self._told_of:
+                    self._told_of.add((hook, method))
+                    said = one_line(raised_in(type(hook).__module__, error))
+                    self._warn(f"hook {type(hook).__name__}: {method} raised {said}; the run goes on")

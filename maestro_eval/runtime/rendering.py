@@ -1,20 +1,29 @@
 """Before a run: does the policy's server render the conversation as its style does?
 
 A checkpoint that was trained on one stream and is served with another template loses points, and nothing says why. So
-the server is asked what it makes of a conversation of two turns, with and without a picture.
+the server is asked what it makes of a conversation of two turns, with and without a picture: vLLM's ``/tokenize``
+renders messages, ``/detokenize`` shows the text. Both are outside the OpenAI API, beside ``/v1``; a server without them
+cannot be asked.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from maestro_eval.policies import read_policy, rendered_by
-from maestro_eval.records import Completion, Message, Regime, Rendering, TextPart, UserError
+import msgspec
+from msgspec.structs import replace
+
+from maestro_eval.models import EndpointError, ExpertClient, HttpRequest
+from maestro_eval.policies import read_policy
+from maestro_eval.records import Completion, Endpoint, Regime, Rendering, UserError
 from maestro_eval.rollout import STREAM_TEMPLATE, render_stream, style_of
 from maestro_eval.runtime.config import RunConfig
 
+_TIMEOUT_S = 30.0
+# A picture has as many placeholders as tokens in one server's reply and one in another's.
+_PICTURES = re.compile(r"(<\|image_pad\|>)+")
 _PICTURE = (
     "data:image/png;base64,"
     "iVBORw0KGgoAAAANSUhEUgAAADgAAAA4CAIAAAAn5KxJAAAAQ0lEQVR42u3OMQ0AAAgDMMC/4l2o4CBpFbST1AdTT4iKioqKioqK"
@@ -27,7 +36,7 @@ UNKNOWN = (
 )
 
 
-def check_rendering(request: RunConfig, regime: Regime, model: str) -> Rendering:
+async def check_rendering(client: ExpertClient, request: RunConfig, regime: Regime, model: str) -> Rendering:
     """How it is known that ``model`` is fed the conversation of the regime's style; empty where there is no question.
 
     UserError (one line) where a server of the policy renders it otherwise. ``regime`` is settled.
@@ -35,26 +44,26 @@ def check_rendering(request: RunConfig, regime: Regime, model: str) -> Rendering
     released, policy = regime.style == "released", read_policy(request.policy)
     if policy.resident:
         return "ids" if released else ""
-    key = os.environ.get(request.policy_key_env, "") if request.policy_key_env else ""
-    known = [_ask(request, regime, address, model, key) for address in policy.addresses]
+    servers = [Endpoint("policy", url, api_key_env=request.policy_key_env) for url in policy.addresses]
+    known = [await _ask(client, request, regime, server, model) for server in servers]
     if not released or not known:
         return ""
     return "checked" if all(known) else "unknown"
 
 
-def _ask(request: RunConfig, regime: Regime, address: str, model: str, key: str) -> bool:
-    """Whether a server says what it renders, and that it is what the regime's style means."""
+async def _ask(client: ExpertClient, request: RunConfig, regime: Regime, server: Endpoint, model: str) -> bool:
+    """Tell whether a server says what it renders, and that it is what the regime's style means."""
     where = f"--policy {request.policy}"
     for picture in (False, True):
         probe = _probe(regime, picture=picture)
         streamed = render_stream(probe)
-        rendered = rendered_by(address, model, probe, key)
+        rendered = await rendered_by(client, server, model, probe)
         if rendered is None:
             # A model that takes no pictures refuses the second probe, and is sent none in a run either.
             return picture
         if regime.style == "released" and rendered != streamed:
             opening = probe[:2]
-            turn = 1 if rendered_by(address, model, opening, key) == render_stream(opening) else 0
+            turn = 1 if await rendered_by(client, server, model, opening) == render_stream(opening) else 0
             raise UserError(
                 f"{where}: the policy's server renders turn {turn} otherwise than the checkpoint was trained: start it "
                 f"with --chat-template {STREAM_TEMPLATE} --generation-config vllm"
@@ -81,10 +90,31 @@ def _probe(regime: Regime, *, picture: bool) -> list[dict[str, Any]]:
     ]
     for number, said in enumerate((f"I ask.\n{_CALL}", f"I ask again.</think>\n\n{_CALL}")):
         reading = style.read(Completion(said), number, number)
-        opening += map(_sent, style.extend(reading, ("It says 7.",)))
+        later = style.extend(reading, "It says 7.")
+        opening += [{"role": message.role, "content": message.text} for message in later]
     return opening
 
 
-def _sent(message: Message) -> dict[str, Any]:
-    texts: Sequence[str] = [part.text for part in message.parts if isinstance(part, TextPart)]
-    return {"role": message.role, "content": "".join(texts)}
+async def rendered_by(
+    client: ExpertClient, endpoint: Endpoint, model: str, messages: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """The text that the server at ``endpoint`` makes of ``messages``, its control tokens spelt out.
+
+    ``None`` where the server cannot be asked, or refuses.
+    """
+    root = replace(endpoint, url=endpoint.url.removesuffix("/v1"), timeout_s=_TIMEOUT_S)
+
+    async def ask(path: str, **body: object) -> object:
+        return await client.send(root, HttpRequest(path, (msgspec.json.encode(body),)), msgspec.json.decode)
+
+    try:
+        # Nothing behind the last message but what the template itself writes.
+        wanted = {"add_generation_prompt": True, "add_special_tokens": False}
+        match await ask("/tokenize", model=model, messages=messages, **wanted):
+            case {"tokens": list() as tokens}:
+                match await ask("/detokenize", model=model, tokens=tokens):
+                    case {"prompt": str() as text}:
+                        return _PICTURES.sub(r"\1", text)
+    except (EndpointError, msgspec.DecodeError, RecursionError):
+        pass
+    return None

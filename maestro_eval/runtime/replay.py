@@ -8,22 +8,32 @@ own policy goes on, by the run's own rules and seeds. They are runs like any oth
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+import random
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from maestro_eval.journal import Journal
-from maestro_eval.records import Replay, RolloutKey, UserError
+from maestro_eval.records import (
+    Failed,
+    Regime,
+    Replay,
+    Rollout,
+    RolloutKey,
+    SearchAction,
+    UserError,
+)
 from maestro_eval.registry import resolve
-from maestro_eval.runtime.config import RunConfig, config_of
-from maestro_eval.runtime.driver import Watcher
-from maestro_eval.runtime.engine import RunOutcome, resume_run, start_run
+from maestro_eval.runtime.config import config_of
+from maestro_eval.runtime.driver import RunOutcome
+from maestro_eval.runtime.endpoints import started
+from maestro_eval.runtime.engine import resume_run, start_run
+from maestro_eval.runtime.observer import Watcher
 from maestro_eval.runtime.prepare import open_registry
-from maestro_eval.runtime.recorded import Replayable, find_replayable
 from maestro_eval.runtime.stall import StallRules
-from maestro_eval.serving import serving
 
 COUNTERFACTUAL, CONTROL = "counterfactual", "control"
 
@@ -61,8 +71,10 @@ def replay_run(
     watcher = watcher or Watcher()
     with Journal.open(run, read_only=True) as journal:
         manifest = journal.manifest
-    if manifest.arms:
-        raise UserError(f"{run}: is an explore run: its arms are baselines, whose calls nobody chose; replay another")
+    if manifest.candidates:
+        raise UserError(
+            f"{run}: is an explore run: its candidates are baselines, whose calls nobody chose; replay another"
+        )
     request = config_of(manifest)
     registry = open_registry(request)
     expert, _, skill = call.partition("@@")
@@ -85,36 +97,101 @@ def replay_run(
     outcomes: dict[str, RunOutcome] = {}
     with contextlib.ExitStack() as stack:
         # Started once for both.
-        served = stack.enter_context(serving([registry], out / "logs"))
+        served = stack.enter_context(started([registry], out / "logs"))
         for name, replay in wanted.items():
-            watcher.step(f"replaying {len(found.keys)} rollouts from turn {at}: {name}")
-            outcomes[name] = _roll_out(_request(request, replay), out / name, found.keys, watcher, served, stall)
+            folder = out / name
+            if (folder / "manifest.json").exists():
+                with Journal.open(folder, read_only=True) as journal:
+                    same = journal.manifest.replay == replay and tuple(journal.plan()) == found.keys
+                if not same:
+                    raise UserError(
+                        f"{folder}: holds a replay of other rollouts or with another call; choose another --out"
+                    )
+                outcomes[name] = resume_run(folder, watcher=watcher, served=served, stall=stall)
+            else:
+                asked = msgspec.structs.replace(
+                    request,
+                    system=f"{manifest.system}, turn {at}: {replay.call or 'as recorded'}",
+                    replay=replay,
+                    # Which rollouts there are is settled: nothing ends early.
+                    stopping=None,
+                    # The run's own calls, where it shares them with no other: most of what is asked was asked there.
+                    cache=request.cache or str(Path(replay.run) / "cache"),
+                )
+                outcomes[name] = start_run(asked, folder, watcher=watcher, served=served, keys=found.keys, stall=stall)
             if outcomes[name].interrupted:
                 break
     return Replayed(found, outcomes[COUNTERFACTUAL], outcomes.get(CONTROL))
 
 
-def _request(original: RunConfig, replay: Replay) -> RunConfig:
-    what = replay.call or "as recorded"
-    system = f"{original.name}, turn {replay.at}: {what}"
-    # The run's own calls, where it shares them with no other: what is asked again was mostly asked there.
-    cache = original.cache or str(Path(replay.run) / "cache")
-    # Which rollouts there are is settled: nothing ends early.
-    return msgspec.structs.replace(original, system=system, replay=replay, stopping=None, cache=cache)
+class Replayable(Struct, frozen=True):
+    """The rollouts of a run that have a turn to replay, in plan order, and how many of those asked for have none.
+
+    ``short`` ended before that turn, ``failed`` (or never ran) have no end to hold another against, ``spent`` had no
+    call left to make at it.
+    """
+
+    keys: tuple[RolloutKey, ...]
+    short: int = 0
+    failed: int = 0
+    spent: int = 0
 
 
-def _roll_out(
-    request: RunConfig,
-    folder: Path,
-    keys: tuple[RolloutKey, ...],
-    watcher: Watcher,
-    served: dict[str, str],
-    stall: StallRules,
-) -> RunOutcome:
-    if not (folder / "manifest.json").exists():
-        return start_run(request, folder, watcher=watcher, served=served, keys=keys, stall=stall)
+def find_replayable(
+    folder: Path, at: int, *, samples: Collection[str] = (), subset: int | None = None, seed: int = 0
+) -> Replayable:
+    """The rollouts of ``folder`` that can be replayed from turn ``at`` (from 0).
+
+    ``samples`` keeps those named (``TASK ID`` or ``ID``), ``subset`` draws so many samples of each task by ``seed``
+    among those that have the turn. UserError for a turn in which no call can be made, and for a sample that the run
+    does not have.
+    """
     with Journal.open(folder, read_only=True) as journal:
-        same = journal.manifest.replay == request.replay and tuple(journal.plan()) == keys
-    if not same:
-        raise UserError(f"{folder}: holds a replay of other rollouts or with another call; choose another --out")
-    return resume_run(folder, watcher=watcher, served=served, stall=stall)
+        regime = journal.manifest.regime
+        if not 0 <= at < regime.max_turns - 1:
+            last = regime.max_turns - 2
+            raise UserError(f"--at {at}: turns count from 0, and {folder} allows a call up to turn {last}")
+        places = {key: place for place, key in enumerate(journal.plan())}
+        named = _named(folder, places, samples)
+        reasons = dict.fromkeys(named, "failed")
+        for rollout, _ in journal.rollouts():
+            if rollout.key in named:
+                reasons[rollout.key] = _reason(rollout, at, regime)
+    good = sorted((key for key, reason in reasons.items() if not reason), key=places.__getitem__)
+    counts = {name: sum(reason == name for reason in reasons.values()) for name in ("short", "failed", "spent")}
+    if subset is not None:
+        drawn = set(_draw(good, subset, seed))
+        good = [key for key in good if (key.task, key.sample_id) in drawn]
+    return Replayable(tuple(good), **counts)
+
+
+def _named(folder: Path, keys: Collection[RolloutKey], samples: Collection[str]) -> set[RolloutKey]:
+    if not samples:
+        return set(keys)
+    by_name: defaultdict[str, set[RolloutKey]] = defaultdict(set)
+    for key in keys:
+        by_name[key.sample_id].add(key)
+        by_name[f"{key.task} {key.sample_id}"].add(key)
+    for name in samples:
+        if name not in by_name:
+            raise UserError(f"--sample {name}: {folder} has no such sample; name it as ID or 'TASK ID'")
+    return {key for name in samples for key in by_name[name]}
+
+
+def _reason(rollout: Rollout, at: int, regime: Regime) -> str:
+    """Why a rollout cannot be replayed; empty where it can."""
+    if isinstance(rollout.outcome, Failed):
+        return "failed"
+    if len(rollout.turns) <= at:
+        return "short"
+    made = sum(isinstance(turn.action, SearchAction) and turn.reached for turn in rollout.turns[:at])
+    return "spent" if made >= regime.max_searches else ""
+
+
+def _draw(keys: Collection[RolloutKey], subset: int, seed: int) -> Iterator[tuple[str, str]]:
+    by_task: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for key in keys:
+        by_task[key.task][key.sample_id] = None
+    for task, ids in by_task.items():
+        chosen = random.Random(f"replay {seed} {task}").sample(list(ids), min(subset, len(ids)))
+        yield from ((task, sample_id) for sample_id in chosen)

@@ -1,4 +1,4 @@
-"""Which rollout is begun next, and by whom: long ones first, and near the end not by a slow engine.
+"""Which rollout is begun next, and by whom: long ones first, and none of the long ones by a slow engine.
 
 A run ends when its last rollout does, so what takes long is begun early. How long a rollout will take is told by
 its task alone: by what its rollouts took in earlier runs, and more and more by what they take in this one. Tasks of
@@ -6,10 +6,8 @@ which nothing is known come first, in turns: they may be long, and their times a
 order of the plan is kept, because data is read as a forward stream.
 
 Engines differ, and the order learns this too: a worker whose rollouts take longer than others' of the same tasks is
-slow. It is given the longest rollout that it would surely end before the rest of the queue is worked off; when there
-is none, it is left idle while a faster worker is about to be free. That wait is bounded: where the faster ones take
-as long as the slow worker would have needed, it gets the rollout after all. What a worker is given first, while
-nobody knows how quick it is, is short where there is a choice.
+slow, and is given the shortest there is. So is a worker of which nothing is known yet, where some are much shorter.
+What that is worth beside other orders is in docs/schedule.md.
 
 ``Order`` is pure accounting: it has no clock and no workers, decides the same for the same events, and the records
 of a run do not depend on it. The simulation in ``benchmarks/schedule.py`` is decided by this class, not by a model.
@@ -20,13 +18,12 @@ from __future__ import annotations
 import math
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from maestro_eval.journal import Journal
-from maestro_eval.records import Failed, RolloutKey, UserError
+from maestro_eval.records import RolloutKey, UserError
 
 # As many rollouts of an unknown task are begun before its time is believed; an earlier run's mean weighs as much.
 _PROBES = 8
@@ -37,8 +34,6 @@ _CHANCE = 3.0
 # So many show a worker that is half as quick; until then it is given none of the long ones.
 _GAUGE = 32
 _GAUGE_BELOW = 0.25
-# Of a task's rollouts some take several times its mean. A slow worker is given what it would end in time even then.
-_TAIL = 4.0
 # Ranks change little from one rollout to the next, and cost a look at every task of every worker: they are made
 # anew when so many have ended, or one for each worker, or 2 % of all.
 _RERANK_EVERY = 32
@@ -60,131 +55,95 @@ class Order:
     def __init__(
         self, keys: Iterable[RolloutKey], expected: Mapping[str, float] | None = None, *, workers: int = 1
     ) -> None:
-        self._alone = workers == 1
-        expected = expected or {}
-        keys = keys if isinstance(keys, Sequence) else list(keys)
+        self.workers = workers
+        self._keys = keys if isinstance(keys, Sequence) else list(keys)
         self._tasks: dict[str, _Task] = {}
-        for place, key in enumerate(keys):
+        for place, key in enumerate(self._keys):
             task = self._tasks.get(key.task)
             if task is None:
-                task = self._tasks[key.task] = _Task(key.task, expected.get(key.task), _Queue(keys))
-            task.queue.append(place)
-        self._queued = sum(len(task.queue) for task in self._tasks.values())
+                task = self._tasks[key.task] = _Task(key.task, (expected or {}).get(key.task))
+            task.places.append(place)
+        self._queued = len(self._keys)
         self._workers: dict[str, _Worker] = {}
         self._running: dict[RolloutKey, _Begun] = {}
         self._finished = 0
         self._rank_at = 0
         self._ranking: list[_Task] = []
         self._unknown: list[_Task] = []
-        self._work = 0.0
-        self._capacity = 0.0
         self._usual = 1.0
 
-    def __len__(self) -> int:
-        """How many keys are queued."""
-        return self._queued
+    def waiting(self) -> dict[str, int]:
+        """Count the queued keys by task."""
+        return {task.name: task.queued for task in self._tasks.values()}
 
     def take(self, worker: str, now: float) -> RolloutKey | None:
-        """The key that ``worker`` is to begin, or ``None`` when there is none for it now (see the module)."""
+        """Return the key that ``worker`` is to begin, or ``None`` when all have been handed out."""
         if not self._queued:
             return None
         if self._finished >= self._rank_at:
             self._rank(now)
         me = self._workers.setdefault(worker, _Worker())
-        task = self._choose(me, now)
-        if task is None:
-            return None
-        key = task.queue.popleft()
+        task = self._choose(me)
+        if task.back:
+            key = task.back.popleft()
+        else:
+            key = self._keys[task.places[task.next]]
+            task.next += 1
         task.given += 1
         self._queued -= 1
-        self._work -= task.expected
         self._running[key] = _Begun(worker, now)
-        me.waits_since = None
         task.spent.begin(now)
-        me.begin(task.name, now)
+        me.spent.setdefault(task.name, _Spent()).begin(now)
         return key
 
     def finish(self, key: RolloutKey, now: float, *, typical: bool = True) -> None:
-        """A rollout has ended. Not ``typical``: its time says nothing of its task, because it failed."""
+        """Learn from a rollout that ended. Not ``typical``: it failed or was lost, and its time says nothing."""
         begun = self._running.pop(key, None)
         if begun is None:
             return
         task, worker = self._tasks[key.task], self._workers[begun.worker]
         task.spent.end(begun.at, now, typical)
-        worker.end(task.name, begun.at, now, typical)
+        worker.spent[task.name].end(begun.at, now, typical)
         self._finished += typical
 
     def give_back(self, keys: Sequence[RolloutKey]) -> None:
-        """These have not been run: they come before the others of their tasks again, in the given order."""
+        """Requeue keys that were not run, in this order, before the others of their tasks."""
         for key in reversed(keys):
-            self.withdraw(key)
+            self.finish(key, 0.0, typical=False)
             task = self._tasks[key.task]
-            task.queue.appendleft(key)
+            task.back.appendleft(key)
             self._queued += 1
-            self._work += task.expected
-
-    def withdraw(self, key: RolloutKey) -> None:
-        """This key, handed out before, will not be run; nothing is learnt of it."""
-        begun = self._running.pop(key, None)
-        if begun is not None:
-            self._tasks[key.task].spent.forget(begun.at)
-            self._workers[begun.worker].forget(key.task, begun.at)
+        # Its task may have been worked off, and so be in no ranking.
+        self._rank_at = self._finished
 
     def retire(self, task: str) -> tuple[int, list[RolloutKey]]:
-        """Hand out nothing more of ``task``: how many of its keys never were, and which had been given back."""
+        """Drop what is queued of ``task``: return how many keys were never handed out, and which were given back."""
         known = self._tasks.get(task)
         if known is None:
             return 0, []
-        untouched, given_back = known.queue.clear()
-        dropped = untouched + len(given_back)
-        self._queued -= dropped
-        self._work -= dropped * known.expected
+        self._queued -= known.queued
+        untouched, given_back = len(known.places) - known.next, list(known.back)
+        known.next = len(known.places)
+        known.back.clear()
         return untouched, given_back
 
     def forget(self, worker: str) -> None:
-        """The worker is gone and holds nothing; one of that name may come back on another machine."""
+        """Forget a worker that is gone; one of that name may come back on another machine."""
         self._workers.pop(worker, None)
         self._rank_at = self._finished
 
-    def expected(self) -> dict[str, float]:
-        """Seconds that a rollout is thought to take, by task, longest first; only known tasks with queued keys."""
-        return {task.name: task.expected for task in self._ranking if task.queue}
-
-    def slowness(self, worker: str) -> float:
-        """How long the worker takes, over what a worker takes on average; 1 where nothing is known."""
-        known = self._workers.get(worker)
-        return known.slowness if known else 1.0
-
-    def _choose(self, me: _Worker, now: float) -> _Task | None:
-        if self._alone:
-            return next(self._by_length())
-        if not me.is_slow(self._usual):
-            longest = next(self._by_length())
-            if me.ended >= _GAUGE or longest in self._unknown:
-                return longest
-            shortest = next(task for task in reversed(self._ranking) if task.queue)
-            return shortest if shortest.expected <= longest.expected * _GAUGE_BELOW else longest
-        tasks = list(self._by_length())
-        shortest = tasks[-1]
-        # When the last of the queue would end if it went to the others.
-        rest = self._work / self._capacity + shortest.expected * self._usual if self._capacity else float("inf")
-        for task in tasks:
-            if task.expected * me.slowness * _TAIL <= rest:
-                return task
-        if me.waits_since is None:
-            me.waits_since = now
-        overdue = now - me.waits_since >= shortest.expected * me.slowness
-        return shortest if overdue or not self._faster_is_busy() else None
-
-    def _by_length(self) -> Iterator[_Task]:
-        """The tasks with queued keys: unknown ones, the least tried first, then the longest."""
-        unknown = [task for task in self._unknown if task.queue]
-        if unknown:
-            yield from sorted(unknown, key=lambda task: task.given)
-        yield from (task for task in self._ranking if task.queue)
-
-    def _faster_is_busy(self) -> bool:
-        return any(worker.running and not worker.is_slow(self._usual) for worker in self._workers.values())
+    def _choose(self, me: _Worker) -> _Task:
+        unknown = [task for task in self._unknown if task.queued]
+        known = [task for task in self._ranking if task.queued]
+        # The least tried of the unknown ones, then the longest.
+        longest = min(unknown, key=lambda task: task.given) if unknown else known[0]
+        if self.workers == 1:
+            return longest
+        shortest = known[-1] if known else longest
+        if me.is_slow(self._usual):
+            return shortest
+        untried = me.ended < _GAUGE and not unknown and shortest.expected <= longest.expected * _GAUGE_BELOW
+        return shortest if untried else longest
 
     def _rank(self, now: float) -> None:
         """Learn from all that happened until ``now``."""
@@ -194,46 +153,43 @@ class Order:
         for task in known:
             task.expected = task.mean(now)
         longest = max((task.expected for task in known), default=1.0)
-        self._unknown = [task for task in self._tasks.values() if task.queue and task not in known]
+        self._unknown = [task for task in self._tasks.values() if task.queued and task not in known]
         for task in self._unknown:
             task.expected = longest
-        self._ranking = sorted((task for task in known if task.queue), key=lambda task: -task.expected)
-        self._work = sum(len(task.queue) * task.expected for task in self._tasks.values())
+        self._ranking = sorted((task for task in known if task.queued), key=lambda task: -task.expected)
         means = {task.name: task.mean(now) for task in self._tasks.values()}
         for worker in self._workers.values():
             worker.learn(means, now)
         # The lower quartile: of many workers the quickest is so by chance.
         slownesses = sorted(worker.slowness for worker in self._workers.values())
         self._usual = slownesses[len(slownesses) // 4] if slownesses else 1.0
-        self._capacity = sum(worker.peak / worker.slowness for worker in self._workers.values())
 
 
 def past_runs(folder: Path) -> list[Path]:
-    """``folder`` itself, then the run folders beside it, the newest first: where times may be learnt from."""
+    """Return ``folder`` and the latest run folders beside it, newest first: where times may be learnt from."""
     beside = [path for path in folder.absolute().parent.glob("*/manifest.json") if path.parent != folder.absolute()]
     beside.sort(key=lambda path: (-path.stat().st_mtime, path))
     return [folder, *(path.parent for path in beside[:_PAST_RUNS])]
 
 
-def expected_times(folders: Sequence[Path], tasks: Iterable[str] | None = None) -> dict[str, float]:
-    """What a rollout of each task took in earlier runs, in seconds: a mean that a few stalled ones do not move.
+def expected_times(folders: Sequence[Path], tasks: Collection[str]) -> dict[str, float]:
+    """Return the mean seconds of a rollout of each of ``tasks`` in earlier runs, without the few longest.
 
     ``folders`` are run folders, the one to be believed most first: a task's time is taken from the first that has
-    rollouts of it. A folder that cannot be read tells nothing. ``tasks``: only these are looked for.
+    rollouts of it. A folder that cannot be read tells nothing.
     """
-    wanted = None if tasks is None else set(tasks)
     times: dict[str, float] = {}
     for folder in folders:
-        if wanted is not None and wanted <= times.keys():
+        unknown = [task for task in tasks if task not in times]
+        if not unknown:
             break
         try:
             with Journal.open(folder, read_only=True) as journal:
-                for record in journal.manifest.tasks:
-                    if record.name in times or (wanted is not None and record.name not in wanted):
-                        continue
-                    seconds = _seconds(journal, record.name)
-                    if seconds:
-                        times[record.name] = _mean(seconds)
+                for task in unknown:
+                    # A failed rollout took as long as its trouble did.
+                    seconds = sorted(journal.times(task, _RECORDS_PER_TASK))
+                    if kept := seconds[: len(seconds) - int(len(seconds) * _STALLED)]:
+                        times[task] = sum(kept) / len(kept)
         except UserError:
             continue
     return times
@@ -257,65 +213,38 @@ class _Spent:
         self.begun += now
 
     def end(self, begun: float, now: float, typical: bool) -> None:
-        self.forget(begun)
+        self.running -= 1
+        self.begun -= begun
         if typical:
             self.ended += 1
             self.seconds += now - begun
-
-    def forget(self, begun: float) -> None:
-        self.running -= 1
-        self.begun -= begun
 
     def total(self, now: float) -> float:
         return self.seconds + max(0.0, self.running * now - self.begun)
 
 
-class _Queue:
-    """The keys of one task that are to be run: the places of those never handed out, before them those given back.
-
-    Four bytes each, so that a very long run costs no more than its sequence of keys does.
-    """
-
-    def __init__(self, keys: Sequence[RolloutKey]) -> None:
-        self._keys = keys
-        self._places = array("I")
-        self._next = 0
-        self._back: deque[RolloutKey] = deque()
-
-    def __len__(self) -> int:
-        return len(self._back) + len(self._places) - self._next
-
-    def append(self, place: int) -> None:
-        self._places.append(place)
-
-    def appendleft(self, key: RolloutKey) -> None:
-        self._back.appendleft(key)
-
-    def popleft(self) -> RolloutKey:
-        if self._back:
-            return self._back.popleft()
-        self._next += 1
-        return self._keys[self._places[self._next - 1]]
-
-    def clear(self) -> tuple[int, list[RolloutKey]]:
-        """Drop all: how many were never handed out, and the others."""
-        untouched, given_back = len(self._places) - self._next, list(self._back)
-        self._places, self._next = array("I"), 0
-        self._back.clear()
-        return untouched, given_back
-
-
 @dataclass(slots=True, eq=False)
 class _Task:
+    """``places`` are those of its keys in the plan, of which ``next`` have been handed out; ``back`` were given back.
+
+    Four bytes a key, so that a very long run costs no more than its sequence of keys does.
+    """
+
     name: str
     prior: float | None
-    queue: _Queue
+    places: array[int] = field(default_factory=lambda: array("I"))
+    next: int = 0
+    back: deque[RolloutKey] = field(default_factory=deque)
     given: int = 0
     spent: _Spent = field(default_factory=_Spent)
     expected: float = 1.0
 
+    @property
+    def queued(self) -> int:
+        return len(self.back) + len(self.places) - self.next
+
     def mean(self, now: float) -> float:
-        """Seconds a rollout; where none has ended, it takes at least as long as they have been under way."""
+        """Return the seconds of a rollout; where none has ended, at least as long as they have been running."""
         prior, weight = (0.0, 0) if self.prior is None else (self.prior, _PROBES)
         return (prior * weight + self.spent.total(now)) / max(1, self.spent.ended + weight)
 
@@ -323,28 +252,14 @@ class _Task:
 @dataclass(slots=True, eq=False)
 class _Worker:
     spent: dict[str, _Spent] = field(default_factory=dict)
-    running: int = 0
-    peak: int = 0
-    ended: int = 0
     slowness: float = 1.0
-    waits_since: float | None = None
 
-    def begin(self, task: str, now: float) -> None:
-        self.spent.setdefault(task, _Spent()).begin(now)
-        self.running += 1
-        self.peak = max(self.peak, self.running)
-
-    def end(self, task: str, begun: float, now: float, typical: bool) -> None:
-        self.spent[task].end(begun, now, typical)
-        self.running -= 1
-        self.ended += typical
-
-    def forget(self, task: str, begun: float) -> None:
-        self.spent[task].forget(begun)
-        self.running -= 1
+    @property
+    def ended(self) -> int:
+        return sum(spent.ended for spent in self.spent.values())
 
     def learn(self, means: Mapping[str, float], now: float) -> None:
-        """Slowness is how many should have ended in the time spent, over how many have; at first it is near 1."""
+        """Set the slowness: how many should have ended in the time spent, over how many have; near 1 at first."""
         due = sum(spent.total(now) / means[task] for task, spent in self.spent.items() if means[task])
         self.slowness = (due + _PROBES) / (self.ended + _PROBES)
 
@@ -356,14 +271,3 @@ class _Worker:
 class _Begun:
     worker: str
     at: float
-
-
-def _seconds(journal: Journal, task: str) -> list[float]:
-    rollouts = (rollout for rollout, _ in islice(journal.rollouts(task), _RECORDS_PER_TASK))
-    # A failed rollout took as long as its trouble did.
-    return [rollout.timing.elapsed_s for rollout in rollouts if not isinstance(rollout.outcome, Failed)]
-
-
-def _mean(seconds: Sequence[float]) -> float:
-    kept = sorted(seconds)[: len(seconds) - int(len(seconds) * _STALLED)]
-    return sum(kept) / len(kept)

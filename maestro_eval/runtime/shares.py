@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from maestro_eval.models.limiter import InUse
+from maestro_eval.models import InUse
 
 # So long that the moment in which a place passes on, and is empty, weighs little.
 TURN_S = 5.0
@@ -26,13 +26,13 @@ class Shares:
         self._endpoints = {name: _Endpoint(limit, clock) for name, limit in limits.items()}
 
     def join(self, worker: str) -> None:
-        """The worker is up; it may call nobody until it is told its part."""
+        """Add a worker that is up; it may call nobody until it gets its share."""
         for endpoint in self._endpoints.values():
             endpoint.allowed[worker] = 0
             endpoint.use[worker] = InUse()
 
     def leave(self, worker: str) -> None:
-        """The worker is gone."""
+        """Remove a worker that is gone."""
         for endpoint in self._endpoints.values():
             for known in (endpoint.allowed, endpoint.use, endpoint.extra, endpoint.passed_on):
                 known.pop(worker, None)
@@ -43,15 +43,15 @@ class Shares:
             endpoint.turn()
 
     def due(self, worker: str) -> bool:
-        """Whether the worker is to be told another part than its last one, or asked whether its calls have ended."""
+        """Return whether the worker needs a message: its share has changed, or its calls may have ended."""
         return any(endpoint.next(worker) != endpoint.allowed[worker] for endpoint in self._endpoints.values())
 
     def tell(self, worker: str) -> dict[str, int]:
-        """The worker's part now, which it is to be told."""
+        """Return the worker's share, to be sent to it now."""
         return {name: endpoint.tell(worker) for name, endpoint in self._endpoints.items()}
 
     def heard(self, worker: str, told: Mapping[str, int], use: Mapping[str, InUse]) -> None:
-        """The worker has been told ``told`` and replies with what it uses."""
+        """Note a worker's reply to the share ``told``: what it uses."""
         for name, endpoint in self._endpoints.items():
             endpoint.heard(worker, told[name], use.get(name, InUse()))
 
@@ -88,7 +88,7 @@ class _Endpoint:
                 self.extra[worker] = now
 
     def next(self, worker: str) -> int:
-        """What the worker may have now: its part, or as much of it as the others have left."""
+        """Return what the worker may have now: its share, or as much of it as the others have left."""
         part = self._limit // len(self.allowed) + (worker in self.extra)
         allowed = self.allowed[worker]
         # Sums are made only where more is wanted, which is rare.

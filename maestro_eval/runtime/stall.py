@@ -24,7 +24,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from msgspec import Struct
@@ -32,6 +31,7 @@ from msgspec import Struct
 from maestro_eval.records import Regime
 from maestro_eval.runtime.status import EndpointState, LiveState, WorkerState
 from maestro_eval.runtime.threads import READ_S
+from maestro_eval.text import printable
 
 # Beside a rollout's own deadlines: committing it, on a slow machine.
 _SLACK_S = 60.0
@@ -53,14 +53,14 @@ class StallRules(Struct, frozen=True):
     leave: Callable[[], None] | None = None
 
     def bound(self, regime: Regime) -> float:
-        """Seconds without a commit before a word is said; infinite for no bound."""
+        """Return the seconds without a commit before a warning; infinite for no bound."""
         if self.after_s is None:
             return longest_rollout(regime)
         return self.after_s or float("inf")
 
 
 def longest_rollout(regime: Regime) -> float:
-    """Seconds after which a rollout must have ended, whatever it met."""
+    """Return the seconds after which every rollout must have ended."""
     return regime.rollout_deadline_s + READ_S + _SLACK_S
 
 
@@ -78,12 +78,14 @@ class StallGuard:
     def __init__(self, after_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._after_s = after_s
         self._clock = clock
-        self._seen: _Marks | None = None
+        self._seen: tuple[int, int, int] | None = None
         self._since = clock()
 
     def check(self, state: LiveState) -> Stall | None:
-        """The stall, where there is one: it is ``over`` after twice the bound."""
-        now, marks = self._clock(), _marks(state)
+        """Return the stall, if there is one: it is ``over`` after twice the bound."""
+        now = self._clock()
+        # What changes when a run moves.
+        marks = (state.ended, state.executor.losses, sum(worker.starting for worker in state.executor.workers))
         if marks != self._seen or not _is_due(state):
             self._seen, self._since = marks, now
             return None
@@ -92,26 +94,13 @@ class StallGuard:
 
 
 def _is_due(state: LiveState) -> bool:
-    """Whether something is to be committed. Rollouts that wait while workers start do not count: that has a bound."""
+    """Return whether a commit is due. Rollouts that wait while workers start do not count: that is bounded."""
     executor = state.executor
     return bool(executor.out) or (executor.queued > 0 and not any(worker.starting for worker in executor.workers))
 
 
-class _Marks(Struct, frozen=True):
-    """What changes when a run moves."""
-
-    ended: int
-    losses: int
-    starting: int
-
-
-def _marks(state: LiveState) -> _Marks:
-    starting = sum(worker.starting for worker in state.executor.workers)
-    return _Marks(state.ended, state.executor.losses, starting)
-
-
 def describe(stall: Stall) -> str:
-    """One line: which rollouts hang, where, since when, and what they may wait for."""
+    """Describe in one line which rollouts hang, where, since when, and what they may wait for."""
     state = stall.state
     out = state.executor.out
     if not out:
@@ -178,26 +167,19 @@ class Watchdog:
         self._closing = False
         self._warned = False
 
-    def beat(self) -> None:
-        """The loop lives."""
-        self._beaten, self._warned = self._clock(), False
-
-    def closing(self) -> None:
-        """The run is over; what remains is to give back what it held, and nobody beats any more."""
-        self.beat()
-        self._closing = True
+    def beat(self, *, closing: bool = False) -> None:
+        """Report that the loop is alive; ``closing``: for the last time, since the run is over."""
+        self._beaten, self._warned, self._closing = self._clock(), False, closing
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._end.set()
 
     def look(self) -> None:
-        """Say or do what is due now."""
+        """Warn, or end the process, where that is due."""
         silent_s = self._clock() - self._beaten
         bound = self._closing_s if self._closing else self._after_s
         if silent_s >= bound and not self._warned:
@@ -221,7 +203,7 @@ class Watchdog:
 
 
 def standing_at(thread: int) -> str:
-    """Where a thread is: its innermost line, and the innermost that is in no library."""
+    """Return where a thread is: its innermost line, and the innermost outside libraries."""
     frame = sys._current_frames().get(thread)
     if frame is None:
         return "its end"
@@ -233,14 +215,14 @@ def standing_at(thread: int) -> str:
 
 
 def _is_own(filename: str) -> bool:
-    """Of ours, or of the user's."""
+    """Return whether a file is ours or the user's."""
     libraries = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
     return f"{os.sep}maestro_eval{os.sep}" in filename or not any(filename.startswith(path) for path in libraries)
 
 
 def _plain(name: str) -> str:
-    """A name from a data set, harmless on a terminal and not longer than it need be."""
-    shown = "".join(character if character.isprintable() else "�" for character in name)
+    """Make a name from a data set harmless on a terminal, and short."""
+    shown = printable(name)
     return shown if len(shown) <= _NAME else shown[: _NAME - 1] + "…"
 
 

@@ -7,17 +7,17 @@ reads it, in whatever thread, has a whole one. Rates and times left are made by 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from maestro_eval.journal import Finished
-from maestro_eval.models.limiter import Places
-from maestro_eval.records import Answered, Exhausted, Rollout, Usage
+from maestro_eval.models import Places
+from maestro_eval.records import Usage
 from maestro_eval.registry import Registry
-from maestro_eval.runtime.leases import Out
+from maestro_eval.runtime.leases import Lease, LeaseQueue
 from maestro_eval.runtime.observer import Observer
 
 POLICY = "policy"
@@ -43,10 +43,19 @@ class ExecutorState(Struct, frozen=True):
     """
 
     queued: int = 0
-    out: tuple[Out, ...] = ()
+    out: tuple[Lease, ...] = ()
     losses: int = 0
     workers: tuple[WorkerState, ...] = ()
     gone: Mapping[str, Places] = {}
+
+
+def executor_state(
+    queue: LeaseQueue | None, workers: tuple[WorkerState, ...], gone: Mapping[str, Places] | None = None
+) -> ExecutorState:
+    """Return the state of a run by its queue (``None``: it has not begun) and its workers."""
+    if queue is None:
+        return ExecutorState(workers=workers)
+    return ExecutorState(queue.counts().queued, queue.out(), queue.losses, workers, gone or {})
 
 
 class TaskState(Struct, frozen=True):
@@ -60,7 +69,7 @@ class TaskState(Struct, frozen=True):
 
     @property
     def done(self) -> int:
-        """Rollouts with a record that stays; a failed one is tried again on a resume."""
+        """Count rollouts with a record that stays; a failed one is tried again on a resume."""
         return self.before + self.answered + self.exhausted
 
     @property
@@ -122,7 +131,7 @@ class LiveState(Struct, frozen=True):
         return self.planned - self.done - self.failed
 
 
-class LiveBoard(Observer):
+class RunStatus(Observer):
     """Where the driver keeps the latest state. ``publish`` and ``committed`` are its own; any thread may ``read``.
 
     planned: rollouts by task; waiting: those of them that are to run. executor: how it stands now. names: of the
@@ -152,41 +161,45 @@ class LiveBoard(Observer):
         return self._state
 
     def committed(self, batch: Sequence[Finished]) -> None:
-        """These are in the journal."""
+        """Count a batch that is in the journal."""
         state = self._state
         tasks = dict(state.tasks)
         prompt, completion = state.tokens.prompt_tokens, state.tokens.completion_tokens
         for finished in batch:
             rollout = finished.rollout
             task = rollout.key.task
-            tasks[task] = _with(tasks.get(task, TaskState(0)), rollout)
-            for usage in _usages(rollout, generates=self._generates):
-                prompt += usage.prompt_tokens
-                completion += usage.completion_tokens
+            known, word = tasks.get(task, TaskState(0)), rollout.outcome.word
+            now = replace(known, **{word: getattr(known, word) + 1})
+            # Of a retired task, what had ended but was not committed yet is not in the plan.
+            tasks[task] = replace(now, planned=max(now.planned, now.ended))
+            for turn in rollout.turns:
+                # A policy's own calls, where they are recorded, are in its turn's usage.
+                usages = [call.usage for call in turn.calls if call.kind != "policy" and not call.cached]
+                usages += [turn.usage] if self._generates else []
+                prompt += sum(usage.prompt_tokens for usage in usages)
+                completion += sum(usage.completion_tokens for usage in usages)
         self._state = replace(state, tasks=tasks, tokens=Usage(prompt, completion), moved=self._clock())
 
     def retire(self, task: str) -> None:
-        """Nothing more of ``task`` is begun: what is planned of it is what has ended or is out."""
+        """Reduce the plan of ``task`` to what has ended or is leased: nothing more of it begins."""
         state = self._state
         known = state.tasks[task]
         out = sum(each.key.task == task for each in self._executor().out)
         self._state = replace(state, tasks={**state.tasks, task: replace(known, planned=known.ended + out)})
 
     def publish(self, *, stopping: bool) -> LiveState:
-        """Look at the executor and put up what is seen."""
-        executor = self._executor()
-        self._state = replace(
-            self._state,
-            at=self._clock(),
-            executor=executor,
-            endpoints=_endpoints(executor, self._names),
-            stopping=stopping,
-        )
+        """Publish the executor's state of now."""
+        executor, names = self._executor(), self._names
+        total = reduce(added, (worker.engines for worker in executor.workers), dict(executor.gone))
+        # In the registry's order, which does not jump about; what is not in it comes last.
+        order = [*(url for url in names if url in total), *(url for url in total if url not in names)]
+        endpoints = tuple(EndpointState(names.get(url, url), url, total[url]) for url in order)
+        self._state = replace(self._state, at=self._clock(), executor=executor, endpoints=endpoints, stopping=stopping)
         return self._state
 
 
 def endpoint_names(registry: Registry, policy_urls: Sequence[str]) -> dict[str, str]:
-    """The name of each url that workers call: those of all its records in a bound registry, and the policy's."""
+    """Return the name of each url that workers call: its endpoints in a bound registry, and the policy's."""
     names: dict[str, list[str]] = {}
     for name, endpoint in registry.endpoints.items():
         names.setdefault(endpoint.url.rstrip("/"), []).append(name)
@@ -196,42 +209,11 @@ def endpoint_names(registry: Registry, policy_urls: Sequence[str]) -> dict[str, 
 
 
 def added(first: Mapping[str, Places], second: Mapping[str, Places]) -> dict[str, Places]:
-    """The places of two processes together, by url."""
+    """Add up the places of two processes, by url."""
     urls = dict.fromkeys((*first, *second))
-    return {url: _sum(first.get(url, _NOBODY), second.get(url, _NOBODY)) for url in urls}
+    return {url: first.get(url, _NOBODY) + second.get(url, _NOBODY) for url in urls}
 
 
 def counters(engines: Mapping[str, Places]) -> dict[str, Places]:
-    """What is left to be counted of a process that ended."""
+    """Keep the counters of a process that ended."""
     return {url: replace(places, cap=0, limit=0, in_flight=0, queued=0) for url, places in engines.items()}
-
-
-def _endpoints(executor: ExecutorState, names: Mapping[str, str]) -> tuple[EndpointState, ...]:
-    total = reduce(added, (worker.engines for worker in executor.workers), dict(executor.gone))
-    # In the registry's order, which does not jump about; what is not in it comes last.
-    order = [*(url for url in names if url in total), *(url for url in total if url not in names)]
-    return tuple(EndpointState(names.get(url, url), url, total[url]) for url in order)
-
-
-def _sum(one: Places, other: Places) -> Places:
-    return Places(*(getattr(one, name) + getattr(other, name) for name in Places.__struct_fields__))
-
-
-def _with(task: TaskState, rollout: Rollout) -> TaskState:
-    match rollout.outcome:
-        case Answered():
-            now = replace(task, answered=task.answered + 1)
-        case Exhausted():
-            now = replace(task, exhausted=task.exhausted + 1)
-        case _:
-            now = replace(task, failed=task.failed + 1)
-    # Of a retired task, what had ended but was not committed yet is not in the plan.
-    return replace(now, planned=max(now.planned, now.ended))
-
-
-def _usages(rollout: Rollout, *, generates: bool) -> Iterator[Usage]:
-    for turn in rollout.turns:
-        # A policy's own calls, where they are recorded, are in its turn's usage.
-        yield from (call.usage for call in turn.calls if call.kind != "policy" and not call.cached)
-        if generates:
-            yield turn.usage

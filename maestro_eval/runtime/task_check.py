@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from maestro_eval.records import Sample, SampleError, Selection, UserError
-from maestro_eval.scoring import judge, lmms_lack, metric_of
+from maestro_eval.scoring import judge, metric_of, unjudged
 from maestro_eval.tasks import Task, TaskSpec, choose, localise, open_task
 
 
@@ -42,15 +42,17 @@ def check_task(spec: TaskSpec, selection: Selection | None = None, seed: int = 0
     return TaskCheck(task.name, task.data, len(ids), tuple(_problems(task, ids)))
 
 
-def lmms_lack_of(task: Task, looked_at: int = 3) -> str:
-    """Why lmms-eval's scorer has no verdict on any of the task's first samples; "" where it has one, or none loads."""
-    lack = ""
+def lack_of(task: Task, looked_at: int = 3) -> str:
+    """Say why a task's metric has no verdict on any of its first samples; nothing where it has, or none loads."""
+    lack, lack_on = "", metric_of(task).lack
+    if lack_on is None:
+        return ""
     for sample_id in task.ids(looked_at):
         try:
             sample = task.load(sample_id).sample
         except SampleError:
             continue
-        lack = lmms_lack(sample)
+        lack = lack_on(sample)
         if not lack:
             break
     return lack
@@ -71,8 +73,15 @@ def _problems(task: Task, ids: list[str]) -> Iterator[TaskProblem]:
 
 
 def _misjudged(task: Task, sample: Sample) -> Iterator[TaskProblem]:
+    metric = metric_of(task)
     for target in sample.targets:
-        verdict = judge(sample, target, metric_of(task), "official")
+        try:
+            verdict = judge(sample, target, metric, "official")
+        except UserError:
+            raise
+        except Exception as error:  # the metric may be the user's own
+            yield TaskProblem(task.name, sample.sample_id, unjudged(f"metric {task.metric}", metric.rule, error).note)
+            return
         if verdict.value != 1.0:
             shown = target if len(target) <= 60 else f"{target[:57]}..."
             yield TaskProblem(

@@ -3,8 +3,8 @@
 A file system that hangs, or a library that never returns, cannot be interrupted from Python; the thread it runs in is
 lost. What is awaited of it has a deadline, so a rollout fails and the run goes on. But the standard library waits for
 such threads twice, when the loop closes and when the interpreter ends, and would wait for ever. So reading is done in
-daemon threads (``apart``), for which nobody waits; the loop's own pool is given a few seconds (``run_loop``); and who
-owns the process asks ``left_behind`` before an end that waits for all threads.
+daemon threads (``run_abandonable``), for which nobody waits; the loop's own pool is given a few seconds
+(``run_loop``); and who owns the process asks ``left_behind`` before an end that waits for all threads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -42,32 +42,21 @@ class Readers:
     def __init__(self, at_once: int = _READERS) -> None:
         self._places = asyncio.Semaphore(at_once)
 
-    async def apart(self, call: Callable[[], T]) -> T:
-        """What ``call`` returns or raises."""
+    async def run_abandonable(self, call: Callable[[], T]) -> T:
+        """Run ``call`` in a thread; return or raise what it does."""
         async with self._places:
-            loop = asyncio.get_running_loop()
-            result: asyncio.Future[T] = loop.create_future()
-
-            def settle(value: T | None, error: BaseException | None) -> None:
-                if result.done():
-                    return
-                if error is not None:
-                    result.set_exception(error)
-                else:
-                    result.set_result(value)  # type: ignore[arg-type]
+            result: Future[T] = Future()
+            # What has begun cannot be cancelled: its end is then nobody's.
+            result.set_running_or_notify_cancel()
 
             def work() -> None:
-                value, error = None, None
                 try:
-                    value = call()
+                    result.set_result(call())
                 except BaseException as raised:  # it is the caller's, whatever it is
-                    error = _carried(raised)
-                # The loop may be gone when a thread that was given up comes back.
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(settle, value, error)
+                    result.set_exception(_carried(raised))
 
             threading.Thread(target=work, name="reader", daemon=True).start()
-            return await result
+            return await asyncio.wrap_future(result)
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
@@ -78,7 +67,7 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
 
 
 def left_behind() -> list[str]:
-    """The names of threads that a loop's end did not wait for: the interpreter's own end would, for ever."""
+    """Return the names of threads that a loop's end did not wait for, and the interpreter's would for ever."""
     return [thread.name for thread in _given_up if thread.is_alive()]
 
 

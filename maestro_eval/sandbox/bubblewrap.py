@@ -1,59 +1,46 @@
 """The isolation: a bubblewrap sandbox that holds an interpreter and nothing else.
 
-Promises: no network, no home, no environment, no process but the program's own, no capability and no way to a
-new one; /usr read-only; /tmp private, bounded and gone afterwards; nothing else can be written. The program is
-process 1 of its own process namespace, so that all it started dies with it, before we hear of its end.
+Promises: no network, no home, no environment, no process but the program's own, no capability and no way to a new one;
+/usr read-only; /tmp private, bounded and gone afterwards; nothing else can be written. The program is process 1 of its
+own process namespace, so that all it started dies with it, before we hear of its end.
 
 Accepted: the kernel is shared (the filter in ``seccomp`` narrows it), and so is the time of its CPUs. /usr can be
-read. Process 1 is deaf to signals that it has no handler for: a program cannot kill itself by one (an abort
-shows as signal 11), and CPU time is enforced by the kill a second after the signal. A bubblewrap older than 0.8
-lacks ``--disable-userns`` (the filter refuses the same), one older than 0.7 ``--size`` (then each file is
-bounded, but not all together).
+read. Process 1 is deaf to signals that it has no handler for: a program cannot kill itself by one (an abort shows as
+signal 11), and CPU time is enforced by the kill a second after the signal. A bubblewrap older than 0.8 lacks
+``--disable-userns`` (the filter refuses the same), one older than 0.7 ``--size`` (then each file is bounded, but not
+all together).
+
+Packages of ours are lent read-only, one distribution at a time: name those that it needs, too. The sandbox's
+interpreter is the system's, not ours. What is lent must therefore fit it: Python files always do, compiled modules
+only where the minor versions are equal.
 """
 
 from __future__ import annotations
 
-import shutil
 import subprocess
+import sys
 from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path, PurePath
 
-from maestro_eval.records import UserError
-from maestro_eval.sandbox.launch import Launch, limited_python, memory_file, ordinary_user
-from maestro_eval.sandbox.packages import PACKAGES_FOLDER, lent
-from maestro_eval.sandbox.records import Limits
+from maestro_eval.sandbox.launch import Launch, Limits, limited_python, memory_file, ordinary_user, system_python
 from maestro_eval.sandbox.seccomp import system_call_filter
 
-_WHAT_MENDS_IT = "install the package 'bubblewrap', or accept the weaker --sandbox=process"
 _ISOLATION = (
     *("--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--as-pid-1"),
     *("--clearenv", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox"),
 )
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
 _ROOT_FOLDERS = ("/bin", "/lib", "/lib32", "/lib64")
-
-
-def find_bwrap() -> str:
-    """The path of bwrap; UserError where there is none."""
-    found = shutil.which("bwrap")
-    if found is None:
-        raise UserError(f"sandbox: bwrap is not installed: {_WHAT_MENDS_IT}")
-    return found
-
-
-def not_permitted(detail: str) -> UserError:
-    """The error for a bwrap that is there but cannot build a sandbox on this machine."""
-    return UserError(
-        f"sandbox: bwrap cannot make namespaces here ({detail}): allow user namespaces, "
-        "or accept the weaker --sandbox=process"
-    )
+PACKAGES_FOLDER = "/packages"
+"""The folder of lent packages in the sandbox. A program that wants them puts this folder on ``sys.path``."""
 
 
 def in_bubblewrap(bwrap: str, code: bytes, limits: Limits, stack: ExitStack, packages: tuple[str, ...] = ()) -> Launch:
-    """A launch of ``code`` in a fresh sandbox, with the packages that can be lent to it.
+    """Prepare a launch of ``code`` in a fresh sandbox, with the packages that can be lent to it.
 
-    Its files live in ``stack``. No shell sees any of it.
+    ``stack`` closes its files. No shell sees any of it.
     """
     known = _options(bwrap)
     program = memory_file(stack, "program", code)
@@ -89,7 +76,7 @@ def in_bubblewrap(bwrap: str, code: bytes, limits: Limits, stack: ExitStack, pac
 
 
 def _system_folders() -> list[str]:
-    """/usr, the names in / that lead into it, and what the dynamic linker reads."""
+    """Bind /usr, the names in / that lead into it, and what the dynamic linker reads."""
     arguments = ["--ro-bind", "/usr", "/usr", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     for folder in map(Path, _ROOT_FOLDERS):
         if folder.is_symlink():
@@ -103,3 +90,65 @@ def _system_folders() -> list[str]:
 def _options(bwrap: str) -> frozenset[str]:
     shown = subprocess.run([bwrap, "--help"], capture_output=True, text=True, check=False, timeout=10)
     return frozenset((shown.stdout + shown.stderr).split())
+
+
+@cache
+def lacking(name: str) -> str | None:
+    """Return why the distribution cannot be lent, and the fix, in one line; ``None`` where it can."""
+    try:
+        found = distribution(name)
+    except PackageNotFoundError:
+        return f"the sandbox has no {name}: install it beside maestro-eval"
+    if not _tops(found):
+        return f"the sandbox has no {name}: its installation does not list its files; install it with pip"
+    ours, theirs = sys.version_info[:2], _system_version()
+    if _is_compiled(found) and ours != theirs:
+        ours_text, theirs_text = (".".join(map(str, version)) for version in (ours, theirs))
+        return (
+            f"the sandbox has no {name}: ours is built for Python {ours_text}, and {system_python()} is {theirs_text}; "
+            "install maestro-eval for that Python"
+        )
+    for folder in _site(found).parents if ordinary_user() is not None else ():
+        if not folder.stat().st_mode & 0o001:
+            return f"the sandbox has no {name}: {folder} is closed to other users, and we run as root"
+    return None
+
+
+def lent(name: str) -> dict[str, Path]:
+    """Return what to bind for the distribution, by its name within ``PACKAGES_FOLDER``; nothing where it is lacking."""
+    if lacking(name) is not None:
+        return {}
+    found = distribution(name)
+    return {top: _site(found) / top for top in _tops(found) if (_site(found) / top).exists()}
+
+
+def _site(found: Distribution) -> Path:
+    return Path(str(found.locate_file(""))).resolve()
+
+
+def _files(found: Distribution) -> list[PurePath]:
+    # Scripts and manuals lie outside of the folder ("../../../bin/…").
+    return [PurePath(file) for file in found.files or () if ".." not in file.parts]
+
+
+def _tops(found: Distribution) -> list[str]:
+    """List folders, modules and parts of compiled modules, but no metadata and no ``.pth``: those run at start."""
+    tops = {file.parts[0] for file in _files(found)}
+    return sorted(top for top in tops if not top.endswith((".dist-info", ".pth")) and top != "__pycache__")
+
+
+def _is_compiled(found: Distribution) -> bool:
+    """Tell whether it has a compiled module that no Python file beside it can stand for."""
+    files = set(_files(found))
+    modules = (
+        file for file in files if file.suffix == ".so" and ".cpython-" in file.name and "__mypyc" not in file.name
+    )
+    return any(file.with_name(file.name.partition(".")[0] + ".py") not in files for file in modules)
+
+
+@cache
+def _system_version() -> tuple[int, int]:
+    code = "import sys; print(*sys.version_info[:2])"
+    shown = subprocess.run([system_python(), "-I", "-c", code], capture_output=True, text=True, check=True, timeout=10)
+    major, minor = map(int, shown.stdout.split())
+    return major, minor

@@ -31,7 +31,9 @@ import types
 from typing import Any, NoReturn
 
 _LONGEST_MESSAGE = 16 << 20
-_NOISE_S = 0.1
+# Where the kernel ends a program that nobody looked after in time, in multiples of its CPU limit. Its limit counts
+# whole ticks, which on a loaded machine say up to twice what the program used.
+_HARD_LIMIT = 4
 
 
 class _Ended(BaseException):
@@ -111,7 +113,7 @@ class _UnsendableError(Exception):
 
 
 class _Function:
-    """What the tests call; the function of this name in the other process answers."""
+    """A function that the tests call; the function of this name in the other process answers."""
 
     def __init__(self, name: str, other: _Other) -> None:
         self.__name__ = name
@@ -129,9 +131,12 @@ class _Other:
         self._child, self._receive, self._send = child, receive, send
         self._cpu_s, self._wall_s = cpu_s, wall_s
         self._end = time.monotonic() + wall_s
+        self._cpu_end = math.inf
 
     def load(self, program: str, preload: list[str]) -> None:
-        self._ask((self._cpu_s, sys.path[0], program, preload))
+        self._ask((self._cpu_s, sys.path[0], preload))
+        self._cpu_end = self._cpu() + self._cpu_s
+        self._ask(program)
         self._end = time.monotonic() + self._wall_s
 
     def call(self, name: str, args: Any, kwargs: Any) -> Any:
@@ -151,8 +156,10 @@ class _Other:
         (length,) = struct.unpack("<Q", self._read(8))
         if length > _LONGEST_MESSAGE:
             raise _Ended("failed", "the result is too long")
+        answer = self._read(length)
+        self._check_cpu()
         try:
-            kind, value = json.loads(self._read(length))
+            kind, value = json.loads(answer)
             if kind == "value":
                 return _decoded(value)
             name, text = str(value[0]), str(value[1])
@@ -173,11 +180,21 @@ class _Other:
                 if not chunk:
                     self._over()
                 read += chunk
-            elif time.monotonic() > self._end:
+                continue
+            self._check_cpu()
+            if time.monotonic() > self._end:
                 raise _Ended("timeout", f"exceeded {self._wall_s:g} s by the clock")
-            elif self._gone() and not select.select([self._receive], [], [], 0)[0]:
+            if self._gone() and not select.select([self._receive], [], [], 0)[0]:
                 self._over()
         return bytes(read)
+
+    def _cpu(self) -> float:
+        """Return the seconds of CPU time that the process has used, to the nanosecond. It is not reaped yet."""
+        return time.clock_gettime(_cpu_clock(self._child))
+
+    def _check_cpu(self) -> None:
+        if self._cpu() > self._cpu_end:
+            raise _Ended("timeout", f"exceeded {self._cpu_s:g} s of CPU time")
 
     def _gone(self) -> bool:
         info = os.waitid(os.P_PID, self._child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -191,7 +208,7 @@ class _Other:
         _, status, usage = os.wait4(self._child, 0)
         signalled = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         # Children of its own count, too, where it waited for them.
-        if signalled == signal.SIGKILL and usage.ru_utime + usage.ru_stime >= self._cpu_s - _NOISE_S:
+        if signalled == signal.SIGKILL and usage.ru_utime + usage.ru_stime >= self._cpu_s:
             raise _Ended("timeout", f"exceeded {self._cpu_s:g} s of CPU time")
         raise _Ended("failed", "the program ended itself before the tests did")
 
@@ -207,7 +224,7 @@ class _Program:
         for number in range(3):
             os.dup2(nowhere, number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        cpu_s, packages, program, preload = self._next()
+        cpu_s, packages, preload = self._next()
         sys.path.insert(0, packages)
         # A thread for each core of a large machine would be more than the sandbox allows.
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
@@ -215,8 +232,10 @@ class _Program:
             with contextlib.suppress(Exception):  # the program will find out
                 importlib.import_module(name)
         used = resource.getrusage(resource.RUSAGE_SELF)
-        limit = math.ceil(used.ru_utime + used.ru_stime - _NOISE_S) + cpu_s
+        limit = math.ceil(used.ru_utime + used.ru_stime) + math.ceil(_HARD_LIMIT * cpu_s)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+        self._answer("value", None)
+        program = self._next()
         module = _module()
         try:
             exec(_compiled(program, "program"), module.__dict__)
@@ -259,6 +278,11 @@ class _Program:
         except (ValueError, RecursionError):  # nested without end
             message = json.dumps(["raised", ["RecursionError", "the result is nested too deeply"]]).encode("ascii")
         _write(self._send, struct.pack("<Q", len(message)) + message)
+
+
+def _cpu_clock(pid: int) -> int:
+    """Return the clock of the CPU time of a process, as clock_getcpuclockid(3) makes it."""
+    return (~pid << 3) | 2
 
 
 def _as_raised(name: str, text: str) -> Exception:

@@ -1,28 +1,40 @@
 """Run a piece of generated Python, and say how it ended.
 
 The code is hostile by assumption: nothing that it does raises here, fills our memory, or outlives the call. What
-raises is ours: a machine that cannot isolate (UserError, for the user to mend) or a sandbox that could not be
-built this time (RolloutFailure, to be tried again). A program may lie about itself only in the harmless
-direction: it can print what it likes, and make its own run look worse than it was.
+raises is ours: a machine that cannot isolate (UserError, for the user to mend) or a sandbox that could not be built
+this time (RolloutFailure, to be tried again). A program may lie about itself only in the harmless direction: it can
+print what it likes, and make its own run look worse than it was. Tests run against a program each in a process of its
+own within one sandbox (``python_harness`` says how).
 """
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
+import shutil
 import subprocess
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
 
 from maestro_eval.records import RolloutFailure, UserError
-from maestro_eval.sandbox.bubblewrap import find_bwrap, in_bubblewrap, not_permitted
-from maestro_eval.sandbox.launch import Launch, memory_file
-from maestro_eval.sandbox.process import in_process
-from maestro_eval.sandbox.records import Isolation, Limits, Reason, SandboxResult
+from maestro_eval.sandbox.bubblewrap import PACKAGES_FOLDER, in_bubblewrap
+from maestro_eval.sandbox.launch import Isolation, Launch, Limits, Reason, SandboxResult, in_process, memory_file
 from maestro_eval.sandbox.watch import Ending, watch
 
 _DEFAULT_LIMITS = Limits()
 _LONGEST_CODE = 1 << 20
+_WEAKER = "accept the weaker --sandbox=process"
 _KILLED, _CPU_EXCEEDED = 128 + 9, 128 + 24
+_GRACE_S = 5.0
+# CPU time is the harness's to bound: the sandbox cannot tell the program's from its own.
+_CPU_S = 120.0
+_MEMORY_MB = 1024
 
 
 def run_python(
@@ -45,9 +57,11 @@ def run_python(
     encoded = code.encode("utf-8", "surrogatepass")
     if len(encoded) > _LONGEST_CODE:
         return SandboxResult("refused", None, "", f"the code is longer than {_LONGEST_CODE} bytes", 0.0)
-    bwrap = find_bwrap() if isolation == "bubblewrap" else None
+    bwrap = shutil.which("bwrap") if isolation == "bubblewrap" else None
     if bwrap is not None:
         _prove(bwrap)
+    elif isolation == "bubblewrap":
+        raise UserError(f"sandbox: bwrap is not installed: install the package 'bubblewrap', or {_WEAKER}")
     try:
         ending = _attempt(encoded, stdin, limits, bwrap, packages)
     except _SetupError as error:
@@ -56,7 +70,7 @@ def run_python(
 
 
 def available(isolation: Isolation = "bubblewrap") -> str | None:
-    """``None`` when code can be run with ``isolation``; else one line that says what is missing and what mends it."""
+    """Return what is missing to run code with ``isolation``, and the fix, in one line; ``None`` where it can run."""
     try:
         result = run_python("print('ready')", isolation=isolation)
     except (UserError, RolloutFailure) as error:
@@ -73,7 +87,9 @@ def _prove(bwrap: str) -> None:
     try:
         _attempt(b"", "", _DEFAULT_LIMITS, bwrap)
     except _SetupError as error:
-        raise not_permitted(str(error)) from error
+        raise UserError(
+            f"sandbox: bwrap cannot make namespaces here ({error}): allow user namespaces, or {_WEAKER}"
+        ) from error
 
 
 def _attempt(code: bytes, stdin: str, limits: Limits, bwrap: str | None, packages: tuple[str, ...] = ()) -> Ending:
@@ -86,7 +102,10 @@ def _attempt(code: bytes, stdin: str, limits: Limits, bwrap: str | None, package
         given = memory_file(stack, "stdin", stdin.encode("utf-8", "surrogatepass"))
         process = stack.enter_context(_start(launch, given))
         ending = watch(process, limits, keeper=launch.status is not None)
-        if launch.status is not None and ending.broke is None and not _reached(launch.status):
+        if launch.status is None or ending.broke is not None:
+            return ending
+        # bwrap reports an exit code only when the sandbox stood and the program was executed in it.
+        if b'"exit-code"' not in os.pread(launch.status, 1 << 16, 0):
             raise _SetupError(_last_line(ending.stderr.decode("utf-8", "replace")))
         return ending
 
@@ -108,11 +127,6 @@ def _start(launch: Launch, stdin: int) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise _SetupError(f"{launch.command[0]}: {error.strerror}") from error
-
-
-def _reached(status: int) -> bool:
-    """bwrap reports an exit code only when the sandbox stood and the program was executed in it."""
-    return b'"exit-code"' in os.pread(status, 1 << 16, 0)
 
 
 def _result(ending: Ending, limits: Limits) -> SandboxResult:
@@ -137,3 +151,58 @@ def _own_end(ending: Ending, stderr: str, limits: Limits) -> Reason:
 
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no word of why"])[-1]
+
+
+class TestReport(Struct, frozen=True):
+    """The result of the tests. ``unjudged``: the tests are at fault; ``broken``: the harness never began."""
+
+    __test__ = False  # Not one of pytest's.
+
+    outcome: Literal["passed", "failed", "timeout", "missing", "unjudged", "broken"]
+    detail: str = ""
+
+
+def run_tests(
+    program: str,
+    tests: str,
+    *,
+    names: tuple[str, ...] = ("solution",),
+    signature: str = "",
+    preload: tuple[str, ...] = (),
+    packages: tuple[str, ...] = (),
+    cpu_s: int = 10,
+    wall_s: float = 10.0,
+    isolation: Isolation = "bubblewrap",
+) -> TestReport:
+    """Tell whether ``program`` passes ``tests``, which call its functions ``names`` after their own ``signature`` code.
+
+    ``cpu_s`` and ``wall_s`` bound the program once it is loaded; importing ``preload`` does not count. Raises as
+    ``run_python`` does.
+    """
+    nonce = secrets.token_hex(16)
+    case = {
+        "nonce": nonce,
+        "packages": PACKAGES_FOLDER,
+        "signature": signature,
+        "tests": tests,
+        "program": program,
+        "names": names,
+        "preload": preload,
+        "cpu_s": cpu_s,
+        "wall_s": wall_s,
+    }
+    limits = Limits(wall_s=wall_s + _GRACE_S, cpu_s=_CPU_S, memory_mb=_MEMORY_MB, file_mb=16, output_kb=64)
+    result = run_python(_harness(), stdin=json.dumps(case), limits=limits, packages=packages, isolation=isolation)
+    begun, _, said = result.stdout.partition("\n")
+    if not secrets.compare_digest(begun.encode(), nonce.encode()):
+        last = (result.stderr.strip().splitlines() or [""])[-1]
+        return TestReport("broken", f"{result.reason} {last}".strip())
+    try:
+        return msgspec.json.decode(said, type=TestReport)
+    except msgspec.DecodeError:  # the program was let in, and brought the harness down
+        return TestReport("failed", f"the sandbox was ended by the program: {result.reason}")
+
+
+@cache
+def _harness() -> str:
+    return Path(__file__).with_name("python_harness.py").read_text(encoding="utf-8")

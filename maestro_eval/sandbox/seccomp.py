@@ -1,7 +1,7 @@
 """A system call filter for what namespaces and resource limits leave open, as a classic BPF program.
 
 It is a list of refusals, not of permissions: the program is an ordinary interpreter, and namespaces carry the
-isolation. Refused are memory that belongs to no process (and so to no limit), doors to kernel code that a
+isolation. Refused are memory that outlives the process (and so has no limit), doors to kernel code that a
 script has no use for, new namespaces, sockets other than Unix ones (VM sockets know no network namespace), and
 outliving a sandbox whose owner was killed. A refused call fails with ENOSYS, as on a kernel without it.
 """
@@ -17,7 +17,7 @@ _ARCHITECTURES = {"x86_64": (_X86_64, 0xC000003E), "aarch64": (_AARCH64, 0xC0000
 
 # Numbers on x86_64 and aarch64.
 _REFUSED = {
-    # Memory of no process.
+    # Shared memory that outlives the process.
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "shmget": (29, 194),
@@ -85,7 +85,7 @@ _FIRST_X32_CALL = 0x40000000
 
 
 def system_call_filter(machine: str | None = None) -> bytes | None:
-    """The program for ``machine`` (ours unless named); ``None`` where we do not know its call numbers."""
+    """Make the program for ``machine`` (ours unless named); ``None`` where we do not know its call numbers."""
     known = _ARCHITECTURES.get(machine or platform.machine())
     if known is None:
         return None

@@ -1,4 +1,4 @@
-"""Stand beside a running program: read its output within a bound, and end it with all its children in time.
+"""Watch a running program: read its output within a bound, and end it with all its children in time.
 
 Memory of the whole tree is looked at every 50 ms, so a fast program can pass the limit by what it takes in that
 time; the limits that the kernel holds for each process are the hard bound. No limit of a process covers what the kernel
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from maestro_eval.sandbox.records import Limits
+from maestro_eval.sandbox.launch import Limits
 
 Broken = Literal["timeout", "memory", "output"]
 
@@ -144,7 +144,7 @@ def _kill_all(process: subprocess.Popen[bytes], *, keeper: bool) -> None:
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    """All processes below ``pid``, parents first."""
+    """Yield all processes below ``pid``, parents first."""
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
             for child in children.read_text().split():
@@ -153,7 +153,7 @@ def _descendants(pid: int) -> Iterator[int]:
 
 
 def _tree_memory(pid: int) -> int:
-    """Bytes that ``pid`` and all below it hold, shared pages counted once; a process that we may not see counts 0."""
+    """Count the bytes of ``pid`` and all below it, shared pages once; a process that we may not see counts 0."""
     total = 0
     for each in (pid, *_descendants(pid)):
         with suppress(OSError):
@@ -164,7 +164,7 @@ def _tree_memory(pid: int) -> int:
 
 
 def _kernel_memory(pid: int, *, own_tmp: bool) -> int:
-    """Bytes that the kernel may keep for the processes below ``pid``, and in the /tmp that is theirs alone."""
+    """Count the bytes that the kernel may keep for the processes below ``pid``, and those in a /tmp of their own."""
     total = inodes = 0
     for each in _descendants(pid):
         with suppress(OSError):

@@ -1,30 +1,48 @@
 """Answer extraction, metrics and protocols as pure functions, and the pass that scores a journal."""
 
-from maestro_eval.scoring.failures import FailureGroup, cause_of
-from maestro_eval.scoring.lmms_score import lmms_lack
-from maestro_eval.scoring.metric import METRICS, Metric, check_protocol, judge, metric_hash, metric_of
-from maestro_eval.scoring.released import FALL_BACK, RELEASED, judge_released
-from maestro_eval.scoring.score import score_rollout, unscored
-from maestro_eval.scoring.score_pass import RowKind, RunScores, score_run
-from maestro_eval.scoring.verdict import Verdict
+from maestro_eval.scoring.extract import Strictness
+from maestro_eval.scoring.judging import FailureGroup, Tally, cause_of, judge_of, released_text, score_rollout, unscored
+from maestro_eval.scoring.metric import (
+    METRICS,
+    Metric,
+    Verdict,
+    check_protocol,
+    judge,
+    metric_hash,
+    metric_of,
+    unjudged,
+)
+from maestro_eval.scoring.released import FALL_BACK, RELEASED, Form, judge_released
+from maestro_eval.scoring.results import ResultScorer
+from maestro_eval.scoring.score_pass import RowKind, RunScores, rejudge_command, score_run
+from maestro_eval.scoring.scores_file import Heading, heading_of
 
 __all__ = [
     "FALL_BACK",
     "METRICS",
     "RELEASED",
     "FailureGroup",
+    "Form",
+    "Heading",
     "Metric",
+    "ResultScorer",
     "RowKind",
     "RunScores",
+    "Strictness",
+    "Tally",
     "Verdict",
     "cause_of",
     "check_protocol",
+    "heading_of",
     "judge",
+    "judge_of",
     "judge_released",
-    "lmms_lack",
     "metric_hash",
     "metric_of",
+    "rejudge_command",
+    "released_text",
     "score_rollout",
     "score_run",
+    "unjudged",
     "unscored",
 ]

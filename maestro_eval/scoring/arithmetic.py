@@ -1,4 +1,4 @@
-"""The value of a calculation written as text, found without running it: ``(3)/(4)``, ``2*sqrt(3)``, ``5!``, ``pi``.
+"""Calculate what is written as text, without running it: ``(3)/(4)``, ``2*sqrt(3)``, ``5!``, ``pi``.
 
 The released scorer gives such text to SymPy, which evaluates it as Python. Here Python's parser makes a tree of it,
 and a table of operators and functions computes the tree's value in bounded time. What the table lacks has no value:
@@ -25,7 +25,7 @@ _FACTORIAL = re.compile(r"(?P<operand>[\w.]+|\))(?P<marks>!{1,2})(?![!=])")
 
 
 def value_of(text: str) -> float | None:
-    """The value of ``text``, or ``None`` where it has none that is a real number.
+    """Return the value of ``text``, or ``None`` where it has none that is a real number.
 
     A quoted number has the value of what is quoted, as SymPy reads text within text.
     """

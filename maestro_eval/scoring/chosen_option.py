@@ -1,26 +1,33 @@
-"""Which option does a careful human take a text to choose? By its letter, by its own text or value, or by a sentence.
+"""Find the option that a careful human takes a text to choose: by letter, by its own text or value, or by a sentence.
 
-``options`` compares texts and values, ``letters`` finds letters; here they are put in order.
+``options`` compares texts and values, and finds letters; here they are put in order.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from maestro_eval.records import NoAnswer
-from maestro_eval.scoring.extract import Reply, candidates, is_unsure
+from maestro_eval.scoring.extract import Reply, candidates, concluded, is_unsure
 from maestro_eval.scoring.fair import Read, Reader
-from maestro_eval.scoring.letters import lone_letter, option_letter
 from maestro_eval.scoring.negation import denied, undenied
-from maestro_eval.scoring.options import choice_letter
+from maestro_eval.scoring.options import LETTERS, choice_letter, lone_letter, option_letter
+from maestro_eval.scoring.subject import (
+    HEDGED,
+    gives_another,
+    of_another_quantity,
+    of_another_thing,
+    of_the_landmark,
+    stems,
+)
 from maestro_eval.scoring.yes_no import affirmed, yes_no_alone
 
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_MOST = 26
 _LONGEST_SENTENCE = 1000
 _PREFIX = re.compile(
     r"[\s(*_\"'$]{0,4}(?:(?:the|my|is|it(?:\sis|'s)|correct|right|final|be)\s+){0,4}(?:option|choice|answer|letter|label|alternative)"
-    r"(?:\s(?:is|labell?ed|marked))?\s*:?\s+(?=\W{0,4}[A-Za-z](?![^\W_]))",
+    r"(?:\s(?:is|labell?ed|marked))?\s*:?\s+(?=\W{0,4}[A-Za-z](?![^\W_]))"
+    r"|(?:\u6545|\u5e94|\u6211|\u6240\u4ee5|\u672c\u9898)?\u9009\u62e9?\s(?=[A-Z](?![^\W_]))",
     re.IGNORECASE,
 )
 _LETTER = r"[(\[{*_`\"'$]{0,4}(?:\\(?:text|textbf|mathrm|mathbf)\{\(?)?([A-Z])(?![^\W_])[)\]}*_`\"'$]{0,4}"
@@ -34,9 +41,15 @@ _CORRECTED = re.compile(
     re.IGNORECASE,
 )
 _WITH_TEXT = re.compile(
-    rf"[\W_]{{0,4}}{_LETTER}[ \t]{{0,3}}(?:[).:,=\u2013\u2014-]{{1,2}})?[ \t\n]{{0,3}}(?P<text>\S.*)", re.DOTALL
+    rf"[^\w\u2220\u25b3]{{0,4}}{_LETTER}[ \t]{{0,3}}(?:[).:,\u2013\u2014-]{{1,2}})?[ \t\n]{{0,3}}(?P<text>\S.*)",
+    re.DOTALL,
 )
 _TEXT_FIRST = re.compile(r"(?P<text>\S.{0,400}?)[ \t]{0,3}[(\[]([A-Z])[)\]][\s.*]{0,4}")
+_LETTER_LAST = re.compile(
+    r"(?P<text>\S[^\n]{0,200}?)(?:,|\s[\u2013\u2014-])\s{1,3}[(\[*]{0,3}([A-Z])[)\]*]{0,3}[\s.*]{0,4}"
+)
+# "The car on the left", as what an option shows that has no text.
+_DESCRIPTION = re.compile(r"(?i:the|that|this)\s[^A-Z.,;:!?]{1,80}")
 _DENIED = re.compile(
     r"[\W_]{0,6}(?:(?:it|this|the\sanswer)(?:\sis|'s)?\s+)?(?:definitely\s|certainly\s)?(?:not|never|neither)\b",
     re.IGNORECASE,
@@ -46,25 +59,59 @@ _NEGATED_QUESTION = re.compile(
     r"\b(?:not|cannot|never|except|impossible|least|incorrect|false|wrong)\b|n['\u2019]t\b", re.IGNORECASE
 )
 _PREDICATE = re.compile(
-    r"\b(?:is|are|was|were|be|looks?|appears?|seems?|shows?|equals?|measures?|gives?|has|have|contains?|depicts?|represents?|called|named"
+    r"\b(?:it['\u2019]s|is|are|was|were|be|would|will|should|see|holds?|wears?|looks?|appears?|seems?|shows?|equals?|measures?|gives?|reads?|says?|has|have|contains?|depicts?|represents?|called|named"
     r"|matches|suggests?|indicates?|likely|probably)\b|[=:\u2248]",
     re.IGNORECASE,
 )
-_HEDGED = re.compile(r"\b(?:could|may|might|either|or|whether|if|unless|both)\b", re.IGNORECASE)
+_BOTH = re.compile(r"\bboth\b", re.IGNORECASE)
 _OF_ANSWER = re.compile(
     r"\b(?:it(?:\sis|'s)?|answer(?:\sis)?|is)\s(?:definitely\s)?(?:not|n't)\W{0,4}(?:option\s)?[A-Z]\b|\b(?:correct|answer|right|wrong)\b",
     re.IGNORECASE,
 )
 _CALLED_RIGHT = re.compile(
-    r"(?:\A|[,;.:]\s{1,3})\(?([A-Z])\)?\s(?:is|must\sbe|seems)\s(?:the\s)?(?:correct|right|best)\b(?!\sor\b)"
+    r"(?:\A|[,;.:]\s{1,3})(?:[Oo]nly\s)?(?:(?i:option|choice|picture|figure|image)\s)?\(?([A-Z])\)?\s"
+    r"(?:(?:is|must\sbe|seems)\s(?:the\s)?(?:only\s(?:one|option|choice)(?=\W*\Z|\sthat\s(?:fits|matches|works|remains|is\s(?:correct|right|left))\b)|correct|right|best)"
+    r"|(?:best\s|also\s)?(?:matches|fits|describes|remains))\b(?!\sor\b)"
 )
+# "Picture B shows the mirror image", where the question asks which one does.
+_ECHOED = re.compile(
+    r"(?:The\s)?(?P<noun>[A-Za-z]{3,20})\s[(*]{0,3}(?P<letter>[A-Z])[)*]{0,3}\s(?P<rest>[^.,;:!?0-9\n]{3,200})[.!]?\s*"
+)
+# "It has a white handle" says it of a part; a surface stands for the whole.
+_HAS = re.compile(r"ha(?:s|ve)|contains?|see|holds?|wears?", re.IGNORECASE)
+_SURFACE = re.compile(
+    r"[a-z]+(?:ing|ed|ly)|colou?r|colou?ration|hue|shade|tone|tint|finish|paint(?:job)?|body|bodywork|exterior|surface|coat|fur"
+    r"|skin|fabric|appearance|look|and|in|on|at|of|with|from|which|where|when|while|because|since|due|here|there|as",
+    re.IGNORECASE,
+)
+# "Next to a white car", "held by a man in white"; "the handle of the umbrella".
+_BESIDE = re.compile(
+    r"\b(?:next\sto|beside|near|behind|by|against|under|above|below|in\sfront\sof|with|close\sto)\s(?:(?:the|an?)\s)?([a-z]*)",
+    re.IGNORECASE,
+)
+_PART_OF = re.compile(
+    r"\bthe\s(?!(?:majority|whole|most|type|kind|name|number|value)\b)([a-z]{3,20})\sof\s", re.IGNORECASE
+)
+_NEXT_WORD = re.compile(r"\s+([A-Za-z][A-Za-z'-]*)")
+_LONGEST_PHRASE = 60
+_MANY_WORDS = 4
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n")
+_NUMBERS = re.compile(r"[\[(]?[0-9.]{1,9}(?:(?:\s?(?:,|;|->|[-\u2013\u2192])\s?|\s)[0-9.]{1,9}){1,20}[\])]?")
+_SPACED_NUMBERS = re.compile(r"\[?[0-9.]{1,9}(?:\s[0-9.]{1,9}){1,20}\]?")
+_DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_PLAIN_WORD = re.compile(r"the|and|for|with|from|that|this|are|was|were|its|has|have", re.IGNORECASE)
+_RIGHT_ONE = re.compile(r"\bright\s(?:answer|option|choice|one)\b", re.IGNORECASE)
 _CANDIDATE_LETTER = re.compile(r"(?<![^\W_])[(\[*]{0,3}([A-Z])[)\]*]{0,3}(?![^\W_])")
 
 
 def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Reader]:
-    """How a text is read that chooses one of ``choices`` (letters without a known text where there are none)."""
-    letters = [chr(ord("A") + index) for index in range(min(len(choices) or _MOST, _MOST))]
+    """Make the readers of a text that chooses one of ``choices`` (letters without text where there are none)."""
+    letters = LETTERS[: len(choices) or None]
     yes_no = _yes_no_letters(choices)
+    distinct = _distinct_words(choices)
+    about = {*_words(question), "option", "choice"}
+    asked = about.union(*map(_words, choices))
 
     def whole(text: str) -> Read | None:
         if (joined := _JOINED.match(text)) and joined[1] != joined[2] and not _chosen_text(text, choices):
@@ -76,7 +123,9 @@ def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Rea
         lone = lone_letter(bare)
         if lone and lone.upper() in letters:
             return lone.upper()
-        by_text = _chosen_text(bare, choices)
+        if gives_another(bare, question):
+            return None
+        by_text = _chosen_text(bare, choices) or _same_numbers(bare, choices) or _described(bare, distinct, asked)
         if by_text:
             return by_text
         with_text = _letter_with_text(bare, letters, choices)
@@ -89,9 +138,12 @@ def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Rea
         called_right = {match[1] for match in undenied(_CALLED_RIGHT, text[-_LONGEST_SENTENCE:])}
         if len(called_right) == 1:
             return called_right.pop()
+        echoed = {letter for letter in _echoed(text[-_LONGEST_SENTENCE:], about) if letter in letters}
+        if len(echoed) == 1:
+            return echoed.pop()
         if _NEGATED_QUESTION.search(question) and (only := _only_denied(text, letters)):
             return only
-        sentence = _mentioned(text, choices)
+        sentence = _mentioned(text, choices, distinct, question)
         if sentence:
             return sentence
         if yes_no:
@@ -103,17 +155,26 @@ def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Rea
 
 
 def _chosen_text(text: str, choices: tuple[str, ...]) -> str | None:
-    return choice_letter(text, choices) if choices and not (lone_letter(text)) else None
+    if not choices or lone_letter(text):
+        return None
+    if not _DIGITS.search(text):
+        text = text.replace("-", " ")
+    tails = tuple(choice.rpartition("=")[2] for choice in choices) if all("=" in choice for choice in choices) else ()
+    return choice_letter(text, choices) or (choice_letter(text.rpartition("=")[2], tails) if tails else None)
 
 
-def _letter_with_text(text: str, letters: list[str], choices: tuple[str, ...]) -> str | None:
-    """The letter of "B. Blue", "B) Blue", "B: Blue", "Blue (B)", where the text is an option's own."""
+def _letter_with_text(text: str, letters: str, choices: tuple[str, ...]) -> str | None:
+    """Return the letter of "B. Blue", "B: Blue", "Blue (B)", "the blue one, B", where the text is that of an option."""
     match = _WITH_TEXT.fullmatch(text)
     if match and match[1] in letters and _option_text(match["text"], choices):
         return match[1]
     match = _TEXT_FIRST.fullmatch(text)
     if match and match[2] in letters and _option_text(match["text"], choices):
         return match[2]
+    match = _LETTER_LAST.fullmatch(text)
+    if match and match[2] in letters and not HEDGED.search(match["text"]):
+        meant = _options_in(match["text"], choices) == {match[2]} if choices else _DESCRIPTION.fullmatch(match["text"])
+        return match[2] if meant else None
     return None
 
 
@@ -123,41 +184,79 @@ def _option_text(text: str, choices: tuple[str, ...]) -> bool:
 
 
 def _yes_no_letters(choices: tuple[str, ...]) -> dict[str, str]:
-    words = {
-        choice.strip().strip(".").casefold(): chr(ord("A") + index) for index, choice in enumerate(choices[:_MOST])
-    }
-    return (
-        {word: letter for word, letter in words.items() if word in ("yes", "no")}
-        if {"yes", "no"} <= words.keys()
-        else {}
-    )
+    words = {choice.strip().strip(".").casefold(): letter for choice, letter in zip(choices, LETTERS, strict=False)}
+    return {word: words[word] for word in ("yes", "no")} if {"yes", "no"} <= words.keys() else {}
 
 
-def _only_denied(text: str, letters: list[str]) -> str | None:
+def _only_denied(text: str, letters: str) -> str | None:
     """The one letter that a text denies, where the question asks which one is not so: "D cannot be formed"."""
     if _OF_ANSWER.search(text[:_LONGEST_SENTENCE]):
         return None
-    named = {match[1] for match in _CANDIDATE_LETTER.finditer(text[:_LONGEST_SENTENCE]) if match[1] in letters}
     places = [match for match in _CANDIDATE_LETTER.finditer(text[:_LONGEST_SENTENCE]) if match[1] in letters]
     refused = {match[1] for match in places if denied(text, *match.span())}
-    return refused.pop() if len(refused) == 1 and named else None
+    return refused.pop() if len(refused) == 1 else None
 
 
-def _mentioned(text: str, choices: tuple[str, ...]) -> str | None:
-    """The one option whose text a sentence states: "The car is blue." The last sentence, else the first."""
-    sentences = [part for part in re.split(r"(?<=[.!?])\s+|\n", text[-_LONGEST_SENTENCE:]) if part.strip()]
-    for sentence in (*sentences[-1:], *sentences[:1]):
-        if _HEDGED.search(sentence) or is_unsure(sentence):
+def _echoed(text: str, about: set[str]) -> Iterator[str]:
+    """Yield the letters of which a sentence says what the question asks for, in words of the question alone."""
+    for sentence in _SENTENCE_END.split(text):
+        match = _ECHOED.fullmatch(sentence)
+        if (
+            match
+            and {*_words(f"{match['noun']} {match['rest']}")} <= about
+            and not denied(sentence, *match.span("letter"))
+            and " no " not in sentence
+        ):
+            yield match["letter"]
+
+
+def _mentioned(text: str, choices: tuple[str, ...], distinct: list[set[str]], question: str) -> str | None:
+    """The one option whose text, or whose own words, a sentence states: "The car is blue." The last, else the first."""
+    sentences = [part for part in _SENTENCE_END.split(text[-_LONGEST_SENTENCE:]) if part.strip()]
+    asked = {*_words(" ".join((question, *choices)))}
+    # Of options that are sentences, the things that these are of.
+    subjects = " ".join(choice[: said.start()] for choice in choices if (said := _PREDICATE.search(choice)))
+    # "The car is red. It's next to a blue house": the sentence about what is asked comes first.
+    for sentence in sorted((*sentences[-1:], *sentences[:1]), key=lambda each: not _says_of(each, question)):
+        if HEDGED.search(sentence) or is_unsure(sentence) or _BOTH.search(sentence):
             return None
+        sentence = concluded(sentence)
         said = _PREDICATE.search(sentence)
-        if said is None:
+        subject = sentence[: said.start()] if said else ""
+        if said is None or of_another_quantity(subject, question) or of_the_landmark(subject, question):
+            continue
+        # "The frogs would increase. The flies would decrease."
+        foretold = said[0].casefold() in ("would", "will", "should")
+        if (subjects or foretold) and of_another_thing(subject, subjects or question):
             continue
         found = _options_in(sentence, choices)
+        if not found and not re.search(r"\bno\b", sentence, re.IGNORECASE):
+            found = _named_by(sentence, distinct)
+        if len(found) > 1 and "=" in sentence:
+            # Of a chain of equations the last part answers.
+            found = _options_in(sentence.rpartition("=")[2], choices)
         if len(found) == 1:
-            return found.pop()
+            letter = found.pop()
+            return None if _of_a_part(sentence, said, choices[LETTERS.index(letter)], asked) else letter
         if found:
             return None
     return None
+
+
+def _of_a_part(sentence: str, said: re.Match[str], choice: str, asked: set[str]) -> bool:
+    """Tell whether a sentence says an option of a part or neighbour of what is asked: "has a white handle"."""
+    before, _, after = sentence[said.end() :].casefold().partition(choice.strip().strip(".$").casefold())
+    next_word = _NEXT_WORD.match(after)
+    behind = next_word[1] if next_word else ""
+    named = [word or behind for word in _BESIDE.findall(before)] + _PART_OF.findall(sentence[: said.start()])
+    if _HAS.fullmatch(said[0]):
+        named.append(behind)
+    return any(not asked.issuperset(_words(word)) and not _SURFACE.fullmatch(word) for word in named)
+
+
+def _says_of(sentence: str, question: str) -> bool:
+    said = None if HEDGED.search(sentence) else _PREDICATE.search(sentence)
+    return said is not None and bool({*stems(question)}.intersection(stems(sentence[: said.start()])))
 
 
 def _options_in(sentence: str, choices: tuple[str, ...]) -> set[str]:
@@ -165,22 +264,83 @@ def _options_in(sentence: str, choices: tuple[str, ...]) -> set[str]:
     # The longest first, so that "dark red" is not also "red".
     for index in sorted(range(len(choices)), key=lambda at: -len(choices[at])):
         text = choices[index].strip().strip(".$")
-        if len(text) < 2 and not text.isdigit():
+        # "No" in a sentence is not that option: "no clear answer".
+        if (len(text) < 2 and not text.isdigit()) or text.casefold() == "no":
             continue
-        pattern = re.compile(r"(?<![^\W_])(?<![0-9].)" + re.escape(text) + r"(?![^\W_])(?!\.[0-9])", re.IGNORECASE)
+        pattern = re.compile(
+            r"(?<![^\W_])(?<![0-9].)(?<![0-9\u00b0]\s[-+*/\u2212\u00d7]\s)" + re.escape(text) + r"(?![^\W_])(?!\.[0-9])"
+            # "6" is not the option of which "6√2" speaks.
+            r"(?!\s?(?:[\u221a\u03c0^]|\\(?:sqrt|pi|frac)|\u00b0?\s?[-+*/\u2212\u00d7]\s?[0-9]))",
+            re.IGNORECASE,
+        )
         if any(True for _ in undenied(pattern, rest)):
-            found.add(chr(ord("A") + index))
+            found.add(LETTERS[index])
         rest = pattern.sub(" ", rest)
     return found
 
 
+def _same_numbers(text: str, choices: tuple[str, ...]) -> str | None:
+    """The one option that is the same row of numbers: "4, 5, 3" is "4 5 3", "(638, 481)" is "[638 481]"."""
+    if not _NUMBERS.fullmatch(text.strip()):
+        return None
+    given = _DIGITS.findall(text)
+    found = [
+        letter
+        for letter, choice in zip(LETTERS, choices, strict=False)
+        if _SPACED_NUMBERS.fullmatch(choice.strip()) and _DIGITS.findall(choice) == given
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _words(text: str) -> list[str]:
+    return [word.casefold().removesuffix("s") for word in _WORD.findall(text) if not _PLAIN_WORD.fullmatch(word)]
+
+
+def _distinct_words(choices: tuple[str, ...]) -> list[set[str]]:
+    """The words of each option that no other has; none at all where an option has none, or numbers."""
+    words = [set(_words(choice)) for choice in choices]
+    distinct = [
+        own.difference(*(other for place, other in enumerate(words) if place != at)) for at, own in enumerate(words)
+    ]
+    return distinct if all(distinct) and not any(map(_DIGITS.search, choices)) else []
+
+
+def _described(text: str, distinct: list[set[str]], asked: set[str]) -> str | None:
+    """The option of a phrase in the words of question and options: "white umbrella".
+
+    A sentence may say it of another thing: "The bench is left of the bike".
+    """
+    if (
+        len(text) > _LONGEST_PHRASE
+        or not distinct
+        or not asked.issuperset(_words(text))
+        or HEDGED.search(text)
+        or _PREDICATE.search(text)
+    ):
+        return None
+    found = _named_by(text, distinct)
+    return found.pop() if len(found) == 1 else None
+
+
+def _named_by(sentence: str, distinct: list[set[str]]) -> set[str]:
+    """The options of whose own words a sentence has all, undenied; none where it has some of another's."""
+    said = set(_words(" ".join(match[0] for match in undenied(_WORD, _RIGHT_ONE.sub(" ", sentence)))))
+    touched = {letter for letter, own in zip(LETTERS, distinct, strict=False) if own & said}
+    return {
+        letter
+        for letter, own in zip(LETTERS, distinct, strict=False)
+        # Of many words one may be in another form.
+        if len(own - said) <= (len(own) >= _MANY_WORDS) and touched == {letter}
+    }
+
+
 def lists_letters(reply: Reply) -> bool:
-    """Whether a reply that states nothing has lines that are letters, and not all the same one."""
+    """Tell whether a reply that states nothing has lines that are letters, and not all the same one."""
     if any(candidate.stated for candidate in candidates(reply.text)):
         return False
-    return _several_lines(reply.text, list(_LETTERS))
+    return _several_lines(reply.text, LETTERS)
 
 
-def _several_lines(text: str, letters: list[str]) -> bool:
+def _several_lines(text: str, letters: str) -> bool:
     lone = {letter for line in text.split("\n") if (letter := lone_letter(line)) and letter in letters}
     return len(lone) > 1

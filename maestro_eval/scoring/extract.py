@@ -1,4 +1,4 @@
-r"""What does a reply answer? One extractor for all benchmarks: from a reply to the places where its answer may stand.
+r"""The one extractor for all benchmarks: from a reply to the places where its answer may be.
 
 A reply is hostile text: no function raises, and each takes time linear in its text. `candidates` lists the places in
 the order in which they are tried, each with the rule that found it:
@@ -29,12 +29,12 @@ from msgspec import Struct
 from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.json_answer import json_answer
 from maestro_eval.scoring.negation import denied
+from maestro_eval.scoring.numerals import WORD
+from maestro_eval.text import NO_ANSWER, Statement, statements, tidied, visible
 from maestro_eval.text import spoken as spoken_reply
-from maestro_eval.text import visible
-from maestro_eval.text.statement import NO_ANSWER, Statement, statements, tidied
 
 Strictness = Literal["official", "fair", "strict"]
-"""How a reply is read: by the authors' rule, for what a careful human takes it to say, or as the answer alone."""
+"""The way of reading a reply: by the authors' rule, as a careful human understands it, or as the answer alone."""
 
 
 class Reply(Struct, frozen=True):
@@ -61,7 +61,7 @@ class Candidate(Struct, frozen=True):
 
     @property
     def stated(self) -> bool:
-        """Whether the reply itself says that its answer stands here."""
+        """Tell whether the reply itself says that its answer stands here."""
         return self.rule in ("tag", "object", "statement")
 
 
@@ -76,7 +76,16 @@ _AFTER = 80
 
 # Full-width letters, digits and punctuation, as writers of Chinese have them, one for one.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3002: ord("."), 0x3000: ord(" ")}
+# The fraction slash, the ratio sign, and the dashes that writers put for a minus.
+_SIGNS = {0x2044: ord("/"), 0x2236: ord(":")}
+_MINUS = re.compile(r"(?<![\w)\]}.%$])[\u2212\u2013](?=[0-9.])")
+ASIAN = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+"""The characters of Chinese, Japanese and Korean, for a class of a pattern."""
+_BESIDE_ASIAN = re.compile(
+    rf"(?<=[{ASIAN}])(?=[A-Za-z0-9$\\(*+-])|(?<=[A-Za-z0-9%$\u00b0)}}*])(?=[{ASIAN}])|(?<=[,.;:!?])(?=[{ASIAN}])"
+)
 _BOX_TOKEN = re.compile(r"[<\u2039]\|(begin|end)_of_box\|>")
+_HEADING = re.compile(r"\A#{1,6}\s+")
 _FENCED = re.compile(r"(?:```|~~~)[a-z]{0,12}\n([^`]*)\n(?:```|~~~)")
 _QUOTED = re.compile(
     r"\*\*([^*]*)\*\*|\*([^*]*)\*|__([^_]*)__|`([^`]*)`|\"([^\"]*)\"|'([^']*)'|\u201c([^\u201d]*)\u201d|\u300c([^\u300d]*)\u300d"
@@ -87,7 +96,7 @@ _TWO_BOXES = re.compile(r"\}[\s$.]{0,4}(?:or|and|,|/)[\s$]{0,4}\Z")
 _SENTENCE = re.compile(r"(?<=[\w)\]}*\"'`$%\u00b0])[.!?][)\"'*]{0,2}\s+")
 _CONCLUDES = re.compile(
     r"(?:\A|(?<=[\s,.;:(]))(?:so|(?<=,\s)but(?!\snot\b)|on\s(?:reflection|second\sthought)|(?:most\s)?(?:probably|likely)|definitely|certainly|clearly|hence|thus|therefore|thereby|consequently|overall|finally|in\s(?:conclusion|summary|short)"
-    r"|to\sconclude|meaning|namely|i\.e\.|(?:which|that|this)\s(?:is|means|gives|makes|leaves)"
+    r"|to\sconclude|meaning|namely|i\.e\.|(?:which|that|this)\s(?:is|means|gives|makes|leaves)|leaving|by\selimination|points?\sto|(?<![a-z]\s)it\s(?:looks|seems)\slike"
     r"|i(?:\swould|\swill|'ll|'d|\u2019ll|\u2019d|\s?am|'m)?\s(?:choose|pick|select|say|answer|go(?:ing)?\s(?:with|for)|guess|think|believe)"
     r"|(?:i|we)\s(?:get|find|have|obtain|see|count(?:ed)?)|my\s(?:choice|guess|pick)\sis|it(?:\sis|'s|\u2019s|\smust\sbe))"
     r"(?:\s(?:that\s)?(?:it(?:\sis|'s)|this\sis|there\sare|the\scorrect\s(?:option|choice)\sis|we\s(?:get|have)))?[\s,:]{1,4}"
@@ -104,14 +113,32 @@ _EXPLAINED = re.compile(
     re.IGNORECASE,
 )
 _RETRACTS = re.compile(
-    r"[\W_]{0,8}(?:no\b(?!\s(?:other|one|more|further|need|doubt))|wait\b|hmm+\b|actually\b|sorry\b|oops\b|correction\b|scratch\sthat|on\ssecond"
+    r"[\W_]{0,8}(?:no\b(?=\W*\Z|[ ]?[,.;:!?\u2013\u2014-]|\s(?:wait|it|that|i|actually|sorry|make|rather|[a-z0-9])\b)"
+    r"|wait\b|hmm+\b|actually\b|sorry\b|oops\b|correction\b|scratch\sthat|on\ssecond"
     r"\sthought|or\srather\b|i\smean\b|let\sme\s(?:re|correct)|(?:or\s)?(?:maybe|perhaps|possibly)\b|or\b|but\s(?:it\s)?(?:could|might|may)"
     r"|/\s?[A-Z]\b)",
     re.IGNORECASE,
 )
-_NEXT_NUMBER = re.compile(r"\s{0,4}[-,;/&+*:=^\u00b7\u00d7\u2013]\s{0,4}(?:(?:and|or)\s{1,4})?[({\[$]{0,3}[-+]?[0-9]")
+_NEXT_NUMBER = re.compile(
+    r"\s{0,4}[-,;/&+*:=^\u00b7\u00d7\u2013]\s{0,4}(?:(?:and|or)\s{1,4})?[({\[$]{0,3}[-+]?(?:[0-9]|\\(?:frac|sqrt|pi)\b)"
+)
+_NEXT_EQUATION = re.compile(r",\s{0,4}(?:so\s)?[A-Za-z]\w{0,3}\s{0,4}=")
+_THEREFORE = re.compile(r"[,;]\s{1,4}(?:and\s)?(?:so|thus|hence|therefore)\b", re.IGNORECASE)
+# What ends a number or an expression with one.
+_NUMBER_ENDS = re.compile(r"(?:[0-9)}\]\u03c0]|\\pi)\Z")
 _UNFINISHED = re.compile(r"(?:\b(?:or|and|not|nor|neither)|[,/&])[\W_]*\Z", re.IGNORECASE)
+_MAYBE = re.compile(r"\b(?:maybe|perhaps|possibly)\W{1,4}\Z", re.IGNORECASE)
+# Before and after the comma of "Since x is 5, the angle is 45": what follows it answers.
+_CONDITION = re.compile(r"\A\W*(?:since|because|as)\b[^,]{1,200},", re.IGNORECASE)
+_CONCLUSION = re.compile(r"\A\s*so\b|[,;]\s(?:and\s)?so\b|\b(?:thus|hence|therefore|giving|yielding)\b", re.IGNORECASE)
+# "5 people, 3 of whom wear hats": what counts is in question.
+_PART_OF_THEM = re.compile(
+    r"[,;]?\s{1,4}(?:(?:and|but|only)\s){0,2}"
+    rf"(?:\S{{1,12}}\sof\s(?:whom|them|which|these|those)|(?:[0-9]{{1,3}}|{WORD})\s(?:is|are|has|have))\b",
+    re.IGNORECASE,
+)
 _ARTICLE = re.compile(r"\W*(?:an?|the)\W*", re.IGNORECASE)
+_FIRST_ITEM = re.compile(r"1[.)]\s")
 _UNSURE = re.compile(
     r"\b(?:can\s?not|can't|can\u2019t|could\snot|couldn't|unable\sto|impossible\sto|not\spossible\sto|hard\sto|difficult\sto|not\sable\sto)"
     r"\s(?:be\s)?(?:tell|determin|say|see|decid|know|make\sout|identif|answer|conclude|confirm|discern|read)"
@@ -121,7 +148,7 @@ _UNSURE = re.compile(
 
 
 def read_reply(reply: str) -> Reply:
-    r"""The reply as a reader sees it; box tokens become ``\boxed{}``, full-width signs the usual ones."""
+    r"""Return the reply as a reader sees it; box tokens become ``\boxed{}``, full-width signs the usual ones."""
     said = spoken_reply(reply)
     if said.cut:
         return Reply(missing=NoAnswer.CUT)
@@ -129,16 +156,16 @@ def read_reply(reply: str) -> Reply:
     if not written:
         return Reply(missing=NoAnswer.EMPTY)
     tagged = [answer for answer in tagged_answers(written) if answer]
-    return Reply(half_width(written).strip(), tagged[-1] if tagged else written)
+    return Reply(legible(written).strip(), tagged[-1] if tagged else written)
 
 
 def spoken(text: str) -> str:
-    """The reply without its thoughts, stripped; nothing where it was cut within one."""
+    """Return the reply without its thoughts, stripped; nothing where it was cut within one."""
     return spoken_reply(text).text
 
 
 def candidates(text: str) -> Iterator[Candidate]:
-    """Where the answer of a reply's ``text`` may stand, in the order of the module's table."""
+    """Yield the places where the answer of a reply's ``text`` may be, in the order of the module's table."""
     tagged = [answer for answer in tagged_answers(text, _ANY_ANSWER_TAG) if answer]
     if tagged:
         if tagged[-1] != text:
@@ -154,7 +181,7 @@ def candidates(text: str) -> Iterator[Candidate]:
 
 
 def forms(text: str) -> Iterator[str]:
-    """The readings of a candidate's text: all of it, then what stands before an explanation, the longest first."""
+    """Yield the readings of a candidate's text: all of it, then what is before an explanation, the longest first."""
     whole = untypeset(text)
     yield whole
     seen = {whole}
@@ -167,7 +194,7 @@ def forms(text: str) -> Iterator[str]:
 
 
 def refusal(text: str) -> NoAnswer | None:
-    """Why the last box of a text states nothing: it is denied, or stands beside another that says something else."""
+    """Return why the last box of a text states nothing: it is denied, or beside another that says something else."""
     stated = next(iter(statements(text)), None)
     if stated is None or not stated.boxed or not _no_box(text, stated):
         return None
@@ -175,7 +202,7 @@ def refusal(text: str) -> NoAnswer | None:
 
 
 def boxes_side_by_side(text: str) -> str:
-    """What the boxes that stand beside one another hold, as a list; nothing where there are none."""
+    """Return what is in boxes that are side by side, as a list; nothing where there are none."""
     boxed = [stated for stated in statements(text) if stated.boxed]
     if len(boxed) < 2 or not _TWO_BOXES.search(text[max(boxed[0].begin - 12, 0) : boxed[0].begin]):
         return ""
@@ -183,23 +210,32 @@ def boxes_side_by_side(text: str) -> str:
 
 
 def retracts(after: str) -> bool:
-    """Whether what follows an answer takes it back or names another: "B, no, C", "B or maybe D"."""
+    """Tell whether what follows an answer takes it back or names another: "B, no, C", "B or maybe D"."""
     return bool(_RETRACTS.match(after))
 
 
 def lists(form: str, after: str) -> bool:
-    """Whether a number is the first of a list: "3, 4"."""
-    return form[-1:].isdigit() and bool(_NEXT_NUMBER.match(after))
+    """Tell whether an answer begins a list or a calculation, or is a whole or a reason: "3, 4", "5, 3 of them red"."""
+    if _THEREFORE.match(after) or ("=" in form and _NEXT_EQUATION.match(after)):
+        return True
+    return bool((_NUMBER_ENDS.search(form) and _NEXT_NUMBER.match(after)) or _PART_OF_THEM.match(after))
+
+
+def concluded(sentence: str) -> str:
+    """Return what a sentence concludes: behind its last "so", "hence" or "thus", or behind "since …,"."""
+    sentence = _CONDITION.sub("", sentence)
+    return sentence[max((match.end() for match in _CONCLUSION.finditer(sentence)), default=0) :]
 
 
 def is_unsure(text: str) -> bool:
-    """Whether a text says that it cannot tell."""
+    """Tell whether a text says that it cannot tell."""
     return bool(_UNSURE.search(text))
 
 
 def final_answer(text: str) -> str:
-    r"""What a reply says its answer is (``<answer>X</answer>``, ``Answer: X``, ``the answer is X``, ``\boxed{X}``),
-    else all of it.
+    r"""Return what a reply says its answer is, else all of it.
+
+    It says so by ``<answer>X</answer>``, ``Answer: X``, ``the answer is X`` or ``\boxed{X}``.
 
     Thoughts are dropped first, at the end what typesets the whole (stars, quotes, a code block, ``\text{}``) and its
     full stop. Two boxes side by side state neither, nor does one that is denied.
@@ -208,23 +244,27 @@ def final_answer(text: str) -> str:
     tagged = tagged_answers(answer)
     answer = tagged[-1] if tagged and tagged[-1] else answer
     for _ in range(_NESTED_STATEMENTS):
-        stated = next((each for each in statements(answer) if _states(each)), None)
-        if stated is None or _no_box(answer, stated):
+        stated = next((each for each in statements(answer) if each.answer), None)
+        if stated is None or _no_box(answer, stated) or stated.answer == answer:
             break
-        value = _value(stated)
-        if value == answer:
-            break
-        answer = value
+        answer = stated.answer
     return untypeset(answer)
 
 
 def half_width(text: str) -> str:
-    """The text with full-width letters, digits and punctuation as the usual ones: ``（Ｂ）。`` is ``(B).``"""
+    """Return the text with full-width letters, digits and punctuation as the usual ones: ``（Ｂ）。`` is ``(B).``"""
     return text if text.isascii() else text.translate(_FULL_WIDTH)
 
 
+def legible(text: str) -> str:
+    """Return the text with the usual signs, and spaces between Chinese, Japanese or Korean and what is in ASCII."""
+    if text.isascii():
+        return text
+    return _BESIDE_ASIAN.sub(" ", _MINUS.sub("-", half_width(text).translate(_SIGNS)))
+
+
 def tagged_answers(text: str, tags: re.Pattern[str] = _ANSWER_TAG) -> list[str]:
-    """What stands between ``<answer>`` and ``</answer>``, in order, stripped.
+    """Return what is between ``<answer>`` and ``</answer>``, in order, stripped.
 
     The opening nearest to a closing tag begins it, as in a rollout: words about the tag do no harm.
     """
@@ -240,10 +280,10 @@ def tagged_answers(text: str, tags: re.Pattern[str] = _ANSWER_TAG) -> list[str]:
 
 
 def untypeset(text: str) -> str:
-    r"""``text`` without what typesets all of it: stars, quotes, a code block, dollars, ``\text{}``, its full stop."""
+    r"""Strip what typesets all of ``text``: stars, quotes, a code block, dollars, ``\text{}``, its full stop."""
     if len(text) > _LONGEST_TYPESET:
         return text
-    bare = text.strip()
+    bare = _HEADING.sub("", text.strip())
     for pattern in (_FENCED, _QUOTED, _DOLLARS, _TYPESET, _QUOTED):
         # A full stop may stand on either side of the last star.
         bare = _without_stop(bare)
@@ -281,20 +321,24 @@ def _unstated(text: str) -> Iterator[Candidate]:
         return
     last = lines[-1][-_LONGEST_LINE:]
     for match in reversed(list(_CONCLUDES.finditer(last))[-3:]):
-        concluded = last[match.end() :]
-        # "It is a" stops before its noun; "Hence, a." names a letter.
-        if not _ARTICLE.fullmatch(concluded) or match.group().rstrip()[-1:] in (",", ":"):
-            yield Candidate("conclusion", concluded)
+        conclusion = last[match.end() :]
+        if _MAYBE.search(last[max(match.start() - _AFTER, 0) : match.start()]):
+            continue
+        # "It is a" stops before its noun; "Hence, a." and "so A" name a letter.
+        if not _ARTICLE.fullmatch(conclusion) or "A" in conclusion or match.group().rstrip()[-1:] in (",", ":"):
+            yield Candidate("conclusion", conclusion)
+            if _CONCLUSION.search(match.group()):
+                break
     sentences = _SENTENCE.split(last)
     if len(lines) == 1 or not _UNFINISHED.search(lines[-2][-_AFTER:]):
         yield Candidate("last sentence", sentences[-1])
         yield Candidate("last line", last)
-    if len(lines) > 1 and len(lines[0]) <= _LONGEST_FIRST_LINE:
+    if len(lines) > 1 and len(lines[0]) <= _LONGEST_FIRST_LINE and not _FIRST_ITEM.match(lines[0]):
         yield Candidate("first line", lines[0], "\n".join(lines[1:])[:_LONGEST_LINE])
 
 
 def _boxes(text: str) -> str:
-    """``text`` with the box tokens of GLM as LaTeX's box; a token without its other half is dropped."""
+    """Write the box tokens of GLM as LaTeX's box; a token without its other half is dropped."""
     if "_of_box|>" not in text:
         return text
     pieces: list[str] = []
@@ -310,20 +354,8 @@ def _boxes(text: str) -> str:
     return "".join(pieces) + _BOX_TOKEN.sub("", text[at:])
 
 
-def _states(stated: Statement) -> bool:
-    return stated.boxed or (bool(_value(stated)) and not NO_ANSWER.match(_value(stated)))
-
-
-def _value(stated: Statement) -> str:
-    return stated.value if stated.boxed else tidied(_first_sentence(stated.value))
-
-
-def _first_sentence(line: str) -> str:
-    return re.split(r"\.(?=\s+[A-Z(])", line, maxsplit=1)[0]
-
-
 def _no_box(text: str, stated: Statement) -> bool:
-    """Whether a box is denied, or stands beside another that says something else."""
+    """Tell whether a box is denied, or stands beside another that says something else."""
     if not stated.boxed:
         return False
     if denied(text, stated.begin, len(text)):

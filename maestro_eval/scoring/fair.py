@@ -1,4 +1,4 @@
-"""What does a careful human take a reply to answer? The reading of the protocol `fair`, the same for every benchmark.
+"""Read a reply as a careful human does: the reading of the protocol `fair`, the same for every benchmark.
 
 `extract.candidates` gives the places where the answer may stand, best first. `reading` tries each: is one of its forms,
 as a whole, an answer of the wanted kind? If not, and the reply itself says that its answer stands there, what answer
@@ -33,11 +33,17 @@ ANYWHERE = "anywhere"
 """The rule of an answer that stands at none of the places where answers stand."""
 
 _MOST_CANDIDATES = 24
+# "Could be B" names a possibility, and no answer; in "the tile that could be used is B" the words belong to the tile.
+_POSSIBLY = re.compile(
+    r"\b(?:maybe|perhaps|possibly|(?:could|may|might)\s(?:well\s)?be\b(?![^.,;:!?\n]{0,200}\b(?:is|are|was|were)\b))"
+    r"[^.,;:!?\n]*",
+    re.IGNORECASE,
+)
 _TYPESETTING = re.compile(r"\A[\s*_`\"'$)\]}.]{0,12}")
 
 
 def reading(reply: Reply, whole: Reader, within: Reader) -> Reading:
-    """The answer of a reply; ``whole`` reads a text that is an answer, ``within`` one that holds one among words."""
+    """Find the answer of a reply; ``whole`` reads a text that is an answer, ``within`` one with words around it."""
     if reply.missing is not None:
         return Reading(reply.missing)
     refused = refusal(reply.text)
@@ -53,25 +59,25 @@ def reading(reply: Reply, whole: Reader, within: Reader) -> Reading:
             rest = behind(candidate, form)
             if lists(form, rest):
                 continue
-            if candidate.rule == "first line" and len(read) == 1 and _another(within(candidate.after), read):
-                return Reading(NoAnswer.SEVERAL, candidate.rule)
+            if candidate.rule == "first line" and len(read) == 1:
+                later = within(candidate.after)
+                if later is not None and not isinstance(later, NoAnswer) and later != read:
+                    return Reading(NoAnswer.SEVERAL, candidate.rule)
             return Reading(NoAnswer.RETRACTED if retracts(rest) else read, candidate.rule)
         if candidate.stated:
             inside = within(candidate.text)
             if inside is not None:
                 return Reading(inside, candidate.rule)
     inside = within(reply.text)
+    if inside is not None and not isinstance(inside, NoAnswer) and within(_POSSIBLY.sub(" ", reply.text)) != inside:
+        return Reading(NoAnswer.UNSURE, ANYWHERE)
     if inside is not None:
         return Reading(inside, ANYWHERE)
     return Reading(NoAnswer.UNSURE if is_unsure(reply.text) else NoAnswer.UNSTATED)
 
 
-def _another(other: Read | None, read: str) -> bool:
-    return other is not None and not isinstance(other, NoAnswer) and other != read
-
-
 def stated_forms(reply: Reply) -> Iterator[tuple[Candidate, str]]:
-    """The forms of the reply's last statement, or without one of all other places, for answers known by their target.
+    """Yield the forms of the reply's last statement, else of all other places, for answers known by their target.
 
     An earlier statement is no answer where a later one says something else.
     """
@@ -83,7 +89,7 @@ def stated_forms(reply: Reply) -> Iterator[tuple[Candidate, str]]:
 
 
 def behind(candidate: Candidate, form: str) -> str:
-    """What the reply says behind a form of a candidate, without the signs that typeset it."""
+    """Return what the reply says behind a form of a candidate, without the signs that typeset it."""
     at = candidate.text.find(form)
     rest = _TYPESETTING.sub("", candidate.text[at + len(form) :]) if at >= 0 else ""
     return rest or candidate.after

@@ -1,4 +1,4 @@
-"""What does the ``answer`` of a JSON object say, as models write JSON?
+"""Read the ``answer`` of a JSON object, as models write JSON.
 
 They leave LaTeX's backslashes, quotes and line breaks bare within strings, use single quotes, add a trailing comma, a
 comment or a fence, and are cut off. An object that is valid is decoded; of any other the member is read by its look.
@@ -25,13 +25,16 @@ _ESCAPED = re.compile(r"\\([\"'/])")
 
 
 def json_answer(text: str) -> str | None:
-    """The ``answer`` (any case) of the object that ``text`` is or holds; None where it holds none."""
+    """Return the ``answer`` (any case) of the object that ``text`` is or holds; None where it holds none."""
     if "{" not in text or "nswer" not in text.lower():
         return None
-    for written in _objects(text):
-        decoded = valid_json_answer(written)
-        if decoded is not None:
-            return decoded
+    for written in (text.strip(), *object_candidates(text)):
+        given = json_object(written)
+        answer = given.get("answer", given.get("final_answer", given.get("final answer")))
+        if isinstance(answer, bool):
+            return "yes" if answer else "no"
+        if isinstance(answer, str | int | float):
+            return str(answer)
     begin = text.find("{")
     found = list(_MEMBER.finditer(text[begin : begin + _LONGEST]))
     if not found:
@@ -40,23 +43,19 @@ def json_answer(text: str) -> str | None:
     return _ESCAPED.sub(r"\1", next(group for group in groups if group is not None)).strip()
 
 
-def valid_json_answer(text: str) -> str | None:
-    """The ``answer`` of a valid JSON object, which may break lines within its strings."""
+def json_object(text: str) -> dict[str, Any]:
+    """Return the members of a valid JSON object by names in lower case, else none. Its strings may break lines."""
     if not text.startswith("{") or len(text) > _LONGEST:
-        return None
+        return {}
     try:
         read = msgspec.json.decode(text.translate(_LINE_BREAKS).encode(errors="replace"), type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError):
-        return None
-    given = {key.strip().lower().replace(" ", "_"): value for key, value in read.items()}
-    answer = given.get("answer", given.get("final_answer"))
-    if isinstance(answer, bool):
-        return "yes" if answer else "no"
-    return str(answer) if isinstance(answer, str | int | float) else None
+        return {}
+    return {key.strip().lower(): value for key, value in read.items()}
 
 
-def _objects(text: str) -> list[str]:
-    """Where a reply may hold an object: it is one, its last fenced block is, or one stands among words."""
+def object_candidates(text: str) -> tuple[str, str]:
+    """Return the places where a reply may have an object: its last fenced block, and what is between its braces."""
     fenced = text.split("```")[1::2]
     block = fenced[-1].strip().removeprefix("json").strip() if fenced else ""
-    return [text.strip(), block, text[text.find("{") : text.rfind("}") + 1]]
+    return block, text[text.find("{") : text.rfind("}") + 1]

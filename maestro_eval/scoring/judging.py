@@ -1,39 +1,41 @@
 """Judge a stretch of a journal by every protocol: packed records in, lines of the scores files and counts out.
 
-This is what a worker process of the pass does, and the pass itself where it needs none. It keeps nothing between
-two stretches. A judge that raises has judged nobody: that sample's score has no value, and its note says that the
-harness failed. UserError passes through, because it says what to mend for all samples alike.
+A score is the verdict on one rollout, with what a comparison needs to know of its sample. Scores without a value are
+counted by cause, one group each, with a sample to look at. Nothing is kept between two stretches.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.journal import PackedRecord, lacks_evidence, unpack_record
+from maestro_eval.journal import PackedRecord, unpack_record
 from maestro_eval.records import (
     PROTOCOLS,
+    Answered,
     Exhausted,
     Failed,
     Rollout,
+    RolloutKey,
     Sample,
     Score,
     ScoringProtocol,
     TaskRecord,
     UserError,
 )
-from maestro_eval.scoring.failures import FailureGroup, cause_of, merged
-from maestro_eval.scoring.metric import metric_of
-from maestro_eval.scoring.score import score_rollout, unscored
+from maestro_eval.scoring.metric import Metric, Verdict, check_protocol, metric_of, unjudged
+from maestro_eval.scoring.released import FALL_BACK, ReleasedRule, judge_released, released_rule
+from maestro_eval.tasks import Task
 
 NEVER_RAN = "never ran"
-_LONGEST_NOTE = 200
 
 _encoder = msgspec.json.Encoder(order="deterministic")
+_LONGEST = 200
+_LONGEST_NOTE = 200
 
 
 class Rules(Struct, frozen=True):
@@ -44,32 +46,52 @@ class Rules(Struct, frozen=True):
     trusted: tuple[str, ...] = ()
 
 
+class Tally(Struct):
+    """The sums of what rollouts cost and lacked.
+
+    ``missing_evidence`` counts by service what was to be reported and was not, ``lacking`` by task the rollouts that
+    ended well without it, and ``silent`` those that reached a limit without an answer. ``failures`` are by protocol the
+    causes of scores without a value. ``attempt`` is the latest attempt of the journal that is among them, 0 where that
+    is not known.
+    """
+
+    attempt: int = 0
+    calls: int = 0
+    cached_calls: int = 0
+    silent: int = 0
+    missing_evidence: dict[str, int] = {}
+    lacking: dict[str, int] = {}
+    failures: dict[ScoringProtocol, tuple[FailureGroup, ...]] = {}
+
+    def add(self, other: Tally) -> None:
+        self.attempt = max(self.attempt, other.attempt)
+        self.calls += other.calls
+        self.cached_calls += other.cached_calls
+        self.silent += other.silent
+        self.missing_evidence = dict(Counter(self.missing_evidence) + Counter(other.missing_evidence))
+        self.lacking = dict(Counter(self.lacking) + Counter(other.lacking))
+        for protocol, groups in other.failures.items():
+            self.failures[protocol] = merged((*self.failures.get(protocol, ()), *groups))
+
+
 class Judged(Struct, frozen=True, tag="judged"):
-    """The scores by protocol, as lines of JSON in the order of their records, and what the rollouts cost.
+    """The scores by protocol, as lines of JSON in the order of their records.
 
     ``attempts`` are the numbers of the records in the journal, ``None`` for what never ran.
-    ``lacking`` counts by task the rollouts that ended well without evidence that a service failed to give, ``silent``
-    those that reached a limit without an answer;
-    ``failures`` are by protocol the causes of scores without a value.
     """
 
     lines: dict[ScoringProtocol, bytes]
     attempts: tuple[int | None, ...]
-    calls: int
-    cached_calls: int
-    missing_evidence: dict[str, int]
-    lacking: dict[str, int]
-    silent: int
-    failures: dict[ScoringProtocol, tuple[FailureGroup, ...]]
+    tally: Tally
 
 
 def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
-    """One score a record and protocol. UserError for a damaged record, and where a judge cannot work here."""
+    """Make one score a record and protocol. UserError for a damaged record, and where a judge cannot work here."""
     lines: dict[ScoringProtocol, list[bytes]] = {protocol: [] for protocol in PROTOCOLS}
-    calls = cached_calls = silent = 0
+    failures: dict[ScoringProtocol, list[FailureGroup]] = {protocol: [] for protocol in PROTOCOLS}
+    tally = Tally(max((record.attempt or 0 for record in records), default=0))
     missing: Counter[str] = Counter()
     lacking: Counter[str] = Counter()
-    failures: dict[ScoringProtocol, list[FailureGroup]] = {protocol: [] for protocol in PROTOCOLS}
     for record in records:
         task = rules.tasks[record.task]
         if record.rollout is None:
@@ -77,62 +99,142 @@ def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
                 lines[protocol].append(_encoder.encode(unscored(record.key, task, protocol, NEVER_RAN)))
                 failures[protocol].append(FailureGroup(NEVER_RAN, 1, record.key, NEVER_RAN))
             continue
-        rollout, sample = _unpacked(rules, record)
-        scores: dict[ScoringProtocol, Score] = {}
+        try:
+            rollout, sample = unpack_record(record)
+        except ValueError as error:
+            raise UserError(
+                f"{rules.source}: the record of {record.task}/{record.sample_id}/{record.repeat} is damaged ({error}); "
+                "restore the folder from a copy"
+            ) from error
+        verdicts: dict[ScoringProtocol, Verdict] = {}
         for protocol in PROTOCOLS:
             # A rule without a fair reading is asked once: it may be slow, or ask a judge of its own.
             if protocol == "fair" and metric_of(task).fair is None:
-                scores[protocol] = replace(scores["official"], protocol=protocol)
+                verdicts[protocol] = verdicts["official"]
             else:
-                scores[protocol] = _score(task, rollout, sample, protocol)
-            lines[protocol].append(_encoder.encode(scores[protocol]))
-            if scores[protocol].value is None:
-                failures[protocol].append(_failure(rollout, scores[protocol]))
-        cached = [call.cached for call in rollout.calls]
-        calls, cached_calls = calls + len(cached), cached_calls + sum(cached)
+                verdicts[protocol] = judge_rollout(sample, rollout, task, protocol)
+            score = score_of(verdicts[protocol], rollout.key, task, protocol, sample)
+            lines[protocol].append(_encoder.encode(score))
+            if score.value is None:
+                failures[protocol].append(_failure(rollout, verdicts[protocol]))
+        tally.calls += len(rollout.calls)
+        tally.cached_calls += sum(call.cached for call in rollout.calls)
         missing.update(each.service for each in rollout.missing_evidence)
-        lacking[record.task] += lacks_evidence(rollout)
-        silent += isinstance(rollout.outcome, Exhausted)
-    return Judged(
-        {protocol: b"".join(line + b"\n" for line in each) for protocol, each in lines.items()},
-        tuple(record.attempt for record in records),
-        calls,
-        cached_calls,
-        dict(missing),
-        dict(+lacking),
-        silent,
-        {protocol: merged(each) for protocol, each in failures.items()},
-    )
+        # It ended well, but without evidence that a service failed to give.
+        lacking[record.task] += bool(rollout.missing_evidence) and not isinstance(rollout.outcome, Failed)
+        tally.silent += isinstance(rollout.outcome, Exhausted)
+    tally.missing_evidence, tally.lacking = dict(missing), dict(+lacking)
+    tally.failures = {protocol: merged(each) for protocol, each in failures.items()}
+    joined = {protocol: b"".join(line + b"\n" for line in each) for protocol, each in lines.items()}
+    return Judged(joined, tuple(record.attempt for record in records), tally)
 
 
-def _failure(rollout: Rollout, score: Score) -> FailureGroup:
+def _failure(rollout: Rollout, verdict: Verdict) -> FailureGroup:
     outcome = rollout.outcome
     if isinstance(outcome, Failed):
         return FailureGroup(cause_of(outcome), 1, rollout.key, outcome.detail)
-    return FailureGroup(score.note, 1, rollout.key, score.note)
+    return FailureGroup(verdict.cause or verdict.note, 1, rollout.key, verdict.note, unjudged=True)
 
 
-def _unpacked(rules: Rules, record: PackedRecord) -> tuple[Rollout, Sample]:
+class FailureGroup(Struct, frozen=True):
+    """``count`` rollouts without a score for one ``cause``; ``key`` is the first of them, ``detail`` its own line.
+
+    ``unjudged``: they ended well, and it is their judge that failed.
+    """
+
+    cause: str
+    count: int
+    key: RolloutKey
+    detail: str
+    unjudged: bool = False
+
+
+def cause_of(outcome: Failed) -> str:
+    """Return what failures of one kind have in common: ``policy: http 404``, ``sample: unreadable image``."""
+    fault = outcome.fault
+    if fault is None:
+        return f"{outcome.cause}: {outcome.kind or outcome.detail[:_LONGEST]}"
+    return f"{outcome.cause}: {fault.kind}{'' if fault.status is None else f' {fault.status}'}"
+
+
+def merged(groups: Iterable[FailureGroup]) -> tuple[FailureGroup, ...]:
+    """Merge groups into one a cause, the most frequent first; of equal ones the first met."""
+    found: dict[str, FailureGroup] = {}
+    for group in groups:
+        known = found.get(group.cause)
+        found[group.cause] = group if known is None else replace(known, count=known.count + group.count)
+    return tuple(sorted(found.values(), key=lambda group: -group.count))
+
+
+def judge_of(task: Task | TaskRecord, protocol: ScoringProtocol) -> Metric | ReleasedRule:
+    """Find what judges a task's answers under a protocol; UserError where that does not exist."""
+    return released_rule(task.released) if protocol == "released" else metric_of(task)
+
+
+def score_rollout(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: str) -> Score:
+    """Judge a rollout: its answer by the task's metric; 0 where a limit ended it; no value where it failed.
+
+    ``released`` judges `released_text` by the task's released rule (or the fall-back of the released scorer), also
+    where a limit ended it. No value where the judge raises: it has judged nobody, and the note says where it failed.
+    UserError for a metric, a released rule or a protocol that does not exist, and from the judge itself: it says what
+    to mend for all samples alike.
+    """
+    checked = check_protocol(protocol)
+    return score_of(judge_rollout(sample, rollout, task, checked), rollout.key, task, checked, sample)
+
+
+def judge_rollout(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: ScoringProtocol) -> Verdict:
+    """Return the verdict of `score_rollout`."""
+    outcome = rollout.outcome
+    if isinstance(outcome, Failed):
+        return Verdict(None, note=f"failed ({outcome.cause}): {outcome.detail}")
     try:
-        return unpack_record(record)
-    except ValueError as error:
-        raise UserError(
-            f"{rules.source}: the record of {record.task}/{record.sample_id}/{record.repeat} is damaged ({error}); "
-            "restore the folder from a copy"
-        ) from error
-
-
-def _score(task: TaskRecord, rollout: Rollout, sample: Sample, protocol: ScoringProtocol) -> Score:
-    try:
-        return score_rollout(sample, rollout, task, protocol)
+        if protocol == "released":
+            verdict = judge_released(sample, released_text(rollout), task.released)
+            ended = f"exhausted: {outcome.reason}" if isinstance(outcome, Exhausted) else ""
+            return replace(verdict, note="; ".join(filter(None, (ended, verdict.note))))
+        metric = metric_of(task)
+        if isinstance(outcome, Answered):
+            return metric.judge(sample, outcome.text, protocol)
+        # A further measure, such as a recall, counts the silence as the value does.
+        others = metric.judge(sample, "", protocol).others
+        return Verdict(0.0, note=f"exhausted: {outcome.reason} before an answer", others=others)
     except UserError:
         raise
-    except Exception as error:  # whatever it is, it is ours and this sample's alone
-        note = f"harness: {type(error).__name__}: {error}"[:_LONGEST_NOTE]
-        return replace(
-            unscored(rollout.key, task, protocol, note),
-            category=sample.category,
-            stratum=sample.stratum,
-            cluster=sample.cluster,
-            content_hash=sample.content_hash,
-        )
+    except Exception as error:  # whatever it is, it is ours or the metric's and this sample's alone
+        if protocol == "released":
+            return unjudged(f"released rule {task.released or FALL_BACK}", None, error)
+        return unjudged(f"metric {task.metric}", metric_of(task).rule, error)
+
+
+def unscored(key: RolloutKey, task: TaskRecord, protocol: str, note: str) -> Score:
+    """Make the score of a rollout that nothing judged, or that no record exists of."""
+    return score_of(Verdict(None, note=note), key, task, protocol, sample=None)
+
+
+def released_text(rollout: Rollout) -> str:
+    """Return what the released scorer reads: the text that its style recorded, else all that the policy wrote."""
+    if rollout.scored_text is not None:
+        return rollout.scored_text
+    return "\n".join(turn.text for turn in rollout.turns)
+
+
+def score_of(verdict: Verdict, key: RolloutKey, task: TaskRecord, protocol: str, sample: Sample | None) -> Score:
+    """Make the score that says a verdict of a rollout."""
+    return Score(
+        task=key.task,
+        sample_id=key.sample_id,
+        repeat=key.repeat,
+        metric=task.metric,
+        protocol=protocol,
+        value=verdict.value,
+        extracted=verdict.extracted,
+        category=sample.category if sample else "",
+        stratum=sample.stratum if sample else "",
+        cluster=sample.cluster if sample else "",
+        content_hash=sample.content_hash if sample else "",
+        note=verdict.note[:_LONGEST_NOTE],
+        others=verdict.others,
+        no_answer=verdict.no_answer,
+        rule=verdict.rule,
+    )

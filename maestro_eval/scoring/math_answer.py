@@ -1,7 +1,8 @@
-r"""Mathematical answers: a letter, a number or an expression, right if it has the target's value.
+"""Mathematical answers: a letter, a number or an expression, right if it has the target's value.
 
 ``math_answer`` (MathVision) and ``mathvista_answer`` (MathVista) are metrics.
-`docs/math.md` says how we read each and where we differ.
+`docs/math.md` says how we read each and where we differ. MathVista's authors have a model extract the answer: their
+rule chooses the option of that letter, else the one nearest in spelling, and compares numbers as text.
 
 An expression that cannot be decided within its limit is a wrong answer, for the policy wrote it; a checker that
 cannot run is no verdict, for that is our failure.
@@ -11,13 +12,13 @@ from __future__ import annotations
 
 import math
 import re
-import string
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from maestro_eval.records import NoAnswer, Sample
 from maestro_eval.scoring.extract import (
+    ASIAN,
     Reply,
     Strictness,
     boxes_side_by_side,
@@ -28,54 +29,56 @@ from maestro_eval.scoring.extract import (
     retracts,
 )
 from maestro_eval.scoring.fair import behind, reading, stated_forms
-from maestro_eval.scoring.latex_value import latex_value
-from maestro_eval.scoring.letters import lone_letter
-from maestro_eval.scoring.math_reading import expressions, members
+from maestro_eval.scoring.latex_value import expressions, latex_value, members
 from maestro_eval.scoring.mathvision import authors_answer, authors_equal
-from maestro_eval.scoring.mathvista import authors_number, authors_option
+from maestro_eval.scoring.metric import Verdict, no_answer
 from maestro_eval.scoring.numerals import number, number_form, stated_numbers
-from maestro_eval.scoring.options import plain_value
+from maestro_eval.scoring.options import LETTERS, lone_letter, plain_value
+from maestro_eval.scoring.subject import gives_another, stems
 from maestro_eval.scoring.symbolic import Equivalence, bare_expression, equivalent, without_unit
 from maestro_eval.scoring.values import value_readers, values
-from maestro_eval.scoring.verdict import Verdict, no_answer
 
 _LIMIT_S = 5.0
 # MathVision's authors and the released scorer both call values equal that agree when rounded to two places.
 _DECIMALS = 2
-_LETTERS = string.ascii_uppercase
-# What the release strips, but for the "!" of a factorial and, in front, the point of ".5".
-_AFTER, _BEFORE = " \t\n.,;:?*`\"'", " \t\n,;:*`\"'"
 _LETTER_ALONE = re.compile(
     r"([A-Za-z])|\(([A-Za-z])\)|\[([A-Za-z])\]|\{([A-Za-z])\}|\\(?:text|mathrm|mathbf)\{([A-Za-z])\}"
 )
 _CALCULATION = re.compile(r"[0-9\\]")
-_A_SENTENCE = 2
 _FEW_WORDS = 4
 _ROUNDED_PLACES = 2
-_WORDS = re.compile(r"[A-Za-z]{2,}")
+# "1/3 of the figure is shaded", where the question asks which part is.
+_ASKS_PART = re.compile(r"\b(?:fraction|part|portion|share|percentage|percent)\b", re.IGNORECASE)
+_OF_THE = re.compile(
+    r"\A(\\d?frac\{[0-9]{1,6}\}\{[0-9]{1,6}\}|[0-9./]{1,12}\\?%?)\s+of\s(?:the|all|a)\b(.*)\Z", re.DOTALL
+)
+_IS = re.compile(r"\b(?:is|are)\b")
+_WORD = re.compile(r"[A-Za-z]{2,}")
+_ASIAN_WORD = re.compile(f"[{ASIAN}]")
 _DENIED_SUBJECT = re.compile(
     r"(\S{1,40})\s(?:is|are|was|were|does|do|can|could|has)\s?(?:not|n't)\b(?!\s(?:correct|right|it|the\sanswer))",
     re.IGNORECASE,
 )
 _NEGATED_QUESTION = re.compile(r"\b(?:not|cannot|never|except)\b|n't\b", re.IGNORECASE)
 _DENIES = re.compile(r"\W*(?:not|never|neither|isn't|it\sis\snot)\b", re.IGNORECASE)
-_COSTLY = ("time limit", "memory")
-_ANSWER, _ANSWER_END = "<answer>", "</answer>"
+_BRACKETED_LETTER = re.compile(r"\(([a-zA-Z])\)")
+# Beyond these lengths spelling tells options apart no better, and the comparison takes quadratic time.
+_LONGEST_ANSWER, _LONGEST_OPTION = 1000, 200
 
 
 def math_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """MathVision: the right option, or without options an expression with the value of a target.
 
     ``official`` is the authors' evaluator on the whole reply; ``strict`` wants the letter or the expression alone and
-    equality. For ``fair`` see `fair_metrics`.
+    equality. For ``fair`` see `metrics`.
     """
     if strictness != "strict":
         found = authors_answer(answer)
         return Verdict(float(authors_equal(found, (*sample.targets, *_target_texts(sample)))), _normal_form(found))
     if not sample.choices:
-        return _valued(answer.strip(), sample.targets, decimals=None)
+        return _valued(answer.strip(), sample.targets)
     alone = _letter_alone(answer)
-    if alone is None or alone not in _LETTERS[: len(sample.choices)]:
+    if alone is None or alone not in LETTERS[: len(sample.choices)]:
         return Verdict(0.0, note="no option")
     return Verdict(float(alone in _target_letters(sample)), alone)
 
@@ -94,7 +97,8 @@ def mathvista_answer(sample: Sample, answer: str, strictness: Strictness) -> Ver
         return Verdict(float(folded in {_without_spaces(target) for target in sample.targets}), folded)
     places = _precision(sample.fields.get("precision", "")) if kind == "float" else None
     if strictness == "strict":
-        return fair_number(sample, reading)
+        alone = value_readers(sample.question)[0](reading)
+        return fair_number(sample, alone) if isinstance(alone, str) else Verdict(0.0, note="no number")
     given = authors_number(_only_number(reading), places)
     if given is None:
         return Verdict(0.0, note="no number")
@@ -127,9 +131,15 @@ def fair_expression(sample: Sample, reply: Reply) -> Verdict:
     for candidate, form in stated_forms(reply):
         if _DENIES.match(form):
             return no_answer(NoAnswer.DENIED, candidate.rule)
-        if lists(form, behind(candidate, form)):
+        if lists(form, behind(candidate, form)) or gives_another(form, sample.question):
             continue
         subject = _DENIED_SUBJECT.match(form) if _NEGATED_QUESTION.search(sample.question) else None
+        if _ASKS_PART.search(sample.question):
+            of_the, asked = _OF_THE.match(form), {*stems(sample.question)}
+            # "1/3 of the figure is white" says something else.
+            said = _IS.split(of_the[2] + " " + behind(candidate, form))[1:] if of_the else []
+            if of_the and not _NEGATED_QUESTION.search(" ".join(said)) and {*stems(" ".join(said))} <= asked:
+                form = of_the[1]
         for written in expressions(subject[1] if subject else form):
             verdict = _same_expression(written, sample.targets)
             if verdict.value is None:
@@ -140,7 +150,7 @@ def fair_expression(sample: Sample, reply: Reply) -> Verdict:
                 return replace(verdict, rule=candidate.rule)
             checks.append(replace(verdict, rule=candidate.rule))
     costly = next((verdict for verdict in checks if verdict.note), None)
-    if costly is not None or len(_WORDS.findall(reply.text)) < _A_SENTENCE:
+    if costly is not None or not (len(_WORD.findall(reply.text)) > 1 or _ASIAN_WORD.search(reply.text)):
         return costly or next(iter(checks), no_answer(NoAnswer.UNSTATED))
     found = reading(reply, *value_readers(sample.question))
     read = found.read
@@ -153,8 +163,10 @@ def fair_expression(sample: Sample, reply: Reply) -> Verdict:
 
 def fair_option_by_value(sample: Sample, reply: Reply) -> Verdict:
     """The one option that a statement of the reply equals in value."""
-    wanted = _target_letters(sample) or {_LETTERS[sample.choices.index(text)] for text in _target_texts(sample)}
+    wanted = _target_letters(sample) or {LETTERS[sample.choices.index(text)] for text in _target_texts(sample)}
     for candidate, form in stated_forms(reply):
+        if lists(form, behind(candidate, form)) or gives_another(form, sample.question):
+            continue
         for written in expressions(form):
             if _CALCULATION.search(written):
                 verdict = _chosen_by_value(sample, written, wanted)
@@ -168,20 +180,20 @@ def _chosen_by_value(sample: Sample, answer: str, wanted: set[str]) -> Verdict:
     checks: list[Equivalence] = []
     for decimals in (None, _DECIMALS):
         checks = [equivalent(answer, choice, decimals=decimals, limit_s=_LIMIT_S) for choice in sample.choices]
-        same = [letter for letter, check in zip(_LETTERS, checks, strict=False) if check.result == "same"]
+        same = [letter for letter, check in zip(LETTERS, checks, strict=False) if check.result == "same"]
         if same:
             return Verdict(float(same[0] in wanted), same[0]) if len(same) == 1 else no_answer(NoAnswer.SEVERAL)
-        if any(check.reason in _COSTLY or check.result == "unavailable" for check in checks):
+        if any(check.is_costly or check.result == "unavailable" for check in checks):
             break
     return _without_match(checks, no_answer(NoAnswer.UNSTATED))
 
 
-def _valued(answer: str, targets: Sequence[str], decimals: int | None) -> Verdict:
+def _valued(answer: str, targets: Sequence[str]) -> Verdict:
     if not answer:
         return Verdict(0.0, note="empty answer")
     checks = []
     for target in targets:
-        check = equivalent(answer, target, decimals=decimals, limit_s=_LIMIT_S)
+        check = equivalent(answer, target, limit_s=_LIMIT_S)
         if check.result == "same":
             # All that is equal to it is one answer where repeats are put to a vote.
             return Verdict(1.0, _normal_form(target))
@@ -196,8 +208,8 @@ def _valued(answer: str, targets: Sequence[str], decimals: int | None) -> Verdic
 def _without_match(checks: list[Equivalence], otherwise: Verdict) -> Verdict:
     unavailable = next((check for check in checks if check.result == "unavailable"), None)
     if unavailable is not None:
-        return Verdict(None, note=unavailable.reason)
-    costly = next((check for check in checks if check.reason in _COSTLY), None)
+        return Verdict(None, note=unavailable.detail)
+    costly = next((check for check in checks if check.is_costly), None)
     if costly is None:
         return otherwise
     exceeded = f"{_LIMIT_S:g} s" if costly.reason == "time limit" else "its memory"
@@ -213,7 +225,7 @@ def _chosen_text(sample: Sample, answer: str, strictness: Strictness) -> Verdict
         chosen = authors_option(extraction, sample.choices)
         return Verdict(float(_without_spaces(chosen) in texts), chosen)
     letter = _letter_alone(answer)
-    index = _LETTERS.find(letter) if letter else -1
+    index = LETTERS.find(letter) if letter else -1
     chosen = sample.choices[index] if 0 <= index < len(sample.choices) else answer.strip()
     if chosen not in sample.choices:
         return Verdict(0.0, note="no option")
@@ -227,12 +239,12 @@ def _letter_alone(answer: str) -> str | None:
 
 def _target_letters(sample: Sample) -> set[str]:
     letters = {target.strip().upper() for target in sample.targets if lone_letter(target)}
-    return letters & set(_LETTERS[: len(sample.choices)]) if sample.choices else letters
+    return letters & set(LETTERS[: len(sample.choices)]) if sample.choices else letters
 
 
 def _target_texts(sample: Sample) -> tuple[str, ...]:
     """The texts of the right options, whether a target names one by its letter or by its text."""
-    named = (sample.choices[_LETTERS.index(letter)] for letter in sorted(_target_letters(sample)) if sample.choices)
+    named = (sample.choices[LETTERS.index(letter)] for letter in sorted(_target_letters(sample)) if sample.choices)
     return tuple(named) or tuple(target for target in sample.targets if target in sample.choices)
 
 
@@ -250,15 +262,11 @@ def _same_expression(written: str, targets: Sequence[str]) -> Verdict:
             ours, theirs = members(written), members(meant)
             if (ours is not None and ours == theirs) or _rounds_to(written, meant):
                 return Verdict(1.0, _normal_form(target))
-    return _valued(
-        written,
-        [*dict.fromkeys((*targets, *(form for target in targets for form in expressions(target))))],
-        decimals=None,
-    )
+    return _valued(written, [*dict.fromkeys((*targets, *(form for target in targets for form in expressions(target))))])
 
 
 def _rounds_to(written: str, target: str) -> bool:
-    """Whether a written number has the target's value, up to rounding where one of them has two places or more."""
+    """Tell whether a written number has the target's value, up to rounding where one of them has two places or more."""
     read, meant = number(written), latex_value(target)
     if read is None or meant is None:
         return False
@@ -293,3 +301,34 @@ def _normal_form(answer: str) -> str:
 
 def _without_spaces(text: str) -> str:
     return "".join(text.split())
+
+
+def authors_option(extraction: str, choices: Sequence[str]) -> str:
+    """Return the option that the authors' code reads from an extraction: by letter, else the nearest in spelling."""
+    answer = extraction.strip()
+    bracketed = _BRACKETED_LETTER.search(answer)
+    answer = bracketed[1].upper() if bracketed else answer
+    letters = LETTERS[: len(choices)]
+    if len(answer) == 1 and answer in letters:
+        return choices[letters.index(answer)]
+    distances = [_edits(answer[:_LONGEST_ANSWER], choice[:_LONGEST_OPTION]) for choice in choices]
+    return choices[distances.index(min(distances))]
+
+
+def authors_number(extraction: str, places: int | None) -> str | None:
+    """Write the number of an extraction as the authors do: cut to a whole one, or rounded to ``places``."""
+    try:
+        value = float(extraction)
+        return str(int(value)) if places is None else str(round(value, places))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _edits(left: str, right: str) -> int:
+    """Return the Levenshtein distance of two texts."""
+    row = list(range(len(right) + 1))
+    for index, sign in enumerate(left, 1):
+        before, row[0] = row[0], index
+        for column, other in enumerate(right, 1):
+            before, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, before + (sign != other))
+    return row[-1]

@@ -31,7 +31,7 @@ _UNKNOWN = ("a", "-a")
 
 
 def authors_answer(reply: str) -> str:
-    """The answer that the authors' evaluator finds in a reply, in its normal form (lower case, no spaces)."""
+    """Find the answer that the authors' evaluator finds in a reply, in its normal form (lower case, no spaces)."""
     text = reply.strip()
     for letter in _LETTERS:
         ends = text.endswith((f" {letter}.", f" ({letter})."))
@@ -52,7 +52,7 @@ def authors_answer(reply: str) -> str:
 
 
 def authors_equal(answer: str, targets: Sequence[str]) -> bool:
-    """Whether their comparison calls ``answer`` (as `authors_answer` gives it) equal to one of ``targets``."""
+    """Return whether their comparison calls ``answer`` (as `authors_answer` gives it) equal to one of ``targets``."""
     return any(_equal(answer.lower(), target.lower()) for target in targets)
 
 

@@ -1,66 +1,97 @@
 """A metric as one object, and how it is found: a bundled name, ``module:object``, an entry point, a task file's own.
 
-A metric judges ``(sample, answer text)`` and is a pure function of both. ``strict`` gets the answer and nothing else.
-``official`` is the benchmark's authors' rule on the reply. ``fair`` judges as ``official`` does where a metric has no
-fair rule of its own.
+A metric judges ``(sample, answer text)``, is a pure function of both, and returns a `Verdict`. ``strict`` gets the
+answer and nothing else. ``official`` is the benchmark's authors' rule on the reply. ``fair`` judges as ``official``
+does where a metric has no fair rule of its own.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, get_args
-from unicodedata import normalize
+from types import CodeType
+from typing import Any, get_args
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from maestro_eval.plugins import Door
-from maestro_eval.records import FORMER_PROTOCOLS, Sample, ScoringProtocol, UserError
+from maestro_eval.plugins import Door, raised_at
+from maestro_eval.records import FORMER_PROTOCOLS, NoAnswer, Sample, ScoringProtocol, TaskRecord, UserError
 from maestro_eval.scoring.extract import Reply, Strictness, final_answer, half_width, read_reply
-from maestro_eval.scoring.verdict import Verdict, no_answer, shown
+from maestro_eval.tasks import ResultRules, Task, own_rule
+from maestro_eval.text import one_line, seen
+
+
+class Verdict(Struct, frozen=True):
+    """``value`` in [0, 1], or ``None`` where the answer could not be judged, which is our failure and never a wrong
+    answer (a sandbox that does not start); ``extracted`` is what was judged; ``note`` says why where that is not
+    plain; ``others`` are further measures of the answer by name; ``no_answer``: why none was read; ``rule``: by which
+    rule of `extract` the answer was found; ``cause``: what answers without a value have in common, else the note.
+    """
+
+    value: float | None
+    extracted: str = ""
+    note: str = ""
+    others: dict[str, float] = field(default_factory=dict)
+    no_answer: NoAnswer | None = None
+    rule: str = ""
+    cause: str = ""
+
 
 Rule = Callable[[Sample, str, Strictness], Verdict] | Callable[[Sample, str], Verdict | float]
 FairRule = Callable[[Sample, Reply], Verdict]
+_SHOWN = 200
 
-PLAIN_SECONDS = 0.0006
 
+class Judge(Struct, frozen=True, kw_only=True):
+    """The fields that metrics and the rules of the released scorer have in common.
 
-class Metric(Struct, frozen=True, kw_only=True):
-    """How the answers of a task are judged.
-
-    ``rule(sample, answer)`` gets the final answer, under ``strict`` the whole; it returns a number in [0, 1], a bool
-    or a `Verdict`. ``rule(sample, answer, strictness)`` gets the whole reply and reads it by itself. ``fair`` is the
-    rule of that protocol. ``judges_silence``: the rule is asked about an empty reply too, which otherwise scores 0.
     ``runs_code``: it runs what a model wrote. ``target_is_answer``: a sample's target is itself a right answer.
     ``live``: quick enough to be shown while a run goes on. ``seconds``: what judging one answer takes, roughly.
     """
 
-    rule: Rule
-    fair: FairRule | None = None
-    judges_silence: bool = False
     runs_code: bool = False
     target_is_answer: bool = True
     live: bool = False
-    seconds: float = PLAIN_SECONDS
+    seconds: float = 0.0006
 
     @property
     def is_self_contained(self) -> bool:
-        """Whether a verdict follows from the sample's own fields, without a program run or another's dataset."""
+        """Return whether a verdict follows from the sample's own fields, without a program run or another's dataset."""
         return self.target_is_answer and not self.runs_code
 
+
+class Metric(Judge, frozen=True, kw_only=True):
+    """The rules by which the answers of a task are judged.
+
+    ``rule(sample, answer)`` gets the final answer, under ``strict`` the whole; it returns a number in [0, 1], a bool
+    or a `Verdict`. ``rule(sample, answer, strictness)`` gets the whole reply and reads it by itself; UserError for a
+    rule that needs other arguments. ``fair`` is the rule of that protocol. ``judges_silence``: the rule is asked about
+    an empty reply too, which otherwise scores 0. ``lack`` says of a sample why the rule has no verdict on it, whatever
+    is answered.
+    """
+
+    rule: Rule
+    fair: FairRule | None = None
+    lack: Callable[[Sample], str] | None = None
+    judges_silence: bool = False
+
+    def __post_init__(self) -> None:
+        _strictness_parameter(self.rule)
+
     def judge(self, sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-        """The verdict under ``official``, ``fair`` or ``strict``."""
+        """Judge an answer under ``official``, ``fair`` or ``strict``."""
         if strictness == "strict" and answer.strip():
             return shown(self._by_rule(sample, answer, "strict"))
         reply = read_reply(answer)
         if reply.missing is not None and not self.judges_silence:
             return no_answer(reply.missing)
         if not all(target.isascii() for target in sample.targets):
-            # As the reply is written: an accent may be a sign of its own in the data.
-            sample = replace(sample, targets=tuple(normalize("NFC", target) for target in sample.targets))
+            # As the reply is written: an accent may be a sign of its own in the data, and a soft hyphen is no sign.
+            sample = replace(sample, targets=tuple(map(seen, sample.targets)))
         if strictness != "fair" or self.fair is None:
             return shown(self._by_rule(sample, reply.written, "strict" if strictness == "strict" else "official"))
         verdict = self.fair(sample, reply)
@@ -72,8 +103,8 @@ class Metric(Struct, frozen=True, kw_only=True):
 
     def _by_rule(self, sample: Sample, answer: str, strictness: Strictness) -> Verdict:
         rule: Callable[..., Verdict | float] = self.rule
-        if _reads_by_itself(rule):
-            given = rule(sample, answer, strictness)
+        if parameter := _strictness_parameter(rule):
+            given = rule(sample, answer, **{parameter: strictness})
         else:
             answer = answer.strip() if strictness == "strict" else final_answer(half_width(answer))
             given = rule(sample, answer)
@@ -84,23 +115,7 @@ class Metric(Struct, frozen=True, kw_only=True):
         return Verdict(float(given), answer)
 
 
-class HasMetric(Protocol):
-    """A task, or the record of one.
-
-    ``metric_file`` is the task file whose own rule judges, empty for other metrics, and ``metric_hash`` of its code.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def metric(self) -> str: ...
-    @property
-    def metric_file(self) -> str: ...
-    @property
-    def metric_hash(self) -> str: ...
-
-
-_RULES, _FAIR = "maestro_eval.scoring.metrics", "maestro_eval.scoring.fair_metrics"
+_RULES = "maestro_eval.scoring.metrics"
 METRICS = Door(
     "metric",
     "metrics",
@@ -115,7 +130,6 @@ METRICS = Door(
         "math": f"{_RULES}:MATH",
         "mathvista": f"{_RULES}:MATHVISTA",
         "python_tests": f"{_RULES}:PYTHON_TESTS",
-        "lmms": "maestro_eval.scoring.lmms_score:LMMS",
     },
     lambda found: found if isinstance(found, Metric) else None,
     "a maestro_eval.Metric; write NAME = Metric(rule=function)",
@@ -123,7 +137,7 @@ METRICS = Door(
 
 
 def judge(sample: Sample, answer: str, metric: str | Metric, protocol: str) -> Verdict:
-    """The verdict of a metric on an answer under ``official``, ``fair`` or ``strict``.
+    """Judge an answer by a metric under ``official``, ``fair`` or ``strict``.
 
     UserError for a metric or a protocol that does not exist. ``released`` reads a transcript: `judge_released`.
     """
@@ -138,37 +152,86 @@ def judge(sample: Sample, answer: str, metric: str | Metric, protocol: str) -> V
 
 
 def check_protocol(name: str) -> ScoringProtocol:
-    """The protocol of that name (or former name); UserError listing them when there is none."""
+    """Return the protocol of that name (or former name); UserError listing them when there is none."""
     for known in get_args(ScoringProtocol):
         if FORMER_PROTOCOLS.get(name, name) == known:
             return known  # type: ignore[no-any-return]
     raise UserError(f"--protocol {name}: no such protocol; choose one of {', '.join(get_args(ScoringProtocol))}")
 
 
-def metric_of(task: HasMetric) -> Metric:
-    """The metric of a task.
+def metric_of(task: Task | TaskRecord) -> Metric:
+    """Find the metric of a task.
 
     UserError where there is none, and where the task's own file is of no folder that was named, or is not what it was.
     """
     return _of_file(task.metric_file, task.metric_hash) if task.metric_file else METRICS.find(task.metric)
 
 
-def metric_hash(task: HasMetric) -> str:
-    """The hash of the code of a metric that is not ours, else empty."""
+def metric_hash(task: Task | TaskRecord) -> str:
+    """Return the hash of the code of a metric that is not ours, else nothing."""
     return task.metric_hash if task.metric_file else METRICS.code_hash(task.metric)
 
 
 @functools.cache
 def _of_file(file: str, code: str) -> Metric:
-    from maestro_eval.scoring.lmms_score import by_rules
-    from maestro_eval.tasks import own_rule
+    from maestro_eval.scoring.results import ResultScorer
 
-    own = own_rule(Path(file), code)
-    if own.rules is not None:
-        return Metric(rule=by_rules(own.rules), judges_silence=True, target_is_answer=False)
-    return Metric(rule=own.function)
+    judges = own_rule(Path(file), code).judges
+    if isinstance(judges, ResultRules):
+        return Metric(rule=ResultScorer(judges).verdict, judges_silence=True, target_is_answer=False)
+    return Metric(rule=judges)
 
 
 @functools.cache
-def _reads_by_itself(rule: Callable[..., Any]) -> bool:
-    return len(inspect.signature(rule).parameters) > 2
+def _strictness_parameter(rule: Callable[..., Any]) -> str:
+    """Return the name of the parameter that gets the strictness; empty for a rule that judges the final answer."""
+    signature = inspect.signature(rule)
+    required = [
+        name
+        for name, each in signature.parameters.items()
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+    name = "strictness" if "strictness" in signature.parameters else "".join(required[2:3])
+    try:
+        signature.bind(None, None, **({name: "official"} if name else {}))
+    except TypeError as error:
+        raise UserError(
+            f"{code_place(rule)}: metric {getattr(rule, '__name__', rule)}{signature}: expected (sample, answer) or "
+            "(sample, answer, strictness); give every further parameter a default"
+        ) from error
+    return name
+
+
+def shown(verdict: Verdict) -> Verdict:
+    """Return ``verdict`` with an ``extracted`` of at most 200 characters.
+
+    What is cut ends with a mark of its own: two long answers must not become one where repeats are put to a vote.
+    """
+    text = verdict.extracted
+    if len(text) <= _SHOWN:
+        return verdict
+    mark = "…" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+    return replace(verdict, extracted=text[: _SHOWN - len(mark)] + mark)
+
+
+def no_answer(why: NoAnswer, rule: str = "") -> Verdict:
+    """Make the verdict on a reply that has no answer."""
+    return Verdict(0.0, note=why.value, no_answer=why, rule=rule)
+
+
+def unjudged(name: str, rule: Callable[..., object] | None, error: Exception) -> Verdict:
+    """Make the verdict on an answer on which the rule of that name raised."""
+    cause = f"{name} ({code_place(rule, error)}): {type(error).__name__}"
+    return Verdict(None, note=one_line(f"{cause}: {error}"), cause=cause)
+
+
+def code_place(rule: Callable[..., object] | None, error: Exception | None = None) -> str:
+    """Return ``FILE:LINE``: the last line of the rule's file that ``error`` passed through, else where it begins.
+
+    Without a rule in Python, the line that raised.
+    """
+    code = getattr(rule, "__code__", None)
+    file = code.co_filename if isinstance(code, CodeType) else ""
+    if error and (at := raised_at(error, file)):
+        return at
+    return f"{Path(file).name}:{code.co_firstlineno}" if isinstance(code, CodeType) else str(rule)

@@ -1,8 +1,9 @@
-"""The bundled metrics: their rules under ``official`` and ``strict``, pure functions, and the objects made of them.
+"""The bundled metrics: their rules as pure functions, and the objects made of them.
 
 ``official`` reads the reply's final answer; it first tries the whole reply as it stands, so that what ``strict``
-accepts it accepts too. `fair_metrics` has the rules under ``fair``.
-`docs/metrics.md` says for each metric where our reading differs from its authors'.
+accepts it accepts too. The rules under ``fair`` hold what a careful human takes the reply to say against the targets.
+`docs/metrics.md` says for each metric where our reading differs from its authors', `docs/scoring.md` where ``fair``
+does.
 
 ``Verdict.extracted`` is one normal form per meaning (``B``, ``yes``, ``340``), for repeats that are put to a vote.
 """
@@ -10,48 +11,51 @@ accepts it accepts too. `fair_metrics` has the rules under ``fair``.
 from __future__ import annotations
 
 import math
+import operator
 import re
-from typing import Any
+from collections.abc import Callable
 
-import msgspec
+from msgspec.structs import replace
 
-from maestro_eval.records import Sample
-from maestro_eval.scoring.extract import Strictness, final_answer, half_width, spoken
-from maestro_eval.scoring.fair_metrics import (
-    fair_blind,
-    fair_integer,
-    fair_math,
-    fair_mathvista,
-    fair_option,
-    fair_relaxed,
-    fair_short_answer,
-    fair_substring,
+from maestro_eval.records import NoAnswer, Sample
+from maestro_eval.scoring.chosen_option import lists_letters, option_readers
+from maestro_eval.scoring.counts import count_readers
+from maestro_eval.scoring.extract import Reply, Strictness, candidates, final_answer, half_width, legible, spoken
+from maestro_eval.scoring.fair import Reading, reading
+from maestro_eval.scoring.json_answer import json_object, object_candidates
+from maestro_eval.scoring.math_answer import (
+    fair_expression,
+    fair_number,
+    fair_option_by_value,
+    math_answer,
+    mathvista_answer,
 )
-from maestro_eval.scoring.letters import lone_letter, option_letter
-from maestro_eval.scoring.math_answer import math_answer, mathvista_answer
-from maestro_eval.scoring.metric import Metric
-from maestro_eval.scoring.numerals import Number, number, number_form, stated_numbers
-from maestro_eval.scoring.options import choice_letter, value_form
+from maestro_eval.scoring.metric import Metric, Verdict, no_answer
+from maestro_eval.scoring.negation import undenied
+from maestro_eval.scoring.numerals import Number, number, number_form, relaxed_equal, stated_numbers
+from maestro_eval.scoring.options import LETTERS, choice_letter, lone_letter, option_letter, value_form
 from maestro_eval.scoring.python_tests import python_tests
-from maestro_eval.scoring.short_text import short_form
-from maestro_eval.scoring.verdict import Verdict
-from maestro_eval.scoring.vlms_are_blind import blind_reading
-from maestro_eval.scoring.yes_no import yes_no
+from maestro_eval.scoring.short_text import same_formula, same_meaning, same_spelling, short_form, text_reading
+from maestro_eval.scoring.values import asks_year, value_readers, values
+from maestro_eval.scoring.vlms_are_blind import blind_readers, blind_reading
+from maestro_eval.scoring.yes_no import yes_no, yes_no_readers
 
-_RELAXATION = 0.05
-_FLOAT_NOISE = 1e-9
 _LARGEST_COUNT = 10**15
-_LONGEST_JSON = 20_000
 
 _INTEGER = re.compile(r"[+\-\u2212]?[0-9]{1,15}")
 _BARE_OPTION = re.compile(r"(?:([A-Za-z])|\(([A-Za-z])\)|\[([A-Za-z])\]|\{([A-Za-z])\})\.?")
-_LINE_BREAKS = str.maketrans("\t\r\n", "   ")
+_DIGIT = re.compile("[0-9]")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
+_WEIGHS = re.compile(
+    r"\b(?:at\sfirst|initially|could\sbe|may\sbe|might\sbe|maybe|perhaps|possibl[ey]|plausible|ruled?\s(?:it\s)?out|or)\b",
+    re.IGNORECASE,
+)
 
 
 def relaxed_accuracy(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """ChartQA: numbers within 5 % of the target, other answers equal without regard to case."""
     readings = _readings(answer, strictness)
-    right = [reading for reading in readings if any(_relaxed_equal(reading, target) for target in sample.targets)]
+    right = [reading for reading in readings if any(_same(reading, target, relaxed_equal) for target in sample.targets)]
     return Verdict(float(bool(right)), _numeric_form(right[0] if right else readings[-1]))
 
 
@@ -83,7 +87,10 @@ def option(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     if not targets:
         return _free_form(sample, answer, strictness)
     if letter is None and strictness != "strict":
-        letter = _chosen_letter(final_answer(half_width(answer)), sample.choices)
+        reading, options = final_answer(half_width(answer)), len(sample.choices) or 26
+        # A choice's own text outranks a letter that it happens to begin with ("C. elegans"), but not a lone letter.
+        by_text = None if lone_letter(reading) else choice_letter(reading, sample.choices)
+        letter = by_text or option_letter(reading, options)
     if letter is None:
         return Verdict(0.0, note="no option")
     return Verdict(float(letter.upper() in targets), letter.upper())
@@ -91,9 +98,9 @@ def option(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
 
 def json_option(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """MSEarthMCQ: a JSON object's ``answer``, where the reply gives one, else the reply, read as an option."""
-    written = [answer.strip()] if strictness == "strict" else _json_candidates(answer)
-    given = next((read for text in written if (read := _json_answer(text)) is not None), answer)
-    return option(sample, given, strictness)
+    written = () if strictness == "strict" else object_candidates(spoken(answer))
+    given = (json_object(text).get("answer") for text in (answer.strip(), *written))
+    return option(sample, next((read for read in given if isinstance(read, str)), answer), strictness)
 
 
 def short_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
@@ -136,25 +143,6 @@ def blind(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     return Verdict(float(read in targets), read)
 
 
-RELAXED_ACCURACY = Metric(rule=relaxed_accuracy, fair=fair_relaxed, live=True)
-INTEGER = Metric(rule=integer, fair=fair_integer, live=True)
-OPTION_LETTER = Metric(rule=option, fair=fair_option, live=True)
-JSON_OPTION = Metric(rule=json_option, fair=fair_option, live=True)
-# A missing answer has a token recall too (0).
-SHORT_ANSWER = Metric(rule=short_answer, fair=fair_short_answer, judges_silence=True, live=True)
-SUBSTRING = Metric(rule=substring, fair=fair_substring, live=True)
-BLIND = Metric(rule=blind, fair=fair_blind, live=True)
-MATH = Metric(rule=math_answer, fair=fair_math, seconds=0.02)
-MATHVISTA = Metric(rule=mathvista_answer, fair=fair_mathvista, seconds=0.01)
-PYTHON_TESTS = Metric(
-    rule=python_tests,
-    fair=lambda sample, reply: python_tests(sample, reply.written, "fair"),
-    runs_code=True,
-    target_is_answer=False,
-    seconds=1.0,
-)
-
-
 def _readings(answer: str, strictness: Strictness) -> list[str]:
     whole = answer.strip()
     return [whole] if strictness == "strict" else [whole, final_answer(half_width(answer))]
@@ -165,16 +153,11 @@ def _numeric_form(reading: str) -> str:
     return _fold_line(reading) if read is None else number_form(read.value)
 
 
-def _relaxed_equal(reading: str, target: str) -> bool:
+def _same(reading: str, target: str, same_value: Callable[[float, float], bool]) -> bool:
     read, wanted = number(reading), number(target)
     if read is None or wanted is None:
         return _fold_line(reading) == _fold_line(target)
-    return _within(read, wanted)
-
-
-def _within(read: Number, wanted: Number) -> bool:
-    # The noise lets 95 pass for 100: in floats its relative error is a hair above 0.05.
-    return abs(read.value - wanted.value) <= abs(wanted.value) * _RELAXATION * (1 + _FLOAT_NOISE)
+    return same_value(read.value, wanted.value)
 
 
 def _count(read: Number) -> int | None:
@@ -185,44 +168,10 @@ def _count(read: Number) -> int | None:
 def _free_form(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     # Some Geometry3K rows have a value and no options: the target is then the only choice there is.
     reading = answer.strip() if strictness == "strict" else final_answer(answer)
-    right = any(_same_value(answer, target) for target in sample.targets)
+    right = any(_same(answer, target, math.isclose) for target in sample.targets)
     if strictness != "strict":
         right = right or any(choice_letter(reading, (target,)) for target in sample.targets)
     return Verdict(float(right), value_form(reading))
-
-
-def _same_value(answer: str, target: str) -> bool:
-    read, wanted = number(answer), number(target)
-    if read is None or wanted is None:
-        return _fold_line(answer) == _fold_line(target)
-    return math.isclose(read.value, wanted.value, rel_tol=_FLOAT_NOISE)
-
-
-def _chosen_letter(answer: str, choices: tuple[str, ...]) -> str | None:
-    # A choice's own text outranks a letter that it happens to begin with ("C. elegans"), but not a lone letter.
-    if lone_letter(answer):
-        return option_letter(answer, len(choices) or 26)
-    return choice_letter(answer, choices) or option_letter(answer, len(choices) or 26)
-
-
-def _json_candidates(answer: str) -> list[str]:
-    """Where a reply may hold an object: it is one, its last fenced block is, or one stands among words."""
-    reply = spoken(answer)
-    fenced = reply.split("```")[1::2]
-    block = fenced[-1].strip().removeprefix("json").strip() if fenced else ""
-    return [answer.strip(), block, reply[reply.find("{") : reply.rfind("}") + 1]]
-
-
-def _json_answer(text: str) -> str | None:
-    """The ``answer`` of a JSON object, which may break lines within its strings, as models write them."""
-    if not text.startswith("{") or len(text) > _LONGEST_JSON:
-        return None
-    try:
-        read = msgspec.json.decode(text.translate(_LINE_BREAKS).encode(errors="replace"), type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    given = {key.strip().lower(): value for key, value in read.items()}.get("answer")
-    return given if isinstance(given, str) else None
 
 
 def _is_open(sample: Sample) -> bool:
@@ -240,3 +189,145 @@ def _fold_line(text: str) -> str:
 
 def _fold_formula(text: str) -> str:
     return text.strip().replace("\n", " ").replace(" ", "")
+
+
+def fair_option(sample: Sample, reply: Reply) -> Verdict:
+    """The option that the reply chooses, by letter, text, value or a sentence; without options a value."""
+    targets = {target.strip("(). ").upper() for target in sample.targets if lone_letter(target)}
+    if not targets and not sample.choices:
+        return fair_expression(sample, reply)
+    targets = targets or _letters_of(sample)
+    if lists_letters(reply):
+        return no_answer(NoAnswer.SEVERAL)
+    verdict = _judged(reading(reply, *option_readers(sample.choices, sample.question)), targets)
+    if verdict.no_answer is not NoAnswer.UNSTATED or not all(map(_DIGIT.search, sample.choices or ("",))):
+        return verdict
+    return fair_option_by_value(sample, reply)
+
+
+def fair_integer(sample: Sample, reply: Reply) -> Verdict:
+    """The whole number that the reply counts."""
+    found = reading(reply, *count_readers(sample.question))
+    targets = {str(target.integer) for target in map(number, sample.targets) if target is not None}
+    verdict = _judged(found, targets)
+    if isinstance(found.read, NoAnswer) or not targets:
+        return verdict
+    squared = min((int(found.read) - int(target)) ** 2 for target in targets)
+    return replace(verdict, others={"squared_error": float(squared)})
+
+
+def fair_relaxed(sample: Sample, reply: Reply) -> Verdict:
+    """ChartQA: a value within 5 % with or without its unit (a year exactly), or the same text."""
+    wanted = [found for found in map(number, sample.targets) if found is not None]
+    if len(wanted) < len(sample.targets) or not wanted:
+        return _text(sample, reply)
+    found = reading(reply, *value_readers(sample.question))
+    if found.read is NoAnswer.UNSTATED and "how many" in sample.question.casefold():
+        found = reading(reply, *count_readers(sample.question))
+    read = found.read
+    if isinstance(read, NoAnswer):
+        return _judged(found, set())
+    exact = asks_year(sample.question) and all(len(target.strip()) == 4 for target in sample.targets)
+    same = operator.eq if exact else relaxed_equal
+    right = any(same(given, meant) for target in sample.targets for meant in values(target) for given in values(read))
+    shown = number(read)
+    return Verdict(float(right), read if shown is None else number_form(shown.value), rule=found.rule)
+
+
+def fair_short_answer(sample: Sample, reply: Reply) -> Verdict:
+    """SLAKE: yes or no, by word or sentence; a count; else the same short text."""
+    if "how many" in sample.question.casefold() and all(target.strip().isdigit() for target in sample.targets):
+        return fair_integer(sample, reply)
+    return _text(sample, reply)
+
+
+def fair_mathvista(sample: Sample, reply: Reply) -> Verdict:
+    """MathVista: the option, the number at the row's precision, or the same text."""
+    if sample.choices:
+        return fair_option(sample, reply)
+    kind = sample.fields.get("answer_type", "text")
+    if kind not in ("integer", "float"):
+        verdict = _text(sample, reply)
+        return verdict if verdict.value else fair_expression(sample, reply)
+    found = reading(reply, *value_readers(sample.question))
+    if isinstance(found.read, NoAnswer):
+        return fair_expression(sample, reply) if found.read is NoAnswer.UNSTATED else _judged(found, set())
+    return replace(fair_number(sample, found.read), rule=found.rule)
+
+
+def fair_math(sample: Sample, reply: Reply) -> Verdict:
+    """MathVision: the option by letter, text or value; without options an expression of the target's value."""
+    return fair_option(sample, reply) if sample.choices else fair_expression(sample, reply)
+
+
+def fair_blind(sample: Sample, reply: Reply) -> Verdict:
+    """VLMsAreBlind: a number, yes or no, a letter in any case, or rows and columns."""
+    whole, within = blind_readers(sample.fields.get("task", ""), sample.question)
+    return _judged(reading(reply, whole, within), {str(whole(target)) for target in sample.targets})
+
+
+def fair_substring(sample: Sample, reply: Reply) -> Verdict:
+    """OCRBench: the text is a target, or a target stands in it by itself and is not denied; ``HME100k``: no spaces."""
+    if sample.fields.get("dataset") == "HME100k":
+        # The short form of a text has no signs, which are what a formula is made of.
+        verdict = _text(sample, reply, same_formula)
+        written = sample.targets[0] if verdict.value else reply.text
+        return verdict if verdict.no_answer is not None else replace(verdict, extracted="".join(written.split()))
+    verdict = _text(sample, reply, same_spelling)
+    if verdict.value or verdict.no_answer is not None:
+        return verdict
+    place = next((candidate.text for candidate in candidates(reply.text) if candidate.stated), reply.text)
+    right = next((target for target in sample.targets if _stands_in(place, legible(target))), None)
+    return verdict if right is None else Verdict(1.0, short_form(right), rule=verdict.rule)
+
+
+def _judged(found: Reading, targets: set[str]) -> Verdict:
+    if isinstance(found.read, NoAnswer):
+        return no_answer(found.read, found.rule)
+    return Verdict(float(found.read in targets), found.read, rule=found.rule)
+
+
+def _text(sample: Sample, reply: Reply, same: Callable[[str, str], bool] = same_meaning) -> Verdict:
+    targets = {target.strip().casefold() for target in sample.targets}
+    if {"yes", "no"} >= targets:
+        return _judged(reading(reply, *yes_no_readers(sample.question)), targets)
+    found, right = text_reading(reply, sample.targets, sample.question, same)
+    if isinstance(found.read, NoAnswer):
+        return no_answer(found.read, found.rule)
+    return Verdict(float(right), found.read, rule=found.rule)
+
+
+def _letters_of(sample: Sample) -> set[str]:
+    wanted = {short_form(target) for target in sample.targets}
+    return {
+        letter
+        for letter, choice in zip(LETTERS, sample.choices, strict=False)
+        if short_form(choice) in wanted or choice in sample.targets
+    }
+
+
+def _stands_in(text: str, target: str) -> bool:
+    # A sentence that weighs a text does not say that it stands there.
+    text = "\n".join(sentence for sentence in _SENTENCE.split(text) if not _WEIGHS.search(sentence))
+    words = r"\s+".join(re.escape(word) for word in target.split())
+    alone = re.compile(rf"(?<![^\W_]){words}(?![^\W_])(?![.,][0-9])", re.IGNORECASE)
+    return bool(words) and next(undenied(alone, text), None) is not None
+
+
+RELAXED_ACCURACY = Metric(rule=relaxed_accuracy, fair=fair_relaxed, live=True)
+INTEGER = Metric(rule=integer, fair=fair_integer, live=True)
+OPTION_LETTER = Metric(rule=option, fair=fair_option, live=True)
+JSON_OPTION = Metric(rule=json_option, fair=fair_option, live=True)
+# A missing answer has a token recall too (0).
+SHORT_ANSWER = Metric(rule=short_answer, fair=fair_short_answer, judges_silence=True, live=True)
+SUBSTRING = Metric(rule=substring, fair=fair_substring, live=True)
+BLIND = Metric(rule=blind, fair=fair_blind, live=True)
+MATH = Metric(rule=math_answer, fair=fair_math, seconds=0.02)
+MATHVISTA = Metric(rule=mathvista_answer, fair=fair_mathvista, seconds=0.01)
+PYTHON_TESTS = Metric(
+    rule=python_tests,
+    fair=lambda sample, reply: python_tests(sample, reply.written, "fair"),
+    runs_code=True,
+    target_is_answer=False,
+    seconds=1.0,
+)

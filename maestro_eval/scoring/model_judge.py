@@ -1,4 +1,4 @@
-"""What a model makes of a reply, for the benchmarks whose authors have a model read it.
+"""Record what a model makes of a reply, for the benchmarks whose authors have a model read it.
 
 HR-Bench's authors (and lmms-eval for V*) ask a model which option a reply chooses, MathVista's ask one to extract the
 answer. ``maestro-eval judge`` asks in our own words and records what the model said in the run folder; scoring reads
@@ -17,8 +17,8 @@ from msgspec import Struct
 from maestro_eval.files import fingerprint
 from maestro_eval.records import RolloutKey, Sample, Score, TaskRecord, UserError
 from maestro_eval.scoring.extract import spoken
-from maestro_eval.scoring.letters import lone_letter
 from maestro_eval.scoring.metric import metric_of
+from maestro_eval.scoring.options import LETTERS, lone_letter
 
 NAME = "judgements.jsonl"
 
@@ -74,14 +74,14 @@ class Agreement(Struct, frozen=True):
 
 
 def prompt_for(sample: Sample, answer: str, task: TaskRecord) -> str:
-    """What the model is asked about an answer."""
+    """Write what the model is asked about an answer."""
     template = _CHOICE if task.model_judge == "choice" else _EXTRACTION
-    lettered = "\n".join(f"({chr(ord('A') + number)}) {text}" for number, text in enumerate(sample.choices))
+    lettered = "\n".join(f"({letter}) {text}" for letter, text in zip(LETTERS, sample.choices, strict=False))
     return template.format(question=sample.question, options=lettered, reply=answer)
 
 
 def judgement_of(sample: Sample, key: RolloutKey, model: str, prompt: str, reply: str, task: TaskRecord) -> Judgement:
-    """The verdict in a model's reply: right, wrong, or none where it is not of the form that was asked for."""
+    """Return the verdict in a model's reply: right, wrong, or none where it is not of the form that was asked for."""
     said = spoken(reply).strip().strip("*`\"'. ")
     extracted, value = said, None
     if said.lower() == _NONE:

@@ -1,8 +1,7 @@
-"""Does a text say what stands in it, or deny it, or leave it open? ("not B", "(A) is wrong", "3 or 4", "the 4th")
+"""Tell from the words around a candidate whether a text denies it: "not B", "(A) is wrong".
 
-The readers find candidates by their look; here it is decided from the words around one whether it is stated. Only a
-few words on its own line are looked at, each side in bounded time. What is denied is never turned round: "not yes"
-is not "no", it answers nothing. The words are English, and the commonest Chinese ones.
+Only a few words on its own line count, and each side takes bounded time. What is denied is never turned round: "not
+yes" is not "no", it answers nothing. The words are English, and the commonest Chinese ones.
 """
 
 from __future__ import annotations
@@ -40,26 +39,10 @@ _SUBJECT_DENIED = re.compile(
     r"[\W_]{0,6}(?:\\boxed\{[ \t]*)?\Z",
     re.IGNORECASE,
 )
-_WORD = (
-    r"(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
-    r"|seventeen|eighteen|nineteen|twenty)\b"
-)
-_OPEN_BEFORE = re.compile(
-    r"(?:\bor|\bbetween(?:[ \t]+[\w.]{1,12}[ \t]+and)?|\b(?:more|less|fewer|greater|smaller)[ ]than"
-    r"|\bat[ ](?:least|most)|(?:[0-9]|\b" + _WORD + r")[ \t]*to|[0-9][ \t]?[-\u2013\u2014\u2212])[ \t]*\Z|[0-9][,:/]\Z",
-    re.IGNORECASE,
-)
-_OPEN_AFTER = re.compile(
-    r"[ \t]*(?:or|to)[ \t]+(?:[0-9]|more\b|fewer\b|less\b|" + _WORD + r")"
-    r"|[ \t]?[-\u2013\u2014\u2212+*\u00d7=][ \t]?[0-9]|[,:/][0-9]|\+",
-    re.IGNORECASE,
-)
-_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
-_PRONOUN = re.compile(r"\b(?:no|any|every|each|which|this|that|another|other|the|the[ ]only)[ \t]+\Z", re.IGNORECASE)
 
 
 def denied(text: str, start: int, end: int) -> bool:
-    """Whether the words around ``text[start:end]`` say that it is not so."""
+    """Tell whether the words around ``text[start:end]`` say that it is not so."""
     before, after = text[max(start - _NEAR, 0) : start], text[end : end + _NEAR]
     denied_before = _DENIED_BEFORE.search(before) and not _SUBJECT_DENIED.search(before)
     return bool(denied_before or _DENIED_AFTER.match(after))
@@ -68,16 +51,3 @@ def denied(text: str, start: int, end: int) -> bool:
 def undenied(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
     """The matches of a candidate's pattern that are not `denied`, of the first thousand: more say nothing."""
     return (match for match in islice(pattern.finditer(text), _MOST) if not denied(text, *match.span()))
-
-
-def left_open(text: str, start: int, end: int) -> bool:
-    """Whether the number at ``text[start:end]`` is one of several, a bound, or part of a calculation."""
-    before, after = text[max(start - _NEAR, 0) : start], text[end : end + _NEAR]
-    return bool(_OPEN_BEFORE.search(before) or _OPEN_AFTER.match(after))
-
-
-def counts_nothing(text: str, start: int, end: int) -> bool:
-    """Whether the number at ``text[start:end]`` is an ordinal ("4th") or a pronoun ("the one on the left")."""
-    if _ORDINAL.match(text[end : end + _NEAR]):
-        return True
-    return text[start:end].lower() == "one" and bool(_PRONOUN.search(text[max(start - _NEAR, 0) : start]))

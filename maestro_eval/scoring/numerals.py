@@ -1,7 +1,7 @@
-"""Which numbers stand in a text? Digits with separators, sign, currency and percent, and words up to twenty.
+"""Find the numbers of a text: digits with separators, sign, currency and percent, and words up to twenty.
 
-They read model output, which is hostile: no function raises, each takes time linear in its text, and what it returns
-stands in the text.
+The functions read model output, which is hostile: none raises, each takes time linear in its text, and what it
+returns stands in the text.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import re
 
 from msgspec import Struct
 
-from maestro_eval.scoring.negation import counts_nothing, left_open, undenied
+from maestro_eval.scoring.negation import undenied
 
 _LONGEST_NUMBER = 60
+_RELAXATION = 0.05
+_FLOAT_NOISE = 1e-9
+_NEAR = 80
 
 _WORDS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 )  # fmt: skip
-_WORD_VALUES = {word: value for value, word in enumerate(_WORDS)}
+WORD_VALUES = {word: value for value, word in enumerate(_WORDS)}
 _UNITS = "|".join(_WORDS[1:10])
-_WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
+WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
 
 _NUMBER = re.compile(
     r"""
@@ -38,14 +41,38 @@ _NUMBER = re.compile(
                      | (?:WORD)\s(?:hundred|thousand|million|billion)\b)
         | (?<!-)(?P<word>WORD)\b
     )
-    """.replace("UNITS", _UNITS).replace("WORD", _WORD),
+    """.replace("UNITS", _UNITS).replace("WORD", WORD),
     re.VERBOSE | re.IGNORECASE,
 )
+# Around a number that is one of several, a bound, or part of a calculation.
+_OPEN_BEFORE = re.compile(
+    r"(?:\bor|\bbetween(?:[ \t]+[\w.]{1,12}[ \t]+and)?|\b(?:more|less|fewer|greater|smaller)[ ]than"
+    rf"|\bat[ ](?:least|most)|(?:[0-9]|\b(?:{WORD})\b)[ \t]*to|[0-9][ \t]?[-\u2013\u2014\u2212])[ \t]*\Z|[0-9][,:/]\Z",
+    re.IGNORECASE,
+)
+_OPEN_AFTER = re.compile(
+    rf"[ \t]*(?:or|to)[ \t]+(?:[0-9]|more\b|fewer\b|less\b|(?:{WORD})\b)"
+    r"|[ \t]?[-\u2013\u2014\u2212+*\u00d7=][ \t]?[0-9]|[,:/][0-9]|\+",
+    re.IGNORECASE,
+)
+_TENS_VALUES = {
+    word: value
+    for value, word in enumerate(("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), 2)
+}
+_TENS_VALUES = {word: 10 * value for word, value in _TENS_VALUES.items()}
+_TENS = re.compile(
+    rf"\b({'|'.join(_TENS_VALUES)})(?:[- ]({_UNITS}))?\b(?! (?:hundred|thousand|million|billion))", re.IGNORECASE
+)
+_DOZENS = re.compile(rf"(?<!half )\b(a|[0-9]{{1,3}}|{_UNITS}) dozen\b(?! or)", re.IGNORECASE)
+_MINUS = re.compile(r"\b(?:minus|negative) (?=[0-9])", re.IGNORECASE)
+_SCIENTIFIC = re.compile(
+    r"(?<![0-9.])([0-9]{1,6}(?:\.[0-9]{1,12})?)\s?(?:\\times|\\cdot|[x*\u00d7\u00b7])\s?10\s?\^\s?\{?\s?(-?[0-9]{1,3})\s?\}?"
+)
+_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
+_PRONOUN = re.compile(r"\b(?:no|any|every|each|which|this|that|another|other|the|the[ ]only)[ \t]+\Z", re.IGNORECASE)
 _THOUSANDS = str.maketrans("", "", ",\u00a0\u202f\u2009")
 # What LaTeX writes between groups of three digits, and its signs.
 _LATEX_SIGNS = (("{,}", ","), ("\\,", "\u2009"), ("\\%", "%"), ("\\$", "$"))
-
-_BRACED_NUMBER = re.compile(r"\{\s*([+\-\u2212]?[0-9]{1,15})\s*\}")
 
 
 class Number(Struct, frozen=True):
@@ -62,13 +89,13 @@ class Number(Struct, frozen=True):
 
 
 def numbers(text: str) -> list[Number]:
-    """All numbers in order: digits with thousands separators, sign, currency and percent, words up to twenty."""
+    """Return all numbers in order: digits with thousands separators, sign, currency and percent, words up to twenty."""
     found = (_read(match) for match in _NUMBER.finditer(text))
     return [number for number in found if number is not None]
 
 
 def stated_numbers(text: str) -> list[Number | None]:
-    """All `numbers` that a text does not deny ("not 4") and that count ("the 4th" does not).
+    """Return all `numbers` that a text does not deny ("not 4") and that count ("the 4th" does not).
 
     ``None`` stands for each that it leaves open: one of several ("3 or 4"), a bound, part of a calculation.
     """
@@ -80,7 +107,7 @@ def stated_numbers(text: str) -> list[Number | None]:
 
 
 def number(text: str) -> Number | None:
-    r"""The number that the whole of ``text`` is, apart from surrounding space, ``{}``, ``$…$`` and a full stop."""
+    r"""Return the number that all of ``text`` is, apart from surrounding space, ``{}``, ``$…$`` and a full stop."""
     bare = text.strip()
     if len(bare) > 2 * _LONGEST_NUMBER:
         return None
@@ -93,21 +120,47 @@ def number(text: str) -> Number | None:
     return _read(match) if match else None
 
 
+def with_digits(text: str) -> str:
+    """Write number words from twenty on, dozens, "minus 5" and ``1.7 \\times 10^{-1}`` in digits."""
+    text = _SCIENTIFIC.sub(r"\1e\2", _MINUS.sub("-", text))
+    text = _TENS.sub(
+        lambda match: str(_TENS_VALUES[match[1].lower()] + WORD_VALUES.get((match[2] or "").lower(), 0)), text
+    )
+    return _DOZENS.sub(lambda match: str(12 * (1 if match[1].lower() == "a" else _few(match[1]))), text)
+
+
 def number_form(value: float) -> str:
-    """The one way in which a value is written where answers are compared: ``340``, ``0.14``, ``-5``."""
+    """Write a value in the one way in which answers are compared: ``340``, ``0.14``, ``-5``."""
     return "0" if value == 0 else format(value, ".15g")
 
 
-def braced_number(text: str) -> Number | None:
-    """The last ``{n}`` of a text."""
-    braced = _BRACED_NUMBER.findall(text)
-    return number(braced[-1]) if braced else None
+def left_open(text: str, start: int, end: int) -> bool:
+    """Tell whether the number at ``text[start:end]`` is one of several, a bound, or part of a calculation."""
+    before, after = text[max(start - _NEAR, 0) : start], text[end : end + _NEAR]
+    return bool(_OPEN_BEFORE.search(before) or _OPEN_AFTER.match(after))
+
+
+def counts_nothing(text: str, start: int, end: int) -> bool:
+    """Tell whether the number at ``text[start:end]`` is an ordinal ("4th") or a pronoun ("the one on the left")."""
+    if _ORDINAL.match(text[end : end + _NEAR]):
+        return True
+    return text[start:end].lower() == "one" and bool(_PRONOUN.search(text[max(start - _NEAR, 0) : start]))
+
+
+def relaxed_equal(value: float, wanted: float) -> bool:
+    """Tell whether a value is within 5 % of the one that is wanted."""
+    # The noise lets 95 pass for 100: in floats its relative error is a hair above 0.05.
+    return abs(value - wanted) <= abs(wanted) * _RELAXATION * (1 + _FLOAT_NOISE)
+
+
+def _few(text: str) -> int:
+    return int(text) if text.isdigit() else WORD_VALUES[text.lower()]
 
 
 def _read(match: re.Match[str]) -> Number | None:
     if match["word"]:
         # A look-alike such as a dotless i matches the pattern without being the word.
-        named = _WORD_VALUES.get(match["word"].casefold())
+        named = WORD_VALUES.get(match["word"].casefold())
         return None if named is None else Number(match.group(), float(named))
     if match["beyond"] or len(match.group()) > _LONGEST_NUMBER:
         return None

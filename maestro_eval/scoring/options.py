@@ -1,4 +1,8 @@
-"""Which choice does an answer mean that names no letter? By the choice's text, or by its value.
+"""Find the choice that an answer means: by its letter, by the choice's text, or by its value.
+
+A text is model output and hostile: no function raises, each takes time linear in its text, and a letter that it returns
+stands in the text. Where a text is ambiguous there is no letter: a missed answer is a wrong sample that one can look
+up, a guessed one is a point that nobody earned.
 
 A free-form number means a choice only if it is that choice's value up to rounding: half a unit in the
 choice's last decimal place; for an exact choice (a fraction, a root) half a unit in the answer's last one.
@@ -9,9 +13,11 @@ from __future__ import annotations
 
 import math
 import re
+import string
 
 from msgspec import Struct
 
+from maestro_eval.scoring.negation import denied, undenied
 from maestro_eval.scoring.numerals import number, number_form
 
 _LONGEST_VALUE = 80
@@ -24,6 +30,45 @@ _FRACTION = re.compile(
     rf"(?:\\d?frac\s?\{{\s?{_PLAIN}\s?\}}\s?\{{\s?{_PLAIN}\s?\}}|{_PLAIN}\s?/\s?{_PLAIN})", re.IGNORECASE
 )
 _ROOT = re.compile(rf"(?:{_PLAIN}\s?)?(?:\\sqrt|\u221a)\s?[{{(]?\s?{_PLAIN}\s?[}})]?")
+LETTERS = string.ascii_uppercase
+_ENDING = 60
+
+_OPEN, _CLOSE = (
+    r"(?:\\[(\[]|[\s(\[{<\"'\u201c\u2018*`$\u2192\u2705\u2714\u2611\u27a1\ufe0f\U0001f449])*",
+    r"(?:\\[)\]]|[\s)\]}>\"'\u201d\u2019*`$.:,;!\u2705\u2713\u2714\u2611\ufe0f])*",
+)
+_LONE_LETTER = re.compile(_OPEN + r"(?:\\(?:text|textbf|textrm|mathrm|mathbf|mathsf)\s?\{\(?)?([A-Za-z])" + _CLOSE)
+_TWO_LEADING = re.compile(r"[\W_]*[A-Za-z][\W_]{0,6}(?:\b(?:or|and)\b|[/,&])[\W_]{0,6}[A-Z](?![^\W_])(?! [a-z])")
+_LEADING_LETTER = re.compile(_OPEN + r"([A-Za-z])(?:[)\]}>*`]|[.:](?![^\W_])|\s+[-\u2013\u2014]\s)")
+_ARGUED_LETTER = re.compile(
+    r"[\W_]*([A-Z])(?:[,;]?\s+(?:because|since|as|due\s+to)\b"
+    r"|\s+is\s+(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|option|choice|one))?\s*(?:[.,;!]|$))"
+)
+_MARKED_LETTER = re.compile(
+    r"(?<![^\W_])(?:\((?P<round>[A-Za-z])\)|\[(?P<square>[A-Za-z])\]|\*\*(?P<bold>[A-Z])\*\*"
+    r"|(?i:option|choice)\s(?P<named>[A-Z]|[b-z](?![^\W_])))(?![^\W_])"
+)
+_NOUN = r"(?:the\s)?(?:tile|piece|shape|figure|picture|card|letter|box|image|path|option)"
+_CLOSING_LETTER = re.compile(
+    rf"(?:\b(?:is|be|choose|pick|select|with|letter)\b(?:\s{_NOUN})?|\b(?:in|by|as)\s{_NOUN}"
+    r"|[:=\u2192\u662f\u4e3a\u9009\u62e9\u9879\u56fe])\W{0,4}([A-Z])[\W\u9879]*\Z"
+)
+# Labels of a list: "A: a dog. B: a cat."
+_LABEL = re.compile(r"(?:^|(?<=[.;!?\n])[ \t]{0,4})[*(]{0,3}([A-Z])[.:)]\*{0,2}(?=\s)")
+_UNFINISHED = re.compile(r"(?:\b(?:or|and|not|nor|neither)|[,/&])[\W_]*\Z", re.IGNORECASE)
+# A small letter at the end of a sentence may be an article, unless the sentence speaks of a letter.
+_CHARACTER_AT_END = re.compile(
+    r"\b(?:is|letter|character)\b\s{0,3}:?\s{0,3}([A-Z])[\s.!]*\Z"
+    r"|\b(?:letter|character)(?:(?:[ \t]+\w{1,12}){0,3}[ \t]+is)?\s{0,3}:?\s{0,3}\b([A-Za-z])[\s.!]*\Z"
+)
+_QUOTED_CHARACTER = re.compile(
+    "(?<![^\\W_])(?:"
+    + "|".join(
+        re.escape(left) + "([A-Za-z])" + re.escape(right)
+        for left, right in ("{}", "()", '""', "''", "\u201c\u201d", "\u2018\u2019", "``", ("**", "**"))
+    )
+    + ")"
+)
 
 
 class _Value(Struct, frozen=True):
@@ -32,7 +77,7 @@ class _Value(Struct, frozen=True):
 
 
 def choice_letter(answer: str, choices: tuple[str, ...]) -> str | None:
-    """The letter of the one choice that ``answer`` equals: as text (case, spaces, a leading article aside) or in value.
+    """Return the letter of the one choice that ``answer`` equals as text (but for case, spaces, article) or in value.
 
     A leading letter is allowed where the text behind it is that letter's choice ("B right triangle").
     ``None`` when no choice or more than one is meant.
@@ -44,17 +89,17 @@ def choice_letter(answer: str, choices: tuple[str, ...]) -> str | None:
         same = [index for index, choice in enumerate(choices) if _equal_behind_letter(answer, index, choice)]
     if not same:
         same = _nearest(answer, choices)
-    return chr(ord("A") + same[0]) if len(same) == 1 and same[0] < 26 else None
+    return LETTERS[same[0]] if len(same) == 1 and same[0] < len(LETTERS) else None
 
 
 def value_form(answer: str) -> str:
-    """The answer in one normal form: its value where it is one ("x = 135°" is ``135``), else its folded text."""
+    """Write the answer in one normal form: its value where it is one ("x = 135°" is ``135``), else its folded text."""
     value = plain_value(answer)
     return _fold(answer) if value is None else number_form(value)
 
 
 def plain_value(text: str) -> float | None:
-    """The value of a number, fraction or root of plain numbers, with an unknown or a unit or without."""
+    """Return the value of a number, fraction or root of plain numbers, with an unknown or a unit or without."""
     value = _value(text)
     return None if value is None else value.amount
 
@@ -68,7 +113,7 @@ def _fold(text: str) -> str:
 def _equal_behind_letter(answer: str, index: int, choice: str) -> bool:
     head, _, rest = answer.strip().partition(" ")
     head, rest = head.strip("()[]*.,:;"), rest.lstrip("-\u2013\u2014: ")
-    return head == chr(ord("A") + index) and bool(_fold(choice)) and _fold(rest) == _fold(choice)
+    return head == LETTERS[index : index + 1] and bool(_fold(choice)) and _fold(rest) == _fold(choice)
 
 
 def _nearest(answer: str, choices: tuple[str, ...]) -> list[int]:
@@ -109,3 +154,78 @@ def _value(text: str) -> _Value | None:
         return _Value(above / below, None) if below else None
     root = _ROOT.fullmatch(bare)
     return _Value(float(root.group(1) or 1) * math.sqrt(float(root.group(2))), None) if root else None
+
+
+def lone_letter(text: str) -> str | None:
+    """Return the letter (its case kept) that the whole of ``text`` is, apart from brackets, quotes and punctuation."""
+    match = _LONE_LETTER.fullmatch(text)
+    return match.group(1) if match else None
+
+
+def option_letter(text: str, options: int) -> str | None:
+    """Return the option A, B, … (of ``options`` many) that a final answer chooses.
+
+    In this order: the text is a letter; it begins with one that it argues for (``B because``, ``B is
+    correct``); its last line is a letter, or its first; one letter alone is marked (``B.`` at the beginning,
+    ``(b)``, ``**B**``, ``option B``), in the whole text or within its last line; it ends with "… is B". An article
+    ("a circle"), a pronoun ("I think"), a point's name ("angle B is 45") and what is denied ("not (A)", "(A) is
+    wrong") are thus no options.
+    """
+    letters = set(LETTERS[:options])
+    chosen = lone_letter(text)
+    if chosen is None and not _TWO_LEADING.match(text):
+        argued = _ARGUED_LETTER.match(text)
+        chosen = (
+            argued.group(1)
+            if argued
+            else _letter_on_a_line(text) or _marked_letter(text, letters) or _at_end(_CLOSING_LETTER, text)
+        )
+    return chosen.upper() if chosen and chosen.upper() in letters else None
+
+
+def character(text: str) -> str | None:
+    """Return the one letter (its case kept) that an answer names: all of it, the only quoted or braced, its last."""
+    lone = lone_letter(text)
+    if lone:
+        return lone
+    quoted = {"".join(filter(None, match.groups())) for match in undenied(_QUOTED_CHARACTER, text)}
+    if len(quoted) == 1:
+        return quoted.pop()
+    return _at_end(_CHARACTER_AT_END, text)
+
+
+def _letter_on_a_line(text: str) -> str | None:
+    """Return the letter that the last line is, or the first; a list of letters has none."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    alone = {at: letter for at, line in enumerate(lines) if (letter := lone_letter(line))}
+    if len(lines) < 2 or len({letter.upper() for letter in alone.values()}) != 1:
+        return None
+    if len(lines) - 1 in alone:
+        return None if _UNFINISHED.search(lines[-2][-_ENDING:]) else alone[len(lines) - 1]
+    return alone.get(0) if _marked(text) <= {letter.upper() for letter in alone.values()} else None
+
+
+def _marked_letter(text: str, letters: set[str]) -> str | None:
+    leading = _LEADING_LETTER.match(text)
+    marked = _marked(text)
+    if leading and not denied(text, *leading.span(1)):
+        marked |= {leading.group(1).upper(), *_LABEL.findall(text)}
+    marked &= letters
+    if len(marked) > 1:
+        # Several were weighed: the last line may conclude, unless it only goes on listing ("(D) 180").
+        conclusion = text.rsplit("\n", 1)[-1]
+        marked = set() if _LEADING_LETTER.match(conclusion) else _marked(conclusion) & letters
+    return marked.pop() if len(marked) == 1 else None
+
+
+def _marked(text: str) -> set[str]:
+    return {"".join(filter(None, match.groups())).upper() for match in undenied(_MARKED_LETTER, text)}
+
+
+def _at_end(pattern: re.Pattern[str], text: str) -> str | None:
+    # Only the tail is searched: a pattern anchored at the end is quadratic over a long text.
+    tail = text.rstrip()[-_ENDING:]
+    match = pattern.search(tail)
+    if match is None or match.lastindex is None or denied(tail, *match.span(match.lastindex)):
+        return None
+    return match.group(match.lastindex)

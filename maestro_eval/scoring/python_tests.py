@@ -1,4 +1,4 @@
-"""Does the program pass its tests? HumanEval-V's rules; what runs the program is the sandbox, and nothing else.
+"""Judge a program by its tests, by HumanEval-V's rules; what runs the program is the sandbox, and nothing else.
 
 ``official`` is the authors' rule: of the last Python block with ``def solution`` the imports, functions and
 classes are kept; the task's signature with an empty body stands before them; then the tests have 2 s, and what
@@ -7,30 +7,25 @@ longer limit by the clock for those that sleep; importing a package that we lend
 only asked about programs that pass.
 
 A program is wrong for all that it does; ``None`` is kept for what we lack: a sandbox, pylint, a known package
-that the program imports, tests that can be run.
+that the program imports, tests that can be run. What finds the program in a reply never raises.
 """
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import takewhile
 
 import msgspec
-from msgspec import Struct
+from msgspec.structs import replace
 
 from maestro_eval.records import NoAnswer, RolloutFailure, Sample, UserError
 from maestro_eval.sandbox import PACKAGES_FOLDER, Limits, SandboxResult, lacking, run_python, run_tests
 from maestro_eval.scoring.extract import Strictness, spoken
-from maestro_eval.scoring.python_source import (
-    authors_content,
-    definitions,
-    imported,
-    last_solution,
-    only_program,
-    released_program,
-)
-from maestro_eval.scoring.verdict import Verdict
+from maestro_eval.scoring.metric import Verdict
 from maestro_eval.text import clip
 
 _OFFICIAL_CPU_S, _OFFICIAL_WALL_S = 2, 10.0
@@ -74,6 +69,16 @@ options += ["--persistent=n", "--unsafe-load-any-extension=n", "--jobs=1"]
 Run([*options, "/tmp/checked.py"], reporter=JSONReporter(found), exit=False)
 print(json.dumps([message["message"] for message in json.loads(found.getvalue() or "[]")]))
 """
+_WANTED = "def solution"
+_NOTHING = "    pass"
+_LONGEST = 100_000
+_FENCE = re.compile(
+    r"(?:<answer>)?(?P<indent> {0,40}(?:[-*+] {1,3}|[0-9]{1,3}[.)] {1,3})?)"
+    r"(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]{0,200})"
+)
+_WHOLE_BLOCK = re.compile(r"```([^\n`]*)\n([^`]*(?:`{1,2}[^`]+)*)```")
+_RELEASED_FENCE = "```python"
+_PYTHON = frozenset({"python", "python3", "py", ""})
 
 
 def python_tests(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
@@ -95,7 +100,7 @@ def python_tests(sample: Sample, answer: str, strictness: Strictness) -> Verdict
     futures = "".join(takewhile(lambda line: line.startswith("from __future__ "), kept.splitlines(keepends=True)))
     joined = f"{futures}{_stub(sample)}\n{kept.removeprefix(futures)}\n"
     checked = _checked(joined, sample.targets[0] if sample.targets else "", _stub(sample))
-    return Verdict(checked.value, program, checked.note)
+    return replace(checked, extracted=program)
 
 
 def released_python(tests: str, text: str) -> Verdict:
@@ -117,28 +122,20 @@ def released_python(tests: str, text: str) -> Verdict:
         return Verdict(1.0, program)
     missing = _NO_MODULE.fullmatch(_last_line(result))
     if missing is not None:
-        lacked = _missing(missing[1].partition(".")[0], modules)
-        return Verdict(lacked.value, program, lacked.note)
+        return replace(_missing(missing[1].partition(".")[0], modules), extracted=program)
     return Verdict(0.0, program, clip(_last_line(result) if result.reason == "error" else result.reason, _NOTE_TOKENS))
 
 
-class _Check(Struct, frozen=True):
-    """1: it stands; 0: it does not, and why; ``None``: we could not tell, and what mends it."""
-
-    value: float | None
-    note: str = ""
-
-
 @lru_cache(maxsize=1)
-def _checked(program: str, tests: str, stub: str) -> _Check:
+def _checked(program: str, tests: str, stub: str) -> Verdict:
     """The tests, then pylint. Protocols judge one after the other, and often the same program: it runs once."""
     ran = _tested(program, tests, stub)
     return _pylint(f"{program}\n{tests}") if ran.value == 1.0 else ran
 
 
-def _tested(program: str, tests: str, stub: str) -> _Check:
+def _tested(program: str, tests: str, stub: str) -> Verdict:
     if not tests.strip():
-        return _Check(None, "the sample has no tests")
+        return Verdict(None, note="the sample has no tests")
     modules = imported(program)
     try:
         report = run_tests(
@@ -151,38 +148,38 @@ def _tested(program: str, tests: str, stub: str) -> _Check:
             wall_s=_OFFICIAL_WALL_S,
         )
     except (UserError, RolloutFailure) as error:
-        return _Check(None, str(error))
+        return Verdict(None, note=str(error))
     match report.outcome:
         case "passed":
-            return _Check(1.0)
+            return Verdict(1.0)
         case "missing":
             return _missing(report.detail.partition(".")[0], modules)
         case "unjudged":
-            return _Check(None, report.detail)
+            return Verdict(None, note=report.detail)
         case "broken":
-            return _Check(None, f"the test harness does not run: {report.detail}")
+            return Verdict(None, note=f"the test harness does not run: {report.detail}")
         case _:
-            return _Check(0.0, clip(report.detail, _NOTE_TOKENS))
+            return Verdict(0.0, note=clip(report.detail, _NOTE_TOKENS))
 
 
-def _pylint(text: str) -> _Check:
+def _pylint(text: str) -> Verdict:
     missing = lacking("pylint") or lacking("astroid")
     if missing is not None:
-        return _Check(None, f"errors that pylint finds fail a program, and {missing}")
+        return Verdict(None, note=f"errors that pylint finds fail a program, and {missing}")
     result = _run(_ASK_PYLINT, text, (*_packages(imported(text)), *_PYLINT), _PYLINT_S, _CPU_S)
     if isinstance(result, str):
-        return _Check(None, result)
+        return Verdict(None, note=result)
     if result.reason in ("timeout", "memory"):
-        return _Check(0.0, f"pylint exceeded its {result.reason} limit over the program")
+        return Verdict(0.0, note=f"pylint exceeded its {result.reason} limit over the program")
     try:
         errors = msgspec.json.decode(result.stdout, type=list[str])
     except msgspec.DecodeError:
-        return _Check(None, f"pylint does not run in the sandbox: {_last_line(result)}")
-    return _Check(0.0, clip(f"pylint: {errors[0]}", _NOTE_TOKENS)) if errors else _Check(1.0)
+        return Verdict(None, note=f"pylint does not run in the sandbox: {_last_line(result)}")
+    return Verdict(0.0, note=clip(f"pylint: {errors[0]}", _NOTE_TOKENS)) if errors else Verdict(1.0)
 
 
 def _run(code: str, given: str, packages: tuple[str, ...], wall_s: float, cpu_s: float) -> SandboxResult | str:
-    """The run, or one line on why there is none."""
+    """Run it, or return one line on why it cannot run."""
     limits = Limits(wall_s=wall_s, cpu_s=cpu_s, memory_mb=_MEMORY_MB, file_mb=16, output_kb=64)
     try:
         return run_python(code, stdin=given, limits=limits, packages=packages)
@@ -190,11 +187,11 @@ def _run(code: str, given: str, packages: tuple[str, ...], wall_s: float, cpu_s:
         return str(error)
 
 
-def _missing(name: str, modules: frozenset[str]) -> _Check:
+def _missing(name: str, modules: frozenset[str]) -> Verdict:
     # Only a package that is really imported and could be lent: a program must not talk itself out of a verdict.
     reasons = (lacking(package) for package in _PACKAGES.get(name, ()) if name in _tops(modules))
     reason = next((reason for reason in reasons if reason is not None), None)
-    return _Check(0.0, f"ModuleNotFoundError: {name}") if reason is None else _Check(None, reason)
+    return Verdict(0.0, note=f"ModuleNotFoundError: {name}") if reason is None else Verdict(None, note=reason)
 
 
 def _packages(modules: frozenset[str]) -> tuple[str, ...]:
@@ -206,10 +203,159 @@ def _tops(modules: frozenset[str]) -> set[str]:
 
 
 def _stub(sample: Sample) -> str:
-    """The task's own beginning of the program: its imports and an empty ``solution``; nothing where it has none."""
+    """Return the task's beginning of the program, if any: its imports and an empty ``solution``."""
     signature = sample.fields.get("function_signature", "").rstrip()
     return f"{signature}\n    pass\n" if signature else ""
 
 
 def _last_line(result: SandboxResult) -> str:
     return (result.stderr.strip().splitlines() or [""])[-1]
+
+
+def only_program(text: str) -> str | None:
+    """Return the program that the text is: all of it, or the one Python block that is all of it."""
+    bare = text.strip()
+    block = _WHOLE_BLOCK.fullmatch(bare)
+    if block is not None:
+        return block[2].strip("\r\n") if _is_python(block[1]) and _WANTED in block[2] else None
+    return bare if _WANTED in bare and parsed(bare) is not None else None
+
+
+def authors_content(text: str, signature: str) -> str:
+    """Return what HumanEval-V's authors take for the program of a reply, by the fences that their code knows.
+
+    They split at fences marked `python`, else at those with a space before the word, else at any. Of several marked
+    ones it is the last that has ``def solution`` and one closing fence; what begins indented is the body of
+    ``signature``.
+    """
+    blocks = text.split("```python")
+    if len(blocks) == 2:
+        content = blocks[1].split("```")[0]
+    elif len(blocks) > 2:
+        closed = [block.split("```")[0] for block in reversed(blocks) if block.count("```") == 1]
+        content = next((block for block in closed if _WANTED in block), closed[-1] if closed else _NOTHING)
+    elif "``` python" in text:
+        content = text.split("``` python")[1].split("```")[0]
+    else:
+        pieces = text.split("```")
+        content = _NOTHING if len(pieces) == 1 else pieces[0] if len(pieces) == 2 else pieces[1]
+    return f"{signature.rstrip()}\n{content}" if content.startswith(("\n  ", "  ")) else content
+
+
+def last_solution(text: str, signature: str) -> str | None:
+    """Return the last Python block that defines ``solution``; else the last one, if it is the body of ``signature``."""
+    blocks = python_blocks(text)
+    for block in reversed(blocks):
+        if _WANTED in block:
+            return block
+    if blocks and blocks[-1].startswith("  "):
+        return f"{signature}\n{blocks[-1]}"
+    return None
+
+
+def python_blocks(text: str) -> list[str]:
+    """Return the fenced blocks (of CommonMark) that are marked as Python or as nothing, in order and dedented.
+
+    A block may stand in a list and is closed by a fence of its own kind that is indented no deeper than itself by four
+    spaces; one that is not closed ends with its answer.
+    """
+    found: list[str] = []
+    opened: re.Match[str] | None = None
+    lines: list[str] = []
+    for line in text.splitlines():
+        fence = _FENCE.match(line)
+        if opened is None:
+            opened, lines = fence, []
+        elif fence and _closes(fence, opened):
+            found += [_dedented(lines, len(opened["indent"]))] if _is_python(opened["info"]) else []
+            opened = None
+        else:
+            lines.append(line.partition("</answer>")[0])
+            if "</answer>" in line:
+                break
+    if opened is not None and _is_python(opened["info"]):
+        found.append(_dedented(lines, len(opened["indent"])))
+    return found
+
+
+def _closes(fence: re.Match[str], opened: re.Match[str]) -> bool:
+    same = fence["fence"][0] == opened["fence"][0] and len(fence["fence"]) >= len(opened["fence"])
+    return (
+        same
+        and not fence["info"].partition("</answer>")[0].strip()
+        and len(fence["indent"]) < len(opened["indent"]) + 4
+    )
+
+
+def _dedented(lines: list[str], indent: int) -> str:
+    return "\n".join(line[min(indent, len(line) - len(line.lstrip(" "))) :] for line in lines).strip("\r\n")
+
+
+def released_program(text: str) -> str:
+    """Return what the released scorer runs: the last ``python`` block behind the last ``</think>``, else all.
+
+    A block that is not closed, or is no Python, is passed over for the whole text, not for an earlier block.
+    """
+    spoken = text[text.rfind("</think>") + 1 :]
+    begin = spoken.lower().rfind(_RELEASED_FENCE)
+    begin += len(_RELEASED_FENCE) if begin >= 0 else 0
+    end = spoken.find("```", begin)
+    program = spoken[begin:end].strip() if begin >= 0 and end >= 0 else ""
+    return program if program and parsed(program) is not None else text
+
+
+def definitions(program: str) -> str | None:
+    """Return the imports, functions and classes of a program, in order; ``None`` where it is no Python.
+
+    Imports are kept wherever they stand, functions and classes outside of others. What else stands at the top
+    level (constants, examples, prints) is left out.
+    """
+    tree = parsed(program)
+    try:
+        return None if tree is None else "\n".join(ast.unparse(node) for node in _kept(tree))
+    except RecursionError:
+        return None
+
+
+def imported(program: str) -> frozenset[str]:
+    """Return the modules that a program imports by an import statement, by their whole names (``scipy.stats``)."""
+    names: set[str] = set()
+    for node in ast.walk(parsed(program) or ast.Module([], [])):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return frozenset(names)
+
+
+def parsed(program: str) -> ast.Module | None:
+    """Parse a program; ``None`` for what is no Python, or longer or deeper than any solution."""
+    if len(program) > _LONGEST:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an invalid escape in a model's string is not our user's concern
+            return ast.parse(program)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _kept(tree: ast.Module) -> Iterator[ast.stmt]:
+    found: list[ast.stmt] = []
+    nodes: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while nodes:
+        node, inside = nodes.pop()
+        defines = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        if isinstance(node, (ast.Import, ast.ImportFrom)) or (defines and not inside):
+            assert isinstance(node, ast.stmt)
+            found.append(node)
+        nodes += ((child, inside or defines) for child in reversed(list(ast.iter_child_nodes(node))))
+    # The text of a program must begin with these.
+    futures = [node for node in found if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    yield from futures
+    yield from (node for node in found if node not in futures)
+
+
+def _is_python(language: str) -> bool:
+    words = language.strip().lower().split()
+    return (words[0].strip("{}.,") if words else "") in _PYTHON

@@ -1,4 +1,4 @@
-r"""Was it right by the scorer that was released with the paper? Its rules by name.
+r"""Judge by the scorer that was released with the paper: its rules by name.
 
 They judge a text: what the policy's turns and the observations came to, as a rollout in the ``released`` style
 records it. A benchmark that the release has no rule for falls to `FALL_BACK`, which reads the last ``\boxed{}``.
@@ -17,55 +17,58 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
-from msgspec import Struct
-
 from maestro_eval.records import Sample, UserError
-from maestro_eval.scoring import released_math, released_text
-from maestro_eval.scoring.letters import lone_letter
-from maestro_eval.scoring.metric import PLAIN_SECONDS
+from maestro_eval.scoring import released_text
+from maestro_eval.scoring.metric import Judge, Verdict, shown
+from maestro_eval.scoring.options import LETTERS, lone_letter
 from maestro_eval.scoring.python_tests import released_python
 from maestro_eval.scoring.released_text import Truth
 from maestro_eval.scoring.symbolic import equivalent
-from maestro_eval.scoring.verdict import Verdict, shown
 
 Form = Literal["letter", "text"]
-"""Which form of a target that is an option's letter is compared with: the letter, or the option's text."""
+"""The form in which a target that is an option's letter is compared: the letter, or the option's text."""
 
 FALL_BACK = "boxed"
 _BRACES, _ESCAPED = re.compile(r"\\boxed\{|[{}]"), re.compile(r"\\[{}]")
 
 
-class ReleasedRule(Struct, frozen=True):
-    """``judge`` is the rule; ``form`` the form of the target that it is given where nobody asks for another one.
+class ReleasedRule(Judge, frozen=True, kw_only=True):
+    """``compare`` is the rule, ``form`` the form of the target that it is given where nobody asks for another one."""
 
-    ``runs_code``, ``live`` and ``seconds`` are as of a `Metric`.
-    """
-
-    judge: Callable[[Truth, str], Verdict]
+    compare: Callable[[Truth, str], Verdict]
     form: Form = "letter"
-    runs_code: bool = False
     live: bool = True
-    seconds: float = PLAIN_SECONDS
+
+    def judge(self, sample: Sample, text: str, form: Form | None = None) -> Verdict:
+        """Judge a text against the first target of a sample."""
+        if not sample.targets:
+            return Verdict(None, note="the sample has no target")
+        target, letter = sample.targets[0], lone_letter(sample.targets[0])
+        index = LETTERS.index(letter.upper()) if letter else len(sample.choices)
+        text_of_option = sample.choices[index] if index < len(sample.choices) else None
+        if (form or self.form) == "text" and text_of_option is not None:
+            target = text_of_option
+        return shown(self.compare(Truth(target, text_of_option), text))
+
+
+def released_rule(name: str) -> ReleasedRule:
+    """Find a rule by its name; an empty one is `FALL_BACK`. UserError for a rule that does not exist."""
+    rule = RELEASED.get(name or FALL_BACK)
+    if rule is None:
+        raise UserError(f"no released rule {name!r}; there are {', '.join(RELEASED)}")
+    return rule
 
 
 def judge_released(sample: Sample, text: str, rule: str, form: Form | None = None) -> Verdict:
-    """The verdict of a rule of the released scorer on a text; an empty ``rule`` is `FALL_BACK`.
-
-    UserError for a rule that does not exist.
-    """
-    released = RELEASED.get(rule or FALL_BACK)
-    if released is None:
-        raise UserError(f"task {sample.task}: no released rule {rule!r}; there are {', '.join(RELEASED)}")
-    if not sample.targets:
-        return Verdict(None, note="the sample has no target")
-    target, text_of_option = sample.targets[0], _option(sample)
-    if (form or released.form) == "text" and text_of_option is not None:
-        target = text_of_option
-    return shown(released.judge(Truth(target, text_of_option), text))
+    """Judge a text by a rule of the released scorer; an empty ``rule`` is `FALL_BACK`. UserError for an unknown one."""
+    try:
+        return released_rule(rule).judge(sample, text, form)
+    except UserError as error:
+        raise UserError(f"task {sample.task}: {error}") from error
 
 
 def boxed(truth: Truth, text: str) -> Verdict:
-    r"""What is in the last ``\boxed{}`` that is closed: the target without regard to case, or its value.
+    r"""Judge what is in the last ``\boxed{}`` that is closed: it is the target without regard to case, or its value.
 
     The release compares values by math-verify, as we do, and raises where the target is a list, as all targets of
     its example data are: then every answer is wrong. We give it the first target as a text.
@@ -77,32 +80,25 @@ def boxed(truth: Truth, text: str) -> Verdict:
         return Verdict(1.0, truth.first.strip())
     check = equivalent(answer, truth.first)
     if check.result == "unavailable":
-        return Verdict(None, note=check.reason)
+        return Verdict(None, note=check.detail)
     return Verdict(float(check.result == "same"), truth.first.strip() if check.result == "same" else answer.strip())
 
 
 RELEASED: dict[str, ReleasedRule] = {
-    "chartqa": ReleasedRule(released_text.chartqa),
-    "letter_or_text": ReleasedRule(released_text.letter_or_text),
-    "slake": ReleasedRule(released_text.slake),
-    "vstar": ReleasedRule(released_text.vstar, "text"),
-    "math": ReleasedRule(released_math.math, "text"),
+    "chartqa": ReleasedRule(compare=released_text.chartqa),
+    "letter_or_text": ReleasedRule(compare=released_text.letter_or_text),
+    "slake": ReleasedRule(compare=released_text.slake),
+    "vstar": ReleasedRule(compare=released_text.vstar, form="text"),
+    "math": ReleasedRule(compare=released_text.math, form="text"),
     "python": ReleasedRule(
-        lambda truth, text: released_python(truth.first, text), runs_code=True, live=False, seconds=0.3
+        compare=lambda truth, text: released_python(truth.first, text), runs_code=True, live=False, seconds=0.3
     ),
-    FALL_BACK: ReleasedRule(boxed, live=False),
+    FALL_BACK: ReleasedRule(compare=boxed, live=False),
 }
 
 
-def _option(sample: Sample) -> str | None:
-    """The text of the option that the first target names by its letter."""
-    letter = lone_letter(sample.targets[0])
-    index = ord(letter.upper()) - ord("A") if letter else len(sample.choices)
-    return sample.choices[index] if index < len(sample.choices) else None
-
-
 def _last_closed_box(text: str) -> str | None:
-    """What is in the last box that is not within another one; escaped braces do not count."""
+    """Return what is in the last box that is not within another one; escaped braces do not count."""
     opened: list[tuple[int, bool]] = []
     closed: list[tuple[int, int]] = []
     for brace in _BRACES.finditer(_ESCAPED.sub("  ", text)):

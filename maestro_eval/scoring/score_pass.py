@@ -4,16 +4,27 @@ Every planned rollout gets exactly one score a protocol, whether it was answered
 the scores are in key order: the same journal gives the same bytes whatever order its records were written in, and in
 however many processes they are judged. Records stream from the journal through the judges into the scores files;
 memory does not grow with the run.
+
+Workers get a stretch as the journal has it and return its lines as the scores file wants them; the parent moves bytes
+only. A worker is a fresh interpreter that talks over its own pipes. It runs none of the caller's ``__main__``, ends
+when its input ends, and may start processes of its own, which must end by the same rule. A worker that dies fails the
+pass: what killed it would kill another too, and the usual cause, too little memory, is mended by fewer processes.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import queue
+import shlex
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
+from types import TracebackType
 from typing import Literal
 
 import msgspec
@@ -21,13 +32,12 @@ from msgspec import Struct, field
 
 from maestro_eval.journal import Journal, PackedRecord, ScoreRow
 from maestro_eval.records import PROTOCOLS, RunManifest, Score, ScoringProtocol, TaskRecord, UserError
-from maestro_eval.scoring.failures import FailureGroup, merged
-from maestro_eval.scoring.judging import Judged, Rules, judge_records
+from maestro_eval.scoring.child import Child, private_pipes, received
+from maestro_eval.scoring.judging import FailureGroup, Judged, Rules, Tally, judge_of, judge_records
 from maestro_eval.scoring.metric import check_protocol, metric_hash, metric_of
-from maestro_eval.scoring.pool import Pool
-from maestro_eval.scoring.released import FALL_BACK, RELEASED
+from maestro_eval.scoring.released import RELEASED
 from maestro_eval.scoring.scores_file import heading_of, write_scores_files
-from maestro_eval.tasks import trusted_folders
+from maestro_eval.tasks import RuleChangedError, trust, trusted_folders
 
 # A stretch is judged at once: small enough to spread one slow task over all processes, and not to weigh much.
 _STRETCH_RECORDS = 32
@@ -35,37 +45,37 @@ _STRETCH_BYTES = 1 << 20
 
 # What judging must take, roughly, for one more process to be worth its start.
 _WORTH_A_PROCESS = 3.0
-
-
 RowKind = Literal["run", "random", "best model", "best model per benchmark", "best pair", "best pair per sample"]
 """A system that was run; or a row made of an explore run, which is an expectation or a bound and no system."""
+
+
+# Enough that a worker need not wait while the oldest stretch is being finished by another.
+_AHEAD = 3
+_START = "import sys; sys.path[:] = sys.argv[1:]; from maestro_eval.scoring.score_pass import serve; serve()"
 
 
 class RunScores(Struct, frozen=True):
     """All scores of a run under one protocol, in the order of (task, sample_id, repeat).
 
-    ``scores`` can be iterated as often as one likes. ``calls`` counts the model calls of its rollouts,
-    ``cached_calls`` those that the call cache answered, and ``missing_evidence`` by service how often what it was to
-    report was missing. ``lacking`` counts by task the rollouts that went without, ``silent`` those
-    without an answer that did not fail; ``failures`` are the causes of those
-    that have no score. ``file`` holds the scores, ``None`` where the run folder could not be written. ``elsewhere``
-    are the scores of the same rollouts under the other protocols, where the same pass made them. ``all_right`` are the
-    scores of a row of another ``kind`` than a run's, had every failure been right: other rollouts may then make it.
+    ``scores`` can be iterated as often as one likes; ``tally`` has the sums of the rollouts. ``file`` holds the scores,
+    ``None`` where the run folder could not be written. ``elsewhere`` are the same rollouts' scores under the other
+    protocols, where the same pass made them. ``all_right`` are the scores of a row of another ``kind`` than a run's,
+    had every failure been right: other rollouts may then make it.
     """
 
     manifest: RunManifest
     protocol: str
     scores: Iterable[Score]
-    calls: int = 0
-    cached_calls: int = 0
-    missing_evidence: dict[str, int] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
     file: Path | None = None
-    lacking: dict[str, int] = field(default_factory=dict)
-    silent: int = 0
-    failures: tuple[FailureGroup, ...] = ()
     elsewhere: dict[ScoringProtocol, Iterable[Score]] = field(default_factory=dict)
     kind: RowKind = "run"
     all_right: tuple[Score, ...] = ()
+
+    @property
+    def failures(self) -> tuple[FailureGroup, ...]:
+        """The causes of scores without a value, under this protocol."""
+        return self.tally.failures.get(check_protocol(self.protocol), ())
 
 
 def score_run(folder: Path, protocol: str = "official", *, processes: int | None = None) -> RunScores:
@@ -83,68 +93,37 @@ def score_run(folder: Path, protocol: str = "official", *, processes: int | None
         rules = Rules(str(folder / "journal.db"), _tasks(folder, manifest, planned), trusted_folders())
         wanted = _processes(rules, planned) if processes is None else processes
         with journal.new_scores() as keep, Pool(rules, wanted) if wanted > 1 else nullcontext() as pool:
-            totals = _Totals(keep)
+            totals = Tally()
             stretches = _stretches(journal.planned_records())
             judged = pool.judge(stretches) if pool else (judge_records(rules, records) for records in stretches)
             headings = [heading_of(manifest, each) for each in PROTOCOLS]
-            scores = write_scores_files(folder, headings, map(totals.add, judged))
-    return RunScores(
-        manifest,
-        checked,
-        scores[checked],
-        totals.calls,
-        totals.cached_calls,
-        dict(sorted(totals.missing_evidence.items())),
-        scores[checked].path,
-        dict(totals.lacking),
-        totals.silent,
-        totals.failures[checked],
-        {each: file for each, file in scores.items() if each != checked},
-    )
+            scores = write_scores_files(folder, headings, _summed(judged, totals, keep))
+    totals.missing_evidence = dict(sorted(totals.missing_evidence.items()))
+    chosen = scores.pop(checked)
+    return RunScores(manifest, checked, chosen, totals, chosen.path, dict(scores))
 
 
-class _Totals:
-    """What the stretches say of their rollouts' costs, summed while their lines go by, which the journal keeps too."""
-
-    def __init__(self, keep: Callable[[Iterable[ScoreRow]], None]) -> None:
-        self._keep = keep
-        self.calls = 0
-        self.silent = 0
-        self.cached_calls = 0
-        self.missing_evidence: Counter[str] = Counter()
-        self.lacking: Counter[str] = Counter()
-        self.failures: dict[ScoringProtocol, tuple[FailureGroup, ...]] = dict.fromkeys(PROTOCOLS, ())
-
-    def add(self, judged: Judged) -> Mapping[ScoringProtocol, bytes]:
-        self.calls += judged.calls
-        self.cached_calls += judged.cached_calls
-        self.missing_evidence.update(judged.missing_evidence)
-        self.lacking.update(judged.lacking)
-        self.silent += judged.silent
-        for protocol, groups in judged.failures.items():
-            self.failures[protocol] = merged((*self.failures[protocol], *groups))
-        self._keep(_rows(judged))
-        return judged.lines
+_scores = msgspec.json.Decoder(Score)
 
 
-class _Scored(Struct, frozen=True):
-    """The part of a score that has a column."""
-
-    protocol: str
-    metric: str
-    value: float | None
-    extracted: str = ""
-    note: str = ""
-
-
-_scored = msgspec.json.Decoder(_Scored)
+def _summed(
+    judged: Iterable[Judged], totals: Tally, keep: Callable[[Iterable[ScoreRow]], object]
+) -> Iterator[Mapping[ScoringProtocol, bytes]]:
+    """Yield the lines of each stretch, once its sums are in ``totals`` and its rows in the journal."""
+    for stretch in judged:
+        totals.add(stretch.tally)
+        keep(_rows(stretch))
+        yield stretch.lines
 
 
 def _rows(judged: Judged) -> Iterator[ScoreRow]:
     for lines in judged.lines.values():
-        for attempt, score in zip(judged.attempts, map(_scored.decode, lines.splitlines()), strict=True):
+        for attempt, score in zip(judged.attempts, map(_scores.decode, lines.splitlines()), strict=True):
             if attempt is not None:
-                yield ScoreRow(score.protocol, attempt, score.metric, score.value, score.extracted, score.note)
+                why = None if score.no_answer is None else score.no_answer.name.lower()
+                yield ScoreRow(
+                    score.protocol, attempt, score.metric, score.value, score.extracted, score.note, why, score.rule
+                )
 
 
 def _stretches(records: Iterable[PackedRecord]) -> Iterator[list[PackedRecord]]:
@@ -161,16 +140,13 @@ def _stretches(records: Iterable[PackedRecord]) -> Iterator[list[PackedRecord]]:
 
 
 def _processes(rules: Rules, planned: Mapping[str, int]) -> int:
-    work = sum(count * _seconds(rules.tasks[name]) for name, count in planned.items())
+    judges = {name: (judge_of(rules.tasks[name], each) for each in ("official", "released")) for name in planned}
+    work = sum(planned[name] * sum(judge.seconds for judge in each) for name, each in judges.items())
     return max(1, min(len(os.sched_getaffinity(0)), math.floor(work / _WORTH_A_PROCESS)))
 
 
-def _seconds(task: TaskRecord) -> float:
-    return metric_of(task).seconds + RELEASED[task.released or FALL_BACK].seconds
-
-
 def _tasks(folder: Path, manifest: RunManifest, planned: Iterable[str]) -> dict[str, TaskRecord]:
-    """The records of the tasks that the journal plans; UserError for one that cannot be judged."""
+    """Return the records of the tasks that the journal plans; UserError for one that cannot be judged."""
     tasks = {task.name: task for task in manifest.tasks}
     for task in manifest.tasks:
         _refuse(folder, task)
@@ -193,10 +169,108 @@ def _refuse(folder: Path, task: TaskRecord) -> None:
     try:
         metric_of(task)
         same = metric_hash(task) == task.metric_hash
+    except RuleChangedError:
+        same = False
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     if not same:
         raise UserError(
             f"{where}: the code of metric {task.metric} is not what it was when the run began; put it back, or judge "
-            f"all by the new one: maestro-eval resume {folder} --accept metric:{task.name}"
+            f"all by the new one: {rejudge_command(folder, task)}"
         )
+
+
+def rejudge_command(folder: Path, task: TaskRecord) -> str:
+    """Return the command that judges all answers of a task again once its metric has been changed."""
+    if not task.metric_hash:
+        return f"maestro-eval score {shlex.quote(str(folder))}"
+    # A task file's hash covers its own rule.
+    changed = ["--accept", f"task:{task.name}"] if task.metric_file else []
+    return shlex.join(["maestro-eval", "resume", str(folder), *changed, "--accept", f"metric:{task.name}"])
+
+
+class _Refused(Struct, frozen=True, tag="refused"):
+    """A UserError on its way back."""
+
+    message: str
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_rules = msgspec.msgpack.Decoder(Rules)
+_records = msgspec.msgpack.Decoder(list[PackedRecord])
+_replies: msgspec.msgpack.Decoder[Judged | _Refused] = msgspec.msgpack.Decoder(Judged | _Refused)
+
+
+class Pool:
+    """``processes`` workers with the same rules; a context manager."""
+
+    def __init__(self, rules: Rules, processes: int) -> None:
+        self._threads = ThreadPoolExecutor(processes, "judge")
+        self._children = [Child([sys.executable, "-c", _START, *sys.path]) for _ in range(processes)]
+        self._idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
+        for child in self._children:
+            child.send(_encode(rules))
+            self._idle.put(child)
+
+    def judge(self, stretches: Iterable[Sequence[PackedRecord]]) -> Iterator[Judged]:
+        """Yield what ``judge_records`` returns for each, in order; UserError as of it, and when a worker dies."""
+        under_way: deque[Future[Judged]] = deque()
+        for records in stretches:
+            under_way.append(self._threads.submit(self._judge, _encode(records)))
+            if len(under_way) >= len(self._children) * _AHEAD:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After a failure nobody waits for the rest; a killed worker's pipe frees the thread that reads from it.
+        if error is not None:
+            for child in self._children:
+                child.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for child in self._children:
+            child.end()
+
+    def _judge(self, records: bytes) -> Judged:
+        # As many threads as workers: one is always idle, if not well.
+        child = self._idle.get()
+        try:
+            child.send(records)
+            reply = child.receive()
+            if reply is None:
+                status = child.end()
+                how = f"was killed (signal {-status})" if status < 0 else f"ended with status {status}"
+                raise UserError(
+                    f"a scoring process {how}; nothing was written: score again, with fewer --processes if memory was "
+                    "short"
+                )
+        finally:
+            self._idle.put(child)
+        match _replies.decode(reply):
+            case _Refused(message):
+                raise UserError(message)
+            case judged:
+                return judged
+
+
+def serve() -> None:
+    """Read rules, then judge stretches until the input ends: the worker's end."""
+    # An interrupt from the keyboard reaches the whole group; the parent decides what becomes of us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, replies = private_pipes()
+    first = received(requests)
+    if first is None:
+        return
+    rules = _rules.decode(first)
+    trust(map(Path, rules.trusted))
+    while (records := received(requests)) is not None:
+        try:
+            reply: Judged | _Refused = judge_records(rules, _records.decode(records))
+        except UserError as error:
+            reply = _Refused(str(error))
+        replies.send_bytes(_encode(reply))

@@ -1,4 +1,4 @@
-"""Is what a reply says the same short text as a target? Apart from case, punctuation, articles and the words around it.
+"""Compare what a reply says with short texts, apart from case, punctuation, articles and the words around it.
 
 A reply answers in a sentence where its predicate is the target ("The organ is the liver."), or where the target is the
 subject of the question's own words ("Belgium had the highest value").
@@ -7,38 +7,71 @@ subject of the question's own words ("Belgium had the highest value").
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from maestro_eval.records import NoAnswer
-from maestro_eval.scoring.extract import Reply, is_unsure, retracts, untypeset
+from maestro_eval.scoring.extract import Reply, is_unsure, legible, retracts, untypeset
 from maestro_eval.scoring.fair import Reading, behind, stated_forms
 from maestro_eval.scoring.negation import denied
+from maestro_eval.scoring.subject import HEDGED, names_another, stems
+from maestro_eval.scoring.yes_no import opposite
 
 _LONGEST_SENTENCE = 300
 _COPULA = re.compile(
-    r"\b(?:(?:is|are|was|were|be)(?:\s(?:located|found|situated|seen|visible))?(?:\s(?:in|on|at))?|shows?|depicts?|displays?"
-    r"|represents?|says|reads|called|named)\s+|=\s*",
+    r"\b(?:(?:is|are|was|were|be)(?:\s(?:located|found|situated|seen|visible|shown|drawn|marked|represented|indicated))?(?:\s(?:in|on|at|by))?|shows?|depicts?|displays?"
+    r"|represents?|says|reads|called|named|contains?|includes?|(?:appears?|seems?|looks?)(?:\sto\sbe)?|helps?(?:\sto)?"
+    r"|used\s(?:to|for)|(?:corresponds?|belongs|refers)\sto|consistent\swith|suggestive\sof|suggests?|indicates?)(?:\s?:)?\s+|=\s*",
     re.IGNORECASE,
 )
+_CONTAINS = re.compile(r"contains?|includes?", re.IGNORECASE)
+_PRESENT = re.compile(
+    r"\b(?:contain|include)s?\b|\b(?:shown|seen|visible)\b|\bin\sth(?:e|is)\s(?:image|picture|scan|photo)\b",
+    re.IGNORECASE,
+)
+_PARTICIPLE = re.compile("shown|drawn|marked|represented|indicated", re.IGNORECASE)
 _LEADING = re.compile(
-    r"(?:(?:it|this|that|he|she|they)(?:\sis|'s|\u2019s|\sare|\swas)|in|on|at|from|the|an|a|by|with|to)\s+",
+    r"(?:(?:it|this|that|he|she|they)(?:\sis|'s|\u2019s|\sare|\swas)|as\sof|in|on|at|from|the|an|a|by|with|to)\s+",
     re.IGNORECASE,
 )
 _SUBJECT_VERB = re.compile(
     r"\s(?:is|are|was|were|has|had|have|shows?|showed|recorded|reached|represents?|appears?)\s", re.IGNORECASE
 )
 _LIST = re.compile(r"\s*(?:,|;|/|\band\b|&)\s*")
-_HEDGED = re.compile(r"\b(?:could|may|might|either|or|whether|if|maybe|perhaps|possibly)\b", re.IGNORECASE)
 # "Liver, spleen" names two, "Liver, which is enlarged" one.
-_GOES_ON = re.compile(r"\s{0,4}(?:,|&|/|and\b)\s{0,4}(?:and\s)?[\w-]{1,30}(?:\s[\w-]{1,30})?\W{0,3}\Z", re.IGNORECASE)
+_RANK = re.compile(r"\b(?:second|third|fourth|fifth|almost|nearly)\b")
+_COMPARES = re.compile(r"\b(?:than|not|next|close|compared|adjacent|similar|except)\b|n't\b", re.IGNORECASE)
+_ADVERBIAL = re.compile(r"\A(?:in|during|by)\s[^,]{1,40},\s", re.IGNORECASE)
+_GOES_ON = re.compile(
+    r"\s{0,4}(?:,|&|/|and\b)\s{0,4}(?:and\s)?(?!(?:not|rather|compared)\b)[\w-]{1,30}(?:\s[\w-]{1,30})?\W{0,3}\Z",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[^\W_]{3,}")
+_NUMBER = re.compile(r"[0-9]+")
+# "White against the dark ground", "the upper lobe of the lung": what stands behind an answer.
+_TAIL = re.compile(r"\s(?:of\sthe|compared\s(?:to|with)|relative\sto|against\sthe)\b")
+_ITEM = re.compile(r"^\s{0,8}(?:[0-9]{1,2}[.)]|[-*\u2022])\s+", re.MULTILINE)
+_YEARS = re.compile(r"\b((?:19|20)[0-9]{2})\s?(?:/|-|\u2013|\bto\b|\band\b)\s?(?:19|20)?([0-9]{2})\b")
+_MONTH = re.compile(
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+    r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?"
+)
+# What a picture shows of a body is not what kind of picture it is, and each is a view, a plane or an image.
+_GENERIC = re.compile(
+    r"images?|scans?|pictures?|views?|planes?|sections?|slices?|films?|seasons?"
+    r"|sides?|lines?|bars?|colou?rs?|weighted|between|of|the|an?|and"
+)
+_MODALITY = re.compile(r"x|ray|xray|ct|mri|ultrasound")
+_WEIGHT = re.compile(r"t1|t2|flair")
+_BODY = re.compile(r"chest|abdom\w{2,5}|brain|head|neck|pelvi[sc]|lung|thora\w{2,3}|t1|t2|flair")
+# What may stand beside a target of a kind.
+_BESIDE = ((_MODALITY, _BODY), (_WEIGHT, _MODALITY))
 
-
+_LONG_VERB = 5
 WHOLE = "whole reply"
 
 
 def short_form(text: str) -> str:
-    """``text`` in lower case, without punctuation and a leading article."""
+    """Return ``text`` in lower case, without punctuation and a leading article."""
     lowered = text.strip().lower()
     words = "".join(sign if sign.isalnum() else " " for sign in lowered).split()
     if len(words) > 1 and words[0] in ("a", "an", "the"):
@@ -47,19 +80,49 @@ def short_form(text: str) -> str:
     return " ".join(words) or lowered
 
 
-def text_reading(reply: Reply, targets: Iterable[str], question: str) -> tuple[Reading, bool]:
-    """What the reply answers, in its short form, and whether that is one of ``targets``."""
+def same_spelling(form: str, target: str) -> bool:
+    """Tell whether two texts have one short form, spaces between letters apart, or are lists of the same members."""
+    given, wanted = short_form(form), short_form(target)
+    if given == wanted or (wanted.replace(" ", "").isalpha() and given.replace(" ", "") == wanted.replace(" ", "")):
+        return True
+    # A list in another order is the same list.
+    if form.strip()[:1] in "([":
+        return False
+    members = [sorted(short_form(part) for part in _LIST.split(text) if part.strip()) for text in (form, target)]
+    return len(members[1]) > 1 and members[0] == members[1]
+
+
+def same_meaning(form: str, target: str) -> bool:
+    """Tell whether two texts have the same words, in any order and number, general ones like "image" apart."""
+    given, wanted = short_form(form), short_form(target)
+    # "Breathing" is what "breathe" says.
+    if given.isalpha() and wanted.isalpha() and f"{wanted.removesuffix('e')}ing" == given and len(wanted) >= _LONG_VERB:
+        return True
+    return same_spelling(form, target) or (_bag(form, target) == _bag(target, target) and "(" not in form[:1])
+
+
+def same_formula(form: str, target: str) -> bool:
+    """Tell whether two formulas are equal but for spaces and the dollars around them."""
+    bare, wanted = ("".join(text.strip("$ ").split()) or text for text in (form, target))
+    return bare == wanted
+
+
+def text_reading(
+    reply: Reply, targets: Iterable[str], question: str, same: Callable[[str, str], bool] = same_meaning
+) -> tuple[Reading, bool]:
+    """Return what the reply answers, in its short form, and whether that is the ``same`` as one of ``targets``."""
     if reply.missing is not None:
         return Reading(reply.missing), False
-    wanted = [target for target in targets if target.strip()]
-    if any(short_form(reply.text) == short_form(target) for target in wanted):
+    wanted = [legible(target) for target in targets if target.strip()]
+    listed = _ITEM.sub(", ", reply.text).strip(", ") if _ITEM.match(reply.text) else reply.text
+    if any(same(whole, target) for target in wanted for whole in (listed, untypeset(reply.text))):
         return Reading(short_form(reply.text), WHOLE), True
     found = list(stated_forms(reply))
     for candidate, form in found:
         if _GOES_ON.match(behind(candidate, form)):
             continue
-        for phrase in _phrases(form):
-            if any(_same(phrase, target) for target in wanted):
+        for phrase in _phrases(form, question):
+            if any(same(phrase, target) for target in wanted):
                 if retracts(behind(candidate, form)):
                     return Reading(NoAnswer.RETRACTED, candidate.rule), False
                 return Reading(short_form(phrase), candidate.rule), True
@@ -70,7 +133,7 @@ def text_reading(reply: Reply, targets: Iterable[str], question: str) -> tuple[R
     return Reading(short_form(untypeset(shown)), rule), False
 
 
-def _phrases(form: str) -> Iterator[str]:
+def _phrases(form: str, question: str) -> Iterator[str]:
     yield form
     bare = form
     for _ in range(2):
@@ -80,33 +143,83 @@ def _phrases(form: str) -> Iterator[str]:
         bare = bare[leading.end() :]
         yield bare
     if len(form) <= _LONGEST_SENTENCE:
-        for match in reversed(list(_COPULA.finditer(form))[-3:]):
-            if not denied(form, match.end(), len(form)) and not _HEDGED.search(form[: match.start()]):
-                yield form[match.end() :]
+        for match in reversed(_of_subject(form, question)[-3:]):
+            if not denied(form, match.end(), len(form)) and not HEDGED.search(form[: match.start()]):
+                predicate = form[match.end() :]
+                yield predicate
+                yield _TAIL.split(predicate, maxsplit=1)[0]
+    yield _TAIL.split(bare, maxsplit=1)[0]
 
 
-def _same(form: str, target: str) -> bool:
-    given, wanted = short_form(form), short_form(target)
-    if given == wanted:
-        return True
-    # A list in another order is the same list.
-    if form.strip()[:1] in "([":
-        return False
-    members = [sorted(short_form(part) for part in _LIST.split(text) if part.strip()) for text in (form, target)]
-    return len(members[1]) > 1 and members[0] == members[1]
+def _of_subject(form: str, question: str) -> list[re.Match[str]]:
+    """Return the copulas of a sentence whose subjects share most words with the question."""
+    copulas = list(_COPULA.finditer(form))
+    asked = set(stems(question))
+    begins = [0, *(match.end() for match in copulas)]
+    subjects = [set(stems(form[begin : match.start()])) for begin, match in zip(begins, copulas, strict=False)]
+    most = max((len(asked & subject) for subject in subjects), default=0)
+    return [
+        match
+        for match, subject in zip(copulas, subjects, strict=True)
+        # "Men are shown in blue" says nothing of women.
+        if len(asked & subject) == most
+        and (most or not subject or not _PARTICIPLE.search(match[0]))
+        # What contains the target contains other things too.
+        and (not _CONTAINS.match(match[0]) or _PRESENT.search(question))
+    ]
+
+
+def _beginnings(text: str) -> set[str]:
+    return {word.casefold()[:5] for word in _WORD.findall(text)}
+
+
+def _bag(text: str, target: str) -> list[str]:
+    """The words of a text, beside numbers in their order, in one form for years, months and plurals."""
+    words = short_form(_YEARS.sub(r"\1 \2", text)).split()
+    for wanted, beside in _BESIDE:
+        if any(map(wanted.fullmatch, short_form(target).split())):
+            words = [word for word in words if not beside.fullmatch(word)]
+    words = [word for word in words if not _GENERIC.fullmatch(word)] or words
+    if any(map(str.isdigit, words)):
+        return [word[:3] if _MONTH.fullmatch(word) else word for word in words]
+    return sorted(word.removesuffix("s") if len(word) > 3 else word for word in words)
 
 
 def _echo(text: str, targets: list[str], question: str) -> str | None:
-    """The target that is the subject of a sentence in the question's own words."""
-    sentence = re.split(r"(?<=[.!?])\s+|\n", text.strip())[0][:_LONGEST_SENTENCE]
-    if _HEDGED.search(sentence) or is_unsure(sentence):
+    """Return the target that is the subject of a sentence in the question's own words."""
+    sentence = re.split(r"(?<=[.!?])\s+|\n", text.strip().replace("**", ""))[0][:_LONGEST_SENTENCE]
+    if HEDGED.search(sentence) or is_unsure(sentence) or opposite(sentence, question):
         return None
-    asked = {word.casefold()[:5] for word in _WORD.findall(question)}
+    if names_another(sentence, question, *targets) or set(_RANK.findall(sentence)) - set(_RANK.findall(question)):
+        return None
+    when = _ADVERBIAL.match(sentence)
+    if when and set(_NUMBER.findall(when[0])) <= set(_NUMBER.findall(question)):
+        sentence = sentence[when.end() :]
+    asked = _beginnings(question)
     for target in targets:
-        subject = re.match(r"(?:the\s|an?\s)?" + re.escape(target.strip()), sentence, re.IGNORECASE)
+        ending = re.search(
+            r"(?:\bin|\bto|:)\s(?:the\s)?" + re.escape(target.strip()) + r"[\W_]{0,4}\Z", sentence, re.IGNORECASE
+        )
+        if ending and not _COMPARES.search(sentence):
+            before = _beginnings(sentence[: ending.start()])
+            if before and len(before & asked) * 2 >= len(before):
+                return target
+        subject = re.match(
+            r"(?:the\s(?P<kind>\w{3,20})\s|the\s|an?\s)?"
+            + re.escape(target.strip())
+            + r"(?:s\b|\sside(?:\sof\sthe\s\w{1,20})?)?",
+            sentence,
+            re.IGNORECASE,
+        )
+        if subject and subject["kind"] and subject["kind"].casefold()[:5] not in asked:
+            continue
         if subject is None or not _SUBJECT_VERB.match(sentence[subject.end() :]):
             continue
         said = [word.casefold()[:5] for word in _WORD.findall(sentence[subject.end() :])]
-        if said and sum(word in asked for word in said) * 2 >= len(said) and not re.search(r"\bnot\b|n't\b", sentence):
+        if (
+            said
+            and sum(word in asked for word in said) * 3 >= 2 * len(said)
+            and not re.search(r"\bnot\b|n't\b", sentence)
+        ):
             return target
     return None

@@ -1,4 +1,4 @@
-r"""Are two expressions equal in value? ``1/2`` is ``\frac{1}{2}`` is ``0.5``.
+r"""Decide whether two expressions are equal in value: ``1/2`` is ``\frac{1}{2}`` is ``0.5``.
 
 Most answers are plain numbers or equal texts and are decided here in microseconds. The rest goes to `math-verify`
 (SymPy) in a child process, started on first need and again after each death, because an expression may be written to
@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
+from maestro_eval.scoring.child import Child
 from maestro_eval.scoring.numerals import Number, number
 
 _LONGEST = 400
-# How much longer than its processor time a check may take on the clock before we call it starved of processor.
-_PATIENCE = 20.0
 _REMEMBERED = 4096
 # SymPy keeps some of what it saw for ever; a fresh child bounds that.
 _CHECKS_OF_A_CHILD = 20_000
@@ -68,19 +68,25 @@ _LETTERS = re.compile(r"[A-Za-z]{3,}")
 
 
 class Equivalence(Struct, frozen=True):
-    """``undecided`` is the expression's doing ("time limit", "memory", "not parsed"), ``unavailable`` is ours: the
-    checker could not run, and nothing is known of the answer.
+    """``undecided`` is the expression's doing, by its ``reason``; ``unavailable`` is ours: the checker could not run
+    (``detail`` says why), and nothing is known of the answer.
     """
 
     result: Literal["same", "different", "undecided", "unavailable"]
-    reason: str = ""
+    reason: Literal["", "words", "kinds", "not parsed", "time limit", "memory"] = ""
+    detail: str = ""
+
+    @property
+    def is_costly(self) -> bool:
+        """Return whether the expression took more time or memory than it may."""
+        return self.reason in ("time limit", "memory")
 
 
 _SAME, _DIFFERENT = Equivalence("same"), Equivalence("different")
 
 
 def equivalent(answer: str, target: str, *, decimals: int | None = None, limit_s: float = 5.0) -> Equivalence:
-    r"""Whether ``answer`` is ``target`` in value; ``$…$``, ``\boxed{…}``, units and degrees around them do not count.
+    r"""Tell whether ``answer`` has the value of ``target``; ``$…$``, ``\boxed{…}``, units and degrees do not count.
 
     Plain numbers are equal exactly, decimals against expressions to six places; with ``decimals`` also when both
     round to the same value at that many places. ``50%`` is 0.5; LaTeX's ``50\%`` is 50 (`without_unit`). Words are
@@ -115,7 +121,7 @@ def without_unit(answer: str, target: str) -> str:
 
 
 def bare_expression(text: str) -> str:
-    r"""``text`` without what typesets all of it: ``$…$``, ``\(…\)``, ``\[…\]``, ``\boxed{…}``, a full stop."""
+    r"""Return ``text`` without what typesets all of it: ``$…$``, ``\(…\)``, ``\[…\]``, ``\boxed{…}``, a full stop."""
     bare = text.strip()
     for _ in range(_WRAPPINGS):
         # "$3 was paid" and "5.." are no wrappings; a full stop may stand on either side of the last dollar.
@@ -165,7 +171,7 @@ def _of_one_kind(given: str, wanted: str) -> bool:
 
 
 def _listed(text: str) -> tuple[int, bool]:
-    """How many members a list has that is written with commas, and whether it is in round brackets: a pair, a point."""
+    """Count the members of a list with commas, and tell whether it is in round brackets (a pair, a point)."""
     bare = _SIZES.sub("", text)
     _, _, behind = bare.rpartition("=")
     bare = behind if behind[:1] in ("(", "[", "\\") else bare
@@ -177,7 +183,7 @@ def _listed(text: str) -> tuple[int, bool]:
 
 
 def _depths(text: str) -> list[int]:
-    """How deep in brackets each character stands; a bracket's own end is outside of it."""
+    """Return how deep in brackets each character is; a bracket's own end is outside of it."""
     depths, depth = [], 0
     for sign in text:
         depth += (sign in "([{") - (sign in ")]}")
@@ -202,11 +208,11 @@ class _Request(Struct, frozen=True):
 
 
 class _Checker:
-    """One child process, its pipes, and the verdicts that it gave lately."""
+    """One child process, and the verdicts that it gave lately."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._checks = 0
         self._verdicts: dict[_Request, Equivalence] = {}
 
@@ -230,43 +236,30 @@ class _Checker:
         child, self._child = self._child, None
         if child is not None:
             child.kill()
-            _release(child)
+            child.end()
 
     def abandon(self) -> None:
         """After a fork: the child and its answers belong to the process that we were forked from."""
         child, self._child = self._child, None
         self._lock = threading.Lock()
         if child is not None:
-            _close_pipes(child)
-            # It is not ours to wait for, which is all that this field stands for.
-            child.returncode = 0
+            child.disown()
 
     def _ask(self, request: _Request) -> Equivalence:
         if self._checks >= _CHECKS_OF_A_CHILD:
             self.close()
         self._checks += 1
-        if self._child is None:
-            self._checks = 1
-            try:
-                self._child = _start()
-            except OSError as error:
-                return Equivalence("unavailable", f"the symbolic checker did not start: {error}")
-            if _read(self._child) is None:
-                return Equivalence("unavailable", f"the symbolic checker did not start: {self._end()}")
-        line = json.dumps(
-            {
-                "answer": request.answer,
-                "target": request.target,
-                "decimals": request.decimals,
-                "limit_s": request.limit_s,
-                "wall_s": _PATIENCE * request.limit_s,
-            }
-        )
         try:
-            _write(self._child, line)
-            return _read(self._child) or _cause(self._end())
-        except OSError:
-            return Equivalence("unavailable", f"the symbolic checker died: {self._end()}")
+            if self._child is None:
+                self._checks = 1
+                self._child = _start()
+                if self._child.receive() is None:
+                    return Equivalence("unavailable", detail=f"the symbolic checker did not start: {self._end()}")
+            self._child.send(json.dumps(asdict(request)).encode())
+            reply = self._child.receive()
+            return _cause(self._end()) if reply is None else Equivalence(*json.loads(reply))
+        except OSError as error:
+            return Equivalence("unavailable", detail=f"the symbolic checker did not start: {error}")
         except BaseException:
             # Interrupted: its reply must not be taken for that of the next request.
             self.close()
@@ -276,55 +269,15 @@ class _Checker:
         child, self._child = self._child, None
         assert child is not None
         # Its output ended, so that it is gone or going.
-        code = child.wait()
-        _release(child)
-        return code
+        return child.end()
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start() -> Child:
     # Sets of symbols are ordered by hash, and so may be what SymPy makes of them.
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "0"}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-B", str(Path(__file__).with_name("symbolic_child.py"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        bufsize=0,
-        env=environment,
-    )
-
-
-def _write(child: subprocess.Popen[bytes], line: str) -> None:
-    assert child.stdin is not None
-    rest = line.encode("ascii") + b"\n"
-    while rest:
-        rest = rest[os.write(child.stdin.fileno(), rest) :]
-
-
-def _read(child: subprocess.Popen[bytes]) -> Equivalence | None:
-    """The next line of the child, of which it sends one for each of ours; None when it died instead."""
-    assert child.stdout is not None
-    line = b""
-    while not line.endswith(b"\n"):
-        piece = os.read(child.stdout.fileno(), 4096)
-        if not piece:
-            return None
-        line += piece
-    result, reason = json.loads(line)
-    return Equivalence(result, reason)
-
-
-def _release(child: subprocess.Popen[bytes]) -> None:
-    _close_pipes(child)
-    child.wait()
-
-
-def _close_pipes(child: subprocess.Popen[bytes]) -> None:
-    # They are unbuffered: closing one in a forked process sends nothing that its owner has half written.
-    for pipe in (child.stdin, child.stdout):
-        if pipe is not None:
-            pipe.close()
+    program = Path(__file__).with_name("symbolic_child.py")
+    return Child([sys.executable, "-P", "-B", str(program)], stderr=subprocess.DEVNULL, env=environment)
 
 
 def _cause(code: int) -> Equivalence:
@@ -333,8 +286,8 @@ def _cause(code: int) -> Equivalence:
     if code in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS):
         return Equivalence("undecided", "memory")
     if code == -signal.SIGALRM:
-        return Equivalence("unavailable", "the symbolic checker got no processor time")
-    return Equivalence("unavailable", f"the symbolic checker died: {code}")
+        return Equivalence("unavailable", detail="the symbolic checker got no processor time")
+    return Equivalence("unavailable", detail=f"the symbolic checker died: {code}")
 
 
 _checker = _Checker()

@@ -1,4 +1,4 @@
-"""The program that compares expressions, run by `symbolic.py` as a process of its own: one JSON line in, one out.
+"""The program that compares expressions, run by `symbolic.py` as a process of its own: a message of JSON in, one out.
 
 It reads what a model wrote, so it is built to be killed. Each check has a budget of processor time that the kernel
 enforces (the default action of SIGPROF ends the process, whatever C code it is in), the process has a memory limit,
@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import resource
 import signal
-import sys
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 _MEMORY = 2 << 30
 _START_S = 120.0
+# How much longer than its processor time a check may take on the clock before we call it starved of processor.
+_PATIENCE = 20.0
 _EXACT_DECIMALS = 6
 _SIGNIFICANT = 30
 # Where expressions in letters are compared first: at the roots of these.
@@ -40,25 +43,26 @@ _Reply = tuple[str, str]
 def main() -> None:
     """Say that we are ready, then answer requests until the other end closes."""
     _confine()
+    requests, replies = Connection(0, writable=False), Connection(os.dup(1), readable=False)
+    # What a library prints is no reply.
+    os.dup2(2, 1)
     signal.setitimer(signal.ITIMER_REAL, _START_S)
     check = _checker()
     signal.setitimer(signal.ITIMER_REAL, 0)
-    _reply("ready", "")
-    for line in sys.stdin:
-        request = json.loads(line)
+    replies.send_bytes(b"ready")
+    while True:
+        try:
+            request = json.loads(requests.recv_bytes())
+        except EOFError:
+            return
         # Processor time, not the clock: the same expression must get the same verdict on a busy machine. The clock
         # is the backstop for a process that gets no processor, and outlives its parent by no more than that.
         signal.setitimer(signal.ITIMER_PROF, request["limit_s"])
-        signal.setitimer(signal.ITIMER_REAL, request["wall_s"])
-        result, reason = check(request["answer"], request["target"], request["decimals"])
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE * request["limit_s"])
+        reply = check(request["answer"], request["target"], request["decimals"])
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _reply(result, reason)
-
-
-def _reply(result: str, reason: str) -> None:
-    sys.stdout.write(json.dumps([result, reason]) + "\n")
-    sys.stdout.flush()
+        replies.send_bytes(json.dumps(reply).encode())
 
 
 def _confine() -> None:
@@ -66,11 +70,7 @@ def _confine() -> None:
     for deadly in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(deadly, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
-    for limit, most in (
-        (resource.RLIMIT_AS, _MEMORY),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
+    for limit, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(limit)
         resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard),) * 2)
 

@@ -1,12 +1,15 @@
-"""Which value does a reply give, with whatever unit? ``about 340 million USD``, ``14 %``, ``In 2020 it was 337.8.``"""
+"""Find the value of a reply, with whatever unit: ``about 340 million USD``, ``14 %``, ``In 2020 it was 337.8``."""
 
 from __future__ import annotations
 
 import re
 
 from maestro_eval.records import NoAnswer
+from maestro_eval.scoring.counts import number_asked_for
+from maestro_eval.scoring.extract import ASIAN, concluded
 from maestro_eval.scoring.fair import Read, Reader
-from maestro_eval.scoring.numerals import Number, number, numbers, stated_numbers
+from maestro_eval.scoring.numerals import Number, number, number_form, numbers, stated_numbers, with_digits
+from maestro_eval.scoring.subject import gives_another, names_another, stems
 
 _LONGEST = 2000
 _APPROXIMATELY = (
@@ -25,53 +28,106 @@ _SCALES = {
     "trillion": 1e12,
     "hundred": 1e2,
 }
-_UNIT = r"(?:\s?(?!(?:or|and|to|not|than|more|less|vs)\b)[A-Za-z\u00b0$\u20ac\u00a3\u00a5/.\u00b2\u00b3-]{1,20}){0,5}"
+_UNIT_SIGN = rf"[A-Za-z{ASIAN}\u00b0$\u20ac\u00a3\u00a5/.\u00b2\u00b3-]"
+_UNIT = rf"(?:\s?(?!(?:or|and|to|not|than|more|less|vs)\b){_UNIT_SIGN}{{1,20}}){{0,5}}"
 _SPACED = re.compile(r"(?<![0-9.])([0-9]{1,3}(?: [0-9]{3})+)(?![0-9])")
 _VALUE = re.compile(
     rf"{_APPROXIMATELY}(?:US|USD|EUR|GBP)?\s?(?P<number>[$\u20ac\u00a3\u00a5\u20b9]?[+\-\u2212]?[$\u20ac\u00a3\u00a5\u20b9]?(?:[0-9][0-9,.]{{0,30}}[0-9]|[0-9]|\.[0-9]{{1,20}})(?:\s?%)?)"
     rf"(?P<unit>{_UNIT})",
     re.IGNORECASE,
 )
+# "Twice 45", "45 more than France": no value by itself.
+_RELATIVE_BEFORE = re.compile(r"\b(?:below|above|twice|half|double|triple)\s\Z", re.IGNORECASE)
+_RELATIVE_AFTER = re.compile(r"\A\s?%?\s?(?:more|less|fewer|higher|lower|times)\b", re.IGNORECASE)
+_COMPARES = re.compile(
+    r"\b(?:more|less|fewer|higher|lower|larger|smaller|times|differ\w*|above|below|change\w*|gap)\b", re.IGNORECASE
+)
+# "50,02", where no list and no group of thousands can be meant.
+_DECIMAL_COMMA = re.compile(r"\A([0-9]{1,3}),([0-9]{1,2})(?![0-9,])")
 _YEAR = range(1800, 2101)
+_ASKS_YEAR = re.compile(r"\b(?:which|what|in\swhat|in\swhich)\s(?:\w+\s)?year\b|\bwhen\b", re.IGNORECASE)
+_EQUALS = re.compile(r"[=\u2248]|\\approx")
+_RESULTS = {*stems("answer average difference gap mean median percentage ratio rest result share sum total value")}
+_BRACKETS = re.compile(r"\([^()]{0,200}\)")
+_RATIO = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s?(?::|/|to)\s?([0-9]{1,9}(?:\.[0-9]{1,9})?)")
 _GIVES = re.compile(
-    r"(?:\b(?:is|was|were|are|be|of|at|reached|equals?|totall?ed|to|approximately|about|around)\b|[=:\u2248])\s{0,3}[~$\u20ac\u00a3]?\Z",
+    r"(?:\b(?:is|was|were|are|be|of|at|reached|equals?|totall?ed|gives?|yields?|makes?|leaves?|to|approximately|about|around)\b|[=:\u2248])\s{0,3}[~$\u20ac\u00a3]?\Z",
     re.IGNORECASE,
 )
+# "From 45 in 2019 to 38 in 2020": the year begins no range.
+_YEAR_TO = re.compile(r"\b(in\s((?:19|20)[0-9]{2}))\sto\s", re.IGNORECASE)
+_AND_ANOTHER = re.compile(r"\s?(?:,|&|and\b)\s{0,2}[$\u20ac\u00a3]?[0-9]", re.IGNORECASE)
 _PERCENT_WORDS = re.compile(r"\A\s?(?:percent|per\scent|percentage|pct)", re.IGNORECASE)
 
 
 def value_readers(question: str) -> tuple[Reader, Reader]:
-    """How a text is read that gives a value; the answer is the number with its percent sign or scale, if any."""
+    """Make the readers of a text with a value; the answer is the number with its percent sign or scale, if any."""
+    years = asks_year(question)
     asked = {found.value for found in numbers(question)}
+    # What is asked of no words may be a difference.
+    compares = bool(_COMPARES.search(question)) or not any(stems(question))
 
     def whole(text: str) -> Read | None:
-        bare = _SPACED.sub(lambda match: match[1].replace(" ", ","), text.strip())
+        bare = _SPACED.sub(lambda match: match[1].replace(" ", ","), with_digits(text).strip())
+        ratio = _RATIO.fullmatch(bare.removesuffix(".")) if "ratio" in question.casefold() else None
+        if ratio and float(ratio[2]):
+            return number_form(float(ratio[1]) / float(ratio[2]))
+        bare = _DECIMAL_COMMA.sub(r"\1.\2", bare)
         if number(bare) is not None:
             return bare.strip("{}$").removesuffix(".").strip()
         match = _VALUE.fullmatch(bare.removesuffix("."))
-        return _written(match) if match else None
+        if match is None or gives_another(text, question) or (not years and names_another(text, question)):
+            return None
+        return _written(match)
 
     def within(text: str) -> Read | None:
-        text = text[-_LONGEST:]
+        text = _YEAR_TO.sub(
+            lambda year: year[0] if year[2] in question else f"{year[1]}, to ",
+            with_digits(text[-_LONGEST:].replace("**", "")),
+        )
         for sentence in reversed([part for part in re.split(r"(?<=[.!?])\s+|\n", text) if part.strip()][-3:]):
+            # What answers is behind the last sign of equality or "so", and outside of brackets.
+            sentence = _answering(sentence, question)
+            another = gives_another(sentence, question) or (not years and names_another(sentence, question))
+            for narrowed in (_behind_equals, _without_brackets):
+                sentence = narrowed(sentence) if any(stated_numbers(narrowed(sentence))) else sentence
             found = stated_numbers(sentence)
             if not found:
                 continue
+            if another:
+                return NoAnswer.UNSURE
             kept = [each for each in found if each is not None and each.value not in asked]
-            kept = [each for each in kept if not _is_year(each)] or kept
+            if kept and not compares and all(_is_relative(sentence, each) for each in kept):
+                return NoAnswer.UNSURE
+            kept = [each for each in kept if _is_year(each) == years] or kept
             if not kept:
                 return NoAnswer.SEVERAL if None in found else None
             if len({each.value for each in kept}) == 1:
                 return _with_unit(sentence, kept[0])
-            given = [each for each in kept if _GIVES.search(sentence[: sentence.find(each.text)])]
-            return _with_unit(sentence, given[0]) if len({each.value for each in given}) == 1 else NoAnswer.SEVERAL
+            asked_for = number_asked_for(sentence, question)
+            if asked_for is not None and "how many" in question.casefold():
+                return _with_unit(sentence, asked_for)
+            given = [
+                each
+                for each in kept
+                for before, _, after in [sentence.partition(each.text)]
+                if _GIVES.search(before) and not _AND_ANOTHER.match(after)
+            ]
+            if len({each.value for each in given}) == 1:
+                return _with_unit(sentence, given[0])
+            return _with_unit(sentence, asked_for) if asked_for is not None else NoAnswer.SEVERAL
         return None
 
     return whole, within
 
 
+def asks_year(question: str) -> bool:
+    """Tell whether a question wants a year."""
+    return bool(_ASKS_YEAR.search(question))
+
+
 def values(written: str) -> set[float]:
-    """What a written value may be: ``14%`` is 14 or 0.14, ``340 million`` 340 or 340,000,000."""
+    """Return what a written value may be: ``14%`` is 14 or 0.14, ``340 million`` 340 or 340,000,000."""
     head, _, unit = written.partition(" ")
     read = number(head)
     if read is None:
@@ -79,6 +135,30 @@ def values(written: str) -> set[float]:
     plain = read.value * 100 if read.percent else read.value
     scale = _SCALES.get(unit.casefold().strip("."), 1.0)
     return {plain, plain / 100} if read.percent else {plain, plain * scale}
+
+
+def _answering(sentence: str, question: str) -> str:
+    """Return the conclusion of a sentence, or what is before it: "Spain has 45, so France has 30"."""
+    conclusion = concluded(sentence)
+    if not any(stated_numbers(conclusion)):
+        return sentence
+    before = sentence.removesuffix(conclusion)
+    asked, said = {*stems(question)}, {*stems(conclusion)}
+    of_another = bool(said) and not said & (asked | _RESULTS) and bool(asked.intersection(stems(before)))
+    return before if of_another and any(stated_numbers(before)) else conclusion
+
+
+def _behind_equals(sentence: str) -> str:
+    return _EQUALS.split(sentence)[-1]
+
+
+def _without_brackets(sentence: str) -> str:
+    return _BRACKETS.sub(" ", sentence)
+
+
+def _is_relative(sentence: str, read: Number) -> bool:
+    before, _, after = sentence.partition(read.text)
+    return bool(_RELATIVE_BEFORE.search(before) or _RELATIVE_AFTER.match(after))
 
 
 def _is_year(read: Number) -> bool:

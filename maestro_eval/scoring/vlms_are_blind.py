@@ -1,4 +1,4 @@
-"""How is an answer to a VLMsAreBlind question read? Its authors published no scorer.
+"""Read an answer to a VLMsAreBlind question, of which the authors published no scorer.
 
 ``official`` is the common reading of the published parsers, on the whole reply: what stands in braces, else the first
 number; yes before no, as words; rows and columns by name, as a pair, or the other way round; a quoted letter, one in
@@ -15,8 +15,9 @@ from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.counts import count_readers
 from maestro_eval.scoring.extract import Strictness
 from maestro_eval.scoring.fair import Read, Reader
-from maestro_eval.scoring.letters import character, lone_letter
 from maestro_eval.scoring.negation import undenied
+from maestro_eval.scoring.numerals import WORD, WORD_VALUES
+from maestro_eval.scoring.options import character, lone_letter
 from maestro_eval.scoring.yes_no import yes_no_readers
 
 _Form = Literal["number", "yes_no", "letter", "pair"]
@@ -53,11 +54,7 @@ _COUNTED_ROWS = re.compile(r"([0-9]{1,6})\s{0,40}rows?\b", re.IGNORECASE)
 _COUNTED_COLUMNS = re.compile(r"([0-9]{1,6})\s{0,40}columns?\b", re.IGNORECASE)
 
 # A careful reader's, after number words have become digits.
-_WORDS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-)  # fmt: skip
-_WORD = re.compile(r"\b(" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")\b", re.IGNORECASE)
+_WORD = re.compile(rf"\b(?:{WORD})\b", re.IGNORECASE)
 _N = r"\{? ?([0-9]{1,4}) ?\}?"
 _BOTH_BRACED = re.compile(
     r"rows?\W{0,6}\{\s?([0-9]{1,4})\s?\}\W{0,6}(?:and\s)?col(?:umn)?s?\W{0,6}\{\s?([0-9]{1,4})\s?\}", re.IGNORECASE
@@ -68,8 +65,12 @@ _BOTH_BRACED_TURNED = re.compile(
 _TWO_BRACES = re.compile(
     r"\{\s?([0-9]{1,4})\s?\}[\s,;x\u00d7&]{0,6}(?:and\s|by\s)?\{\s?([0-9]{1,4})\s?\}|\{\s?([0-9]{1,4})\s?,\s?([0-9]{1,4})\s?\}"
 )
-_ROWS_BEHIND = re.compile(rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:horizontal\s)?rows?\b(?!\s?[:=])", re.IGNORECASE)
-_COLUMNS_BEHIND = re.compile(rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:vertical\s)?col(?:umn)?s?\b(?!\s?[:=])", re.IGNORECASE)
+_ROWS_BEHIND = re.compile(
+    rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:horizontal\s)?rows?\b(?!\s?[:=]\s?\{{?[0-9])", re.IGNORECASE
+)
+_COLUMNS_BEHIND = re.compile(
+    rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:vertical\s)?col(?:umn)?s?\b(?!\s?[:=]\s?\{{?[0-9])", re.IGNORECASE
+)
 _ROWS_BEFORE = re.compile(
     rf"\b(?:rows?|number\sof\srows)\b(?:\s(?:is|are))?[\s:=*({{\[]{{0,6}}{_N}(?![0-9])", re.IGNORECASE
 )
@@ -80,12 +81,17 @@ _BRACKETS = re.compile(r"[(\[]\s?([0-9]{1,4})\s?,\s?([0-9]{1,4})\s?[)\]]")
 _TIMES = re.compile(r"(?<![0-9])([0-9]{1,4})\s?(?:[x\u00d7*]|by|\\times)\s?([0-9]{1,4})(?![0-9])", re.IGNORECASE)
 _DIGITS = re.compile(r"(?<![0-9.])[0-9]{1,4}(?![0-9]|\.[0-9])")
 _BARE_PAIR = re.compile(r"\W{0,4}([0-9]{1,4})\s?[,;/x\u00d7]\s?([0-9]{1,4})\W{0,4}")
+_LETTER_NAME = re.compile(
+    r"\A(?:the\s)?(?:(?:first|second|third|fourth|fifth|last|lower-?\s?case|upper-?\s?case|capital|small)\s){0,2}"
+    r"(?:(?:letter|character)\s+|\u5b57\u6bcd\s?|(?<=\s))",
+    re.IGNORECASE,
+)
 _LONGEST = 20_000
 _SHORT = 60
 
 
 def blind_reading(task: str, text: str, strictness: Strictness, question: str = "") -> str | None:
-    """The answer in ``text`` in one normal form: ``4``, ``yes``, ``a``, ``4,5``; ``None`` where it has none.
+    """Return the answer in ``text`` in one normal form: ``4``, ``yes``, ``a``, ``4,5``; ``None`` where it has none.
 
     ``strict`` keeps a letter's case, which is part of the answer there. Targets are read by the same function, so
     that equal readings are right answers.
@@ -104,7 +110,7 @@ def blind_reading(task: str, text: str, strictness: Strictness, question: str = 
 
 
 def blind_readers(task: str, question: str) -> tuple[Reader, Reader]:
-    """How a careful reader reads a text that answers a question of ``task``."""
+    """Make the readers of a text that answers a question of ``task``."""
     match answer_form(task, question):
         case "number":
             return count_readers(question)
@@ -117,7 +123,7 @@ def blind_readers(task: str, question: str) -> tuple[Reader, Reader]:
 
 
 def answer_form(task: str, question: str = "") -> _Form:
-    """What form an answer has: by the task's name, or where that is not known by the question."""
+    """Tell the form of an answer by the task's name, or where that is not known by the question."""
     folded = f"{task} {question}".lower() if not task.strip() else task.lower()
     return next((form for words, form in _FORMS if any(word in folded for word in words)), "number")
 
@@ -152,8 +158,7 @@ def _official_pair(text: str) -> str | None:
 
 
 def _whole_letter(text: str) -> Read | None:
-    named = re.sub(r"\A(?:the\s)?(?:letter|character)\s+", "", text.strip(), flags=re.IGNORECASE)
-    lone = lone_letter(named)
+    lone = lone_letter(_LETTER_NAME.sub("", text.strip()))
     return lone.upper() if lone else None
 
 
@@ -207,7 +212,7 @@ def _named(text: str, behind: re.Pattern[str], before: re.Pattern[str]) -> set[s
 
 
 def _digits(text: str) -> str:
-    return _WORD.sub(lambda match: str(_WORDS.index(match[1].lower())), text)
+    return _WORD.sub(lambda match: str(WORD_VALUES.get(match[0].lower(), match[0])), text)
 
 
 def _joined(pair: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Does a reply say yes or no? By the word, or by a sentence that affirms or denies what the question asks.
+"""Find yes or no in a reply: the word, or a sentence that affirms or denies what the question asks.
 
 ``The circles are not touching.`` answers ``Are the two circles touching?`` with no. A sentence answers only where it
 uses the question's own words, and says neither that it may be so nor that it cannot be told.
@@ -7,12 +7,12 @@ uses the question's own words, and says neither that it may be so nor that it ca
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import is_unsure, retracts
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import undenied
+from maestro_eval.scoring.subject import HEDGED, replaces_a_name, stems
 
 # "No" answers only where nothing follows that it could belong to: "no gap", "no question", "no-one" do not.
 _YES_NO = re.compile(
@@ -24,10 +24,14 @@ _LEADING = re.compile(
     r"(?:yeah|yep|nope|true|false|correct|incorrect)(?=[.,!;:)*\"'\u2013\u2014]|\s*\Z)", re.IGNORECASE
 )
 _WORDS = {
-    "yes": ["yes", "yeah", "yep", "true", "correct", "是", "sí", "si", "oui", "ja", "sim", "はい", "예"],
-    "no": ["no", "nope", "false", "incorrect", "否", "不是", "non", "nein", "não", "いいえ", "아니요"],
+    "yes": "yes yeah yep true correct 是 是的 对 有 sí si oui ja sim はい 예",
+    "no": "no nope false incorrect 否 不是 没有 不 non nein não いいえ 아니요",
 }
-_MEANING = {written: word for word, spellings in _WORDS.items() for written in spellings}
+_MEANING = {written: word for word, spellings in _WORDS.items() for written in spellings.split()}
+_SHORT_SENTENCE = re.compile(
+    r"(?:it|they|he|she|there)\s(?:is|are|does|do|did|has|have|can|was|were)(?P<no>\s?(?:not|n['\u2019]t)(?:\sany)?)?[\W_]*",
+    re.IGNORECASE,
+)
 _CLAUSE = re.compile(r"[,:;\u2014]\s|\s-\s|\bbut\b")
 _MARKS = re.compile(r"[\W_]{0,8}")
 _EITHER = re.compile(
@@ -35,30 +39,33 @@ _EITHER = re.compile(
 )
 _QUESTION = re.compile(r"\b(?:is|are|was|were|do|does|did|has|have|can|could|will|would|should)\b", re.IGNORECASE)
 _NEGATES = re.compile(
-    r"\b(?:not|never|no|none|neither|nothing|cannot|without|absent|lacks?|fails?)\b|n['\u2019]t\b|\bfree\sof\b",
+    r"\b(?:not(?!\sonly)|never|no(?!\s(?:doubt|question))|none|neither|nothing|cannot|without|absent|lacks?|fails?)\b|\b(?:nearly|almost|close\sto|short\sof)\s(?:touch|overlap|meet|cross|intersect)|n['\u2019]t\b|\bfree\sof\b",
     re.IGNORECASE,
 )
-_HEDGED = re.compile(
-    r"\b(?:may|might|could|maybe|perhaps|possibly|whether|if|either|or|seems?\sunclear)\b", re.IGNORECASE
-)
-_WORD = re.compile(r"[^\W\d_]{3,}")
-# Words that a question and any sentence share.
-_PLAIN = re.compile(
-    r"the|are|was|were|this|that|these|those|there|here|has|have|had|does|did|can|could|will|would|should|any|all|both|each"
-    r"|two|one|other|another|answer|yes|not|image|picture|figure|photo|with|and|for|from|into|than|what|which|how|who"
-    r"|where|when|question|following|shown|please|only|word|you|your|see|being|its|their|them|they"
-)
+# Absence, where a sentence names what the question asks for.
+_NOT_VISIBLE = re.compile(r"\bnot\s(?:clearly\s)?(?:visible|seen|present|evident)\b", re.IGNORECASE)
+# As stems.
+_OPPOSITES = (
+    ("mor", "fewer"), ("mor", "les"), ("larger", "smaller"), ("bigger", "smaller"), ("greater", "smaller"),
+    ("greater", "les"), ("higher", "lower"), ("longer", "shorter"), ("abov", "below"), ("left", "right"),
+    ("touch", "separat"), ("touch", "apart"), ("overlap", "separat"), ("overlap", "apart"), ("increas", "decreas"),
+    ("touch", "gap"), ("overlap", "gap"), ("highest", "lowest"), ("largest", "smallest"), ("most", "least"),
+    ("maximum", "minimum"),
+)  # fmt: skip
+_MORE = {"mor", "greater", "larger", "higher", "bigger", "taller", "longer", "abov"}
+_LESS = {"les", "fewer", "smaller", "lower", "shorter", "below"}
+_DENYING_PREFIX = re.compile(r"\A(?:un|in|im|ir|ab|non|dis)(?=\w{5})")
 _LONGEST = 2000
 
 
 def yes_no(text: str) -> str | None:
-    """``yes`` or ``no``: the only one of the two that stands by itself and is not denied ("not yes" is neither)."""
+    """Return ``yes`` or ``no``: the only one that is a word by itself and is not denied ("not yes" is neither)."""
     words = {match.group().casefold() for match in undenied(_YES_NO, text)}
     return words.pop() if len(words) == 1 else None
 
 
 def yes_no_alone(text: str) -> str | None:
-    """``yes`` or ``no`` where ``text`` is that word, or begins with it and explains it."""
+    """Return ``yes`` or ``no`` where ``text`` is that word, or begins with it and explains it."""
     bare = text.strip().strip(".,!*()\"' ").casefold()
     if bare in _MEANING:
         return _MEANING[bare]
@@ -79,25 +86,78 @@ def yes_no_alone(text: str) -> str | None:
 
 
 def affirmed(text: str, question: str) -> str | NoAnswer | None:
-    """What the sentences of ``text`` say to a question of yes or no; None where they use none of its words."""
+    """Return what the sentences of ``text`` say to a yes-or-no question; None where they use none of its words."""
     if not _QUESTION.search(question) or len(text) > _LONGEST:
         return None
-    wanted = set(_stems(question))
+    wanted = set(stems(question))
     said: set[str] = set()
     for sentence in re.split(r"(?<=[.!?])\s+|\n", text):
-        if not wanted.intersection(_stems(sentence)):
+        if not wanted.intersection(stems(sentence)):
             continue
-        if is_unsure(sentence) or _HEDGED.search(sentence):
+        sentence = _NOT_VISIBLE.sub("absent", sentence)
+        if is_unsure(sentence) or HEDGED.search(sentence) or replaces_a_name(sentence, question):
             return NoAnswer.UNSURE
-        clauses = [clause for clause in _CLAUSE.split(sentence) if wanted.intersection(_stems(clause))]
-        said.add("no" if any(_NEGATES.search(clause) for clause in clauses) else "yes")
+        if " than " in question:
+            compared = _compared(sentence, question)
+            if compared is NoAnswer.UNSURE:
+                return compared
+            if compared is not None:
+                said.add(compared)
+            continue
+        clauses = [clause for clause in _CLAUSE.split(sentence) if wanted.intersection(stems(clause))]
+        negated = any(_NEGATES.search(clause) for clause in clauses)
+        if opposite(sentence, question):
+            # "It is not larger" may mean that it is as large.
+            if negated:
+                return NoAnswer.UNSURE
+            negated = True
+        said.add("no" if negated else "yes")
     if len(said) > 1:
         return NoAnswer.SEVERAL
     return said.pop() if said else None
 
 
+def opposite(sentence: str, question: str) -> bool:
+    """Tell whether a sentence has the opposite of a question's word: "smaller" of "larger", "abnormal" of "normal"."""
+    asked, said = set(stems(question)), set(stems(sentence))
+    only_asked, only_said = asked - said, said - asked
+    if any(
+        (one in only_asked and other in only_said) or (other in only_asked and one in only_said)
+        for one, other in _OPPOSITES
+    ):
+        return True
+    denying = {_DENYING_PREFIX.sub("", word) for word in only_said} & only_asked
+    return bool(denying or {_DENYING_PREFIX.sub("", word) for word in only_asked} & only_said)
+
+
+def _compared(sentence: str, question: str) -> str | NoAnswer | None:
+    """Return what a sentence says to "is A larger than B?", also of B; None where it compares other things."""
+    before, after = question.partition("?")[0].split(" than ", 1)
+    asked, other = set(stems(before)), set(stems(after))
+    measure = {word for word in asked - other if word.endswith("er") or word in _MORE | _LESS} or {[*stems(before)][-1]}
+    a, b = asked - other - measure, other - asked
+    for clause in _CLAUSE.split(sentence):
+        words = set(stems(clause))
+        if measure & words:
+            same = True
+        elif measure & (_MORE | _LESS) and words & (_MORE | _LESS):
+            same = bool(words & _MORE) == bool(measure & _MORE)
+        else:
+            continue
+        first, second = (set(stems(part)) for part in clause.partition(" than ")[::2])
+        turned = bool(first & b and second & a) if " than " in clause else bool(first & b)
+        # "A is as large as B"; "A is larger than C".
+        if (first & a and first & b) or (b and second and not turned and not second & b):
+            return None
+        if _NEGATES.search(clause):
+            # "It is not smaller" may mean that it is as large.
+            return NoAnswer.UNSURE if turned or not same else "no"
+        return "yes" if same != turned else "no"
+    return None
+
+
 def yes_no_readers(question: str) -> tuple[Reader, Reader]:
-    """How a text is read that answers ``question`` with yes or no."""
+    """Make the readers of a text that answers ``question`` with yes or no."""
 
     def whole(text: str) -> Read | None:
         if _EITHER.search(text):
@@ -105,11 +165,7 @@ def yes_no_readers(question: str) -> tuple[Reader, Reader]:
         return yes_no_alone(text)
 
     def within(text: str) -> Read | None:
-        return yes_no(text) or affirmed(text, question)
+        short = _SHORT_SENTENCE.fullmatch(text)
+        return "no" if short and short["no"] else "yes" if short else yes_no(text) or affirmed(text, question)
 
     return whole, within
-
-
-def _stems(text: str) -> Iterable[str]:
-    words = (word.casefold() for word in _WORD.findall(text[:_LONGEST]))
-    return (re.sub(r"(?:ing|ped|ions?|ed|es|s|e)\Z", "", word) for word in words if not _PLAIN.fullmatch(word))

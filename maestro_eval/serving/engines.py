@@ -1,7 +1,7 @@
-"""Which engines does a registry want here? One for each address of this machine that has a ``serve`` block.
+"""The engines that a registry needs on this machine: one for each local address that has a ``serve`` block.
 
-Two entries may name one address when they mean one engine: it then answers to both names. An address of another
-machine is somebody else's to serve; it is passed over, and said.
+Two entries may share an address if their ``serve`` blocks are equal: one engine then answers to both names. Addresses
+of other machines are not served here; they are reported.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.records import UserError
-from maestro_eval.registry import EndpointEntry, Registry, ServeBlock
+from maestro_eval.records import Endpoint, UserError
+from maestro_eval.registry import Registry, ServeBlock
 
 LOOPBACK = "127.0.0.1"
-# What the placement decides, and where a registry says it instead.
+# Arguments that the placement sets, and the field of the registry that decides each.
 _DECIDED_HERE = {
     "port": "the endpoint's url",
     "host": "the endpoint's url",
@@ -28,9 +28,9 @@ _DECIDED_HERE = {
 
 
 class Engine(Struct, frozen=True):
-    """One engine to start: at ``host``:``port``, under each of ``names``; ``endpoints`` are the registry's for it.
+    """An engine to start at ``host``:``port``, which answers to ``names``; ``endpoints`` are those of the registry.
 
-    ``key_env`` names the variable with the key that it is to ask for. ``is_policy``: the orchestrator's.
+    ``key_env`` names the variable with the key that it requires. ``is_policy`` is True for the orchestrator's engine.
     """
 
     endpoints: tuple[str, ...]
@@ -43,12 +43,12 @@ class Engine(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The endpoint's by which it was asked for first."""
+        """The first of its endpoints."""
         return self.endpoints[0]
 
     @property
     def gpus(self) -> int:
-        """All GPUs that it needs on one node, of all its replicas."""
+        """The number of GPUs that it needs on one node, for all its replicas."""
         return self.serve.gpus * self.serve.replicas
 
 
@@ -60,10 +60,10 @@ class Wanted(Struct, frozen=True):
 
 
 def wanted_engines(registry: Registry, own_names: Collection[str] | None = None) -> Wanted:
-    """What ``serve`` is to start for ``registry``; ``own_names`` are this machine's, besides those of the loopback.
+    """Find the engines to start for ``registry``; ``own_names`` are this machine's host names besides the loopback's.
 
-    UserError for two engines at one address, for an address that no engine can have, and for an argument that is
-    said elsewhere in the registry.
+    UserError for two different engines at one address, for an address that no engine can have, and for an argument
+    that another field of the registry sets.
     """
     own = frozenset({LOOPBACK, "localhost", *(_names_of_this_machine() if own_names is None else own_names)})
     engines: dict[int, Engine] = {}
@@ -87,7 +87,7 @@ def wanted_engines(registry: Registry, own_names: Collection[str] | None = None)
     return Wanted(tuple(_with_all_endpoints(engine, registry) for engine in engines.values()), tuple(elsewhere))
 
 
-def _served(registry: Registry) -> Iterator[tuple[str, str, EndpointEntry, ServeBlock]]:
+def _served(registry: Registry) -> Iterator[tuple[str, str, Endpoint, ServeBlock]]:
     if (policy := registry.orchestrator) and policy.serve:
         yield "orchestrator", policy.model, registry.endpoints[policy.endpoint], policy.serve
     for expert in registry.experts.values():
@@ -114,13 +114,13 @@ def _joined(registry: Registry, before: Engine | None, engine: Engine) -> Engine
 
 
 def _with_all_endpoints(engine: Engine, registry: Registry) -> Engine:
-    """Entries without a serve block may be asked at the same address."""
+    """Add the endpoints with the same address that have no serve block."""
     urls = {registry.endpoints[name].url for name in engine.endpoints}
     more = (name for name, endpoint in registry.endpoints.items() if endpoint.url in urls)
     return msgspec.structs.replace(engine, endpoints=tuple(dict.fromkeys((*engine.endpoints, *more))))
 
 
-def _port(registry: Registry, endpoint: EndpointEntry) -> int:
+def _port(registry: Registry, endpoint: Endpoint) -> int:
     url = urlsplit(endpoint.url)
     try:
         port = url.port

@@ -1,6 +1,6 @@
-"""Which GPUs does this machine have? Asked of ``nvidia-smi``, so that no GPU library is needed.
+"""Finds this machine's GPUs with ``nvidia-smi``, so that no GPU library is needed.
 
-CUDA_VISIBLE_DEVICES is kept to: a scheduler has put there what is ours.
+CUDA_VISIBLE_DEVICES is respected, because a scheduler lists in it the GPUs that we may use.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TIMEOUT_S = 30.0
 def detect_gpus(
     node: str = "", environment: Mapping[str, str] = os.environ, ask: Callable[[], str] | None = None
 ) -> tuple[Gpu, ...]:
-    """The GPUs that are visible to us; none where there is no ``nvidia-smi``. UserError when it fails."""
+    """Return the GPUs that are visible to us; none without ``nvidia-smi``. UserError if it fails."""
     visible = _visible(environment)
     if visible == []:
         return ()
@@ -44,7 +44,7 @@ def detect_gpus(
 
 
 def described_gpus(number: int, memory_gb: float, environment: Mapping[str, str] = os.environ) -> tuple[Gpu, ...]:
-    """``number`` GPUs as the user describes them, under the names that are visible to us."""
+    """Return ``number`` GPUs of ``memory_gb`` each, with the ids in CUDA_VISIBLE_DEVICES."""
     names = _visible(environment) or []
     return tuple(Gpu(i, memory_gb, "", names[i] if i < len(names) else str(i)) for i in range(number))
 
@@ -55,7 +55,7 @@ def _visible(environment: Mapping[str, str]) -> list[str] | None:
 
 
 def _by_prefix(gpus: Mapping[str, Gpu], name: str) -> Gpu:
-    """CUDA takes the beginning of a UUID for the whole."""
+    """Find the GPU whose UUID begins with ``name``, as CUDA does. KeyError unless exactly one does."""
     found = {gpu for uuid, gpu in gpus.items() if name.startswith("GPU-") and uuid.startswith(name)}
     if len(found) != 1:
         raise KeyError(name)

@@ -1,7 +1,6 @@
-"""From a placement to a process: the command line of an engine, its environment and its address. Pure but for PATH and
-the folder of pictures.
+"""Builds the command line and environment of an engine from its placement.
 
-vLLM is found as a program, not imported: it may live in an environment of its own, with other versions of whatever.
+vLLM is found as a program, not imported: it may be in an environment of its own, with other versions of packages.
 """
 
 from __future__ import annotations
@@ -18,17 +17,16 @@ from msgspec import Struct
 
 from maestro_eval.files import picture_folder
 from maestro_eval.records import UserError
-from maestro_eval.registry import ServeBlock
-from maestro_eval.registry.records import Scalar
+from maestro_eval.registry import Scalar, ServeBlock
 from maestro_eval.rollout import STREAM_TEMPLATE
 from maestro_eval.serving.placement import Placement
 
 
 class Launch(Struct, frozen=True):
-    """All that is needed to start one engine.
+    """The command, environment and address of an engine.
 
-    ``environment`` is added to the starter's own. ``gpus`` are the names of those it may touch: engines with a
-    common one are started one after the other.
+    ``environment`` is added to that of this process. Engines that share one of ``gpus`` are started one after the
+    other.
     """
 
     name: str
@@ -44,7 +42,7 @@ class Launch(Struct, frozen=True):
 
     @property
     def log_name(self) -> str:
-        """A file name, whatever the endpoint is called."""
+        """A file name that is valid for any endpoint name."""
         return f"{quote(self.name, safe='')}.log"
 
 
@@ -56,12 +54,12 @@ def make_launch(
     visible: Sequence[str] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Launch:
-    """How to start ``placement``; ``host`` and ``visible`` (names for CUDA) where they are not those of the plan."""
+    """Build the launch of ``placement``; ``host`` and ``visible`` (CUDA's names of GPUs) override the plan's."""
     engine, serve = placement.engine, placement.engine.serve
     host = engine.host if host is None else host
     names = tuple(gpu.id or str(gpu.index) for gpu in placement.gpus) if visible is None else tuple(visible)
     added = {"CUDA_VISIBLE_DEVICES": ",".join(names), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    # Over the environment, because everybody may read a command line.
+    # In the environment, because every user of the machine can read command lines.
     if key := environment.get(engine.key_env) if engine.key_env else None:
         added["VLLM_API_KEY"] = key
     if serve.command:
@@ -73,7 +71,7 @@ def make_launch(
 
 
 def find_vllm(blocks: Sequence[ServeBlock]) -> str:
-    """The ``vllm`` program beside our Python or on PATH; "" where none of ``blocks`` needs it. UserError without it."""
+    """Find ``vllm`` beside our Python or on PATH; "" if none of ``blocks`` needs it. UserError if it is missing."""
     if all(block.command for block in blocks):
         return ""
     beside = Path(sys.executable).with_name("vllm")
@@ -90,7 +88,7 @@ def _vllm_flags(placement: Placement, host: str) -> list[str]:
     engine, serve = placement.engine, placement.engine.serve
     flags = [f"--host={host}", f"--port={engine.port}", "--served-model-name", *engine.names]
     if serve.gpus > 1:
-        # All its GPUs are on this node; left to itself vLLM might look for a Ray cluster.
+        # All its GPUs are on this node; by default vLLM may search for a Ray cluster.
         flags.append(f"--tensor-parallel-size={serve.gpus}")
         if not any(argument.replace("-", "_") == "distributed_executor_backend" for argument in serve.args):
             flags.append("--distributed-executor-backend=mp")
@@ -99,7 +97,7 @@ def _vllm_flags(placement: Placement, host: str) -> list[str]:
     if placement.share is not None:
         flags.append(f"--gpu-memory-utilization={placement.share}")
     if not any(argument.replace("-", "_") == "allowed_local_media_path" for argument in serve.args):
-        # A run on this node then names its pictures instead of sending them.
+        # A run on this node can then send paths of pictures instead of their bytes.
         with contextlib.suppress(OSError):
             flags.append(f"--allowed-local-media-path={picture_folder()}")
     for argument, value in serve.args.items():
@@ -114,7 +112,7 @@ def _vllm_flags(placement: Placement, host: str) -> list[str]:
 
 
 def _file_of(name: str, value: Scalar) -> Scalar:
-    """A chat template of ours by its file, wherever this package is installed."""
+    """Replace the name of our bundled chat template by its path."""
     return str(STREAM_TEMPLATE) if name == "chat-template" and value == STREAM_TEMPLATE.stem else value
 
 

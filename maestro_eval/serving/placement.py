@@ -1,11 +1,11 @@
-"""Which engine goes onto which GPUs? Pure: from engines and GPUs to a plan, the same one every time.
+"""Assigns engines to GPUs. Pure and deterministic.
 
-Engines are spread first, the largest onto the emptiest GPUs; where that leaves one out, the tightest packing is
-searched for, trying every placement that differs. The search is exact up to ``_STEPS`` steps; beyond them a plan
-that would fit may be missed, and the plan says that it was cut off (``exhaustive``).
+Engines are spread first, the largest onto the emptiest GPUs. If one does not fit, all distinct placements are searched,
+the tightest first. The search stops after ``_STEPS`` steps; it may then miss a plan that fits, and sets
+``Plan.exhaustive`` to False.
 
-An engine that takes several GPUs gets them on one node and all of one size: its memory is a share of each. What is
-left of a GPU afterwards is given to its engines, in proportion, for their caches.
+An engine with several GPUs gets GPUs of one node and one size, because its memory is a share of each. The free memory
+of a GPU is finally divided among its engines, in proportion to what they asked for, for their caches.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from maestro_eval.records import UserError
 from maestro_eval.registry import Registry
 from maestro_eval.serving.engines import Engine, wanted_engines
 
-# What drivers and other processes may have of a GPU; vLLM refuses to start where it finds less than its share free.
+# The rest is for drivers and other processes: vLLM refuses to start if less than its share is free.
 _USABLE = 0.95
 _STEPS = 20_000
 _MIB = 1024
 
 
 class Gpu(Struct, frozen=True):
-    """A GPU: ``index`` on its ``node``, memory in units of 2^30 bytes, and what CUDA_VISIBLE_DEVICES calls it."""
+    """A GPU: ``index`` on its ``node``, memory in GiB, and its ``id`` in CUDA_VISIBLE_DEVICES."""
 
     index: int
     memory_gb: float
@@ -40,7 +40,7 @@ class Gpu(Struct, frozen=True):
 
 
 class Placement(Struct, frozen=True):
-    """An engine on its GPUs (none: the CPU). ``share`` of each one's memory is its own; ``None``: nobody else's."""
+    """An engine on its GPUs (none: on the CPU). It gets ``share`` of the memory of each; ``None``: all of it."""
 
     engine: Engine
     gpus: tuple[Gpu, ...]
@@ -48,14 +48,14 @@ class Placement(Struct, frozen=True):
 
 
 class Misfit(Struct, frozen=True):
-    """An engine that is left out when the others are placed, and what it would need."""
+    """An engine that does not fit beside the others, and what it lacks."""
 
     engine: Engine
     lacks: str
 
 
 class Plan(Struct, frozen=True, dict=True):
-    """Every engine is in ``placements`` or in ``misfits``. ``elsewhere`` names endpoints of other machines."""
+    """Every engine, in ``placements`` or in ``misfits``. ``elsewhere`` names the endpoints of other machines."""
 
     placements: tuple[Placement, ...]
     misfits: tuple[Misfit, ...] = ()
@@ -69,7 +69,7 @@ class Plan(Struct, frozen=True, dict=True):
 
     @cached_property
     def groups(self) -> tuple[tuple[Placement, ...], ...]:
-        """Placements that must be on one node together: those that share a GPU, directly or through others."""
+        """Placements grouped by shared GPUs, directly or through others; each group must be on one node."""
         groups: list[list[Placement]] = []
         for placement in self.placements:
             touching = [group for group in groups if any(set(other.gpus) & set(placement.gpus) for other in group)]
@@ -79,7 +79,7 @@ class Plan(Struct, frozen=True, dict=True):
 
 
 def plan(registry: Registry, gpus: Sequence[Gpu], own_names: Sequence[str] | None = None) -> Plan:
-    """Place what ``registry`` wants to be served here on ``gpus``. UserError where that is nothing."""
+    """Place the engines that ``registry`` needs here on ``gpus``. UserError if there are none."""
     wanted = wanted_engines(registry, own_names)
     if not wanted.engines:
         other = f" ({', '.join(wanted.elsewhere)}: other machines)" if wanted.elsewhere else ""
@@ -91,23 +91,23 @@ def plan(registry: Registry, gpus: Sequence[Gpu], own_names: Sequence[str] | Non
 
 
 def place(engines: Sequence[Engine], gpus: Sequence[Gpu], steps: int = _STEPS) -> Plan:
-    """The same for engines that are known already."""
+    """Place ``engines`` on ``gpus``, with a search of at most ``steps`` steps."""
     largest_first = sorted(
         (engine for engine in engines if engine.gpus),
         key=lambda e: (-e.gpus, e.serve.memory_gb is not None, -(e.serve.memory_gb or 0), e.port),
     )
-    board = _Board(gpus)
+    free_memory = _FreeMemory(gpus)
     exhaustive = True
-    chosen = _spread(largest_first, _Board(gpus))
+    chosen = _spread(largest_first, _FreeMemory(gpus))
     if len(chosen) < len(largest_first):
-        search = _Search(largest_first, _Board(gpus), steps)
+        search = _Search(largest_first, _FreeMemory(gpus), steps)
         if found := search.run():
             chosen = found
         else:
             exhaustive = search.steps > 0
-            # What is left out is to be anything but the policy: without it there is nothing to evaluate.
-            chosen = _packed(sorted(largest_first, key=lambda engine: not engine.is_policy), board)
-    misfits = {e.port: Misfit(e, board.lacks(e)) for e in largest_first if e.port not in chosen}
+            # The policy is placed first: without it there is nothing to evaluate.
+            chosen = _packed(sorted(largest_first, key=lambda engine: not engine.is_policy), free_memory)
+    misfits = {e.port: Misfit(e, free_memory.lacks(e)) for e in largest_first if e.port not in chosen}
     shares = _shares(engines, chosen, gpus)
     return Plan(
         placements=tuple(
@@ -122,7 +122,7 @@ def place(engines: Sequence[Engine], gpus: Sequence[Gpu], steps: int = _STEPS) -
 
 
 def missing_gpus(plan: Plan, most: int = 16) -> int | None:
-    """How many GPUs more, like the last one and on its node, would make ``plan`` fit; ``None`` when ``most`` do not."""
+    """Count the GPUs like the last one to add to its node until ``plan`` fits; ``None`` if ``most`` do not suffice."""
     if not plan.gpus:
         return None
     engines = [*(placement.engine for placement in plan.placements), *(misfit.engine for misfit in plan.misfits)]
@@ -138,8 +138,8 @@ _Chosen = dict[int, tuple[int, ...]]
 """For each engine, by its port, the positions of its GPUs."""
 
 
-class _Board:
-    """What is free of each GPU, in whole MiB so that sums are exact."""
+class _FreeMemory:
+    """The free memory of each GPU, in whole MiB so that sums are exact."""
 
     def __init__(self, gpus: Sequence[Gpu]) -> None:
         self._gpus = gpus
@@ -150,7 +150,7 @@ class _Board:
             self._pools.setdefault((gpu.node, gpu.memory_gb), []).append(position)
 
     def options(self, engine: Engine, *, emptiest_first: bool = False) -> Iterator[tuple[int, ...]]:
-        """The sets of GPUs that have room for it, of several that are alike only the first; the fullest ones first."""
+        """Yield the sets of GPUs with room for ``engine``, one of each equivalent kind; the fullest first."""
         seen: set[object] = set()
         fullest: list[tuple[int, list[list[int]]]] = []
         for pool in self._pools.values():
@@ -161,28 +161,28 @@ class _Board:
             if sum(map(len, levels.values())) >= engine.gpus:
                 ordered = [levels[free] for free in sorted(levels, reverse=emptiest_first)]
                 fullest.append((self._free[ordered[0][0]], ordered))
-        # Pools that differ in one untouched GPU only are alike for a single GPU, but not for a later group of them;
-        # groups are placed before single ones, so that the free memory alone tells single ones apart.
+        # Engines with several GPUs are placed before those with one, so single GPUs of equal size and free memory are
+        # equivalent, whatever their pools contain.
         for _, ordered in sorted(fullest, key=lambda entry: entry[0], reverse=emptiest_first):
-            for option in _draws(ordered, engine.gpus):
+            for option in _choices(ordered, engine.gpus):
                 alike = self._alike(option)
                 if alike not in seen:
                     seen.add(alike)
                     yield option
 
-    def take(self, option: Sequence[int], engine: Engine) -> list[int]:
-        """Give ``option`` to the engine; what was free before."""
+    def allocate(self, option: Sequence[int], engine: Engine) -> list[int]:
+        """Allocate ``option`` to the engine; return the free memory before, for `release`."""
         before = [self._free[position] for position in option]
         for position in option:
             self._free[position] = 0 if engine.serve.memory_gb is None else self._free[position] - _mib(engine)
         return before
 
-    def give_back(self, option: Sequence[int], before: Sequence[int]) -> None:
+    def release(self, option: Sequence[int], before: Sequence[int]) -> None:
         for position, free in zip(option, before, strict=True):
             self._free[position] = free
 
     def lacks(self, engine: Engine) -> str:
-        """What would have to be there beside the rest for ``engine``, in words."""
+        """Describe what ``engine`` lacks."""
         memory = engine.serve.memory_gb
         each = f" with {memory:g} GB free{' on each' if engine.gpus > 1 else ''}" if memory else ""
         if not self._gpus:
@@ -212,62 +212,62 @@ class _Board:
 
 
 class _Search:
-    """Depth first over all placements that differ; ``steps`` counts down, and the search ends at 0."""
+    """A depth-first search over all distinct placements; it ends when ``steps`` has counted down to 0."""
 
-    def __init__(self, engines: Sequence[Engine], board: _Board, steps: int) -> None:
+    def __init__(self, engines: Sequence[Engine], free_memory: _FreeMemory, steps: int) -> None:
         self._engines = engines
-        self._board = board
+        self._free_memory = free_memory
         self.steps = steps
 
     def run(self) -> _Chosen | None:
-        """The first placement of all engines that is found."""
+        """Return the first placement of all engines, or None."""
         open_options = [self._options(0)]
-        taken: list[tuple[tuple[int, ...], list[int]]] = []
+        allocated: list[tuple[tuple[int, ...], list[int]]] = []
         while open_options and self.steps > 0:
             self.steps -= 1
             option = next(open_options[-1], None)
             if option is None:
                 open_options.pop()
-                if taken:
-                    self._board.give_back(*taken.pop())
+                if allocated:
+                    self._free_memory.release(*allocated.pop())
                 continue
-            taken.append((option, self._board.take(option, self._engines[len(taken)])))
-            if len(taken) == len(self._engines):
-                return {e.port: option for e, (option, _) in zip(self._engines, taken, strict=True)}
-            open_options.append(self._options(len(taken)))
+            allocated.append((option, self._free_memory.allocate(option, self._engines[len(allocated)])))
+            if len(allocated) == len(self._engines):
+                return {e.port: option for e, (option, _) in zip(self._engines, allocated, strict=True)}
+            open_options.append(self._options(len(allocated)))
         return None
 
     def _options(self, number: int) -> Iterator[tuple[int, ...]]:
-        # A list: the board changes while the options are gone through.
-        return iter(list(self._board.options(self._engines[number])))
+        # A list, because the free memory changes during the iteration.
+        return iter(list(self._free_memory.options(self._engines[number])))
 
 
-def _spread(engines: Sequence[Engine], board: _Board) -> _Chosen:
-    return _greedy(engines, board, emptiest_first=True)
+def _spread(engines: Sequence[Engine], free_memory: _FreeMemory) -> _Chosen:
+    return _greedy(engines, free_memory, emptiest_first=True)
 
 
-def _packed(engines: Sequence[Engine], board: _Board) -> _Chosen:
-    return _greedy(engines, board, emptiest_first=False)
+def _packed(engines: Sequence[Engine], free_memory: _FreeMemory) -> _Chosen:
+    return _greedy(engines, free_memory, emptiest_first=False)
 
 
-def _greedy(engines: Sequence[Engine], board: _Board, *, emptiest_first: bool) -> _Chosen:
+def _greedy(engines: Sequence[Engine], free_memory: _FreeMemory, *, emptiest_first: bool) -> _Chosen:
     chosen: _Chosen = {}
     for engine in engines:
-        option = next(board.options(engine, emptiest_first=emptiest_first), None)
+        option = next(free_memory.options(engine, emptiest_first=emptiest_first), None)
         if option is not None:
-            board.take(option, engine)
+            free_memory.allocate(option, engine)
             chosen[engine.port] = option
     return chosen
 
 
-def _draws(levels: Sequence[Sequence[int]], wanted: int) -> Iterator[tuple[int, ...]]:
-    """``wanted`` GPUs from levels of GPUs that are alike: only how many come from each level matters."""
+def _choices(levels: Sequence[Sequence[int]], wanted: int) -> Iterator[tuple[int, ...]]:
+    """Choose ``wanted`` GPUs from levels of equivalent GPUs: only the number from each level matters."""
     if not wanted:
         yield ()
     elif levels:
         first, rest = levels[0], levels[1:]
         for number in range(min(len(first), wanted), -1, -1):
-            for others in _draws(rest, wanted - number):
+            for others in _choices(rest, wanted - number):
                 yield (*first[:number], *others)
 
 
@@ -281,7 +281,7 @@ def _shares(engines: Sequence[Engine], chosen: _Chosen, gpus: Sequence[Gpu]) -> 
     for port, engine in sharing.items():
         room = min(gpus[position].memory_gb * _USABLE / used[position] for position in chosen[port])
         share = (engine.serve.memory_gb or 0.0) * max(room, 1.0) / gpus[chosen[port][0]].memory_gb
-        # Down, so that the shares of one GPU never add up to more than it lends.
+        # Rounded down, so that the shares of one GPU never exceed its usable memory.
         shares[port] = math.floor(share * 10_000) / 10_000
     return shares
 

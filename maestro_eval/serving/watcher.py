@@ -1,12 +1,12 @@
-"""The parent of one engine: runs a command, and lets nothing of it outlive whoever started this.
+"""The parent of one engine: runs a command, and ends all its processes when whoever started the watcher dies.
 
 Run as a script (``watcher.py GRACE_S COMMAND…``) with a pipe as standard input. When the pipe closes (its other end
 has died, SIGKILL included) or at SIGTERM, everything that descends from the command is asked to end and after
-GRACE_S killed; a second SIGTERM kills at once. When the command ends by itself, what it left behind ends too. The
-exit code is the command's, 128 + n for signal n.
+GRACE_S killed; a second SIGTERM kills at once. When the command ends by itself, its leftover processes are ended too.
+The exit code is the command's, 128 + n for signal n.
 
-As subreaper this process inherits descendants that hide in sessions of their own. Linux only. Whoever kills this
-very process takes the command with it, but not the command's own children.
+As subreaper this process inherits descendants that have moved to sessions of their own. Linux only. Killing the watcher
+itself kills the command, but not the command's children.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import sys
 import time
 
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
-# What the command leaves behind when it ends by itself gets no more than this.
+# The grace for processes that the command leaves behind when it ends by itself.
 _LEFTOVERS_S = 5.0
 
 
 class Watcher:
-    """One command from its start to its last descendant's end."""
+    """Runs one command from its start until its last descendant has ended."""
 
     def __init__(self, command: list[str]) -> None:
         self._terms = 0
         self._wake, wake_by = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # Signals come as bytes through this pipe; the handlers are there only so that they do not kill us.
+        # Signals arrive as bytes through this pipe; the handlers only prevent the default action, death.
         signal.set_wakeup_fd(wake_by, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
@@ -41,13 +41,13 @@ class Watcher:
             command,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            # One thread, no locks: what is forbidden after a fork in general is safe here.
+            # preexec_fn is safe here: this process has one thread and no locks.
             preexec_fn=lambda: libc.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),
         )
         self._code: int | None = None
 
     def run(self, grace_s: float) -> int:
-        """Until all is over; the exit code."""
+        """Wait until the command and its descendants have ended; return the exit code."""
         open_pipe = True
         while self._code is None and open_pipe and not self._terms:
             open_pipe = self._wait(None)
@@ -60,7 +60,7 @@ class Watcher:
         deadline = time.monotonic() + grace_s
         terms = self._terms
         while _descendants() and self._terms == terms and (left := deadline - time.monotonic()) > 0:
-            # A grandchild's end is no signal of ours until it is our child; hence the short waits.
+            # A grandchild sends us no SIGCHLD until it is our child, hence the short waits.
             self._wait(min(left, 0.05), stdin=False)
         while _descendants():
             _signal_all(signal.SIGKILL)
@@ -68,7 +68,7 @@ class Watcher:
         self._reap()
 
     def _wait(self, seconds: float | None, *, stdin: bool = True) -> bool:
-        """Until something happens, and take note of it; whether standard input is still open."""
+        """Wait for a signal, a child's death, EOF or the timeout; return False once standard input is closed."""
         watched = [self._wake, *([0] if stdin else [])]
         ready, _, _ = select.select(watched, [], [], seconds)
         if self._wake in ready:
@@ -95,12 +95,12 @@ def _signal_all(number: int) -> None:
 
 
 def _descendants() -> set[int]:
-    """All living processes below this one."""
+    """Return the living descendants of this process."""
     parents: dict[int, int] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", "rb") as file:
-                # The name may hold anything, ")" included; the fields come after the last one.
+                # The process's name may contain ")"; the fields follow the last one.
                 state, parent = file.read().rpartition(b")")[2].split()[:2]
                 if state not in (b"Z", b"X"):
                     parents[int(entry)] = int(parent)

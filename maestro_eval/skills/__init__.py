@@ -1,21 +1,22 @@
-"""What can be asked of an expert? Pipelines, and the evidence they fetch first."""
+"""The skills: pipelines that ask an expert, and the evidence that they fetch first."""
 
-from maestro_eval.skills.boxes import Box, find_boxes, place
+from maestro_eval.skills.boxes import Box, find_boxes, place, qwen_size
 from maestro_eval.skills.context import SkillContext
-from maestro_eval.skills.evidence import EvidenceBoard, Gathered, Piece
-from maestro_eval.skills.models import ask_model, endpoint_of
-from maestro_eval.skills.run_skill import SkillResult, run_skill
+from maestro_eval.skills.evidence import Evidence, EvidenceCache, pictures_of
+from maestro_eval.skills.models import ask_model, model_ask
+from maestro_eval.skills.pictures import PictureError, as_jpeg
 
 __all__ = [
     "Box",
-    "EvidenceBoard",
-    "Gathered",
-    "Piece",
+    "Evidence",
+    "EvidenceCache",
+    "PictureError",
     "SkillContext",
-    "SkillResult",
+    "as_jpeg",
     "ask_model",
-    "endpoint_of",
     "find_boxes",
+    "model_ask",
+    "pictures_of",
     "place",
-    "run_skill",
+    "qwen_size",
 ]

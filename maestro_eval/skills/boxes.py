@@ -2,14 +2,17 @@
 
 A reply is hostile input. What is read of it is bounded (characters, tries, boxes), a label is made one short
 harmless line, and a box that is empty, inverted or no box of four finite numbers is dropped. Prose is never
-searched for numbers: what is not JSON holds no box.
+searched for numbers: what is not JSON holds no box. `called_box` and `listed_boxes` find boxes where the released code
+does, also in a Python literal, and leave them as the model wrote them.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -27,9 +30,9 @@ _LABEL_KEYS = ("label", "name", "category", "class")
 _DECODER = json.JSONDecoder()
 
 # How Qwen2.5-VL's processor is shipped: patches of 14 pixels merged in twos, and 4 to 16,384 such tokens an image.
-_FACTOR = 28
-_FEWEST_PIXELS = 4 * _FACTOR**2
-_MOST_PIXELS = 16384 * _FACTOR**2
+_PATCH, _FEWEST_PATCHES, _MOST_PATCHES = 28, 4, 16384
+_LARGEST = 1e9
+_CALL = "<tool_call>"
 
 
 class Box(Struct, frozen=True):
@@ -53,7 +56,8 @@ def find_boxes(reply: str) -> tuple[Box, ...] | None:
     """
     found: list[Box] = []
     said_none = False
-    for value in _json_values(_conclusion(reply)):
+    # A model's thinking may hold boxes that it thought better of.
+    for value in _json_values(spoken(reply[-_LONGEST_REPLY:]).text):
         said_none = said_none or value == []
         found.extend(_boxes_in(value))
         if len(found) >= MOST_BOXES:
@@ -72,8 +76,8 @@ def place(box: Box, width: int, height: int, *, rescale: bool) -> Box | None:
         return None
     across = down = 1.0
     if rescale:
-        seen_width, seen_height = seen_size(width, height)
-        across, down = width / seen_width, height / seen_height
+        seen = qwen_size(width, height)
+        across, down = width / seen.width, height / seen.height
     left, right = (min(max(x * across, 0), width) for x in (box.left, box.right))
     top, bottom = (min(max(y * down, 0), height) for y in (box.top, box.bottom))
     if not (left < right and top < bottom):
@@ -81,39 +85,34 @@ def place(box: Box, width: int, height: int, *, rescale: bool) -> Box | None:
     return Box(math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom), box.label)
 
 
-def seen_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height at which Qwen2.5-VL sees an image, by the rule that its processor documents.
+class Size(NamedTuple):
+    """Width and height in pixels."""
 
-    Both sides are multiples of 28, the area lies between 4 and 16,384 squares of 28, and the proportions are kept as
-    nearly as that allows.
+    width: int
+    height: int
+
+
+def qwen_size(
+    width: int, height: int, *, multiple: int = _PATCH, most_pixels: int | None = _MOST_PATCHES * _PATCH**2
+) -> Size:
+    """Return the size at which a Qwen-VL sees an image, by the rule that its processor documents.
+
+    The sides nearest to the image's that are multiples, with no more than ``most_pixels`` and four patches at least.
+    The sides keep their ratio where the image has to become smaller or larger; then they are rounded down, or up.
     """
-
-    def fitted(side: int) -> int:
-        return max(_FACTOR, round(side / _FACTOR) * _FACTOR)
-
-    def shrunk(side: int, by: float) -> int:
-        return max(_FACTOR, math.floor(side / by / _FACTOR) * _FACTOR)
-
-    def grown(side: int, by: float) -> int:
-        return math.ceil(side * by / _FACTOR) * _FACTOR
-
-    area = width * height
-    if fitted(width) * fitted(height) > _MOST_PIXELS:
-        excess = math.sqrt(area / _MOST_PIXELS)
-        return shrunk(width, excess), shrunk(height, excess)
-    if fitted(width) * fitted(height) < _FEWEST_PIXELS:
-        lack = math.sqrt(_FEWEST_PIXELS / area)
-        return grown(width, lack), grown(height, lack)
-    return fitted(width), fitted(height)
-
-
-def _conclusion(reply: str) -> str:
-    """What stands after a model's thinking, which may hold boxes that it thought better of."""
-    return spoken(reply[-_LONGEST_REPLY:]).text
+    wide, high = (max(multiple, round(side / multiple) * multiple) for side in (width, height))
+    fewest_pixels = _FEWEST_PATCHES * multiple * multiple
+    if most_pixels is not None and wide * high > most_pixels:
+        shrink = math.sqrt(width * height / most_pixels)
+        wide, high = (max(multiple, math.floor(side / shrink / multiple) * multiple) for side in (width, height))
+    elif wide * high < fewest_pixels:
+        grow = math.sqrt(fewest_pixels / (width * height))
+        wide, high = (math.ceil(side * grow / multiple) * multiple for side in (width, height))
+    return Size(wide, high)
 
 
 def _json_values(text: str) -> Iterator[object]:
-    """The outermost JSON lists and objects in ``text``, from left to right."""
+    """Yield the outermost JSON lists and objects in ``text``, from left to right."""
     at, failed = 0, 0
     while failed < _MOST_FAILED_TRIES:
         at = min((i for i in (text.find("[", at), text.find("{", at)) if i >= 0), default=-1)
@@ -174,3 +173,62 @@ def _box(corners: object, label: str) -> Box:
 def _harmless(label: str) -> str:
     printable = "".join(c if c.isprintable() else " " for c in label[: 4 * _LONGEST_LABEL])
     return neutralise(" ".join(printable.split())[:_LONGEST_LABEL])
+
+
+def calls_tool(reply: str) -> bool:
+    """Return whether the reply calls a tool at all."""
+    return _CALL in reply[:_LONGEST_REPLY]
+
+
+def called_box(reply: str) -> tuple[float, float, float, float] | None:
+    """Return the corners in the first tool call's ``bbox_2d``; None without a call, or where it cannot be read."""
+    _, called, rest = reply[:_LONGEST_REPLY].partition(_CALL)
+    call = _value(rest.partition("</tool_call>")[0].strip()) if called else None
+    arguments = call.get("arguments") if isinstance(call, dict) else None
+    corners = arguments.get("bbox_2d") if isinstance(arguments, dict) else None
+    return _corners(corners[:4]) if isinstance(corners, list | tuple) and len(corners) >= 4 else None
+
+
+def listed_boxes(reply: str, width: int, height: int) -> list[Box]:
+    """The boxes of a JSON list, or of the list ``objects`` in an object, up to the first that cannot be drawn."""
+    value = _value(reply[:_LONGEST_REPLY].replace("```json", "").replace("```", "").strip())
+    listed = value.get("objects") if isinstance(value, dict) else value
+    boxes: list[Box] = []
+    for entry in listed[:MOST_BOXES] if isinstance(listed, list) else ():
+        corners = entry.get("bbox_2d") if isinstance(entry, dict) else None
+        if not isinstance(corners, list) or len(corners) != 4:
+            continue
+        numbers = _corners(corners)
+        if numbers is None:
+            break
+        left, top, right, bottom = (int(number) for number in numbers)
+        left, right = max(0, left), min(width - 1, right)
+        top, bottom = max(0, top), min(height - 1, bottom)
+        # Corners the wrong way round are drawn all the same.
+        box = Box(min(left, right), min(top, bottom), max(left, right) + 1, max(top, bottom) + 1)
+        boxes.append(box)
+    return boxes
+
+
+def _value(text: str) -> object:
+    """JSON, with double quotes for single ones where that is what it needs, or else a Python literal."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(text.replace("'", '"'))
+    except (ValueError, RecursionError):
+        pass
+    try:
+        value: object = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+    return value
+
+
+def _corners(written: Sequence[object]) -> tuple[float, float, float, float] | None:
+    numbers = [float(x) for x in written if isinstance(x, int | float) and -_LARGEST < x < _LARGEST]
+    if len(numbers) != 4:
+        return None
+    return numbers[0], numbers[1], numbers[2], numbers[3]

@@ -1,4 +1,4 @@
-"""What a pipeline may use."""
+"""The context of one use of a skill: all that a pipeline may use."""
 
 from __future__ import annotations
 
@@ -7,18 +7,9 @@ from dataclasses import dataclass, field
 
 from maestro_eval.models import ExpertClient
 from maestro_eval.records import ExpertCall, Image, MissingEvidence, RolloutFailure, UserError
-from maestro_eval.registry import (
-    EvidenceUse,
-    Expert,
-    Registry,
-    Skill,
-    Solver,
-    Step,
-    render_template,
-    without_placeholders,
-)
+from maestro_eval.registry import EvidenceUse, Expert, Registry, Skill, Solver, render_template, without_placeholders
 from maestro_eval.sandbox import Isolation
-from maestro_eval.skills.evidence import EvidenceBoard, Piece, arrange
+from maestro_eval.skills.evidence import Evidence, EvidenceCache, arrange
 from maestro_eval.skills.models import ask_model
 from maestro_eval.skills.pictures import PictureError
 from maestro_eval.skills.replies import conclusion, without_pairs
@@ -29,10 +20,9 @@ from maestro_eval.text import neutralise
 class SkillContext:
     """One use of a skill: what was asked, of whom, and a record of the calls that it took.
 
-    ``request`` is what the policy wrote, ``question`` is the sample's. ``deadline`` is in ``time.monotonic()``
-    seconds. ``zoom_rescale`` carries a service's boxes over from the image as it sees it to the original one.
-    ``isolation`` is where generated programs run. A pipeline calls :meth:`evidence`, :meth:`choose` and
-    :meth:`ask`; each records what it did.
+    ``request`` is what the policy wrote, ``question`` is the sample's. ``cache`` has the evidence of the rollout.
+    ``deadline`` is in ``time.monotonic()`` seconds. ``isolation`` is where generated programs run. A pipeline calls
+    :meth:`evidence`, :meth:`choose` and :meth:`ask`; each records what it did.
     """
 
     request: str
@@ -42,49 +32,47 @@ class SkillContext:
     skill: Skill
     registry: Registry
     client: ExpertClient
-    board: EvidenceBoard
+    cache: EvidenceCache
     deadline: float | None = None
-    zoom_rescale: bool = True
     isolation: Isolation = "bubblewrap"
     calls: list[ExpertCall] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     missing: list[MissingEvidence] = field(default_factory=list)
     solver: str = ""
 
-    async def evidence(self, uses: Sequence[EvidenceUse] | None = None) -> tuple[Piece, ...]:
-        """What services say of the images: those in ``uses``, or else the skill's.
+    async def evidence(self, uses: Sequence[EvidenceUse] | None = None) -> tuple[Evidence, ...]:
+        """Consult services about the images: those in ``uses``, or else the skill's.
 
-        What is missing is recorded; RolloutFailure when a service that is not optional could not be asked.
+        Missing evidence is recorded; RolloutFailure when a service that is not optional could not be asked.
         """
-        gathered = await self.board.gather(
+        gathering = await self.cache.gather(
             self.skill.evidence if uses is None else uses,
             self.images,
             question=self._read_question(),
             request=self.request,
-            rescale=self.zoom_rescale,
             layout=self.skill.pictures,
         )
-        self.calls.extend(gathered.calls)
+        self.calls.extend(gathering.calls)
         # A pipeline may gather twice; what is missing is missing once.
-        self.missing.extend(each for each in gathered.missing if each not in self.missing)
-        if gathered.failure:
-            raise gathered.failure
-        return gathered.pieces
+        self.missing.extend(each for each in gathering.missing if each not in self.missing)
+        if gathering.failure:
+            raise gathering.failure
+        return gathering.evidence
 
-    def shown(self, evidence: Sequence[Piece]) -> tuple[Image, ...]:
-        """The images that the skill shows, with the pictures of the evidence where its text says that they are."""
+    def shown(self, evidence: Sequence[Evidence]) -> tuple[Image, ...]:
+        """Return the images to show, with the pictures of the evidence where its text says that they are."""
         images = self.images[:1] if self.skill.images == "first" else self.images
         return arrange(images, evidence, self.skill.pictures)
 
     def prompt(
         self,
-        evidence: Sequence[Piece] = (),
+        evidence: Sequence[Evidence] = (),
         *,
         template: str | None = None,
         field: str = "prompt",
         previous: Mapping[str, str] | None = None,
     ) -> str:
-        """A template filled: the skill's own, or ``template``, which stands in the registry as ``field``.
+        """Fill a template: the skill's own, or ``template``, which stands in the registry as ``field``.
 
         ``previous`` are earlier replies by the step's name; they are neutralised like everything that models said.
         """
@@ -93,19 +81,21 @@ class SkillContext:
             f"{self.registry.path}: skills.{self.skill.name}.{field}",
             request=self.request,
             question=self._read_question(),
-            evidence=[piece for piece in evidence if piece.text],
+            evidence=[each for each in evidence if each.text],
             previous={name: neutralise(text) for name, text in (previous or {}).items()},
         ).strip()
 
-    def step(self, name: str) -> Step:
-        """The skill's step of this name, for pipelines that know their steps; UserError without it."""
-        for step in self.skill.steps:
-            if step.name == name:
-                return step
-        raise UserError(f"{self.registry.path}: skills.{self.skill.name}.steps: {name!r} is missing; add it")
+    async def ask_step(self, name: str, previous: Mapping[str, str]) -> str:
+        """The expert's reply to the skill's step of this name, put with the skill's evidence; UserError without it."""
+        prompt = next((step.prompt for step in self.skill.steps if step.name == name), None)
+        if prompt is None:
+            raise UserError(f"{self.registry.path}: skills.{self.skill.name}.steps: {name!r} is missing; add it")
+        evidence = await self.evidence()
+        text = self.prompt(evidence, template=prompt, field=f"steps.{name}.prompt", previous=previous)
+        return await self.ask(text, self.shown(evidence))
 
     def choose(self, name: str) -> Solver:
-        """The skill's solver of this name, noted as the one that is asked; UserError without it."""
+        """Return the skill's solver of this name, noted as the one that is asked; UserError without it."""
         if name not in self.skill.solvers:
             known = ", ".join(self.skill.solvers) or "none"
             raise UserError(f"{self.registry.path}: skills.{self.skill.name}.solvers: no {name!r}; there are: {known}")
@@ -114,7 +104,7 @@ class SkillContext:
         return self.skill.solvers[name]
 
     async def ask(self, text: str, images: Sequence[Image] | None = None, *, last: bool = True) -> str:
-        """The expert's reply, its thinking left out as the skill says; RolloutFailure when it could not be had.
+        """Return the expert's reply, its thinking left out as the skill says; RolloutFailure when it could not be had.
 
         Where thoughts are dropped, a reply that states nothing else is noted, and a sentence says so in its place.
         ``images`` are shown before the text: the sample's, when not given. ``last``: whether the reply becomes the
@@ -146,9 +136,9 @@ class SkillContext:
         return without_placeholders(self.question, self.images) if self.registry.show_question else self.request
 
     async def _sent(self, images: Sequence[Image]) -> list[Image]:
-        """The images as the expert is sent them; those of the evidence are made as they are sent."""
+        """Return the images as the expert is sent them; those of the evidence are made as they are sent."""
         own = {image.ref.sha256 for image in self.images}
         try:
-            return [await self.board.sent(image) if image.ref.sha256 in own else image for image in images]
+            return [await self.cache.sent(image) if image.ref.sha256 in own else image for image in images]
         except PictureError as error:
             raise RolloutFailure("sample", f"an image {error}", kind="unreadable image") from error

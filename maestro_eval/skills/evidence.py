@@ -1,10 +1,16 @@
-"""What services report about the images: each piece fetched once a rollout, however many skills ask for it."""
+"""The evidence of services about the images: each report is fetched once a rollout, however many skills ask.
+
+A service's reply is read by the service's kind: a text, boxes that are drawn, or a region that is cut out.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import product
 from typing import Literal
 
 from msgspec import Struct
@@ -13,43 +19,45 @@ from msgspec.structs import replace
 from maestro_eval.models import ExpertClient
 from maestro_eval.records import ExpertCall, Image, MissingEvidence, RolloutFailure
 from maestro_eval.registry import EvidenceUse, Registry, Service, render_template
+from maestro_eval.skills.boxes import MOST_BOXES, Box, called_box, calls_tool, find_boxes, listed_boxes, place
 from maestro_eval.skills.models import ask_model
-from maestro_eval.skills.pictures import as_jpeg
-from maestro_eval.skills.reading import Reading, read_reply
+from maestro_eval.skills.pictures import PictureError, as_jpeg, crop, crop_as_given, draw_boxes
+from maestro_eval.text import clip, neutralise, spoken
 
 Layout = Literal["after", "beside"]
-"""Where the pictures of the evidence are shown: behind all images, or each behind the image that it is made of."""
+"""The place of the evidence's pictures: behind all images, or each behind the image that it is made of."""
 
 
-class Piece(Struct, frozen=True):
-    """What ``service`` said of image number ``image`` (from 1), and the ``picture`` made of it, if any."""
-
-    service: str
-    image: int
-    text: str
-    picture: Image | None = None
+# What a service may add to a prompt; GLM-OCR's own limit on a page.
+_MOST_TOKENS = 4096
 
 
-class Gathered(Struct, frozen=True):
-    """Pieces in the order of services and images, the calls made just now, and what is missing.
+@dataclass
+class Gathering:
+    """Evidence in the order of services and images, the calls made just now, and what is missing.
 
     ``failure`` is set where a service that is not optional could not be asked.
     """
 
-    pieces: tuple[Piece, ...]
-    calls: tuple[ExpertCall, ...]
-    missing: tuple[MissingEvidence, ...]
+    evidence: tuple[Evidence, ...] = ()
+    calls: list[ExpertCall] = field(default_factory=list)
+    missing: list[MissingEvidence] = field(default_factory=list)
     failure: RolloutFailure | None = None
 
 
-class EvidenceBoard:
+class EvidenceCache:
     """The evidence of one rollout.
 
-    Pieces are fetched at the same time, but for those that are given others; one that is being fetched is waited for.
+    Reports are fetched at the same time, but for those that are given others; one that is being fetched is waited for.
     A failure is kept as well: a service that is down is not asked again in the same rollout.
+
+    ``zoom_rescale`` carries boxes over from the image as a service sees it to the original one (``boxes.place``).
     """
 
-    def __init__(self, registry: Registry, client: ExpertClient, deadline: float | None) -> None:
+    def __init__(
+        self, registry: Registry, client: ExpertClient, deadline: float | None, *, zoom_rescale: bool = True
+    ) -> None:
+        self.zoom_rescale = zoom_rescale
         self._registry = registry
         self._client = client
         self._deadline = deadline
@@ -72,44 +80,43 @@ class EvidenceBoard:
         *,
         question: str = "",
         request: str = "",
-        rescale: bool = True,
         layout: Layout = "after",
-    ) -> Gathered:
-        """What the services in ``uses`` say of ``images``.
+    ) -> Gathering:
+        """Ask the services in ``uses`` about ``images``, as far as their reports are not there.
 
         question, request: fill a service's request; the first is the same for the whole rollout.
-        rescale: carry boxes over to the original image (``boxes.place``).
         """
-        gathered = _Gathering()
+        gathering = Gathering()
+        found: list[tuple[Evidence, EvidenceUse]] = []
         for number in sorted({number for use in uses for number in _numbers(use, len(images))}):
             await self.sent(images[number - 1])
         for wave in _waves(uses):
             asks = [
-                self._ask(use, number, images[number - 1], question, request, rescale, gathered.pieces)
+                self._ask(use, number, images[number - 1], question, request, [evidence for evidence, _ in found])
                 for use in wave
                 for number in _numbers(use, len(images))
             ]
             # A dict, so that a picture shown twice is read once.
             fresh = await asyncio.gather(*(self._fetch(ask) for ask in {ask.key: ask for ask in asks}.values()))
-            gathered.calls.extend(call for call in fresh if call is not None)
+            gathering.calls.extend(call for call in fresh if call is not None)
             for ask in asks:
-                gathered.add(ask, self._reports[ask.key], self._registry.services[ask.use.service])
-        shown = [_shown(piece, use) for piece, use in gathered.pieces]
-        pieces = _numbered([piece for piece in shown if piece is not None], images, layout)
-        return Gathered(pieces, tuple(gathered.calls), tuple(gathered.missing), gathered.failure)
+                report, service = self._reports[ask.key], self._registry.services[ask.use.service]
+                call = report.call
+                if report.missing:
+                    gathering.missing.append(MissingEvidence(service.name, ask.number, report.missing, call.fault))
+                elif report.evidence is not None:
+                    found.append((replace(report.evidence, service=service.name, image=ask.number), ask.use))
+                if call.error and not service.optional and gathering.failure is None:
+                    gathering.failure = RolloutFailure.of_call("service", call, name=service.name)
+        shown = [part for evidence, use in found if (part := _shown(evidence, use)) is not None]
+        gathering.evidence = _numbered(shown, images, layout)
+        return gathering
 
     def _ask(
-        self,
-        use: EvidenceUse,
-        number: int,
-        image: Image,
-        question: str,
-        request: str,
-        rescale: bool,
-        pieces: Sequence[tuple[Piece, EvidenceUse]],
+        self, use: EvidenceUse, number: int, image: Image, question: str, request: str, found: Sequence[Evidence]
     ) -> _Ask:
         entry = self._registry.services[use.service]
-        given = [piece for piece, _ in pieces if piece.image == number and piece.service in use.given]
+        given = [each for each in found if each.image == number and each.service in use.given]
         text = render_template(
             entry.request,
             f"{self._registry.path}: services.{entry.name}.request",
@@ -118,12 +125,12 @@ class EvidenceBoard:
             hint=use.hint,
             evidence=given,
         )
-        beside = tuple(piece.picture for piece in given if piece.picture is not None)
-        key = _Key(use.service, image.ref.sha256, rescale, text, tuple(picture.ref.sha256 for picture in beside))
+        beside = tuple(each.picture for each in given if each.picture is not None)
+        key = _Key(use.service, image.ref.sha256, text, tuple(picture.ref.sha256 for picture in beside))
         return _Ask(key, use, number, image, beside)
 
     async def _fetch(self, ask: _Ask) -> ExpertCall | None:
-        """The call that it took to have the report, ``None`` when it was there."""
+        """Have the report, and return the call that it took: ``None`` when the report was there."""
         key = ask.key
         async with self._locks[key]:
             if key in self._reports:
@@ -131,37 +138,39 @@ class EvidenceBoard:
             entry = self._registry.services[key.service]
             images = [await self.sent(ask.image), *ask.beside]
             call = await ask_model(self._client, self._registry, entry, key.text, images, deadline=self._deadline)
-            reading = Reading()
-            if not call.error:
+            evidence, missing = None, call.error
+            if not missing:
                 as_jpegs = self._registry.image_encoding == "jpeg"
-                reading = await asyncio.to_thread(
-                    read_reply, entry, ask.image, call.reply, rescale=key.rescale, as_jpegs=as_jpegs
-                )
-            self._reports[key] = _Report(call, reading)
+                try:
+                    evidence = await asyncio.to_thread(
+                        read_reply, entry, ask.image, call.reply, rescale=self.zoom_rescale, as_jpegs=as_jpegs
+                    )
+                except NoEvidence as why:
+                    missing = str(why)
+            self._reports[key] = _Report(call, evidence, missing)
             return call
 
 
-def arrange(images: Sequence[Image], pieces: Sequence[Piece], layout: Layout) -> tuple[Image, ...]:
-    """The images with the pictures of the evidence, in the order in which a model is shown them.
+def arrange(images: Sequence[Image], evidence: Sequence[Evidence], layout: Layout) -> tuple[Image, ...]:
+    """Return the images with the pictures of the evidence, in the order in which a model is shown them.
 
-    Behind the images, a picture is shown once however many pieces have it.
+    Behind the images, a picture is shown once however often the evidence has it.
     """
     if layout == "after":
-        pictures = {piece.picture.ref.sha256: piece.picture for piece in pieces if piece.picture is not None}
+        pictures = {each.picture.ref.sha256: each.picture for each in evidence if each.picture is not None}
         return (*images, *pictures.values())
     return tuple(
         image
         for number, original in enumerate(images, start=1)
-        for image in (original, *(p.picture for p in pieces if p.image == number and p.picture is not None))
+        for image in (original, *(e.picture for e in evidence if e.image == number and e.picture is not None))
     )
 
 
 class _Key(Struct, frozen=True):
-    """What a report depends on; ``beside`` are the hashes of further images."""
+    """All that a report depends on; ``beside`` are the hashes of further images."""
 
     service: str
     sha256: str
-    rescale: bool
     text: str
     beside: tuple[str, ...]
 
@@ -177,35 +186,15 @@ class _Ask(Struct, frozen=True):
 
 
 class _Report(Struct, frozen=True):
+    """A call and what its reply shows; ``missing`` says why there is no evidence, where there should be."""
+
     call: ExpertCall
-    reading: Reading
-
-    @property
-    def missing(self) -> str:
-        """Why there is no evidence, ``""`` when there is some."""
-        return self.call.error or self.reading.note
-
-
-class _Gathering:
-    """What has been gathered so far."""
-
-    def __init__(self) -> None:
-        self.pieces: list[tuple[Piece, EvidenceUse]] = []
-        self.calls: list[ExpertCall] = []
-        self.missing: list[MissingEvidence] = []
-        self.failure: RolloutFailure | None = None
-
-    def add(self, ask: _Ask, report: _Report, service: Service) -> None:
-        if report.missing:
-            self.missing.append(MissingEvidence(service.name, ask.number, report.missing, report.call.fault))
-        elif report.reading.text:
-            piece = Piece(service.name, ask.number, report.reading.text, report.reading.picture)
-            self.pieces.append((piece, ask.use))
-        self.failure = self.failure or _failure(service, report.call)
+    evidence: Evidence | None
+    missing: str
 
 
 def _waves(uses: Sequence[EvidenceUse]) -> Iterator[list[EvidenceUse]]:
-    """The uses in their order, cut where one needs what those before it found."""
+    """Yield the uses in their order, cut where one needs what those before it found."""
     wave: list[EvidenceUse] = []
     for use in dict.fromkeys(uses):
         if wave and set(use.given) & {earlier.service for earlier in wave}:
@@ -221,34 +210,122 @@ def _numbers(use: EvidenceUse, images: int) -> range:
     return range(1, min(images, most, use.limit or most) + 1)
 
 
-def _failure(service: Service, call: ExpertCall) -> RolloutFailure | None:
-    if service.optional or not call.error:
-        return None
-    return RolloutFailure.of_call("service", call, name=service.name)
-
-
-def _shown(piece: Piece, use: EvidenceUse) -> Piece | None:
-    """What of a piece the expert is shown."""
+def _shown(evidence: Evidence, use: EvidenceUse) -> Evidence | None:
+    """Return the part of the evidence that the expert is shown."""
     match use.show:
         case "all":
-            return piece
+            return evidence
         case "text":
-            return replace(piece, picture=None)
+            return replace(evidence, picture=None)
         case "picture":
-            return replace(piece, text="") if piece.picture is not None else None
+            return replace(evidence, text="") if evidence.picture is not None else None
         case "nothing":
             return None
 
 
-def _numbered(pieces: Sequence[Piece], images: Sequence[Image], layout: Layout) -> tuple[Piece, ...]:
-    """The pieces, those with a text and a picture saying which of the shown images it is."""
+def _numbered(evidence: Sequence[Evidence], images: Sequence[Image], layout: Layout) -> tuple[Evidence, ...]:
+    """Return the evidence, where it has a text and a picture saying which of the shown images it is."""
     places: dict[str, int] = {}
-    for place, image in enumerate(arrange(images, pieces, layout), start=1):
-        if layout == "beside" or place > len(images):
-            places.setdefault(image.ref.sha256, place)
+    for number, image in enumerate(arrange(images, evidence, layout), start=1):
+        if layout == "beside" or number > len(images):
+            places.setdefault(image.ref.sha256, number)
     return tuple(
-        piece
-        if piece.picture is None or not piece.text
-        else replace(piece, text=f"{piece.text} See image {places[piece.picture.ref.sha256]}.")
-        for piece in pieces
+        each
+        if each.picture is None or not each.text
+        else replace(each, text=f"{each.text} See image {places[each.picture.ref.sha256]}.")
+        for each in evidence
     )
+
+
+class Evidence(Struct, frozen=True):
+    """The report of ``service`` about image number ``image`` (from 1): a text, and perhaps a ``picture`` made of it."""
+
+    text: str
+    picture: Image | None = None
+    service: str = ""
+    image: int = 0
+
+
+class NoEvidence(Exception):
+    """A reply that cannot be read, or proposes a box that is none; one line of why. It counts as missing evidence."""
+
+
+def read_reply(service: Service, image: Image, reply: str, *, rescale: bool, as_jpegs: bool = False) -> Evidence | None:
+    """Read ``reply``; NoEvidence, or ``None`` where the service found nothing to add. Blocks: decodes images.
+
+    ``rescale`` carries boxes over from the image as Qwen2.5-VL sees it. ``as_jpegs``: crops and drawings are JPEG, as
+    all that this registry's models are sent.
+    """
+    if service.kind == "text":
+        # A picture's own text must not open a turn in the expert's chat.
+        return Evidence(_text(spoken(reply).text))
+    try:
+        if service.boxes == "as_given":
+            return _as_given(service, image, reply)
+        return _fitted(service, image, reply, rescale, as_jpegs)
+    except PictureError as error:
+        raise NoEvidence(str(error)) from error
+
+
+def pictures_of(image: Image, reply: str, *, rescale: bool) -> Iterator[Image]:
+    """Yield every picture that a reply about ``image`` may have been made into, whatever service it is of.
+
+    Which of them it was is told by its hash. Blocks, as ``read_reply``.
+    """
+    for boxes, kind, as_jpegs in product(("fitted", "as_given"), ("region", "boxes"), (False, True)):
+        service = Service.model_construct(kind=kind, boxes=boxes)
+        with suppress(NoEvidence):
+            evidence = read_reply(service, image, reply, rescale=rescale, as_jpegs=as_jpegs)
+            if evidence is not None and evidence.picture is not None:
+                yield evidence.picture
+
+
+def _text(said: str) -> str:
+    text = neutralise(clip(said, _MOST_TOKENS))
+    if not text:
+        raise NoEvidence("the reply is empty")
+    return text
+
+
+def _as_given(service: Service, image: Image, reply: str) -> Evidence | None:
+    """Boxes as the released code reads them: the text is the reply itself."""
+    if service.kind == "region":
+        if not calls_tool(reply):
+            return None
+        corners = called_box(reply)
+        if corners is None:
+            raise NoEvidence("no box in the tool call")
+        box = ", ".join(f"{corner:g}" for corner in corners)
+        return Evidence(f"A close-up of the part ({box}).", crop_as_given(image, corners))
+    text, boxes = _text(reply.strip()), listed_boxes(reply, image.ref.width, image.ref.height)
+    return Evidence(text, draw_boxes(image, boxes, as_jpegs=True))
+
+
+def _fitted(service: Service, image: Image, reply: str, rescale: bool, as_jpegs: bool) -> Evidence:
+    boxes = find_boxes(reply)
+    if boxes is None:
+        raise NoEvidence("no JSON box in the reply")
+    placed = [place(box, image.ref.width, image.ref.height, rescale=rescale) for box in boxes]
+    usable = [box for box in placed if box is not None]
+    if boxes and not usable:
+        raise NoEvidence("rejected: the box is empty, inverted or outside the image")
+    return _detected(image, usable, as_jpegs) if service.kind == "boxes" else _zoomed(image, usable, as_jpegs)
+
+
+def _detected(image: Image, boxes: list[Box], as_jpegs: bool) -> Evidence:
+    if not boxes:
+        return Evidence("No object was found.")
+    lines = [f"{number}. {box.label or 'object'}: {box.text()}" for number, box in enumerate(boxes, start=1)]
+    more = f" (the first {MOST_BOXES})" if len(boxes) == MOST_BOXES else ""
+    size = f"{image.ref.width} × {image.ref.height}"
+    head = f"{len(boxes)} objects{more}, each with its box in pixels from the top left corner of {size}:"
+    text = "\n".join([head, *lines, "The boxes are drawn with their numbers."])
+    return Evidence(text, draw_boxes(image, boxes, as_jpegs=as_jpegs))
+
+
+def _zoomed(image: Image, boxes: list[Box], as_jpegs: bool) -> Evidence:
+    if not boxes:
+        raise NoEvidence("no box was proposed")
+    part = boxes[0]
+    size = f"{image.ref.width} × {image.ref.height}"
+    return Evidence(f"A close-up of the part {part.text()} of {size} pixels.", crop(image, part, as_jpegs=as_jpegs))

@@ -1,29 +1,13 @@
-"""How a registry's entry becomes a call: one user message, behind a system message where there is one."""
+"""Call the model of a registry's entry: one user message, behind a system message where there is one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from maestro_eval.files import fingerprint
-from maestro_eval.models import Endpoint, ExpertClient, ModelAsk
+from maestro_eval.models import ExpertClient, ModelAsk
 from maestro_eval.records import ExpertCall, Image, ImagePart, Message, Part, Sampling, TextPart
-from maestro_eval.registry import Expert, Registry, ServeBlock, Service
-
-
-def endpoint_of(registry: Registry, entry: Expert | Service) -> Endpoint:
-    """Where ``entry`` is served."""
-    place = registry.endpoints[entry.endpoint]
-    return Endpoint(
-        name=place.name,
-        url=place.url,
-        api_key_env=place.api_key_env,
-        concurrency=place.concurrency,
-        timeout_s=place.timeout_s,
-        max_tries=place.max_tries,
-        kind=place.start,
-        token_limit=place.token_limit,
-        pictures=place.pictures,
-    )
+from maestro_eval.registry import Expert, Registry, Service
 
 
 async def ask_model(
@@ -52,20 +36,17 @@ async def ask_model(
 def model_ask(
     registry: Registry, entry: Expert | Service, messages: tuple[Message, ...], *, sampling: Sampling
 ) -> ModelAsk:
-    """What ``entry`` is to be asked."""
+    """Return the request to ``entry``."""
+    # Which weights, in which precision, with which limits: two engines may serve them under one name.
+    serve = entry.serve
+    loaded = [serve.model, serve.args, *([serve.command] if serve.command else [])] if serve else []
     return ModelAsk(
         kind="expert" if isinstance(entry, Expert) else "service",
         name=entry.name,
         model=entry.model,
-        endpoint=endpoint_of(registry, entry),
+        endpoint=registry.endpoints[entry.endpoint],
         messages=messages,
         sampling=sampling,
-        # Which weights, in which precision, with which limits: two engines may serve them under one name.
-        revision=_revision(entry.serve) if entry.serve else "",
+        revision=fingerprint(loaded) if loaded else "",
         reuse=isinstance(entry, Service) and entry.reuse == "per_image",
     )
-
-
-def _revision(serve: ServeBlock) -> str:
-    loaded: list[object] = [serve.model, serve.args]
-    return fingerprint([*loaded, serve.command] if serve.command else loaded)

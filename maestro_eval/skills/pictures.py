@@ -9,7 +9,7 @@ Blocking work on pixels: call it in a thread.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ class PictureError(Exception):
 
 
 def crop(image: Image, box: Box, *, as_jpegs: bool = False) -> Image:
-    """The part of ``image`` in ``box``, widened where it is thinner than 28 pixels. PictureError."""
+    """Return the part of ``image`` in ``box``, widened where it is thinner than 28 pixels. PictureError."""
     pixels = _open(image)
     left, right = _widened(box.left, box.right, pixels.width)
     top, bottom = _widened(box.top, box.bottom, pixels.height)
@@ -54,7 +54,7 @@ def crop_as_given(image: Image, corners: Sequence[float]) -> Image:
         raise PictureError("rejected: the box is empty or inverted")
     if (right - left) * (bottom - top) > _MOST_CROPPED:
         raise PictureError("rejected: the box is larger than any picture")
-    return _jpeg(_stored(image).crop((left, top, right, bottom)), _JPEG_QUALITY)
+    return _jpeg(_open(image, _as_stored).crop((left, top, right, bottom)), _JPEG_QUALITY)
 
 
 def as_jpeg(image: Image) -> Image:
@@ -80,9 +80,9 @@ def draw_boxes(image: Image, boxes: Sequence[Box], *, as_jpegs: bool = False) ->
     return _jpeg(pixels, _DRAWING_QUALITY) if as_jpegs else _encode(pixels)
 
 
-def _open(image: Image) -> Pixels:
+def _open(image: Image, read: Callable[[bytes], Pixels] = read_pixels) -> Pixels:
     try:
-        return read_pixels(image.data)
+        return read(image.data)
     except Exception as error:  # Pillow's decoders fail in many ways, a decompression bomb among them
         raise PictureError(" ".join(f"cannot be decoded: {type(error).__name__}: {error}".split())) from error
 
@@ -93,16 +93,13 @@ def _widened(low: float, high: float, size: int) -> tuple[int, int]:
     return start, int(start + (high - low) + missing)
 
 
-def _stored(image: Image) -> Pixels:
-    """The pixels in the mode in which the file has them."""
+def _as_stored(data: bytes) -> Pixels:
+    """Return the pixels in the mode in which the file has them."""
     import PIL.Image
 
-    try:
-        with PIL.Image.open(BytesIO(image.data)) as pixels:
-            pixels.load()
-            return pixels.copy()
-    except Exception as error:  # as above
-        raise PictureError(" ".join(f"cannot be decoded: {type(error).__name__}: {error}".split())) from error
+    with PIL.Image.open(BytesIO(data)) as pixels:
+        pixels.load()
+        return pixels.copy()
 
 
 def _jpeg(pixels: Pixels, quality: int) -> Image:

@@ -1,4 +1,4 @@
-"""What pipelines read in an expert's reply. Plain string search: a reply may hold anything."""
+"""Read an expert's reply for pipelines. Plain string search: a reply may hold anything."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _PYTHON = ("python", "python3", "py", "")
 
 
 class Conclusion(Struct, frozen=True):
-    """What an expert states in a reply, or the sentence of why it states nothing, which ``note`` repeats."""
+    """The statement of an expert's reply, or a sentence of why it states nothing, which ``note`` repeats."""
 
     text: str
     note: str = ""
 
 
 def conclusion(call: ExpertCall) -> Conclusion:
-    """What stands in a reply outside of thoughts and control tokens."""
+    """Return the part of a reply outside of thoughts and control tokens."""
     said = spoken(call.reply)
     text = visible(said.text).strip()
     if text:
@@ -38,13 +38,13 @@ def conclusion(call: ExpertCall) -> Conclusion:
 
 
 def after_thoughts(reply: str) -> str:
-    """What follows the last ``</think>``, in any case; the whole where there is none."""
+    """Return what follows the last ``</think>``, in any case; the whole where there is none."""
     ends = [tag.end() for tag in _THINK.finditer(reply) if tag[1]]
     return without_pairs(reply[ends[-1] :] if ends else reply)
 
 
 def without_pairs(reply: str) -> str:
-    """The reply without its complete ``<think>…</think>``: what only ends or only begins a thought stays."""
+    """Return the reply without its complete ``<think>…</think>``: what only ends or only begins a thought stays."""
     kept: list[str] = []
     at, begun = 0, None
     for tag in _THINK.finditer(reply):
@@ -57,7 +57,7 @@ def without_pairs(reply: str) -> str:
 
 
 def python_block(reply: str, holding: str = "") -> str | None:
-    """The last fenced Python block that holds ``holding``, else the last one; ``None`` without any.
+    """Return the last fenced Python block that holds ``holding``, else the last one; ``None`` without any.
 
     A block that is not closed ends with the reply.
     """

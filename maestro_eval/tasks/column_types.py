@@ -16,43 +16,31 @@ ColumnType = Literal[
 
 IMAGE_TYPES = frozenset({"image", "images", "image_base64"})
 
-_IN_ARROW: dict[str, str] = {
-    "string": "string",
-    "strings": "list<string>",
-    "integer": "integer",
-    "integers": "list<integer>",
-    "float": "float",
-    "boolean": "boolean",
-    "id": "string or integer",
-    "image": "binary or struct<bytes: binary, path: string>",
-    "images": "list of binary or of struct<bytes: binary, path: string>",
-    "image_base64": "string (base64 of an image file)",
-    "any": "anything",
-}
-_IN_JSON: dict[str, str] = {
-    "string": "a string",
-    "strings": "a list of strings",
-    "integer": "an integer",
-    "integers": "a list of integers",
-    "float": "a number",
-    "boolean": "true or false",
-    "id": "a string or an integer",
-    "image": "the path of an image file",
-    "images": "a list of paths of image files",
-    "image_base64": "a string (base64 of an image file)",
-    "any": "anything",
+# As messages say them, of Arrow and of JSON.
+_IN_WORDS: dict[ColumnType, tuple[str, str]] = {
+    "string": ("string", "a string"),
+    "strings": ("list<string>", "a list of strings"),
+    "integer": ("integer", "an integer"),
+    "integers": ("list<integer>", "a list of integers"),
+    "float": ("float", "a number"),
+    "boolean": ("boolean", "true or false"),
+    "id": ("string or integer", "a string or an integer"),
+    "image": ("binary or struct<bytes: binary, path: string>", "the path of an image file"),
+    "images": ("list of binary or of struct<bytes: binary, path: string>", "a list of paths of image files"),
+    "image_base64": ("string (base64 of an image file)", "a string (base64 of an image file)"),
+    "any": ("anything", "anything"),
 }
 
 
 class Column(Struct, frozen=True):
-    """What a task expects of one column."""
+    """The type that a task expects of one column."""
 
     type: ColumnType
     optional: bool = False
 
 
 def parse_column(written: object) -> Column | None:
-    """``string``, ``id?``, … as a column; ``None`` for anything else."""
+    """Read ``string``, ``id?``, … as a column; ``None`` for anything else."""
     if not isinstance(written, str):
         return None
     name = written.removesuffix("?")
@@ -62,17 +50,17 @@ def parse_column(written: object) -> Column | None:
 
 
 def column_types() -> str:
-    """The type names, for messages."""
+    """List the type names, for messages."""
     return ", ".join(get_args(ColumnType))
 
 
 def expected(column: Column, storage: Literal["arrow", "json"]) -> str:
-    """How the type looks in that storage, for messages."""
-    return (_IN_ARROW if storage == "arrow" else _IN_JSON)[column.type]
+    """Say how the type looks in that storage, for messages."""
+    return _IN_WORDS[column.type][storage == "json"]
 
 
 def fits_arrow(column: Column, data_type: Any) -> bool:
-    """Whether an arro3 ``DataType`` can hold such a column."""
+    """Return whether an arro3 ``DataType`` can hold such a column."""
     if column.type == "any":
         return True
     data_type = _of_values(data_type)
@@ -83,7 +71,7 @@ def fits_arrow(column: Column, data_type: Any) -> bool:
 
 
 def fits_json(column: Column, value: object) -> bool:
-    """Whether a value read from JSON can stand in such a column."""
+    """Return whether a value read from JSON can stand in such a column."""
     if value is None or column.type == "any":
         return True
     is_integer = isinstance(value, int) and not isinstance(value, bool)
@@ -125,7 +113,7 @@ def _fits_one(kind: str, data_type: Any) -> bool:
 
 
 def _of_values(data_type: Any) -> Any:
-    """The type of a column's values, which pandas and polars store as a dictionary where they call it categorical."""
+    """Return the type of a column's values, which pandas and polars store as a dictionary if it is categorical."""
     from arro3.core import DataType
 
     return data_type.value_type if DataType.is_dictionary(data_type) else data_type

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import string
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from msgspec import structs
@@ -17,45 +20,95 @@ from msgspec import structs
 from maestro_eval.files import fingerprint
 from maestro_eval.records import Aggregation, Image, LoadedSample, ModelJudge, Sample, SampleError, UserError
 from maestro_eval.tasks.column_types import IMAGE_TYPES
-from maestro_eval.tasks.functions import Read
 from maestro_eval.tasks.image_decoding import BadImageError, EncodedImage, decode
-from maestro_eval.tasks.lmms import row_as_json
-from maestro_eval.tasks.rows import BadRowError, NamedPictures, Row, Source
+from maestro_eval.tasks.merged_yaml import Read, ResultRules
+from maestro_eval.tasks.rows import BadRowError, NamedPictures, Row, Source, row_as_json
 from maestro_eval.tasks.sources import hash_files
 from maestro_eval.tasks.task_yaml import Definition
+from maestro_eval.text import one_line
 
 
-class FileTask:
+@dataclass(kw_only=True, eq=False)
+class Task(ABC):
+    """An opened task. Safe to share between threads; open it again in other processes.
+
+    ``metric_file`` is the task file where its own rule is the metric, ``metric_hash`` covers that rule's code, and
+    ``model_judge`` is what a model may be asked about an answer. ``released`` names the released scorer's rule, empty
+    where there is none; ``size`` is how many samples the task is known to have, 0 where that is not said; ``hash``
+    covers what the task asks, ``data`` is where its rows are, and ``revision`` the hub's, where they came from there.
+    ``hub`` is the dataset's id there, or empty.
+    """
+
+    name: str
+    hash: str
+    metric: str
+    data: str
+    tags: tuple[str, ...] = ()
+    metric_file: str = ""
+    metric_hash: str = ""
+    model_judge: ModelJudge | None = None
+    released: str = ""
+    aggregation: Aggregation = "mean"
+    size: int = 0
+    revision: str = ""
+    hub: str = ""
+
+    @property
+    @abstractmethod
+    def data_hash(self) -> str:
+        """Hash the rows."""
+
+    @abstractmethod
+    def ids(self, limit: int | None = None) -> list[str]:
+        """List the samples in the order of the data, the first ``limit`` of them."""
+
+    @abstractmethod
+    def categories(self) -> dict[str, str]:
+        """Map every sample, in the order of the data, to its category, without reading images."""
+
+    @abstractmethod
+    def load(self, sample_id: str) -> LoadedSample:
+        """Load the sample with its decoded-and-checked images. SampleError for a row that cannot be asked."""
+
+    def picture_hash(self, name: str) -> str:
+        """Return the SHA-256 of the image file that rows call ``name``, empty where there is none (any more)."""
+        return ""
+
+
+class FileTask(Task):
     """A task of our task files over its data."""
 
     def __init__(self, definition: Definition, source: Source, data: str, revision: str = "", hub: str = "") -> None:
-        self.definition = definition
-        self.name: str = definition.name
-        self.tags: tuple[str, ...] = definition.tags
-        self.metric: str = definition.metric
         own = definition.own_rule
-        self.metric_file: str = "" if own is None else str(definition.path)
-        self.metric_hash: str = "" if own is None else own.hash
-        self.model_judge: ModelJudge | None = definition.model_judge
-        self.released: str = definition.released
-        self.aggregation: Aggregation = definition.aggregation
-        self.hash: str = definition.hash
-        self.size: int = definition.size
-        self.data: str = data
-        self.revision: str = revision
-        self.hub: str = hub
+        super().__init__(
+            name=definition.name,
+            hash=definition.hash,
+            metric=definition.metric,
+            data=data,
+            tags=definition.tags,
+            metric_file="" if own is None else str(definition.path),
+            metric_hash="" if own is None else own.hash,
+            model_judge=definition.model_judge,
+            released=definition.released,
+            aggregation=definition.aggregation,
+            size=definition.size,
+            revision=revision,
+            hub=hub,
+        )
+        self.definition = definition
         self._source = source
-        self._rows: dict[str, int] | None = None
+        key = definition.id
+        # Whether a row's number is its id.
+        self._numbered = key is None or (isinstance(key, str) and not source.has(key))
 
     @property
     def data_hash(self) -> str:
-        """SHA-256 of the data files. Images in a folder beside JSON are not in it (``picture_hash``)."""
+        """Return the SHA-256 of the data files. Images in a folder beside JSON are not in it (``picture_hash``)."""
         return hash_files(self._source.files)
 
     def ids(self, limit: int | None = None) -> list[str]:
-        """The samples in the order of the data, the first ``limit`` of them."""
         if not self._numbered or self.definition.keep is not None:
-            return list(self._index())[:limit]
+            return list(self._index)[:limit]
         # Where a row's number is its id, no index is kept: of a million rows it would be 130 MB for the whole run.
         rows = sum(1 for _ in self._source.scan([]))
         if not rows:
@@ -63,14 +116,14 @@ class FileTask:
         return [str(number) for number in range(rows)[:limit]]
 
     def categories(self) -> dict[str, str]:
-        """The category of every sample in the order of the data, read without its images.
+        """Map every sample to its category; see `Task`.
 
         It is empty for a row whose category cannot be read: that row fails when it is loaded.
         """
         category = self.definition.category
         if category is None:
-            return dict.fromkeys(self._index(), "")
-        wanted = {number: sample_id for sample_id, number in self._index().items()}
+            return dict.fromkeys(self._index, "")
+        wanted = {number: sample_id for sample_id, number in self._index.items()}
         found = {}
         for number, row in enumerate(self._source.scan(self._readable())):
             if number in wanted:
@@ -81,7 +134,6 @@ class FileTask:
         return found
 
     def load(self, sample_id: str) -> LoadedSample:
-        """The sample with its decoded-and-checked images. SampleError for a row that cannot be asked."""
         bad, kind = "", "unusable row"
         try:
             row = self._source.row(self._row_number(sample_id))
@@ -102,10 +154,9 @@ class FileTask:
             problem, kind = (problem, kind) if problem else (f"doc_to_visual: {_one_line(error)}", "doc_to_visual")
         if problem:
             raise SampleError(problem, sample, kind)
-        return LoadedSample(_with_images(sample, images), images)
+        return identified(sample, images)
 
     def picture_hash(self, name: str) -> str:
-        """SHA-256 of the image file that rows call ``name``, empty where there is none (any more)."""
         found = self._source.picture(name) if isinstance(self._source, NamedPictures) else EncodedImage(b"")
         try:
             data = found.data
@@ -115,25 +166,20 @@ class FileTask:
 
     def _row_number(self, sample_id: str) -> int:
         if not self._numbered or self.definition.keep is not None:
-            return self._index()[sample_id]
+            return self._index[sample_id]
         # A row's number is its id: no need to read the whole file to find one row.
         if sample_id.isascii() and sample_id.isdecimal() and str(int(sample_id)) == sample_id:
             return int(sample_id)
         raise KeyError(sample_id)
 
-    @property
-    def _numbered(self) -> bool:
-        key = self.definition.id
-        return key is None or (isinstance(key, str) and not self._source.has(key))
-
+    @cached_property
     def _index(self) -> dict[str, int]:
-        if self._rows is None:
-            self._rows = self._read_index()
-        return self._rows
-
-    def _read_index(self) -> dict[str, int]:
+        key = self.definition.id
+        columns = [] if self._numbered or not isinstance(key, str) else [key]
+        if self.definition.keep is not None or callable(key):
+            columns = self._readable()
         rows: dict[str, int] = {}
-        for number, row in enumerate(self._source.scan(self._index_columns())):
+        for number, row in enumerate(self._source.scan(columns)):
             if not self._kept(row, number):
                 continue
             sample_id = self._sample_id(row, number)
@@ -150,14 +196,8 @@ class FileTask:
     def _no_rows(self) -> UserError:
         return UserError(f"{self.data}: holds no rows for {self.name}")
 
-    def _index_columns(self) -> list[str]:
-        key = self.definition.id
-        if self.definition.keep is not None or callable(key):
-            return self._readable()
-        return [] if key is None or self._numbered else [key]
-
     def _readable(self) -> list[str]:
-        """The columns that are read fast: all but images."""
+        """Return the columns that are read fast: all but images."""
         return [
             name
             for name, column in self.definition.columns.items()
@@ -183,7 +223,7 @@ class FileTask:
 
 
 def describe(definition: Definition, sample_id: str, row: Mapping[str, Any]) -> tuple[Sample, str]:
-    """The sample as far as a row tells it, images apart, and the first thing that could not be read."""
+    """Describe the sample as far as a row says it, images apart, and the first thing that could not be read."""
     readers: list[tuple[str, str, Read | None, Callable[[object], Any]]] = [
         ("question", "doc_to_text", definition.text, _question),
         ("choices", "doc_to_choice", definition.choice, _choices),
@@ -204,7 +244,7 @@ def describe(definition: Definition, sample_id: str, row: Mapping[str, Any]) -> 
     if not problem and read.get("choices"):
         problem = _misplaced_letter(read["choices"], read["targets"])
     fields = {name: _label(row.get(name)) for name in definition.fields}
-    if definition.own_rule is not None and definition.own_rule.rules is not None:
+    if definition.own_rule is not None and isinstance(definition.own_rule.judges, ResultRules):
         fields["doc"] = row_as_json(row)
     return Sample(task=definition.name, sample_id=sample_id, fields=fields, **read), problem
 
@@ -256,28 +296,27 @@ def _images(value: object) -> tuple[Image, ...]:
     return tuple(images)
 
 
-def _with_images(sample: Sample, images: tuple[Image, ...]) -> Sample:
-    hashes = [image.ref.sha256 for image in images]
-    content: Mapping[str, object] = {
-        "question": sample.question,
-        "choices": sample.choices,
-        "targets": sample.targets,
-        "images": hashes,
-    }
-    return structs.replace(
-        sample,
-        images=tuple(image.ref for image in images),
-        # Questions about the same picture are not independent; a task says only what is coarser than that.
-        cluster=sample.cluster or (fingerprint(hashes)[:16] if hashes else ""),
-        content_hash=fingerprint(content),
-    )
-
-
 def _shown(value: object) -> str:
     written = repr(value)
     return written if len(written) <= 60 else f"{written[:57]}..."
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())[:200]
+    text = one_line(str(error))[:200]
     return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+
+
+def identified(sample: Sample, images: tuple[Image, ...]) -> LoadedSample:
+    """Return the sample with its images and the hash of all that is asked and expected."""
+    hashes = [image.ref.sha256 for image in images]
+    content = {"question": sample.question, "choices": sample.choices, "targets": sample.targets, "images": hashes}
+    return LoadedSample(
+        structs.replace(
+            sample,
+            images=tuple(image.ref for image in images),
+            # Questions about the same picture are not independent; a task says only what is coarser than that.
+            cluster=sample.cluster or (fingerprint(hashes)[:16] if hashes else ""),
+            content_hash=fingerprint(content),
+        ),
+        images,
+    )

@@ -25,6 +25,7 @@ from maestro_eval.files import fingerprint
 from maestro_eval.records import UserError
 from maestro_eval.tasks.column_types import IMAGE_TYPES
 from maestro_eval.tasks.task_yaml import Definition
+from maestro_eval.text import one_line
 
 _PATIENCE_S = 10.0
 # What 'datasets' writes at once, and so what we later hold at once: with 8K frames a row is some 30 MB.
@@ -55,7 +56,7 @@ def fetch(definition: Definition, first: int | None = None) -> Fetched:
 
 
 def cache_folder() -> Path:
-    """Where we keep what was streamed: ``$MAESTRO_EVAL_CACHE``, else ``~/.cache/maestro-eval``."""
+    """Return the folder of what was streamed: ``$MAESTRO_EVAL_CACHE``, else ``~/.cache/maestro-eval``."""
     return Path(os.environ.get("MAESTRO_EVAL_CACHE") or Path.home() / ".cache" / "maestro-eval")
 
 
@@ -72,7 +73,7 @@ def _require(definition: Definition) -> None:
 
 
 def _resolve(definition: Definition) -> str:
-    """The commit that the wanted revision is now; empty where the hub cannot be asked but the cache may serve."""
+    """Return the commit of the wanted revision; nothing where the hub cannot be asked but the cache may serve."""
     from huggingface_hub import HfApi
 
     if _COMMIT.fullmatch(definition.revision) or Path(definition.dataset_path).is_dir():
@@ -97,7 +98,7 @@ def _is_cached(definition: Definition) -> bool:
 
 
 def _is_built(definition: Definition, revision: str) -> bool:
-    """Whether ``datasets`` has all of this commit already."""
+    """Return whether ``datasets`` has all of this commit already."""
     import datasets
 
     folder = Path(datasets.config.HF_DATASETS_CACHE) / definition.dataset_path.replace("/", "___")
@@ -121,15 +122,7 @@ def _download(definition: Definition, revision: str) -> Fetched:
 
 
 def _build(definition: Definition, revision: str) -> Fetched:
-    import datasets
-
-    built = datasets.load_dataset(
-        definition.dataset_path,
-        definition.dataset_name or None,
-        split=definition.split,
-        revision=revision or definition.revision or None,
-        writer_batch_size=_BATCH_ROWS,
-    )
+    built = _loaded(definition, revision, writer_batch_size=_BATCH_ROWS)
     files = [Path(one["filename"]) for one in built.cache_files]
     if not files:
         raise UserError(f"{definition.name}: {definition.dataset_path}: 'datasets' kept no file of it; give --data")
@@ -137,13 +130,23 @@ def _build(definition: Definition, revision: str) -> Fetched:
     return Fetched(files[0] if len(files) == 1 else folder, revision or _commit_of(folder))
 
 
+def _loaded(definition: Definition, revision: str, **how: Any) -> Any:
+    import datasets
+
+    return datasets.load_dataset(
+        definition.dataset_path,
+        definition.dataset_name or None,
+        split=definition.split,
+        revision=revision or definition.revision or None,
+        **how,
+    )
+
+
 def _commit_of(folder: Path) -> str:
     return folder.name if _COMMIT.fullmatch(folder.name) else ""
 
 
 def _stream(definition: Definition, revision: str, first: int) -> Fetched:
-    import datasets
-
     split = fingerprint([definition.dataset_name, definition.split, definition.hash if definition.keep else ""])[:8]
     folder = cache_folder() / "hub" / definition.dataset_path.strip("/").replace("/", "--")
     target = folder / f"{definition.split}-{split}-first{first}-{revision or 'unknown'}.parquet"
@@ -154,13 +157,7 @@ def _stream(definition: Definition, revision: str, first: int) -> Fetched:
         kept = sorted(folder.glob(f"{definition.split}-{split}-first{first}-*.parquet"), key=os.path.getmtime)
         # Without the hub, whatever commit is here: of its first rows, else of all.
         return Fetched(kept[-1], kept[-1].stem[-40:]) if kept else _build(definition, revision)
-    rows = datasets.load_dataset(
-        definition.dataset_path,
-        definition.dataset_name or None,
-        split=definition.split,
-        revision=revision or definition.revision or None,
-        streaming=True,
-    )
+    rows = _loaded(definition, revision, streaming=True)
     folder.mkdir(parents=True, exist_ok=True)
     written = target.with_suffix(f".{os.getpid()}.tmp")
     try:
@@ -172,7 +169,7 @@ def _stream(definition: Definition, revision: str, first: int) -> Fetched:
 
 
 def _until(definition: Definition, first: int) -> Callable[[Any], int | None]:
-    """How many of a table's rows are still wanted: ``None`` for all, and then for more."""
+    """Make a function that counts how many of a table's rows are wanted: ``None`` for all, and then for more."""
     left = first
 
     def wanted(table: Any) -> int | None:
@@ -188,7 +185,7 @@ def _until(definition: Definition, first: int) -> Callable[[Any], int | None]:
 
 
 def _read(definition: Definition, table: Any) -> list[dict[str, Any]]:
-    """The rows as ``keep`` takes them, without images."""
+    """Return the rows as ``keep`` takes them, without images."""
     if definition.keep is None:
         return [{}] * int(table.num_rows)
     names = [name for name, column in definition.columns.items() if column.type not in IMAGE_TYPES]
@@ -218,7 +215,7 @@ def _write(rows: Any, file: Path, wanted: Callable[[Any], int | None]) -> None:
 
 @contextlib.contextmanager
 def _explained(definition: Definition) -> Iterator[None]:
-    """Whatever the hub's libraries raise, as one line with what mends it."""
+    """Turn whatever the hub's libraries raise into one line with the fix."""
     try:
         yield
     except UserError:
@@ -229,7 +226,7 @@ def _explained(definition: Definition) -> Iterator[None]:
 
 
 def _reason(definition: Definition, error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     kinds = _kinds(error)
     if "GatedRepoError" in kinds or "gated dataset" in text.lower():
         page = f"https://huggingface.co/datasets/{definition.dataset_path}"
@@ -264,7 +261,7 @@ def _is_unreachable(error: BaseException) -> bool:
 
 
 def _kinds(error: BaseException) -> frozenset[str]:
-    """The names of an exception's classes and of its causes': its library may not be imported to ask."""
+    """Return the names of an exception's classes and of its causes': its library may not be imported to ask."""
     kinds: set[str] = set()
     step: BaseException | None = error
     while step is not None:

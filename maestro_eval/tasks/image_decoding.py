@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 
 from maestro_eval.files import is_plain, is_plain_file, plain_file, shown
 from maestro_eval.records import Image, ImageRef
+from maestro_eval.text import one_line
 
 MAX_PIXELS = 89_000_000
 """Nearly three times an 8K frame, and below the size at which Pillow itself starts to warn."""
@@ -66,7 +67,7 @@ class EncodedImage:
 
     @property
     def data(self) -> bytes:
-        """The bytes; OSError where a file cannot be read."""
+        """Return the bytes; OSError where a file cannot be read."""
         return Path(self.file.path).read_bytes() if self.file else self.written
 
 
@@ -125,7 +126,9 @@ def _decoded(encoded: EncodedImage) -> Image:
         raise
     except Exception as error:
         # Pillow's decoders raise nearly anything on broken files: OSError, SyntaxError, struct.error, ValueError.
-        raise BadImageError(f"{called}cannot be decoded ({_one_line(error)})") from error
+        raise BadImageError(
+            f"{called}cannot be decoded ({one_line(str(error))[:200] or type(error).__name__})"
+        ) from error
     reference = ImageRef(
         sha256=hashlib.sha256(written).hexdigest(),
         media_type=media_type,
@@ -138,10 +141,6 @@ def _decoded(encoded: EncodedImage) -> Image:
 
 
 def shown_name(name: str) -> str:
-    """A file name of others as messages show it: one line, and not a long one."""
+    """Return a file name of others as messages show it: one line, and not a long one."""
     printable = "".join(character if character.isprintable() else " " for character in name[: 2 * _LONGEST_NAME])
     return printable if len(printable) <= _LONGEST_NAME else f"{printable[: _LONGEST_NAME - 1]}…"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,10 +1,15 @@
-"""Rows of JSON data by number: one object a line (JSONL), or one list of objects (``*.json``).
+"""Rows of JSON data by number: one object a line (JSONL), or one list of objects (``*.json``), and their image files.
 
 Every row is checked against the schema before the first is used. Memory holds where each row begins and ends, never
-the rows: a list is cut into its objects by counting brackets outside strings, over a mapping of the file.
+the rows: a list is cut into its objects by counting brackets outside strings, over a mapping of the file. Python
+writes ``NaN`` and ``Infinity``, which are no JSON. They are read as null; a row that has one in a column that the task
+demands is a bad row.
 
-Python writes ``NaN`` and ``Infinity``, which are no JSON. They are read as null; a row that has one in a column that
-the task demands is a bad row.
+Images are beside the data, in a folder beside it, or in a zip file beside it. Their names are data of others. One that
+is absolute or leaves the folder is never opened; a zip file's members are read by name and never written anywhere, and
+only as far as ``MAX_IMAGE_BYTES``, whatever its directory says. A value that is the picture itself (a data URL, bare
+base64) is decoded; an address is never fetched. What cannot be had becomes an ``EncodedImage`` that says why: one bad
+row, not the end of a run.
 """
 
 from __future__ import annotations
@@ -13,18 +18,21 @@ import codecs
 import json
 import mmap
 import re
+import zipfile
+import zlib
 from array import array
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from maestro_eval.records import UserError
 from maestro_eval.tasks.column_types import IMAGE_TYPES, Column, expected, fits_json
-from maestro_eval.tasks.image_decoding import EncodedImage
-from maestro_eval.tasks.image_lookup import Pictures
-from maestro_eval.tasks.rows import BadRowError, Row, from_base64
+from maestro_eval.tasks.image_decoding import EncodedImage, FileState
+from maestro_eval.tasks.rows import MAX_IMAGE_BYTES, BadRowError, Row, from_base64
+from maestro_eval.text import whole
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
@@ -34,12 +42,19 @@ _NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
 _PYTHONIC = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
 # What may stand between two objects is a comma and white space; more is not searched for it.
 _LONGEST_GAP = 100_000
+# How the base64 of a PNG, JPEG, GIF, WebP file begins; that of a BMP ("Qk") begins many a name too.
+_BASE64_PICTURE = re.compile(r"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\r\n]{20,}={0,2}\s*")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://")
+# Linux opens no longer path; checking what no path can be would take time that grows with its square.
+_LONGEST_PATH = 4096
+_TOO_LARGE = f"more than the {MAX_IMAGE_BYTES // 1024**2} MB allowed for an image file"
 
 
 class JsonSource:
     """A ``.json`` file is a list, any other is read line by line."""
 
     def __init__(self, file: Path, columns: Mapping[str, Column], pictures: Pictures) -> None:
+        self.files = (file, *pictures.files)
         self._file = file
         self._pictures = pictures
         self._begins = array("Q")
@@ -54,10 +69,6 @@ class JsonSource:
         except OSError as error:
             raise UserError(f"{file}: cannot be read ({error.strerror})") from error
         self._columns = {name: column for name, column in columns.items() if name not in absent}
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return (self._file, *self._pictures.files)
 
     def has(self, column: str) -> bool:
         return column in self._columns
@@ -159,7 +170,7 @@ def _gap(data: mmap.mmap, begin: int, end: int) -> bytes:
 
 
 class _RowCheck:
-    """Whether rows have their columns. A typed decoder passes nearly all of them; what it refuses is looked at closely.
+    """Checks the columns of rows. A typed decoder passes nearly all of them; what it refuses is looked at closely.
 
     A million rows are checked in a second or two that way, where each value by itself takes ten.
     """
@@ -180,7 +191,7 @@ class _RowCheck:
         self._optional = [(fields[name], name) for name, column in columns.items() if column.optional]
 
     def absent(self, written: bytes, number: int) -> set[str]:
-        """The optional columns that the row lacks; UserError for anything else that it lacks."""
+        """Return the optional columns that the row lacks; UserError for anything else that it lacks."""
         try:
             row = self._decode(written)
             # What the decoder passes over it does not read.
@@ -194,32 +205,21 @@ class _RowCheck:
 
 
 def _decoded(written: bytes) -> Any:
-    """A row, also as Python writes it: NaN and Infinity become null, halves of surrogate pairs U+FFFD."""
+    """Return a row, also as Python writes it: NaN and Infinity become null, halves of surrogate pairs U+FFFD."""
     try:
         return msgspec.json.decode(written)
     except msgspec.DecodeError:
         if not _PYTHONIC.search(written):
             raise
         try:
-            return _whole(json.loads(written, parse_constant=lambda _: None))
+            return whole(json.loads(written, parse_constant=lambda _: None))
         except ValueError:
             pass
         raise
 
 
-def _whole(value: Any) -> Any:
-    match value:
-        case str():
-            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        case list():
-            return [_whole(item) for item in value]
-        case dict():
-            return {_whole(key): _whole(item) for key, item in value.items()}
-    return value
-
-
 def _not_numbers(written: bytes) -> dict[str, str]:
-    """The columns of a row that hold NaN or an infinity, each with the first of them."""
+    """Return the columns of a row that hold NaN or an infinity, each with the first of them."""
     if not _NOT_A_NUMBER.search(written):
         return {}
     data = json.loads(written, parse_constant=_Constant)
@@ -255,7 +255,7 @@ _DECODED: dict[str, Any] = {
 
 
 def _check(written: bytes, where: str, columns: Mapping[str, Column]) -> set[str]:
-    """The optional columns that the row lacks; UserError for anything else that it lacks."""
+    """Return the optional columns that the row lacks; UserError for anything else that it lacks."""
     try:
         data = _decoded(written)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -274,3 +274,98 @@ def _check(written: bytes, where: str, columns: Mapping[str, Column]) -> set[str
 def _shown(value: object) -> str:
     written = msgspec.json.encode(value).decode()
     return written if len(written) <= 60 else f"{written[:57]}..."
+
+
+class Pictures(Protocol):
+    """Image files by name. ``files`` are those of which they are part, if any: these belong to the data's hash."""
+
+    files: tuple[Path, ...]
+
+    def get(self, name: str) -> EncodedImage: ...
+
+
+def open_pictures(folder: Path, images_in: str) -> Pictures:
+    """Find the images of JSON data in ``folder``. UserError when ``images_in`` is neither a folder nor a zip."""
+    if not images_in:
+        return _Folder(folder)
+    if (folder / images_in).is_dir():
+        return _Folder(folder / images_in)
+    archive = folder / f"{images_in}.zip"
+    if archive.is_file():
+        return _Zip(archive, images_in)
+    raise UserError(f"{folder}: holds neither the folder {images_in} nor {images_in}.zip, in which the images are")
+
+
+def _inline(value: str) -> EncodedImage | None:
+    """Decode a value that is no name of a file; ``None`` for a name."""
+    if value[:5].lower() == "data:" or _BASE64_PICTURE.fullmatch(value):
+        return from_base64(value)
+    if address := _ADDRESS.match(value):
+        advice = "nothing is fetched; save the picture beside the data and give its path"
+        return EncodedImage(b"", value, f"is an address ({address[1].lower()}), and {advice}")
+    if len(value) <= _LONGEST_PATH:
+        return None
+    encoded = from_base64(value)
+    if encoded is None or encoded.problem == "not base64":
+        return EncodedImage(b"", value, "neither base64 nor a path, which is never that long")
+    return encoded
+
+
+class _Folder(Struct):
+    folder: Path
+    files: tuple[Path, ...] = ()
+
+    def get(self, name: str) -> EncodedImage:
+        if (inline := _inline(name)) is not None:
+            return inline
+        try:
+            inside = self.folder.resolve()
+            file = (inside / name).resolve()
+            if Path(name).is_absolute() or not file.is_relative_to(inside):
+                return EncodedImage(b"", name, f"image path leaves the folder {self.folder.name}, so it is not opened")
+            if not file.is_file():
+                return EncodedImage(b"", name, "no such image file")
+            found = file.stat()
+            if found.st_size > MAX_IMAGE_BYTES:
+                return EncodedImage(b"", name, _TOO_LARGE)
+            return EncodedImage(b"", name, file=FileState(str(file), found.st_ino, found.st_size, found.st_mtime_ns))
+        except (OSError, ValueError, RuntimeError) as error:
+            # ValueError: a path with a NUL in it; RuntimeError: a link to itself. An OSError repeats the path.
+            return EncodedImage(b"", name, f"cannot be read ({getattr(error, 'strerror', None) or error})")
+
+
+class _Zip:
+    """Members are found as ``name`` or, where the archive was made of the folder itself, ``FOLDER/name``."""
+
+    def __init__(self, archive: Path, folder: str) -> None:
+        self.files: tuple[Path, ...] = (archive,)
+        self._archive = archive
+        self._folder = folder
+        try:
+            self._zip = zipfile.ZipFile(archive)
+        except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+            raise UserError(f"{archive}: cannot be read as a zip file ({error}); fetch it again") from error
+
+    def get(self, name: str) -> EncodedImage:
+        if (inline := _inline(name)) is not None:
+            return inline
+        try:
+            member = self._member(name)
+            if member is None:
+                return EncodedImage(b"", name, f"{self._archive.name} has no such member")
+            if member.file_size > MAX_IMAGE_BYTES:
+                return EncodedImage(b"", name, _TOO_LARGE)
+            with self._zip.open(member) as stream:
+                data = stream.read(MAX_IMAGE_BYTES + 1)
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+            # RuntimeError: a member with a password; NotImplementedError: a compression that we have not.
+            return EncodedImage(b"", name, f"cannot be read from {self._archive.name} ({error})")
+        return EncodedImage(b"", name, _TOO_LARGE) if len(data) > MAX_IMAGE_BYTES else EncodedImage(data, name)
+
+    def _member(self, name: str) -> zipfile.ZipInfo | None:
+        for written in (f"{self._folder}/{name}", name):
+            try:
+                return self._zip.getinfo(written)
+            except KeyError:
+                continue
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -18,6 +19,11 @@ MAX_IMAGE_BYTES = 64 * 1024 * 1024
 """An encoded image larger than this is refused before it is unpacked: an 8K frame as PNG takes about half."""
 
 
+# An image that a dataset keeps as text (HR-Bench: megabytes of base64) is none of a scorer's business.
+_LONGEST_TEXT = 100_000
+_LEFT_OUT = object()
+
+
 class BadRowError(Exception):
     """A row that cannot be asked: ``row`` is what could be read of it, the message one line of why."""
 
@@ -27,19 +33,16 @@ class BadRowError(Exception):
 
 
 class Source(Protocol):
-    """Rows that can be had by number."""
+    """Rows that can be had by number. ``files`` are the data files that decide what the rows are."""
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The data files that decide what the rows are."""
-        ...
+    files: tuple[Path, ...]
 
     def has(self, column: str) -> bool:
-        """Whether the data holds that column."""
+        """Return whether the data holds that column."""
         ...
 
     def scan(self, columns: Collection[str]) -> Iterator[Row]:
-        """All rows in order, with those columns (none of them an image) only."""
+        """Yield all rows in order, with those columns (none of them an image) only."""
         ...
 
     def row(self, index: int) -> Row:
@@ -52,12 +55,12 @@ class NamedPictures(Protocol):
     """A source whose rows name image files beside the data."""
 
     def picture(self, name: str) -> EncodedImage:
-        """The image file of that name."""
+        """Return the image file of that name."""
         ...
 
 
 def from_base64(value: str | None) -> EncodedImage | None:
-    """An ``image_base64`` column's value; a data URL is taken too."""
+    """Return an ``image_base64`` column's value; a data URL is taken too."""
     if value is None:
         return None
     # Four characters hold three bytes; refused by length, before any of it is decoded.
@@ -74,7 +77,7 @@ def from_base64(value: str | None) -> EncodedImage | None:
 
 
 def from_arrow(value: Any, column: Column) -> Any:
-    """The value of an Arrow column as a row holds it."""
+    """Return the value of an Arrow column as a row holds it."""
     if column.type == "image":
         return _arrow_image(value)
     if column.type == "images":
@@ -82,9 +85,15 @@ def from_arrow(value: Any, column: Column) -> Any:
     return from_base64(value) if column.type == "image_base64" else value
 
 
-def present(columns: Mapping[str, Column], names: Collection[str]) -> dict[str, Column]:
-    """The columns that the data holds."""
-    return {name: column for name, column in columns.items() if name in names}
+def row_as_json(doc: Mapping[str, Any]) -> str:
+    """Write a row as JSON, without what is no text, number, list or mapping, and without encoded images."""
+    return json.dumps(_json(doc))
+
+
+def plain(value: object) -> object:
+    """Turn a number of numpy into one of Python."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "shape", None) == () else value
 
 
 def _arrow_image(value: Any) -> EncodedImage | None:
@@ -94,3 +103,18 @@ def _arrow_image(value: Any) -> EncodedImage | None:
         data, name = value.get("bytes"), str(value.get("path") or "")
         return EncodedImage(data or b"", name, "" if data else "the data holds only a path, no bytes")
     return EncodedImage(bytes(value))
+
+
+def _json(value: object) -> object:
+    value = plain(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_TEXT else _LEFT_OUT
+    if isinstance(value, Mapping):
+        items = {str(key): _json(one) for key, one in value.items()}
+        return {key: one for key, one in items.items() if one is not _LEFT_OUT}
+    if isinstance(value, (list, tuple)):
+        # Places count in a list, so what is left out leaves a gap.
+        return [None if one is _LEFT_OUT else one for one in map(_json, value)]
+    return str(value) if hasattr(value, "isoformat") else _LEFT_OUT

@@ -1,4 +1,4 @@
-"""Which samples of a task are asked: named ones, a range, a share, or a draw that keeps each category's share.
+"""Choose the samples of a task: named ones, a range, a share, or a draw that keeps each category's share.
 
 The same choice on every machine and in every process: the draw orders a category's samples by a hash of the seed,
 the task and the sample's id. A larger draw of the same seed mostly holds the smaller one, so a run can grow.
@@ -11,24 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 from maestro_eval.records import Selection, UserError
+from maestro_eval.tasks.file_task import Task
 
 
-class Choosable(Protocol):
-    """What a task must tell for a choice among its samples."""
-
-    @property
-    def name(self) -> str: ...
-
-    def ids(self, limit: int | None = None) -> list[str]: ...
-
-    def categories(self) -> dict[str, str]: ...
-
-
-def choose(task: Choosable, selection: Selection, seed: int) -> list[str]:
-    """The ids of the chosen samples in the order of the data.
+def choose(task: Task, selection: Selection, seed: int) -> list[str]:
+    """Return the ids of the chosen samples in the order of the data.
 
     In this order: those named, then past the first ``offset``, then the first ``limit`` of them (a fraction is that
     share, rounded up), then a draw of ``subset``. UserError for a choice of nothing, or of a sample that is not there.
@@ -43,7 +32,9 @@ def choose(task: Choosable, selection: Selection, seed: int) -> list[str]:
             f"{task.name}: --offset {selection.offset} passes over all of its samples; choose a smaller one"
         )
     if selection.limit is not None:
-        chosen = chosen[: _limit(selection.limit, len(chosen))]
+        limit = selection.limit
+        # Exactly as written: a tenth of 70 is 7, not 8 for a binary fraction slightly above.
+        chosen = chosen[: int(limit) if limit >= 1 else math.ceil(Fraction(repr(limit)) * len(chosen))]
     if selection.subset is not None and selection.subset < len(chosen):
         categories = task.categories()
         drawn = draw({one: categories[one] for one in chosen}, selection.subset, f"{seed}:{task.name}")
@@ -65,7 +56,7 @@ def check_selection(selection: Selection) -> None:
 
 
 def rows_needed(selection: Selection) -> int | None:
-    """How many samples from the first one on can be chosen; ``None`` when that takes the whole task to know."""
+    """Return how many samples from the first one on can be chosen; ``None`` when that takes the whole task to know."""
     limit = selection.limit
     if limit is None or limit < 1 or selection.sample_ids is not None:
         return None
@@ -73,7 +64,7 @@ def rows_needed(selection: Selection) -> int | None:
 
 
 def draw(categories: Mapping[str, str], count: int, salt: str) -> frozenset[str]:
-    """``count`` of the ids, each category getting its share by largest remainders, and one at least if there is room.
+    """Draw ``count`` of the ids: of each category its share by largest remainders, and one at least if there is room.
 
     ``categories`` maps each id to its category.
     """
@@ -84,12 +75,12 @@ def draw(categories: Mapping[str, str], count: int, salt: str) -> frozenset[str]
     return frozenset(
         one
         for category, ids in members.items()
-        for one in sorted(ids, key=lambda one: _rank(salt, one))[: shares[category]]
+        for one in sorted(ids, key=lambda one: hashlib.sha256(f"{salt}:{one}".encode()).digest())[: shares[category]]
     )
 
 
 def read_sample_ids(path: Path) -> tuple[str, ...]:
-    """Lines of ``TASK ID`` (a tab or a space between them) or ``ID``; lines that begin with ``#`` are passed by."""
+    """Read lines of ``TASK ID`` (a tab or a space between them) or ``ID``; skip lines that begin with ``#``."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
@@ -132,13 +123,8 @@ def _named(task: str, ids: Sequence[str], written: Sequence[str]) -> list[str]:
     return [one for one in ids if one in wanted]
 
 
-def _limit(limit: int | float, size: int) -> int:
-    # Exactly as written: a tenth of 70 is 7, not 8 for a binary fraction slightly above.
-    return int(limit) if limit >= 1 else math.ceil(Fraction(repr(limit)) * size)
-
-
 def _shares(sizes: Mapping[str, int], count: int) -> dict[str, int]:
-    """How many of each category: proportional, never more than there are, adding up to ``count``."""
+    """Share a count among categories: proportional, never more than there are, adding up to ``count``."""
     total = sum(sizes.values())
     count = min(count, total)
     exact = {category: Fraction(count * size, total) for category, size in sizes.items()}
@@ -154,7 +140,3 @@ def _shares(sizes: Mapping[str, int], count: int) -> dict[str, int]:
                 shares[largest] -= 1
                 shares[category] = 1
     return shares
-
-
-def _rank(salt: str, one: str) -> bytes:
-    return hashlib.sha256(f"{salt}:{one}".encode()).digest()

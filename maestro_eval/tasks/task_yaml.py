@@ -13,18 +13,26 @@ the user named.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from msgspec import Struct
 
 from maestro_eval.files import fingerprint
+from maestro_eval.plugins import suggest
 from maestro_eval.records import Aggregation, ModelJudge, UserError
 from maestro_eval.tasks.column_types import Column, column_types, parse_column
-from maestro_eval.tasks.functions import FunctionName, Functions, Read
-from maestro_eval.tasks.merged_yaml import MAESTRO, MergedYaml, resolve
-from maestro_eval.tasks.own_rule import OwnRule, function_of, own_metric
+from maestro_eval.tasks.merged_yaml import (
+    MAESTRO,
+    FunctionName,
+    Functions,
+    MergedYaml,
+    OwnRule,
+    Read,
+    own_metric,
+    resolve,
+)
 
 
 class Definition(Struct, frozen=True):
@@ -65,14 +73,20 @@ class Definition(Struct, frozen=True):
     hash: str
 
 
-class Heading(Struct, frozen=True):
-    """What a catalogue needs of a task file: a task and its tags, or a group and its members."""
+class TaskEntry(Struct, frozen=True):
+    """A task that can be selected. ``folder`` is the root it was found in, ``path`` its file."""
 
+    name: str
+    tags: tuple[str, ...]
     path: Path
-    task: str
-    tags: tuple[str, ...] = ()
-    group: str = ""
-    members: tuple[str, ...] = ()
+    folder: Path
+
+
+class TaskGroup(Struct, frozen=True):
+    """A name for several tasks, tags or groups."""
+
+    name: str
+    members: tuple[str, ...]
 
 
 _TEXT: tuple[type, ...] = (str,)
@@ -99,7 +113,16 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "lmms_eval_specific_kwargs": (dict,),
     "metadata": (dict,),
 }
-_REQUIRED = ("task", "dataset_path", "test_split", "doc_to_visual", "doc_to_text", "doc_to_target", "metadata")
+_REQUIRED = {
+    "task": "task: mine",
+    "dataset_path": "dataset_path: local:mine",
+    "test_split": "test_split: test",
+    "doc_to_visual": "doc_to_visual: image",
+    "doc_to_text": "doc_to_text: question",
+    "doc_to_target": "doc_to_target: answer",
+    "metadata": "metadata: {maestro: {metric: …, columns: …}} (docs/benchmarks.md)",
+}
+"""The keys that a task needs, each with a value that it may have."""
 _OURS: dict[str, tuple[type, ...]] = {
     "metric": _READER,
     "model_judge": _TEXT,
@@ -141,12 +164,19 @@ def load_definition(path: Path, root: Path) -> Definition:
     """Read, check and resolve one task file. UserError with file and line for what is wrong in it."""
     written = resolve(path, root)
     _check_keys(written)
-    functions = Functions(root)
+    functions = Functions(root, written)
     ours = written.ours
-    of_this_dataset = _describes_its_dataset(written)
+    # What a file says of its dataset does not hold where an including file put another in its place.
+    of_this_dataset = written.source("dataset_path") is written.source("metadata")
+    kwargs = written.data.get("lmms_eval_specific_kwargs")
 
     def read(*field: str, kwargs: Mapping[str, Any] | None = None) -> Read:
-        return _reader(functions, written, field, kwargs)
+        value = written.get(field)
+        if isinstance(value, FunctionName):
+            function = functions.get(value, field)
+            return function if kwargs is None else lambda row: function(row, kwargs)
+        column = cast(str, value)
+        return (lambda row: [row[column]]) if field == ("doc_to_visual",) else (lambda row: row.get(column))
 
     def optional(*field: str) -> Read | None:
         return None if written.get(field) is None else read(*field)
@@ -162,7 +192,8 @@ def load_definition(path: Path, root: Path) -> Definition:
         split=written.data["test_split"],
         size=ours.get("size", 0) if of_this_dataset else 0,
         visual=read("doc_to_visual"),
-        text=read("doc_to_text", kwargs=_default_kwargs(written.data)),
+        # As lmms-eval does for a model that has no entry of its own.
+        text=read("doc_to_text", kwargs=None if kwargs is None else kwargs.get("default", kwargs)),
         target=read("doc_to_target"),
         choice=optional("doc_to_choice"),
         metric=metric,
@@ -183,25 +214,26 @@ def load_definition(path: Path, root: Path) -> Definition:
     )
 
 
-def read_heading(path: Path, root: Path) -> Heading | None:
-    """Which task or group a file defines; ``None`` for a template without a name. Runs no code, checks no keys."""
+def read_heading(path: Path, root: Path) -> TaskEntry | TaskGroup | None:
+    """Read which task or group a file defines; ``None`` for a template without a name. Runs no code, checks no keys."""
     data = resolve(path, root).data
     task, group = data.get("task"), data.get("group")
     if isinstance(task, str) and task:
-        return Heading(path, task, _tags(data))
+        return TaskEntry(task, _tags(data), path, root)
     if isinstance(group, str) and isinstance(task, list):
-        return Heading(path, "", group=group, members=tuple(str(member) for member in task))
+        return TaskGroup(group, tuple(map(str, task)))
     return None
 
 
 def _check_keys(written: MergedYaml) -> None:
     for key, value in written.data.items():
         if key not in _KEYS:
-            raise UserError(f"{written.where(str(key))}: {key}: not supported; supported are {', '.join(_KEYS)}")
+            ours = f"; it belongs under {'.'.join(MAESTRO)}" if key in _OURS else ""
+            raise UserError(f"{written.where(str(key))}: {key}: not supported{ours or _supported(key, _KEYS)}")
         _check_type(written, (key,), value, _KEYS[key])
-    for key in _REQUIRED:
+    for key, example in _REQUIRED.items():
         if key not in written.data:
-            raise UserError(f"{written.document.where()}: {key}: is missing")
+            raise UserError(f"{written.document.where()}: {key}: is missing; add one, such as {example}")
     if written.data.get("output_type", "generate_until") != "generate_until":
         raise UserError(f"{written.where('output_type')}: output_type: only generate_until is supported")
     _check_ours(written)
@@ -223,8 +255,7 @@ def _check_ours(written: MergedYaml) -> None:
     for key, value in ours.items():
         if key not in _OURS:
             raise UserError(
-                f"{written.where(*MAESTRO, str(key))}: metadata.maestro.{key}: not supported; "
-                f"supported are {', '.join(_OURS)}"
+                f"{written.where(*MAESTRO, str(key))}: metadata.maestro.{key}: not supported{_supported(key, _OURS)}"
             )
         _check_type(written, (*MAESTRO, key), value, _OURS[key])
     if "columns" not in ours:
@@ -246,6 +277,10 @@ def _check_ours(written: MergedYaml) -> None:
             raise UserError(f"{written.where(*MAESTRO, 'fields')}: fields: {name!r} is not among the columns")
     for key in ("id", "category", "stratum", "cluster"):
         _check_column_name(written, (*MAESTRO, key))
+
+
+def _supported(key: object, known: Iterable[str]) -> str:
+    return suggest(str(key), known, "supported are")
 
 
 def _check_values(written: MergedYaml, ours: Mapping[str, Any]) -> None:
@@ -285,11 +320,6 @@ def _check_type(written: MergedYaml, field: tuple[str, ...], value: object, type
         raise UserError(f"{written.where(*field)}: {'.'.join(field)}: expected {wanted}")
 
 
-def _describes_its_dataset(written: MergedYaml) -> bool:
-    """Whether what the file says of a dataset holds: not where an including file put another in its place."""
-    return written.source("dataset_path") is written.source("metadata")
-
-
 def _tags(data: Mapping[str, Any]) -> tuple[str, ...]:
     tags: list[str] = []
     for key in ("tag", "group"):
@@ -299,28 +329,9 @@ def _tags(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _measured(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a definition that decides what is asked and how it is judged."""
+    """Return the part of a definition that decides what is asked and how it is judged."""
     ours = {key: value for key, value in data["metadata"]["maestro"].items() if key not in _ASKS_OR_JUDGES_NOTHING}
     if "paper" in ours:
         ours["released"] = ours.pop("paper")
     passed_by = (*_LMMS_ONLY, *_LMMS_RULE) if "metric" in ours else _LMMS_ONLY
     return {key: value for key, value in data.items() if key not in passed_by} | {"metadata": ours}
-
-
-def _default_kwargs(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What lmms-eval would hand to ``doc_to_text`` for a model that has no entry of its own."""
-    kwargs = data.get("lmms_eval_specific_kwargs")
-    return None if kwargs is None else kwargs.get("default", kwargs)
-
-
-def _reader(
-    functions: Functions, written: MergedYaml, field: tuple[str, ...], kwargs: Mapping[str, Any] | None
-) -> Read:
-    value = written.get(field)
-    if isinstance(value, FunctionName):
-        function = function_of(functions, written, field, value)
-        return function if kwargs is None else lambda row: function(row, kwargs)
-    column = cast(str, value)
-    if field == ("doc_to_visual",):
-        return lambda row: [row[column]]
-    return lambda row: row.get(column)

@@ -1,7 +1,7 @@
-"""How the simulated server behaves: how long it takes, what goes wrong and when. Pure; no HTTP.
+"""The configuration of the simulated server: its latency and its faults. Pure; no HTTP.
 
-Faults are planned by the number of a request (from 1, in order of arrival), never by time, so that a test
-meets the same faults on a slow machine.
+Faults depend on the number of a request (from 1, in order of arrival), never on time, so that a test has the same
+faults on a slow machine.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any, Literal
 from msgspec import Struct
 
 Rule = Callable[[dict[str, Any]], str]
-"""From the body of a request to the reply's text; RefusedError for a request that is not taken."""
+"""Maps the body of a request to the reply's text; RefusedError refuses the request."""
 
 
 class RefusedError(Exception):
-    """What a rule raises for a request that it does not take: a 400 with the message."""
+    """A rule raises this to refuse a request; the server sends a 400 with the message."""
 
 
 class Latency(Struct, frozen=True):
-    """Seconds that a reply takes once it is served, and what bounds how many are served at once; the rest queue.
+    """The times of a reply, and the limits on concurrent requests; requests beyond them queue.
 
-    base_s and per_prompt_token_s pass before the first token (the prefill), per_completion_token_s for each token
-    of the reply. slots: requests at once. cache_tokens: tokens of all of them together, prompts and replies.
+    The prefill takes base_s and per_prompt_token_s; each token of the reply takes per_completion_token_s. At most slots
+    requests run at once, with at most cache_tokens tokens in all their prompts and replies.
     """
 
     base_s: float = 0.0
@@ -34,16 +34,16 @@ class Latency(Struct, frozen=True):
     cache_tokens: int = 2**20
 
     def prefill_s(self, prompt_tokens: int) -> float:
-        """Until the first token, queueing not counted."""
+        """Return the seconds until the first token, without queueing."""
         return self.base_s + self.per_prompt_token_s * prompt_tokens
 
     def decode_s(self, completion_tokens: int) -> float:
-        """From the first token to the last."""
+        """Return the seconds from the first token to the last."""
         return self.per_completion_token_s * completion_tokens
 
 
 class Fault(Struct, frozen=True):
-    """What goes wrong with one request.
+    """A fault of one request.
 
     status: an error of that status, with ``body`` and, where set, ``Retry-After``; a 3xx points to itself.
     hang: no answer at all. drip: a good reply, one byte each ``drip_s``.
@@ -60,19 +60,19 @@ class Fault(Struct, frozen=True):
 
 
 FaultPlan = Callable[[int], Fault | None]
-"""From the number of a request to its fault."""
+"""Maps the number of a request to its fault."""
 
 
 def on_requests(faults: Mapping[int, Fault]) -> FaultPlan:
-    """Faults for these requests, counted from 1."""
+    """Return a plan with faults for these requests, counted from 1."""
     return faults.get
 
 
 def always(fault: Fault) -> FaultPlan:
-    """The same fault for every request."""
+    """Return a plan with the same fault for every request."""
     return lambda number: fault
 
 
 def at_random(probability: float, fault: Fault, seed: int) -> FaultPlan:
-    """A fault with this probability; a request's draw depends on the seed and its number alone."""
+    """Return a plan with faults of this probability; they depend only on the seed and the request's number."""
     return lambda number: fault if random.Random(f"{seed}:{number}").random() < probability else None

@@ -1,6 +1,6 @@
-"""The simulated server as a command: its flags, and serving until told to stop.
+"""``maestro-eval serve-simulated``: serve a simulated model, for dry runs and tests.
 
-``maestro-eval serve-simulated`` and ``python -m maestro_eval.testing`` are both this.
+``python -m maestro_eval.testing`` is the same on a free port, for tests and benchmarks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from maestro_eval.cli import DONE, add_port, listening, positive, seconds
 from maestro_eval.records import UserError
 from maestro_eval.testing.behaviour import Latency
 from maestro_eval.testing.faults import parse_faults
@@ -21,17 +22,18 @@ from maestro_eval.testing.server import ServedRequest, SimulatedServer
 from maestro_eval.text import load_tokenizer
 
 
-def add_flags(parser: argparse._ActionsContainer) -> None:
-    """Add all flags but ``--port``."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_port(parser, 8378)
+    parser.add_argument("--exit-with-parent", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--reply", metavar="TEXT", help="the text of every reply (default: Answer: 4)")
     parser.add_argument(
         "--model", action="append", metavar="NAME", help="a model that is served, several times for several (any)"
     )
-    parser.add_argument("--latency", type=_seconds, metavar="S", help="seconds each reply takes at least (0)")
-    parser.add_argument("--prefill", type=_seconds, metavar="S", help="seconds more for each token of the prompt (0)")
-    parser.add_argument("--decode", type=_seconds, metavar="S", help="seconds more for each token of the reply (0)")
-    parser.add_argument("--slots", type=_positive, metavar="N", help="requests served at once; the rest queue (256)")
-    parser.add_argument("--cache-tokens", type=_positive, metavar="N", help="size of the KV cache (1048576)")
+    parser.add_argument("--latency", type=seconds, metavar="S", help="seconds each reply takes at least (0)")
+    parser.add_argument("--prefill", type=seconds, metavar="S", help="seconds more for each token of the prompt (0)")
+    parser.add_argument("--decode", type=seconds, metavar="S", help="seconds more for each token of the reply (0)")
+    parser.add_argument("--slots", type=positive, metavar="N", help="requests served at once; the rest queue (256)")
+    parser.add_argument("--cache-tokens", type=positive, metavar="N", help="size of the KV cache (1048576)")
     parser.add_argument(
         "--fault",
         action="append",
@@ -50,11 +52,8 @@ def add_flags(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--log", type=Path, metavar="FILE", help="append one JSON line a request here")
 
 
-def serve(options: argparse.Namespace, port: int, *, exit_with_parent: bool = False) -> None:
-    """Print ``listening URL`` and serve until Ctrl-C, SIGTERM or the end of standard input (if that is asked for).
-
-    UserError for a fault that cannot be understood, OSError for a port that cannot be had.
-    """
+def run(options: argparse.Namespace) -> int:
+    """Print ``listening URL`` and serve until Ctrl-C, SIGTERM or the end of standard input (if that is asked for)."""
     given = {
         "base_s": options.latency,
         "per_prompt_token_s": options.prefill,
@@ -72,7 +71,7 @@ def serve(options: argparse.Namespace, port: int, *, exit_with_parent: bool = Fa
     template = _read(options.chat_template) if options.chat_template else ""
     tokenizer = load_tokenizer(options.tokenizer) if options.tokenizer else None
 
-    async def run() -> None:
+    async def serve() -> None:
         server = SimulatedServer(
             reply=reply,
             models=options.model or (),
@@ -81,12 +80,14 @@ def serve(options: argparse.Namespace, port: int, *, exit_with_parent: bool = Fa
             metrics=not options.no_metrics,
             chat_template=template,
             tokenizer=tokenizer,
-            port=port,
+            port=options.port,
             on_request=_Log(options.log) if options.log else None,
         )
-        await _until_stopped(server, exit_with_parent=exit_with_parent)
+        await _until_stopped(server, exit_with_parent=options.exit_with_parent)
 
-    asyncio.run(run())
+    with listening(options.port):
+        asyncio.run(serve())
+    return DONE
 
 
 def _read(template: Path) -> str:
@@ -109,7 +110,7 @@ async def _until_stopped(server: SimulatedServer, *, exit_with_parent: bool) -> 
 
 
 def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    # The buffered stdin holds a lock that the interpreter wants at exit; its raw file does not.
+    # The raw file, because a read of the buffered stdin holds a lock that the interpreter needs at exit.
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:
         while stdin.read(4096):
             pass
@@ -117,7 +118,7 @@ def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event)
 
 
 class _Log:
-    """A file of JSON lines. Opened for each line: requests are few, and a killed process loses none."""
+    """A log of JSON lines. The file is opened for each line, so that a killed process loses none."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -125,17 +126,3 @@ class _Log:
     def __call__(self, record: ServedRequest) -> None:
         with self._path.open("ab") as file:
             file.write(msgspec.json.encode(record) + b"\n")
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: expected seconds, 0 or more")
-    return seconds
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
-    return number

@@ -1,10 +1,9 @@
-"""Who is served when: slots, a KV cache of so many tokens, prefill and decode, as an inference engine has them.
+"""Simulates the scheduling of an inference engine: slots, a KV cache, prefill and decode.
 
-A request waits in line until a slot and room for its prompt are free. After its prefill it takes the room of its
-whole reply (a real engine takes it block by block); where that is not there, it is preempted: it gives its place
-back, waits at the head of the line until all of it fits, and does its prefill again. A request that is alone is
-never preempted, however large. Prefill and decode take their time for each request alone: a batch does not slow
-itself down, which keeps the times of a test exact.
+A request queues until a slot and cache for its prompt are free. After its prefill it allocates the cache of its whole
+reply (a real engine allocates block by block). If that does not fit, it is preempted: it frees its slot and cache,
+queues at the head until all of it fits, and repeats its prefill. A request that runs alone is never preempted, however
+large. Concurrent requests do not slow each other down, which keeps the times of a test exact.
 """
 
 from __future__ import annotations
@@ -17,67 +16,67 @@ from maestro_eval.testing.behaviour import Latency
 
 
 @dataclass(slots=True, eq=False)
-class _Place:
-    """A request in line: what it needs and who waits for it."""
+class _Queued:
+    """A queued request: the tokens that it needs, and the future that admits it."""
 
     tokens: int
     ready: asyncio.Future[None]
 
 
 class Engine:
-    """``serve`` takes as long as the request would; the properties say how things stand at this moment."""
+    """The simulated engine; ``serve`` lasts as long as the request would, the properties are its current state."""
 
     def __init__(self, latency: Latency) -> None:
         self._latency = latency
-        self._line: deque[_Place] = deque()
+        self._queue: deque[_Queued] = deque()
         self._used_tokens = 0
         self.running = 0
         self.preemptions = 0
 
     @property
     def waiting(self) -> int:
-        """Requests that have no slot."""
-        return len(self._line)
+        """The number of queued requests."""
+        return len(self._queue)
 
     @property
     def cache_usage(self) -> float:
-        """The part of the KV cache that is taken, 0 to 1 (a request too large for it counts as all of it)."""
+        """The used share of the KV cache, 0 to 1 (also for a request larger than the cache)."""
         return min(1.0, self._used_tokens / self._latency.cache_tokens)
 
     async def serve(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """Wait in line, then prefill and decode. Cancellation gives everything back."""
+        """Queue, then prefill and decode. Cancellation frees the slot and the cache."""
         whole = prompt_tokens + completion_tokens
-        held = prompt_tokens
-        await self._enter(held)
+        allocated = prompt_tokens
+        await self._enter(allocated)
         try:
             await asyncio.sleep(self._latency.prefill_s(prompt_tokens))
             if self._fits(completion_tokens) or self.running == 1:
                 self._used_tokens += completion_tokens
-                held = whole
+                allocated = whole
             else:
                 self.preemptions += 1
-                self._leave(held)
-                held = -1
+                self._leave(allocated)
+                allocated = -1
                 await self._enter(whole, first=True)
-                held = whole
+                allocated = whole
                 await asyncio.sleep(self._latency.prefill_s(prompt_tokens))
             await asyncio.sleep(self._latency.decode_s(completion_tokens))
         finally:
-            if held >= 0:
-                self._leave(held)
+            if allocated >= 0:
+                self._leave(allocated)
 
     async def _enter(self, tokens: int, *, first: bool = False) -> None:
-        place = _Place(tokens, asyncio.get_running_loop().create_future())
+        queued = _Queued(tokens, asyncio.get_running_loop().create_future())
         if first:
-            self._line.appendleft(place)
+            self._queue.appendleft(queued)
         else:
-            self._line.append(place)
+            self._queue.append(queued)
         self._admit()
         try:
-            await place.ready
+            await queued.ready
         except asyncio.CancelledError:
-            if place in self._line:
-                self._line.remove(place)
+            if queued in self._queue:
+                self._queue.remove(queued)
                 self._admit()
             else:
                 self._leave(tokens)
@@ -89,14 +88,14 @@ class Engine:
         self._admit()
 
     def _admit(self) -> None:
-        """Let in from the head of the line what fits; nobody overtakes."""
-        while self._line and self._free_slot() and (self._fits(self._line[0].tokens) or self.running == 0):
-            place = self._line.popleft()
+        """Admit requests from the head of the queue while they fit; none overtakes another."""
+        while self._queue and self._free_slot() and (self._fits(self._queue[0].tokens) or self.running == 0):
+            queued = self._queue.popleft()
             self.running += 1
-            self._used_tokens += place.tokens
-            # A future that was cancelled in this very moment is given back by the one who waited for it.
-            if not place.ready.done():
-                place.ready.set_result(None)
+            self._used_tokens += queued.tokens
+            # If the future was cancelled meanwhile, its waiter frees the slot and the cache.
+            if not queued.ready.done():
+                queued.ready.set_result(None)
 
     def _free_slot(self) -> bool:
         return self.running < self._latency.slots

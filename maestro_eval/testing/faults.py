@@ -1,4 +1,4 @@
-"""Faults as they are written on a command line: ``503@2`` for the second request, ``hang%0.5`` for one in 200."""
+"""Parses faults of the command line: ``503@2`` for the second request, ``hang%0.5`` for one in 200."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _KINDS = tuple(kind for kind in get_args(get_type_hints(Fault)["kind"]) if kind 
 
 
 def parse_faults(written: Sequence[str]) -> FaultPlan:
-    """One plan of all: a fault for a certain request goes before those at random, of these the first that is drawn.
+    """Combine the faults into one plan: a numbered fault precedes random ones, which are tried in order.
 
-    UserError names what cannot be understood.
+    UserError names the text that cannot be parsed.
     """
     numbered: dict[int, Fault] = {}
     drawn: list[FaultPlan] = []

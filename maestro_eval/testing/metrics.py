@@ -1,4 +1,4 @@
-"""``/metrics`` as vLLM writes it: Prometheus text, names and labels like its own, values from the server's state."""
+"""Renders ``/metrics`` as vLLM does: Prometheus text with its names and labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4"
 
 
 class ServerState(Struct, frozen=True):
-    """What there is to tell. ``cache_usage`` is 0 to 1; ``finished`` counts requests by why they ended."""
+    """The state of the server. ``cache_usage`` is 0 to 1; ``finished`` counts requests by finish reason."""
 
     model: str
     running: int
@@ -23,7 +23,7 @@ class ServerState(Struct, frozen=True):
 
 
 def render_metrics(state: ServerState) -> str:
-    """The page, ending in a newline."""
+    """Return the page, ending in a newline."""
     gauges = [
         ("num_requests_running", "Requests that have a slot.", state.running),
         ("num_requests_waiting", "Requests that wait for a slot.", state.waiting),

@@ -1,6 +1,6 @@
-"""How the simulated server takes pictures: as vLLM does, from files and by UUIDs too, or as bytes only.
+"""Reads the pictures of requests to the simulated server: as bytes and, like vLLM, from files and by UUIDs.
 
-What vLLM refuses is refused with its words.
+Refusals have the wording of vLLM's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PictureWay = Literal["bytes", "file", "uuid"]
 
 
 class PictureDesk:
-    """``media_path``: the folder whose files are read, empty for none. ``cached``: how many pictures are kept."""
+    """Reads pictures from files below ``media_path`` (empty: none) and caches up to ``cached`` by UUID."""
 
     def __init__(self, media_path: str, cached: int) -> None:
         self._media_path = media_path
@@ -27,11 +27,11 @@ class PictureDesk:
 
     @property
     def is_vllm(self) -> bool:
-        """Whether it takes pictures as vLLM does."""
+        """True if files or UUIDs are accepted, as vLLM does."""
         return bool(self._media_path or self._cached)
 
     def take(self, messages: list[dict[str, Any]]) -> tuple[PictureWay, ...]:
-        """How each picture came; it is a data URL in ``messages`` from then on. RefusedError."""
+        """Replace each picture in ``messages`` by its data URL; return how each one was sent. RefusedError."""
         parts = [
             part
             for message in messages

@@ -1,4 +1,4 @@
-"""What a server makes of messages before its model reads them: a chat template and a tokenizer, as vLLM has them."""
+"""Renders messages with a chat template and a tokenizer, as vLLM does."""
 
 from __future__ import annotations
 
@@ -13,21 +13,19 @@ _END = "<|im_end|>"
 
 
 class Renderer:
-    """One template with one tokenizer."""
-
     def __init__(self, chat_template: str, tokenizer: Tokenizer) -> None:
-        # As transformers renders chat templates, and vLLM with it.
+        # The options with which transformers, and so vLLM, renders chat templates.
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         self._template = environment.from_string(chat_template)
         self._tokenizer = tokenizer
 
     def encode(self, messages: Sequence[dict[str, Any]]) -> list[int]:
-        """The ids of the prompt."""
+        """Return the token ids of the prompt."""
         return self._tokenizer.encode(self._template.render(messages=messages, add_generation_prompt=True))
 
     def decode(self, tokens: Sequence[int]) -> str:
         return self._tokenizer.decode(tokens)
 
     def sampled(self, text: str, finish_reason: str) -> list[int]:
-        """The ids of a reply, with the end token where it ended by itself."""
+        """Return the token ids of a reply, with the end token if it was not cut."""
         return self._tokenizer.encode(text + (_END if finish_reason == "stop" else ""))

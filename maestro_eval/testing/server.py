@@ -1,8 +1,8 @@
 """The simulated server: ``/v1/chat/completions``, ``/v1/models``, ``/health`` and ``/metrics`` on loopback.
 
-It keeps to what vLLM does where a client could notice: an unknown model is a 404, a wrong key a 401, ``stop``
-and ``max_tokens`` cut the reply, requests beyond its slots queue silently. Tokens are estimated (4 characters
-each, an image 256). Records say what arrived; totals are for the reader to derive.
+It behaves like vLLM towards clients: an unknown model is a 404, a wrong key a 401, ``stop`` and ``max_tokens`` cut the
+reply, requests beyond its slots queue silently. Tokens are estimated (4 characters each, an image 256). ``requests``
+records each arrival.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _LARGEST_REQUEST = 256 * 2**20
 
 
 class ServedRequest(Struct):
-    """A chat completion that was asked for.
+    """A requested chat completion.
 
-    ``text`` is that of the last user message. ``arrived_at`` is Unix seconds; ``in_flight`` counts the requests
-    that had arrived and were not answered, this one included. ``fault`` is what it met, ``""`` for a reply.
-    ``pictures`` is how each picture came, once they have been read.
+    ``text`` is that of the last user message. ``arrived_at`` is Unix seconds; ``in_flight`` counts the unanswered
+    requests on arrival, this one included. ``fault`` is the kind of its fault, ``""`` for none. ``pictures`` is how
+    each picture was sent, once they have been read.
     """
 
     number: int
@@ -49,15 +49,14 @@ class ServedRequest(Struct):
 
 
 class SimulatedServer:
-    """An async context manager; ``url`` is known inside it.
+    """An async context manager that runs the server at ``url``.
 
-    reply: one text for all, a script (the n-th good reply; 400 after its end) or a rule. models: the names
-    that are served, empty for any name. reasoning_parser: what ``</think>`` ends is returned apart, as vLLM's do.
-    chat_template and tokenizer: with both there are vLLM's ``/tokenize`` and ``/detokenize``, and the ids of prompt and
-    reply for who asks for them. base: the path before ``/chat/completions``. api_key: demanded as a bearer token where
-    set. metrics: whether there is ``/metrics``. media_path, cached_pictures: the folder whose files are read, how many
-    pictures are kept by their UUIDs; where either is set the server says that it is vLLM. on_request: called with each
-    record as it arrives.
+    reply: one text for all, a script (the n-th good reply; 400 after its end) or a rule. models: the names served,
+    empty for any name. reasoning_parser: return the text up to ``</think>`` as reasoning, like vLLM's parsers.
+    chat_template and tokenizer: with both, serve vLLM's ``/tokenize`` and ``/detokenize``, and token ids on request.
+    base: the path before ``/chat/completions``. api_key: the required bearer token, if set. metrics: serve
+    ``/metrics``. media_path, cached_pictures: the folder of readable files, and the number of pictures cached by UUID;
+    with either, the server reports that it is vLLM. on_request: called with each record on arrival.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class SimulatedServer:
         self._pictures = PictureDesk(media_path, cached_pictures)
         self._on_request = on_request
         self._engine = Engine(latency)
-        # Counters of ``/metrics``: by why a request ended, and of tokens. Requests with a fault are in none.
+        # Counters of ``/metrics``: requests by finish reason, and tokens. Requests with a fault are not counted.
         self._finished = Counter({"stop": 0, "length": 0, "abort": 0})
         self._prompt_tokens = self._generation_tokens = 0
         self._closing = asyncio.Event()
@@ -100,7 +99,7 @@ class SimulatedServer:
 
     @property
     def url(self) -> str:
-        """The address to put into an ``Endpoint``."""
+        """The address for an ``Endpoint``."""
         if self._runner is None:
             raise RuntimeError("the server is not running")
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}{self._base}"
@@ -115,7 +114,7 @@ class SimulatedServer:
             app.router.add_post("/detokenize", self._detokenize)
         if self._publishes:
             app.router.add_get("/metrics", self._metrics)
-        # A request whose client has gone gives its slot back at once, and none outlives the server.
+        # A disconnected client frees its slot at once, and no request outlives the server.
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self._port).start()
@@ -161,7 +160,7 @@ class SimulatedServer:
     async def _list_models(self, request: web.Request) -> web.Response:
         if not self._authorised(request):
             return _error(401, "Unauthorized")
-        # Where it answers to any name, it lists none but to say what it is.
+        # A server for any name lists one only to report that it is vLLM.
         names = self._models or (("simulated",) if self._pictures.is_vllm else ())
         owner = {"owned_by": "vllm"} if self._pictures.is_vllm else {}
         return web.json_response(
@@ -178,7 +177,7 @@ class SimulatedServer:
             return _error(400, str(error))
         async with self._arrival(asked) as (record, fault):
             if fault is not None and fault.kind not in ("drip", "truncated"):
-                return await self._go_wrong(request, fault)
+                return await self._respond_with_fault(request, fault)
             if self._models and asked.model not in self._models:
                 return _error(404, f"The model `{asked.model}` does not exist.")
             try:
@@ -207,11 +206,11 @@ class SimulatedServer:
             answer = msgspec.json.encode(body_of_reply)
             if fault is None:
                 return web.Response(body=answer, content_type="application/json")
-            return await self._send_badly(request, fault, answer)
+            return await self._send_faulty(request, fault, answer)
 
     @asynccontextmanager
     async def _arrival(self, asked: _Asked) -> AsyncIterator[tuple[ServedRequest, Fault | None]]:
-        """Number and record a request, and count it as in flight. It gives the record and the fault to meet."""
+        """Number and record a request, and count it as in flight; yield the record and its fault."""
         self._in_flight += 1
         number = len(self.requests) + 1
         fault = self._faults(number)
@@ -232,7 +231,7 @@ class SimulatedServer:
         finally:
             self._in_flight -= 1
 
-    async def _go_wrong(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+    async def _respond_with_fault(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         match fault.kind:
             case "status":
                 headers = {"Location": request.path} if 300 <= fault.status < 400 else {}
@@ -254,7 +253,7 @@ class SimulatedServer:
         _disconnect(request)
         return web.Response()
 
-    async def _send_badly(self, request: web.Request, fault: Fault, body: bytes) -> web.StreamResponse:
+    async def _send_faulty(self, request: web.Request, fault: Fault, body: bytes) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
         await response.prepare(request)
         if fault.kind == "truncated":
@@ -287,7 +286,7 @@ class _AskedMessage(Struct):
 
 
 class _Asked(Struct):
-    """The parts of a request's body that matter here."""
+    """The fields of a request's body that the server reads."""
 
     model: str
     messages: list[_AskedMessage]
@@ -322,7 +321,7 @@ def _as_rule(reply: str | Sequence[str] | Rule) -> Rule:
 
 
 def _cut(reply: str, asked: _Asked) -> tuple[str, str]:
-    """The reply as its ``stop`` and ``max_tokens`` leave it, and the reason why it ends."""
+    """Cut the reply at ``stop`` and ``max_tokens``; return it with its finish reason."""
     stops = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
     ends = [found for stop in stops if stop and (found := reply.find(stop)) >= 0]
     text = reply[: min(ends)] if ends else reply

@@ -1,4 +1,4 @@
-"""The simulated server on a thread of its own, for synchronous tests."""
+"""Runs the simulated server in a thread, for synchronous tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _on_thread(make: Callable[P, SimulatedServer]) -> Callable[P, AbstractContex
                     started.set_result((server, asyncio.get_running_loop(), stop))
                     await stop.wait()
             except Exception as error:
-                # A server that never came up is its caller's exception; a later one is the thread's.
+                # The caller gets an exception during the start; the thread raises a later one.
                 if started.done():
                     raise
                 started.set_exception(error)
@@ -44,4 +44,4 @@ def _on_thread(make: Callable[P, SimulatedServer]) -> Callable[P, AbstractContex
 
 
 simulated_in_thread = _on_thread(SimulatedServer)
-"""``with simulated_in_thread(...) as server``: takes what ``SimulatedServer`` takes."""
+"""``with simulated_in_thread(...) as server`` has the arguments of ``SimulatedServer``."""

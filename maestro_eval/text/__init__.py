@@ -1,23 +1,33 @@
-"""How is a string read and made harmless? Pure functions that several rooms share."""
+"""Pure functions that read strings and make them harmless, for several rooms."""
 
-from maestro_eval.text.clip import Ruler, clip, estimate_tokens, ruler
-from maestro_eval.text.reply import Spoken, spoken, visible
-from maestro_eval.text.statement import answer_statement
-from maestro_eval.text.tags import neutralise
+from maestro_eval.text.clip import ESTIMATE, Ruler, clip, estimate_tokens, ruler
+from maestro_eval.text.harmless import neutralise, one_line, printable, whole, whole_text
+from maestro_eval.text.reply import Spoken, seen, spoken, visible
+from maestro_eval.text.statement import NO_ANSWER, Statement, answer_statement, statements, tidied
 from maestro_eval.text.tokenizer import HUB, Tokenizer, load_tokenizer, tokenizer_file
 
 __all__ = [
+    "ESTIMATE",
     "HUB",
+    "NO_ANSWER",
     "Ruler",
     "Spoken",
+    "Statement",
     "Tokenizer",
     "answer_statement",
     "clip",
     "estimate_tokens",
     "load_tokenizer",
     "neutralise",
+    "one_line",
+    "printable",
     "ruler",
+    "seen",
     "spoken",
+    "statements",
+    "tidied",
     "tokenizer_file",
     "visible",
+    "whole",
+    "whole_text",
 ]

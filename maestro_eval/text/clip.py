@@ -29,7 +29,7 @@ class Ruler:
         self._spans = spans
 
     def tail_start(self, text: str, tokens: int) -> int:
-        """Where the last ``tokens`` tokens of ``text`` begin; 0 when it has no more than that."""
+        """Return where the last ``tokens`` tokens of ``text`` begin; 0 when it has no more than that."""
         if self._spans is None:
             return max(0, len(text) - tokens * _CHARACTERS_PER_TOKEN)
         spans = self._spans(text)
@@ -41,7 +41,7 @@ class Ruler:
         return spans[-tokens - 1][1]
 
     def head_end(self, text: str, tokens: int) -> int:
-        """Where the first ``tokens`` tokens of ``text`` end; its length when it has no more than that."""
+        """Return where the first ``tokens`` tokens of ``text`` end; its length when it has no more than that."""
         if self._spans is None:
             return min(len(text), tokens * _CHARACTERS_PER_TOKEN)
         spans = self._spans(text)
@@ -53,14 +53,14 @@ _ESTIMATING = Ruler()
 
 @lru_cache(maxsize=8)
 def ruler(tokenizer: str = ESTIMATE) -> Ruler:
-    """The ruler for ``estimate`` or a tokenizer's file (``load_tokenizer``); UserError when that cannot be had."""
+    """Return the ruler for ``estimate`` or for `load_tokenizer`; UserError when that cannot be loaded."""
     if tokenizer == ESTIMATE:
         return _ESTIMATING
     return Ruler(load_tokenizer(tokenizer).spans)
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens of ``text`` at 4 characters each, rounded up."""
+    """Count the tokens of ``text`` at 4 characters each, rounded up."""
     return -(-len(text) // _CHARACTERS_PER_TOKEN)
 
 
@@ -72,7 +72,7 @@ def clip(
     measure: Ruler = _ESTIMATING,
     mark: bool = True,
 ) -> str:
-    """``text`` within about ``tokens`` tokens; ``mark`` says in it how much is gone.
+    """Cut ``text`` to about ``tokens`` tokens; ``mark`` says in it how much is gone.
 
     ``ends`` keeps the beginning and the end in equal parts (an odd token goes to the end); ``tail`` keeps the end only.
     """

@@ -1,4 +1,4 @@
-"""What does a model's reply say, apart from its thoughts and from what no reader sees?
+"""Read what a model's reply says, apart from its thoughts and from what no reader sees.
 
 Servers differ in what they leave in a reply: the marks of a thought (each family has its own), control tokens of the
 chat template, characters without a glyph. Both functions take time linear in the text and never raise.
@@ -49,7 +49,7 @@ class Spoken(Struct, frozen=True):
 
 
 def spoken(reply: str) -> Spoken:
-    """What a reply says once it has thought.
+    """Return what a reply says once it has thought.
 
     All before a closing mark that nothing opened is a thought, as where the chat template opened it. Of what is said
     around several thoughts the last part counts.
@@ -72,13 +72,18 @@ def spoken(reply: str) -> Spoken:
 
 
 def visible(text: str) -> str:
-    """``text`` as a reader sees it: composed (NFC), without control tokens and characters that have no glyph.
+    """Return ``text`` as a reader sees it: composed (NFC), without control tokens and characters that have no glyph.
 
     What follows the opening of another's turn was not said by the model and is dropped.
     """
     if "<" in text or "\u2039" in text or "[" in text:
         other = _OTHER_TURN.search(text)
         text = _CONTROL.sub("", _ROLE.sub("", text[: other.start()] if other else text))
+    return seen(text)
+
+
+def seen(text: str) -> str:
+    """Return ``text`` composed (NFC), without characters that have no glyph."""
     if text.isascii() and text.isprintable():
         return text
     return unicodedata.normalize("NFC", "".join(sign for sign in text if _is_seen(sign)))

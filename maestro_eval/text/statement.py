@@ -1,4 +1,4 @@
-r"""Where does a reply state its answer? By a box, or by words that introduce one.
+r"""Find where a reply states its answer: in a box, or behind words that introduce one.
 
 `RULES` lists the introductions with an example each; wherever they occur, the last statement of a reply counts. All
 patterns are bounded: a reply is hostile text.
@@ -23,7 +23,7 @@ _STARS = r"(?:\*\*|__|\*|_)?"
 
 
 class Rule(Struct, frozen=True):
-    """What introduces an answer; ``example`` is a reply that it reads as stating ``B``."""
+    """An introduction of an answer; ``example`` is a reply that it reads as stating ``B``."""
 
     name: str
     example: str
@@ -84,9 +84,17 @@ class Statement(Struct, frozen=True):
     end: int
     boxed: bool = False
 
+    @property
+    def answer(self) -> str:
+        """Return what a box holds, else the first sentence, tidied; nothing where that says there is no answer."""
+        if self.boxed:
+            return self.value
+        value = tidied(_SENTENCE_END.split(self.value, maxsplit=1)[0])
+        return "" if NO_ANSWER.match(value) else value
+
 
 def statements(text: str) -> list[Statement]:
-    """What ``text`` states as its answers, the last first; at most eight."""
+    """Return what ``text`` states as its answers, the last first; at most eight."""
     ends: dict[int, int] = {}
     for rule in RULES:
         for match in rule.introduction.finditer(text):
@@ -102,23 +110,17 @@ def statements(text: str) -> list[Statement]:
 
 
 def answer_statement(text: str) -> str | None:
-    r"""What ``text`` says its answer is: the last ``\boxed{X}``, ``Answer: X`` or ``the answer is X``.
+    r"""Return what ``text`` says its answer is: the last ``\boxed{X}``, ``Answer: X`` or ``the answer is X``.
 
     Markdown stars, brackets around a letter ``(B)`` and a full stop around X are dropped; a further sentence on
     the same line is not part of X, and a statement that there is no answer is none. ``None`` when nothing is
     stated: the caller decides what that means.
     """
-    for stated in statements(text):
-        if stated.boxed:
-            return stated.value
-        value = tidied(_SENTENCE_END.split(stated.value, maxsplit=1)[0])
-        if value and not NO_ANSWER.match(value):
-            return value
-    return None
+    return next((stated.answer for stated in statements(text) if stated.answer), None)
 
 
 def tidied(value: str) -> str:
-    """A stated value without stars, brackets around its letter, a full stop and the copulas of Japanese and Korean."""
+    """Strip a value of stars, brackets around its letter, a full stop and the copulas of Japanese and Korean."""
     value = value.strip().strip("*`").strip()
     value = _ENDINGS.sub("", value).strip()
     value = value.removesuffix(".") if not value.endswith("..") else value
@@ -129,7 +131,7 @@ def tidied(value: str) -> str:
 
 
 def _last_boxes(text: str) -> list[Statement]:
-    """The last two complete boxes, the last first."""
+    """Find the last two complete boxes, the last first."""
     found: list[Statement] = []
     end = len(text)
     for _ in range(2):

@@ -62,7 +62,7 @@ def render(template: str, **variables: Any) -> str:
 
 
 def unfilled(template: str, variables: Iterable[str]) -> list[str]:
-    """The variables that a template reads, in any branch, and that are not among ``variables``."""
+    """Return the variables that a template reads, in any branch, and that are not among ``variables``."""
     return sorted(jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(template)) - set(variables))
 
 
@@ -148,7 +148,7 @@ def _length(value: Any) -> int:
 
 
 def _steps(iterable: Iterable[Any]) -> Any:
-    """What a loop goes over, each step of it counted."""
+    """Return what a loop goes over, with each step counted."""
     if isinstance(iterable, Sized) and not isinstance(iterable, jinja2.Undefined):
         _spend(_STEP * len(iterable))
         return iterable
@@ -168,7 +168,7 @@ def _range(*bounds: int) -> range:
 
 
 def _join(values: Iterable[Any], between: str = "") -> str:
-    """The filter ``join``, without its attribute."""
+    """Join values as the filter ``join`` does; its attribute is not offered."""
     texts = [str(value) for value in _steps(values)]
     _spend(sum(map(len, texts)) + len(between) * len(texts))
     return between.join(texts)
@@ -194,7 +194,7 @@ def _tojson(value: Any) -> str:
 
 
 def _paid(filtered: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter of Jinja2's whose work and result are as long as what it is given; the marks that it carries stay."""
+    """Wrap a filter of Jinja2 whose work and result are as long as what it is given; the marks that it carries stay."""
     marked = getattr(filtered, "jinja_pass_arg", None)
     position = 0 if marked is None else 1
 

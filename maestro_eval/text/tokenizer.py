@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from maestro_eval.records import UserError
+from maestro_eval.text.harmless import one_line, whole_text
 
 HUB = "hub:"
-"""What begins the name of a checkpoint on the hub: ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``."""
+"""The beginning of the name of a checkpoint on the hub: ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``."""
 
 Span = tuple[int, int]
 
@@ -29,24 +30,24 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]: ...
 
     def decode(self, tokens: Sequence[int], *, skip_special: bool = False) -> str:
-        """The text of ``tokens``; bytes that are no character become U+FFFD."""
+        """Return the text of ``tokens``; bytes that are no character become U+FFFD."""
 
     def spans(self, text: str) -> Sequence[Span]:
-        """The characters (begin, end) of each token; several tokens of one character all have that character."""
+        """Return the characters (begin, end) of each token; several tokens of one character all have that character."""
 
 
 @lru_cache(maxsize=8)
 def load_tokenizer(source: str) -> Tokenizer:
-    """The tokenizer of a ``tokenizer.json``, a ``qwen.tiktoken``, a checkpoint's folder, or ``hub:OWNER/NAME``.
+    """Load the tokenizer of a ``tokenizer.json``, a ``qwen.tiktoken``, a checkpoint's folder, or ``hub:OWNER/NAME``.
 
-    UserError (one line) where it cannot be had.
+    UserError (one line) where it cannot be loaded.
     """
     path = tokenizer_file(source)
     return _Tiktoken(source, path) if path.suffix == ".tiktoken" else _Json(source, path)
 
 
 def tokenizer_file(source: str) -> Path:
-    """The file that ``load_tokenizer`` reads. UserError where there is none."""
+    """Find the file that ``load_tokenizer`` reads. UserError where there is none."""
     path = _from_hub(source) if source.startswith(HUB) else Path(source)
     path = path / "tokenizer.json" if path.is_dir() else path
     if not path.is_file():
@@ -67,8 +68,7 @@ class _Json:
         try:
             self._library: Any = Library.from_file(str(path))
         except Exception as error:  # the library raises bare Exception for whatever is wrong with the file
-            reason = " ".join(str(error).split())
-            raise UserError(f"tokenizer {source}: not a tokenizer.json ({reason})") from None
+            raise UserError(f"tokenizer {source}: not a tokenizer.json ({one_line(str(error))})") from None
         # A file may carry the limits of its model's training; they are not ours.
         self._library.no_truncation()
         self._library.no_padding()
@@ -119,7 +119,7 @@ class _Tiktoken:
         self._control = {special[token] for token in _QWEN_CONTROL}
 
     def encode(self, text: str) -> list[int]:
-        return self._library.encode(_whole(unicodedata.normalize("NFC", text)), allowed_special="all")
+        return self._library.encode(whole_text(unicodedata.normalize("NFC", text)), allowed_special="all")
 
     def decode(self, tokens: Sequence[int], *, skip_special: bool = False) -> str:
         kept = [token for token in tokens if not (skip_special and token in self._control)]
@@ -129,10 +129,10 @@ class _Tiktoken:
         # Of the text as it is: composing it would move every span behind.
         pieces = [
             self._library.decode_single_token_bytes(token)
-            for token in self._library.encode(_whole(text), allowed_special="all")
+            for token in self._library.encode(whole_text(text), allowed_special="all")
         ]
         # To which character each byte belongs.
-        characters = [place for place, character in enumerate(_whole(text)) for _ in character.encode()]
+        characters = [place for place, character in enumerate(whole_text(text)) for _ in character.encode()]
         spans, at = [], 0
         for piece in pieces:
             spans.append((characters[at], characters[at + len(piece) - 1] + 1))
@@ -154,11 +154,6 @@ def _ranks(source: str, path: Path) -> dict[bytes, int]:
     return ranks
 
 
-def _whole(text: str) -> str:
-    """``text`` with halves of surrogate pairs replaced: they have no bytes."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _from_hub(source: str) -> Path:
     name, _, revision = source.removeprefix(HUB).partition("@")
     try:
@@ -168,5 +163,5 @@ def _from_hub(source: str) -> Path:
     except ImportError as error:
         raise UserError(f"tokenizer of {name}: needs a package; pip install 'maestro-eval[hub]'") from error
     except Exception as error:  # the hub's errors have no common type: not there, gated, no network
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(str(error))[:200]
         raise UserError(f"tokenizer of {name}: not to be had from the hub ({reason})") from None

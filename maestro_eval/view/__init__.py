@@ -1,4 +1,4 @@
-"""What happened in this rollout? The local viewer: pages over run folders, and the same pages as files."""
+"""The local viewer: pages that show the runs below a folder, served on loopback or written as files."""
 
 from maestro_eval.view.library import Library
 from maestro_eval.view.pictures import Pictures

@@ -1,4 +1,4 @@
-"""What a page is asked and what it answers."""
+"""A request for a page (`Ask`) and its response (`Answer`), without HTTP."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from maestro_eval.records import PROTOCOLS
 
 
 class NotFound(Exception):
-    """There is no such page, run or rollout; the message says which."""
+    """No such page, run or rollout exists; the message names it."""
 
 
 class Ask(Struct, frozen=True):
-    """An address: its path, the named parts of it, and its query, in which a name may come several times."""
+    """A requested address: its path, the named groups of its route, and its query with all values of each name."""
 
     path: str
     parts: Mapping[str, str]
@@ -23,8 +23,10 @@ class Ask(Struct, frozen=True):
     def get(self, name: str, default: str = "") -> str:
         return self.fields.get(name, [default])[0]
 
-    def all(self, name: str) -> list[str]:
-        return list(self.fields.get(name, []))
+    def number(self, name: str, default: int = 1) -> int:
+        """Return a whole number of at most nine digits; ``default`` for anything else and for 0."""
+        text = self.get(name)[:9]
+        return int(text) or default if text.isascii() and text.isdigit() else default
 
     @property
     def flat(self) -> dict[str, str]:
@@ -38,8 +40,6 @@ class Ask(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What is sent back."""
-
     status: int
     body: bytes
     media_type: str = "text/html"

@@ -1,7 +1,7 @@
-"""A run's rollouts as columns of numbers: what a filter, a sort and a count read.
+"""A run's rollouts as columns of numbers, which filters, sorts and counts read.
 
-A million rollouts are some 90 MB. A word (a task, a category, a cause, a sequence of calls) is a number in the columns
-and is kept once; number 0 is the empty word.
+A million rollouts take some 90 MB. A word (a task, a category, a cause, a sequence of calls) is stored once, and the
+columns refer to it by number; number 0 is the empty word.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 OUTCOMES = ("never ran", "answered", "exhausted", "failed")
 VERDICTS = ("unjudged", "wrong", "partial", "right")
-"""By number, as ``Frame.verdict`` has them."""
+"""Indexed by the numbers that ``Frame.verdict`` returns."""
 
 ROW = np.dtype(
     [
@@ -45,14 +45,14 @@ ROW = np.dtype(
         ("values", "<f4", (len(PROTOCOLS),)),
     ]
 )
-"""``document`` is the number of the rollout's text in the index of words, from 1; ``sample`` a digest of task and
-sample id, ``content`` one of the sample's content hash (0: unknown). A value is NaN where there is none."""
+"""``document`` numbers the rollout's text in the full-text index, from 1 (0: it never ran). ``sample`` is a digest of
+task and sample id, ``content`` one of the sample's content hash (0: unknown). An unscored rollout's value is NaN."""
 
 Mask = NDArray[np.bool_]
 
 
 class Called(Struct, frozen=True, array_like=True):
-    """A call that reached an expert through a skill, with the services that were asked for its evidence."""
+    """A call that reached an expert through a skill, with the services that it asked for evidence."""
 
     expert: str
     skill: str
@@ -68,7 +68,7 @@ _call = msgspec.json.Decoder(Called)
 
 
 class Words:
-    """The words of each kind by number, and back."""
+    """Numbers the words of each kind, and finds a word by its number."""
 
     def __init__(self, known: Iterable[tuple[str, int, str]] = ()) -> None:
         self.texts: dict[str, list[str]] = {kind: [""] for kind in KINDS}
@@ -80,7 +80,7 @@ class Words:
             self._numbers[kind][text] = number
 
     def number(self, kind: Kind, text: str) -> int:
-        """The number of a word, a new one where it was never seen; ``fresh`` lists those."""
+        """Return the number of a word; a new word gets the next number and is added to ``fresh``."""
         numbers = self._numbers[kind]
         found = numbers.get(text)
         if found is None:
@@ -94,7 +94,7 @@ class Words:
 
 
 def row_of(entry: Entry, words: Words, document: int) -> tuple[Any, ...]:
-    """The row of one planned rollout."""
+    """Return the row of one planned rollout, as ``ROW`` lays it out."""
     rollout, sample = entry.rollout, entry.sample
     values = tuple(float("nan") if value is None else value for value in entry.values)
     task = words.number("task", entry.key.task)
@@ -120,7 +120,7 @@ def row_of(entry: Entry, words: Words, document: int) -> tuple[Any, ...]:
 
 
 def called(rollout: Rollout) -> tuple[Called, ...]:
-    """The calls that reached an expert, in order."""
+    """Return the calls that reached an expert, in order."""
     return tuple(
         Called(found.expert, found.skill, tuple(dict.fromkeys(c.name for c in turn.calls if c.kind == "service")))
         for turn in rollout.searches
@@ -133,7 +133,7 @@ def sample_digest(task: str, sample_id: str) -> int:
 
 
 def verdicts(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The number of the verdict of each value."""
+    """Return the index into ``VERDICTS`` of each value."""
     with np.errstate(invalid="ignore"):
         found = 1 + (values > 0).astype(np.uint8) + (values >= 1).astype(np.uint8)
     found[np.isnan(values)] = 0
@@ -141,9 +141,9 @@ def verdicts(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 class Sequences(Struct, frozen=True, eq=False):
-    """The sequences of calls by their number: ``calls[steps[k]]`` is made in the sequence ``owners[k]``, in order.
+    """The distinct sequences of calls in a run: ``calls[steps[k]]`` belongs to sequence ``owners[k]``, in order.
 
-    ``last`` is the last call of each, 0 where it has none.
+    ``last`` is the number of the last call of each sequence, 0 where it is empty.
     """
 
     calls: list[Called]
@@ -156,21 +156,21 @@ class Sequences(Struct, frozen=True, eq=False):
         return len(self.last)
 
     def having(self, wanted: Mask) -> Mask:
-        """Which sequences have one of the ``wanted`` calls."""
+        """Return a mask of the sequences that contain one of the ``wanted`` calls."""
         found = np.zeros(len(self), dtype=bool)
         found[self.owners[wanted[self.steps]]] = True
         return found
 
     def where(self, test: Callable[[Called], bool]) -> Mask:
-        """Which calls pass ``test``; number 0 is none."""
+        """Return a mask of the calls that pass ``test``; number 0, the empty call, never does."""
         return np.array([bool(number) and test(call) for number, call in enumerate(self.calls)], dtype=bool)
 
     def counts(self, of_sequence: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How often each call is made, where each sequence is met so often."""
+        """Count each call, given the number of rollouts ``of_sequence`` that have each sequence."""
         return np.bincount(self.steps, weights=of_sequence[self.owners], minlength=len(self.calls)).astype(np.int64)
 
     def names(self, of_sequence: NDArray[np.int64], what: str) -> dict[str, int]:
-        """How many rollouts have a call of each name (``what``: expert or skill), each sequence met so often."""
+        """Count the rollouts that call each expert or skill (``what``), given the rollouts ``of_sequence``."""
         if what not in self.known:
             texts = [str(getattr(call, what)) for call in self.calls]
             known = {text: number for number, text in enumerate(dict.fromkeys(texts))}
@@ -182,12 +182,12 @@ class Sequences(Struct, frozen=True, eq=False):
 
 
 class Frame:
-    """The columns of a run at one moment, in key order."""
+    """A snapshot of a run's columns, in key order."""
 
     def __init__(self, size: int, blocks: Iterable[NDArray[Any]], words: Words) -> None:
         self.words = words
         self.size = size
-        # Apart from each other: a column of its own is read at the speed of memory.
+        # One array a column: a contiguous column is read at the speed of memory.
         self._columns = {name: np.empty(size, dtype=ROW[name]) for name in ROW.names or () if name != "values"}
         self._values = [np.empty(size, dtype=np.float32) for _ in PROTOCOLS]
         at = 0
@@ -208,12 +208,15 @@ class Frame:
     def verdict(self, protocol: str) -> NDArray[np.uint8]:
         return self._verdicts[_number(protocol)]
 
+    def verdict_at(self, protocol: str, rank: int) -> str:
+        return VERDICTS[self.verdict(protocol)[rank]]
+
     def text(self, kind: Kind, rank: int) -> str:
-        """The word of a rollout."""
+        """Return the word of that kind for a rollout."""
         return self.words.texts[kind][int(self._columns[kind][rank])]
 
     def calls(self, rank: int) -> tuple[Called, ...]:
-        """The calls of a rollout that reached an expert."""
+        """Return the calls of a rollout that reached an expert."""
         text = self.text("calls", rank)
         return tuple(self.sequences.calls[int(number)] for number in text.split(",")) if text else ()
 
@@ -229,7 +232,7 @@ class Frame:
 
 
 def _sequence(rollout: Rollout, words: Words) -> str:
-    """The calls of a rollout as the numbers of their words."""
+    """Return the calls of a rollout as word numbers joined by commas."""
     return ",".join(str(words.number("call", msgspec.json.encode(each).decode())) for each in called(rollout))
 
 
@@ -253,6 +256,6 @@ def _cause(rollout: Rollout) -> str:
 
 
 def _tokens(rollout: Rollout) -> int:
-    """Tokens of the policy's turns and of the calls inside them."""
+    """Count the tokens of the policy's turns and of the calls inside them."""
     used = (rollout.usage, *(call.usage for call in rollout.calls if call.kind != "policy"))
     return sum(usage.prompt_tokens + usage.completion_tokens for usage in used)

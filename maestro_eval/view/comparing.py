@@ -1,22 +1,26 @@
-"""Two runs on the same samples: what became of each rollout of the one in the other."""
+"""Compare two runs sample by sample, and select the rollouts that pass a page's filters."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from maestro_eval.analysis.swap import new_entries
+from maestro_eval.view.answers import NotFound
 from maestro_eval.view.columns import Frame
-from maestro_eval.view.filters import CHANGES, Context, Filters
+from maestro_eval.view.filters import CHANGES, Context, Filters, Selected
+from maestro_eval.view.index import Texts, texts_of
 from maestro_eval.view.library import Known, Library
-from maestro_eval.view.source import stamp_of
+from maestro_eval.view.search import Found, find, phrases_of
 
 
 class SampleValues(Struct, frozen=True, eq=False):
-    """A run's samples, sorted by their digest: the mean of each one's repeats, NaN where one has no value.
+    """A run's samples, sorted by digest, with the mean over the repeats of each (NaN if a repeat has no value).
 
-    ``place`` is for each rollout the number of its sample here.
+    ``place`` maps each rollout to its sample's position here; ``first`` is each sample's first rollout.
     """
 
     digests: NDArray[np.uint64]
@@ -27,7 +31,7 @@ class SampleValues(Struct, frozen=True, eq=False):
 
 
 class Square(Struct, frozen=True):
-    """Samples by what the system and the baseline made of them; ``unknown``: one of them has no value."""
+    """A 2 × 2 table of samples: system against baseline. ``unknown`` counts those that one of them has no value for."""
 
     both_right: int
     gained: int
@@ -41,7 +45,7 @@ class Square(Struct, frozen=True):
 
 
 def sample_values(frame: Frame, protocol: str) -> SampleValues:
-    """The samples of a frame under a protocol."""
+    """Return the samples of a frame with their values under a protocol."""
     digests, first, place = np.unique(frame["sample"], return_index=True, return_inverse=True)
     sums = np.bincount(place, weights=frame.value(protocol), minlength=len(digests))
     numbers = np.bincount(place, minlength=len(digests))
@@ -49,9 +53,9 @@ def sample_values(frame: Frame, protocol: str) -> SampleValues:
 
 
 def changes_of(system: Frame, baseline: Frame, protocol: str) -> NDArray[np.uint8]:
-    """For each rollout of ``system``: 1 + the place of its sample's change in ``CHANGES``, 0 where the other lacks it.
+    """Return, for each rollout of ``system``, 1 + the index of its sample's change in ``CHANGES``; 0: not in the other.
 
-    With repeats, the means over them are compared.
+    The means over repeats are compared.
     """
     ours, theirs = sample_values(system, protocol), sample_values(baseline, protocol)
     at = np.searchsorted(theirs.digests, ours.digests).clip(max=max(0, len(theirs.digests) - 1))
@@ -72,7 +76,7 @@ def changes_of(system: Frame, baseline: Frame, protocol: str) -> NDArray[np.uint
 
 
 def square_of(system: Frame, changes: NDArray[np.uint8], task: int | None = None) -> Square:
-    """The samples of a task (or of all) by their change; each counts once, whatever its repeats."""
+    """Count the samples of a task (or of all) by their change; repeats of a sample count once."""
     _, first = np.unique(system["sample"], return_index=True)
     if task is not None:
         first = first[system["task"][first] == task]
@@ -82,29 +86,33 @@ def square_of(system: Frame, changes: NDArray[np.uint8], task: int | None = None
 
 
 def changes_between(library: Library, system: Known, baseline: Known, protocol: str) -> NDArray[np.uint8]:
-    """``changes_of`` two runs, computed once while neither changes."""
+    """Return `changes_of` two runs, cached until one of them is written to."""
     ours, theirs = library.index(system), library.index(baseline)
     key = f"changes {protocol} {system.id} {ours.stamp} {baseline.id} {theirs.stamp}"
-    found: NDArray[np.uint8] = library.kept(key, lambda: changes_of(ours.frame, theirs.frame, protocol))
+    found: NDArray[np.uint8] = library.cached(key, lambda: changes_of(ours.frame, theirs.frame, protocol))
     return found
 
 
-def context_for(library: Library, known: Known, filters: Filters) -> Context:
-    """What ``filters`` need of other runs; one that is gone changes nothing."""
-    new, changes = {}, {}
-    for run_id, into in ((filters.new, "new"), (filters.other, "changes")):
-        try:
-            other = library.get(run_id) if run_id else None
-        except KeyError:
-            continue
-        if other is None:
-            continue
-        if into == "new":
-            new[run_id] = frozenset(new_entries(other.manifest, known.manifest))
-        else:
-            changes[run_id] = changes_between(library, known, other, filters.protocol)
-    return Context(new, changes, library.subset)
+def select(library: Library, known: Known, filters: Filters) -> Selected:
+    """Return the rollouts of a run that pass ``filters``; a filter that names a missing run is ignored."""
+    index = library.index(known)
+    new: frozenset[str] = frozenset()
+    changes = found = None
+    with suppress(NotFound):
+        if filters.new:
+            new = frozenset(new_entries(library.get(filters.new).manifest, known.manifest))
+    with suppress(NotFound):
+        if filters.other:
+            changes = changes_between(library, known, library.get(filters.other), filters.protocol)
+    if filters.q:
 
+        def texts(rank: int) -> Texts:
+            return texts_of(library.source(known).unjudged(library.key_at(known, rank)))
 
-def version_of(*runs: Known) -> str:
-    return " ".join(f"{run.id} {stamp_of(run.folder)}" for run in runs)
+        def search() -> Found:
+            return find(index, filters.q, texts)
+
+        # A search for words takes milliseconds and may find a million; one for a phrase reads texts and finds few.
+        key = f"search {known.id} {index.stamp} {filters.q}"
+        found = library.cached(key, search) if phrases_of(filters.q) else search()
+    return Selected(index.frame, filters, Context(new, changes, found, library.subset))

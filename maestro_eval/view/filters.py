@@ -1,11 +1,11 @@
-"""Which rollouts, in which order: read from an address, written back into one, and found among a run's columns.
+"""Filters and sort order of a page: read from an address, written into one, and applied to a run's columns.
 
-Every filter is a mask over the columns, so that any combination takes milliseconds and every count is exact.
+Every filter is a mask over the columns, so any combination takes milliseconds and every count is exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
 import numpy as np
@@ -13,8 +13,8 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from maestro_eval.records import PROTOCOLS
-from maestro_eval.view.columns import OUTCOMES, VERDICTS, Called, Mask
-from maestro_eval.view.index import Index
+from maestro_eval.view.columns import OUTCOMES, VERDICTS, Called, Frame, Mask
+from maestro_eval.view.search import Found
 
 SORTS = ("order", "turns", "tokens", "seconds", "task", "value")
 CHANGES = ("gained", "lost", "both right", "both wrong", "unknown")
@@ -22,10 +22,11 @@ PER_PAGE = 50
 
 
 class Filters(Struct, frozen=True):
-    """What an address asks for; an empty field asks for nothing.
+    """The filters, sort order and page number in an address; an empty field filters nothing.
 
-    ``new`` names the run whose registry lacks the entries that a rollout has to have called, ``other`` the run that
-    ``change`` is held against (gained: right here and not there).
+    ``other`` names the run that ``change`` compares with (gained: right here and not there). ``new`` names a run and
+    selects the rollouts that called an entry which its registry lacks. ``repeat`` counts from 0; in an explore run it
+    is the candidate's number.
     """
 
     protocol: str = "official"
@@ -43,6 +44,7 @@ class Filters(Struct, frozen=True):
     skill: str = ""
     last: str = ""
     turns: str = ""
+    repeat: str = ""
     lacking: str = ""
     new: str = ""
     other: str = ""
@@ -53,18 +55,18 @@ class Filters(Struct, frozen=True):
 
     @property
     def active(self) -> dict[str, str]:
-        """The fields that leave something out, in order."""
-        return {
-            name: value
-            for name in FILTERS
-            if (value := getattr(self, name)) and not (name == "other" and not self.change)
-        }
+        """The fields that exclude rollouts, in order; ``other`` alone excludes none."""
+        return {name: value for name in FILTERS if (value := getattr(self, name)) and name != "other"}
+
+    @property
+    def given(self) -> dict[str, str | int]:
+        """The fields that differ from their defaults, in order."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in fields.items() if value != getattr(_NONE, name)}
 
     def query(self, **changes: str | int) -> str:
-        """The query of an address with some fields otherwise; a change begins at the first page again."""
-        changed = structs.replace(self, **({"page": 1} | changes))
-        fields = {name: getattr(changed, name) for name in changed.__struct_fields__}
-        given = {name: value for name, value in fields.items() if value != getattr(_NONE, name)}
+        """Return the query string after ``changes``, at the first page unless they name one."""
+        given = structs.replace(self, **({"page": 1} | changes)).given
         return f"?{urlencode(given)}" if given else ""
 
 
@@ -73,7 +75,7 @@ _NONE = Filters()
 
 
 def read_filters(query: Mapping[str, str]) -> Filters:
-    """The filters of an address; what it does not know, and what makes no sense, is left out."""
+    """Read the filters of an address; unknown names and invalid values are ignored."""
     given: dict[str, str | int] = {name: query[name][:500] for name in FILTERS if query.get(name)}
     if query.get("protocol") in PROTOCOLS:
         given["protocol"] = query["protocol"]
@@ -85,32 +87,52 @@ def read_filters(query: Mapping[str, str]) -> Filters:
     return Filters(**given)  # type: ignore[arg-type]
 
 
-class Context(Struct, frozen=True):
-    """What filters may need beside the index: ``new`` entries by the run that lacks them, ``changes`` by other run.
+class Context(Struct, frozen=True, eq=False):
+    """The inputs of filters that are not columns.
 
-    A change is a column of numbers: 1 + the place in ``CHANGES``. Of a ``subset`` there are so many samples.
+    ``new`` are the entries that the run ``filters.new`` lacks. ``changes`` are those against the run ``filters.other``,
+    as `changes_of` numbers them. ``found`` is the result of the search, ``subset`` the number of samples to show.
     """
 
-    new: Mapping[str, frozenset[str]]
-    changes: Mapping[str, NDArray[np.uint8]]
+    new: frozenset[str] = frozenset()
+    changes: NDArray[np.uint8] | None = None
+    found: Found | None = None
     subset: int | None = None
 
 
-class Selected:
-    """The rollouts of an index that pass ``filters``, and what the others would bring."""
+class Around(Struct, frozen=True):
+    """A rollout's neighbours in a selection, and its place from 1 among ``count``; 0 if it is not selected."""
 
-    def __init__(self, index: Index, filters: Filters, context: Context) -> None:
+    before: int | None = None
+    after: int | None = None
+    place: int = 0
+    count: int = 0
+
+    @property
+    def page(self) -> int:
+        """The number of the table's page that shows it."""
+        return max(1, -(-self.place // PER_PAGE))
+
+
+class Selected:
+    """The rollouts of a run that pass ``filters``, and the counts for each other value of a filter."""
+
+    def __init__(self, frame: Frame, filters: Filters, context: Context) -> None:
         self.filters = filters
-        self.note = ""
-        self._index, self._frame, self._context = index, index.frame, context
+        self._frame, self._context = frame, context
         self._masks = {name: self._mask(name, value) for name, value in filters.active.items()}
         if context.subset is not None:
-            # By their digests: in another run the same samples.
-            digests = np.unique(self._frame["sample"])[: context.subset]
-            self._masks[""] = self._frame["sample"] <= digests[-1] if len(digests) else np.zeros(0, dtype=bool)
+            # The lowest digests: the same samples in every run.
+            digests = np.unique(frame["sample"])[: context.subset]
+            self._masks[""] = frame["sample"] <= digests[-1] if len(digests) else np.zeros(0, dtype=bool)
         mask = self._all()
-        self.ranks = np.arange(self._frame.size) if mask is None else np.flatnonzero(mask)
+        self.ranks = np.arange(frame.size) if mask is None else np.flatnonzero(mask)
         self._order: NDArray[np.int64] | None = None
+
+    @property
+    def note(self) -> str:
+        """The search's remark on how it read the query; empty if it searched as typed."""
+        return self._context.found.note if self._context.found else ""
 
     @property
     def count(self) -> int:
@@ -122,7 +144,7 @@ class Selected:
 
     @property
     def ordered(self) -> NDArray[np.int64]:
-        """The ranks in the order asked for; equal ones in key order."""
+        """The ranks in the requested order; ties are in key order."""
         if self._order is None:
             column = self._sort_column()
             self._order = self.ranks if column is None else self.ranks[np.argsort(column[self.ranks], kind="stable")]
@@ -132,18 +154,18 @@ class Selected:
         number = min(self.filters.page, self.pages)
         return self.ordered[(number - 1) * PER_PAGE : number * PER_PAGE]
 
-    def around(self, rank: int) -> tuple[int | None, int | None, int]:
-        """The ranks before and after ``rank`` in this order, and its place from 1; 0 where it is not among them."""
+    def around(self, rank: int) -> Around:
+        """Return the neighbours and the place of ``rank`` in the requested order."""
         at = np.flatnonzero(self.ordered == rank)
         if not len(at):
-            return None, None, 0
+            return Around(count=self.count)
         place = int(at[0])
         before = int(self.ordered[place - 1]) if place else None
         after = int(self.ordered[place + 1]) if place + 1 < self.count else None
-        return before, after, place + 1
+        return Around(before, after, place + 1, self.count)
 
     def counts(self, name: str) -> dict[str, int]:
-        """How many rollouts each value of a filter would leave, the other filters as they are; most first."""
+        """Count the rollouts that each value of filter ``name`` would leave, given the other filters; largest first."""
         mask = self._all(without=name)
         frame = self._frame
         match name:
@@ -163,7 +185,7 @@ class Selected:
             case "lacking":
                 return {"yes": int(np.count_nonzero(_and(mask, frame["lacking"] > 0)))}
             case "change":
-                changes = self._context.changes.get(self.filters.other)
+                changes = self._context.changes
                 return {} if changes is None else self._named(changes, ("", *CHANGES), mask)
         raise ValueError(name)
 
@@ -205,24 +227,27 @@ class Selected:
                 return _gathered(last, frame["calls"])
             case "turns":
                 return self._turns(value)
+            case "repeat":
+                repeats = tuple(str(number) for number in range(int(frame["repeat"].max(initial=0)) + 1))
+                return _equals(frame["repeat"], repeats, value)
             case "disagree":
                 return self._disagree()
             case "lacking":
                 return frame["lacking"] > 0
             case "new":
-                entries = self._context.new.get(value, frozenset())
-                return self._where(lambda call: bool(entries & entries_of(call)))
-            case "change" | "other":
-                changes = self._context.changes.get(self.filters.other)
-                if changes is None or name == "other":
-                    return np.full(frame.size, name == "other")
-                return _equals(changes, ("", *CHANGES), value)
+                return self._where(lambda call: bool(self._context.new & entries_of(call)))
+            case "change":
+                changes = self._context.changes
+                return np.zeros(frame.size, dtype=bool) if changes is None else _equals(changes, ("", *CHANGES), value)
             case "q":
-                return self._matching(value)
+                found = np.zeros(frame.size, dtype=bool)
+                if self._context.found is not None:
+                    found[self._context.found.ranks] = True
+                return found
         raise ValueError(name)
 
     def _where(self, test: Callable[[Called], bool]) -> Mask:
-        """The rollouts with a call that passes ``test``."""
+        """Return a mask of the rollouts with a call that passes ``test``."""
         sequences = self._frame.sequences
         return _gathered(sequences.having(sequences.where(test)), self._frame["calls"])
 
@@ -241,21 +266,6 @@ class Selected:
             found |= other != first
         return found
 
-    def _matching(self, text: str) -> Mask:
-        try:
-            documents = self._index.documents(text)
-        except ValueError as error:
-            # Not in the search's own language: then its words, all of them.
-            self.note = f"read as plain words ({error})"
-            words = plain_query(text)
-            documents = self._index.documents(words) if words else np.empty(0, dtype=np.int64)
-        numbers = self._frame["document"]
-        hits = np.zeros(max(int(numbers.max(initial=0)), int(documents.max(initial=0))) + 1, dtype=bool)
-        hits[documents] = True
-        hits[0] = False
-        found: Mask = hits[numbers]
-        return found
-
     def _sort_column(self) -> NDArray[np.generic] | None:
         name = self.filters.sort.removeprefix("-")
         if name == "order":
@@ -265,20 +275,9 @@ class Selected:
 
 
 def entries_of(call: Called) -> frozenset[str]:
-    """The registry's entries that a call used, as ``experts.NAME``, ``skills.NAME`` and ``services.NAME``."""
+    """Return the registry entries that a call used: ``experts.NAME``, ``skills.NAME`` and ``services.NAME``."""
     services = (f"services.{name}" for name in call.services)
     return frozenset((f"experts.{call.expert}", f"skills.{call.skill}", *services))
-
-
-def plain_query(text: str) -> str:
-    """The words of ``text`` as a full-text query that asks for all of them; the last may be a beginning."""
-    words = "".join(sign if sign.isalnum() else " " for sign in text).split()
-    return " ".join(_quoted(words))
-
-
-def _quoted(words: list[str]) -> Iterator[str]:
-    for place, word in enumerate(words):
-        yield f'"{word}"' + ("*" if place == len(words) - 1 else "")
 
 
 def _equals(column: NDArray[np.integer], names: tuple[str, ...], value: str) -> Mask:

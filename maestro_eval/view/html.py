@@ -1,12 +1,11 @@
-"""Pages from templates: escaping, text made harmless to look at, numbers as tables show them.
+"""Render pages from templates, with filters that make text harmless to look at and format numbers.
 
-Everything is escaped by Jinja2. What escaping leaves (direction marks that reorder a line, control characters, escape
-sequences) is shown as what it is.
+Jinja2 escapes everything. Characters that escaping leaves and that could mislead a reader (direction marks, control
+characters, escape sequences) are shown as visible codes.
 """
 
 from __future__ import annotations
 
-import math
 import time
 import unicodedata
 from collections.abc import Mapping
@@ -15,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 
-from maestro_eval.analysis import Estimate
+from maestro_eval.report import percent, percent_interval, points, points_interval, scope_title
+from maestro_eval.view.answers import Answer
+from maestro_eval.view.columns import VERDICTS
 
 HERE = Path(__file__).parent
 EXCERPT = 4000
-"""Characters of a text that a page shows at once; the whole is an address of its own."""
+"""Characters of a text that a page shows; the whole text has an address of its own."""
 
 SIGNS = {"right": "✓", "wrong": "✗", "partial": "◐", "unjudged": "–"}
 
@@ -31,7 +31,7 @@ _UNSEEN = ("Cf", "Cc", "Cs", "Co", "Zl", "Zp")
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
-    """The templates, with autoescape and strict about names."""
+    """Return the compiled templates; they escape by default and reject undefined names."""
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -43,31 +43,36 @@ def environment() -> Environment:
         "plain": plain,
         "line": line,
         "percent": percent,
-        "interval": interval,
+        "interval": percent_interval,
         "points": points,
-        "span": span,
+        "span": points_interval,
         "count": count,
         "seconds": seconds,
         "ago": ago,
         "moment": moment,
-        "short": short_task,
-        "marks": marks,
+        "short": short,
+        "verdict": verdict_of,
     }
-    made.globals |= {"SIGNS": SIGNS, "dot": dot, "bar": bar}
+    made.globals["SIGNS"] = SIGNS
+    # Compiled now, so that no page waits for it.
+    for name in made.list_templates():
+        made.get_template(name)
     return made
 
 
-def render(template: str, **context: Any) -> str:
-    return environment().get_template(template).render(**context)
+def render(template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **context: Any) -> Answer:
+    """Render a template as an answer."""
+    body = environment().get_template(template).render(**context)
+    return Answer(status, body.encode(), headers=headers or {})
 
 
 def plain(text: object) -> str:
-    """``text`` with its lines, each invisible or reordering character shown as its number."""
+    """Return ``text`` with each invisible or reordering character shown as its code; newlines stay."""
     return _shown(str(text).translate(_SHOWN_CONTROLS))
 
 
 def line(text: object, longest: int = 200) -> str:
-    """``text`` on one line, cut where it is long."""
+    """Return ``text`` on one line, cut to ``longest`` characters."""
     shown = _shown(" ".join(str(text)[: 4 * longest].translate(_SHOWN_CONTROLS).split()))
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
@@ -79,23 +84,6 @@ def _shown(text: str) -> str:
         f"⟨{ord(sign):04X}⟩" if sign not in "\n\t\u200d\ufe0f" and unicodedata.category(sign) in _UNSEEN else sign
         for sign in text
     )
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}"
-
-
-def interval(estimate: Estimate) -> str:
-    return f"[{100 * estimate.low:.0f}–{100 * estimate.high:.0f}]"
-
-
-def points(value: float) -> str:
-    text = f"{100 * value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
-
-
-def span(estimate: Estimate) -> str:
-    return f"[{points(estimate.low)}, {points(estimate.high)}]"
 
 
 def count(number: int) -> str:
@@ -115,7 +103,7 @@ def moment(at: float) -> str:
 
 
 def ago(at: float) -> str:
-    """How long ago, in the largest unit that fits."""
+    """Return the age of a Unix time in the largest unit that fits."""
     gone = max(0.0, time.time() - at)
     for size, unit in ((86400 * 2, "d"), (3600 * 2, "h"), (120, "min")):
         if gone >= size:
@@ -123,51 +111,11 @@ def ago(at: float) -> str:
     return "just now"
 
 
-def short_task(name: str) -> str:
-    """A task's name without ``maestro_``, and with "(mini)" where it is generated."""
-    short = name.removeprefix("maestro_")
-    return line(f"{short.removeprefix('mini_')} (mini)" if short.startswith("mini_") else short, 60)
+def short(scope: str, is_mean: bool = False) -> str:
+    """Return a task's or a group's name as tables show it."""
+    return line(scope_title(scope, is_mean=is_mean), 60)
 
 
-def marks(verdict: str) -> Markup:
-    """A verdict as a sign with its word for those who cannot see it."""
-    return Markup(
-        '<span class="v v-{0}" title="{0}"><span aria-hidden="true">{1}</span><span class="hide">{0}</span></span>'
-    ).format(verdict, SIGNS.get(verdict, "·"))
-
-
-def dot(estimate: Estimate | Mapping[str, float], low: float = 0.0, high: float = 1.0) -> Markup:
-    """An interval with its value on the scale from ``low`` to ``high``; the text beside it says the same."""
-    value, begin, end = (
-        (estimate["value"], estimate["low"], estimate["high"])
-        if isinstance(estimate, Mapping)
-        else (estimate.value, estimate.low, estimate.high)
-    )
-
-    def at(number: float) -> str:
-        return f"{4 + 192 * min(1.0, max(0.0, (number - low) / (high - low))):.1f}"
-
-    zero = f'<line class="zero" x1="{at(0)}" x2="{at(0)}" y1="0" y2="16"/>' if low < 0 else ""
-    return Markup(
-        '<svg class="dot" viewBox="0 0 200 16" aria-hidden="true" focusable="false">'
-        f'<line class="axis" x1="4" x2="196" y1="8" y2="8"/>{zero}'
-        f'<line class="reach" x1="{at(begin)}" x2="{at(end)}" y1="8" y2="8"/>'
-        f'<circle cx="{at(value)}" cy="8" r="4.5"/></svg>'
-    )
-
-
-def bar(parts: Mapping[str, int], kind: str = "") -> Markup:
-    """Shares of a whole as one bar, in the order given."""
-    total = sum(parts.values()) or 1
-    at, made = 0.0, []
-    for name, number in parts.items():
-        width = 200 * number / total
-        made.append(
-            Markup('<rect class="b-{}" x="{:.2f}" width="{:.2f}" height="10"><title>{}: {}</title></rect>').format(
-                name.replace(" ", "-"), at, max(0.0, width - (0.6 if width > 2 else 0)), name, number
-            )
-        )
-        at += width
-    return Markup(
-        '<svg class="bar {}" viewBox="0 0 200 10" preserveAspectRatio="none" aria-hidden="true">{}</svg>'
-    ).format(escape(kind), Markup("").join(made))
+def verdict_of(value: float | None) -> str:
+    """Return the verdict for a score's value."""
+    return VERDICTS[0 if value is None else 3 if value >= 1 else 2 if value > 0 else 1]

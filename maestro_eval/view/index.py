@@ -1,11 +1,11 @@
-"""``exports/view.db``: the index of a run that the pages are read from, derived from the journal and disposable.
+"""``exports/view.db``: a run's index, which all pages read. It is derived from the journal and may be deleted.
 
-The columns that filters read are kept as blocks of numbers, what a table shows of a rollout as a line of text, and the
-words of question, answer and observations in an inverted index without the texts (``exports/view-words.db``, a file of
-its own, so that both are written at once). A rollout's place is its rank among the planned keys in key order.
+It stores the columns that filters read as blocks of numbers, and the cells that a table shows as a line of text for
+each rollout. An inverted index without the texts (``exports/view-words.db``, a file of its own so that both are written
+in parallel) finds the words of question, answer and observations. A rollout's rank is its position in key order.
 
-It is built by streaming, in memory that does not grow with the run, and written under another name until it is whole.
-Where the folder cannot be written, it is kept in a folder of this process.
+The index is streamed to a temporary name, in memory that does not grow with the run, and renamed when complete. If the
+folder is not writable, it is stored in a temporary folder of this process.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -43,7 +44,7 @@ CREATE TABLE lines (
     images INTEGER, image TEXT
 );
 """
-# Words alone, not their places: a third of the size. Columns, so that `answer: 42` can be asked.
+# Words without their positions take a third of the size. Columns allow queries such as `answer: 42`.
 _WORDS = """
 CREATE VIRTUAL TABLE texts USING fts5(
     question, answer, observations, content='', columnsize=0, detail=column, tokenize='unicode61'
@@ -52,10 +53,12 @@ INSERT INTO texts (texts, rank) VALUES ('automerge', 0);
 """
 
 Progress = Callable[[int], None]
+_Row = tuple[Any, ...]
+_Line = tuple[int, str, str, str, str, int, str]
 
 
 class Line(Struct, frozen=True):
-    """What a table shows of a rollout beside its numbers; ``image`` is the hash of its first picture."""
+    """The texts that a table shows of a rollout; ``image`` is the hash of its first picture."""
 
     rank: int
     sample_id: str
@@ -66,8 +69,20 @@ class Line(Struct, frozen=True):
     image: str
 
 
+class Texts(Struct, frozen=True):
+    """The searchable texts of a rollout."""
+
+    question: str
+    answer: str
+    observations: str
+
+    def of(self, column: str) -> tuple[str, ...]:
+        """Return the text of one column, or all three if ``column`` is empty."""
+        return (getattr(self, column),) if column else (self.question, self.answer, self.observations)
+
+
 class Index:
-    """The index of a run folder; it belongs to the thread that made it."""
+    """The open index of a run folder; only the thread that opened it uses it."""
 
     def __init__(self, folder: Path, path: Path) -> None:
         self.folder = folder
@@ -91,12 +106,12 @@ class Index:
         return self._frame
 
     def lines(self, ranks: Sequence[int]) -> list[Line]:
-        """The lines of ``ranks``, in that order."""
+        """Return the lines of ``ranks``, in that order."""
         found = [self._db.execute("SELECT * FROM lines WHERE rank = ?", (int(rank),)).fetchone() for rank in ranks]
         return [Line(*row) for row in found if row]
 
     def rank_of(self, task: str, sample_id: str, repeat: int) -> int | None:
-        """The rank of a key; ranks are in key order, so that twenty lines are read for it."""
+        """Return the rank of a key, or None, by binary search over the lines."""
         frame = self.frame
         wanted = (_key_bytes(task), _key_bytes(sample_id), repeat)
         low, high = 0, frame.size
@@ -110,9 +125,9 @@ class Index:
         return None
 
     def documents(self, query: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """The numbers of the documents that match a full-text query. ``ValueError`` for one that is none."""
+        """Return the numbers of the documents that match a full-text query. ``ValueError`` if its syntax is wrong."""
         try:
-            # One text made in C: a million rows would each cost a Python object.
+            # Joined in SQLite: a million rows would each cost a Python object.
             (found,) = self._words.execute(
                 "SELECT group_concat(rowid) FROM texts WHERE texts MATCH ?", (query,)
             ).fetchone()
@@ -126,7 +141,7 @@ class Index:
 
 
 def open_index(folder: Path) -> Index | None:
-    """The index of ``folder`` as it is, maybe behind its journal; ``None`` where there is none of this version."""
+    """Open the index of ``folder``, which may lag behind its journal; ``None`` if there is none of this version."""
     path = index_path(folder)
     if not path.is_file():
         return None
@@ -139,13 +154,13 @@ def open_index(folder: Path) -> Index | None:
 
 
 def refresh_index(folder: Path, progress: Progress = lambda done: None) -> None:
-    """Bring the index of ``folder`` up to its journal: by what is new there, or from nothing where that will not do."""
+    """Update the index of ``folder`` to its journal: add the new attempts, or rebuild it if more has changed."""
     index = open_index(folder)
     if index is not None:
         try:
             if _add_new(index):
                 return
-        except sqlite3.Error:  # written by another viewer at the same time, or damaged: made anew
+        except sqlite3.Error:  # written by another viewer at the same time, or damaged: rebuilt
             pass
         finally:
             index.close()
@@ -153,7 +168,7 @@ def refresh_index(folder: Path, progress: Progress = lambda done: None) -> None:
 
 
 def build_index(folder: Path, progress: Progress = lambda done: None) -> None:
-    """Build the index of ``folder`` from nothing. ``progress`` is told how many rollouts are in it."""
+    """Build the index of ``folder`` from nothing; ``progress`` receives the number of rollouts added so far."""
     path = index_path(folder)
     stamp = stamp_of(folder)
     source = RunSource(folder)
@@ -167,11 +182,11 @@ def build_index(folder: Path, progress: Progress = lambda done: None) -> None:
             made.unlink(missing_ok=True)
             words_path(made).unlink(missing_ok=True)
     finally:
-        source.close()
+        source.journal.close()
 
 
 def index_path(folder: Path) -> Path:
-    """Where the index of ``folder`` is or goes: in the folder, or in one of this process where it cannot be written."""
+    """Return the path of the index: in ``folder``, or in a temporary folder if that is not writable."""
     exports = folder / "exports"
     with contextlib.suppress(OSError):
         exports.mkdir(exist_ok=True)
@@ -198,16 +213,17 @@ def _own_folder() -> Path:
 
 
 def _add_new(index: Index) -> bool:
-    """Add the attempts that the index lacks; False where more has changed than attempts were added."""
+    """Add the attempts that the index lacks; return False, adding nothing, if scores or the plan changed too."""
     stamp = stamp_of(index.folder)
     source = RunSource(index.folder)
     try:
-        seen, now, frame = int(index.meta("attempt")), source.progress(), index.frame
-        if now.attempt == seen or str(now.scores) != index.meta("scores") or source.counts().planned != frame.size:
+        seen, frame, journal = int(index.meta("attempt")), index.frame, source.journal
+        now = journal.progress()
+        if now.attempt == seen or str(now.scores) != index.meta("scores") or journal.counts().planned != frame.size:
             return False
         entries = list(source.entries(after=seen))
     finally:
-        source.close()
+        source.journal.close()
     words, ranks = frame.words, [index.rank_of(each.key.task, each.key.sample_id, each.key.repeat) for each in entries]
     documents = int(index.meta("documents"))
     path = index_path(index.folder)
@@ -218,7 +234,7 @@ def _add_new(index: Index) -> bool:
     with contextlib.closing(db):
         db.execute("BEGIN IMMEDIATE")
         numbered = zip(range(documents + 1, documents + 1 + len(entries)), ranks, entries, strict=True)
-        # In key order, so that a block is written once.
+        # Entries are in key order, so each block is written once.
         for block, group in groupby(numbered, key=lambda each: (each[1] or 0) // _BLOCK):
             (data,) = db.execute("SELECT rows FROM blocks WHERE number = ?", (block,)).fetchone()
             rows = np.frombuffer(data, dtype=ROW).copy()
@@ -236,24 +252,23 @@ def _add_new(index: Index) -> bool:
 
 def _write(source: RunSource, path: Path, stamp: str, progress: Progress) -> None:
     db = _new_database(path, _TABLES)
-    # Before the entries are read: what comes in meanwhile is read again.
-    seen = source.progress()
+    # Read before the entries: attempts that arrive meanwhile are added by the next update.
+    seen = source.journal.progress()
     words = Words()
     size = 0
     with contextlib.closing(db), _TextWriter(words_path(path)) as texts:
+
+        def built(rank: int, entry: Entry) -> tuple[_Row, _Line]:
+            document = 0 if entry.rollout is None else rank + 1
+            texts.add(document, entry)
+            return row_of(entry, words, document), _line(rank, entry)
+
         db.execute("BEGIN")
-        entries = source.entries()
-        for number, block in enumerate(_blocks(entries)):
-            rows = []
-            for rank, entry in enumerate(block, start=number * _BLOCK):
-                document = 0 if entry.rollout is None else rank + 1
-                rows.append(row_of(entry, words, document))
-                texts.add(document, entry)
-            db.executemany(
-                "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (_line(rank, entry) for rank, entry in enumerate(block, start=number * _BLOCK)),
-            )
-            db.execute("INSERT INTO blocks VALUES (?, ?)", (number, np.array(rows, dtype=ROW).tobytes()))
+        entries = enumerate(source.entries())
+        while made := [built(*each) for each in islice(entries, _BLOCK)]:
+            rows, lines = zip(*made, strict=True)
+            db.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)", lines)
+            db.execute("INSERT INTO blocks VALUES (?, ?)", (size // _BLOCK, np.array(list(rows), dtype=ROW).tobytes()))
             db.executemany("INSERT INTO words VALUES (?, ?, ?)", words.fresh)
             words.fresh.clear()
             size += len(rows)
@@ -264,15 +279,10 @@ def _write(source: RunSource, path: Path, stamp: str, progress: Progress) -> Non
         db.execute("COMMIT")
 
 
-def _blocks(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
-    while block := list(islice(entries, _BLOCK)):
-        yield block
-
-
 def _new_database(path: Path, tables: str) -> sqlite3.Connection:
     path.unlink(missing_ok=True)
     db = _connection(path)
-    # Nothing to lose: what is not whole is thrown away.
+    # Durability is not needed: an incomplete file is deleted.
     db.execute("PRAGMA journal_mode = OFF")
     db.execute("PRAGMA synchronous = OFF")
     db.executescript(tables)
@@ -284,7 +294,7 @@ def _connection(path: Path) -> sqlite3.Connection:
 
 
 class _TextWriter:
-    """Writes texts into the index of words in a thread of its own: SQLite's work there leaves Python's lock free."""
+    """Writes texts into the full-text index in its own thread, where SQLite works without the GIL."""
 
     def __init__(self, path: Path, *, new: bool = True) -> None:
         self._db = _new_database(path, _WORDS) if new else _connection(path)
@@ -300,7 +310,8 @@ class _TextWriter:
     def add(self, document: int, entry: Entry) -> None:
         if entry.rollout is None or entry.sample is None:
             return
-        self._batch.append((document, *_texts(entry)))
+        texts = texts_of(entry)
+        self._batch.append((document, texts.question, texts.answer, texts.observations))
         if len(self._batch) >= _BATCH:
             self._send()
 
@@ -325,22 +336,23 @@ class _TextWriter:
                     "INSERT INTO texts (rowid, question, answer, observations) VALUES (?, ?, ?, ?)", batch
                 )
             self._db.execute("COMMIT")
-        except BaseException as failure:  # handed to the thread that waits for this one
+        except BaseException as failure:  # raised in the thread that waits for this one
             self._failure = failure
             while self._queue.get() is not None:
                 pass
 
 
-def _texts(entry: Entry) -> tuple[str, str, str]:
+def texts_of(entry: Entry) -> Texts:
+    """Return the searchable texts of a rollout that ran."""
     assert entry.rollout is not None
     assert entry.sample is not None
     question = "\n".join((entry.sample.question, *entry.sample.choices))
     answer = entry.rollout.answer or ""
     observations = "\n".join(turn.observation for turn in entry.rollout.turns if turn.observation)
-    return _storable(question), _storable(answer), _storable(observations[:_LONGEST_INDEXED])
+    return Texts(_storable(question), _storable(answer), _storable(observations[:_LONGEST_INDEXED]))
 
 
-def _line(rank: int, entry: Entry) -> tuple[int, str, str, str, str, int, str]:
+def _line(rank: int, entry: Entry) -> _Line:
     rollout, sample = entry.rollout, entry.sample
     if rollout is None or sample is None:
         return rank, entry.key.sample_id, "", "", "", 0, ""
@@ -352,7 +364,7 @@ def _line(rank: int, entry: Entry) -> tuple[int, str, str, str, str, int, str]:
 
 
 def _storable(text: str) -> str:
-    """``text`` without halves of characters, which SQLite cannot keep."""
+    """Return ``text`` without lone surrogates, which SQLite cannot store."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 

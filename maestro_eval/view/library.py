@@ -1,7 +1,7 @@
-"""The runs that a viewer knows: found below its folders, indexed when looked at, and followed while they go on.
+"""The runs below a viewer's folders: found, indexed when first shown, and re-indexed while they grow.
 
-Indices are built in one thread of their own, in the order in which pages asked for them; a page that waits too long is
-shown without them and asks again.
+One background thread builds indices in the order of the requests; a page that would wait too long raises ``Waiting``
+and is requested again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from maestro_eval.analysis import Comparison, compare
 from maestro_eval.journal import JournalCounts, read_manifest
 from maestro_eval.records import RolloutKey, RunManifest, UserError
+from maestro_eval.view.answers import NotFound
 from maestro_eval.view.columns import sample_digest
 from maestro_eval.view.index import Index, open_index, refresh_index
 from maestro_eval.view.source import Judged, RunSource, stamp_of
@@ -33,14 +34,14 @@ _DEEPEST = 4
 _OPEN_INDICES = 16
 _KEPT_ENTRIES = 3
 _KEPT_RESULTS = 512
-# A run whose journal was written to within this time, and that lacks rollouts, is going on.
+# A run that lacks rollouts and was written to within this time counts as running.
 _LIVE_S = 900.0
 _PATIENCE_S = 1.2
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 
 
 class Known(Struct, frozen=True):
-    """A run folder with its manifest. ``id`` is how addresses name it: its folder's name and a digest of the path."""
+    """A run folder with its manifest. ``id`` names it in addresses: the folder's name and a digest of its path."""
 
     id: str
     folder: Path
@@ -52,7 +53,7 @@ class Known(Struct, frozen=True):
 
 
 class Waiting(Exception):
-    """What a page needs is being made; ``done`` of ``total`` are."""
+    """A page needs a result that is still being computed; ``done`` of ``total`` rollouts are read."""
 
     def __init__(self, what: str, done: int = 0, total: int = 0) -> None:
         super().__init__(what)
@@ -60,9 +61,9 @@ class Waiting(Exception):
 
 
 class Library:
-    """All runs below some folders. Its methods belong to one thread, the one that makes pages.
+    """All runs below some folders. Only one thread, the one that renders pages, calls its methods.
 
-    ``subset`` shows so many samples of each run, in every run the same ones; numbers stay those of all.
+    ``subset`` limits the samples that are shown of each run, to the same ones in every run; statistics cover all.
     """
 
     def __init__(self, folders: Sequence[Path], *, patience: float = _PATIENCE_S, subset: int | None = None) -> None:
@@ -83,7 +84,7 @@ class Library:
         self.problems: list[str] = []
 
     def runs(self) -> list[Known]:
-        """The runs that there are now, the newest first."""
+        """Find all runs, the newest first; unreadable ones go to ``problems``."""
         self.problems = []
         found = {}
         for folder in dict.fromkeys(path for root in self.folders for path in run_folders(root)):
@@ -94,58 +95,68 @@ class Library:
         return sorted(found.values(), key=lambda known: -known.manifest.created_at)
 
     def get(self, run: str) -> Known:
-        """The run of that id. KeyError."""
+        """Return the run of that id. NotFound."""
         if run not in self._known:
             self.runs()
+        if run not in self._known:
+            raise NotFound("no run of that name is below the folders that this viewer was opened on")
         return self._known[run]
 
+    def named(self, ids: Iterable[str]) -> list[Known]:
+        """Return the existing runs among ``ids``."""
+        return [self._known[run] for run in ids if run in self._known]
+
     def begin_page(self, patience: float | None = None) -> None:
-        """A page is begun: what it waits for is waited for together."""
+        """Start the time limit that all waits of one page share."""
         self._until = time.monotonic() + (self._patience if patience is None else patience)
 
-    def forget_pauses(self) -> None:
-        """Let the next look at a run that goes on be as new as its journal."""
-        self._built.clear()
-
     def counts(self, known: Known) -> JournalCounts:
-        """How far the run is."""
-        found: JournalCounts = self.kept(
-            f"counts {known.id} {stamp_of(known.folder)}", lambda: self.source(known).counts()
+        found: JournalCounts = self.cached(
+            f"counts {known.id} {stamp_of(known.folder)}", lambda: self.source(known).journal.counts()
         )
         return found
 
     def is_live(self, known: Known, counts: JournalCounts) -> bool:
-        """Whether the run still lacks rollouts and was written to a short time ago."""
+        """Return True if the run lacks rollouts and was written to recently."""
         return counts.missing > 0 and self.was_written_lately(known)
 
     def was_written_lately(self, known: Known) -> bool:
         files = (known.folder / name for name in ("journal.db", "journal.db-wal"))
-        # A clock that was put back has left files of the future.
+        # A clock that was set back leaves files dated in the future.
         return any(abs(time.time() - file.stat().st_mtime) < _LIVE_S for file in files if file.exists())
 
     def source(self, known: Known) -> RunSource:
-        """The run's journal, open."""
+        """Return the run's open journal; beyond ``_OPEN_INDICES`` the least recently used one is closed."""
         if known.id not in self._sources:
             self._sources[known.id] = RunSource(known.folder)
         self._sources.move_to_end(known.id)
         while len(self._sources) > _OPEN_INDICES:
-            self._sources.popitem(last=False)[1].close()
+            self._sources.popitem(last=False)[1].journal.close()
         return self._sources[known.id]
 
     def beside(self, known: Known, task: str) -> list[Known]:
-        """The runs that asked the same task, those in the same folder first; no more than are kept open."""
+        """Return the runs of the same task, those in the same folder first; at most as many as stay open."""
         asked = [run for run in self._known.values() if any(each.name == task for each in run.manifest.tasks)]
         asked.sort(key=lambda run: (run.folder.parent != known.folder.parent, -run.manifest.created_at))
         return asked[: _OPEN_INDICES - 2]
 
     def explores(self, known: Known) -> list[Known]:
-        """The explore runs that asked a task of ``known``."""
+        """Return the explore runs that have a task of ``known``."""
         tasks = [task.name for task in known.manifest.tasks]
-        found = {run.id: run for task in tasks for run in self.beside(known, task) if run.manifest.arms}
+        found = {run.id: run for task in tasks for run in self.beside(known, task) if run.manifest.candidates}
         return list(found.values())
 
-    def entry(self, known: Known, key: RolloutKey) -> Judged:
-        """One rollout, the last few kept: a page's texts follow it."""
+    def key_at(self, known: Known, rank: int) -> RolloutKey:
+        """Return the key of that rank. NotFound."""
+        index = self.index(known)
+        if rank >= index.frame.size:
+            raise NotFound(f"the run has {index.frame.size} rollouts, numbered from 0")
+        (line,) = index.lines([rank])
+        return RolloutKey(index.frame.text("task", rank), line.sample_id, int(index.frame["repeat"][rank]))
+
+    def entry_at(self, known: Known, rank: int) -> Judged:
+        """Return the rollout of that rank; the last few are cached for the requests of a page's texts. NotFound."""
+        key = self.key_at(known, rank)
         name = (known.id, stamp_of(known.folder), key)
         if name not in self._entries:
             self._entries[name] = self.source(known).get(key)
@@ -155,26 +166,23 @@ class Library:
         return self._entries[name]
 
     def ranks_of(self, index: Index, task: str, sample_id: str) -> NDArray[np.int64]:
-        """The ranks of a sample's rollouts, one for each repeat."""
+        """Return the ranks of a sample's rollouts, one for each repeat."""
         return np.flatnonzero(index.frame["sample"] == np.uint64(sample_digest(task, sample_id)))
 
     def ready_index(self, known: Known) -> Index | None:
-        """The run's index if it need not be made first."""
+        """Return the run's index if it exists and is up to date."""
         if known.id not in self._indices:
             index = open_index(known.folder)
             if index is None or index.stamp != stamp_of(known.folder):
                 return None
-            self._keep(known.id, index)
+            self._cache_index(known.id, index)
         return self._indices[known.id]
 
     def index(self, known: Known) -> Index:
-        """The run's index, as new as the journal or, while that grows, a little behind it.
-
-        ``Waiting`` where there is none yet and it takes its time.
-        """
+        """Return the run's index, which may lag behind a growing journal. ``Waiting`` while the first is built."""
         index = self._indices.get(known.id)
         if index is None and (index := open_index(known.folder)) is not None:
-            self._keep(known.id, index)
+            self._cache_index(known.id, index)
         if index is not None and (index.stamp == stamp_of(known.folder) or self._built_lately(known.id)):
             self._indices.move_to_end(known.id)
             return index
@@ -191,13 +199,12 @@ class Library:
         fresh = open_index(known.folder)
         if fresh is None:
             raise UserError(f"{known.folder}: its index vanished while it was opened")
-        self._keep(known.id, fresh)
+        self._cache_index(known.id, fresh)
         return fresh
 
     def comparison(self, runs: Sequence[Known], protocol: str) -> Comparison:
-        """``analysis.compare`` of runs under one protocol, the first held against each other one. ``Waiting``."""
-        from maestro_eval.analysis import ContrastSpec
-        from maestro_eval.analysis.names import distinct_names, renamed
+        """Return `analysis.compare` under one protocol, with the first run against each other one. ``Waiting``."""
+        from maestro_eval.analysis import ContrastSpec, distinct_names, renamed
 
         names = distinct_names([run.manifest for run in runs], [run.folder for run in runs])
 
@@ -208,7 +215,7 @@ class Library:
                 return compare(scored, [ContrastSpec(names[0], other) for other in names[1:]])
             finally:
                 for source in sources:
-                    source.close()
+                    source.journal.close()
 
         version = " ".join(stamp_of(run.folder) for run in runs)
         name = f"comparison {protocol} {' '.join(run.id for run in runs)}"
@@ -216,21 +223,21 @@ class Library:
         return found
 
     def close(self) -> None:
-        """Close everything; what is being built is given up by its thread's own end."""
+        """Close all indices and journals; an index that is being built is finished in its thread."""
         self._worker.shutdown(wait=False, cancel_futures=True)
         for index in self._indices.values():
             index.close()
         for source in self._sources.values():
-            source.close()
+            source.journal.close()
 
-    def kept(self, key: str, work: Callable[[], Any]) -> Any:
-        """What ``work`` makes, made once a key, here and now."""
-        return self._results[key] if key in self._results else self._remember(key, work())
+    def cached(self, key: str, work: Callable[[], Any]) -> Any:
+        """Return the cached result for ``key``, or that of ``work``, run in this thread."""
+        return self._results[key] if key in self._results else self._store(key, work())
 
     def _made(self, name: str, version: str, what: str, work: Callable[[], Any]) -> Any:
-        """What ``work`` makes in the thread for long work; while it takes its time, what an earlier version made.
+        """Return the result of ``work``, run in the background; until it is done, the result for an earlier version.
 
-        ``Waiting`` where there is none.
+        ``Waiting`` if there is no earlier result.
         """
         before, result = self._results.get(name, ("", None))
         if before == version:
@@ -245,9 +252,9 @@ class Library:
         finally:
             if job.done():
                 self._jobs.pop(name, None)
-        return self._remember(name, made)[1]
+        return self._store(name, made)[1]
 
-    def _remember(self, key: str, value: Any) -> Any:
+    def _store(self, key: str, value: Any) -> Any:
         self._results[key] = value
         while len(self._results) > _KEPT_RESULTS:
             self._results.popitem(last=False)
@@ -266,11 +273,11 @@ class Library:
         self._built[known.id] = (stamp, now, now - began)
 
     def _built_lately(self, run: str) -> bool:
-        """Whether an index that is behind its journal was made so short a time ago that another would be waste."""
+        """Return True if the index was built too recently to be built again."""
         _, at, took = self._built.get(run, ("", -1e9, 0.0))
         return time.monotonic() - at < max(1.0, 5 * took)
 
-    def _keep(self, run: str, index: Index) -> None:
+    def _cache_index(self, run: str, index: Index) -> None:
         if (old := self._indices.pop(run, None)) is not None:
             old.close()
         self._indices[run] = index
@@ -291,12 +298,12 @@ class Library:
 
 
 def planned(manifest: RunManifest) -> int:
-    """How many rollouts a run was to have."""
+    """Return the number of rollouts that a run plans."""
     return sum(task.planned for task in manifest.tasks) * max(1, manifest.repeats)
 
 
 def run_folders(root: Path, deepest: int = _DEEPEST) -> Iterator[Path]:
-    """The run folders at and below ``root``, symbolic links not followed."""
+    """Find the run folders at and below ``root``, without following symbolic links."""
     try:
         entries = {entry.name: entry for entry in os.scandir(root)}
     except OSError:

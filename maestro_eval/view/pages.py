@@ -1,20 +1,22 @@
-"""The pages of runs, of one run, and of its samples."""
+"""The pages that list runs, summarise one run, and list its samples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from maestro_eval.analysis import Comparison, Estimate
 from maestro_eval.journal import JournalCounts
 from maestro_eval.records import PROTOCOLS, MaestroError
-from maestro_eval.view.answers import Answer, Ask, NotFound
+from maestro_eval.report import scope_title
+from maestro_eval.view.answers import Answer, Ask
 from maestro_eval.view.columns import VERDICTS, Frame
-from maestro_eval.view.comparing import context_for
-from maestro_eval.view.filters import PER_PAGE, SORTS, Filters, Selected, read_filters
+from maestro_eval.view.comparing import select
+from maestro_eval.view.filters import Context, Filters, Selected, read_filters
 from maestro_eval.view.html import render
 from maestro_eval.view.library import Known, Library, Waiting
 
@@ -34,10 +36,11 @@ _FACETS = (
 )
 _LONGEST_FACET = 12
 _HEATS = 5
+_BEST_FIRST = ("right", "partial", "wrong", "unjudged")
 
 
 class RunRow(Struct, frozen=True):
-    """A run in the list. There are no ``means`` while they are computed, and where it has none."""
+    """A run in the list; ``means`` is empty while ``pending`` and for a run without an accuracy."""
 
     known: Known
     counts: JournalCounts | None
@@ -48,8 +51,18 @@ class RunRow(Struct, frozen=True):
     problem: str = ""
 
 
+class CandidateRow(Struct, frozen=True):
+    """A candidate of an explore run: its number of rollouts, how many of them are judged, and their mean."""
+
+    number: int
+    policy: str
+    rollouts: int
+    judged: int
+    mean: float
+
+
 class Facet(Struct, frozen=True):
-    """A filter beside the table: its values with how many rollouts each would leave, and the address of each."""
+    """A filter beside the table: each value, the rollouts it would leave, and its address; ``more`` are not shown."""
 
     name: str
     chosen: str
@@ -58,35 +71,37 @@ class Facet(Struct, frozen=True):
 
 
 def runs(library: Library, ask: Ask) -> Answer:
-    """The list of runs."""
+    """Render the list of runs."""
     wanted = ask.get("q").casefold()
     known = [each for each in library.runs() if wanted in f"{each.name} {each.manifest.registry.name}".casefold()]
-    number = _page_number(ask, len(known), _RUNS_PER_PAGE)
-    shown = [_run_row(library, each) for each in known[(number - 1) * _RUNS_PER_PAGE : number * _RUNS_PER_PAGE]]
-    body = render(
+    pages = max(1, -(-len(known) // _RUNS_PER_PAGE))
+    number = min(ask.number("page"), pages)
+    shown = list(_run_rows(library, known[(number - 1) * _RUNS_PER_PAGE : number * _RUNS_PER_PAGE]))
+    return render(
         "runs.html",
         rows=shown,
         q=ask.get("q"),
         total=len(known),
         page=number,
-        pages=max(1, -(-len(known) // _RUNS_PER_PAGE)),
+        pages=pages,
         live=any(row.pending or row.live for row in shown),
         folders=[str(folder) for folder in library.folders],
         problems=library.problems,
     )
-    return Answer(200, body.encode())
 
 
 def run(library: Library, ask: Ask) -> Answer:
-    """How good, how sure, what went wrong."""
-    known = known_run(library, ask.parts["run"])
+    """Render a run's accuracies with their intervals, its failures and its calls."""
+    known = library.get(ask.parts["run"])
     counts = library.counts(known)
     frame = library.index(known).frame
     protocol = ask.protocol
     comparisons, note = _comparisons(library, known)
     comparison = comparisons.get(protocol)
     filters = Filters(protocol=protocol)
-    body = render(
+    everything = Selected(frame, filters, Context())
+    verdicts = everything.counts("verdict")
+    return render(
         "run.html",
         run=known,
         counts=counts,
@@ -99,78 +114,84 @@ def run(library: Library, ask: Ask) -> Answer:
         wrong=_wrong(frame, protocol),
         others={name: found.systems[0] for name, found in comparisons.items() if name != protocol},
         note=note,
-        verdicts=_verdict_counts(frame, protocol),
-        causes=_causes(frame),
+        verdicts={name: verdicts[name] for name in _BEST_FIRST if name in verdicts},
+        causes=everything.counts("cause"),
         differing=_differing(frame, protocol),
         lacking=int(np.count_nonzero(frame["lacking"])),
         mix=_mix(frame),
         candidates=_candidates(frame, known, protocol),
         shortcomings=() if comparison is None else comparison.notes,
     )
-    return Answer(200, body.encode())
 
 
 def samples(library: Library, ask: Ask) -> Answer:
-    """The table of samples."""
-    known = known_run(library, ask.parts["run"])
+    """Render the filtered table of samples."""
+    known = library.get(ask.parts["run"])
     index = library.index(known)
     filters = read_filters(ask.flat)
-    selected = Selected(index, filters, context_for(library, known, filters))
-    ranks = selected.page()
-    rows = [_sample_row(index.frame, line) for line in index.lines([int(rank) for rank in ranks])]
-    body = render(
+    selected = select(library, known, filters)
+    frame = index.frame
+    return render(
         "samples.html",
         run=known,
-        rows=rows,
+        lines=index.lines([int(rank) for rank in selected.page()]),
+        frame=frame,
         filters=filters,
+        names={run.id: run.name for run in library.named((filters.other, filters.new))},
         facets=list(_facets(selected)),
         count=selected.count,
-        total=index.frame.size,
+        total=frame.size,
         page=min(filters.page, selected.pages),
         pages=selected.pages,
-        per_page=PER_PAGE,
         note=selected.note,
-        sorts=SORTS,
         protocols=PROTOCOLS,
-        live=bool((index.frame["outcome"] == 0).any()) and library.was_written_lately(known),
+        live=bool((frame["outcome"] == 0).any()) and library.was_written_lately(known),
     )
-    return Answer(200, body.encode())
-
-
-def known_run(library: Library, run_id: str) -> Known:
-    """The run of an address. NotFound."""
-    try:
-        return library.get(run_id)
-    except KeyError:
-        raise NotFound("no run of that name is below the folders that this viewer was opened on") from None
 
 
 def headlines(comparison: Comparison | None) -> tuple[tuple[str, Estimate], ...]:
-    """The numbers that stand for a run: the means of its groups, or its only benchmark's accuracy."""
+    """Return a run's main numbers: the means of its groups, or the accuracy of its only benchmark."""
     if comparison is None:
         return ()
     system = comparison.systems[0]
     if len(system.tasks) == 1:
-        return tuple((task.task, task.accuracy) for task in system.tasks.values())
-    return tuple((group.name, system.means[group.name]) for group in comparison.groups if group.name in system.means)
+        return tuple((scope_title(name), task.accuracy) for name, task in system.tasks.items())
+    return tuple(
+        (scope_title(group.name, is_mean=True), system.means[group.name].accuracy)
+        for group in comparison.groups
+        if group.name in system.means
+    )
 
 
-def _run_row(library: Library, known: Known) -> RunRow:
+def _run_rows(library: Library, runs: Sequence[Known]) -> Iterator[RunRow]:
+    """Make the rows of ``runs``. Counting comes first, because the thread for accuracies would slow it down."""
+    counted: list[JournalCounts | str] = []
+    for known in runs:
+        try:
+            counted.append(library.counts(known))
+        except MaestroError as error:
+            counted.append(str(error))
+    for known, counts in zip(runs, counted, strict=True):
+        if isinstance(counts, str):
+            yield RunRow(known, None, problem=counts)
+        else:
+            yield _run_row(library, known, RunRow(known, counts, library.is_live(known, counts)))
+
+
+def _run_row(library: Library, known: Known, row: RunRow) -> RunRow:
+    if candidates := known.manifest.candidates:
+        return replace(row, label=f"{len(candidates)} candidates")
     try:
-        counts = library.counts(known)
-        live = library.is_live(known, counts)
-        if known.manifest.arms:
-            return RunRow(known, counts, live, f"{len(known.manifest.arms)} candidates")
-        return RunRow(known, counts, live, means=headlines(library.comparison([known], "official")))
+        return replace(row, means=headlines(library.comparison([known], "official")))
     except Waiting:
-        return RunRow(known, counts, live, pending=True)
+        return replace(row, pending=True)
     except MaestroError as error:
-        return RunRow(known, None, problem=str(error))
+        return replace(row, problem=str(error))
 
 
 def _comparisons(library: Library, known: Known) -> tuple[Mapping[str, Comparison], str]:
-    """The run under every protocol; none, and why, where it has no accuracy."""
-    if known.manifest.arms:
+    """Return the run's numbers under every protocol, or none and the reason."""
+    if known.manifest.candidates:
         return {}, ""
     try:
         return {protocol: library.comparison([known], protocol) for protocol in PROTOCOLS}, ""
@@ -180,20 +201,8 @@ def _comparisons(library: Library, known: Known) -> tuple[Mapping[str, Compariso
         return {}, str(error)
 
 
-def _verdict_counts(frame: Frame, protocol: str) -> dict[str, int]:
-    numbers = np.bincount(frame.verdict(protocol), minlength=len(VERDICTS))
-    order = ("right", "partial", "wrong", "unjudged")
-    return {name: int(numbers[VERDICTS.index(name)]) for name in order if numbers[VERDICTS.index(name)]}
-
-
-def _causes(frame: Frame) -> dict[str, int]:
-    numbers = np.bincount(frame["cause"])
-    found = {frame.words.texts["cause"][i]: int(numbers[i]) for i in np.flatnonzero(numbers) if i}
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-
 def _differing(frame: Frame, protocol: str) -> list[tuple[str, str, str, int]]:
-    """The other protocols that disagree: name, the verdict here, the verdict there, how many; none of zero."""
+    """List disagreements with other protocols: (protocol, verdict here, verdict there, rollouts)."""
     ours, found = frame.verdict(protocol), []
     for name in PROTOCOLS:
         for here, there in (("wrong", "right"), ("right", "wrong")):
@@ -204,7 +213,7 @@ def _differing(frame: Frame, protocol: str) -> list[tuple[str, str, str, int]]:
 
 
 def _wrong(frame: Frame, protocol: str) -> dict[tuple[str, str | None], int]:
-    """Wrong rollouts by task and category, and by task alone."""
+    """Count wrong rollouts by (task, category), and by (task, None) over all categories."""
     wrong = frame.verdict(protocol) == VERDICTS.index("wrong")
     pairs, numbers = np.unique(
         np.stack([frame["task"][wrong], frame["category"][wrong]], axis=1), axis=0, return_counts=True
@@ -218,7 +227,7 @@ def _wrong(frame: Frame, protocol: str) -> dict[tuple[str, str | None], int]:
 
 
 def _mix(frame: Frame) -> dict[str, Any]:
-    """Calls by expert and skill: the names, and for each cell the calls and how dark it is."""
+    """Count calls by expert and skill; ``heat`` is the shade of each cell, 1 to 5."""
     sequences = frame.sequences
     numbers = sequences.counts(np.bincount(frame["calls"], minlength=len(sequences)))
     cells: dict[tuple[str, str], int] = {}
@@ -236,32 +245,15 @@ def _sum(cells: Mapping[tuple[str, str], int], side: int, name: str) -> int:
     return sum(number for key, number in cells.items() if key[side] == name)
 
 
-def _candidates(frame: Frame, known: Known, protocol: str) -> list[tuple[str, int, int, float]]:
-    """Of an explore run: each candidate with its rollouts, those judged, and their mean."""
+def _candidates(frame: Frame, known: Known, protocol: str) -> list[CandidateRow]:
+    """Return the candidates of an explore run, the best first."""
     found = []
-    for number, arm in enumerate(known.manifest.arms):
+    for number, candidate in enumerate(known.manifest.candidates):
         values = frame.value(protocol)[frame["repeat"] == number]
         judged = values[~np.isnan(values)]
-        mean = float(judged.mean()) if len(judged) else float("nan")
-        found.append((arm.policy, len(values), len(judged), mean))
-    return sorted(found, key=lambda item: -(item[3] if item[3] == item[3] else -1))
-
-
-def _sample_row(frame: Frame, line: Any) -> dict[str, Any]:
-    rank = line.rank
-    return {
-        "line": line,
-        "task": frame.text("task", rank),
-        "category": frame.text("category", rank),
-        "cause": frame.text("cause", rank),
-        "calls": frame.calls(rank),
-        "verdicts": {name: VERDICTS[int(frame.verdict(name)[rank])] for name in PROTOCOLS},
-        "turns": int(frame["turns"][rank]),
-        "tokens": int(frame["tokens"][rank]),
-        "seconds": float(frame["seconds"][rank]),
-        "repeat": int(frame["repeat"][rank]),
-        "ran": bool(frame["outcome"][rank]),
-    }
+        mean = float(judged.mean()) if len(judged) else 0.0
+        found.append(CandidateRow(number, candidate.policy, len(values), len(judged), mean))
+    return sorted(found, key=lambda each: -each.mean)
 
 
 def _facets(selected: Selected) -> Iterator[Facet]:
@@ -277,9 +269,3 @@ def _facets(selected: Selected) -> Iterator[Facet]:
             (value, number, filters.query(**{name: "" if value == chosen else value})) for value, number in kept
         )
         yield Facet(name, chosen, values, len(listed) - len(kept))
-
-
-def _page_number(ask: Ask, total: int, size: int) -> int:
-    asked = ask.get("page")
-    number = int(asked[:9]) if asked.isascii() and asked.isdigit() else 1
-    return max(1, min(number, -(-total // size)))

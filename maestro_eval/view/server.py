@@ -1,8 +1,8 @@
-"""The viewer's server: loopback only, GET only, and nothing without the token of the first address.
+"""The viewer's server: it listens on loopback only, answers GET only, and requires a token.
 
-That address is printed once; its token becomes a cookie that scripts cannot read and other sites do not send. A request
-must name this server as its host, so that no other site's name can be pointed at it. Pages may load our own style,
-script and pictures and nothing else.
+The token is in the address that is printed once, and becomes a cookie that scripts cannot read and other sites do not
+send. A request must name this server as its host, which defeats DNS rebinding. Pages may load only our own style,
+script and pictures.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Server:
     def __init__(self, site: Callable[[], Site], token: str = "") -> None:
         self._make_site = site
         self._token = token or secrets.token_urlsafe(24)
-        # A run's files belong to the thread that opened them: one thread makes all pages.
+        # Only the thread that opened a run's files may use them, so one thread renders all pages.
         self._pages = ThreadPoolExecutor(1, thread_name_prefix="view-pages")
         self._pictures = ThreadPoolExecutor(2, thread_name_prefix="view-pictures")
         self._site: Site | None = None
@@ -50,7 +50,7 @@ class Server:
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int = 0) -> str:
-        """Begin to serve; the address with the token. OSError where the port is taken."""
+        """Start serving and return the address with the token. OSError if the port is in use."""
         self._site = await self._on(self._pages, self._make_site)
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/{path:.*}", self._answer)
@@ -70,7 +70,7 @@ class Server:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Whether a request may be answered, and the headers of every answer."""
+        """Refuse requests that are not allowed, and add the security headers to every response."""
         response = self._refusal(request)
         if response is None:
             try:
@@ -104,7 +104,7 @@ class Server:
 
     @property
     def _cookie(self) -> str:
-        # Cookies do not tell ports apart; two viewers at once must not take each other's.
+        # Browsers share cookies between ports; two viewers must not overwrite each other's.
         return f"maestro_view_{self._port}"
 
     def _is_token(self, given: str) -> bool:

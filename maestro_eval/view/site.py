@@ -1,4 +1,4 @@
-"""From an address to an answer, without a network: what the server sends and what the static export writes."""
+"""Maps addresses to answers, without a network; the server and the static export both use it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from urllib.parse import parse_qs
 
 from msgspec import Struct
 
-from maestro_eval.records import MaestroError
+from maestro_eval.records import ExpertCall, MaestroError
 from maestro_eval.view import compare_page, pages, registry_page, rollout_page
 from maestro_eval.view.answers import Answer, Ask, NotFound
-from maestro_eval.view.html import HERE, render
+from maestro_eval.view.html import HERE, environment, render
 from maestro_eval.view.library import Library, Waiting
 from maestro_eval.view.pictures import Pictures
 
@@ -50,14 +50,15 @@ _ASSETS = {
 
 
 class Site:
-    """All pages over a library. ``answer`` is for the library's thread; ``picture`` for any."""
+    """All pages of a library. Call its methods in the library's thread; a picture's reader may run in any."""
 
     def __init__(self, library: Library, pictures: Pictures) -> None:
         self._library = library
         self._pictures = pictures
+        environment()
 
     def answer(self, path: str, query: str) -> Answer:
-        """The page of an address; never raises for what an address or a run folder holds."""
+        """Return the page of an address; a bad address or a damaged run folder gives an error page."""
         self._library.begin_page()
         try:
             for route in _ROUTES:
@@ -68,24 +69,29 @@ class Site:
             return _message(404, "Not found", str(error))
         except Waiting as waiting:
             address = f"{path}?{query}" if query else path
-            body = render("waiting.html", what=waiting.what, done=waiting.done, total=waiting.total, address=address)
-            return Answer(202, body.encode(), headers={"Refresh": "1"})
+            return render("waiting.html", status=202, headers={"Refresh": "1"}, waiting=waiting, address=address)
         except MaestroError as error:
             return _message(500, "This cannot be shown", str(error))
 
     def picture(self, path: str) -> Callable[[], Answer] | None:
-        """What reads the picture of an address, for a thread of its own; ``None`` where it is no picture's."""
+        """Return a function that reads the picture of an address, for another thread; ``None`` for other addresses."""
         found = _PICTURE.fullmatch(path)
         if found is None:
             return None
         try:
-            known, sample = rollout_page.sample_at(self._library, found["run"], int(found["rank"]))
+            known, rank, sha = self._library.get(found["run"]), int(found["rank"]), found["sha"]
+            sample = self._library.source(known).sample(self._library.key_at(known, rank))
+            calls: tuple[ExpertCall, ...] = ()
+            if sample and all(ref.sha256 != sha for ref in sample.images):
+                rollout = self._library.entry_at(known, rank).rollout
+                calls = rollout.calls if rollout else ()
         except (NotFound, MaestroError, Waiting):
             return lambda: Answer(404, b"", "text/plain")
-        small = found["kind"] == "thumbnail"
 
         def read() -> Answer:
-            picture = sample and self._pictures.get(known.manifest, sample, found["sha"], small=small)
+            picture = sample and self._pictures.get(
+                known.manifest, sample, sha, calls, small=found["kind"] == "thumbnail"
+            )
             if not picture:
                 return Answer(404, b"", "text/plain")
             return Answer(200, picture.data, picture.media_type, {"Cache-Control": "private, max-age=86400, immutable"})
@@ -96,7 +102,7 @@ class Site:
         self._library.close()
 
     def asset(self, path: str) -> Answer | None:
-        """A file of ours."""
+        """Return a bundled style, script or icon."""
         if path not in _ASSETS:
             return None
         name, media_type = _ASSETS[path]
@@ -108,4 +114,4 @@ def _parsed(query: str) -> Mapping[str, list[str]]:
 
 
 def _message(status: int, title: str, text: str) -> Answer:
-    return Answer(status, render("message.html", title=title, text=text).encode())
+    return render("message.html", status=status, title=title, text=text)

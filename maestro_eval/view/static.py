@@ -1,17 +1,17 @@
-"""The viewer's pages as files that open from a disk or from any static host.
+"""Writes the viewer's pages as files that open from a disk or from any static host.
 
-The pages are the server's own: beginning with the list of runs, its links are followed and written, and point to files.
-A link to what is not written (a search, a combination of filters) becomes plain text, as do forms.
+The export crawls the server's pages from the list of runs and turns links into file names. Links to pages that are not
+written (a search, a combination of filters) become plain text; forms are removed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections import deque
 from collections.abc import Iterator
-from html import escape
-from html.parser import HTMLParser
+from html import escape, unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,17 +25,21 @@ from maestro_eval.view.pictures import Pictures
 from maestro_eval.view.site import Site
 
 MOST = 5_000
-"""So many rollouts of a run are written without a subset; beyond that somebody has to say so."""
+"""The most rollouts of a run that are written without ``--subset``."""
 
 _MOST_COMPARED = 8
 _POLICY = "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; base-uri 'none'; form-action 'none'"
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
-_OF_A_ROLLOUT, _OF_A_PAIR = ("turns_page",), ("system", "rank", "other")
-_DROPPED = frozenset({"form", "input", "select", "option", "label"})
+_ROLLOUT_FIELDS, _PAIR_FIELDS = ("turns_page",), ("system", "rank", "other")
+_META = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+# Patterns for our own templates, which quote every attribute and escape every bracket and quote of a text.
+_SERVER_ONLY = re.compile(r"<(form|p|td|th)\b[^>]* data-server.*?</\1>|</?form\b[^>]*>", re.DOTALL)
+_LIVE = re.compile(r' data-live="\d+"')
+_ADDRESS = re.compile(r' (href|src)="([^"]*)"')
 
 
 class Written(Struct, frozen=True):
-    """What was written: the page to begin with, how many pages, how many pictures."""
+    """The result of an export: its first page, and the numbers of pages and pictures written."""
 
     index: Path
     pages: int
@@ -45,7 +49,7 @@ class Written(Struct, frozen=True):
 def write_static(library: Library, pictures: Pictures, out: Path) -> Written:
     """Write all pages of ``library`` into the empty or new folder ``out``.
 
-    UserError where ``out`` holds something, and for a run that is too large to be written whole.
+    UserError if ``out`` is not empty, or if a run is too large to be written without a subset.
     """
     runs = library.runs()
     if not runs:
@@ -58,14 +62,17 @@ def write_static(library: Library, pictures: Pictures, out: Path) -> Written:
     out.mkdir(parents=True, exist_ok=True)
     for name in ("style.css", "view.js", "icon.svg"):
         shutil.copyfile(HERE / "assets" / name, out / name)
-    export = _Export(Site(library, pictures), out, list(_comparisons(runs)))
+    note = ""
+    if library.subset is not None:
+        note = f"Rollouts of {library.subset:,} samples of each run are here. The numbers are of whole runs."
+    export = _Export(Site(library, pictures), out, list(_comparisons(runs)), note)
     export.write_all()
     return Written(out / "index.html", export.pages, export.pictures)
 
 
 def _comparisons(runs: list[Known]) -> Iterator[tuple[str, str]]:
-    """The pairs that are compared, each as a label and an address: the older run is the baseline."""
-    systems = [run for run in reversed(runs) if not run.manifest.arms][:_MOST_COMPARED]
+    """List the pairs of runs to compare, as labels and addresses; the older run is the baseline."""
+    systems = [run for run in reversed(runs) if not run.manifest.candidates][:_MOST_COMPARED]
     for number, baseline in enumerate(systems):
         for system in systems[number + 1 :]:
             if {task.name for task in baseline.manifest.tasks} & {task.name for task in system.manifest.tasks}:
@@ -73,9 +80,10 @@ def _comparisons(runs: list[Known]) -> Iterator[tuple[str, str]]:
 
 
 class _Export:
-    """A walk over the pages: each address is written once."""
+    """A crawl over the pages that writes each address once."""
 
-    def __init__(self, site: Site, out: Path, comparisons: list[tuple[str, str]]) -> None:
+    def __init__(self, site: Site, out: Path, comparisons: list[tuple[str, str]], note: str) -> None:
+        self._note = f'<p class="quiet">{note}</p></main>' if note else "</main>"
         self._site = site
         self._out = out
         self._comparisons = comparisons
@@ -94,23 +102,21 @@ class _Export:
                 answer = self._site.answer(path, query)
             body = answer.body
             if answer.media_type == "text/html":
-                rewriter = _Rewriter(self)
-                rewriter.feed(body.decode())
-                text = "".join(rewriter.parts)
+                text = self._without_server(body.decode()).replace("</main>", self._note)
                 body = (self._with_comparisons(text) if address == "/" else text).encode()
             (self._out / self._names[address]).write_bytes(body)
             self.pages += 1
 
     def file_of(self, href: str) -> str | None:
-        """The file of an address, to be written if it is not yet; ``None`` for one that is not to be."""
+        """Return the file name of an address and queue it for writing; ``None`` if it is not exported."""
         split = urlsplit(href)
         path, query = split.path, split.query
         kind = path.rsplit("/", 2)[-1] if "/rollout/" not in path or path.endswith(("/text", "/raw")) else "rollout"
         if kind == "samples" and not _is_simple(query):
             return None
         if kind in ("rollout", "raw"):
-            # The next rollout is the next of all; a file for every filter would be too many.
-            kept = _OF_A_ROLLOUT if path.startswith("/run/") else _OF_A_PAIR
+            # Filters are dropped, so "next" leads through all rollouts: a file for each filter would be too many.
+            kept = _ROLLOUT_FIELDS if path.startswith("/run/") else _PAIR_FIELDS
             query = "&".join(sorted(each for each in query.split("&") if each.partition("=")[0] in kept))
         address = f"{path}?{query}" if query else path
         if address not in self._names:
@@ -120,7 +126,7 @@ class _Export:
         return self._names[address]
 
     def picture(self, path: str) -> str | None:
-        """The file of a picture; ``None`` where it cannot be had."""
+        """Write a picture and return its file name; ``None`` if it is not available."""
         if path not in self._names:
             self._names[path] = ""
             read = self._site.picture(path)
@@ -128,10 +134,26 @@ class _Export:
             if answer is not None and answer.status == 200:
                 sha, small = path.rsplit("/", 1)[1], "/thumbnail/" in path
                 name = f"{sha[:24]}{'-small' if small else ''}.{_ENDINGS[answer.media_type]}"
+                # Every rollout has an address of its own for the picture of its sample.
+                self.pictures += not (self._out / name).exists()
                 (self._out / name).write_bytes(answer.body)
                 self._names[path] = name
-                self.pictures += 1
         return self._names[path] or None
+
+    def _without_server(self, page: str) -> str:
+        """Turn a page's addresses into file names and remove the parts that need a server."""
+        return _ADDRESS.sub(self._link, _LIVE.sub("", _SERVER_ONLY.sub("", page))).replace("<head>", f"<head>{_META}")
+
+    def _link(self, found: re.Match[str]) -> str:
+        address = unescape(found[2])
+        file: str | None = address
+        if address.startswith("/assets/"):
+            file = address.removeprefix("/assets/")
+        elif "/picture/" in address or "/thumbnail/" in address:
+            file = self.picture(address)
+        elif not address.startswith("#"):
+            file = self.file_of(address)
+        return f' {found[1]}="{escape(file)}"' if file else ""
 
     def _with_comparisons(self, page: str) -> str:
         items = "".join(
@@ -142,72 +164,8 @@ class _Export:
         return page.replace("</main>", f"{section}</main>")
 
 
-class _Rewriter(HTMLParser):
-    """A page with its addresses turned into files and without what needs a server."""
-
-    def __init__(self, export: _Export) -> None:
-        super().__init__(convert_charrefs=False)
-        self.parts: list[str] = []
-        self._export = export
-        self._skipping = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if self._skipping or (tag == "form" and "data-compare" not in given):
-            self._skipping += tag == "form"
-            return
-        if (tag in _DROPPED and given.get("class") != "show-boxes") or (tag == "button" and "data-copy" not in given):
-            return
-        for name in ("href", "src"):
-            if (address := given.get(name)) is not None:
-                given[name] = self._file(address)
-        given.pop("data-live", None)
-        written = "".join(
-            f" {name}" if value is None else f' {name}="{escape(value)}"'
-            for name, value in given.items()
-            if not (name in ("href", "src") and not value)
-        )
-        self.parts.append(f"<{tag}{written}>")
-        if tag == "head":
-            self.parts.append(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">')
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if not self._skipping:
-            self.parts.append(self.get_starttag_text() or "")
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._skipping:
-            self._skipping -= tag == "form"
-        elif tag not in _DROPPED and tag != "button":
-            self.parts.append(f"</{tag}>")
-        elif tag == "button" and self.parts[-1:] == ["Copy"]:
-            self.parts.append("</button>")
-
-    def handle_data(self, data: str) -> None:
-        if not self._skipping:
-            self.parts.append(data)
-
-    def handle_entityref(self, name: str) -> None:
-        self.handle_data(f"&{name};")
-
-    def handle_charref(self, name: str) -> None:
-        self.handle_data(f"&#{name};")
-
-    def handle_decl(self, decl: str) -> None:
-        self.parts.append(f"<!{decl}>")
-
-    def _file(self, address: str) -> str | None:
-        if address.startswith("#"):
-            return address
-        if address.startswith("/assets/"):
-            return address.removeprefix("/assets/")
-        if "/picture/" in address or "/thumbnail/" in address:
-            return self._export.picture(address)
-        return self._export.file_of(address)
-
-
 def _is_simple(query: str) -> bool:
-    """Whether a table's filters are few enough to be written: one, or one that a comparison leads to."""
+    """Return True if the table is exported: it has at most one filter, or those of a comparison's links."""
     filters = read_filters({name: values[0] for name, values in parse_qs(query).items()})
     names = set(filters.active) - {"other"}
     if filters.sort != "order" or "q" in names:

@@ -1,6 +1,6 @@
-"""A rollout as a reader follows it: turns with their thoughts apart, calls inside them, what was cut, who waited.
+"""A rollout prepared for its page: turns with reasoning split off, their calls, cut text, and a time line.
 
-Texts may be of any length: a page shows an excerpt of each, and ``text_of`` finds the whole by its name.
+Texts may have any length: a page shows an excerpt of each, and ``text_of`` returns the whole by its name.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,13 +15,11 @@ from msgspec import Struct
 from maestro_eval.records import (
     AnswerAction,
     ExpertCall,
-    Message,
     Regime,
     Rollout,
     RunManifest,
     Sample,
     SearchAction,
-    TextPart,
     Turn,
     UserError,
 )
@@ -40,7 +37,7 @@ _NAME = re.compile(
 
 
 class Part(Struct, frozen=True):
-    """A text: its beginning, its whole length, and the name by which the whole is found."""
+    """The beginning of a text, the length of the whole, and the name by which ``text_of`` returns it."""
 
     text: str
     length: int
@@ -52,8 +49,6 @@ class Part(Struct, frozen=True):
 
 
 class CallView(Struct, frozen=True):
-    """A call of an expert or a service."""
-
     number: int
     call: ExpertCall
     request: Part
@@ -63,7 +58,7 @@ class CallView(Struct, frozen=True):
 
 
 class TurnView(Struct, frozen=True):
-    """A turn. ``thought`` is what came before what was said; ``left_out`` what the policy did not see of a reply."""
+    """A turn. ``thought`` is the reasoning before ``said``; ``left_out`` counts characters hidden from the policy."""
 
     number: int
     turn: Turn
@@ -81,12 +76,12 @@ class TurnView(Struct, frozen=True):
 
     @property
     def called(self) -> tuple[str, str, str]:
-        """What decides whether two turns did the same."""
+        """Two turns made the same call if these are equal."""
         return self.kind, self.target, self.request
 
 
 class Bar(Struct, frozen=True):
-    """A stretch of the time line: ``begin`` and ``end`` in thousandths of the rollout."""
+    """An interval of the time line; ``begin`` and ``end`` are thousandths of the rollout's duration."""
 
     label: str
     kind: str
@@ -97,7 +92,7 @@ class Bar(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """A message of the conversation as the style makes it; ``turn`` is the one that is generated behind it."""
+    """A message as the style sends it; ``turn`` is the turn that the policy generates after it."""
 
     role: str
     part: Part
@@ -105,7 +100,7 @@ class Sent(Struct, frozen=True):
 
 
 def turns_of(rollout: Rollout, manifest: RunManifest, folder: Path, numbers: range) -> list[TurnView]:
-    """The turns of ``numbers`` that there are."""
+    """Return the existing turns among ``numbers``."""
     return [_turn(rollout, manifest, folder, number) for number in numbers if number < len(rollout.turns)]
 
 
@@ -114,7 +109,7 @@ def excerpt(text: str, name: str, longest: int = EXCERPT) -> Part:
 
 
 def text_of(rollout: Rollout, sample: Sample | None, name: str) -> str | None:
-    """The whole text that a ``Part`` is of; ``None`` for a name of none."""
+    """Return the whole text of the `Part` with that name; ``None`` if there is none."""
     found = _NAME.fullmatch(name)
     if found is None:
         return None
@@ -132,7 +127,7 @@ def text_of(rollout: Rollout, sample: Sample | None, name: str) -> str | None:
 
 
 def time_line(rollout: Rollout) -> list[Bar]:
-    """Every turn and call, from the rollout's begin to its end."""
+    """Return bars for the first turns and calls, in order."""
     begin, whole = rollout.timing.started_at, max(rollout.timing.elapsed_s, 1e-6)
 
     def bar(label: str, kind: str, at: float, took: float, turn: int) -> Bar:
@@ -149,7 +144,7 @@ def time_line(rollout: Rollout) -> list[Bar]:
 
 
 def conversation(rollout: Rollout, manifest: RunManifest) -> list[Sent]:
-    """The messages as this run's style sends them. UserError where its tokenizer is not to be had."""
+    """Return the messages as this run's style sends them. UserError if its tokenizer is not available."""
     style = style_of(manifest.regime)
     sent = [
         Sent("system", excerpt(manifest.prompt.text, "")),
@@ -161,9 +156,9 @@ def conversation(rollout: Rollout, manifest: RunManifest) -> list[Sent]:
         made += turn.reached
         if reading.dropped:
             continue
-        for message in style.extend(reading, (turn.observation,)):
+        for message in style.extend(reading, turn.observation):
             goes_on = message.role == "user" and number + 1 < len(rollout.turns)
-            sent.append(Sent(message.role, excerpt(_text(message), ""), number + 1 if goes_on else None))
+            sent.append(Sent(message.role, excerpt(message.text, ""), number + 1 if goes_on else None))
     return sent
 
 
@@ -213,21 +208,22 @@ def _turn(rollout: Rollout, manifest: RunManifest, folder: Path, number: int) ->
 
 
 def _split(text: str) -> tuple[str, str]:
-    """What a turn thought, marks and all, and what it said."""
+    """Split a turn into its reasoning, tags included, and the text after it."""
     said = spoken(text[:_LONGEST_COMPARED]).text
     at = text.rfind(said) if said else -1
     return ("", text) if at <= 0 else (text[:at], text[at:])
 
 
 def _action(turn: Turn) -> tuple[str, str, str, str]:
-    """Kind, target as resolved, target as written where that differs, and the request or reason."""
+    """Return kind, resolved target, target as written if that differs, and the request, answer or reason."""
     match turn.action:
         case SearchAction(expert, skill, request):
             found = turn.resolution
             written = f"{expert} → {skill}"
             if found is None or found.expert is None or found.skill is None:
                 return "call", written, "unknown name" if found is not None else "", request
-            target = f"{found.expert} → {found.skill}" + (f" / {found.solver}" if found.solver else "")
+            solver = turn.solver or found.solver
+            target = f"{found.expert} → {found.skill}" + (f" / {solver}" if solver else "")
             return "call", target, "" if found.rule == "exact" else f"{written} ({found.rule})", request
         case AnswerAction(text):
             return "answer", "", "", text
@@ -236,7 +232,7 @@ def _action(turn: Turn) -> tuple[str, str, str, str]:
 
 
 def _left_out(turn: Turn) -> int:
-    """How many characters of the last expert's reply are not in the observation made of it; 0 where that is unclear."""
+    """Count the characters of the last expert's reply that the observation lacks; 0 if that is unclear."""
     reply = next((call.reply for call in reversed(turn.calls) if call.kind == "expert" and not call.error), "")
     shown = turn.observation or ""
     if not reply or not shown or len(reply) <= len(shown) or len(reply) > _LONGEST_COMPARED:
@@ -250,7 +246,7 @@ def _left_out(turn: Turn) -> int:
 
 
 def curl_of(call: ExpertCall) -> str:
-    """A command that asks the same model the same text; pictures are files to be saved under these names first."""
+    """Return a curl command that repeats a call; its pictures must first be saved under the names it reads."""
     parts: list[dict[str, object]] = [
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,@{sha[:12]}@"}} for sha in call.images
     ]
@@ -267,8 +263,8 @@ def curl_of(call: ExpertCall) -> str:
 
 
 def _replay(rollout: Rollout, turn: Turn, number: int, manifest: RunManifest, folder: Path) -> str:
-    """The command that plays this turn again with another expert; empty where that cannot be."""
-    if not turn.reached or number >= manifest.regime.max_turns - 1 or manifest.arms:
+    """Return the command that replays this turn with another expert; empty if it cannot be replayed."""
+    if not turn.reached or number >= manifest.regime.max_turns - 1 or manifest.candidates:
         return ""
     found = turn.resolution
     assert found is not None
@@ -277,18 +273,7 @@ def _replay(rollout: Rollout, turn: Turn, number: int, manifest: RunManifest, fo
     return shlex.join([*words, "--sample", f"{rollout.key.task} {rollout.key.sample_id}"])
 
 
-def _text(message: Message) -> str:
-    return "".join(part.text for part in message.parts if isinstance(part, TextPart))
-
-
-def differing(ours: Sequence[TurnView], theirs: Sequence[TurnView]) -> Iterator[bool]:
-    """For each turn of the longer rollout, whether the other did something else there."""
-    for number in range(max(len(ours), len(theirs))):
-        both = [each[number].called if number < len(each) else None for each in (ours, theirs)]
-        yield both[0] != both[1]
-
-
 def limits_of(regime: Regime) -> str:
-    """The regime's limits on what a policy reads, in words."""
+    """Describe the regime's limits on what a policy reads."""
     tail = f", the last {regime.reply_tail_chars} characters of a reply" if regime.reply_tail_chars else ""
     return f"at most {regime.observation_tokens} tokens of an observation{tail}"

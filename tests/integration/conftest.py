@@ -44,6 +44,13 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))}
 
 
+def report_of(folder: Path, *arguments: str) -> str:
+    """What ``maestro-eval report`` says of the run in ``folder``, as Markdown."""
+    done = subprocess.run(command("report", folder, *arguments), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return (folder / "report" / Path(*arguments[1:]) / "report.md").read_text()
+
+
 def write_chartqa(folder: Path, samples: Sequence[Mapping[str, str]], *, pictures: bool = True) -> Path:
     """A ChartQA-schema JSONL of ``samples`` (question, answer), each with a picture of its own."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -125,6 +125,7 @@ def test_a_class_of_the_callers_own_is_a_policy(world, tmp_path: Path) -> None:
     run = evaluate(policy=Oracle, out=tmp_path / "out", config=RunConfig(selection=Selection(limit=3)), **world)
     assert run.counts().answered == 3
     assert run.manifest.policy.endswith(":Oracle")
+    assert repr(run) == f"Run({str(tmp_path / 'out')!r}, {run.manifest.system!r}, n=3)"
 
 
 def test_a_registry_that_is_not_what_its_file_says_is_refused(world, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from integration.conftest import Cli, command, environment, write_chartqa
+from integration.conftest import Cli, command, environment, report_of, write_chartqa
 
-from maestro_eval.cli.arguments import find_runs
+from maestro_eval import open_run
+from maestro_eval.cli.comparing import find_runs
 from maestro_eval.journal import Journal
 from maestro_eval.records import Rollout
 from maestro_eval.scoring import score_run
@@ -22,7 +23,7 @@ from maestro_eval.testing import Latency, simulated_in_thread
 
 TASK = "maestro_chartqa"
 SAMPLES = 12
-ARMS = 6
+CANDIDATES = 6
 
 REGISTRY = """schema: 1
 name: two
@@ -93,10 +94,10 @@ def test_an_explore_run_survives_a_kill_and_its_oracles_stand_above_every_fixed_
         wait_for_records(explore, driver, at_least=12)
         driver.kill()
         assert driver.wait() == -signal.SIGKILL
-        assert 12 <= len(rollouts(explore)) < SAMPLES * ARMS
+        assert 12 <= len(rollouts(explore)) < SAMPLES * CANDIDATES
         resumed = cli("resume", explore, "--quiet")
         assert resumed.returncode == 0, resumed.stderr
-        assert len(rollouts(explore)) == SAMPLES * ARMS == len(values(explore))
+        assert len(rollouts(explore)) == SAMPLES * CANDIDATES == len(values(explore))
         # Alone and plainly an expert is asked the same, and the cache keeps it; what was in flight is asked again.
         assert len(asked) == SAMPLES * 4
         assert sum(asked.values()) <= SAMPLES * 4 + 3
@@ -113,9 +114,10 @@ def test_an_explore_run_survives_a_kill_and_its_oracles_stand_above_every_fixed_
             assert ended.returncode == 0, ended.stderr
         # All of it was explored: nobody is asked again.
         assert sum(asked.values()) == before
-        # An orchestrator is told at its end where it stands; a baseline is not.
-        assert "Where words stands" in (runs / "words/report/report.md").read_text()
+        # The report of an orchestrator says where it stands, by the explore run beside; a baseline's does not.
+        assert "Where words stands" in report_of(runs / "words")
         assert (runs / "words/report/standing.json").exists()
+        assert "Where odd-plain stands" not in report_of(runs / "odd-plain")
         assert not (runs / "odd-plain/report/standing.json").exists()
 
         table = cli("compare", runs / "odd-plain", runs / "even-careful", runs / "words", "--explore", explore)
@@ -125,15 +127,15 @@ def test_an_explore_run_survives_a_kill_and_its_oracles_stand_above_every_fixed_
     assert accuracy["best pair per sample"] == pytest.approx(11 / 12, abs=1e-3)
     assert accuracy["random (expected)"] == pytest.approx(11 / 24, abs=1e-3)
     assert accuracy["best pair per sample"] >= max(accuracy.values())
-    # An arm is what the baseline of its name makes of the sample.
+    # A candidate is what the baseline of its name makes of the sample.
     with Journal.open(explore, read_only=True) as journal:
-        arms = [arm.policy for arm in journal.manifest.arms]
+        candidates = [candidate.policy for candidate in journal.manifest.candidates]
     explored = values(explore)
     for name, policy in policies.items():
-        if policy in arms:
+        if policy in candidates:
             ours = {sample: value for (sample, _), value in values(runs / name).items()}
-            arm = arms.index(policy)
-            assert ours == {sample: value for (sample, repeat), value in explored.items() if repeat == arm}
+            candidate = candidates.index(policy)
+            assert ours == {sample: value for (sample, repeat), value in explored.items() if repeat == candidate}
     standing = json.loads((runs / "standing.json").read_text())
     assert [each["system"] for each in standing] == ["words"]
     assert "Best pair per benchmark" in (runs / "compare.md").read_text()
@@ -153,22 +155,22 @@ def test_an_explore_run_alone_is_shown_as_its_oracles_and_never_as_repeats(
         arguments = run_arguments(tmp_path, "explore", data, out)
         refused = cli(*arguments, "--repeats", "2")
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-        assert "asks once through each of the 6 arms of two, not 2 times" in refused.stderr
+        assert "asks once through each of the 6 candidates of two, not 2 times" in refused.stderr
         ended = cli(*arguments)
         assert ended.returncode == 0, ended.stderr
         assert "best pair per sample" in ended.stdout
-        assert "pass@" not in ended.stdout + (out / "report/report.md").read_text()
+        assert "pass@" not in ended.stdout + report_of(out)
         # Refused before anybody is asked.
         replayed = cli("replay", out, "--at", "0", "--call", "odd@@Plainly", "--out", "replayed")
         assert (replayed.returncode, replayed.stderr.count("\n")) == (2, 1)
-        assert "is an explore run: its arms are baselines, whose calls nobody chose" in replayed.stderr
+        assert "is an explore run: its candidates are baselines, whose calls nobody chose" in replayed.stderr
         assert not (tmp_path / "replayed").exists()
-        # An arm's place is its number: a registry of other arms cannot go on with it, accepted or not.
+        # A candidate's place is its number: a registry of other candidates cannot go on with it, accepted or not.
         path = registry(tmp_path, server.url)
         path.write_text(path.read_text().replace("  even:", "  other:"))
         resumed = cli("resume", out, "--accept", "registry", "--accept", "prompt", "--quiet")
     assert (resumed.returncode, resumed.stderr.count("\n")) == (2, 1)
-    assert "the arms that it explores are no longer those of" in resumed.stderr
+    assert "the candidates that it explores are no longer those of" in resumed.stderr
 
 
 def orchestrate(body: dict[str, Any]) -> str:
@@ -207,6 +209,9 @@ def test_a_replay_of_the_same_call_is_the_same_rollout_and_asks_nobody_for_what_
         # Turn 0 asked odd: neither run asks it again, but the counterfactual, once a sample, at turn 1.
         assert Counter(asked) == {"orchestrator": 2 * SAMPLES, "even": SAMPLES, "odd": SAMPLES}
         before = len(asked)
+        whose = open_run(run).manifest.system
+        assert open_run(out / "counterfactual").manifest.system == f"{whose}, turn 1: odd@@Carefully"
+        assert open_run(out / "control").manifest.system == f"{whose}, turn 1: as recorded"
         assert cli("replay", run, "--at", "1", "--call", "odd@@Carefully", "--quiet").returncode == 0
         assert len(asked) == before
         other = cli("replay", run, "--at", "1", "--call", "even@@Carefully", "--out", out)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from integration.conftest import Cli, write_chartqa, write_registry
+from integration.conftest import Cli, report_of, write_chartqa, write_registry
 
 from maestro_eval import open_run
 from maestro_eval.journal import Journal
@@ -35,7 +35,7 @@ def run_of(
         "--data", f"maestro_chartqa={data}", "--out", out, *(("--cache", "kept") if shared else ()), *arguments,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    return (folder / out / "report/report.md").read_text()
+    return report_of(folder / out)
 
 
 def said(folder: Path) -> list[Any]:
@@ -105,7 +105,7 @@ def test_a_resumed_run_goes_on_with_its_cache_and_asks_again_only_what_failed(cl
         assert asked(server) == SAMPLES + 1
         run_of(cli, tmp_path, registry, "two")
         assert asked(server) == SAMPLES + 1
-    report = (tmp_path / "one/report/report.md").read_text()
+    report = report_of(tmp_path / "one")
     assert f"| {SAMPLES} | 0 |\n" in report
     assert open_run(tmp_path / "one").manifest.settings["cache"] == str(tmp_path / "kept")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.conftest import Cli, write_chartqa, write_registry
+from integration.conftest import Cli, report_of, write_chartqa, write_registry
 
 from maestro_eval import open_run
 from maestro_eval.testing import SimulatedServer, simulated_in_thread
@@ -203,12 +203,12 @@ def test_a_full_disk_keeps_what_was_committed_and_resume_ends_the_run(
 
 
 def test_another_seed_for_a_presets_folder_is_refused_before_its_data_is_touched(cli: Cli, tmp_path: Path) -> None:
-    from maestro_eval.runtime import mark_preset_folder
+    from maestro_eval.runtime import claim_preset_folder
 
     data = tmp_path / "q/data/maestro_mini_chartqa/test.parquet"
     data.parent.mkdir(parents=True)
     data.write_bytes(b"what the runs were asked")
-    mark_preset_folder(tmp_path / "q", "quickstart", 0)
+    claim_preset_folder(tmp_path / "q", "quickstart", 0)
     assert "--seed 0" in one_line(cli("run", "--preset", "quickstart", "--out", "q", "--seed", "9"), 2)
     assert data.read_bytes() == b"what the runs were asked"
 
@@ -245,7 +245,7 @@ def test_why_rollouts_failed_is_printed_beneath_the_table(cli: Cli, server: Simu
     data = write_chartqa(tmp_path / "d", SAMPLES)
     (tmp_path / "d/2.png").unlink()
     printed = " ".join(cli(*run_arguments(registry, data)).stdout.split())
-    assert "failed samples (†) count as wrong" in printed
+    assert "failed samples (†) have no verdict" in printed
     assert "2.png" in printed
 
 
@@ -291,7 +291,7 @@ def test_a_few_local_rows_do_not_pass_for_the_benchmark(cli: Cli, server: Simula
     result = cli(*run_arguments(registry, write_chartqa(tmp_path / "d", SAMPLES)))
     said = f"maestro_chartqa: {len(SAMPLES)} samples, 2,500 are published (local data): not the benchmark"
     assert said in " ".join(result.stdout.split())
-    assert "all samples" not in (tmp_path / "out/report/report.md").read_text()
+    assert "all samples" not in report_of(tmp_path / "out")
     for form in ("hf", "submission"):
         assert "2,500 are published (local data)" in one_line(cli("export", "out", "--format", form), 2)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from integration.conftest import ROOT, command, environment
 
-from maestro_eval.models import Endpoint, ExpertClient, ModelAsk, RetryPolicy
-from maestro_eval.records import ExpertCall, Message, Sampling, TextPart
+from maestro_eval.models import ExpertClient, ModelAsk, RetryPolicy
+from maestro_eval.records import Endpoint, ExpertCall, Message, Sampling, TextPart
 
 
 @contextmanager

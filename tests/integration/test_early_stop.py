@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.conftest import Cli, write_chartqa, write_registry
+from integration.conftest import Cli, report_of, write_chartqa, write_registry
 
 from maestro_eval import open_run
 from maestro_eval.cli.main import main
@@ -77,7 +77,7 @@ def test_a_decided_benchmark_ends_and_says_what_was_saved(
     line = next(line for line in done.stdout.splitlines() if line.startswith("decided"))
     assert f"after {stop.samples} of {SAMPLES} samples (group-sequential, look" in line
     assert f"{SAMPLES - counts.planned} of {SAMPLES} samples saved" in line
-    assert "four ended early" in (tmp_path / "four/report/report.md").read_text()
+    assert "four ended early" in report_of(tmp_path / "four")
     # It is a finished run: there is nothing to resume, and its scores are those of the samples that were asked.
     again = cli("resume", "four", "--quiet")
     assert again.returncode == 0, again.stderr

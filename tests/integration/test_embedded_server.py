@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import sys
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -81,9 +80,8 @@ async def test_reads_a_picture_and_counts_words(address: str) -> None:
     assert said["usage"]["completion_tokens"] == len(reply.split())
 
 
-async def test_a_question_of_another_kind_is_refused_at_once(address: str) -> None:
+async def test_a_question_of_another_kind_is_refused_for_the_question_and_not_for_the_picture(address: str) -> None:
     busy = Image.effect_noise((900, 900), 90).convert("RGB")
-    begun = time.monotonic()
     for model, question in (
         ("chart-reader", "How many times do the two lines cross?"),
         ("geometer", "What does the sign say?"),
@@ -91,8 +89,7 @@ async def test_a_question_of_another_kind_is_refused_at_once(address: str) -> No
     ):
         status, said = await post(address, ask_body(model, question, data_url(busy)))
         assert status == 200
-        assert "Answer:" not in said["choices"][0]["message"]["content"]
-    assert time.monotonic() - begun < 8
+        assert "I cannot tell: the question" in said["choices"][0]["message"]["content"]
 
 
 async def test_ends_when_its_parent_closes_standard_input() -> None:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from msgspec.structs import replace
 
 from maestro_eval.models import ExpertClient
 from maestro_eval.records import (
@@ -21,17 +20,15 @@ from maestro_eval.records import (
     Regime,
     Sample,
     Sampling,
-    TextPart,
 )
 from maestro_eval.registry import Registry, load_registry
-from maestro_eval.rollout import run_rollout
+from maestro_eval.rollout import RolloutSettings, run_rollout
 from maestro_eval.sandbox import available
-from maestro_eval.skills import SkillResult, run_skill
 from maestro_eval.skills.boxes import Box, place
 from maestro_eval.skills.pictures import crop, draw_boxes
 from maestro_eval.testing import Latency, SimulatedServer
 from tests import realdata
-from tests.unit.skills.skill_worlds import DEAD, Cast, World, bound, drawn, image_of
+from tests.unit.skills.skill_worlds import DEAD, Cast, SkillResult, World, bound, drawn, image_of, run_skill
 
 AUGMENTED = load_registry("augmented")
 OCR, CAPTIONER, ZOOMER, DETECTOR = "GLM-OCR", "gpt-5", "DeepEyes-7B", "PR1-Qwen2.5-VL-3B-Detection"
@@ -196,7 +193,7 @@ async def test_the_code_skill_extracts_writes_runs_and_repairs():
 
 
 async def test_the_plain_pipeline_shows_the_images_and_the_request_alone():
-    plain = replace(AUGMENTED.skills["Perception_Problem_Solver"], pipeline="direct", prompt="")
+    plain = AUGMENTED.skills["Perception_Problem_Solver"].model_copy(update={"pipeline": "direct", "prompt": ""})
     result, world = await play("Perception_Problem_Solver", cast(), (FIRST, SECOND), skill=plain)
     assert told(result, (FIRST, SECOND)) == ["medgemma-1.5-4b-it 1 2"]
     assert world.cast.said_to("medgemma-1.5-4b-it") == ["What does the picture say?"]
@@ -322,13 +319,9 @@ async def test_a_rollout_records_every_step_and_fetches_each_piece_of_evidence_o
         rollout = await run_rollout(
             LoadedSample(sample, (FIRST, SECOND)),
             0,
+            RolloutSettings(bound(AUGMENTED, server.url), Regime(), Sampling(), "Route.", seed=0),
             policy=Wanting(*skills),
-            registry=bound(AUGMENTED, server.url),
-            system=Message("system", (TextPart("Route."),)),
-            regime=Regime(),
-            sampling=Sampling(),
             client=client,
-            seed=0,
         )
     assert rollout.outcome == Answered("7")
     asked = [[f"{call.name} {len(call.images)}" for call in turn.calls] for turn in rollout.turns]

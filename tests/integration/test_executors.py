@@ -21,8 +21,8 @@ from msgspec.structs import replace
 from maestro_eval.journal import Finished
 from maestro_eval.records import Failed, RolloutKey, Timing, UserError
 from maestro_eval.runtime import ray_worker, stall
-from maestro_eval.runtime.executor import Executor, WorkerFactory
-from maestro_eval.runtime.local import LocalExecutor
+from maestro_eval.runtime.executor import Executor, LocalExecutor, WorkerFactory
+from maestro_eval.runtime.leases import LeaseQueue
 from maestro_eval.runtime.ray_executor import RayExecutor
 
 HERE = str(Path(__file__).parent)
@@ -59,9 +59,12 @@ def running_ray() -> Iterator[None]:
     ray.shutdown()
 
 
-async def run(executor: Executor, factory: WorkerFactory, keys: Sequence[RolloutKey] = KEYS) -> list[Finished]:
+async def run(
+    executor: Executor, factory: WorkerFactory, keys: Sequence[RolloutKey] = KEYS, **order: Any
+) -> list[Finished]:
     records: list[Finished] = []
-    await asyncio.wait_for(executor.run(keys, factory, records.extend, stop=asyncio.Event()), 90)
+    queue = LeaseQueue(keys, **order)
+    await asyncio.wait_for(executor.run(queue, factory, records.extend, stop=asyncio.Event()), 90)
     return records
 
 
@@ -77,10 +80,8 @@ def failures(records: Sequence[Finished]) -> dict[str, Failed]:
     }
 
 
-def start(
-    executor: Executor, factory: WorkerFactory, records: list[Finished], keys: Sequence[RolloutKey] = KEYS
-) -> asyncio.Task[None]:
-    return asyncio.create_task(executor.run(keys, factory, records.extend, stop=asyncio.Event()))
+def start(executor: Executor, factory: WorkerFactory, records: list[Finished], queue: LeaseQueue) -> asyncio.Task[None]:
+    return asyncio.create_task(executor.run(queue, factory, records.extend, stop=asyncio.Event()))
 
 
 async def stop_one_worker(records: list[Finished], running: asyncio.Task[None]) -> psutil.Process:
@@ -101,22 +102,10 @@ def apart_from_who_and_when(records: Sequence[Finished]) -> dict[RolloutKey, Fin
     }
 
 
-async def test_local_and_a_ray_of_our_own_give_the_same_records(probe: Any) -> None:
-    ray = pytest.importorskip("ray")
-    local = await run(LocalExecutor(8), probe.Factory())
-    on_ray = await run(RayExecutor(2, 4, 3), probe.Factory())
-    assert not ray.is_initialized()
-    assert each_key_once(local)
-    assert each_key_once(on_ray)
-
-    assert apart_from_who_and_when(local) == apart_from_who_and_when(on_ray)
-    assert {record.rollout.worker for record in on_ray} <= {"ray-1", "ray-2"}
-
-
 async def test_what_takes_longest_is_begun_first_and_the_records_are_the_same(probe: Any) -> None:
     keys = [RolloutKey(task, str(number)) for task in ("short", "long") for number in range(10)]
-    in_plan_order = await run(LocalExecutor(1, expected={"short": 2.0, "long": 1.0}), probe.Factory(), keys)
-    longest_first = await run(LocalExecutor(1, expected={"short": 1.0, "long": 2.0}), probe.Factory(), keys)
+    in_plan_order = await run(LocalExecutor(1), probe.Factory(), keys, expected={"short": 2.0, "long": 1.0})
+    longest_first = await run(LocalExecutor(1), probe.Factory(), keys, expected={"short": 1.0, "long": 2.0})
     assert [record.rollout.key for record in in_plan_order] == keys
     assert [record.rollout.key for record in longest_first] == keys[10:] + keys[:10]
     assert apart_from_who_and_when(in_plan_order) == apart_from_who_and_when(longest_first)
@@ -131,7 +120,8 @@ async def test_local_keeps_as_many_in_flight_as_asked(probe: Any) -> None:
 async def test_a_batch_is_committed_while_the_run_goes_on(probe: Any) -> None:
     batches: list[int] = []
     keys = [RolloutKey("probe", str(number)) for number in range(200)]
-    await LocalExecutor(20).run(keys, probe.Factory(), lambda batch: batches.append(len(batch)), stop=asyncio.Event())
+    queue = LeaseQueue(keys)
+    await LocalExecutor(20).run(queue, probe.Factory(), lambda batch: batches.append(len(batch)), stop=asyncio.Event())
     assert sum(batches) == 200
     assert 2 <= len(batches) < 20
 
@@ -167,7 +157,7 @@ async def test_after_a_stop_what_is_in_flight_ends_and_nothing_new_begins(probe:
     stop = asyncio.Event()
     records: list[Finished] = []
     asyncio.get_running_loop().call_later(0.1, stop.set)
-    await LocalExecutor(4).run(KEYS, probe.Factory(delay_s=0.3), records.extend, stop=stop)
+    await LocalExecutor(4).run(LeaseQueue(KEYS), probe.Factory(delay_s=0.3), records.extend, stop=stop)
     assert [record.rollout.key for record in records] == KEYS[:4]
 
 
@@ -186,15 +176,18 @@ async def test_after_the_grace_time_what_is_in_flight_is_cancelled_and_the_finis
     stop = asyncio.Event()
     records: list[Finished] = []
     asyncio.get_running_loop().call_later(0.1, stop.set)
-    await asyncio.wait_for(LocalExecutor(4, grace_s=0.2).run(KEYS[:4], factory, records.extend, stop=stop), 20)
+    await asyncio.wait_for(
+        LocalExecutor(4, grace_s=0.2).run(LeaseQueue(KEYS[:4]), factory, records.extend, stop=stop), 20
+    )
     assert [record.rollout.key for record in records] == KEYS[:2]
 
 
 async def test_a_task_that_is_retired_before_the_first_rollout_is_not_begun(probe: Any) -> None:
     keys = [RolloutKey(task, str(number)) for task in ("over", "goes on") for number in range(5)]
-    executor = LocalExecutor(2)
-    executor.retire("over")
-    assert each_key_once(await run(executor, probe.Factory(), keys), keys[5:])
+    queue, records = LeaseQueue(keys), list[Finished]()
+    queue.retire("over")
+    await start(LocalExecutor(2), probe.Factory(), records, queue)
+    assert each_key_once(records, keys[5:])
 
 
 async def test_a_stop_does_not_wait_for_a_worker_that_is_still_starting(probe: Any) -> None:
@@ -206,7 +199,7 @@ async def test_a_stop_does_not_wait_for_a_worker_that_is_still_starting(probe: A
 
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(0.1, stop.set)
-    await asyncio.wait_for(LocalExecutor(2).run(KEYS, loads_for_ages, lambda batch: None, stop=stop), 10)
+    await asyncio.wait_for(LocalExecutor(2).run(LeaseQueue(KEYS), loads_for_ages, lambda batch: None, stop=stop), 10)
     assert not started
 
 
@@ -223,7 +216,7 @@ async def test_an_error_of_the_journal_ends_the_run_as_it_is(probe: Any) -> None
         raise UserError("the disk is full")
 
     with pytest.raises(UserError, match="the disk is full"):
-        await LocalExecutor(4).run(KEYS, probe.Factory(), full, stop=asyncio.Event())
+        await LocalExecutor(4).run(LeaseQueue(KEYS), probe.Factory(), full, stop=asyncio.Event())
 
 
 @pytest.mark.usefixtures("running_ray")
@@ -231,8 +224,7 @@ class TestOnRay:
     async def test_one_worker_and_several_give_the_same_records(self, probe: Any) -> None:
         keys = [RolloutKey(task, str(number)) for task in ("chart", "maths", "maps") for number in range(30)]
         alone, *several = [
-            await run(RayExecutor(workers, 4, 3, expected={"maths": 9.0}), probe.Factory(), keys)
-            for workers in (1, 2, 3)
+            await run(RayExecutor(workers, 4), probe.Factory(), keys, expected={"maths": 9.0}) for workers in (1, 2, 3)
         ]
         assert {record.rollout.worker for record in alone} == {"ray-1"}
         for records in several:
@@ -257,13 +249,13 @@ class TestOnRay:
             await run(RayExecutor(1, gpus_per_worker=4), probe.Factory())
 
     async def test_a_key_that_kills_its_worker_fails_alone(self, probe: Any) -> None:
-        records = await run(RayExecutor(2, 8, 4), probe.Factory(probe.die_on_thirteen))
+        records = await run(RayExecutor(2, 8), probe.Factory(probe.die_on_thirteen))
         assert each_key_once(records)
         assert list(failures(records)) == ["13"]
         assert failures(records)["13"].cause == "harness"
 
     async def test_a_worker_that_dies_once_costs_no_record(self, probe: Any, tmp_path: Path) -> None:
-        records = await run(RayExecutor(1, 8, 4), probe.Factory(probe.DieOnce(str(tmp_path / "died"))))
+        records = await run(RayExecutor(1, 8), probe.Factory(probe.DieOnce(str(tmp_path / "died"))))
         assert (tmp_path / "died").exists()
         assert each_key_once(records)
         assert failures(records) == {}
@@ -276,8 +268,7 @@ class TestOnRay:
         )
 
     async def test_a_rollout_that_overruns_its_lease_ends_as_failed(self, probe: Any) -> None:
-        executor = RayExecutor(1, 2, lease_s=0.5)
-        records = await run(executor, probe.Factory(delay_s=600), KEYS[:1])
+        records = await run(RayExecutor(1, 2), probe.Factory(delay_s=600), KEYS[:1], lease_s=0.5)
         assert each_key_once(records, KEYS[:1])
         assert failures(records)["0"].cause == "harness"
 
@@ -288,8 +279,8 @@ class TestOnRay:
         said: list[str] = []
         note, records = tmp_path / "run", list[Finished]()
         keys = [RolloutKey("probe", str(number)) for number in range(80)]
-        executor = RayExecutor(2, 2, 2, warn=said.append)
-        running = start(executor, probe.Factory(probe.Note(str(note)), delay_s=0.5), records, keys)
+        executor = RayExecutor(2, 2, warn=said.append)
+        running = start(executor, probe.Factory(probe.Note(str(note)), delay_s=0.5), records, LeaseQueue(keys))
         stopped = await stop_one_worker(records, running)
         before = len(records)
         await asyncio.sleep(10)
@@ -309,8 +300,8 @@ class TestOnRay:
     ) -> None:
         said: list[str] = []
         note, records = tmp_path / "run", list[Finished]()
-        executor = RayExecutor(2, 2, 2, lease_s=6, warn=said.append)
-        running = start(executor, probe.Factory(probe.Note(str(note)), delay_s=0.5), records)
+        executor, queue = RayExecutor(2, 2, warn=said.append), LeaseQueue(KEYS, lease_s=6)
+        running = start(executor, probe.Factory(probe.Note(str(note)), delay_s=0.5), records, queue)
         stopped = await stop_one_worker(records, running)
         await asyncio.wait_for(running, 60)
         assert each_key_once(records)
@@ -341,7 +332,9 @@ class TestOnRay:
             records.extend(batch)
             stop.set()
 
-        await asyncio.wait_for(RayExecutor(1, 2).run(KEYS, probe.Factory(delay_s=0.4), commit, stop=stop), 60)
+        await asyncio.wait_for(
+            RayExecutor(1, 2).run(LeaseQueue(KEYS), probe.Factory(delay_s=0.4), commit, stop=stop), 60
+        )
         assert 2 <= len(records) < len(KEYS)
         assert len({record.rollout.key for record in records}) == len(records)
 

@@ -11,15 +11,13 @@ import sys
 import threading
 from pathlib import Path
 
+from small_worlds import small_manifest
+
 from maestro_eval.journal import Journal
-from maestro_eval.records import PromptRecord, Regime, RegistryRecord, RolloutKey, RunManifest, Sampling
+from maestro_eval.records import RolloutKey
 
 PROJECT = Path(__file__).parents[2]
 KEYS = [RolloutKey("task", f"{number:05}") for number in range(20_000)]
-MANIFEST = RunManifest(
-    "s", "p", "m", RegistryRecord("r", "p", "h"), PromptRecord("t", "h"), (), Regime(), Sampling(), 0, 1, 0.0, {}, {}
-)
-
 # Commits what is pending in batches and says so after each.
 DRIVER = """
 import sys
@@ -62,7 +60,7 @@ def killed_driver(folder: Path, name: str, after_s: float) -> set[str]:
 
 def test_what_was_acknowledged_before_a_kill_is_there_exactly_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    Journal.create(folder, MANIFEST, KEYS).close()
+    Journal.create(folder, small_manifest(), KEYS).close()
     random_source = random.Random(20)
     acknowledged: dict[str, str] = {}
     for attempt in range(6):

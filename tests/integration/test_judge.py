@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from integration.conftest import report_of
+from small_worlds import small_manifest
 
 from maestro_eval.cli.main import main
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import (
     Answered,
     Exhausted,
-    PromptRecord,
-    Regime,
-    RegistryRecord,
     Rollout,
     RolloutKey,
-    RunManifest,
     Sample,
-    Sampling,
     TaskRecord,
 )
 from maestro_eval.scoring.model_judge import NAME, read_judgements
@@ -39,13 +36,8 @@ def run_folder(tmp_path: Path) -> Path:
             (CHART, "relaxed_accuracy", "chartqa", None),
         )
     )
-    manifest = RunManifest(
-        system="seer", policy="random", policy_model="", registry=RegistryRecord("r", "r.yaml", "rh"),
-        prompt=PromptRecord("system", "ph"), tasks=tasks, regime=Regime(), sampling=Sampling(), seed=0, repeats=1,
-        created_at=0.0, versions={}, hardware={},
-    )  # fmt: skip
     keys = [RolloutKey(VSTAR, str(number)) for number in range(len(ANSWERS))] + [RolloutKey(CHART, "1")]
-    with Journal.create(folder, manifest, keys) as journal:
+    with Journal.create(folder, small_manifest(*tasks, system="seer"), keys) as journal:
         for key, answer in zip(keys, (*ANSWERS, "7"), strict=True):
             sample = Sample(key.task, key.sample_id, "Which colour?", ("B",), ("red", "light blue"), content_hash="x")
             outcome = Answered(answer) if answer else Exhausted("turns")
@@ -81,8 +73,7 @@ def test_each_answer_is_judged_once_and_shown_beside_the_rule(
     capsys.readouterr()
 
     # The server is gone: scoring calls nobody.
-    assert main(["score", str(run_folder)]) == 0
-    report = (run_folder / "report/report.md").read_text()
+    report = report_of(run_folder)
     assert "## Judged by models" in report
     assert "| seer | vstar | reader | 3 | 33.3 | 66.7 | 66.7 |" in report
     assert "| seer | vstar | another | 3 | 33.3 | 66.7 | 66.7 |" in report

@@ -102,7 +102,7 @@ def test_evidence_that_is_still_missing_replaces_no_answer_by_a_failure(
 @pytest.mark.parametrize(
     ("service", "said"),
     [
-        (NOBODY, "endpoints.reading.url: http://127.0.0.1:9/v1 does not answer"),
+        (NOBODY, "endpoints.reading.url: http://127.0.0.1:9/v1 refused the connection"),
         ("{url: http://127.0.0.1:9/v1, api_key_env: NO_SUCH_KEY}", "$NO_SUCH_KEY is not set"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from integration.conftest import Cli, write_chartqa, write_registry
+from msgspec.structs import replace
 
 from maestro_eval import open_run
 from maestro_eval.analysis.oracle import ROWS
@@ -93,7 +94,7 @@ def test_the_preset_runs_every_system_on_the_mini_benchmarks_and_writes_results_
     from maestro_eval.runtime import preset
 
     whole = preset.load_preset("quickstart")
-    small = whole.model_copy(update={"per_task": dict.fromkeys(MINI_TASKS, 1)})
+    small = replace(whole, per_task=dict.fromkeys(MINI_TASKS, 1))
     monkeypatch.setattr("maestro_eval.runtime.load_preset", lambda name: small)
     monkeypatch.setenv("COLUMNS", "100")
     out = tmp_path / "q"
@@ -108,7 +109,7 @@ def test_the_preset_runs_every_system_on_the_mini_benchmarks_and_writes_results_
     # The explore run is no row; its oracles are.
     names = [system.name for system in whole.systems if system.policy != "explore"]
     assert [system["name"] for system in results["systems"]] == [*names, *ROWS.values()]
-    standings = {each["system"]: each["arms"] for each in json.loads((out / "standing.json").read_text())}
+    standings = {each["system"]: each["candidates"] for each in json.loads((out / "standing.json").read_text())}
     assert standings == {"router (base)": 6, "router (augmented)": 10}
     assert {contrast["scope"] for contrast in results["contrasts"]} >= {"mini_main", "mini_ood"}
     for system in results["systems"]:
@@ -135,7 +136,7 @@ def test_the_augmented_registry_beats_the_base_one_out_of_domain_and_random_is_b
     whole = preset.load_preset("quickstart")
     routed = [system for system in whole.systems if system.policy in ("random", "router")]
     per_task = {"maestro_mini_vlmsareblind": 3, "maestro_mini_ocrbench": 12}
-    smaller = whole.model_copy(update={"tasks": ("maestro_mini_ood",), "per_task": per_task, "systems": tuple(routed)})
+    smaller = replace(whole, tasks=("maestro_mini_ood",), per_task=per_task, systems=tuple(routed))
     monkeypatch.setattr("maestro_eval.runtime.load_preset", lambda name: smaller)
     out = tmp_path / "q"
     assert main(["run", "--preset", "quickstart", "--out", str(out), "--seed", "1007", "--quiet"]) == 0
@@ -160,7 +161,7 @@ def test_two_seeds_that_nobody_tuned_on_give_the_same_accuracy_within_their_inte
     from maestro_eval.runtime import preset
 
     whole = preset.load_preset("quickstart")
-    best = whole.model_copy(update={"systems": whole.systems[-1:], "contrasts": ()})
+    best = replace(whole, systems=whole.systems[-1:], contrasts=())
     monkeypatch.setattr("maestro_eval.runtime.load_preset", lambda name: best)
     means = []
     for seed in ("11", "12"):
@@ -188,6 +189,7 @@ def test_router_and_embedded_experts_answer_most_of_a_few_mini_samples(cli: Cli,
     assert frame["score"].mean() > 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not realdata.available(), reason="../shared/realdata is not here")
 @pytest.mark.parametrize(
     ("task", "converter", "rows"),

@@ -19,11 +19,12 @@ from release_worlds import fake_release, row, write_release
 
 from maestro_eval.models import ExpertClient
 from maestro_eval.records import Image, ImageRef, UserError
-from maestro_eval.registry import load_registry
-from maestro_eval.registry.release import RELEASED_PIPELINE, ReleasedCode, code_hash
-from maestro_eval.skills import EvidenceBoard, SkillContext, run_skill
-from maestro_eval.skills.released import check_code
+from maestro_eval.registry import RELEASED_PIPELINE, load_registry
+from maestro_eval.released import ReleasedCode, check_code
+from maestro_eval.released.release import code_hash
+from maestro_eval.skills import EvidenceCache, SkillContext
 from maestro_eval.testing import SimulatedServer
+from tests.unit.skills.skill_worlds import run_skill
 
 DEAD = "http://127.0.0.1:9/v1"
 LOADER = """
@@ -204,7 +205,7 @@ def use(tmp_path, release, monkeypatch):
                     skill=registry.skills["Chart_Problem_Solver"],
                     registry=registry,
                     client=client,
-                    board=EvidenceBoard(registry, client, deadline),
+                    cache=EvidenceCache(registry, client, deadline),
                     deadline=deadline,
                 )
             )
@@ -403,7 +404,7 @@ async def test_a_copy_that_changed_since_the_import_is_refused(use, tmp_path, re
     registry = load_registry(path)
     context = SkillContext(
         "tell me", "?", (), registry.experts["thinker"], registry.skills["Chart_Problem_Solver"], registry,
-        ExpertClient(), EvidenceBoard(registry, ExpertClient(), None),
+        ExpertClient(), EvidenceCache(registry, ExpertClient(), None),
     )  # fmt: skip
     failure = (await run_skill(context)).failure
     assert failure.cause == "harness"

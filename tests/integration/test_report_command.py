@@ -73,7 +73,7 @@ def test_a_folder_of_runs_becomes_one_page(home: Path) -> None:
     assert ["oracle@@Ask", "4 (100 %)", "4 (100 %)"] in rows
     assert ["expert: no expert asked supplied it", "3", "0"] in rows
     assert ["expert: answered wrong when asked directly", "0", "3"] in rows
-    assert (home / "runs" / "figures" / "accuracy.svg").exists()
+    assert (home / "runs" / "figures" / "differences.svg").exists()
 
 
 def test_a_run_alone_goes_into_its_own_folder_by_its_protocol(home: Path) -> None:

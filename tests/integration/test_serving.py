@@ -1,5 +1,6 @@
 """The embedded experts come up when they are needed, and are gone afterwards whatever becomes of us."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from maestro_eval.registry import load_registry
-from maestro_eval.serving import bind, check_models, serving, wanted_of
+from maestro_eval.models import ExpertClient
+from maestro_eval.registry import Registry, load_registry
+from maestro_eval.runtime.endpoints import Lack, bind, check_models, started, wanted_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,8 +24,8 @@ import sys, time
 from pathlib import Path
 import psutil
 from maestro_eval.registry import load_registry
-from maestro_eval.serving import serving
-with serving([load_registry("embedded")], Path(sys.argv[1])) as served:
+from maestro_eval.runtime.endpoints import started
+with started([load_registry("embedded")], Path(sys.argv[1])) as served:
     (server,) = psutil.Process().children()
     print(served["embedded"], server.pid, flush=True)
     time.sleep(600)
@@ -54,14 +56,19 @@ def answers(url: str) -> bool:
         return False
 
 
+async def lacks(registry: Registry) -> tuple[Lack, ...]:
+    async with ExpertClient() as client:
+        return (await check_models(wanted_of(registry), client)).lacks
+
+
 def test_two_registries_share_one_server_that_ends_with_the_block(tmp_path):
     registries = [load_registry("embedded"), load_registry("embedded_augmented")]
     before = set(psutil.Process().children())
-    with serving(registries, tmp_path) as served:
+    with started(registries, tmp_path) as served:
         (server,) = set(psutil.Process().children()) - before
         assert list(served) == ["embedded"]
         for registry in registries:
-            assert check_models(wanted_of(bind(registry, served))).lacks == ()
+            assert asyncio.run(lacks(bind(registry, served))) == ()
         assert answers(served["embedded"])
     assert ended_within(server.pid, 5)
     assert not answers(served["embedded"])
@@ -72,7 +79,7 @@ def test_it_ends_when_the_block_is_left_by_an_exception(tmp_path):
     seen: set[psutil.Process] = set()
 
     def interrupted() -> None:
-        with serving([load_registry("embedded")], tmp_path):
+        with started([load_registry("embedded")], tmp_path):
             seen.update(set(psutil.Process().children()) - before)
             raise KeyboardInterrupt
 

@@ -142,7 +142,7 @@ class TestALocalRun:
         program = (
             "import maestro_eval.runtime.driver as conduct, maestro_eval.cli.main as main\n"
             "def broken(*_, **__): raise ZeroDivisionError('ours')\n"
-            "conduct.LiveBoard.publish = broken\n"
+            "conduct.RunStatus.publish = broken\n"
             "main.entry()\n"
         )
         with simulated_in_thread(reply="Answer: 4") as server:

@@ -82,15 +82,15 @@ def test_who_gained_and_lost_through_what_is_told(cli: Cli, runs: Path) -> None:
     assert found["entries"]["added"] == ["experts.signs"]
     chart, ocr = found["effects"][:2]
     assert (chart["domain"], ocr["domain"]) == ("in", "out")
-    assert chart["whole"]["value"] == pytest.approx(-1 / 6, abs=1e-6)
+    assert chart["difference"]["value"] == pytest.approx(-1 / 6, abs=1e-6)
     assert (chart["touched"]["rollouts"], chart["untouched"]["rollouts"]) == (1, 5)
     assert chart["untouched"]["difference"]["value"] == 0.0
-    assert ocr["whole"]["value"] == ocr["touched"]["share"] == 1.0
+    assert ocr["difference"]["value"] == ocr["touched"]["share"] == 1.0
     assert ocr["untouched"]["difference"] is None
     (domains,) = found["domains"]
     assert domains["difference"]["value"] == pytest.approx(7 / 6, abs=1e-6)
-    (lost,) = found["interference"]["samples"]
-    assert (lost["task"], lost["entries"]) == ("maestro_chartqa", ["experts.signs"])
+    moved = found["adoption"][0]
+    assert (moved["task"], moved["lost"], moved["lost_untouched"]) == ("maestro_chartqa", 1, 0)
     assert [(each["entry"], each["gains"], each["losses"]) for each in found["credits"]] == [
         ("experts.signs", 4.0, 1.0),
         ("", 0.0, 0.0),

@@ -13,9 +13,9 @@ from integration.conftest import write_chartqa, write_registry
 from PIL import Image
 
 from maestro_eval.cli.main import main
+from maestro_eval.exports.writing import sha256_of
 from maestro_eval.journal.records import pack_rollout, pack_sample, unpack_rollout, unpack_sample
 from maestro_eval.records import Rollout
-from maestro_eval.report.exports.writing import sha256_of
 from maestro_eval.testing import simulated_in_thread
 
 SAMPLES = 6

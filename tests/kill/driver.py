@@ -24,7 +24,7 @@ from typing import Any
 from maestro_eval.cli import publish, resume, run  # noqa: F401  imported before the process is forked for a command
 from maestro_eval.cli.main import main
 from maestro_eval.journal import Journal
-from maestro_eval.runtime import executor, local
+from maestro_eval.runtime import executor
 
 Point = tuple[str, int]
 """The name of a crossing and which of its crossings, from 1."""
@@ -97,7 +97,7 @@ def _instrument(crossed: Crossings, committed: Path) -> None:
     tempfile.mkstemp = crossed.around(tempfile.mkstemp, lambda **options: f"new file for {options['prefix'][1:-1]}")
     fcntl.flock = crossed.around(fcntl.flock, lambda handle, how: "unlock" if how == fcntl.LOCK_UN else "lock")
 
-    run_key = local.run_key
+    run_key = executor.run_key
 
     async def run_one(*arguments: Any) -> Any:
         crossed.at("before a rollout")
@@ -105,7 +105,7 @@ def _instrument(crossed: Crossings, committed: Path) -> None:
         crossed.at("after a rollout")
         return finished
 
-    local.run_key = run_one  # type: ignore[assignment]
+    executor.run_key = run_one  # type: ignore[assignment]
 
     commit = Journal.commit
 
@@ -117,7 +117,7 @@ def _instrument(crossed: Crossings, committed: Path) -> None:
 
     Journal.commit = note  # type: ignore[method-assign]
     # More and smaller batches, so that a short run has as many boundaries as a long one.
-    executor.Outbox.__init__.__kwdefaults__.update(size=5, interval_s=0.05)
+    executor.Batcher.__init__.__kwdefaults__.update(size=5, interval_s=0.05)
 
 
 def _file(path: Any) -> str:

@@ -126,8 +126,8 @@ class TestUnderRay:
         finish(cli, out, expert)
         same_scores_as_undisturbed(cli, arguments, out)
 
-    # Slow replies, so that there is much to do when Ray has understood that it is dead.
-    @pytest.mark.parametrize("expert", [1.0], indirect=True)
+    # Slow replies, so that there is much to do when Ray has understood that it is dead, on a busy machine too.
+    @pytest.mark.parametrize("expert", [3.0], indirect=True)
     def test_a_killed_raylet_ends_the_driver_and_loses_nothing(
         self, cli: Cli, tmp_path: Path, expert: Expert, arguments: list[str | Path]
     ) -> None:
@@ -139,7 +139,7 @@ class TestUnderRay:
             # Ray does not start again by itself, and its workers end with it.
             assert driver.wait(120) == 2
         assert len(committed(out)) < MANY
-        finish(cli, out, expert, "--executor", "local", "--workers", "3", "--concurrency", "8")
+        finish(cli, out, expert, "--executor", "local", "--workers", "3", "--concurrency", "8", cut_off=True)
         same_scores_as_undisturbed(cli, arguments, out)
 
     def test_a_killed_driver_leaves_no_worker_behind_and_the_run_goes_on_with_one(
@@ -155,7 +155,7 @@ class TestUnderRay:
             assert driver.wait() == -signal.SIGKILL == -9
         _, left = psutil.wait_procs(of_ray, timeout=30)
         assert [process for process in left if process.status() != psutil.STATUS_ZOMBIE] == []
-        finish(cli, out, expert, "--workers", "1", "--concurrency", "16")
+        finish(cli, out, expert, "--workers", "1", "--concurrency", "16", cut_off=True)
         same_scores_as_undisturbed(cli, arguments, out)
 
 
@@ -192,14 +192,19 @@ def children(driver: subprocess.Popen[bytes], named: Callable[[str], bool]) -> l
     return found
 
 
-def finish(cli: Cli, out: Path, expert: Expert, *more: str) -> None:
-    """Go on with the run, and check that nothing was lost or repeated."""
+def finish(cli: Cli, out: Path, expert: Expert, *more: str, cut_off: bool = False) -> None:
+    """Go on with the run, and check that nothing was lost or repeated.
+
+    ``cut_off``: the driver or Ray was killed, and the run's cache may have replies whose rollouts are not committed.
+    """
     before, asked = committed(out), expert.asked()
     resumed = cli("resume", out, "--quiet", *more)
     assert resumed.returncode == 0, resumed.stderr
     again = expert.asked() - asked
     assert not again.keys() & before, "a committed rollout was run again"
-    assert sum(again.values()) == MANY - len(before)
+    missing = MANY - len(before)
+    assert sum(again.values()) <= missing if cut_off else sum(again.values()) == missing
+    assert len(expert.asked()) == MANY
     with Journal.open(out, read_only=True) as journal:
         counts = journal.counts()
         assert counts.answered == counts.planned == MANY

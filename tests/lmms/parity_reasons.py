@@ -124,12 +124,6 @@ REASONS = (
         lambda difference: difference.only_ours and difference.case.ours == "\uff21",
     ),
     Reason(
-        "last-line",
-        ("mathvision_test",),
-        "A letter alone on the last line is the choice; lmms-eval knows one alone on the first.",
-        lambda difference: difference.only_ours and "\n" in difference.case.saying,
-    ),
-    Reason(
         "small-letter",
         ("erqa",),
         "A small letter that stands for an option counts; lmms-eval wants capitals.",
@@ -168,11 +162,14 @@ REASONS = (
         _explained_yes,
     ),
     Reason(
-        "first-digits",
+        "word-anywhere",
         ("vlmsareblind",),
-        "lmms-eval takes the first digits of a reply, also those of -2, 2.08 or 2%; we take the number in braces, else "
-        "the last whole number.",
-        lambda difference: not difference.only_ours and any(character.isdigit() for character in difference.case.ours),
+        'The authors\' code finds yes or no anywhere in a reply, "not Yes" too; lmms-eval wants the word alone.',
+        lambda difference: (
+            difference.only_ours
+            and difference.case.sample.targets[0].lower() in ("yes", "no")
+            and difference.case.sample.targets[0].lower() in difference.case.ours.lower()
+        ),
     ),
     Reason(
         "plain-grid",

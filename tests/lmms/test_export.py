@@ -15,9 +15,9 @@ from lmms_eval.baselines.loader import load_baseline
 from lmms_eval.loggers.evaluation_tracker import EvaluationTracker
 from lmms_eval.utils import make_table, sanitize_model_name
 
-from maestro_eval.report.exports import Options, export_run
-from maestro_eval.report.exports.privacy import Scrubber
-from tests.unit.report.exports.export_worlds import HOME, KEY, broken_run, whole_run
+from maestro_eval.exports import Options, export_run
+from maestro_eval.exports.privacy import Scrubber
+from tests.unit.exports.export_worlds import HOME, KEY, broken_run, whole_run
 
 OPTIONS = Options(now=1.0, scrubber=Scrubber.of_environment({"OPENAI_API_KEY": KEY, "HOME": HOME}))
 

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("lmms_eval")
 
-from maestro_eval.tasks.lmms_inspect import CODE, JUDGE, MISSING, PROGRAM, reaches
+from maestro_eval.lmms.reach import CODE, JUDGE, MISSING, PROGRAM, reaches
 
 Loads = Callable[[str], Any]
 

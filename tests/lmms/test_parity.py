@@ -17,7 +17,7 @@ from lmms.parity_reasons import REASONS, Difference
 
 from maestro_eval.scoring import judge
 from maestro_eval.scoring.extract import final_answer
-from maestro_eval.scoring.offline import offline
+from maestro_eval.scoring.results import offline
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "lmms.md"
 
@@ -53,7 +53,7 @@ def scorer(benchmark: Benchmark) -> Scorer:
 
     from lmms_eval.utils import load_yaml_config
 
-    from maestro_eval.tasks.lmms_config import task_file
+    from maestro_eval.lmms.config import task_file
 
     process_results = load_yaml_config(str(task_file(benchmark.name)), mode="full")["process_results"]
 

@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("lmms_eval")
 
+from maestro_eval.lmms.metric import lmms_score
 from maestro_eval.records import Sample, UserError
-from maestro_eval.scoring.lmms_score import lmms_score
-from maestro_eval.scoring.offline import offline
+from maestro_eval.scoring.results import offline
 
 
 def sample(task: str, doc: dict[str, Any], *targets: str) -> Sample:

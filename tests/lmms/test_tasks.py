@@ -11,10 +11,11 @@ pytest.importorskip("lmms_eval")
 
 from lmms.lmms_worlds import SPLIT, write_charts
 
+from maestro_eval.lmms.config import check_judge, lmms_rules
+from maestro_eval.lmms.task import content_of, open_lmms_task, targets_of
 from maestro_eval.records import SampleError, UserError
 from maestro_eval.tasks import TaskSpec, open_task
-from maestro_eval.tasks.lmms import content_of, open_lmms_task, row_as_json, targets_of
-from maestro_eval.tasks.lmms_config import check_judge, lmms_rules
+from maestro_eval.tasks.rows import row_as_json
 
 ANSWERS = ["4", "5", "blue"]
 

@@ -33,7 +33,7 @@ from maestro_eval.records import (
     UserError,
 )
 from maestro_eval.registry import Registry, load_registry
-from maestro_eval.rollout import run_rollout
+from maestro_eval.rollout import RolloutSettings, run_rollout
 from tests.vllm.engine_worlds import CONTEXT, DTYPE, IMAGES, TURN, Server
 
 # The engine lives in the loop that started it.
@@ -102,13 +102,9 @@ async def rolled(policy: Policy, registry: Registry, client: ExpertClient, quest
     rollout = await run_rollout(
         LoadedSample(sample, pictures),
         0,
+        RolloutSettings(registry, Regime(max_turns=2), GREEDY, "You decide.", seed=0),
         policy=policy,
-        registry=registry,
-        system=Message("system", (TextPart("You decide."),)),
-        regime=Regime(max_turns=2),
-        sampling=GREEDY,
         client=client,
-        seed=0,
     )
     return rollout.outcome
 

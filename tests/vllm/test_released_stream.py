@@ -5,7 +5,6 @@ A model with random weights writes no calls, so its words are put in its mouth: 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -24,11 +23,10 @@ from maestro_eval.records import (
     Rollout,
     Sample,
     Sampling,
-    TextPart,
     UserError,
 )
 from maestro_eval.registry import Registry, load_registry
-from maestro_eval.rollout import RELEASED, choose_regime, run_rollout, style_of
+from maestro_eval.rollout import RELEASED, RolloutSettings, choose_regime, run_rollout, style_of
 from maestro_eval.runtime import RunConfig
 from maestro_eval.runtime.rendering import check_rendering
 from maestro_eval.text import load_tokenizer
@@ -39,7 +37,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CALL = "<search>oracle@@Ask: What is shown?</search>"
 SAID = (f"I look.\n{CALL}", f"Hm, 数 maybe.</think>\n{CALL}", "So.</think>\n<answer>4</answer>")
-SYSTEM = Message("system", (TextPart("\nYou coordinate."),))
+SYSTEM = "\nYou coordinate."
 
 
 class Dictated:
@@ -96,13 +94,9 @@ async def rolled(policy: Policy, registry: Registry, regime: Regime, images: int
         return await run_rollout(
             LoadedSample(sample, pictures),
             0,
+            RolloutSettings(registry, regime, Sampling(temperature=0.0), SYSTEM, seed=0),
             policy=policy,
-            registry=registry,
-            system=SYSTEM,
-            regime=regime,
-            sampling=Sampling(temperature=0.0),
             client=client,
-            seed=0,
         )
 
 
@@ -138,13 +132,14 @@ async def test_ids_that_were_sampled_otherwise_stay_in_process_and_are_encoded_a
 
 
 async def test_the_server_is_asked_what_it_renders(stream_endpoint: Server, endpoint: Server, regime: Regime) -> None:
-    def ask(server: Server, chosen: Regime) -> str:
+    async def ask(server: Server, chosen: Regime) -> str:
         request = RunConfig(policy=f"openai:{server.url}", registry="", tasks=(), regime=chosen)
-        return check_rendering(request, chosen, "tiny")
+        async with ExpertClient() as client:
+            return await check_rendering(client, request, chosen, "tiny")
 
-    assert await asyncio.to_thread(ask, stream_endpoint, regime) == "checked"
+    assert await ask(stream_endpoint, regime) == "checked"
     with pytest.raises(UserError, match="renders turn 0 otherwise than the checkpoint was trained"):
-        await asyncio.to_thread(ask, endpoint, regime)
-    assert await asyncio.to_thread(ask, endpoint, choose_regime("default")) == ""
+        await ask(endpoint, regime)
+    assert await ask(endpoint, choose_regime("default")) == ""
     with pytest.raises(UserError, match="renders the released stream"):
-        await asyncio.to_thread(ask, stream_endpoint, choose_regime("default"))
+        await ask(stream_endpoint, choose_regime("default"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_eval.cli.main import DONE_WITH_FAILURES
+from maestro_eval.cli import DONE_WITH_FAILURES
 from maestro_eval.journal import Journal
 from maestro_eval.records import AnswerAction, Answered, Failed, Rollout, SearchAction, Turn
 from tests.vllm.engine_worlds import CONTEXT, DTYPE, SAMPLES, SEARCH, TURN, Server, flips, rollouts_of, run_cli

@@ -1,46 +1,10 @@
-"""Whom a policy called, to what effect and at what cost; and who lost the answers that were not right."""
+"""Routing analysis: a policy's calls, their accuracy, latency and cost, and the attribution of wrong answers."""
 
-from maestro_eval.analysis.routing.attribution import Attribution, attribute, is_right
-from maestro_eval.analysis.routing.build import models_called, routing
-from maestro_eval.analysis.routing.costs import PriceTable, load_prices, price_template
-from maestro_eval.analysis.routing.records import (
-    PARTS,
-    SIDES,
-    Blame,
-    CallAccuracy,
-    Conduct,
-    Cost,
-    Latency,
-    Named,
-    NeverCalled,
-    PairCalls,
-    Part,
-    Routing,
-    Side,
-    TokenUse,
-)
+from maestro_eval.analysis.routing.behaviour import CallAccuracy, Conduct
+from maestro_eval.analysis.routing.build import SIDES, Attribution, Routing, attribute, is_right, models_called, routing
+from maestro_eval.analysis.routing.costs import PARTS, Cost, Latency, load_prices, price_template
 
 __all__ = [
-    "PARTS",
-    "SIDES",
-    "Attribution",
-    "Blame",
-    "CallAccuracy",
-    "Conduct",
-    "Cost",
-    "Latency",
-    "Named",
-    "NeverCalled",
-    "PairCalls",
-    "Part",
-    "PriceTable",
-    "Routing",
-    "Side",
-    "TokenUse",
-    "attribute",
-    "is_right",
-    "load_prices",
-    "models_called",
-    "price_template",
-    "routing",
-]
+    "PARTS", "SIDES", "Attribution", "CallAccuracy", "Conduct", "Cost", "Latency", "Routing", "attribute",
+    "is_right", "load_prices", "models_called", "price_template", "routing",
+]  # fmt: skip

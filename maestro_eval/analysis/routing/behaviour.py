@@ -1,33 +1,70 @@
-"""Whom the policy called, what it did with its turns, and how often the samples are right of which it asked somebody.
+"""Counts of a policy's calls and turns, and the accuracy of the samples on which it called an expert.
 
-Accuracy given a call describes, and does not rank: a pair that is asked only what nobody knows looks bad. Which pair
-would have been the better choice is asked by calling the others too (the oracles of docs/baselines.md, ``replay``).
+Accuracy given a call does not rank experts: one that gets only hard questions looks bad. To find the better choice,
+call the other pairs too (the oracles of docs/baselines.md, ``replay``).
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
-from itertools import count
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from statistics import fmean
 
 import numpy as np
 from msgspec import Struct, field
 
-from maestro_eval.analysis.routing.records import CallAccuracy, Conduct, Named, NeverCalled, PairCalls
-from maestro_eval.analysis.sample_scores import widened
-from maestro_eval.analysis.scored_rollouts import Episode, Search, searches
-from maestro_eval.analysis.stats import Estimate, Sampled, mean_interval
+from maestro_eval.analysis.sample_scores import cluster_codes, cluster_number
+from maestro_eval.analysis.scored_run import Episode, Search, searches
+from maestro_eval.analysis.stats.estimates import Estimate, Sampled
+from maestro_eval.analysis.stats.intervals import mean_interval
 from maestro_eval.records import Failed, MalformedAction, RegistryRecord, Rollout, Score, SearchAction, Turn
 
 REST = "(others)"
-# A policy that babbles writes a new name every time: past so many different ones the rest are counted as one.
+# A policy may invent a new name every time: names beyond this limit are counted as ``REST``.
 _MOST_NAMES = 1000
 _LONGEST = 160
 
 
+class CallAccuracy(Struct, frozen=True):
+    """The accuracy of the samples with a rollout that called ``expert`` through ``skill`` (``""``: any skill).
+
+    ``task`` is ``""`` for all tasks; then each sample counts once, and the mix of tasks is that of the calls, so that
+    the number describes the routing and does not rank experts. ``n_failed`` samples have a rollout that made the call
+    and failed: they count as wrong, and the interval extends to all of them right.
+    """
+
+    task: str
+    expert: str
+    skill: str
+    calls: int
+    accuracy: Estimate
+    n_failed: int
+
+
+class Conduct(Struct, frozen=True):
+    """Counts of a policy's turns and calls on a task.
+
+    ``never_ran`` rollouts were planned and are not in the journal. ``turns`` counts rollouts by their number of turns,
+    ``said`` the turns in which the policy generated text. docs/routing.md defines the other counts.
+    """
+
+    task: str
+    rollouts: int = 0
+    never_ran: int = 0
+    turns: dict[int, int] = {}
+    said: int = 0
+    malformed: int = 0
+    refused: int = 0
+    unresolved: int = 0
+    late: int = 0
+    calls: int = 0
+    repeated: int = 0
+    echoed: int = 0
+
+
 class Tally:
-    """Counts of texts: at most 1,000 different ones, each at most 160 characters; further ones are ``REST``."""
+    """Counts of texts, cut to 160 characters; texts after the first 1,000 different ones count as ``REST``."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -37,133 +74,102 @@ class Tally:
         name = shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
         self._counts[name if name in self._counts or len(self._counts) < _MOST_NAMES else REST] += 1
 
-    def most(self, number: int) -> tuple[Named, ...]:
-        """The most frequent ones, ties by name; what is beyond ``number`` is summed up last."""
+    def most(self, number: int = 10) -> dict[str, int]:
+        """Return the ``number`` most frequent texts, ties by name, then the sum of the others as ``REST``."""
         ranked = sorted(self._counts.items(), key=lambda item: (item[0] == REST, -item[1], item[0]))
-        shown = [Named(*item) for item in ranked[:number] if item[0] != REST]
-        rest = self._counts.total() - sum(named.count for named in shown)
-        return (*shown, Named(REST, rest)) if rest else tuple(shown)
+        shown = {name: count for name, count in ranked[:number] if name != REST}
+        rest = self._counts.total() - sum(shown.values())
+        return {**shown, REST: rest} if rest else shown
 
 
 def normalised(text: str) -> Hashable:
-    """Return one key for texts that differ only in case, spacing and a full stop; small, whatever their length."""
+    """Return the same short key for texts that differ only in case, spacing and final punctuation."""
     folded = " ".join(text.casefold().split()).rstrip(" .?!")
     return folded if len(folded) <= _LONGEST else (len(folded), hash(folded))
 
 
-_SHOWN = 10
-
-
 def made_calls(rollout: Rollout) -> list[Search]:
-    """The calls that were made: those in the last turn, which nobody could read the reply of, are not."""
+    """Return the calls that were made; those in the last turn are skipped, since the policy cannot read the reply."""
     return [search for search in searches(rollout) if not search.turn.skipped]
 
 
-def said(rollout: Rollout) -> tuple[Turn, ...]:
-    """The turns in which the policy said something: not one that was broken off before it did."""
-    turns = rollout.turns
-    broken = isinstance(rollout.outcome, Failed) and bool(turns) and not turns[-1].text
-    return turns[:-1] if broken else turns
-
-
 class ConductTally:
-    """Sums up rollouts as they pass by; memory grows with tasks and pairs, not with rollouts."""
+    """Sums up a stream of rollouts; memory grows with tasks and pairs, not with rollouts."""
 
     def __init__(self) -> None:
-        self._pairs: Counter[tuple[str, str, str]] = Counter()
+        self._pairs: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._turns: defaultdict[str, Counter[int]] = defaultdict(Counter)
-        self._malformed, self._unresolved = Tally(), Tally()
+        self.malformed, self.unresolved = Tally(), Tally()
         self._called: set[tuple[str, str]] = set()
 
     def add(self, episode: Episode) -> None:
         rollout = episode.rollout
         task, counts = rollout.key.task, self._counts[rollout.key.task]
-        turns, calls = said(rollout), made_calls(rollout)
+        turns, calls = rollout.turns, made_calls(rollout)
+        if isinstance(rollout.outcome, Failed) and turns and not turns[-1].text:
+            turns = turns[:-1]  # it failed before the policy had written anything
         counts["rollouts"] += 1
         self._turns[task][len(turns)] += 1
         for turn in turns:
-            counts["said"] += 1
-            counts[self._kind(turn)] += 1
-        for call in calls:
-            counts["calls"] += 1
-            self._pairs[task, call.expert, call.skill] += 1
-            self._called |= {("expert", call.expert), ("skill", call.skill)}
+            counts.update({"said", *self._kinds(turn)})
+        counts["calls"] += len(calls)
+        self._pairs[task].update(call.pair for call in calls)
+        self._called |= {each for call in calls for each in (("expert", call.expert), ("skill", call.skill))}
         self._called.update((made.kind, made.name) for turn in rollout.turns for made in turn.calls)
-        repeated, echoed = _redundant(calls)
-        counts["repeated"] += repeated
-        counts["echoed"] += echoed
+        counts.update(_redundant(calls))
 
-    def mix(self, task: str) -> tuple[PairCalls, ...]:
-        """The pairs that ``task`` called, most calls first."""
-        found = [PairCalls(*key, count) for key, count in self._pairs.items() if key[0] == task]
-        return tuple(sorted(found, key=lambda pair: (-pair.calls, pair.expert, pair.skill)))
+    def mix(self, task: str) -> dict[str, int]:
+        return dict(sorted(self._pairs[task].items(), key=lambda pair: (-pair[1], pair[0])))
 
     def conduct(self, task: str, planned: int) -> Conduct:
         counts = self._counts[task]
-        names = ("said", "malformed", "refused", "unresolved", "late", "calls", "repeated", "echoed")
-        return Conduct(
-            task=task,
-            rollouts=counts["rollouts"],
-            never_ran=planned - counts["rollouts"],
-            turns=dict(sorted(self._turns[task].items())),
-            **{name: counts[name] for name in names},
-        )
+        turns = dict(sorted(self._turns[task].items()))
+        return Conduct(task=task, never_ran=planned - counts["rollouts"], turns=turns, **counts)
 
-    def malformed(self) -> tuple[Named, ...]:
-        """Why turns were malformed or refused, as the policy was told."""
-        return self._malformed.most(_SHOWN)
+    def never_called(self, registry: RegistryRecord) -> dict[str, tuple[str, ...]]:
+        """Return the registry's entries that no rollout called; a request for a service's evidence is a call of it."""
+        kinds = {"expert": registry.experts, "skill": registry.skills, "service": registry.services}
+        return {
+            f"{kind}s": tuple(name for name in names if (kind, name) not in self._called)
+            for kind, names in kinds.items()
+        }
 
-    def unresolved(self) -> tuple[Named, ...]:
-        """The pairs, as written, that named what the registry does not have."""
-        return self._unresolved.most(_SHOWN)
-
-    def never_called(self, registry: RegistryRecord) -> NeverCalled:
-        return NeverCalled(
-            experts=self._missing("expert", registry.experts),
-            skills=self._missing("skill", dict.fromkeys(registry.skills, "")),
-            services=self._missing("service", registry.services),
-        )
-
-    def _missing(self, kind: str, entries: Mapping[str, str]) -> tuple[str, ...]:
-        return tuple(name for name in entries if (kind, name) not in self._called)
-
-    def _kind(self, turn: Turn) -> str:
-        """What the turn adds to; ``plain`` for an answer and for a call that was made."""
+    def _kinds(self, turn: Turn) -> Iterator[str]:
+        """Yield the count of ``Conduct`` that the turn adds to; none for an answer and for a made call."""
         action, found = turn.action, turn.resolution
         if isinstance(action, MalformedAction):
-            self._malformed.add(action.reason)
-            return "refused" if action.kind == "refused" else "malformed"
-        if isinstance(action, SearchAction) and found is not None and None in (found.expert, found.skill):
-            self._unresolved.add(f"{action.expert}@@{action.skill}")
-            return "unresolved"
-        return "late" if turn.skipped else "plain"
+            self.malformed.add(action.reason)
+            yield "refused" if action.kind == "refused" else "malformed"
+        elif isinstance(action, SearchAction) and found is not None and None in (found.expert, found.skill):
+            self.unresolved.add(f"{action.expert}@@{action.skill}")
+            yield "unresolved"
+        elif turn.skipped:
+            yield "late"
 
 
-def _redundant(calls: list[Search]) -> tuple[int, int]:
-    """How many of a rollout's calls repeat an earlier call, and how many others an earlier observation."""
+def _redundant(calls: Iterable[Search]) -> Iterator[str]:
+    """Yield "repeated" for each of a rollout's calls that repeats an earlier one, else "echoed" for the same reply."""
     requests: set[Hashable] = set()
     observations: set[Hashable] = set()
-    repeated = echoed = 0
     for call in calls:
         action = call.turn.action
         request = (call.pair, normalised(action.request) if isinstance(action, SearchAction) else "")
         observation = normalised(call.turn.observation or "")
         if request in requests:
-            repeated += 1
+            yield "repeated"
         elif observation and observation in observations:
-            echoed += 1
+            yield "echoed"
         requests.add(request)
         observations.add(observation)
-    return repeated, echoed
 
 
 _Scope = tuple[str, str, str]
-"""Task, expert and skill; ``""`` where it is any."""
+"""Task, expert and skill; ``""`` means any."""
 
 
 class _Values(Struct):
-    """A number for each sample under both readings of failures, and what the sample is not independent of."""
+    """The value of each sample under both readings of failures, and its cluster (0: none)."""
 
     wrong: array[float] = field(default_factory=lambda: array("d"))
     right: array[float] = field(default_factory=lambda: array("d"))
@@ -171,70 +177,48 @@ class _Values(Struct):
     calls: int = 0
     failed: int = 0
 
+    def add(self, scores: Sequence[Score]) -> None:
+        self.failed += any(score.value is None for score in scores)
+        self.wrong.append(fmean(0.0 if score.value is None else score.value for score in scores))
+        self.right.append(fmean(1.0 if score.value is None else score.value for score in scores))
+        self.clusters.append(cluster_number(scores[0].cluster))
+
+    def accuracy(self) -> Estimate:
+        (clusters,) = cluster_codes([self.clusters])
+        wrong, right = (np.array(each, dtype=np.float64) for each in (self.wrong, self.right))
+        bounds = (wrong, right) if self.failed else (None, None)
+        return mean_interval([Sampled(wrong, clusters, 1.0, False, *bounds)])
+
 
 class GivenTally:
-    """Takes a sample's rollouts at once, those of a sample following each other; 24 bytes a sample and scope stay."""
+    """Sums up rollouts sample by sample; it stores 24 bytes per sample and scope."""
 
     def __init__(self) -> None:
         self._values: defaultdict[_Scope, _Values] = defaultdict(_Values)
-        self._clusters: dict[str, int] = {}
-        self._codes = count()
 
     def add(self, repeats: Sequence[Episode]) -> None:
-        """All rollouts of one sample."""
-        calls: Counter[_Scope] = Counter()
         scores: defaultdict[_Scope, list[Score]] = defaultdict(list)
         for episode in repeats:
-            asked: Counter[_Scope] = Counter()
-            task = episode.rollout.key.task
-            for call in made_calls(episode.rollout):
-                for where in (task, ""):
-                    asked[where, call.expert, ""] += 1
-                    asked[where, call.expert, call.skill] += 1
-            calls += asked
-            for scope in asked:
+            asked = Counter(
+                (where, call.expert, skill)
+                for call in made_calls(episode.rollout)
+                for where in (episode.rollout.key.task, "")
+                for skill in ("", call.skill)
+            )
+            for scope, calls in asked.items():
+                self._values[scope].calls += calls
                 scores[scope].append(episode.score)
-        cluster = self._cluster(repeats[0])
         for scope, found in scores.items():
-            values = self._values[scope]
-            values.calls += calls[scope]
-            values.failed += any(score.value is None for score in found)
-            values.wrong.append(_mean(found, 0.0))
-            values.right.append(_mean(found, 1.0))
-            values.clusters.append(cluster)
+            self._values[scope].add(found)
 
     def given(self, tasks: Sequence[str]) -> tuple[CallAccuracy, ...]:
-        """Over all tasks (``""``) and then by task: experts, and their pairs behind each, most calls first."""
+        """Return accuracies over all tasks (``""``), then by task: each expert, then its pairs, most calls first."""
         found = []
         for task in ("", *tasks):
             scopes = [scope for scope in self._values if scope[0] == task]
             most = {scope[1]: self._values[scope].calls for scope in scopes if not scope[2]}
             scopes.sort(key=lambda s: (-most[s[1]], s[1], bool(s[2]), -self._values[s].calls, s[2]))
-            found += [_accuracy(scope, self._values[scope]) for scope in scopes]
+            for scope in scopes:
+                values = self._values[scope]
+                found.append(CallAccuracy(*scope, values.calls, values.accuracy(), values.failed))
         return tuple(found)
-
-    def _cluster(self, episode: Episode) -> int:
-        # A sample without a cluster is one of its own; equal clusters are one wherever they stand.
-        name = episode.score.cluster
-        if not name:
-            return next(self._codes)
-        if name not in self._clusters:
-            self._clusters[name] = next(self._codes)
-        return self._clusters[name]
-
-
-def _accuracy(scope: _Scope, values: _Values) -> CallAccuracy:
-    wrong = _interval(values.wrong, values.clusters)
-    estimate = wrong
-    if values.failed:
-        estimate = widened(wrong, low=wrong, high=_interval(values.right, values.clusters))
-    return CallAccuracy(*scope, values.calls, estimate, values.failed)
-
-
-def _interval(values: array[float], clusters: array[int]) -> Estimate:
-    numbers = np.asarray(values, dtype=np.float64)
-    return mean_interval([Sampled(numbers, np.asarray(clusters, dtype=np.int64))])
-
-
-def _mean(scores: Sequence[Score], missing: float) -> float:
-    return sum(missing if score.value is None else score.value for score in scores) / len(scores)

@@ -1,18 +1,10 @@
-"""What rollouts take: tokens, seconds and money, from the records and a price table.
+"""Tokens, latency and cost of rollouts, from the records and a price table.
 
-The policy's part is its turns' usage; where a policy is one of the registry's experts asked directly, its calls are
-the expert's and the policy itself takes nothing. Seconds of a call are those until its reply was there, the time in
-our queue and between tries among them. Percentiles are over the records, 8 bytes each: they are never averaged.
+The policy's part is the usage of its turns; a policy that calls one of the registry's experts directly uses nothing
+itself. The seconds of a call include the time in our queue and between retries. Percentiles are computed from all
+records, 8 bytes each, and never averaged. docs/routing.md has an example of a price table.
 
-    schema: 1
-    currency: USD
-    models:
-      some/model:       {prompt_per_million: 0.2, completion_per_million: 0.6}
-      held/on-own-gpus: {gpu_hour: 2.5, gpus: 2, calls_at_once: 16}
-      not/known-yet:    null
-
-A model that is not in the table, or is null there, has no price: what it took part in costs "unknown", never 0. A
-model that costs nothing is written with the price 0.
+A model that is null or absent in the table has no price: a sum with one of its calls is "unknown", never 0.
 """
 
 from __future__ import annotations
@@ -20,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, Self
@@ -29,11 +21,13 @@ import numpy as np
 from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from maestro_eval.analysis.routing.records import Cost, Latency, Part, TokenUse
-from maestro_eval.analysis.stats import Estimate
+from maestro_eval.analysis.stats.estimates import Estimate
 from maestro_eval.files import load_yaml
 from maestro_eval.policies import read_policy
-from maestro_eval.records import ExpertCall, Rollout, RunManifest, Turn, Usage, UserError
+from maestro_eval.records import ExpertCall, Rollout, RunManifest, Timing, Usage, UserError
+
+PARTS = {"policy": "policy", "expert": "experts", "service": "services"}
+"""The part of the tokens that a kind of call uses."""
 
 _MILLION = 1_000_000
 _HOUR_S = 3600.0
@@ -44,7 +38,7 @@ class _Strict(BaseModel):
 
 
 class Price(_Strict):
-    """Per token, or by time: ``gpus`` at ``gpu_hour`` each, which answer ``calls_at_once`` calls at the same time."""
+    """A price per token, or by time: ``gpus`` at ``gpu_hour`` each, which serve ``calls_at_once`` calls in parallel."""
 
     prompt_per_million: float | None = Field(None, ge=0, allow_inf_nan=False)
     completion_per_million: float | None = Field(None, ge=0, allow_inf_nan=False)
@@ -59,27 +53,21 @@ class Price(_Strict):
             raise ValueError("give prompt_per_million and completion_per_million, or gpu_hour")
         return self
 
-    @property
-    def by_time(self) -> bool:
-        return self.gpu_hour is not None
-
-    def of_tokens(self, usage: Usage) -> float:
-        prompt, completion = self.prompt_per_million or 0.0, self.completion_per_million or 0.0
-        return (usage.prompt_tokens * prompt + usage.completion_tokens * completion) / _MILLION
-
-    def of_seconds(self, seconds: float) -> float:
-        return seconds / _HOUR_S * (self.gpu_hour or 0.0) * self.gpus / self.calls_at_once
+    def of(self, call: ExpertCall) -> float | str:
+        if self.gpu_hour is None:
+            used, prices = call.usage, (self.prompt_per_million or 0.0, self.completion_per_million or 0.0)
+            if not _counted(call):
+                return f"{call.model} (tokens not reported)"
+            return (used.prompt_tokens * prices[0] + used.completion_tokens * prices[1]) / _MILLION
+        if call.cached:
+            return f"{call.model} (a cached reply's seconds are not known)"
+        return call.timing.elapsed_s / _HOUR_S * self.gpu_hour * self.gpus / self.calls_at_once
 
 
 class PriceTable(_Strict):
-    """Prices by the model's name, as calls record it."""
-
     schema_: Literal[1] = Field(alias="schema")
     currency: str = Field(min_length=1, max_length=12)
     models: dict[str, Price | None] = Field(default_factory=dict)
-
-    def price(self, model: str) -> Price | None:
-        return self.models.get(model)
 
 
 def load_prices(path: Path) -> PriceTable:
@@ -95,8 +83,8 @@ def load_prices(path: Path) -> PriceTable:
 
 
 def price_template(models: Iterable[str], currency: str = "USD") -> str:
-    """A table of ``models`` without a price: to be filled in."""
-    # JSON strings are YAML, whatever is in a name.
+    """Return a price table of ``models`` without prices, for the user to complete."""
+    # A JSON string is valid YAML, whatever characters a name has.
     lines = [f"  {json.dumps(model, ensure_ascii=False)}: null" for model in sorted(set(models))]
     return (
         "# What each model costs, or that it has no price (null). A price is one of\n"
@@ -106,52 +94,82 @@ def price_template(models: Iterable[str], currency: str = "USD") -> str:
     )
 
 
-_PARTS: dict[str, Part] = {"expert": "experts", "service": "services", "policy": "policy"}
+class TokenUse(Struct, frozen=True):
+    """Tokens of a task's rollouts, as the endpoints reported them, cached calls included.
 
+    ``cached`` tokens belong to replies from the call cache: the system uses them, but this run did not pay for them.
+    ``uncounted`` calls succeeded without a report of tokens.
+    """
 
-class Expense(Struct, frozen=True):
-    """One generation of the policy or one call, as it is paid for."""
-
-    part: Part
-    name: str
-    model: str
-    endpoint: str
-    usage: Usage
-    seconds: float
-    cached: bool = False
-    error: str = ""
+    task: str
+    rollouts: int
+    policy: Usage
+    experts: Usage
+    services: Usage
+    cached: Usage
+    uncounted: int
 
     @property
-    def counted(self) -> bool:
-        return self.usage.prompt_tokens + self.usage.completion_tokens > 0
+    def total(self) -> int:
+        return sum(use.prompt_tokens + use.completion_tokens for use in (self.policy, self.experts, self.services))
 
 
-def expenses(rollout: Rollout, manifest: RunManifest) -> Iterator[Expense]:
-    """All that ``rollout`` spent, in order."""
-    generates = read_policy(manifest.policy).generates
-    for turn in rollout.turns:
-        recorded = False
-        for call in turn.calls:
-            recorded |= call.kind == "policy"
-            yield _of_call(call)
-        # A policy's generation is kept as its turn, unless it broke off as a call. One that only thought has no text.
-        if generates and not recorded and (turn.text or turn.usage != Usage()):
-            yield Expense("policy", "policy", manifest.policy_model, "", turn.usage, _generated_s(turn))
+class Latency(Struct, frozen=True):
+    """Percentiles and the mean, in seconds, over ``n`` records: successful uncached calls, or rollouts.
 
+    ``what`` is ``policy`` (a turn's generation), ``expert``, ``service``, ``endpoint`` or ``rollout``. Of calls,
+    ``cached`` and ``failed`` ones are not among the ``n``. Of rollouts, the ``n`` include the ``cached`` ones, which
+    have a cached call and are shorter for it.
+    """
 
-class _Seconds(Struct):
-    values: array[float] = field(default_factory=lambda: array("d"))
+    what: str
+    name: str
+    n: int
+    p50: float | None = None
+    p90: float | None = None
+    p99: float | None = None
+    mean: float | None = None
     cached: int = 0
     failed: int = 0
 
-    def latency(self, what: str, name: str) -> Latency:
-        p50, p90, p99 = percentiles(self.values)
-        mean = math.fsum(self.values) / len(self.values) if self.values else None
-        return Latency(what, name, len(self.values), p50, p90, p99, mean, self.cached, self.failed)
+
+class Cost(Struct, frozen=True):
+    """The cost of a task's rollouts, in the price table's currency.
+
+    full: with cached calls at their price, which makes it independent of earlier runs. paid: without cached calls.
+    Both are None if a model has no price or an endpoint reported no tokens; ``unknown`` names these. per_correct:
+    ``full`` per rollout over the accuracy; its interval is that of the accuracy alone, with an infinite high end if
+    the accuracy may be 0.
+    """
+
+    task: str
+    rollouts: int
+    full: float | None
+    paid: float | None
+    per_correct: Estimate | None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def per_rollout(self) -> float | None:
+        return None if self.full is None or not self.rollouts else self.full / self.rollouts
+
+
+def calls_of(rollout: Rollout, manifest: RunManifest) -> Iterator[ExpertCall]:
+    """Yield the calls of ``rollout`` in order, with each generation of the policy as a call."""
+    generates = read_policy(manifest.policy).generates
+    for turn in rollout.turns:
+        yield from turn.calls
+        # A generation is recorded as its turn, or as a call if it failed. One with reasoning only has no text.
+        recorded = any(call.kind == "policy" for call in turn.calls)
+        if generates and not recorded and (turn.text or turn.usage != Usage()):
+            # From the turn's start to its first call, or to its end.
+            called = (call.timing.started_at - turn.timing.started_at for call in turn.calls)
+            timing = Timing(turn.timing.started_at, max(0.0, min((turn.timing.elapsed_s, *called))))
+            yield ExpertCall("policy", "policy", manifest.policy_model, "", "", usage=turn.usage, timing=timing)
 
 
 class _Spent(Struct):
-    """A task's sums. ``unknown`` names what has no price, by which sum it is missing from."""
+    """A task's sums. ``unknown`` are the reasons why ``full`` is unknown, ``unknown_paid`` those for ``paid``."""
 
     rollouts: int = 0
     tokens: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
@@ -163,48 +181,50 @@ class _Spent(Struct):
 
 
 class CostTally:
-    """Sums up rollouts as they pass by; ``prices`` is None where nothing is to be priced."""
+    """Sums up a stream of rollouts; without ``prices`` there are no costs."""
 
     def __init__(self, manifest: RunManifest, prices: PriceTable | None) -> None:
         self._manifest = manifest
         self._prices = prices
         self._spent: defaultdict[str, _Spent] = defaultdict(_Spent)
-        self._seconds: defaultdict[tuple[str, str], _Seconds] = defaultdict(_Seconds)
-        self._rollouts: defaultdict[str, _Seconds] = defaultdict(_Seconds)
-        self.models: set[str] = set()
+        self._seconds: defaultdict[tuple[str, str], array[float]] = defaultdict(lambda: array("d"))
+        self._cached, self._failed = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
 
     def add(self, rollout: Rollout) -> None:
         spent = self._spent[rollout.key.task]
         spent.rollouts += 1
-        cached = False
-        for expense in expenses(rollout, self._manifest):
-            cached |= expense.cached
-            self.models.add(expense.model)
-            self._count(spent, expense)
-            self._time(expense)
-            self._pay(spent, expense)
+        calls = list(calls_of(rollout, self._manifest))
+        for call in calls:
+            for part in (PARTS[call.kind], *["cached"] * call.cached):
+                spent.tokens[part][0] += call.usage.prompt_tokens
+                spent.tokens[part][1] += call.usage.completion_tokens
+            spent.uncounted += not _counted(call) and not call.error
+            self._time(call)
+            self._pay(spent, call)
         for scope in (rollout.key.task, ""):
-            seconds = self._rollouts[scope]
-            seconds.values.append(rollout.timing.elapsed_s)
-            seconds.cached += cached
+            self._seconds["rollout", scope].append(rollout.timing.elapsed_s)
+            self._cached["rollout", scope] += any(call.cached for call in calls)
 
     def tokens(self, task: str) -> TokenUse:
         spent = self._spent[task]
-        used = {part: Usage(*spent.tokens[part]) for part in ("policy", "experts", "services", "cached")}
+        used = {part: Usage(*spent.tokens[part]) for part in (*PARTS.values(), "cached")}
         return TokenUse(task, spent.rollouts, **used, uncounted=spent.uncounted)
 
     def latencies(self) -> tuple[Latency, ...]:
-        """The policy, then experts, services and endpoints, each by name."""
-        order = {"policy": 0, "expert": 1, "service": 2, "endpoint": 3}
-        return tuple(
-            self._seconds[key].latency(*key) for key in sorted(self._seconds, key=lambda key: (order[key[0]], key[1]))
-        )
+        """Return the latencies of the policy, then of experts, services and endpoints, each by name."""
+        places = sorted({*self._seconds, *self._cached, *self._failed})
+        return tuple(self.latency(*place) for what in (*PARTS, "endpoint") for place in places if place[0] == what)
 
-    def rollout_seconds(self, task: str) -> Latency:
-        return self._rollouts[task].latency("rollout", task)
+    def latency(self, what: str, name: str) -> Latency:
+        place = what, name
+        values, cached, failed = self._seconds[place], self._cached[place], self._failed[place]
+        if not values:
+            return Latency(what, name, 0, cached=cached, failed=failed)
+        p50, p90, p99 = np.percentile(np.asarray(values), (50, 90, 99)).tolist()
+        return Latency(what, name, len(values), p50, p90, p99, math.fsum(values) / len(values), cached, failed)
 
     def cost(self, task: str, planned: int, accuracy: Estimate | None) -> Cost:
-        """``accuracy``: the task's own over its ``planned`` rollouts, by which a right answer is priced."""
+        """Return the cost of ``task``; ``accuracy`` is over its ``planned`` rollouts and prices a right answer."""
         spent = self._spent[task]
         if self._prices is None:
             return Cost(task, spent.rollouts, None, None, None)
@@ -214,78 +234,36 @@ class CostTally:
         each = None if full is None or accuracy is None else _per_correct(full, spent.rollouts, planned, accuracy)
         return Cost(task, spent.rollouts, full, paid, each, unknown)
 
-    def _count(self, spent: _Spent, expense: Expense) -> None:
-        for name in (expense.part, "cached") if expense.cached else (expense.part,):
-            total = spent.tokens[name]
-            total[0] += expense.usage.prompt_tokens
-            total[1] += expense.usage.completion_tokens
-        spent.uncounted += not expense.counted and not expense.error
-
-    def _time(self, expense: Expense) -> None:
-        kind = {"experts": "expert", "services": "service", "policy": "policy"}[expense.part]
-        places = [(kind, expense.name)]
-        places += [("endpoint", expense.endpoint)] if expense.endpoint else []
-        for place in places:
-            seconds = self._seconds[place]
-            if expense.cached:
-                seconds.cached += 1
-            elif expense.error:
-                seconds.failed += 1
+    def _time(self, call: ExpertCall) -> None:
+        for place in [(call.kind, call.name), *([("endpoint", call.endpoint)] if call.endpoint else [])]:
+            if call.cached or call.error:
+                (self._cached if call.cached else self._failed)[place] += 1
             else:
-                seconds.values.append(expense.seconds)
+                self._seconds[place].append(call.timing.elapsed_s)
 
-    def _pay(self, spent: _Spent, expense: Expense) -> None:
-        # What a call without a reply was charged is not known here; a server that answered nothing charges nothing.
-        if self._prices is None or expense.error:
+    def _pay(self, spent: _Spent, call: ExpertCall) -> None:
+        # The charge for a failed call is unknown; it is assumed to be free.
+        if self._prices is None or call.error:
             return
-        price = self._prices.price(expense.model)
-        reason = ""
-        if price is None:
-            reason = expense.model
-        elif price.by_time and expense.cached:
-            reason = f"{expense.model} (a cached reply's seconds are not known)"
-        elif not price.by_time and not expense.counted:
-            reason = f"{expense.model} (tokens not reported)"
-        if reason:
-            spent.unknown.add(reason)
-            if not expense.cached:
-                spent.unknown_paid.add(reason)
-            return
-        assert price is not None
-        amount = price.of_seconds(expense.seconds) if price.by_time else price.of_tokens(expense.usage)
-        spent.full += amount
-        spent.paid += 0.0 if expense.cached else amount
+        price = self._prices.models.get(call.model)
+        amount = call.model if price is None else price.of(call)
+        if isinstance(amount, str):
+            spent.unknown.add(amount)
+            spent.unknown_paid |= set() if call.cached else {amount}
+        else:
+            spent.full += amount
+            spent.paid += 0.0 if call.cached else amount
 
 
-def percentiles(seconds: array[float]) -> tuple[float | None, float | None, float | None]:
-    """p50, p90 and p99, between the two records around each in proportion; None where there are none."""
-    if not seconds:
-        return None, None, None
-    p50, p90, p99 = np.percentile(np.asarray(seconds), (50, 90, 99))
-    return float(p50), float(p90), float(p99)
-
-
-def _of_call(call: ExpertCall) -> Expense:
-    return Expense(
-        _PARTS[call.kind],
-        call.name,
-        call.model,
-        call.endpoint,
-        call.usage,
-        call.timing.elapsed_s,
-        call.cached,
-        call.error,
-    )
-
-
-def _generated_s(turn: Turn) -> float:
-    """From the turn's beginning to its first call, or its end."""
-    called = (call.timing.started_at - turn.timing.started_at for call in turn.calls)
-    return max(0.0, min((turn.timing.elapsed_s, *called)))
+def _counted(call: ExpertCall) -> bool:
+    return call.usage.prompt_tokens + call.usage.completion_tokens > 0
 
 
 def _per_correct(full: float, rollouts: int, planned: int, accuracy: Estimate) -> Estimate | None:
-    """Rollouts that never ran are wrong in ``accuracy`` and have cost nothing; the ends price them as the others."""
+    """Return the cost of a right answer.
+
+    Rollouts that never ran are wrong in ``accuracy`` and cost nothing; the ends of the interval price them like others.
+    """
     if not rollouts:
         return None
 

@@ -1,7 +1,7 @@
-"""What clustered samples come to: means, their cluster-robust variance, and how far that variance can be trusted.
+"""Means of clustered samples, their cluster-robust variance, and its degrees of freedom.
 
-Everything here works on one number for each cluster within each stratum, so that a benchmark of a hundred thousand
-samples costs one pass over them. Strata that share clusters form a ``Block``; blocks are independent of each other.
+All computations use sums per cluster and stratum, so that a benchmark of a hundred thousand samples needs one pass.
+Strata that share clusters form a ``Block``; blocks are independent of each other.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _Floats = NDArray[np.float64]
 _Codes = NDArray[np.int64]
 
 CELLS = 4_000_000
-"""Numbers held at a time: 32 MB."""
+"""The largest number of array elements to allocate at a time: 32 MB."""
 
-# A variance below this is what rounding leaves of values that are all equal.
+# A variance below this is rounding error of equal values.
 _NO_VARIANCE = 1e-18
 
 
 class Block(Struct, frozen=True, eq=False):
-    """Strata that share clusters, their weights scaled to add up to 1; ``weight`` is what they add up to before.
+    """Strata that share clusters, with weights ωₛ scaled to add up to 1; ``weight`` is their sum before.
 
     ``value`` is the mean θ = Σ ωₛ x̄ₛ, ``gains`` and ``losses`` those of the positive and the negative parts of the
     values. A negative weight counts as a positive one of the negated values. ``influences`` has one number for each
@@ -44,14 +44,14 @@ class Block(Struct, frozen=True, eq=False):
     part of cluster g in that variance and q_g = p_g²/(1 − p_g), 1 / (Σ p_g² + (Σ q_g)² − Σ q_g²). It is G − 1 for
     clusters of one size; exact for one stratum, and for several as if they were one.
 
-    ``freedom_alike`` is G* − 1. G* = (Σ λ_g)² / Σ λ_g² with λ_g the variance that cluster g adds where the correlation
-    within clusters is what ``variance`` shows it to be; it is G for clusters of one size and fewer for others: A. V.
+    ``freedom_alike`` is G* − 1. G* = (Σ λ_g)² / Σ λ_g² with λ_g the variance that cluster g adds under the correlation
+    within clusters that ``variance`` implies; it is G for clusters of one size and fewer for others: A. V.
     Carter, K. T. Schnepel and D. G. Steigerwald, "Asymptotic behavior of a t-test robust to cluster heterogeneity",
     Rev. Econ. Stat. 99 (2017).
 
-    ``fewest`` is 1 / Σ_g (Σₛ ωₛ m_gs/nₛ)²: what the samples count for where all of a cluster answer alike (L. Kish,
-    "Survey Sampling", 1965). ``support`` is (Σ u_g²)² / Σ u_g⁴: how many clusters the variance rests on, 0 where it
-    is 0.
+    ``fewest`` is 1 / Σ_g (Σₛ ωₛ m_gs/nₛ)²: the effective sample size if all samples of a cluster have equal values (L.
+    Kish, "Survey Sampling", 1965). ``support`` is (Σ u_g²)² / Σ u_g⁴: the effective number of clusters in the variance,
+    0 if the variance is 0.
     """
 
     weight: float
@@ -73,10 +73,10 @@ class Block(Struct, frozen=True, eq=False):
 
 
 class _Part(Struct, frozen=True, eq=False):
-    """What a block is whatever its values: its ``cells``, one for each cluster and stratum that share samples.
+    """A block without its values: its ``cells``, one for each cluster and stratum that share samples.
 
-    ``row`` numbers the cells' clusters, ``count`` their samples; ``per_sample`` is the part of one of a cell's samples
-    in the block's mean, and ``shares`` those of the strata.
+    By cell, ``row`` is the index of its cluster, ``count`` its number of samples, and ``per_sample`` the weight of one
+    of its samples in the block's mean. By stratum, ``sizes`` and ``shares`` are its samples and its weight.
     """
 
     weight: float
@@ -94,7 +94,7 @@ class _Part(Struct, frozen=True, eq=False):
 
 
 class Layout:
-    """Strata without their values: which samples share a cluster and how they weigh. Many values may have one."""
+    """Strata without their values: the clusters and weights of samples, reusable for many sets of values."""
 
     def __init__(self, strata: Sequence[Sampled]) -> None:
         if not strata:
@@ -110,15 +110,16 @@ class Layout:
         count = np.bincount(self._cell, minlength=len(keys)).astype(np.float64)
         self._signs = np.sign(weights)[column]
         self._edges = np.cumsum([0, *sizes])
+        label = _linked(cluster, stratum, len(strata))
         self._parts = [
-            _part(np.flatnonzero(chosen), cluster, stratum, count, weights)
-            for chosen in _chosen(_linked(cluster, stratum, len(strata)), stratum)
+            _part(np.flatnonzero(label[stratum] == first), cluster, stratum, count, weights)
+            for first in np.unique(label)
         ]
         self.clusters, self.row = len(codes), row
-        """How many clusters there are, and the number of each sample's."""
+        """The number of clusters, and the index of each sample's cluster."""
 
     def blocks(self, values: _Floats) -> list[list[Block]]:
-        """The blocks of each row of ``values``, which holds the values of all strata one after the other."""
+        """Return the blocks of each row of ``values``; a row is the concatenated values of all strata."""
         spreads = np.stack([values[:, a:b].var(axis=1) for a, b in pairwise(self._edges.tolist())], axis=1)
         signed, size = self._signs * values, int(self._cell.max()) + 1
         total = _sums(self._cell, signed, size)
@@ -130,29 +131,21 @@ class Layout:
 
 
 def blocks(strata: Sequence[Sampled]) -> list[Block]:
-    """``strata`` as independent blocks, in the order of their first strata."""
+    """Return ``strata`` as independent blocks, in the order of their first strata."""
     return Layout(strata).blocks(joined(strata)[None, :])[0]
 
 
 def joined(strata: Sequence[Sampled]) -> _Floats:
-    """The values of all strata, one after the other."""
     return np.concatenate([each.values for each in strata]) if strata else np.zeros(0)
 
 
 def is_clustered(found: Sequence[Block]) -> bool:
-    """Whether any two samples share a cluster."""
     return any(block.clusters < block.n for block in found)
 
 
 def _sums(index: _Codes, numbers: _Floats, size: int) -> _Floats:
-    """For each row of ``numbers`` their sums by ``index``, of which there are ``size``."""
     places = index + size * np.arange(len(numbers))[:, None]
     return np.bincount(places.ravel(), numbers.ravel(), size * len(numbers)).reshape(-1, size).astype(np.float64)
-
-
-def _chosen(label: _Codes, stratum: _Codes) -> list[NDArray[np.bool_]]:
-    """The cells of each block, by the label of their strata."""
-    return [label[stratum] == first for first in dict.fromkeys(label.tolist())]
 
 
 def _part(chosen: _Codes, cluster: _Codes, stratum: _Codes, count: _Floats, weights: _Floats) -> _Part:
@@ -166,27 +159,23 @@ def _part(chosen: _Codes, cluster: _Codes, stratum: _Codes, count: _Floats, weig
 
 
 def _linked(cluster: _Codes, stratum: _Codes, strata: int) -> _Codes:
-    """For each stratum the first one that it hangs together with by shared clusters."""
-    label = list(range(strata))
-
-    def root(stratum: int) -> int:
-        while label[stratum] != stratum:
-            stratum = label[stratum]
-        return stratum
-
-    # Cells are sorted by cluster, then stratum: neighbours in one cluster link their strata.
-    same = cluster[1:] == cluster[:-1]
-    for pair in np.unique(stratum[:-1][same] * strata + stratum[1:][same]).tolist():
-        first, second = sorted(map(root, divmod(pair, strata)))
-        label[second] = first
-    return np.array([root(stratum) for stratum in range(strata)])
+    """Return for each stratum the first one that shared clusters connect it with."""
+    label = np.arange(strata)
+    while True:
+        first = np.full(cluster.max() + 1, strata)
+        np.minimum.at(first, cluster, label[stratum])
+        linked = label.copy()
+        np.minimum.at(linked, stratum, first[cluster])
+        if np.array_equal(linked, label):
+            return label
+        label = linked
 
 
 def _blocks(part: _Part, sums: Sequence[_Floats], spreads: _Floats) -> list[Block]:
-    """A block for each row: ``sums`` are the total, the gains and the losses by cell, ``spreads`` are by stratum."""
+    """Return a block for each row: ``sums`` are total, gains and losses by cell, ``spreads`` variances by stratum."""
     total, gains, losses = sums
     means = _sums(part.stratum, total, len(part.sizes)) / np.where(part.sizes, part.sizes, 1.0)
-    # A cluster that is all of a stratum says nothing of how that stratum would vary; its sum of residuals is 0.
+    # If a cluster is a whole stratum, its residuals add up to 0, and the floor avoids a division by 0.
     left = np.maximum(1 - part.count / part.sizes[part.stratum], 1e-9)
     residuals = total - part.count * np.take(means, part.stratum, axis=1)
     influences = _sums(part.row, part.per_sample / np.sqrt(left) * residuals, part.clusters)
@@ -216,14 +205,13 @@ def _blocks(part: _Part, sums: Sequence[_Floats], spreads: _Floats) -> list[Bloc
 
 
 def _freedoms(part: _Part, variance: _Floats, deviation: _Floats) -> tuple[_Floats, _Floats]:
-    """``freedom`` and ``freedom_alike``, neither below 1: ``support`` says that of one cluster nothing is known."""
-    deviation = np.where(deviation.any(axis=1, keepdims=True), deviation, 1.0)
+    deviation = np.where(variance[:, None] > 0, deviation, 1.0)
     independent = _sums(part.row, (part.per_sample * deviation) ** 2 * part.count, part.clusters)
     alike = _sums(part.row, part.per_sample * deviation * part.count, part.clusters) ** 2
     whole = independent.sum(axis=1)
     parts = independent / whole[:, None]
     pulls = parts**2 / np.maximum(1 - parts, 1e-6)
-    # The second term is 0 for a single cluster, and then all rounding.
+    # For a single cluster the exact value is 0, and rounding may make it negative.
     among = np.maximum(0.0, pulls.sum(axis=1) ** 2 - (pulls * pulls).sum(axis=1))
     bell = 1 / ((parts * parts).sum(axis=1) + among)
     gap = alike.sum(axis=1) - whole

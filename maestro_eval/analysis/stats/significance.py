@@ -1,4 +1,4 @@
-"""Tests of a paired difference and of a mean against a published number, and their adjustment for how many there are.
+"""Tests of differences and of a mean against a published number, adjustment for multiple tests, and ranks.
 
 All p-values are two-sided.
 """
@@ -7,66 +7,101 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
-from maestro_eval.analysis.stats.clusters import CELLS
-from maestro_eval.analysis.stats.estimates import PValue, Sampled, differences
-from maestro_eval.analysis.stats.means import binomial_tails, fair_coin_tail, t_tail
-from maestro_eval.analysis.stats.pivots import pivot
-from maestro_eval.analysis.stats.ranks import DRAWS
+from maestro_eval.analysis.stats.clusters import CELLS, Block, Layout, blocks
+from maestro_eval.analysis.stats.estimates import (
+    PValue,
+    Sampled,
+    binomial_tails,
+    differences,
+    highest,
+    t_tail,
+    t_widening,
+    weighted_mean,
+)
+from maestro_eval.analysis.stats.intervals import pair_pivots, pivot, side_by_side
 
 _Floats = NDArray[np.float64]
 
-# So many ways to flip the signs are gone through one by one; more are drawn at random.
+DRAWS = 10_000
+
+
+# Up to this many sign patterns are enumerated; otherwise patterns are drawn at random.
 _MOST_EXACT = 2**17
-# Deals of categories, and the clusters of pooled spread that each category is given besides its own.
+# The number of random category permutations, and of pooled-variance clusters that are added to each category.
 _DEALS = 1_999
 _ADDED = 2.0
-# Sums that should be equal differ by rounding; such a draw is as extreme as what was seen.
+# Equal sums may differ by rounding; within this tolerance a draw is as extreme as the observed value.
 _ROUNDING = 1e-10
 
 
 def difference_p(a: Sequence[Sampled], b: Sequence[Sampled], *, seed: int = 0) -> PValue:
     """Test whether the mean of a − b is 0: ``mcnemar`` for one stratum of independent 0s and 1s, else ``sign_flip``.
 
-    ``a`` and ``b`` hold the same samples, clusters and weights in the same order.
+    ``a`` and ``b`` have the same samples, clusters and weights in the same order.
     """
     paired = differences(a, b)
-    if counts_pairs(a) and counts_pairs(b):
+    if _counted(a) and _counted(b):
         return mcnemar(int((paired[0].values > 0).sum()), int((paired[0].values < 0).sum()))
     return sign_flip(paired, seed=seed)
+
+
+def difference_ps(systems: Sequence[Sequence[Sampled]], pairs: Sequence[tuple[int, int]]) -> list[PValue]:
+    """Return ``difference_p`` of each pair (a, b) of system indices; all pairs use the same random signs.
+
+    The signed sum of a difference is the difference of the systems' signed sums, which are computed once per system.
+    ``mcnemar`` needs no signs.
+    """
+    counted = [_counted(each) for each in systems]
+    layout = Layout(systems[0])
+    share = np.concatenate([np.full(each.values.size, each.weight / each.values.size) for each in systems[0]])
+    adds: _Floats = np.stack(
+        [np.bincount(layout.row, share * row, layout.clusters).astype(np.float64) for row in side_by_side(systems)]
+    )
+    drawn = np.zeros((len(systems), 0)) if all(counted) else _signed_sums(adds)
+    return [
+        difference_p(systems[a], systems[b])
+        if counted[a] and counted[b]
+        else _flipped(adds[a] - adds[b], drawn[a] - drawn[b])
+        for a, b in pairs
+    ]
 
 
 def mcnemar(gains: int, losses: int) -> PValue:
     """Test whether a discordant pair is as often a gain as a loss: the mid-p form of McNemar's exact test.
 
-    p = 2 P(X ≤ k) − P(X = k), where k is the smaller count and X is binomial with chance ½; 1 where no pair is
+    p = 2 P(X ≤ k) − P(X = k), where k is the smaller count and X is binomial with chance ½; p = 1 if no pair is
     discordant. M. W. Fagerland, S. Lydersen and P. Laake, "The McNemar test for binary matched-pairs data: mid-p and
     asymptotic are better than exact conditional", BMC Med. Res. Methodol. 13 (2013).
     """
     k, n = min(gains, losses), gains + losses
-    below = fair_coin_tail(k - 1, n) if k else 0.0
-    return PValue(min(1.0, fair_coin_tail(k, n) + below) if n else 1.0, "mid-p mcnemar")
+    below = binomial_tails(k - 1, n, 0.5)[0] if k else 0.0
+    return PValue(min(1.0, binomial_tails(k, n, 0.5)[0] + below) if n else 1.0, "mid-p mcnemar")
 
 
 def sign_flip(paired: Sequence[Sampled], *, seed: int = 0) -> PValue:
-    """Test whether a mean of differences is 0, by flipping the signs of whole clusters at random.
+    """Test whether a mean of differences is 0, by random sign flips of whole clusters.
 
-    Each cluster adds c_g = Σₛ wₛ/nₛ Σ_{i in g and s} dᵢ to the mean. Were the two systems interchangeable, c_g would
-    be as likely −c_g, so that p is the share of sign patterns whose |Σ ± c_g| reaches what was seen. R. A. Fisher, "The
-    design of experiments" (1935). Exact whatever the sizes and the dependence within clusters. Clusters that add
-    equally much are counted, not listed: all patterns are gone through where their sums number at most 131,072; else
+    Each cluster adds c_g = Σₛ wₛ/nₛ Σ_{i in g and s} dᵢ to the mean. If the two systems are interchangeable, c_g and
+    −c_g are equally likely, so p is the share of sign patterns whose |Σ ± c_g| is at least the observed one: R. A.
+    Fisher, "The design of experiments" (1935). It is exact for all sizes and any dependence within clusters. Clusters
+    with equal |c_g| are counted together, and all patterns are enumerated if they have at most 131,072 sums; otherwise
     10,000 are drawn, and p = (hits + 1) / (draws + 1), which is never too small (B. Phipson and G. K. Smyth, Stat.
-    Appl. Genet. Mol. Biol. 9, 2010). Where no draw reaches what was seen, p is t's tail beyond |Σ c_g| / √Σ c_g² if
-    that is smaller: the draws alone would put a floor under p, and many adjusted floors decide nothing.
+    Appl. Genet. Mol. Biol. 9, 2010). If no draw is as large as the observed sum, p is t's tail beyond
+    |Σ c_g| / √Σ c_g² if that is smaller: draws alone limit p from below, too much for adjustment over many tests.
     """
-    return flipped(_contributions(paired), seed=seed)
+    _, row = np.unique(np.concatenate([each.clusters for each in paired]), return_inverse=True)
+    added = np.concatenate([each.weight / each.values.size * each.values for each in paired])
+    return _flipped(np.bincount(row, added).astype(np.float64), seed=seed)
 
 
-def flipped(added: _Floats, drawn: _Floats | None = None, *, seed: int = 0) -> PValue:
-    """``sign_flip`` of clusters that add so much each; ``drawn`` are their sums with signs that were drawn before."""
+def _flipped(added: _Floats, drawn: _Floats | None = None, *, seed: int = 0) -> PValue:
+    """Return ``sign_flip``'s p from each cluster's c_g; ``drawn`` are the sums under given random signs, if any."""
     parts, observed = np.abs(added), abs(math.fsum(added))
     largest = float(parts.max())
     if not largest:
@@ -84,14 +119,14 @@ def flipped(added: _Floats, drawn: _Floats | None = None, *, seed: int = 0) -> P
 
 
 def reference_p(strata: Sequence[Sampled], reference: float) -> PValue:
-    """Test whether the mean is the published ``reference``, which is taken as a fixed number without error of its own.
+    """Test whether the mean is the published ``reference``, which counts as a fixed number without error.
 
-    One stratum of independent zeros and ones: the exact binomial test, twice the smaller tail. Else small exactly
-    where the interval of ``mean_interval`` excludes the reference: the same pivot, with its cluster-robust error.
-    A number that was itself measured on few samples has an error too, and p is then too small.
+    For one stratum of independent zeros and ones this is the exact binomial test, twice the smaller tail. Otherwise it
+    uses the pivot of ``mean_interval``, so that p < 0.05 exactly if that interval excludes the reference. If the
+    reference was itself measured on few samples, p is too small.
     """
     only = strata[0]
-    if len(strata) == 1 and not only.signed and _all_apart(only) and _binary(only.values) and 0 <= reference <= 1:
+    if _counted(strata) and not only.signed and 0 <= reference <= 1:
         low, high = binomial_tails(int(only.values.sum()), only.values.size, reference)
         return PValue(min(1.0, 2 * min(low, high)), "exact binomial")
     found = pivot(strata)
@@ -101,23 +136,21 @@ def reference_p(strata: Sequence[Sampled], reference: float) -> PValue:
 def heterogeneity_p(parts: Sequence[Sampled], *, seed: int = 0) -> PValue:
     """Test whether the means of ``parts`` are equal: the categories of a task, each with its paired differences.
 
-    Were a difference independent of its category, the categories could be dealt anew: among clusters that lie within
-    one, cluster by cluster, and within a cluster that has several, sample by sample. p is the share of 1,999 such deals
-    whose Q reaches what was seen, Q = Σ w_c (d_c − d̄)² with w_c = 1 / v_c, the statistic of B. L. Welch (Biometrika 38,
-    1951). v_c is cluster-robust, and two clusters of pooled spread are added to each category, without which one that
-    has no discordant pair would decide all. Exact where categories are alike in all but name; as Q is studentised, the
-    size also holds where they differ in numbers and spread: E. Y. Chung and J. P. Romano, "Exact and asymptotically
-    robust permutation tests", Ann. Stat. 41 (2013). Measured: docs/statistics.md.
+    If differences do not depend on the category, categories are exchangeable: clusters within one category exchange
+    theirs as a whole, and samples of a cluster with several categories exchange theirs within it. p is the share of
+    1,999 random permutations whose Q is at least the observed one, with Q = Σ w_c (d_c − d̄)² and w_c = 1 / v_c, the
+    statistic of B. L. Welch (Biometrika 38, 1951). v_c is cluster-robust; two clusters of pooled variance are added to
+    each category, so that one without discordant pairs does not dominate. The test is exact if the categories have
+    equal distributions. Since Q is studentised, the size also holds for different sizes and variances: E. Y. Chung and
+    J. P. Romano, "Exact and asymptotically robust permutation tests", Ann. Stat. 41 (2013). Measured:
+    docs/statistics.md.
     """
     label = np.repeat(np.arange(len(parts)), [part.values.size for part in parts])
     values = np.concatenate([part.values for part in parts])
     _, cluster = np.unique(np.concatenate([part.clusters for part in parts]), return_inverse=True)
-    first = np.full(cluster.max() + 1, len(parts))
-    np.minimum.at(first, cluster, label)
-    last = np.zeros_like(first)
-    np.maximum.at(last, cluster, label)
-    # Units that change places: whole clusters with each other (place 0), samples of a mixed cluster with each other.
-    mixed = (first != last)[cluster]
+    categories = np.bincount(np.unique(cluster * len(parts) + label) // len(parts))
+    # The units to permute: whole clusters among each other (place 0), and the samples within each mixed cluster.
+    mixed = categories[cluster] > 1
     unit = np.where(mixed, cluster.max() + 1 + np.arange(values.size), cluster)
     _, chosen, row = np.unique(unit, return_index=True, return_inverse=True)
     count: _Floats = np.bincount(row).astype(np.float64)
@@ -144,7 +177,7 @@ def heterogeneity_p(parts: Sequence[Sampled], *, seed: int = 0) -> PValue:
 
 
 def _welch(label: NDArray[np.int64], count: _Floats, total: _Floats, spread: float, parts: int) -> _Floats:
-    """Q for each row of ``label``, which gives the category of each unit; ``total`` is the sum of its ``count``."""
+    """Return Q for each row of ``label``, the categories of the units; ``total`` is the sum of a unit's samples."""
     places = (label + parts * np.arange(len(label))[:, None]).ravel()
 
     def sums(of_unit: _Floats) -> _Floats:
@@ -161,14 +194,8 @@ def _welch(label: NDArray[np.int64], count: _Floats, total: _Floats, spread: flo
     return found
 
 
-def _contributions(paired: Sequence[Sampled]) -> _Floats:
-    _, row = np.unique(np.concatenate([each.clusters for each in paired]), return_inverse=True)
-    added = np.concatenate([each.weight / each.values.size * each.values for each in paired])
-    return np.bincount(row, added).astype(np.float64)
-
-
 def _exact(sizes: _Floats, counts: NDArray[np.int64], least: float) -> float:
-    """P(|Σ| ≥ ``least``) over all signs, of ``counts`` clusters that each add one of ``sizes``."""
+    """Return P(|Σ| ≥ ``least``) over all signs, with ``counts[k]`` clusters that add ``sizes[k]`` each."""
     sums, chances = np.zeros(1), np.ones(1)
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
         sums = (sums[:, None] + size * (2 * np.arange(count + 1) - count)).ravel()
@@ -177,7 +204,7 @@ def _exact(sizes: _Floats, counts: NDArray[np.int64], least: float) -> float:
 
 
 def _fair_coin(tosses: int) -> _Floats:
-    """The chances of 0, 1, … heads: from the middle outwards, each from its neighbour, so that none overflows."""
+    """Return the chances of 0, 1, … heads, by recursion from the middle outwards, which cannot overflow."""
     middle = (tosses + 1) // 2
     heads = np.arange(middle, tosses)
     above = np.cumprod(np.concatenate([[1.0], (tosses - heads) / (heads + 1)]))
@@ -198,24 +225,30 @@ def _hits(sizes: _Floats, counts: NDArray[np.int64], least: float, seed: int) ->
     return hits
 
 
-def counts_pairs(system: Sequence[Sampled]) -> bool:
-    """Whether ``mcnemar`` serves: one stratum of independent 0s and 1s."""
-    return len(system) == 1 and _binary(system[0].values) and _all_apart(system[0])
+def _signed_sums(adds: _Floats) -> _Floats:
+    """Return Σ ± c_g for each system and draw, without clusters that are equal in all systems and so cancel."""
+    adds = adds[:, (adds != adds[0]).any(axis=0)]
+    generator = np.random.default_rng(0)
+    found, rows = np.zeros((len(adds), DRAWS)), max(1, CELLS // max(1, adds.shape[1]))
+    for start in range(0, DRAWS, rows):
+        size = min(rows, DRAWS - start)
+        signs = generator.integers(0, 2, (size, adds.shape[1]), dtype=np.int8).astype(np.float64)
+        found[:, start : start + size] = adds @ (2 * signs - 1).T
+    return found
 
 
-def _all_apart(stratum: Sampled) -> bool:
-    return len(np.unique(stratum.clusters)) == stratum.clusters.size
-
-
-def _binary(values: _Floats) -> bool:
-    return bool(((values == 0) | (values == 1)).all())
+def _counted(system: Sequence[Sampled]) -> bool:
+    """Return whether ``system`` is one stratum of independent 0s and 1s, for which exact tests of counts exist."""
+    first = system[0]
+    binary = bool(((first.values == 0) | (first.values == 1)).all())
+    return len(system) == 1 and binary and len(np.unique(first.clusters)) == first.values.size
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted so that the chance of any false rejection in the family is at most α; valid under any dependence.
+    """Return ``p`` adjusted so that the chance of any false rejection in the family is at most α.
 
     With m p-values in rising order, p̃₍ᵢ₎ = max over j ≤ i of min(1, (m − j + 1) p₍ⱼ₎). S. Holm, "A simple
-    sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979). In the order of ``p``.
+    sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979); valid under any dependence.
     """
     values = np.asarray(p, dtype=np.float64)
     order = np.argsort(values, kind="stable")
@@ -225,15 +258,80 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(each) for each in adjusted]
 
 
-def benjamini_hochberg(p: Sequence[float]) -> list[float]:
-    """Adjusted so that the expected share of false ones among the rejections is at most α; for exploring only.
+class RankInterval(Struct, frozen=True):
+    """A system's rank (1 is best, equal means share the better rank) and its interval."""
 
-    p̃₍ᵢ₎ = min over j ≥ i of min(1, m p₍ⱼ₎ / j). Y. Benjamini and Y. Hochberg, "Controlling the false discovery
-    rate", J. R. Statist. Soc. B 57 (1995); valid for independent and positively dependent tests.
+    rank: int
+    low: int
+    high: int
+
+
+def rank_intervals(systems: Sequence[Sequence[Sampled]], *, draws: int = DRAWS, seed: int = 0) -> list[RankInterval]:
+    """Return the ranks of ``systems`` by their means, in order; all have the same samples, clusters and weights.
+
+    System i's interval counts the systems that are surely better and those that are surely worse: j is better if
+    (θⱼ − θᵢ) / sᵢⱼ exceeds c, the 95 % quantile over bootstrap draws of the largest |(θⱼ − θᵢ)* − (θⱼ − θᵢ)| / sᵢⱼ
+    over all j. It contains the true rank with a chance of 95 % for any number of systems: M. Mogstad, J. P. Romano, A.
+    M. Shaikh and D. Wilhelm, "Inference for ranks with applications to mobility across neighbourhoods and academic
+    achievement across countries", Rev. Econ. Stud. 91 (2024). A draw resamples whole clusters, the same for all
+    systems; sᵢⱼ is the error of the paired interval, never 0, and c is scaled by the ratio of t to normal quantiles.
+
+    A system is surely better or worse only if no reading of failures reverses it.
     """
-    values = np.asarray(p, dtype=np.float64)
-    order = np.argsort(-values, kind="stable")
-    adjusted = np.empty_like(values)
-    ranks = np.arange(len(values), 0, -1)
-    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(len(values) / ranks * values[order])) if len(values) else []
-    return [float(each) for each in adjusted]
+    if len(systems) < 2:
+        return [RankInterval(1, 1, 1) for _ in systems]
+    found = [blocks(each) for each in systems]
+    means = np.array([sum(block.weight * block.value for block in each) for each in found])
+    errors, widening = _errors(systems)
+    moved = deviations(found, draws, seed)
+    largest = np.zeros((len(systems), draws))
+    for i in range(len(systems)):
+        largest[i] = (np.abs(moved - moved[i]) / errors[i][:, None]).max(axis=0)
+    # Means that differ by rounding only are equal.
+    gaps = np.where(np.abs(means[None, :] - means[:, None]) < 1e-12, 0.0, means[None, :] - means[:, None])
+    unknown = np.array([weighted_mean(highest(each)) - weighted_mean(each) for each in systems])
+    above, below = (gaps - unknown[:, None]) / errors, (-gaps - unknown[None, :]) / errors
+    critical = np.quantile(largest, 0.95, axis=1) * widening
+    return [
+        RankInterval(
+            rank=1 + int((gaps[i] > 0).sum()),
+            low=1 + int((above[i] > critical[i]).sum()),
+            high=len(means) - int((below[i] > critical[i]).sum()),
+        )
+        for i in range(len(means))
+    ]
+
+
+def _errors(systems: Sequence[Sequence[Sampled]]) -> tuple[_Floats, float]:
+    errors = np.full((len(systems), len(systems)), np.inf)
+    freedom = np.inf
+    pairs = list(combinations(range(len(systems)), 2))
+    for (i, j), found in zip(pairs, pair_pivots(systems, pairs), strict=True):
+        errors[i, j] = errors[j, i] = found.error
+        freedom = min(freedom, found.freedom)
+    return errors, t_widening(freedom)
+
+
+def deviations(systems: Sequence[Sequence[Block]], draws: int, seed: int) -> _Floats:
+    """Return bootstrap deviations of the means, systems × draws; a draw has the same clusters for all systems.
+
+    Above 2,000 clusters the draws come from the normal distribution with the clusters' covariance, to which the
+    bootstrap has converged by then.
+    """
+    generator = np.random.default_rng(seed)
+    moved = np.zeros((len(systems), draws))
+    for parts in zip(*systems, strict=True):
+        u = np.stack([block.weight * block.influences for block in parts])
+        if u.shape[1] > 2_000:
+            values, vectors = np.linalg.eigh(u @ u.T)
+            root = vectors * np.sqrt(np.maximum(values, 0.0))
+            moved += root @ generator.standard_normal((len(u), draws))
+            continue
+        groups = u.shape[1]
+        rows = max(1, CELLS // groups)
+        for start in range(0, draws, rows):
+            size = min(rows, draws - start)
+            drawn = generator.integers(0, groups, (size, groups)) + groups * np.arange(size)[:, None]
+            times = np.bincount(drawn.ravel(), minlength=groups * size).reshape(size, groups)
+            moved[:, start : start + size] += u @ times.T.astype(np.float64)
+    return moved

@@ -1,18 +1,18 @@
-"""In what two runs differ: the entries of their registries, and whatever else, which is refused.
+"""Differences between the two runs of a swap: their registry entries, and other settings, which are refused.
 
-A difference is no registry's where something else differs too.
+An effect can be attributed to the registry only if nothing else differs.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
+from itertools import groupby
 
-from maestro_eval.analysis.names import renamed
-from maestro_eval.analysis.swap.records import Allowed, EntryChanges
+from msgspec import Struct
+
 from maestro_eval.journal import diff
-from maestro_eval.records import RegistryRecord, RunManifest, UserError
-from maestro_eval.scoring import RunScores
+from maestro_eval.plugins import suggest
+from maestro_eval.records import ENTRY_KINDS, EntryKey, RegistryRecord, RunManifest, UserError
 
 _LISTED = 3
 _SHOWN = 60
@@ -22,21 +22,42 @@ _FIELDS = (
 )  # fmt: skip
 
 
+class EntryChanges(Struct, frozen=True):
+    """The entries (``experts.NAME``, ``services.NAME``, ``skills.NAME``) in which the registries differ.
+
+    ``changed`` entries have a name of the base registry and another content. ``prompt`` says that the templates of the
+    orchestrator's prompt differ too.
+    """
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    prompt: bool = False
+
+    @property
+    def new(self) -> tuple[str, ...]:
+        return (*self.added, *self.changed)
+
+
+class Allowed(Struct, frozen=True):
+    """A setting other than the registry in which the runs differ, as ``--allow`` permits, with both values."""
+
+    field: str
+    base: str
+    augmented: str
+
+
 def settle_settings(
     base: RunManifest, augmented: RunManifest, allow: Collection[str] = (), *, flag: str = "swap"
 ) -> tuple[Allowed, ...]:
-    """What differs between the runs besides the registry, all of it named in ``allow``.
+    """Return the differences between the runs besides the registry, all of which ``allow`` names.
 
-    UserError naming every field that differs and is not in ``allow``, and for an unknown one. Code versions and
-    hardware are not compared. Task definitions and sample contents are: ``compare`` refuses what differs there.
+    UserError names every differing field that is not in ``allow``, or an unknown name in it. Code versions and hardware
+    are not compared. ``compare`` checks task definitions and sample contents.
     """
     for name in allow:
         if name not in _FIELDS:
-            close = difflib.get_close_matches(name, _FIELDS, n=1)
-            raise UserError(
-                f"--allow {name}: unknown field; "
-                + (f"did you mean {close[0]}?" if close else f"it takes {', '.join(_FIELDS)}")
-            )
+            raise UserError(f"--allow {name}: unknown field{suggest(name, _FIELDS, 'it takes')}")
     found = list(_differing(base, augmented))
     refused = [(name, each) for name, each in found if name not in allow]
     if refused:
@@ -51,58 +72,52 @@ def settle_settings(
 
 
 def _differing(base: RunManifest, augmented: RunManifest) -> Iterator[tuple[str, Allowed]]:
-    """What differs, each behind its name for ``--allow``."""
-    both = (base, augmented)
-    found = diff(base, augmented)
-    for each in found:
-        if each.field in ("policy", "policy-model", "seed", "repeats", "selection"):
-            yield each.field, Allowed(each.field.replace("-", " "), *each.texts)
-    special = {
-        # What is left out is what a swap may be of; order and names are not.
-        "variant": [f"permute={each.registry.variant.permute}, rename={each.registry.variant.rename}" for each in both],
-        "accepted": [", ".join(sorted({one.field for one in each.accepted})) or "none" for each in both],
-        "tasks": [", ".join(sorted(task.name for task in each.tasks)) for each in both],
-    }
-    for name, (was, now) in special.items():
+    for group, settings in groupby(diff(base, augmented), key=lambda each: each.group):
+        # A regime's name is redundant with its fields.
+        found = [each for each in settings if each.field != "regime.name"][:_LISTED]
+        texts = [", ".join(each.texts[side] for each in found) for side in (0, 1)]
+        if group == "data":
+            yield group, Allowed(f"data of {found[0].name}", *(text[:12] for text in texts))
+        elif group in ("regime", "sampling") and found:
+            yield group, Allowed(f"{group} ({', '.join(each.name for each in found)})", *texts)
+        elif group in ("policy", "policy-model", "seed", "repeats", "selection"):
+            yield group, Allowed(group.replace("-", " "), *texts)
+    for name, was, now in zip(("variant", "accepted", "tasks"), _special(base), _special(augmented), strict=True):
         if was != now:
             yield name, Allowed(name, was, now)
-    for group in ("regime", "sampling"):
-        # The name of a regime says what its fields say.
-        fields = [each for each in found if each.group == group and each.field != "regime.name"][:_LISTED]
-        if fields:
-            listed = ", ".join(each.name for each in fields)
-            texts = (", ".join(each.texts[side] for each in fields) for side in (0, 1))
-            yield group, Allowed(f"{group} ({listed})", *texts)
-    for each in found:
-        if each.group == "data":
-            yield "data", Allowed(f"data of {each.name}", *(text[:12] for text in each.texts))
 
 
-_KINDS = ("experts", "services", "skills")
+def _special(manifest: RunManifest) -> tuple[str, str, str]:
+    # A swap may omit entries, but must not change their order or names.
+    variant = manifest.registry.variant
+    return (
+        f"permute={variant.permute}, rename={variant.rename}",
+        ", ".join(sorted({one.field for one in manifest.accepted})) or "none",
+        ", ".join(sorted(task.name for task in manifest.tasks)),
+    )
 
 
 def entry_changes(base: RegistryRecord, augmented: RegistryRecord) -> EntryChanges:
-    """What ``augmented`` has added, changed and removed, from the two runs' manifests alone.
+    """Return the entries that ``augmented`` adds, changes and removes, by the two runs' manifests alone.
 
-    Experts under neutral names go by those of their files. Manifests from before entries had hashes tell a changed
-    expert or service by its model, and a changed skill not at all.
+    Experts under neutral names have the names of their files here. Old manifests without hashes of entries show a
+    changed expert or service by its model, and do not show a changed skill.
     """
     hashed = bool(base.entries and augmented.entries)
     before, after = (_contents(record, hashed=hashed) for record in (base, augmented))
-    prompts = [
-        {name: one for name, one in record.entries.items() if name.startswith("prompt.")}
+    prompts, others = (
+        {key: content for key, content in record.contents.items() if key.kind == "prompt"}
         for record in (base, augmented)
-    ]
+    )
     return EntryChanges(
         added=tuple(name for name in after if name not in before),
         changed=tuple(name for name, content in after.items() if before.get(name, content) != content),
         removed=tuple(name for name in before if name not in after),
-        prompt=hashed and prompts[0] != prompts[1],
+        prompt=hashed and prompts != others,
     )
 
 
 def file_name(registry: RegistryRecord, expert: str) -> str:
-    """The name of an expert in its file."""
     return registry.renamed.get(expert, expert)
 
 
@@ -111,17 +126,8 @@ def _contents(registry: RegistryRecord, *, hashed: bool) -> dict[str, str]:
         contents = {f"experts.{file_name(registry, name)}": model for name, model in registry.experts.items()}
         contents |= {f"services.{name}": model for name, model in registry.services.items()}
         return contents | {f"skills.{name}": "" for name in registry.skills}
-    found = {}
-    for key, content in registry.entries.items():
-        kind, _, name = key.partition(".")
-        if kind in _KINDS:
-            found[f"{kind}.{file_name(registry, name) if kind == 'experts' else name}"] = content
-    return found
-
-
-def labelled(runs: Sequence[RunScores], words: Sequence[str]) -> list[RunScores]:
-    """``runs`` under their own names, each with its word of ``words`` behind where two have the same."""
-    names = [run.manifest.system for run in runs]
-    if len(set(names)) == len(names):
-        return list(runs)
-    return [renamed(run, f"{run.manifest.system} ({word})") for run, word in zip(runs, words, strict=True)]
+    return {
+        str(EntryKey(key.kind, file_name(registry, key.name)) if key.kind == "experts" else key): content
+        for key, content in registry.contents.items()
+        if key.kind in ENTRY_KINDS
+    }

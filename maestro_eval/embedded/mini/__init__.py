@@ -1,7 +1,7 @@
-"""Mini benchmarks: small seeded stand-ins, in the schemas of the benchmarks they stand for.
+"""Mini benchmarks: small seeded substitutes with the schemas of real benchmarks.
 
-They show the machine at work where no data set can be had; their scores say nothing about the real
-benchmarks. Everything in a row follows from (seed, task, index), see ``stage``.
+They make a run possible without datasets; their scores are unrelated to the real benchmarks. Everything in a row
+follows from (seed, task, index), see ``stage``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def make_mini(folder: Path, *, seed: int, per_task: Mapping[str, int] | int) -> 
 
     ``per_task`` is how many samples a task gets; ``maestro_mini_vlmsareblind`` gets that many for *each* of
     its seven tasks, in turn, so any multiple of seven rows from the start is balanced. A longer benchmark
-    begins with the rows of the shorter. UserError for an unknown task, or a number that cannot be.
+    begins with the rows of the shorter. UserError for an unknown task, a number that cannot be, and a missing
+    package.
     """
     counts = dict.fromkeys(MINI_TASKS, per_task) if isinstance(per_task, int) else dict(per_task)
     if seed < 0:
@@ -51,11 +52,14 @@ def make_mini(folder: Path, *, seed: int, per_task: Mapping[str, int] | int) -> 
             raise UserError(f"{task}: no mini task; there are {', '.join(MINI_TASKS)}")
         if count < 1:
             raise UserError(f"{task}: {count} samples asked for; must be 1 or more")
-    written = {}
-    for task, count in counts.items():
-        maker, kind = _MAKERS[task]
-        written[task] = folder / task / "test.parquet"
-        write_rows(written[task], _rows(task, maker, seed, count * _ROWS.get(task, 1)), kind)
+    written = {task: folder / task / "test.parquet" for task in counts}
+    try:
+        # The generators import what they draw with when they draw.
+        for task, count in counts.items():
+            maker, kind = _MAKERS[task]
+            write_rows(written[task], _rows(task, maker, seed, count * _ROWS.get(task, 1)), kind)
+    except ImportError as error:
+        raise UserError(f"the mini benchmarks need {error.name}; pip install 'maestro-eval[embedded]'") from error
     return written
 
 
@@ -74,13 +78,13 @@ def _rows(task: str, maker: Callable[[Stage], DataclassInstance], seed: int, cou
 
 
 def _digest(row: DataclassInstance) -> bytes:
-    """Equal for rows that ask the same of the same pixels, whatever they are called."""
-    told = []
+    """Return a digest of a row's question and pixels, without its id."""
+    parts = []
     for field in fields(row):
         value = getattr(row, field.name)
         pictures = value if isinstance(value, tuple) else (value,)
         if all(isinstance(picture, Picture) for picture in pictures):
-            told += [picture.data for picture in pictures]
+            parts += [picture.data for picture in pictures]
         elif "id" not in field.name:
-            told.append(repr(value).encode())
-    return hashlib.sha256(b"\0".join(told)).digest()
+            parts.append(repr(value).encode())
+    return hashlib.sha256(b"\0".join(parts)).digest()

@@ -1,7 +1,7 @@
 """The seven tasks of VLMsAreBlind, by the parameters of their authors, asked in our own words.
 
-The tasks come in turn; within one, the answers are dealt. ``metadata`` holds what was drawn, as JSON: it is
-for people and for the tests, no expert sees it.
+The tasks alternate; within one, the answers are dealt. ``metadata`` describes the drawing as JSON, for people and
+tests; no expert sees it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class BlindRow:
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """What a task hands back: the canvas, the task's name, the question, the answer, and what was drawn."""
+    """The drawing of a task: the canvas, the task's name, the question, the answer, and what was drawn."""
 
     canvas: Canvas
     task: str
@@ -62,12 +62,12 @@ def make(stage: Stage) -> BlindRow:
 
 
 def lines(stage: Stage, rng: Generator) -> _Drawn:
-    """Two polylines of two pieces over three common x, y on 12 levels, that cross 0, 1 or 2 times."""
+    """Draw two polylines of two pieces over three common x, y on 12 levels, that cross 0, 1 or 2 times."""
     crossings = stage.deal("crossings", (0, 1, 2))
     while True:
         blue, red = ([int(level) for level in rng.integers(0, 12, 3)] for _line in range(2))
         above = [b - r for b, r in zip(blue, red, strict=True)]
-        # Levels that differ at every common x: the lines cross or keep clear, they never just touch.
+        # The levels differ at every common x, so the lines cross or stay apart, and never just touch.
         if 0 not in above and sum(a * b < 0 for a, b in pairwise(above)) == crossings:
             break
     side, points = pick(rng, (384, 768, 1152)), pick(rng, (2, 4))
@@ -89,7 +89,7 @@ def lines(stage: Stage, rng: Generator) -> _Drawn:
 
 
 def circles(stage: Stage, rng: Generator) -> _Drawn:
-    """Two equal discs, the gap from -0.15 to 0.50 of the diameter in steps of 0.05, in four directions."""
+    """Draw two equal discs, the gap from -0.15 to 0.50 of the diameter in steps of 0.05, in four directions."""
     word = stage.deal("question", ("touch", "overlap"))
     yes = replace(stage, index=stage.index // 2).deal(word, (True, False))
     most = 0 if word == "touch" else -1
@@ -121,7 +121,7 @@ def circles(stage: Stage, rng: Generator) -> _Drawn:
 
 
 def letter(stage: Stage, rng: Generator) -> _Drawn:
-    """A word with a red ellipse, 1.4 times the glyph, around one of its letters."""
+    """Draw a word with a red ellipse, 1.4 times the glyph, around one of its letters."""
     word = stage.deal("word", WORDS)
     place = replace(stage, index=stage.index // len(WORDS)).deal(word, range(len(word)))
     side, name = 512, pick(rng, _FACES)
@@ -141,7 +141,7 @@ def letter(stage: Stage, rng: Generator) -> _Drawn:
     ry = max(1.4 * (bottom - top) / 2, 0.28 * size)
     canvas = Canvas(side, side)
     canvas.text((start, base), word, name, size, anchor="ls")
-    # The ellipse is drawn as a line so that it stays outside of the letter, whatever its width.
+    # Half the line width is added to the radii, so that the line stays outside of the letter.
     width = max(2.0, line * shrunk * 1.4)
     canvas.overlay_ellipse(middle, rx + width / 2, ry + width / 2, "#ff0000", width)
     question = pick(
@@ -158,7 +158,7 @@ def letter(stage: Stage, rng: Generator) -> _Drawn:
 
 
 def rings(stage: Stage, rng: Generator) -> _Drawn:
-    """Five to nine circles or pentagons in two interlocked rows."""
+    """Draw five to nine circles or pentagons in two interlocked rows."""
     shape = stage.deal("shape", ("circles", "pentagons"))
     count = replace(stage, index=stage.index // 2).deal(shape, (5, 6, 7, 8, 9))
     side = pick(rng, (384, 769, 1155))
@@ -189,7 +189,7 @@ def rings(stage: Stage, rng: Generator) -> _Drawn:
 
 
 def squares(stage: Stage, rng: Generator) -> _Drawn:
-    """Two to five squares, one within the other, each 0.75 times the last less 0.75."""
+    """Draw two to five squares, one within the other, each 0.75 times the last less 0.75."""
     depth = stage.deal("depth", (2, 3, 4, 5))
     unit, clear = 1000 / 40, 0.35
     size = float(rng.uniform(10 if depth < 5 else 12, 20))
@@ -209,7 +209,7 @@ def squares(stage: Stage, rng: Generator) -> _Drawn:
 
 
 def grid(stage: Stage, rng: Generator) -> _Drawn:
-    """A table of 3 to 10 rows and columns that differ by one at most, empty or with a word a cell."""
+    """Draw a table of 3 to 10 rows and columns that differ by one at most, empty or with a word a cell."""
     kind = stage.deal("kind", ("Blank", "Word"))
     sizes = [(r, c) for r in range(3, 11) for c in range(3, 11) if abs(r - c) <= 1]
     rows, columns = replace(stage, index=stage.index // 2).deal(kind, sizes)
@@ -245,7 +245,7 @@ def grid(stage: Stage, rng: Generator) -> _Drawn:
 
 
 def stations(stage: Stage, rng: Generator) -> _Drawn:
-    """A subway map; the question is how many routes of one colour join two of its stations."""
+    """Draw a subway map; the question is how many routes of one colour join two of its stations."""
     wanted = stage.deal("routes", (0, 1, 2, 3))
     one, other = some(rng, subway.STATIONS, 2)
     plan = subway.lay_out(rng, _PALETTE[:6], (one, other), wanted)

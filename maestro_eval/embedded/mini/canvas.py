@@ -1,9 +1,8 @@
-"""A small drawing surface: smooth shapes by matplotlib's Agg renderer, words by Pillow.
+"""A small drawing surface: matplotlib's Agg renderer draws smooth shapes, Pillow draws words.
 
-A matplotlib figure costs 80 ms, its renderer alone one. Coordinates are pixels from the top left. Words are
-put above all shapes but those of ``overlay_ellipse``. Only the fonts
-that ship inside matplotlib are used, with Pillow's own layout engine, so that a picture does not depend on
-what is installed on the machine.
+A matplotlib figure costs 80 ms, its renderer alone one. Coordinates are pixels from the top left. Words are above all
+shapes but those of ``overlay_ellipse``. Only fonts bundled with matplotlib are used, with Pillow's own layout engine,
+so that a picture does not depend on the machine.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ FONTS: tuple[str, ...] = (
 
 @lru_cache(maxsize=256)
 def font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    """A font of matplotlib's by its file's name, ``size`` pixels high."""
+    """Return a font of matplotlib's by its file's name, ``size`` pixels high."""
     from matplotlib import get_data_path
 
     file = Path(get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
@@ -42,7 +41,7 @@ def font(name: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 class Canvas:
-    """Draw, then take ``image()``."""
+    """A canvas: call its drawing methods, then ``image()``."""
 
     def __init__(self, width: int, height: int, background: str = "#ffffff") -> None:
         from matplotlib.backends import backend_agg
@@ -73,7 +72,7 @@ class Canvas:
         self._words.append((at, text, font(name, size), colour, anchor))
 
     def overlay_ellipse(self, centre: Point, rx: float, ry: float, edge: str, width: float) -> None:
-        """The outline of an ellipse above the words."""
+        """Draw the outline of an ellipse above the words."""
         self._rings.append((centre, rx, ry, edge, width))
 
     def image(self) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Paint a chart with matplotlib, in one of many looks.
+"""Paints a chart with matplotlib, in one of many styles.
 
 Figures are made as objects with their own canvas; pyplot's global state is not touched.
 """
@@ -28,7 +28,7 @@ _FAMILIES = ("DejaVu Sans", "DejaVu Serif", "STIXGeneral", "DejaVu Sans Mono")
 
 
 def paint(rng: Generator, chart: Chart) -> Image.Image:
-    """The chart as an RGB image."""
+    """Return the chart as an RGB image."""
     import numpy
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg

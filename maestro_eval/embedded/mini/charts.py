@@ -1,6 +1,6 @@
-"""Stands for ChartQA: a chart, a question about its numbers or its extremes, a short answer.
+"""The substitute for ChartQA: a chart, a question about its numbers or its extremes, a short answer.
 
-Every answer can be read by eye within the benchmark's 5 %: either the values are printed, or they lie on
+Every answer can be read by eye within the benchmark's 5 %: either the values are printed, or they are on
 gridlines or half-way between two of them. Years are never an answer, since any year is within 5 % of any other.
 """
 
@@ -29,7 +29,7 @@ class ChartRow:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a chart is about: "the MEASURE IN Oslo", its categories being CITIES."""
+    """The subject of a chart: "the MEASURE IN Oslo", its categories being CITIES."""
 
     title: str
     measure: str
@@ -102,7 +102,7 @@ def make(stage: Stage) -> ChartRow:
 
 
 def compose(rng: Generator, kind: str) -> Chart:
-    """A random chart of the kind."""
+    """Return a random chart of the kind."""
     topics = [topic for topic in TOPICS if topic.noun not in ("year", "month", "day")] if kind == "pie" else TOPICS
     if kind in ("line", "lines"):
         topics = [topic for topic in TOPICS if topic.noun in ("year", "month", "day")]
@@ -118,9 +118,9 @@ def compose(rng: Generator, kind: str) -> Chart:
     series = tuple(some(rng, topic.series, groups)) if groups > 1 else ("",)
     if kind == "pie":
         return Chart(kind, topic, categories, series, (_shares(rng, count),), 0.0, True)
-    # Printed values of several lines would lie on each other.
+    # Printed values of several lines would overlap.
     labelled = kind != "lines" and groups * count <= 12 and bool(rng.random() < 0.6)
-    # What is counted comes in whole numbers, also half-way between gridlines.
+    # Counts are whole numbers, also half-way between gridlines.
     measured = topic.unit in _MEASURED
     tick = float(pick(rng, (1, 2, 5, 10, 20, 50, 100) if measured else (2, 10, 20, 50, 100)))
     if labelled:
@@ -136,7 +136,7 @@ def compose(rng: Generator, kind: str) -> Chart:
 
 
 def question(rng: Generator, chart: Chart, ask: str) -> Asked | None:
-    """A question of the kind about the chart; None where it has no clear answer."""
+    """Return a question of the kind about the chart; None if it has no clear answer."""
     row = int(rng.integers(len(chart.series)))
     topic, values = chart.topic, chart.values[row]
     measure = ("share" if chart.kind == "pie" else topic.measure) + (
@@ -223,7 +223,7 @@ def _count(rng: Generator, chart: Chart, measure: str, values: tuple[float, ...]
 
 
 def _shares(rng: Generator, count: int) -> tuple[float, ...]:
-    """Whole percentages of at least 4, all different, that make 100."""
+    """Return whole percentages of at least 4, all different, that make 100."""
     while True:
         cuts = sorted(int(cut) for cut in rng.integers(4, 97, count - 1))
         shares = [high - low for low, high in zip([0, *cuts], [*cuts, 100], strict=True)]

@@ -1,8 +1,8 @@
-"""Stands for TallyQA: how many things of a kind are in a scene of coloured shapes.
+"""The substitute for TallyQA: how many things of a kind are in a scene of coloured shapes.
 
 Simple questions name a kind (colour, shape or both); complex ones add a relation, a size, a negation or a
 second kind. The answer is dealt, 0–15 for simple and 0–9 for complex questions, and the scene built to fit;
-then it is counted again in the finished scene, which also holds what is nearly asked for.
+then it is counted again in the finished scene, which also contains near misses.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class CountingRow:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is in the picture, what is asked, and which things count."""
+    """The things in the picture, the question, and those that count."""
 
     width: int
     height: int
@@ -67,7 +67,7 @@ def make(stage: Stage) -> CountingRow:
 
 
 def compose(stage: Stage, rng: Generator, simple: bool) -> Scene:
-    """A scene whose answer is the one dealt to this sample."""
+    """Return a scene whose answer is the one dealt to this sample."""
     kind = "simple" if simple else "complex"
     half = Stage(stage.seed, f"{stage.task}/{kind}", stage.index // 2)
     target = half.deal("answer", range(16) if simple else range(10))
@@ -164,7 +164,7 @@ def _scene(
     counts: Callable[[Thing], bool],
     sizes: tuple[float, ...] = (),
 ) -> Scene | None:
-    """A scene in which exactly ``target`` things count, among others that do not."""
+    """Return a scene in which exactly ``target`` things count, among others that do not."""
     width, height = _size(rng)
     sizes = (
         sizes
@@ -193,7 +193,7 @@ def _kinds(
     sizes: tuple[float, ...],
     at_least: int = 0,
 ) -> list[Kind]:
-    """Random kinds; the first ``at_least`` are of the first shape and colour."""
+    """Return random kinds; the first ``at_least`` are of the first shape and colour."""
     kinds = []
     for number in range(count + at_least):
         asked = number < at_least

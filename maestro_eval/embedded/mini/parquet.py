@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import fields
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from maestro_eval.embedded.mini.stage import Picture
-from maestro_eval.records import UserError
+from maestro_eval.files import write_atomic
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -33,7 +31,7 @@ _FEATURES: dict[type, dict[str, str]] = {
 
 
 def write_rows(path: Path, rows: Sequence[DataclassInstance], kind: type[DataclassInstance]) -> None:
-    """Write ``rows``, all of type ``kind``, to ``path``: whole or not at all. UserError where it cannot be written."""
+    """Write ``rows``, all of type ``kind``, to ``path`` atomically. UserError if it cannot be written."""
     from arro3.core import Field, Schema, Table
     from arro3.io import write_parquet
 
@@ -46,15 +44,7 @@ def write_rows(path: Path, rows: Sequence[DataclassInstance], kind: type[Datacla
     )
     encoded = io.BytesIO()
     write_parquet(Table.from_arrays(columns, schema=schema), encoded, compression="uncompressed")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(encoded.getvalue())
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another folder or free space") from error
+    write_atomic(path, encoded.getvalue())
 
 
 def _column(values: Sequence[Any], hint: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Stands for V*: find one small thing in a large, crowded picture, and say its colour or where it lies.
+"""The substitute for V*: find one small thing in a large, crowded picture, and name its colour or position.
 
 Direct attributes: the colour of the only star, or of the only large cross. Relative position: on which side
-of a second thing it lies. The letter of the right option is dealt.
+of a second thing it is. The letter of the right option is dealt.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def make(stage: Stage) -> PerceptionRow:
 
 
 def attribute(stage: Stage, rng: Generator, width: int, height: int) -> Search:
-    """The colour of the only thing of its shape."""
+    """Ask for the colour of the only thing of its shape."""
     right = stage.deal("label", range(4))
     shape, colour = pick(rng, SHAPES), pick(rng, tuple(COLOURS))
     size = float(pick(rng, (13, 15, 18, 24)))
@@ -80,7 +80,7 @@ def attribute(stage: Stage, rng: Generator, width: int, height: int) -> Search:
 
 
 def position(stage: Stage, rng: Generator, width: int, height: int) -> Search:
-    """On which side of another thing something lies; both are the only ones of their name."""
+    """Ask on which side of another thing something is; both are the only ones of their name."""
     right = stage.deal("label", range(2))
     axis = pick(rng, tuple(_SIDES))
     names = [(shape, colour) for shape in SHAPES for colour in COLOURS]
@@ -123,7 +123,7 @@ def position(stage: Stage, rng: Generator, width: int, height: int) -> Search:
 def _crowd(
     rng: Generator, width: int, height: int, taken: list[Thing], style: Look, allowed: Callable[[Kind], bool]
 ) -> list[Thing]:
-    """Forty to a hundred other things, some close to what is asked for, none the same."""
+    """Return forty to a hundred other things, some similar to the one in question, none the same."""
     kinds = [
         Kind(pick(rng, SHAPES), pick(rng, tuple(COLOURS)), float(rng.uniform(12, 34)))
         for _thing in range(int(rng.integers(40, 100)))

@@ -1,9 +1,8 @@
-"""Coloured shapes that can be told apart, where to put them, and how the picture of them looks.
+"""Draws distinguishable coloured shapes at random places, in easy and hard styles.
 
-Three pictures of five are easy: flat shapes, clear of each other, on a plain ground. The others take from what makes
-drawings hard for a program and not for an eye: shapes that partly lie on others, shading, shapes drawn as an
-outline only, a ground that changes, stronger compression. However hard, what there is stays plain to see: at
-least ``1 - HIDDEN_AT_MOST`` of every shape shows, and touching shapes differ in colour or have a dark edge.
+Three pictures of five are easy: flat shapes, apart from each other, on a plain ground. The others are hard for programs
+and easy for people: overlapping shapes, shading, shapes drawn as outlines only, a varying ground, stronger compression.
+At least ``1 - HIDDEN_AT_MOST`` of every shape shows, and touching shapes differ in colour or have a dark edge.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a picture is drawn; ``hollow`` is the share of unfilled shapes, ``jpeg`` a quality or 0 for any."""
+    """The style of a picture; ``hollow`` is the share of unfilled shapes, ``jpeg`` a quality or 0 for any."""
 
     edged: bool = False
     touching: bool = False
@@ -81,7 +80,7 @@ class Look:
 
 
 def look(stage: Stage) -> Look:
-    """The look of a sample: two hard ones are dealt to three easy ones."""
+    """Return the look of a sample: two hard ones are dealt to three easy ones."""
     rng = stage.rng("look")
     if not stage.deal("hard", (True, True, False, False, False)):
         return Look(edged=rng.random() < 0.25, ground="striped" if rng.random() < 0.3 else "plain")
@@ -99,7 +98,7 @@ def look(stage: Stage) -> Look:
 def place(
     rng: Generator, kinds: Sequence[Kind], width: int, height: int, taken: Sequence[Thing] = (), style: Look = Look()
 ) -> list[Thing]:
-    """The kinds at random places, largest first, later ones on top, off the border; those with room only."""
+    """Return the kinds at random places, largest first, later ones on top, off the border; those with room only."""
     pile = _Pile(style)
     for thing in taken:
         pile.add(thing)
@@ -115,7 +114,7 @@ def place(
 
 
 def draw(rng: Generator, things: Sequence[Thing], width: int, height: int, style: Look = Look()) -> Image.Image:
-    """The scene, the first thing at the bottom."""
+    """Draw the things, the first one at the bottom."""
     canvas = Canvas(width, height, pick(rng, BACKGROUNDS))
     if style.ground != "plain":
         {"striped": _stripes, "gradient": _gradient, "blotched": _blotches}[style.ground](rng, canvas)
@@ -131,13 +130,13 @@ def paint(canvas: Canvas, thing: Thing, fill: str, style: Look = Look()) -> None
         return
     _fill(canvas, thing, fill, "#303030" if style.edged else "", 1.5 if style.edged else 0)
     if style.shaded:
-        # Ever smaller copies, ever lighter, look like one soft bulge.
+        # Smaller and lighter copies on top of each other look like a soft bulge.
         for step in range(1, 5):
             _fill(canvas, replace(thing, size=thing.size * (1 - step / 5) - 1), _lit(fill, 0.05 * step))
 
 
 class _Pile:
-    """Things on a table, and which points of each lie under others."""
+    """The placed things, and the points of each that others cover."""
 
     def __init__(self, style: Look) -> None:
         self.things: list[Thing] = []
@@ -146,7 +145,7 @@ class _Pile:
         self._covered: list[NDArray[bool_]] = []
 
     def has_room(self, thing: Thing) -> bool:
-        """Whether ``thing`` may lie there, on top of those that it meets."""
+        """Return True if ``thing`` may be put there, on top of those that it overlaps."""
         for number in self._near(thing):
             if not self._may_touch(thing, self.things[number]):
                 return False
@@ -175,13 +174,13 @@ class _Pile:
         ]
 
     def _may_touch(self, one: Thing, other: Thing) -> bool:
-        """Whether the line between the two would be seen: the dark edge does not show on black."""
+        """Return True if the edge between the two is visible: a dark edge does not show on black."""
         apart = one.colour != other.colour or (self._style.edged and one.colour != "black")
         return self._style.touching and apart and not (one.hollow or other.hollow)
 
 
 def _spot(rng: Generator, kind: Kind, width: int, height: int, others: Sequence[Thing]) -> Point:
-    """A random place inside the border, at times one near another thing where there are ``others`` to lie on."""
+    """Return a random place inside the border, sometimes near one of ``others``, to overlap it."""
     edge = kind.size + 4
     if others and rng.random() < 0.3:
         other = pick(rng, others)
@@ -192,7 +191,7 @@ def _spot(rng: Generator, kind: Kind, width: int, height: int, others: Sequence[
 
 
 def _points(thing: Thing) -> NDArray[float64]:
-    """Some hundred points spread evenly over a thing."""
+    """Return some hundred points spread evenly over a thing."""
     import numpy
 
     line = numpy.linspace(-0.97, 0.97, 20) * thing.size
@@ -268,7 +267,7 @@ def _stripes(rng: Generator, canvas: Canvas) -> None:
 
 
 def _gradient(rng: Generator, canvas: Canvas) -> None:
-    """From one light colour to a darker one, sideways or downwards."""
+    """Draw a gradient from a light colour to a darker one, sideways or downwards."""
     start, end = pick(
         rng, (("#ffffff", "#a8b6c6"), ("#f6efdc", "#b9ab90"), ("#e6f2e6", "#a3b8a6"), ("#f7f7f7", "#aeb4b4"))
     )
@@ -284,7 +283,7 @@ def _gradient(rng: Generator, canvas: Canvas) -> None:
 
 
 def _blotches(rng: Generator, canvas: Canvas) -> None:
-    """Large faint stains over each other, like those of old paper: too pale to be taken for a shape."""
+    """Draw large overlapping stains like those of old paper, too pale to look like a shape."""
     paper = ImageColor.getrgb(pick(rng, ("#e9e4d8", "#dfe5e8", "#e2e6dc")))
     canvas.polygon([(0, 0), (canvas.width, 0), (canvas.width, canvas.height), (0, canvas.height)], fill=_hex(paper))
     for _blotch in range(60):

@@ -1,9 +1,9 @@
-"""What a generator is given: where in which benchmark the sample stands, and chance that depends on nothing else.
+"""The input of a generator: a sample's position in its benchmark, and the random stream that depends on it alone.
 
 Every sample has its own random stream, seeded by (seed, task, index, attempt). So sample 7 is the same in a
 benchmark of ten and of a thousand, and two machines make the same rows. What has to be balanced, above all
-the answers, is *dealt* like cards instead of drawn: each run of n successive samples holds each of the n
-options once, in an order of its own.
+the answers, is *dealt* like cards instead of drawn: each run of n successive samples has each of the n
+options once, in a random order.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class Stage:
     attempt: int = 0
 
     def rng(self, purpose: str = "") -> Generator:
-        """The sample's random stream; the same purpose gives the same stream."""
+        """Return the sample's random stream; the same purpose gives the same stream."""
         from numpy.random import default_rng
 
         return default_rng([self.seed, _number(self.task), self.index, self.attempt, _number(purpose)])
 
     def deal(self, what: str, options: Sequence[T]) -> T:
-        """One of ``options``, each equally often over successive samples, whatever the attempt."""
+        """Return one of ``options``, each equally often over successive samples, whatever the attempt."""
         from numpy.random import default_rng
 
         block, place = divmod(self.index, len(options))
@@ -66,7 +66,7 @@ class Stage:
 
 
 def pick(rng: Generator, options: Sequence[T]) -> T:
-    """One of ``options``, as it is (``Generator.choice`` would turn it into a numpy scalar)."""
+    """Return one of ``options``, as it is (``Generator.choice`` would turn it into a numpy scalar)."""
     return options[int(rng.integers(len(options)))]
 
 

@@ -47,7 +47,7 @@ class SubwayMap:
 
 
 def lay_out(rng: Generator, colours: tuple[str, ...], pair: tuple[str, str], wanted: int) -> SubwayMap:
-    """A map with ``wanted`` (0–3) routes between the two stations, and one to three routes at each station."""
+    """Return a map with ``wanted`` (0–3) routes between the two stations, and one to three routes at each station."""
     while True:
         degree = int(rng.integers(max(1, wanted), 4))
         ends = _pairing(rng, degree, pair, wanted)
@@ -57,7 +57,7 @@ def lay_out(rng: Generator, colours: tuple[str, ...], pair: tuple[str, str], wan
 
 
 def _pairing(rng: Generator, degree: int, pair: tuple[str, str], wanted: int) -> list[tuple[str, str]] | None:
-    """Which stations the routes join: each has ``degree`` ends, no route returns to its own station."""
+    """Draw which stations the routes join: each has ``degree`` ends, no route returns to its own station."""
     for _attempt in range(40):
         ends = some(rng, STATIONS * degree, 4 * degree)
         pairs = [(min(two), max(two)) for two in zip(ends[::2], ends[1::2], strict=True)]
@@ -95,7 +95,7 @@ def _routes(
             return None
         routes.append(Route(colour, (one, other), nodes))
         for node, straight in _passages(nodes):
-            # None: a bend or an end, where no other route may come; else the axis that is in use.
+            # None: a bend or an end, which no other route may use; else the axis in use.
             taken[node] = straight
     return routes
 

@@ -1,6 +1,6 @@
-"""Stands for OCRBench: printed words, bent words, digits, letters without sense, signs and receipts.
+"""The substitute for OCRBench: printed words, bent words, digits, letters without sense, signs and receipts.
 
-A picture may be taken askew, noisy, or of little contrast, but always such that a person reads it at once.
+A picture may be tilted, noisy, or of low contrast, but a person always reads it at once.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def regular_word(rng: Generator) -> Page:
 
 
 def nonsense(rng: Generator) -> Page:
-    """Letters that make no word, so that no dictionary helps."""
+    """Draw letters that make no word, so that no dictionary helps."""
     # Without the letters that look alike in capitals and small letters, or like a digit.
     letters = "".join(pick(rng, "ABDEFGHKLMNPQRTY") for _letter in range(int(rng.integers(4, 9))))
     return Page(
@@ -91,7 +91,7 @@ def nonsense(rng: Generator) -> Page:
 
 
 def digits(rng: Generator) -> Page:
-    """A number of some digits, as on a meter or a ticket."""
+    """Draw a number of some digits, as on a meter or a ticket."""
     number = "".join(str(int(digit)) for digit in rng.integers(0, 10, int(rng.integers(4, 10))))
     question = pick(
         rng, ("What is the number in the image?", "Read the digits in the picture.", "Which number is shown?")
@@ -100,7 +100,7 @@ def digits(rng: Generator) -> Page:
 
 
 def rotated_word(rng: Generator) -> Page:
-    """A word askew, up to 35 degrees."""
+    """Draw a word askew, up to 35 degrees."""
     word = _cased(rng, pick(rng, (*SHORT_WORDS, *LONG_WORDS)))
     ink, ground = pick(rng, _PAIRS)
     angle = float(pick(rng, (-1, 1)) * rng.uniform(10, 35))
@@ -109,7 +109,7 @@ def rotated_word(rng: Generator) -> Page:
 
 
 def curved_word(rng: Generator) -> Page:
-    """A word along an arc."""
+    """Draw a word along an arc."""
     word = _cased(rng, pick(rng, (*SHORT_WORDS, *LONG_WORDS)))
     ink, ground = pick(rng, _PAIRS)
     face = font(pick(rng, FONTS), int(rng.integers(36, 56)))
@@ -135,14 +135,14 @@ def curved_word(rng: Generator) -> Page:
 
 
 def slanted_word(rng: Generator) -> Page:
-    """A word seen from the side."""
+    """Draw a word seen from the side."""
     word = _cased(rng, pick(rng, (*SHORT_WORDS, *LONG_WORDS)))
     ink, ground = pick(rng, _PAIRS)
     return Page(_from_aside(rng, _printed(rng, word, ink, ground), ground), pick(rng, _READ), word)
 
 
 def sign(rng: Generator) -> Page:
-    """A road sign with two or three places and their distances."""
+    """Draw a road sign with two or three places and their distances."""
     ink, ground = pick(
         rng, (("#ffffff", "#1b5e3a"), ("#ffffff", "#1f4e9e"), ("#111111", "#f3d34a"), ("#111111", "#f5f5f0"))
     )
@@ -165,7 +165,7 @@ def sign(rng: Generator) -> Page:
 
 
 def shop_front(rng: Generator) -> Page:
-    """A shop's board with its name, trade, opening hours and telephone."""
+    """Draw a shop's board with its name, trade, opening hours and telephone."""
     ink, ground = pick(rng, _PAIRS)
     owner, trade = pick(rng, LONG_WORDS).title(), pick(rng, _TRADES)
     opens, closes = int(rng.integers(6, 11)), int(rng.integers(16, 22))
@@ -190,7 +190,7 @@ def shop_front(rng: Generator) -> Page:
 
 
 def notice(rng: Generator) -> Page:
-    """A printed table of a timetable's kind: where do I find what."""
+    """Draw a printed table of places, like a timetable."""
     rooms = [str(room) for room in some(rng, range(101, 560), 5)]
     subjects = some(rng, ("History", "Biology", "Algebra", "Music", "Drawing", "Physics", "Latin", "Geography"), 5)
     hours = sorted(some(rng, range(8, 18), 5))
@@ -216,7 +216,7 @@ def notice(rng: Generator) -> Page:
 
 
 def receipt(rng: Generator) -> Page:
-    """A till receipt: its total, one of its prices, its date, number or shop."""
+    """Draw a till receipt: its total, one of its prices, its date, number or shop."""
     bill = Receipt(
         pick(rng, _SHOPS),
         f"{int(rng.integers(10000, 99999))}",
@@ -275,7 +275,7 @@ def _till_roll(rng: Generator, bill: Receipt) -> Image.Image:
 
 
 def _printed(rng: Generator, text: str, ink: str = "", ground: str = "") -> Image.Image:
-    """The text in the middle of a picture not much larger, perhaps on a shaded ground."""
+    """Draw the text in the middle of a picture not much larger, perhaps on a shaded ground."""
     if not ink:
         ink, ground = pick(rng, _PAIRS)
     face = font(pick(rng, FONTS), int(rng.integers(30, 68)))
@@ -287,17 +287,17 @@ def _printed(rng: Generator, text: str, ink: str = "", ground: str = "") -> Imag
 
 
 def _from_aside(rng: Generator, image: Image.Image, ground: str) -> Image.Image:
-    """The picture as if one stood to the left or right of it."""
+    """Transform the picture as seen from its left or right."""
     width, height = image.size
     near, far = height * float(rng.uniform(0.25, 0.5)), height * float(rng.uniform(0.0, 0.1))
     left, right = (near, far) if rng.random() < 0.5 else (far, near)
-    # Where the corners of the result lie in the picture: outside of it where the side is to shrink.
+    # The positions in the picture of the result's corners; they are outside of it on the side that shrinks.
     quad = (0, -left, 0, height + left, width, height + right, width, -right)
     return image.transform(image.size, Image.Transform.QUAD, quad, Image.Resampling.BICUBIC, fillcolor=ground)
 
 
 def _scene(rng: Generator, board: Image.Image) -> Image.Image:
-    """A board before a wall or a sky that grows darker downwards, a little askew."""
+    """Draw a board before a wall or a sky that grows darker downwards, a little askew."""
     width, height = board.width + int(rng.integers(60, 160)), board.height + int(rng.integers(60, 160))
     top, low = pick(rng, ((235, 190), (190, 120), (160, 210)))
     shade = Image.linear_gradient("L").resize((width, height)).point(lambda level: top + (low - top) * level // 255)
@@ -309,7 +309,7 @@ def _scene(rng: Generator, board: Image.Image) -> Image.Image:
 
 
 def _askew(rng: Generator, page: Image.Image) -> Image.Image:
-    """A page on a table, turned by up to three degrees."""
+    """Turn a page by up to three degrees, on a table."""
     ground = pick(rng, ("#8a7a66", "#5c6670", "#b9b2a4", "#d8d8d8"))
     turned = page.convert("RGBA").rotate(float(rng.uniform(-3, 3)), Image.Resampling.BICUBIC, expand=True)
     table = Image.new("RGB", (turned.width + 30, turned.height + 30), ground)

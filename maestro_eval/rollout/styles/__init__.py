@@ -1,10 +1,16 @@
-"""How is a policy spoken to? The conversation styles."""
+"""The conversation styles."""
 
-from maestro_eval.records import Regime
+from maestro_eval.records import Regime, UserError
 from maestro_eval.rollout.styles.base import Reading, Style
 from maestro_eval.rollout.styles.chat import ChatStyle
-from maestro_eval.rollout.styles.released import ReleasedStyle, released_style
-from maestro_eval.rollout.styles.stream import STREAM_TEMPLATE, released_stream, render_stream
+from maestro_eval.rollout.styles.released import (
+    NO_TOKENIZER,
+    STREAM_TEMPLATE,
+    ReleasedStyle,
+    released_stream,
+    render_stream,
+)
+from maestro_eval.text import load_tokenizer
 
 __all__ = [
     "STREAM_TEMPLATE",
@@ -20,4 +26,8 @@ __all__ = [
 
 def style_of(regime: Regime) -> Style:
     """The style that ``regime`` names, under its rules. UserError where its tokenizer cannot be had."""
-    return released_style(regime) if regime.style == "released" else ChatStyle(regime)
+    if regime.style != "released":
+        return ChatStyle(regime)
+    if regime.tokenizer in ("estimate", "policy"):
+        raise UserError(NO_TOKENIZER.format(regime=regime.name))
+    return ReleasedStyle(regime, load_tokenizer(regime.tokenizer))

@@ -1,4 +1,4 @@
-"""What a conversation style is: everything particular to how a policy is put into words, in one object.
+"""The conversation style: everything particular to how a policy is put into words, in one object.
 
 A style says how system message and question open the conversation, what a turn's completion does and how much of it
 stays, and how a turn and its observation become the next prompt. The turn loop carries out what a style reads, and
@@ -17,10 +17,10 @@ from maestro_eval.registry import Registry
 
 
 class Reading(Struct, frozen=True):
-    """What a style read in one turn.
+    """The reading of one turn.
 
     text: the turn's whole text, as the record keeps it.
-    actions: what the turn does, in order. A turn does at least one thing: nothing usable is a ``MalformedAction``.
+    action: what the turn does; nothing usable is a ``MalformedAction``.
     kept: the text of the turn that later prompts show; ``tokens`` are its ids, where the style counts in tokens.
     dropped: later prompts show nothing of the turn, and nothing is carried out.
     outcome: how the rollout ends with this turn; ``None`` where it goes on.
@@ -28,7 +28,7 @@ class Reading(Struct, frozen=True):
     """
 
     text: str
-    actions: tuple[Action, ...]
+    action: Action
     kept: str = ""
     tokens: tuple[int, ...] | None = None
     dropped: bool = False
@@ -48,7 +48,7 @@ class Style(Protocol):
         """The chat template that renders this style's messages; ``None`` for the checkpoint's own."""
 
     def read(self, completion: Completion, number: int, calls_made: int) -> Reading:
-        """What turn ``number`` (from 0) does, after ``calls_made`` calls. It never raises, whatever the text."""
+        """Read what turn ``number`` (from 0) does, after ``calls_made`` calls. It never raises, whatever the text."""
 
     def refuse(self, action: MalformedAction) -> str:
         """The observation for a turn that cannot be carried out."""
@@ -59,17 +59,17 @@ class Style(Protocol):
     def observe(self, reply: str) -> str:
         """A skill's reply as the policy is given it."""
 
-    def extend(self, reading: Reading, observations: Sequence[str | None]) -> Sequence[Message]:
-        """The messages that a turn adds to the conversation, with an observation for each of its actions.
+    def extend(self, reading: Reading, observation: str | None) -> Sequence[Message]:
+        """The messages that a turn adds to the conversation; the turn was not dropped.
 
-        An observation is ``None`` where an action has none; the turn was not dropped.
+        ``observation`` is ``None`` where the turn's action has none.
         """
 
     def scored_text(self, messages: Sequence[Message]) -> str | None:
-        """What the scorer of this style's release reads of a finished conversation; ``None`` where it has none."""
+        """Return the part of a finished conversation that this style's released scorer reads; ``None`` without one."""
 
     def redirect(self, completion: Completion, number: int, target: str, question: str) -> str:
-        """What turn ``number`` says with a call of ``target``, an ``EXPERT@@SKILL``, in the place of its action.
+        """Return turn ``number`` with a call of ``target``, an ``EXPERT@@SKILL``, in the place of its action.
 
         What it said before its action stays, and so does the request of a call; any other turn asks ``question``.
         """

@@ -33,10 +33,7 @@ class ChatStyle:
 
     def __init__(self, regime: Regime) -> None:
         self._regime = regime
-
-    @property
-    def stop(self) -> tuple[str, ...]:
-        return STOP_TAGS if self._regime.stop_at_tags else ()
+        self.stop = STOP_TAGS if regime.stop_at_tags else ()
 
     def read(self, completion: Completion, number: int, calls_made: int) -> Reading:
         text = self._whole(completion)
@@ -45,7 +42,7 @@ class ChatStyle:
         refused = action is not parsed.action
         return Reading(
             text=text,
-            actions=(action,),
+            action=action,
             kept=self._shown(parsed, number, completion.reasoning),
             dropped=self._regime.unusable == "drop" and (refused or not parsed.complete),
             outcome=Answered(action.text) if isinstance(action, AnswerAction) else None,
@@ -71,13 +68,8 @@ class ChatStyle:
         text = clip(reply, rules.observation_tokens, rules.observation_keep, measure=measure, mark=rules.mark_cuts)
         return neutralise(text) if rules.neutralise else text
 
-    def extend(self, reading: Reading, observations: Sequence[str | None]) -> Sequence[Message]:
-        (observation,) = observations
-        back = (
-            TextPart("<information>\n"),
-            TextPart(observation or "", "observation"),
-            TextPart("\n</information>"),
-        )
+    def extend(self, reading: Reading, observation: str | None) -> Sequence[Message]:
+        back = (TextPart("<information>\n"), TextPart(observation or "", "observation"), TextPart("\n</information>"))
         return Message("assistant", (TextPart(reading.kept, "policy"),)), Message("user", back)
 
     def scored_text(self, messages: Sequence[Message]) -> str | None:
@@ -88,7 +80,7 @@ class ChatStyle:
         return redirected(self._whole(completion), self._regime, number, target, neutralise(question))
 
     def _whole(self, completion: Completion) -> str:
-        """What the policy wrote, with the closing tag that an endpoint left out where it stopped there."""
+        """Return what the policy wrote, with the closing tag that an endpoint left out where it stopped there."""
         stopped = self._regime.stop_at_tags and completion.finish_reason == "stop"
         return close_stopped(completion.text) if stopped else completion.text
 
@@ -101,7 +93,7 @@ class ChatStyle:
         return action
 
     def _shown(self, parsed: Parsed, number: int, reasoning: str) -> str:
-        """What the policy sees of its own turn from now on."""
+        """Return the part of its own turn that the policy sees from now on."""
         before = parsed.before
         if reasoning and self._regime.show_thinking:
             # The conversation is the same whether or not the server parses thoughts.

@@ -15,8 +15,13 @@ the released loop behaves, recorded in conformance recordings (``docs/conformanc
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from msgspec import Struct
 
 from maestro_eval.records import (
@@ -32,12 +37,10 @@ from maestro_eval.records import (
     Resolution,
     SearchAction,
     TextPart,
-    UserError,
 )
 from maestro_eval.registry import Registry
 from maestro_eval.rollout.styles.base import Reading
-from maestro_eval.rollout.styles.stream import released_stream
-from maestro_eval.text import Tokenizer, load_tokenizer, neutralise
+from maestro_eval.text import Tokenizer, neutralise
 
 END, START_USER = "<|im_end|>", "<|im_start|>user"
 _INFORMATION, _INFORMATION_END = "<information>", "</information>"
@@ -52,10 +55,12 @@ _NOTHING = MalformedAction("neither a call nor an answer")
 
 # In the stream these would stand for a picture that is not there, at which every engine stops.
 _PICTURE = re.compile(r"<(?=\|(?:vision_start|vision_end|vision_pad|image_pad|video_pad)\|>)")
+STREAM_TEMPLATE = Path(__file__).with_name("released_stream.jinja")
+"""The ``--chat-template`` of a server of a checkpoint in this style."""
 
 
 class _Kept(Struct, frozen=True):
-    """What is kept of a turn: its ids, and the text that it was cut to, in which an answer is looked for."""
+    """The part of a turn that is kept: its ids, and the text that it was cut to, in which an answer is looked for."""
 
     text: str
     tokens: list[int]
@@ -69,10 +74,7 @@ class ReleasedStyle:
     def __init__(self, regime: Regime, tokenizer: Tokenizer) -> None:
         self._regime = regime
         self._tokenizer = tokenizer
-
-    @property
-    def chat_template(self) -> str | None:
-        return released_stream()
+        self.chat_template = released_stream()
 
     def read(self, completion: Completion, number: int, calls_made: int) -> Reading:
         text = completion.text
@@ -81,21 +83,20 @@ class ReleasedStyle:
             text = f"{completion.reasoning}{_THINK_END}{text}"
         kept = self._kept(text, self._sampled(text, completion), number)
         if kept is None:
-            return Reading(completion.text, (_NOTHING,), dropped=True)
+            return Reading(completion.text, _NOTHING, dropped=True)
         seen = self._tokenizer.decode(kept.tokens)
         tokens = tuple(kept.tokens)
         if "</answer>" in kept.text:
             answer = _answer(kept.text)
-            said = (AnswerAction(answer),)
-            return Reading(completion.text, said, seen, tokens, outcome=Answered(answer), stop_reason=ANSWERED)
+            said, outcome = AnswerAction(answer), Answered(answer)
+            return Reading(completion.text, said, seen, tokens, outcome=outcome, stop_reason=ANSWERED)
         last = number == self._regime.max_turns - 1
         calls = "<search>" in seen and "<answer>" not in seen
         action = _call(seen) if calls else _NOTHING
         if calls and not last:
-            return Reading(completion.text, (action,), seen, tokens)
-        outcome = _unanswered(completion, last)
-        reason = _stop_reason(completion, kept.text)
-        return Reading(completion.text, (action,), seen, tokens, outcome=outcome, stop_reason=reason)
+            return Reading(completion.text, action, seen, tokens)
+        unanswered, reason = _unanswered(completion, last), _stop_reason(completion, kept.text)
+        return Reading(completion.text, action, seen, tokens, outcome=unanswered, stop_reason=reason)
 
     def refuse(self, action: MalformedAction) -> str:
         return "" if action == _NO_CALL else action.reason
@@ -107,8 +108,7 @@ class ReleasedStyle:
         reply = reply[:_LONGEST_REPLY]
         return neutralise(reply) if self._regime.neutralise else reply
 
-    def extend(self, reading: Reading, observations: Sequence[str | None]) -> Sequence[Message]:
-        (observation,) = observations
+    def extend(self, reading: Reading, observation: str | None) -> Sequence[Message]:
         tokens = reading.tokens or ()
         if observation is None:
             said = reading.kept.removesuffix(END)
@@ -116,16 +116,16 @@ class ReleasedStyle:
         if self._regime.retokenize:
             tokens = tuple(self._tokenizer.encode(_without_pictures(reading.kept)))
         kept = _without_pictures(self._tokenizer.decode(tokens))
-        told = self._told(_without_pictures(observation))
-        shown = self._tokenizer.decode(told).removeprefix(START_USER).removesuffix(END)
+        ids = self._observation_ids(_without_pictures(observation))
+        shown = self._tokenizer.decode(ids).removeprefix(START_USER).removesuffix(END)
         inner = shown.removeprefix(_INFORMATION).removesuffix(_INFORMATION_END)
         parts = (TextPart(_INFORMATION), TextPart(inner, "observation"), TextPart(_INFORMATION_END))
         if kept.endswith(END):
             turn = Message("assistant", (TextPart(kept.removesuffix(END), "policy"),), tokens)
-            return turn, Message("user", parts, tuple(told))
+            return turn, Message("user", parts, tuple(ids))
         # A generation that was cut has no end token, and the template puts one behind every message: one message.
         joined = (TextPart(kept, "policy"), TextPart(START_USER), *parts)
-        return (Message("assistant", joined, (*tokens, *told)),)
+        return (Message("assistant", joined, (*tokens, *ids)),)
 
     def scored_text(self, messages: Sequence[Message]) -> str | None:
         stream = [token for message in messages for token in message.tokens or ()]
@@ -143,15 +143,15 @@ class ReleasedStyle:
     def _sampled(self, text: str, completion: Completion) -> list[int]:
         """The ids of a generation: the sampled ones, or those of its text with the token that ended it."""
         if completion.tokens is not None:
-            told = self._tokenizer.decode(completion.tokens, skip_special=True)
+            decoded = self._tokenizer.decode(completion.tokens, skip_special=True)
             # An engine with another tokenizer than ours speaks of other ids.
-            if told.rstrip("\ufffd") == text.rstrip("\ufffd"):
+            if decoded.rstrip("\ufffd") == text.rstrip("\ufffd"):
                 return list(completion.tokens)
         end = self._tokenizer.encode(END) if completion.finish_reason == "stop" else []
         return self._tokenizer.encode(text) + end
 
     def _kept(self, text: str, ids: list[int], number: int) -> _Kept | None:
-        """What is kept of turn ``number``; ``None`` for a turn that is dropped."""
+        """Return what is kept of turn ``number``; ``None`` for a turn that is dropped."""
         if number == 0:
             return self._kept_of_first(text, ids)
         behind = text.partition(_THINK_END)[2] if _THINK_END in text else text
@@ -191,7 +191,7 @@ class ReleasedStyle:
         length = len(self._tokenizer.encode(whole))
         return _Kept(whole, ids[-length:]) if length <= len(ids) else _Kept(text, ids)
 
-    def _told(self, observation: str) -> list[int]:
+    def _observation_ids(self, observation: str) -> list[int]:
         """The ids of an observation in its wrapping, within the budget."""
         opening = f"{START_USER}{_INFORMATION}"
         tokens = self._tokenizer.encode(f"{opening}{observation}{_INFORMATION_END}{END}")
@@ -207,13 +207,6 @@ _FINISHED, _EMPTY, _CUT = (
     "model_chose_to_finish_with_empty_response",
     "max_response_length_reached",
 )
-
-
-def released_style(regime: Regime) -> ReleasedStyle:
-    """The style under ``regime``. UserError where the regime names no tokenizer to count with."""
-    if regime.tokenizer in ("estimate", "policy"):
-        raise UserError(NO_TOKENIZER.format(regime=regime.name))
-    return ReleasedStyle(regime, load_tokenizer(regime.tokenizer))
 
 
 NO_TOKENIZER = (
@@ -268,3 +261,20 @@ def _stop_reason(completion: Completion, text: str) -> str:
 
 def _without_pictures(text: str) -> str:
     return _PICTURE.sub("‹", text)
+
+
+@lru_cache(maxsize=1)
+def released_stream() -> str:
+    """The template's text."""
+    return STREAM_TEMPLATE.read_text("utf-8")
+
+
+def render_stream(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return the text that a server with the template feeds its model for chat-completions messages."""
+    return _template().render(messages=messages)
+
+
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
+    # As transformers renders chat templates, and vLLM with it.
+    return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(released_stream())

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
+from small_worlds import small_manifest
 
 from maestro_eval.records import (
-    PromptRecord,
-    Regime,
     RegistryRecord,
     RunManifest,
-    Sampling,
     Score,
     TaskRecord,
 )
@@ -58,17 +56,12 @@ def scores_of(
 
 
 def manifest_of(system: str, tasks: Sequence[TaskRecord]) -> RunManifest:
-    return RunManifest(
+    return small_manifest(
+        *tasks,
         system=system,
         policy="router",
         policy_model="wordllama",
         registry=RegistryRecord("embedded", "registries/embedded.yaml", "r" * 64, {"ocr": "rapidocr"}),
-        prompt=PromptRecord("You are …", "p" * 64),
-        tasks=tuple(tasks),
-        regime=Regime(),
-        sampling=Sampling(),
-        seed=0,
-        repeats=1,
         created_at=1_700_000_000.0,
         versions={"maestro-eval": "0.1.0"},
         hardware={"cpus": 2},

@@ -1,4 +1,4 @@
-"""Explore runs as the analysis sees them: scores by arm."""
+"""Explore runs as the analysis sees them: scores by candidate."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of
 
-from maestro_eval.records import Arm, RegistryRecord, TaskRecord
+from maestro_eval.records import Candidate, RegistryRecord, TaskRecord
 from maestro_eval.scoring import RunScores
 
 EXPERTS, SKILLS = ("a", "b"), ("S", "T")
-ARMS = (
-    *(Arm(f"fixed:{expert}@@{skill}") for expert in EXPERTS for skill in SKILLS),
-    *(Arm(f"direct:{expert}") for expert in EXPERTS),
+CANDIDATES = (
+    *(Candidate(f"fixed:{expert}@@{skill}") for expert in EXPERTS for skill in SKILLS),
+    *(Candidate(f"direct:{expert}") for expert in EXPERTS),
 )
 
 
@@ -28,14 +28,23 @@ def registry_record(experts: Sequence[str] = EXPERTS, skills: Sequence[str] = SK
 
 def explore_run(
     tasks: Sequence[tuple[TaskRecord, Sequence[Sequence[float | None]]]],
-    arms: Sequence[Arm] = ARMS,
+    candidates: Sequence[Candidate] = CANDIDATES,
     **fields: Sequence[str],
 ) -> RunScores:
-    """``tasks`` with a list of values for each arm; ``fields`` (categories, hashes) as in ``scores_of``."""
+    """``tasks`` with a list of values for each candidate; ``fields`` (categories, hashes) as in ``scores_of``."""
     listed = [
-        (task, [score for k, values in enumerate(by_arm) for score in scores_of(task, values, repeat=k, **fields)])
-        for task, by_arm in tasks
+        (
+            task,
+            [score for k, values in enumerate(by_candidate) for score in scores_of(task, values, repeat=k, **fields)],
+        )
+        for task, by_candidate in tasks
     ]
     run = run_scores("explore", listed)
-    manifest = replace(run.manifest, policy="explore", arms=tuple(arms), repeats=len(arms), registry=registry_record())
+    manifest = replace(
+        run.manifest,
+        policy="explore",
+        candidates=tuple(candidates),
+        repeats=len(candidates),
+        registry=registry_record(),
+    )
     return replace(run, manifest=manifest)

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from small_worlds import small_manifest
 from unit.analysis.analysis_runs import task_record
 
-from maestro_eval.analysis.routing import PriceTable, Routing, routing
-from maestro_eval.analysis.scored_rollouts import Episode
+from maestro_eval.analysis.routing import Routing, routing
+from maestro_eval.analysis.routing.costs import PriceTable
+from maestro_eval.analysis.scored_run import Episode
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import (
     AnswerAction,
@@ -32,7 +33,7 @@ from maestro_eval.records import (
     Usage,
 )
 from maestro_eval.scoring import score_run
-from maestro_eval.scoring.score import score_rollout
+from maestro_eval.scoring.judging import score_rollout
 
 NO_TOKENS = Usage()
 TASK = task_record("signs", metric="integer")

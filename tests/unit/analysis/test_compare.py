@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -14,13 +15,13 @@ from maestro_eval.analysis import (
     Estimate,
     compare,
     difference_interval,
-    holm,
     independent,
     wilson,
 )
 from maestro_eval.analysis.comparison import SMALL, Adjust, FamilyScope
+from maestro_eval.analysis.stats.significance import holm
 from maestro_eval.records import UserError
-from maestro_eval.scoring import RunScores
+from maestro_eval.scoring import RunScores, Tally
 
 CHART = task_record("maestro_mini_chartqa")
 COUNT = task_record("maestro_mini_tallyqa")
@@ -46,7 +47,7 @@ class TestAccuracy:
     def test_is_the_share_of_right_samples_with_wilsons_interval(self) -> None:
         task = compare([chart_run("a", [1, 1, 0, 1])]).systems[0].tasks[CHART.name]
         assert task.accuracy == wilson(3, 4)
-        assert (task.n_failed, task.metric, task.protocol) == (0, "exact", "official")
+        assert (task.n_failed, task.metric) == (0, "exact")
 
     def test_repeats_are_averaged_within_their_sample(self) -> None:
         scores = scores_of(CHART, [1, 0, 1]) + scores_of(CHART, [1, 0, 0], repeat=1)
@@ -84,13 +85,13 @@ class TestOwnGroups:
     def test_have_a_mean_and_a_difference_over_all_of_their_tasks(self) -> None:
         runs = [self.run("a", 0, 0, 0, 0), self.run("b", 1, 1, 1, 0)]
         compared = compare(runs, AGAINST, groups={"mine": ["mini_chartqa", COUNT.name]})
-        assert [system.means["mine"].value for system in compared.systems] == [0.5, 0.875]
+        assert [system.means["mine"].accuracy.value for system in compared.systems] == [0.5, 0.875]
         (mine,) = (each for each in compared.contrasts if each.scope == "mine")
         assert (mine.kind, mine.difference.value, mine.difference.n) == ("mean", 0.375, 8)
 
     def test_may_be_made_of_a_tag(self) -> None:
         compared = compare([self.run("a", 1, 0)], groups={"all of it": ["mini"]})
-        assert compared.systems[0].means["all of it"].value == 0.75
+        assert compared.systems[0].means["all of it"].accuracy.value == 0.75
 
     @pytest.mark.parametrize(
         ("name", "tasks", "said"),
@@ -114,7 +115,7 @@ class TestOwnGroups:
 class TestMeans:
     def test_weigh_tasks_equally_whatever_their_size(self) -> None:
         run = run_scores("a", [(CHART, scores_of(CHART, [1] * 9)), (COUNT, scores_of(COUNT, [0] * 3))])
-        assert compare([run]).systems[0].means["mini_main"].value == 0.5
+        assert compare([run]).systems[0].means["mini_main"].accuracy.value == 0.5
 
     def test_exist_for_groups_and_not_for_the_tag_above_them(self) -> None:
         run = run_scores("a", [(CHART, scores_of(CHART, [1])), (BLIND, scores_of(BLIND, [1]))])
@@ -230,7 +231,10 @@ class TestClusters:
         alone, together = (
             compare([run]).systems[0] for run in (chart_run("a", values), clustered("a", values, pictures))
         )
-        for each in (lambda system: system.tasks[CHART.name].accuracy, lambda system: system.means["mini_main"]):
+        for each in (
+            lambda system: system.tasks[CHART.name].accuracy,
+            lambda system: system.means["mini_main"].accuracy,
+        ):
             assert each(together).value == each(alone).value
             assert each(together).high - each(together).low > each(alone).high - each(alone).low
 
@@ -245,23 +249,40 @@ class TestClusters:
                 (task, [replace(score, cluster=f"{prefix} {score.sample_id}") for score in scores_of(task, VALUES)])
                 for task, prefix in tasks
             ]
-            return compare([run_scores("a", entries)]).systems[0].means["mini_main"]
+            return compare([run_scores("a", entries)]).systems[0].means["mini_main"].accuracy
 
         apart, same = run("chart", "count"), run("shared", "shared")
         assert same.high - same.low > apart.high - apart.low
 
 
+class TestPairwise:
+    def test_a_difference_has_one_p_in_the_matrix_and_as_a_contrast(self) -> None:
+        source = random.Random(3)
+
+        def run(name: str, right: float) -> RunScores:
+            values = [source.random() * right for _ in range(60)]
+            return run_scores(name, [(CHART, scores_of(CHART, values)), (COUNT, scores_of(COUNT, [1.0, 0.0] * 30))])
+
+        runs = [run("a", 0.5), run("b", 0.6), run("c", 0.7)]
+        found = compare(runs, [ContrastSpec("c", "a")])
+        (mean,) = (each for each in found.contrasts if each.kind == "mean")
+        assert mean.p is not None
+        assert mean.p.method == "sign flip, 10,000 draws"
+        in_matrix = {(each.system, each.baseline): each for each in found.pairwise[0].contrasts}["c", "a"]
+        assert (in_matrix.p, in_matrix.difference) == (mean.p, mean.difference)
+
+
 class TestFailures:
     def test_are_shown_left_out_all_wrong_and_all_right(self) -> None:
         found = compare([chart_run("a", [1, 1, None, 0, None])]).systems[0]
-        for readings in (found.tasks[CHART.name].readings, found.mean_readings["mini_main"]):
+        for readings in (found.tasks[CHART.name].readings, found.means["mini_main"].readings):
             assert readings is not None
             assert (readings.worst, readings.best) == (2 / 5, 4 / 5)
             assert readings.completed == wilson(2, 3)
 
     def test_without_any_there_are_no_readings(self) -> None:
         found = compare([chart_run("a", [1, 1])]).systems[0]
-        assert (found.tasks[CHART.name].readings, found.mean_readings) == (None, {})
+        assert (found.tasks[CHART.name].readings, found.means["mini_main"].readings) == (None, None)
 
     def test_of_some_repeats_leave_the_others(self) -> None:
         scores = scores_of(CHART, [1, 1, 0]) + scores_of(CHART, [None, 0, 0], repeat=1)
@@ -407,7 +428,7 @@ def test_a_different_seed_is_said_and_not_refused() -> None:
 
 
 def test_missing_evidence_is_said_beneath_the_table() -> None:
-    without = replace(chart_run("blindfolded", [1.0, 0.0]), missing_evidence={"caption": 2})
+    without = replace(chart_run("blindfolded", [1.0, 0.0]), tally=Tally(missing_evidence={"caption": 2}))
     assert "blindfolded went without the evidence of caption for 2 images" in compare([without]).notes
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from unit.analysis.analysis_runs import manifest_of
 
-from maestro_eval.analysis.names import distinct_names
+from maestro_eval.analysis.scored_run import distinct_names
 from maestro_eval.records import Regime, RegistryRecord, RegistryVariant, RunManifest, Sampling, Selection
 
 NAME = "Maestro-4B · base"

@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
-from unit.analysis.explore_runs import ARMS, explore_run, registry_record
+from unit.analysis.explore_runs import CANDIDATES, explore_run, registry_record
 
 from maestro_eval.analysis import compare
-from maestro_eval.analysis.explored import read_explored
-from maestro_eval.analysis.groups import linked_tasks
-from maestro_eval.analysis.oracle import ROWS, oracle_rows, selected
-from maestro_eval.records import Arm, UserError
+from maestro_eval.analysis.oracle import ROWS, linked_tasks, oracle_rows, selected
+from maestro_eval.analysis.scored_run import read_explored
+from maestro_eval.records import Candidate, UserError
 from maestro_eval.report.accuracy import accuracy_tables
 
 TASK = task_record("maestro_mini_a")
@@ -43,8 +42,8 @@ def test_the_sample_oracle_takes_the_best_pair_of_each_sample_and_no_single_mode
 
 
 def test_random_is_expected_to_score_the_mean_over_pairs_as_often_as_its_registry_names_them():
-    arms = (Arm("fixed:a@@S", ("fixed:a@@T", "fixed:a@@U")), Arm("fixed:b@@S"), Arm("direct:a"))
-    run = explore_run([(TASK, [[1, 0], [0, 1], [1, 1]])], arms)
+    candidates = (Candidate("fixed:a@@S", ("fixed:a@@T", "fixed:a@@U")), Candidate("fixed:b@@S"), Candidate("direct:a"))
+    run = explore_run([(TASK, [[1, 0], [0, 1], [1, 1]])], candidates)
     assert rows_of(run)[RANDOM] == [0.75, 0.25]
 
 
@@ -100,7 +99,7 @@ def test_whole_clusters_stay_together():
     run = explore_run([(TASK, [[0.0]] * 6)])
     clustered = [replace(score, cluster=f"image {int(score.sample_id[1:]) // 5}") for score in scores]
     run = replace(run, scores=tuple(sorted(clustered, key=lambda s: (s.sample_id, s.repeat))))
-    # Each image is right by an arm of its own: of the others nobody can tell which.
+    # Each image is right by a candidate of its own: of the others nobody can tell which.
     assert set(rows_of(run)[ORACLE_PAIR]) == {0.0}
 
 
@@ -114,8 +113,8 @@ def test_one_cluster_can_only_be_what_it_seems():
 def test_of_equals_the_first_is_chosen():
     run = explore_run([(TASK, [[0.0] * 8, [1.0] * 8, [1.0] * 8, [0.0] * 8, [1.0] * 8, [1.0] * 8])])
     explored = read_explored(run)
-    assert [each.arm for each in selected(explored, explored.pairs)] == ["fixed:a@@T"]
-    assert [each.arm for each in selected(explored, explored.singles)] == ["direct:a"]
+    assert [each.candidate for each in selected(explored, explored.pairs)] == ["fixed:a@@T"]
+    assert [each.candidate for each in selected(explored, explored.singles)] == ["direct:a"]
 
 
 def test_a_task_that_averages_over_categories_chooses_by_that_mean():
@@ -124,7 +123,7 @@ def test_a_task_that_averages_over_categories_chooses_by_that_mean():
     columns = [[1.0] * 8 + [0.0] * 2, [0.5] * 8 + [1.0] * 2, *([[0.0] * 10] * 4)]
     explored = read_explored(explore_run([(task, columns)], categories=categories))
     (choice,) = selected(explored, explored.pairs)
-    assert (choice.arm, choice.in_sample.value) == ("fixed:a@@T", 0.75)
+    assert (choice.candidate, choice.in_sample.value) == ("fixed:a@@T", 0.75)
 
 
 @given(values)
@@ -160,19 +159,24 @@ def test_the_same_seed_chooses_the_same_whatever_else_was_explored():
 
 def test_an_explore_run_is_refused_as_a_system_and_another_run_as_an_explore_run():
     run = explore_run([(TASK, [[1.0]] * 6)])
-    with pytest.raises(UserError, match="is an explore run, which is no system: its repeats are the 6 arms"):
+    with pytest.raises(UserError, match="is an explore run, which is no system: its repeats are the 6 candidates"):
         compare([run])
     with pytest.raises(UserError, match=r"s: is no explore run; make one with --policy explore"):
         read_explored(run_scores("s", [(TASK, scores_of(TASK, [1.0]))]))
 
 
 def test_a_smaller_registry_has_the_arms_of_its_own_entries():
-    arms = (Arm("fixed:a@@S", ("fixed:a@@T",)), Arm("fixed:b@@S", ("fixed:b@@T",)), Arm("direct:a"), Arm("direct:b"))
-    explored = read_explored(explore_run([(TASK, [[1.0], [0.0], [0.5], [None]])], arms))
+    candidates = (
+        Candidate("fixed:a@@S", ("fixed:a@@T",)),
+        Candidate("fixed:b@@S", ("fixed:b@@T",)),
+        Candidate("direct:a"),
+        Candidate("direct:b"),
+    )
+    explored = read_explored(explore_run([(TASK, [[1.0], [0.0], [0.5], [None]])], candidates))
     part = explored.within(registry_record(experts=["a"], skills=["T"]))
-    assert part.arms == (Arm("fixed:a@@T"), Arm("direct:a"))
+    assert part.candidates == (Candidate("fixed:a@@T"), Candidate("direct:a"))
     assert part.tasks[TASK.name].values.tolist() == [[1.0, 0.5]]
-    assert explored.within(explored.manifest.registry).arms == arms
+    assert explored.within(explored.manifest.registry).candidates == candidates
 
 
 @pytest.mark.parametrize(
@@ -188,10 +192,10 @@ def test_a_registry_with_anything_else_has_none(registry):
 
 
 def test_the_rows_say_what_they_are_and_stand_in_a_comparison():
-    run = explore_run([(TASK, [[1.0, 0.0]] * len(ARMS))])
+    run = explore_run([(TASK, [[1.0, 0.0]] * len(CANDIDATES))])
     rows = oracle_rows(read_explored(run), suffix=" · small")
     assert [row.manifest.system for row in rows] == [f"{name} · small" for name in ROWS.values()]
-    assert all(row.manifest.arms == () and row.manifest.repeats == 1 for row in rows)
+    assert all(row.manifest.candidates == () and row.manifest.repeats == 1 for row in rows)
     table = compare(rows)
     assert [system.tasks[TASK.name].accuracy.value for system in table.systems] == [0.5] * 5
     assert [system.kind for system in table.systems] == list(ROWS)
@@ -205,8 +209,8 @@ def test_the_best_single_model_is_one_for_all_benchmarks_of_a_group_and_not_the_
     a, b = [[1.0] * 20, [0.5] * 20], [[0.0] * 20, [1.0] * 20]
     run = explore_run([(task, [*([[0.0] * 20] * 4), a[k], b[k]]) for k, task in enumerate(GROUPED)])
     found = {system.kind: system for system in compare(oracle_rows(read_explored(run))).systems}
-    assert found["best model"].means["main"].value == 0.75
-    assert found["best model per benchmark"].means["main"].value == 1.0
+    assert found["best model"].means["main"].accuracy.value == 0.75
+    assert found["best model per benchmark"].means["main"].accuracy.value == 1.0
 
 
 def test_a_group_of_the_users_has_one_best_single_model_too():
@@ -216,7 +220,7 @@ def test_a_group_of_the_users_has_one_best_single_model_too():
     own = {"both": ["a", "maestro_b"]}
     assert linked_tasks(explored, {}) == linked_tasks(explored, own) == [["maestro_a", "maestro_b"]]
     (best,) = [row for row in compare(oracle_rows(explored, own), groups=own).systems if row.kind == "best model"]
-    assert best.means["both"].value == 0.75
+    assert best.means["both"].accuracy.value == 0.75
 
 
 def test_two_groups_have_a_best_single_model_each_unless_a_group_of_the_users_links_them():
@@ -234,7 +238,7 @@ def test_a_model_that_was_down_widens_the_best_of_many_that_it_might_have_been()
     assert best.tasks[TASK.name].accuracy.value == 0.5
     assert best.tasks[TASK.name].accuracy.high == 1.0
     (choice,) = selected(read_explored(run), [4, 5])
-    assert (choice.arm, choice.in_sample.value, choice.in_sample.high) == ("direct:a", 0.5, 1.0)
+    assert (choice.candidate, choice.in_sample.value, choice.in_sample.high) == ("direct:a", 0.5, 1.0)
 
 
 def test_rows_that_are_no_systems_are_behind_them_unranked_and_never_bold():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_eval.analysis.pass_at_k import Vote, draws_of, majority, pass_at
+from maestro_eval.analysis.sample_scores import Vote, draws_of, majority, pass_at
 
 ANSWERS = {"": 0.0, "A": 1.0, "B": 0.0, "C": 0.0, "a different right one": 1.0}
 votes_given = st.lists(st.sampled_from(sorted(ANSWERS)), min_size=1, max_size=5)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from maestro_eval.analysis import compare
-from maestro_eval.report.notes import protocol_notes
+from maestro_eval.report.report import protocol_notes
 from maestro_eval.scoring import RunScores
 from tests.unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
-TASKS = [task_record(f"maestro_{name}", ()) for name in ("a", "b", "c", "d", "e")]
+TASKS = [task_record(f"maestro_{name}", (), released="chartqa") for name in ("a", "b", "c", "d", "e")]
 RIGHT, HALF, WRONG = [1.0, 1.0], [1.0, 0.0], [0.0, 0.0]
 
 
@@ -31,6 +31,12 @@ def test_a_protocol_that_reads_more_than_a_point_apart_has_a_line() -> None:
         "released reads 0.0 for one on maestro_a (50.0); in brackets what official reads",
         "fair reads 100.0 for one on maestro_a (50.0); in brackets what official reads",
     )
+
+
+def test_a_task_without_a_released_rule_has_no_released_reading() -> None:
+    own = task_record("mine", ())
+    right, wrong = (run_scores("one", [(own, scores_of(own, values))]) for values in (RIGHT, WRONG))
+    assert compare([replace(right, elsewhere={"released": wrong.scores})]).readings == ()
 
 
 def test_a_point_or_less_is_no_difference() -> None:

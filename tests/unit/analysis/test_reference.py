@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from maestro_eval.analysis import load_reference, reference_names
+from maestro_eval.analysis.reference import load_reference, reference_names
 from maestro_eval.files import bundled
 from maestro_eval.records import UserError
 

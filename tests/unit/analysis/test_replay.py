@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
-from maestro_eval.analysis.replay import MEAN, regret_of
+from maestro_eval.analysis.oracle import MEAN, regret_of
 from maestro_eval.records import UserError
 
 A, B = task_record("maestro_mini_a"), task_record("maestro_mini_b")

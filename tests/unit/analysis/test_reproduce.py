@@ -10,8 +10,8 @@ from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from maestro_eval.analysis.reference import Reference, ReportedValue
 from maestro_eval.analysis.reproduce import Gap, Reproduced, Reproduction, reproduce
 from maestro_eval.records import Accepted, EarlyStop, Sampling, Selection, TaskRecord
-from maestro_eval.runtime.prompt_facts import PromptFacts
-from maestro_eval.scoring import RunScores
+from maestro_eval.runtime import PromptFacts
+from maestro_eval.scoring import RunScores, Tally
 
 MAIN = ("maestro_main",)
 CHART, SLAKE = task_record("maestro_chartqa", MAIN), task_record("maestro_slake", MAIN)
@@ -189,7 +189,7 @@ class TestChance:
         means = {"main": tuple(task.name for task in tasks)}
         generator = np.random.default_rng(4)
         faithful = off = 0
-        trials = 20
+        trials = 10
         for _ in range(trials):
             chances = [generator.beta(1.4, 0.6, n) for n in sizes]
             theirs = float(np.mean([(generator.random(len(c)) < c).mean() for c in chances]))
@@ -238,7 +238,7 @@ class TestDifferences:
         assert "policy model" not in self.differences(run, reference)
 
     def test_name_missing_evidence_a_subset_and_changes_during_the_run(self) -> None:
-        run = replace(asked([share(4, 2)]), missing_evidence={"caption": 3})
+        run = replace(asked([share(4, 2)]), tally=Tally(missing_evidence={"caption": 3}))
         changed = replace(
             run.manifest, selection=Selection(limit=4), accepted=(Accepted("policy_model", "one", "two", 0.0),)
         )

@@ -8,21 +8,16 @@ import pytest
 from msgspec.structs import replace
 from unit.analysis.routing_worlds import TASK, answer, call, episode, malformed, rollout, routed, search, unknown
 
-from maestro_eval.analysis.routing import Blame, attribute
-from maestro_eval.analysis.routing.attribution import is_right
-from maestro_eval.records import CallError, Exhausted, Failed, MissingEvidence, RolloutKey, Turn
+from maestro_eval.analysis.routing import Attribution, attribute, is_right
+from maestro_eval.analysis.routing.build import Blame
+from maestro_eval.records import CallError, Exhausted, Failed, MissingEvidence, Outcome, RolloutKey, Turn
 
 POLICY = "openai:http://here/v1"
 
 
-def side(*turns: Turn, policy: str = POLICY, **world: object) -> str:
-    one = episode(*turns, **world)
-    assert not is_right(one)
-    return attribute(one, world.get("task", TASK), policy).side
-
-
-def rule(*turns: Turn, policy: str = POLICY) -> str:
-    return attribute(episode(*turns), TASK, policy).rule
+LOST = (MissingEvidence("spotter", 1, "http 503", CallError("http", "busy", 503)),)
+SUPPLIED = "no expert asked supplied it"
+HELD = "an observation held the right answer"
 
 
 def test_a_right_answer_has_nobody_to_blame() -> None:
@@ -30,70 +25,56 @@ def test_a_right_answer_has_nobody_to_blame() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "whose"),
+    ("turns", "whose", "rule"),
     [
-        ("policy", "policy"),
-        ("expert", "expert"),
-        ("service", "service"),
-        ("sample", "harness"),
-        ("deadline", "harness"),
-        ("harness", "harness"),
+        ([search("Answer: 7"), answer("  ")], "policy", "empty answer"),
+        ([search("Answer: 6"), answer("as many as there are")], "parser", "no answer was read from what was said"),
+        # That there is none is an answer.
+        (
+            [search("I cannot tell: too dark."), answer("I cannot tell")],
+            "expert",
+            "every expert asked said that it cannot tell",
+        ),
+        ([answer("6")], "policy", "answered without a call that reached an expert"),
+        ([malformed(), answer("6")], "policy", "answered without a call that reached an expert"),
+        ([unknown(), answer("6")], "policy", "answered without a call that reached an expert"),
+        ([search("I count.\nAnswer: 7"), search("Answer: 6"), answer("6")], "policy", HELD),
+        # 7 stands in the observation, but is not what it says.
+        ([search("Of 7 signs I can read 6.\nAnswer: 6"), answer("6")], "expert", SUPPLIED),
+        (
+            [search("…", calls=[call("Answer: 7")]), answer("6")],
+            "harness",
+            "an expert's reply held it, the observation made of it did not",
+        ),
+        (
+            [replace(search("Answer: 6"), missing=LOST), answer("6")],
+            "service",
+            "no expert supplied it, and evidence was missing",
+        ),
+        ([replace(search("Answer: 7"), missing=LOST), answer("6")], "policy", HELD),
+        ([search("Answer: 6"), search("I cannot tell"), answer("6")], "expert", SUPPLIED),
     ],
 )
-def test_a_failure_is_its_causes(cause: str, whose: str) -> None:
-    assert side(search(None), outcome=Failed(cause, "…")) == whose
-
-
-def test_an_exhausted_rollout_is_the_policys_whatever_it_had_been_told() -> None:
-    assert side(search("Answer: 7"), outcome=Exhausted("turns")) == "policy"
-
-
-def test_an_empty_answer_is_the_policys() -> None:
-    assert side(search("Answer: 7"), answer("  ")) == "policy"
-
-
-def test_an_answer_from_which_none_was_read_is_the_parsers() -> None:
-    assert side(search("Answer: 6"), answer("as many as there are")) == "parser"
-
-
-def test_an_answer_that_there_is_none_is_not_the_parsers() -> None:
-    assert rule(search("I cannot tell: too dark."), answer("I cannot tell")) == (
-        "every expert asked said that it cannot tell"
-    )
+def test_a_wrong_answer_is_put_down_to_a_side_by_a_rule(turns: list[Turn], whose: str, rule: str) -> None:
+    one = episode(*turns)
+    assert not is_right(one)
+    assert attribute(one, TASK, POLICY) == Attribution(whose, rule)
 
 
 def test_a_wrong_answer_of_an_expert_asked_directly_is_the_experts() -> None:
-    assert side(answer("6"), policy="direct:reader") == "expert"
+    assert attribute(episode(answer("6")), TASK, "direct:reader").side == "expert"
 
 
-@pytest.mark.parametrize("turns", [(), (malformed(),), (unknown(),)])
-def test_a_wrong_answer_without_a_call_is_the_policys(turns: tuple[Turn, ...]) -> None:
-    assert side(*turns, answer("6")) == "policy"
-
-
-def test_an_answer_that_an_observation_had_right_was_lost_by_the_policy() -> None:
-    assert rule(search("I count.\nAnswer: 7"), search("Answer: 6"), answer("6")) == (
-        "an observation held the right answer"
-    )
-
-
-def test_an_observation_is_judged_as_an_answer_and_not_searched_for_the_target() -> None:
-    # 7 stands in it, but is not what it says.
-    assert side(search("Of 7 signs I can read 6.\nAnswer: 6"), answer("6")) == "expert"
-
-
-def test_a_reply_that_was_cut_on_its_way_to_the_policy_is_ours() -> None:
-    assert side(search("…", calls=[call("Answer: 7")]), answer("6")) == "harness"
-
-
-def test_missing_evidence_is_the_services_where_no_expert_had_the_answer() -> None:
-    lost = (MissingEvidence("spotter", 1, "http 503", CallError("http", "busy", 503)),)
-    assert side(replace(search("Answer: 6"), missing=lost), answer("6")) == "service"
-    assert side(replace(search("Answer: 7"), missing=lost), answer("6")) == "policy"
-
-
-def test_a_wrong_answer_after_wrong_replies_is_the_experts() -> None:
-    assert rule(search("Answer: 6"), search("I cannot tell"), answer("6")) == "no expert asked supplied it"
+@pytest.mark.parametrize(
+    ("outcome", "whose"),
+    [
+        *((Failed(cause, "…"), cause) for cause in ("policy", "expert", "service")),
+        *((Failed(cause, "…"), "harness") for cause in ("sample", "deadline", "harness")),
+        (Exhausted("turns"), "policy"),
+    ],
+)
+def test_a_rollout_without_an_answer_is_its_causes_whatever_it_had_been_told(outcome: Outcome, whose: str) -> None:
+    assert attribute(episode(search("Answer: 7"), outcome=outcome), TASK, POLICY).side == whose
 
 
 def test_replies_that_are_programs_are_not_run() -> None:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from array import array
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 from unit.analysis.routing_worlds import answer, call, malformed, rollout, routed, search
 
-from maestro_eval.analysis.routing import PriceTable, load_prices, models_called, price_template
-from maestro_eval.analysis.routing.costs import percentiles
-from maestro_eval.analysis.stats import wilson
-from maestro_eval.records import Failed, RolloutKey, Usage, UserError
+from maestro_eval.analysis.routing import load_prices, models_called, price_template
+from maestro_eval.analysis.routing.costs import PriceTable
+from maestro_eval.analysis.stats.estimates import wilson
+from maestro_eval.records import ExpertCall, RolloutKey, Usage, UserError
 
 MODEL = "reader-model"
 
@@ -67,11 +63,6 @@ def test_a_policys_turn_lasts_until_its_first_call(tmp_path: Path) -> None:
     assert (policy.n, policy.p50) == (2, pytest.approx(0.75))
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200))
-def test_percentiles_are_numpys(values: list[float]) -> None:
-    assert percentiles(array("d", values)) == tuple(np.percentile(values, [50, 90, 99]))
-
-
 def test_cost_is_full_price_and_what_was_paid(tmp_path: Path) -> None:
     calls = [call("7"), call("7", cached=True)]
     rollouts = [
@@ -111,41 +102,33 @@ def test_a_right_answer_costs_without_end_where_there_is_none(tmp_path: Path) ->
     assert each.low == pytest.approx(6 / wilson(0, 1).high)
 
 
-@pytest.mark.parametrize("table", [{}, {MODEL: None}])
-def test_a_model_without_a_price_makes_the_cost_unknown_and_is_named(tmp_path: Path, table: dict[str, object]) -> None:
-    (cost,) = routed(tmp_path / "run", [rollout(search("7"), answer("7"))], prices=prices(**table)).costs
-    assert (cost.full, cost.paid, cost.per_correct, cost.unknown) == (None, None, None, (MODEL,))
-
-
-def test_a_model_that_is_free_costs_nothing_and_is_known(tmp_path: Path) -> None:
-    free = {"prompt_per_million": 0, "completion_per_million": 0}
-    (cost,) = routed(tmp_path / "run", [rollout(search("7"), answer("7"))], prices=prices(**{MODEL: free})).costs
-    assert (cost.full, cost.unknown) == (0, ())
-
-
-def test_tokens_that_were_not_reported_are_not_free(tmp_path: Path) -> None:
-    turns = (search("7", calls=[call("7", tokens=(0, 0))]), answer("7"))
-    (cost,) = routed(tmp_path / "run", [rollout(*turns)], prices=prices(**{MODEL: READER})).costs
-    assert (cost.full, cost.unknown) == (None, (f"{MODEL} (tokens not reported)",))
-
-
-def test_a_model_by_the_hour_costs_its_seconds(tmp_path: Path) -> None:
-    by_time = {"gpu_hour": 3.6, "gpus": 2, "calls_at_once": 4}
-    turns = (search("7", calls=[call("7", seconds=10)]), answer("7"))
-    (cost,) = routed(tmp_path / "run", [rollout(*turns)], prices=prices(**{MODEL: by_time})).costs
-    assert cost.full == pytest.approx(10 * 0.001 * 2 / 4)
-
-
-def test_the_seconds_of_a_cached_reply_are_not_known(tmp_path: Path) -> None:
-    turns = (search("7", calls=[call("7", cached=True)]), answer("7"))
-    (cost,) = routed(tmp_path / "run", [rollout(*turns)], prices=prices(**{MODEL: {"gpu_hour": 1}})).costs
-    assert (cost.full, cost.paid) == (None, 0.0)
-
-
-def test_a_call_without_a_reply_costs_nothing(tmp_path: Path) -> None:
-    failed = rollout(search(None, calls=[call("", error="http 503: …")]), outcome=Failed("expert", "…"))
-    (cost,) = routed(tmp_path / "run", [failed], prices=prices()).costs
-    assert (cost.full, cost.unknown) == (0, ())
+@pytest.mark.parametrize(
+    ("table", "made", "full", "paid", "unknown"),
+    [
+        ({}, call("7"), None, None, MODEL),
+        ({MODEL: None}, call("7"), None, None, MODEL),
+        ({MODEL: {"prompt_per_million": 0, "completion_per_million": 0}}, call("7"), 0, 0, ""),
+        ({MODEL: READER}, call("7", tokens=(0, 0)), None, None, f"{MODEL} (tokens not reported)"),
+        ({MODEL: {"gpu_hour": 3.6, "gpus": 2, "calls_at_once": 4}}, call("7", seconds=10), 0.005, 0.005, ""),
+        (
+            {MODEL: {"gpu_hour": 1}},
+            call("7", cached=True),
+            None,
+            0,
+            f"{MODEL} (a cached reply's seconds are not known)",
+        ),
+        ({}, call("", error="http 503: …"), 0, 0, ""),
+    ],
+    ids=["no price", "null", "free", "no tokens", "by the hour", "cached by the hour", "no reply"],
+)
+def test_a_call_has_its_price_or_a_reason_why_its_cost_is_unknown(
+    tmp_path: Path, table: dict[str, object], made: ExpertCall, full: float | None, paid: float | None, unknown: str
+) -> None:
+    turns = (search("7", calls=[made]), answer("7"))
+    (cost,) = routed(tmp_path / "run", [rollout(*turns)], prices=prices(**table)).costs
+    assert (cost.full, cost.paid) == (pytest.approx(full), pytest.approx(paid))
+    assert cost.unknown == ((unknown,) if unknown else ())
+    assert (cost.per_correct is None) is (full is None)
 
 
 def test_without_a_price_table_there_is_no_cost(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from small_worlds import small_manifest
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
-from maestro_eval.analysis.scored_rollouts import episodes, searches, unresolved
+from maestro_eval.analysis.scored_run import episodes, searches
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import (
     Answered,
@@ -57,8 +57,4 @@ def test_scores_of_another_run_are_refused(tmp_path: Path) -> None:
 def test_a_call_to_nobody_is_unresolved_and_no_search() -> None:
     turns = (_turn("reader", "Read_Text"), _turn(None, "Read_Text"), _turn("counter", "Count_Things"))
     rollout = Rollout(RolloutKey("signs", "s"), Answered("7"), turns, "", "h", 0)
-    assert [(each.number, each.pair) for each in searches(rollout)] == [
-        (0, "reader@@Read_Text"),
-        (2, "counter@@Count_Things"),
-    ]
-    assert unresolved(rollout) == [Resolution(None, "Read_Text", "exact")]
+    assert [each.pair for each in searches(rollout)] == ["reader@@Read_Text", "counter@@Count_Things"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_eval.analysis.sequential import _BETS, _LOG_SHARE, Evidence
+from maestro_eval.analysis.stats.sequential import _BETS, _LOG_SHARE, Evidence
 
 ALPHA = 0.05
 GAMES = 10_000
@@ -154,7 +154,7 @@ def test_p_never_rises_and_the_interval_holds_the_mean(units: list[float]) -> No
         before = evidence.p
     found = evidence.interval(ALPHA)
     assert -1 <= found.low <= found.value <= found.high <= 1
-    assert found.units == len(units)
+    assert found.n == len(units)
 
 
 def test_an_interval_without_zero_goes_with_a_decision_at_that_moment() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from maestro_eval.cli.arguments import add_protocol, find_runs
+from maestro_eval.cli.arguments import add_protocol
+from maestro_eval.cli.comparing import find_runs
 from maestro_eval.records import UserError
 
 
@@ -35,6 +36,13 @@ def test_what_a_shell_finds_beside_the_runs_is_passed_over_and_named(
 def test_a_folder_of_runs_is_its_runs_and_none_comes_twice(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert find_runs([runs / "b", runs], [runs / "a"]) == [runs / "b", runs / "a"]
     assert capsys.readouterr().err == ""
+
+
+def test_the_folder_of_a_preset_is_its_runs(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    out = tmp_path_factory.mktemp("out")
+    (out / "preset.json").write_text('{"preset": "quickstart", "seed": 0}')
+    runs.rename(out / "runs")
+    assert find_runs([out]) == [out / "runs/a", out / "runs/b"]
 
 
 def test_a_name_that_steers_a_terminal_does_not_reach_it(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

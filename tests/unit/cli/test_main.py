@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
 
+from maestro_eval import plugins
 from maestro_eval.cli import compare, replay, resume, run
-from maestro_eval.cli.main import main, make_parser
+from maestro_eval.cli.main import main, make_parser, summary
+from tests.plugin_worlds import installed
 
 LONGEST = 42
 
@@ -113,27 +120,10 @@ def test_completion_names_commands_and_flags(capsys: pytest.CaptureFixture[str])
         assert main(["completion", shell]) == 0
         script = capsys.readouterr().out
         assert all(word in script for word in ("swap", "regime-set", "make-mini"))
-        assert "price-template" not in script
         if shell == "bash":
             asked = "COMP_WORDS=(maestro-eval run --reg); COMP_CWORD=2; _shtab_maestro_eval; echo ${COMPREPLY[@]}"
             completed = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True, check=True)
             assert completed.stdout.split() == ["--registry", "--regime", "--regime-set"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "command"),
-    [
-        (("compare", "--swap", "base", "augmented"), "maestro-eval swap BASE AUGMENTED"),
-        (("report", "runs", "--price-template"), "maestro-eval prices RUN…"),
-    ],
-)
-def test_a_flag_that_became_a_command_names_it(
-    arguments: tuple[str, ...], command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == 2
-    assert f"is a command now: {command};" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -144,3 +134,136 @@ def test_a_flag_that_a_preset_fixes_is_refused(
 ) -> None:
     assert main(["run", "--preset", "quickstart", "--out", str(tmp_path / "q"), *flags]) == 2
     assert f"{flags[0]} does not go with --preset" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("score", "folder"), ("tasks", "list"), ("compare", "a", "b")])
+def test_an_unknown_flag_points_to_the_help_of_its_command(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--bogus"])
+    command = "maestro-eval tasks list" if words[0] == "tasks" else f"maestro-eval {words[0]}"
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        f"{command}: unrecognized arguments: --bogus; {command} --help says what there is\n"
+    )
+
+
+# Commands that plug in: found by entry points, listed without being imported, and refused in one line.
+
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "design" / "rooms.md"
+GREET = '''"""``maestro-eval greet``: greet whoever is named."""
+import sys
+
+def add_arguments(parser):
+    parser.add_argument("name")
+
+def run(arguments):
+    print(f"hello {arguments.name}")
+    return 3
+'''
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a call of the program that exits while it parses prints, on both streams."""
+    with pytest.raises(SystemExit):
+        main(arguments)
+    printed = capsys.readouterr()
+    return printed.out + printed.err
+
+
+def test_an_installed_command_is_listed_and_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with installed(tmp_path / "a", {"greeting.py": GREET}, "[maestro_eval.commands]\ngreet = greeting\n"):
+        assert main(["greet", "you"]) == 3
+        assert capsys.readouterr().out == "hello you\n"
+        assert "Greet whoever is named." in said(capsys, "greet", "--help")
+    untold = {"stranger/__init__.py": "raise RuntimeError", "stranger/greeting.py": GREET}
+    with installed(tmp_path / "b", untold, "[maestro_eval.commands]\ngreet = stranger.greeting\n"):
+        assert "greet          greet whoever is named\n" in said(capsys, "--help")
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ('"""\\\n``maestro-eval greet``: greet.\n"""', "greet"),
+        ("'``maestro-eval greet``: greet \\'you\\'.'", "greet 'you'"),
+        ('\ufeff#!/usr/bin/python\n\nr"""``maestro-eval greet``: greet.\n\nMore."""', "greet"),
+        ("import os", ""),
+        ("x = (", ""),
+        ('"""``maestro-eval greet``: greet', "(cannot be read: FILE)"),
+        ("# coding: nonsense", "(cannot be read: FILE)"),
+    ],
+)
+def test_the_summary_of_a_command_is_read_as_python_reads_it(tmp_path: Path, written: str, shown: str) -> None:
+    points = "[maestro_eval.commands]\ngreet = greeting\n"
+    with installed(tmp_path, {"greeting.py": written}, points):
+        assert summary("greet") == shown.replace("FILE", str(tmp_path / "greeting.py"))
+
+
+class Editable(MetaPathFinder):
+    """The finder of a package that setuptools has installed as editable."""
+
+    def __init__(self, package: Path) -> None:
+        self._package = package
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        file = self._package / "__init__.py"
+        return spec_from_file_location(name, file) if name == self._package.name else None
+
+
+def test_a_command_of_an_editable_install_is_listed_and_runs_in_its_own_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "elsewhere" / "editable"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "greeting.py").write_text(GREET)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Editable(package)])
+    with installed(tmp_path / "path", {}, "[maestro_eval.commands]\ngreet = editable.greeting\n"):
+        assert "greet          greet whoever is named\n" in said(capsys, "--help")
+        assert "editable" not in sys.modules
+        monkeypatch.chdir(package.parent)
+        assert main(["greet", "you"]) == 3
+    del sys.modules["editable"], sys.modules["editable.greeting"]
+
+
+def test_an_installed_action_joins_those_of_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with installed(tmp_path, {"greeting.py": GREET}, "[maestro_eval.commands]\nregistry.greet = greeting\n"):
+        assert main(["registry", "greet", "you"]) == 3
+        assert capsys.readouterr().out == "hello you\n"
+        assert "greet whoever is named" in said(capsys, "registry", "--help")
+        assert "greet" not in said(capsys, "--help")
+
+
+def test_a_command_that_cannot_be_had_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points = "[maestro_eval.commands]\nbroken = broken\nempty = empty\ngone = gone.for_good\n"
+    with installed(tmp_path, {"broken.py": "import nothing_such", "empty.py": ""}, points):
+        assert "(not found: gone.for_good)" in said(capsys, "--help")
+        for name, why in (
+            ("broken", "cannot be imported (ModuleNotFoundError: No module named 'nothing_such')"),
+            ("empty", "empty is not a module with add_arguments(parser) and run(arguments)"),
+            ("gone", "cannot be imported (ModuleNotFoundError: No module named 'gone')"),
+        ):
+            assert main([name]) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert line.startswith(f"maestro-eval: command {name!r}: {why}" if name != "empty" else "maestro-eval: ")
+            assert why in line
+
+
+def test_a_checkout_that_is_not_installed_says_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plugins, "_installed", lambda group: {})
+    line = said(capsys, "export", "run", "--format", "hf")
+    assert line.endswith("; this checkout is not installed and so lacks what plugs in: pip install -e .\n")
+    assert line.count("\n") == 1
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="docs/ is not in this checkout")
+def test_the_documented_command_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module, points = re.findall(r"```(?:python|toml)\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    points = points.replace("project.entry-points.", "").replace(chr(34), "")
+    with installed(tmp_path, {"mypackage/__init__.py": "", "mypackage/count.py": module}, points):
+        assert "count          count the rollouts of a run\n" in said(capsys, "--help")
+        assert main(["count", str(tmp_path / "nowhere")]) == 2

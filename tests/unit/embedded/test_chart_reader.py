@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from maestro_eval.embedded.ask import Ask
-from maestro_eval.embedded.chart_figure import number_in
+from maestro_eval.embedded.chart_marks import number_in
 from maestro_eval.embedded.chart_reader import answer
 
 _FLOOR, _TOP, _UNIT = 340, 40, 3  # pixels; three a unit

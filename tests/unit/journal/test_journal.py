@@ -64,11 +64,11 @@ def test_what_is_released_of_a_task_was_never_planned_and_what_has_a_record_stay
         assert again.pending() == [KEYS[2], *KEYS[6:]]
 
 
-def test_failed_keys_are_pending_only_for_a_retry(tmp_path: Path) -> None:
+def test_failed_keys_are_pending_unless_they_are_skipped(tmp_path: Path) -> None:
     with made(tmp_path) as journal:
         journal.commit([finished(KEYS[0], FAILED), finished(KEYS[1], Exhausted("turns"))])
         assert journal.pending() == [KEYS[0], *KEYS[2:]]
-        assert journal.pending(retry_failed=False) == KEYS[2:]
+        assert journal.pending(skipped=KEYS[:1]) == KEYS[2:]
 
 
 def test_rollouts_come_in_key_order_with_their_samples(tmp_path: Path) -> None:

@@ -71,14 +71,23 @@ def test_a_migration_that_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> N
     assert rows(folder, "PRAGMA user_version") == [(1,)]
 
 
-def test_a_key_has_one_current_attempt_at_most(tmp_path: Path) -> None:
+def test_a_score_of_version_2_gets_its_reason_from_its_note(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(GOLDEN / "version-2", tmp_path / "run"))
+    rows(folder, "UPDATE scores SET note = 'the reply names several answers' WHERE protocol = 'fair' AND value = 0")
+    with Journal.open(folder):
+        pass
+    found = set(rows(folder, "SELECT protocol = 'fair' AND value = 0, no_answer, rule FROM scores"))
+    assert found == {(1, "several", ""), (0, None, ""), (None, None, "")}
+
+
+def test_a_key_has_one_current_attempt_at_most(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(GOLDEN / "version-3", tmp_path / "run"))
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
         rows(folder, "UPDATE attempts SET current = 1")
 
 
 def test_a_column_that_is_not_what_its_transcript_says_is_found(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(GOLDEN / "version-2", tmp_path / "run"))
+    folder = Path(shutil.copytree(GOLDEN / "version-3", tmp_path / "run"))
     rows(folder, "UPDATE attempts SET answer = '8' WHERE answer = '7'")
     with Journal.open(folder, read_only=True) as journal:
         (problem,) = journal.problems()
@@ -90,7 +99,7 @@ def queries() -> Iterator[str]:
 
 
 def test_the_documented_queries_answer_their_questions(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(GOLDEN / "version-2", tmp_path / "run"))
+    folder = Path(shutil.copytree(GOLDEN / "version-3", tmp_path / "run"))
     outcomes, means, wrong, calls, superseded = (rows(folder, query) for query in queries())
     assert outcomes == [
         ("maestro_chartqa", None, None, 2),
@@ -108,7 +117,7 @@ def test_the_documented_queries_answer_their_questions(tmp_path: Path) -> None:
 
 
 def test_the_documented_frame_has_columns_and_transcripts(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(GOLDEN / "version-2", tmp_path / "run"))
+    folder = Path(shutil.copytree(GOLDEN / "version-3", tmp_path / "run"))
     (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names: dict[str, Any] = {"folder": folder}
     exec(program, names)

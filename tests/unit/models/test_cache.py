@@ -14,10 +14,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from maestro_eval.models import CallCache, Endpoint, ExpertClient, ModelAsk, RetryPolicy, cache, make_cache_folder
-from maestro_eval.models.cache import cacheable, call_key, storable
+from maestro_eval.models import CallCache, ExpertClient, ModelAsk, RetryPolicy, cache, make_cache_folder
 from maestro_eval.models.openai_codec import Reply
 from maestro_eval.records import (
+    Endpoint,
     ExpertCall,
     Image,
     ImagePart,
@@ -107,6 +107,10 @@ def what_is_said(ask: ModelAsk) -> list[tuple[str, list[tuple[str, ...]]]]:
     return said
 
 
+def call_key(ask: ModelAsk, program: str = "") -> bytes:
+    return CallCache(Path("nowhere"), programs={ask.endpoint.start: program}).key(ask)
+
+
 @given(asks, asks)
 def test_asks_have_the_same_key_exactly_if_a_model_is_told_the_same(one, other):
     told = [(ask.model, what_is_said(ask), ask.sampling) for ask in (one, other)]
@@ -131,7 +135,7 @@ def test_each_field_that_can_change_the_reply_changes_the_key(ask, data):
         changed = msgspec.structs.replace(ask, messages=data.draw(messages))
         assume(what_is_said(changed) != what_is_said(ask))
     elif field == "kind of endpoint":
-        changed = msgspec.structs.replace(ask, endpoint=msgspec.structs.replace(ask.endpoint, kind="embedded"))
+        changed = msgspec.structs.replace(ask, endpoint=msgspec.structs.replace(ask.endpoint, start="embedded"))
     elif field == "program":
         program = "sources v2"
     else:
@@ -176,7 +180,6 @@ async def test_sampled_calls_are_asked_each_time_unless_a_seed_is_set(tmp_path, 
     async with SimulatedServer() as server:
         ask = cached_ask(Endpoint("e", server.url), sampling=sampling)
         first, second = await ask_each(tmp_path, server, ask, ask)
-    assert cacheable(ask) == kept
     assert (first.cached, second.cached, len(server.requests)) == (False, kept, 1 if kept else 2)
 
 
@@ -215,18 +218,23 @@ async def test_a_failure_is_never_kept(tmp_path, kind):
     assert (good.error, good.cached, again.cached, len(server.requests)) == ("", False, True, 2)
 
 
-def test_only_a_reply_that_the_model_or_the_ask_ended_is_kept():
+async def test_only_a_reply_that_the_model_or_the_ask_ended_is_kept(tmp_path):
     unlimited, limited = (cached_ask(Endpoint("e", "u"), sampling=Sampling(max_tokens=limit)) for limit in (None, 5))
-    for reason, tokens, ask, kept in [
-        ("stop", 3, unlimited, True),
-        ("stop", 3, limited, True),
-        ("length", 5, limited, True),
-        ("length", 4, limited, False),
-        ("length", 5, unlimited, False),
-        ("", 3, unlimited, False),
-        ("content_filter", 3, unlimited, False),
-    ]:
-        assert storable(ask, Reply("text", reason, Usage(1, tokens))) == kept, (reason, tokens)
+    for number, (reason, tokens, ask, kept) in enumerate(
+        [
+            ("stop", 3, unlimited, True),
+            ("stop", 3, limited, True),
+            ("length", 5, limited, True),
+            ("length", 4, limited, False),
+            ("length", 5, unlimited, False),
+            ("", 3, unlimited, False),
+            ("content_filter", 3, unlimited, False),
+        ]
+    ):
+        stored = CallCache(tmp_path / str(number))
+        stored.store(b"key", ask, Reply("text", reason, Usage(1, tokens)))
+        assert (await stored.find(b"key") is not None) == kept, (reason, tokens)
+        await stored.close()
 
 
 async def test_a_reply_cut_by_the_asks_own_limit_is_found_with_its_reason(tmp_path):
@@ -236,18 +244,15 @@ async def test_a_reply_cut_by_the_asks_own_limit_is_found_with_its_reason(tmp_pa
     assert (first.finish_reason, second.finish_reason, second.cached) == ("length", "length", True)
 
 
-async def test_a_policys_own_turns_are_kept_only_when_that_is_asked_for(tmp_path):
+async def test_a_policys_own_turns_are_not_kept(tmp_path):
     async with SimulatedServer() as server:
         ask = cached_ask(Endpoint("e", server.url), kind="policy")
         assert [call.cached for call in await ask_each(tmp_path, server, ask, ask)] == [False, False]
-        for expected in (False, True):
-            async with ExpertClient(cache=CallCache(tmp_path, policy_calls=True)) as client:
-                assert (await client.call(ask)).cached == expected
 
 
 async def test_a_program_of_ours_that_has_changed_is_asked_again(tmp_path):
     async with SimulatedServer() as server:
-        ask = cached_ask(Endpoint("e", server.url, kind="embedded"))
+        ask = cached_ask(Endpoint("e", server.url, start="embedded"))
         found = []
         for revision in ("1", "1", "2"):
             async with ExpertClient(cache=CallCache(tmp_path, programs={"embedded": revision})) as client:
@@ -402,15 +407,15 @@ def test_a_folder_that_cannot_be_is_an_error_of_the_user_beforehand(tmp_path):
 async def test_a_full_disk_ends_writing_and_not_reading(tmp_path, caplog, monkeypatch):
     async with SimulatedServer() as server:
         await ask_each(tmp_path, server, cached_ask(Endpoint("e", server.url), "0"))
-    connect = cache._connect
+    connect = CallCache._open
 
-    def connect_to_full_disk(path: Path) -> sqlite3.Connection:
-        connection = connect(path)
+    def connect_to_full_disk(self: CallCache) -> sqlite3.Connection:
+        connection = connect(self)
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
         return connection
 
-    monkeypatch.setattr(cache, "_connect", connect_to_full_disk)
+    monkeypatch.setattr(CallCache, "_open", connect_to_full_disk)
     notes, requests = await notes_of(tmp_path, caplog, asked=60)
     assert len(notes) == 1
     assert "full" in notes[0]
@@ -471,9 +476,9 @@ async def test_the_first_reply_that_was_kept_stands(tmp_path):
     key = one.key(ask)
     assert await one.find(key) is None
     assert await other.find(key) is None
-    one.keep(key, ask, Reply("first", "stop", Usage()))
+    one.store(key, ask, Reply("first", "stop", Usage()))
     await one.close()
-    other.keep(key, ask, Reply("second", "stop", Usage()))
+    other.store(key, ask, Reply("second", "stop", Usage()))
     found = await other.find(key)
     await other.close()
     assert found is not None
@@ -484,16 +489,16 @@ async def test_a_closed_cache_finds_and_keeps_nothing(tmp_path):
     closed = CallCache(tmp_path)
     ask = cached_ask(Endpoint("e", "u"))
     await closed.close()
-    closed.keep(closed.key(ask), ask, Reply("late", "stop", Usage()))
+    closed.store(closed.key(ask), ask, Reply("late", "stop", Usage()))
     assert await closed.find(closed.key(ask)) is None
 
 
 MANY = """
 import asyncio, sys
 from pathlib import Path
-from maestro_eval.models import CallCache, Endpoint, ModelAsk
+from maestro_eval.models import CallCache, ModelAsk
 from maestro_eval.models.openai_codec import Reply
-from maestro_eval.records import Message, Sampling, TextPart, Usage
+from maestro_eval.records import Endpoint, Message, Sampling, TextPart, Usage
 
 async def main():
     kept = CallCache(Path(sys.argv[1]))
@@ -502,7 +507,7 @@ async def main():
         ask = ModelAsk("expert", "a", "m", Endpoint("e", "u"), (message,), Sampling())
         found = await kept.find(kept.key(ask))
         assert found is None or found.text == f"r{number}", found
-        kept.keep(kept.key(ask), ask, Reply(f"r{number}", "stop", Usage()))
+        kept.store(kept.key(ask), ask, Reply(f"r{number}", "stop", Usage()))
     await kept.close()
 
 asyncio.run(main())

@@ -14,10 +14,14 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from maestro_eval.models import Endpoint, ExpertClient, ModelAsk, RetryPolicy
+from maestro_eval.models import ExpertClient, ModelAsk, RetryPolicy
+from maestro_eval.models.http import parse_retry_after
 from maestro_eval.records import (
+    Endpoint,
     ExpertCall,
     Image,
     ImagePart,
@@ -27,6 +31,7 @@ from maestro_eval.records import (
     Sampling,
     TextPart,
     Usage,
+    UserError,
 )
 from maestro_eval.testing import Fault, Latency, RefusedError, Rule, SimulatedServer, always, on_requests
 
@@ -432,6 +437,13 @@ async def test_a_reply_beyond_the_size_limit_is_malformed():
         assert call.reply == ""
 
 
+async def test_a_port_without_tls_is_not_told_from_its_certificate():
+    async with SimulatedServer() as server, ExpertClient() as client:
+        secure = Endpoint("e", server.url.replace("http://", "https://"))
+        call = await client.call(question(secure))
+    assert "does not speak TLS; is it an http:// address?" in (call.error or "")
+
+
 async def test_a_port_that_does_not_speak_http_is_malformed():
     async def banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
@@ -629,14 +641,45 @@ async def test_a_large_image_is_sent_whole():
 
 async def test_models_lists_what_is_served():
     async with SimulatedServer(models=("a", "b")) as server, ExpertClient() as client:
-        assert await client.models(Endpoint("e", server.url)) == ["a", "b"]
+        assert [model.id for model in await client.models(Endpoint("e", server.url))] == ["a", "b"]
 
 
-async def test_models_fails_as_the_experts_doing():
-    async with ExpertClient(retry=QUICK) as client:
+async def test_the_only_model_is_named_or_the_expert_fails():
+    policy, servers = ("--policy", "openai:URL"), (SimulatedServer(models=("a",)), SimulatedServer(models=("a", "b")))
+    async with servers[0] as one, servers[1] as two, ExpertClient() as client:
+        assert await client.only_model(Endpoint("e", one.url), *policy) == "a"
+        with pytest.raises(UserError, match=r"^--policy openai:URL: serves a, b; choose one: openai:URL#MODEL$"):
+            await client.only_model(Endpoint("e", two.url), *policy)
         with pytest.raises(RolloutFailure, match="refused the connection") as caught:
-            await client.models(Endpoint("e", f"http://127.0.0.1:{closed_port()}/v1"))
+            await client.only_model(Endpoint("e", f"http://127.0.0.1:{closed_port()}/v1", max_tries=1), *policy)
     assert caught.value.cause == "expert"
+
+
+@pytest.mark.parametrize(
+    ("first", "waits"),
+    [
+        (b"503 Service Unavailable\r\nContent-Type: text/plain\r\n", 1),
+        (b"200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n", 0),
+    ],
+)
+async def test_the_only_model_is_asked_again_and_read_whatever_it_is_called(first, waits):
+    begins = [first, b"200 OK\r\nContent-Type: application/json\r\n"]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        said = b'{"data": [{"id": "a"}]}'
+        writer.write(b"HTTP/1.1 " + begins.pop(0) + b"Connection: close\r\nContent-Length: 23\r\n\r\n" + said)
+        writer.close()
+
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    server, url = await raw_server(answer)
+    async with server, ExpertClient(sleep=sleep) as client:
+        assert await client.only_model(Endpoint("e", url), "--model", "openai:URL") == "a"
+    assert len(waited) == waits
 
 
 async def test_a_closed_client_is_not_reopened():
@@ -652,3 +695,67 @@ def test_importing_the_room_does_not_load_the_server():
     code = "import sys, maestro_eval.models; print('aiohttp.web' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+# Waits grow, are random, keep to Retry-After, and have an end.
+
+
+POLICY = RetryPolicy(base_s=1.0, cap_s=8.0, longest_retry_after_s=60.0)
+
+
+class AtCeiling(random.Random):
+    """Draws the largest wait."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+@given(st.integers(1, 10_000), st.integers())
+def test_a_wait_is_between_nothing_and_the_highest_ceiling(failures, seed):
+    wait = POLICY.wait_s(failures, None, random.Random(seed))
+    assert wait is not None
+    assert 0.0 <= wait <= 8.0
+
+
+def test_the_ceiling_doubles_up_to_its_cap():
+    assert [POLICY.wait_s(failures, None, AtCeiling()) for failures in (1, 2, 3, 4, 5)] == [1.0, 2.0, 4.0, 8.0, 8.0]
+
+
+def test_waits_differ_so_that_workers_do_not_return_together():
+    rng = random.Random(1)
+    assert len({POLICY.wait_s(3, None, rng) for _ in range(20)}) == 20
+
+
+@given(st.floats(0, 60), st.integers())
+def test_a_server_is_never_asked_before_its_retry_after(asked, seed):
+    wait = POLICY.wait_s(1, asked, random.Random(seed))
+    assert wait is not None
+    assert asked <= wait <= asked + 1.0
+
+
+def test_an_absurd_retry_after_is_given_up_on():
+    assert POLICY.wait_s(1, 86_400.0, random.Random(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("3", 3.0),
+        ("0.5", 0.5),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 10.0),
+        ("Thu, 01 Jan 1970 00:00:40 GMT", 0.0),
+        (None, None),
+        ("soon", None),
+        ("-1", None),
+        ("nan", None),
+        ("inf", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(header, seconds):
+    assert parse_retry_after(header, sent="Thu, 01 Jan 1970 00:01:30 GMT") == seconds
+
+
+@given(st.text(), st.none() | st.text())
+def test_no_header_breaks_the_reading(header, sent):
+    seconds = parse_retry_after(header, sent)
+    assert seconds is None or seconds >= 0

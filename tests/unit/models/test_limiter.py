@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from maestro_eval.models import Endpoint
 from maestro_eval.models.adaptive_concurrency import CallEnd, Control
 from maestro_eval.models.engine_metrics import EngineState
 from maestro_eval.models.limiter import InUse, Limiter
+from maestro_eval.records import Endpoint
 from maestro_eval.testing import Latency
 from maestro_eval.testing.engine import Engine
 
@@ -121,14 +121,14 @@ def test_whatever_is_cancelled_every_place_comes_back_and_nobody_starves(seed, p
 
         async def call(endpoint: Endpoint) -> None:
             nonlocal most
-            cohort = await limiter.enter(endpoint)
+            await limiter.enter(endpoint)
             try:
                 now = limiter.places
                 most = max(most, now.in_flight)
                 assert 1 <= now.limit <= now.cap
                 await asyncio.sleep(rng.random())
             finally:
-                limiter.leave(endpoint, CallEnd("answered", 0.0, 0.0, cohort=cohort))
+                limiter.leave(endpoint, CallEnd("answered", 0.0, 0.0))
 
         tasks = [asyncio.create_task(call(rng.choice(endpoints))) for _ in range(60)]
         for task in rng.sample(tasks, 30):
@@ -176,11 +176,11 @@ def drive(
         async def caller() -> None:
             nonlocal most
             for _ in todo:
-                cohort = await limiter.enter(endpoint)
+                await limiter.enter(endpoint)
                 most = max(most, limiter.places.in_flight)
                 began = loop.time()
-                tokens = await serve(rng)
-                limiter.leave(endpoint, CallEnd("answered", began, loop.time() - began, tokens.bit_length(), cohort))
+                await serve(rng)
+                limiter.leave(endpoint, CallEnd("answered", began, loop.time() - began))
 
         watching = asyncio.create_task(watch())
         await asyncio.gather(*(caller() for _ in range(callers)))
@@ -235,34 +235,12 @@ def test_a_cache_that_overflows_brings_the_limit_down_until_few_are_preempted(se
     assert engine.preemptions < unlimited.preemptions / 2
 
 
-@pytest.mark.parametrize(("slots", "cap"), [(1, 32), (8, 32), (16, 64)])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_queue_at_an_engine_that_cannot_be_read_is_found_out(slots, cap, seed):
-    calls = 60 * cap + 40 * slots
-    seen, _ = drive_engine(engine_of(slots), calls, cap=cap, readable=False, seed=seed)
-    settled = seen.limits[len(seen.limits) // 2 : -5]
-    assert slots * 0.8 <= mean(settled) <= 2 * slots + 1
-    assert seen.seconds <= 1.1 * calls * MEAN_S / slots
-
-
-SPREADS: dict[str, Callable[[random.Random], float]] = {
-    "even": lambda rng: 1.0,
-    "long tail": lambda rng: 0.05 + rng.expovariate(1.0),
-    "two kinds": lambda rng: 1.0 if rng.random() < 0.5 else 10.0,
-    "some at once": lambda rng: 0.001 if rng.random() < 0.01 else rng.lognormvariate(0.0, 0.3),
-}
-
-
-@pytest.mark.parametrize("spread", SPREADS)
-@pytest.mark.parametrize("cap", [32, 200])
-def test_calls_that_differ_are_not_taken_for_a_queue(spread, cap):
-    async def serve(rng: random.Random) -> int:
-        await asyncio.sleep(SPREADS[spread](rng))
-        return 1
-
-    seen = drive(serve, 60 * cap, cap=cap, look=None)
-    # Experiments cost a little.
-    assert mean(seen.limits[len(seen.limits) // 4 :]) >= 0.8 * cap
+def test_an_engine_that_cannot_be_read_is_given_the_cap():
+    calls = 20 * 32
+    seen, _ = drive_engine(engine_of(8), calls, cap=32, readable=False)
+    assert set(seen.limits) == {32}
+    # The queue at the engine costs nobody time.
+    assert seen.seconds <= 1.03 * calls * MEAN_S / 8
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -270,11 +248,6 @@ def test_a_short_run_is_in_flight_from_its_beginning(readable):
     seen, _ = drive_engine(engine_of(300), 15 * 256, cap=256, readable=readable)
     assert seen.most == 256
     assert 15 * 256 * MEAN_S / seen.seconds >= 0.92 * 256
-
-
-def test_a_short_run_at_the_usual_concurrency_is_not_slowed():
-    seen, _ = drive_engine(engine_of(256), 120, cap=32, readable=False)
-    assert set(seen.limits) == {32}
 
 
 # What moves the limit
@@ -288,11 +261,11 @@ def test_refusals_bring_the_limit_down_once_a_round_and_it_recovers_in_small_ste
     control = Control(32)
     control.unobserved()
     for _ in range(32):
-        control.finished(refused(0.0), wanting=True, in_flight=32)
+        control.finished(refused(0.0), 32)
     assert control.limit == 22
     for second in range(40):
         before = control.limit
-        control.finished(CallEnd("answered", 2.0 + second, 1.0), wanting=True, in_flight=22)
+        control.finished(CallEnd("answered", 2.0 + second, 1.0), control.limit)
         assert control.limit - before <= max(1, before // 8)
     assert control.limit > 22
 
@@ -301,14 +274,14 @@ def test_a_stumble_now_and_then_costs_nothing():
     control = Control(256)
     for call in range(5000):
         end = refused(call) if call % 100 == 0 else CallEnd("answered", call, 1.0)
-        control.finished(end, wanting=True, in_flight=256)
+        control.finished(end, 256)
     assert control.limit == 256
 
 
 def test_a_burst_that_is_being_taken_in_is_no_queue():
     control = Control(64)
-    control.observed(EngineState(running=2, waiting=30), 1.0, wanting=True, in_flight=32)
-    control.observed(EngineState(running=32, waiting=0), 2.0, wanting=True, in_flight=32)
+    control.observed(EngineState(running=2, waiting=30), 1.0, 32)
+    control.observed(EngineState(running=32, waiting=0), 2.0, 32)
     assert control.limit == 64
 
 
@@ -317,7 +290,7 @@ def test_a_burst_that_is_taken_in_step_by_step_gets_its_places_back():
     limits = []
     for second, running in enumerate([20, 40, 120, 200, 250, 256]):
         state = EngineState(running, waiting=256 - running)
-        control.observed(state, second, wanting=True, in_flight=256)
+        control.observed(state, second, 256)
         limits.append(control.limit)
     # The first look alone says nothing; later ones follow what runs.
     assert limits[0] == 256
@@ -328,7 +301,7 @@ def test_a_burst_that_is_taken_in_step_by_step_gets_its_places_back():
 def test_only_our_share_of_a_queue_that_others_made_is_taken_off():
     control = Control(64)
     for second in range(2):
-        control.observed(EngineState(running=50, waiting=55), second, wanting=True, in_flight=21)
+        control.observed(EngineState(running=50, waiting=55), second, 21)
     assert control.limit == 11
 
 
@@ -339,21 +312,20 @@ EVENTS = st.one_of(
 )
 
 
-@given(st.integers(1, 300), st.lists(st.tuples(EVENTS, st.booleans(), st.integers(1, 300))))
+@given(st.integers(1, 300), st.lists(st.tuples(EVENTS, st.integers(1, 300))))
 @settings(max_examples=100, deadline=None)
 def test_the_limit_stays_between_one_and_the_cap_whatever_comes(cap, events):
     control = Control(cap)
-    for now, (event, wanting, in_flight) in enumerate(events):
+    for now, (event, in_flight) in enumerate(events):
         match event:
             case ("observed", running, waiting, cache, preemptions):
                 state = EngineState(running, waiting, cache, preemptions)
-                control.observed(state, now, wanting=wanting, in_flight=in_flight)
+                control.observed(state, now, in_flight)
             case ("unobserved",):
                 control.unobserved()
             case (how, began, seconds):
-                cohort = control.begun(in_flight)
-                end = CallEnd(how, began, seconds, "sort", cohort)
-                control.finished(end, wanting=wanting, in_flight=in_flight)
+                end = CallEnd(how, began, seconds)
+                control.finished(end, in_flight)
         assert 1 <= control.limit <= cap
 
 

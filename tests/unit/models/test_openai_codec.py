@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_eval.models import Endpoint, ModelAsk
-from maestro_eval.models.error_body import ErrorSaid
+from maestro_eval.models import ModelAsk
 from maestro_eval.models.openai_codec import (
+    ErrorReply,
     MalformedReplyError,
-    SaidError,
+    ServedModel,
     decode_models,
     decode_reply,
     encode_ask,
-    image_hashes,
     last_user_text,
 )
-from maestro_eval.records import Image, ImagePart, ImageRef, Message, Sampling, TextPart, Usage
+from maestro_eval.models.server_errors import ReportedError
+from maestro_eval.records import Endpoint, Image, ImagePart, ImageRef, Message, Sampling, TextPart, Usage
 
 GREEDY = Sampling()
 
@@ -99,7 +99,7 @@ def test_a_pattern_is_sent_in_vllms_own_field():
     assert asked["structured_outputs"] == {"regex": "a|b"}
 
 
-def test_last_user_text_and_image_hashes_describe_the_request():
+def test_the_last_user_text_describes_the_request():
     image = wire_image(b"i")
     messages = (
         Message("user", (ImagePart(image), TextPart("first"))),
@@ -107,7 +107,7 @@ def test_last_user_text_and_image_hashes_describe_the_request():
         Message("user", (TextPart("second "), ImagePart(image), TextPart("turn"))),
     )
     assert last_user_text(messages) == "second turn"
-    assert image_hashes(messages) == (image.ref.sha256, image.ref.sha256)
+    assert messages[2].pieces == ["second ", image, "turn"]
     assert last_user_text(()) == ""
 
 
@@ -205,9 +205,9 @@ def test_a_refusal_is_an_empty_reply_that_says_so(message):
 
 
 def test_an_error_in_the_place_of_a_reply_is_told_from_damage():
-    with pytest.raises(SaidError) as caught:
+    with pytest.raises(ErrorReply) as caught:
         decode_reply(b'{"choices": null, "error": {"code": 429, "message": "slow down"}}')
-    assert caught.value.said == ErrorSaid("slow down", 429)
+    assert caught.value.reported == ReportedError("slow down", 429)
     good = completion({"content": "4"}, finish_reason="stop")
     assert decode_reply(good[:-1] + b', "error": null, "detail": "x"}').text == "4"
 
@@ -225,6 +225,7 @@ def test_text_survives_both_ways(text):
 
 
 def test_models_are_read_by_id():
-    assert decode_models(b'{"object": "list", "data": [{"id": "a"}, {"id": "b", "root": "x"}]}') == ["a", "b"]
+    listed = decode_models(b'{"object": "list", "data": [{"id": "a", "max_model_len": 9}, {"id": "b", "root": "x"}]}')
+    assert listed == (ServedModel("a", max_model_len=9), ServedModel("b"))
     with pytest.raises(MalformedReplyError):
         decode_models(b'{"data": [{"name": "a"}]}')

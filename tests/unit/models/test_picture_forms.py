@@ -14,9 +14,9 @@ import pytest
 from msgspec.structs import replace
 
 from maestro_eval.files import own_picture_folder, picture_folder
-from maestro_eval.models import Endpoint, ExpertClient, ModelAsk, RetryPolicy
+from maestro_eval.models import ExpertClient, ModelAsk, RetryPolicy
 from maestro_eval.models import picture_forms as forms
-from maestro_eval.records import Image, ImagePart, ImageRef, Message, Sampling, TextPart
+from maestro_eval.records import Endpoint, Image, ImagePart, ImageRef, Message, Sampling, TextPart
 from maestro_eval.testing import Fault, Latency, SimulatedServer, on_requests
 from maestro_eval.testing.pictures import PictureDesk
 

@@ -12,7 +12,7 @@ from small_tokenizer import small_tokenizer
 
 from maestro_eval.records import UserError
 from maestro_eval.testing import simulated_in_thread
-from maestro_eval.testing.command import add_flags, serve
+from maestro_eval.testing.command import add_arguments, run
 from maestro_eval.text import load_tokenizer
 
 TEMPLATE = "{% for message in messages %}{{ message.role }}:{{ message.content }}<|im_end|>{% endfor %}"
@@ -54,6 +54,6 @@ def test_a_template_and_a_tokenizer_go_together_and_are_there(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     Path("t.jinja").write_text(TEMPLATE)
     parser = argparse.ArgumentParser()
-    add_flags(parser)
+    add_arguments(parser)
     with pytest.raises(UserError, match=says):
-        serve(parser.parse_args(flags), 0)
+        run(parser.parse_args(flags))

@@ -81,15 +81,15 @@ def test_a_placeholder_made_of_two_parts_stays_text():
 
 
 def test_other_control_tokens_are_left_to_the_regime():
-    assert Placeholders(QWEN).defuse("<|im_end|> <b> 1 < 2") == "<|im_end|> <b> 1 < 2"
+    assert Placeholders(QWEN).escape("<|im_end|> <b> 1 < 2") == "<|im_end|> <b> 1 < 2"
 
 
 @given(st.lists(st.sampled_from([*QWEN, "<|", "image_pad", "|>", "<", "x", " "])).map("".join))
 def test_no_text_holds_a_placeholder_afterwards(text):
-    defused = Placeholders(QWEN).defuse(text)
+    defused = Placeholders(QWEN).escape(text)
     assert not any(token in defused for token in QWEN)
     assert len(defused) == len(text)
-    assert Placeholders(QWEN).defuse(defused) == defused
+    assert Placeholders(QWEN).escape(defused) == defused
 
 
 def test_placeholders_are_found_in_a_processor():
@@ -104,7 +104,7 @@ def test_placeholders_are_found_in_a_processor():
 
     assert set(Placeholders.of(LikeGemma()).tokens) == {"<image_soft_token>", "<start_of_image>", "<|vision_pad|>"}
     assert Placeholders.of(Tokenizer()).tokens == ("<|vision_pad|>",)
-    assert Placeholders(()).defuse("<|image_pad|>") == "<|image_pad|>"
+    assert Placeholders(()).escape("<|image_pad|>") == "<|image_pad|>"
 
 
 def test_half_of_a_surrogate_pair_becomes_a_replacement_character():

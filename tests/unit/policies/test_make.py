@@ -83,7 +83,7 @@ async def test_baselines_are_made_without_an_endpoint(registry):
 
 @pytest.mark.parametrize("spec", ["router", "transformers:Qwen/Qwen3-VL-4B-Instruct", "direct:reader"])
 def test_only_engines_that_can_constrain_a_turn_are_asked_to(registry, spec, monkeypatch):
-    monkeypatch.setattr("maestro_eval.policies.make.require_package", lambda *_: None)
+    monkeypatch.setattr("maestro_eval.policies.spec.require_package", lambda *_: None)
     check_policy(spec, registry, sampling=Sampling())
     with pytest.raises(UserError, match="--turn-regex needs an engine that constrains turns; take vllm: or openai:"):
         check_policy(spec, registry, sampling=Sampling(regex="a"))
@@ -92,7 +92,7 @@ def test_only_engines_that_can_constrain_a_turn_are_asked_to(registry, spec, mon
 
 @pytest.mark.parametrize("kind", ["vllm", "transformers"])
 async def test_a_policy_with_its_own_model_is_made_without_loading_it(registry, kind, tmp_path, monkeypatch):
-    monkeypatch.setattr("maestro_eval.policies.make.require_package", lambda *_: None)
+    monkeypatch.setattr("maestro_eval.policies.spec.require_package", lambda *_: None)
     (tmp_path / "config.json").write_text("{}")
     async with ExpertClient() as client:
         policy = await make_policy(f"{kind}:{tmp_path}?max_model_len=64", registry, client)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from unit.runtime.live_worlds import finished
 
-from maestro_eval.progress.accuracy import Judge, Running
+from maestro_eval.progress.facts import Judge, Running
 from maestro_eval.records import Answered, Exhausted, Failed, TaskRecord
 
 
@@ -62,7 +62,7 @@ def test_judging_never_takes_more_than_its_share_of_the_time() -> None:
 
 
 def test_what_waits_is_bounded_and_the_latest_are_kept() -> None:
-    judge = Judge([task()], "official")
+    judge = Judge([task()], "official", cpu=lambda: 0.0)
     judge.offer([finished(str(n), Answered("5")) for n in range(5000)])
     judge.offer([finished(str(n)) for n in range(256)])
     assert judge.work()["chart"] == Running(256, 256.0)
@@ -72,7 +72,7 @@ def test_a_judge_that_breaks_does_not_break_the_display(monkeypatch) -> None:
     def broken(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("maestro_eval.progress.accuracy.score_rollout", broken)
+    monkeypatch.setattr("maestro_eval.progress.facts.score_rollout", broken)
     judge = Judge([task()], "official")
     judge.offer([finished()])
     assert judge.work() == {"chart": Running()}

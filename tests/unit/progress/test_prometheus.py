@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from unit.runtime.live_worlds import URL, live, out
 
 from maestro_eval.models.limiter import Places
-from maestro_eval.progress.accuracy import Running
-from maestro_eval.progress.facts import Facts, Pace
+from maestro_eval.progress.facts import Facts, Pace, Running
 from maestro_eval.progress.prometheus import MetricsServer, exposition
 from maestro_eval.records import Usage, UserError
 from maestro_eval.runtime.status import WorkerState

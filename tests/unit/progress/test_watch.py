@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -13,11 +15,10 @@ from unit.runtime.live_worlds import finished, live, out
 
 from maestro_eval.models.limiter import Places
 from maestro_eval.progress import make_watcher, watch
-from maestro_eval.progress.accuracy import Running
 from maestro_eval.progress.display import render
-from maestro_eval.progress.facts import Facts, Pace
-from maestro_eval.progress.lines import last_line, line
-from maestro_eval.records import AnswerAction, TaskRecord, Turn, Usage
+from maestro_eval.progress.facts import Facts, Pace, Running
+from maestro_eval.progress.watch import last_line, line
+from maestro_eval.records import AnswerAction, TaskRecord, Turn, Usage, UserError
 from maestro_eval.runtime.status import TaskState, WorkerState
 
 HOSTILE = "\x1b[2Jevil [bold]x[/bold]\n"
@@ -118,8 +119,8 @@ class TestAWatcher:
         monkeypatch.setattr(watch, "_STEP_S", 0.0)
         file = io.StringIO()
         watcher = make_watcher(quiet=False, file=file)
-        watcher.step("reading 1 tasks")
-        _wait_for(file.getvalue)
+        with watcher.step("reading 1 tasks"):
+            _wait_for(file.getvalue)
         watcher.started(MANIFEST, live)
         watcher.committed([finished()])
         _wait_for(lambda: "so far chart" in file.getvalue())
@@ -142,11 +143,15 @@ class TestAWatcher:
         assert "s: 10/40 rollouts in 1:40" in file.getvalue()
         assert file.getvalue().rindex("\x1b[?25h") > file.getvalue().rindex("\x1b[?25l")
 
-    def test_says_nothing_of_a_step_that_is_quick(self) -> None:
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_says_nothing_of_a_step_that_has_ended(self, fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(watch, "_STEP_S", 0.1)
         file = io.StringIO()
         watcher = make_watcher(quiet=False, file=file)
-        for what in ("starting the experts", "reading 1 tasks"):
-            watcher.step(what)
+        with contextlib.suppress(UserError), watcher.step("reading 1 tasks"):
+            if fails:
+                raise UserError("no such task")
+        time.sleep(0.2)
         watcher.started(MANIFEST, live)
         watcher.close()
         assert file.getvalue().splitlines() == ["s: 10/40 rollouts in 1:40"]
@@ -154,7 +159,8 @@ class TestAWatcher:
     def test_that_is_quiet_says_warnings_only_and_starts_no_thread(self) -> None:
         file = io.StringIO()
         watcher = make_watcher(quiet=True, file=file)
-        watcher.step("reading")
+        with watcher.step("reading"):
+            pass
         watcher.started(MANIFEST, live)
         assert "progress" not in {thread.name for thread in threading.enumerate()}
         watcher.warn("it stands")

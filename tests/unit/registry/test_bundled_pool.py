@@ -3,7 +3,7 @@
 import pytest
 
 from maestro_eval.registry import EvidenceUse, check_registry, load_registry, resolve
-from maestro_eval.skills.pipelines.dispatch import mentions
+from maestro_eval.skills.pipelines import mentions
 
 PORTS = {
     "Intern-S1-mini": 2368, "GLM-4.6V-Flash": 2376, "qwen3-vl-8b-instruct": 2362, "Chart-R1": 2364,
@@ -91,11 +91,15 @@ def test_skills_have_their_pipelines_steps_solvers_and_defaults(augmented):
 
 def test_skills_consult_their_services(augmented):
     skills = augmented.skills
-    first = EvidenceUse("zoom", "first")
-    assert skills["Geometric_Problem_Solver"].evidence == (EvidenceUse("ocr"), EvidenceUse("caption"))
-    assert skills["Chart_Problem_Solver"].evidence == (EvidenceUse("ocr"),)
-    assert skills["Science_Problem_Solver"].evidence == (EvidenceUse("ocr"), EvidenceUse("caption"), first)
-    assert skills["Counting_Problem_Solver"].evidence == (EvidenceUse("detection"), EvidenceUse("zoom"))
+    first = EvidenceUse(service="zoom", images="first")
+    assert skills["Geometric_Problem_Solver"].evidence == (EvidenceUse(service="ocr"), EvidenceUse(service="caption"))
+    assert skills["Chart_Problem_Solver"].evidence == (EvidenceUse(service="ocr"),)
+    assert skills["Science_Problem_Solver"].evidence == (
+        EvidenceUse(service="ocr"),
+        EvidenceUse(service="caption"),
+        first,
+    )
+    assert skills["Counting_Problem_Solver"].evidence == (EvidenceUse(service="detection"), EvidenceUse(service="zoom"))
     assert skills["Perception_Problem_Solver"].evidence == (first,)
     assert skills["Code_Problem_Solver"].evidence == ()
     embodied = skills["Embodied_Scene_QA_Skill"].solvers

@@ -41,7 +41,7 @@ def test_a_registry_is_read_whole(tmp_path):
     assert registry.experts["reader"].aliases == ("ocr",)
     assert registry.endpoints["here"].url == "http://10.0.0.1:8000/v1"
     assert registry.endpoints["here"].max_tries == 3
-    assert registry.skills["Read_Text"].evidence == (EvidenceUse("spotter"),)
+    assert registry.skills["Read_Text"].evidence == (EvidenceUse(service="spotter"),)
     assert "{{ request }}" in registry.skills["Read_Text"].prompt
 
 
@@ -147,7 +147,7 @@ def rich(write):
 
 def test_solvers_steps_evidence_and_options_are_read_with_their_templates(rich):
     chart, solve = (load_registry(rich()).skills[name] for name in ("Read_Chart", "Solve"))
-    assert chart.evidence == (EvidenceUse("spotter"), EvidenceUse("captioner", "first", 2))
+    assert chart.evidence == (EvidenceUse(service="spotter"), EvidenceUse(service="captioner", images="first", limit=2))
     assert chart.solvers["bar"].keywords == ("bar", "column")
     assert chart.solvers["bar"].prompt == "After {{ previous.classify }}: {{ request }}"
     assert (chart.solvers["bar"].evidence, chart.solvers["pie"].evidence) == (None, ())
@@ -160,7 +160,7 @@ def test_a_model_may_say_how_it_is_served(write):
     serve = "    description: Counts coloured objects.\n    serve: {model: org/counter, args: {dtype: half}, gpus: 2}"
     text = registry_text().replace("    description: Counts coloured objects.", serve)
     expert = load_registry(write(text)).experts["counter"]
-    assert expert.serve == ServeBlock("org/counter", {"dtype": "half"}, 2)
+    assert expert.serve == ServeBlock(model="org/counter", args={"dtype": "half"}, gpus=2)
 
 
 def test_a_chain_that_comes_back_is_refused(write):
@@ -203,7 +203,7 @@ CHANGES = {
         "    description: Counts coloured objects.\n",
         "",
         12,
-        "experts.counter.description: this field is missing",
+        "experts.counter.description: this field is missing; add `description: …`",
     ),
     "empty field": ("description: Counts coloured objects.", "description: ' '", 15, "experts.counter.description: "),
     "wrong type": ("max_tries: 1", "max_tries: often", 5, "endpoints.here.max_tries: Input should be a valid integer"),

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from maestro_eval.files import bundled
-from maestro_eval.registry.schema import registry_schema
+from maestro_eval.registry.source import registry_schema
+from maestro_eval.skills.code_pipelines import _DEFAULT_REPAIRS
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -32,3 +33,8 @@ def test_the_schema_refuses_what_loading_refuses(skill):
     assert validator.is_valid({"name": "x", "skills": {"S": {"description": "d", "evidence": ["ocr"]}}})
     own = {"description": "d", "pipeline": "my.module:run", "options": {"rounds": 1}}
     assert validator.is_valid({"name": "x", "skills": {"S": own}})
+
+
+def test_the_schema_says_how_often_a_program_is_repaired_by_default() -> None:
+    schema = registry_schema()["$defs"]["CodeOptions"]["properties"]["repairs"]
+    assert schema["default"] == _DEFAULT_REPAIRS

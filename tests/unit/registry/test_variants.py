@@ -34,8 +34,13 @@ NAMES = st.from_regex(r"[a-z][a-z0-9]{2,6}([-_. ][a-z0-9]{1,4}){0,2}", fullmatch
 WORDS = st.lists(st.sampled_from(["reads", "a", "Map", "and", "(", ")", "x-ray", "s", "é"]) | NAMES, max_size=8)
 
 
+def expert(name: str, model: str, description: str, aliases: tuple[str, ...] = ()) -> Expert:
+    """An expert that a file need not be able to say."""
+    return Expert.model_construct(name=name, model=model, endpoint="e", description=description, aliases=aliases)
+
+
 def registry_of(experts: Mapping[str, Expert], skills: Mapping[str, Skill] | None = None) -> Registry:
-    some = skills or {"Ask": Skill("Ask", "Ask plainly.", "ask", "{{ request }}")}
+    some = skills or {"Ask": Skill(name="Ask", description="Ask plainly.", pipeline="ask", prompt="{{ request }}")}
     return Registry("r", "r.yaml", "", {}, dict(experts), {}, dict(some), PROMPTS)
 
 
@@ -47,7 +52,7 @@ def pools(draw: st.DrawFn) -> Registry:
     experts = {}
     for name in names:
         words = draw(WORDS) + draw(st.lists(st.sampled_from(spellings), max_size=3))
-        experts[name] = Expert(name, f"model of {name}", "", " ".join(draw(st.permutations(words))))
+        experts[name] = expert(name, f"model of {name}", " ".join(draw(st.permutations(words))))
     return registry_of(experts)
 
 
@@ -68,7 +73,7 @@ def test_another_order_has_the_same_entries_each_as_it_was(pool: Registry, seed:
 
 
 def test_every_order_is_about_as_likely() -> None:
-    pool = registry_of({name: Expert(name, name, "", name) for name in ("aaa", "bbb", "ccc")})
+    pool = registry_of({name: expert(name, name, name) for name in ("aaa", "bbb", "ccc")})
     orders = [tuple(permute_entries(pool, seed).experts) for seed in range(600)]
     counts = [orders.count(order) for order in set(orders)]
     assert len(counts) == 6
@@ -109,7 +114,7 @@ def test_what_is_asked_of_an_expert_does_not_change_with_its_name(pool: Registry
     renamed = rename_experts(pool)
     for new, old in renamed.renamed.items():
         changed = {"name": old, "description": pool.experts[old].description, "aliases": pool.experts[old].aliases}
-        assert replace(renamed.experts[new], **changed) == pool.experts[old]
+        assert renamed.experts[new].model_copy(update=changed) == pool.experts[old]
 
 
 @pytest.mark.parametrize(
@@ -126,10 +131,10 @@ def test_what_is_asked_of_an_expert_does_not_change_with_its_name(pool: Registry
 )
 def test_a_name_or_alias_in_a_description_becomes_the_neutral_one(text: str, becomes: str) -> None:
     experts = {
-        "Chart-R1-Pro": Expert("Chart-R1-Pro", "m", "", text),
-        "Chart-R1": Expert("Chart-R1", "n", "", "Reads.", aliases=("plotter",)),
+        "Chart-R1-Pro": expert("Chart-R1-Pro", "m", text),
+        "Chart-R1": expert("Chart-R1", "n", "Reads.", aliases=("plotter",)),
     }
-    skills = {"Chart-R1_Skill": Skill("Chart-R1_Skill", text, "ask", "{{ request }}")}
+    skills = {"Chart-R1_Skill": Skill(name="Chart-R1_Skill", description=text, pipeline="ask", prompt="{{ request }}")}
     renamed = rename_experts(registry_of(experts, skills))
     assert renamed.experts["expert-a"].description == becomes
     assert renamed.skills["Chart-R1_Skill"].description == becomes
@@ -146,25 +151,25 @@ def test_neither_name_nor_alias_is_known_any_more(tmp_path: Path) -> None:
 
 def test_a_template_that_names_an_expert_in_its_own_words_is_reworded_and_its_expressions_are_not() -> None:
     system = "Ask name first.\r\n{%- for name in experts %} {{ name.name }}{% endfor %}"
-    plain = replace(registry_of({"name": Expert("name", "m", "", "Reads.")}), prompts=Prompts(system, "{{ question }}"))
+    plain = replace(registry_of({"name": expert("name", "m", "Reads.")}), prompts=Prompts(system, "{{ question }}"))
     assert render_system(rename_experts(plain), Regime()) == "Ask expert-a first. expert-a"
 
 
 def test_a_template_that_names_nobody_stays_as_it_is_to_the_byte() -> None:
     system = "Ask.\r\n{%- for e in experts %} {{ e.name }}\r\n{%- endfor %}\r\n"
-    plain = replace(registry_of({"eye": Expert("eye", "m", "", "Reads.")}), prompts=Prompts(system, "{{ question }}"))
+    plain = replace(registry_of({"eye": expert("eye", "m", "Reads.")}), prompts=Prompts(system, "{{ question }}"))
     assert rename_experts(plain).prompts.system == system
 
 
 def test_a_template_that_prints_models_is_refused() -> None:
-    plain = registry_of({"Chart-R1": Expert("Chart-R1", "org/chart-r1", "", "Reads.")})
+    plain = registry_of({"Chart-R1": expert("Chart-R1", "org/chart-r1", "Reads.")})
     shows = replace(plain, prompts=Prompts("{{ experts[0].name }} is {{ experts[0].model }}", "{{ question }}"))
     with pytest.raises(UserError, match=r"r\.yaml still shows 'Chart-R1'; have its template print"):
         rename_experts(shows)
 
 
 def test_more_experts_than_letters_have_names_of_two() -> None:
-    pool = registry_of({f"e{number:02}x": Expert(f"e{number:02}x", "m", "", "Reads.") for number in range(28)})
+    pool = registry_of({f"e{number:02}x": expert(f"e{number:02}x", "m", "Reads.") for number in range(28)})
     assert list(rename_experts(pool).experts)[24:] == ["expert-y", "expert-z", "expert-aa", "expert-ab"]
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
-from maestro_eval.analysis import Comparison, ContrastSpec, Reference, ReportedValue, compare
+from maestro_eval.analysis import Comparison, ContrastSpec, Reference, compare
+from maestro_eval.analysis.reference import ReportedValue
 from maestro_eval.report import (
-    Bullets,
     Document,
     Findings,
-    Prose,
+    Notes,
     Table,
     render_terminal,
     report_document,
@@ -56,11 +56,7 @@ def tables_of(document: Document, heading: str) -> list[Table]:
 def notes_of(document: Document, heading: str = "Notes") -> list[str]:
     """The notes under ``heading``."""
     blocks = [block for section in document.sections if section.heading == heading for block in section.blocks]
-    return [
-        line
-        for block in blocks
-        for line in (block.items if isinstance(block, Bullets) else [block.text] if isinstance(block, Prose) else [])
-    ]
+    return [line for block in blocks if isinstance(block, Notes) for line in block.items]
 
 
 def quickstart(*, failures: int = 1) -> Comparison:

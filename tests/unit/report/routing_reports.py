@@ -5,19 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 from unit.report.report_comparisons import HOSTILE
 
-from maestro_eval.analysis.routing import (
-    Blame,
-    CallAccuracy,
-    Conduct,
-    Cost,
-    Latency,
-    Named,
-    NeverCalled,
-    PairCalls,
-    Routing,
-    TokenUse,
-)
-from maestro_eval.analysis.stats import Estimate, wilson
+from maestro_eval.analysis.routing import CallAccuracy, Conduct, Cost, Latency, Routing
+from maestro_eval.analysis.routing.build import Blame
+from maestro_eval.analysis.routing.costs import TokenUse
+from maestro_eval.analysis.stats.estimates import Estimate, wilson
 from maestro_eval.records import Usage
 
 
@@ -36,11 +27,10 @@ def routing(system: str = "router", *, word: str = "", currency: str = "") -> Ro
         policy="router",
         protocol="official",
         tasks=tasks,
-        mix=(
-            PairCalls(tasks[0], reader, read, 30),
-            PairCalls(tasks[0], counter, read, 20),
-            PairCalls(tasks[1], counter, count, 50),
-        ),
+        mix={
+            tasks[0]: {f"{reader}@@{read}": 30, f"{counter}@@{read}": 20},
+            tasks[1]: {f"{counter}@@{count}": 50},
+        },
         accuracy_given=(
             CallAccuracy("", counter, "", 70, wilson(30, 60), 0),
             CallAccuracy("", counter, count, 50, wilson(20, 40), 0),
@@ -50,9 +40,9 @@ def routing(system: str = "router", *, word: str = "", currency: str = "") -> Ro
             CallAccuracy(tasks[1], counter, "", 50, wilson(20, 40), 0),
         ),
         conduct=tuple(map(conduct, tasks)),
-        malformed=(Named(f"no complete call{word}", 3),),
-        unresolved=(Named(f"nobody@@Read{word}", 2),),
-        never_called=NeverCalled(experts=(f"idle{word}",)),
+        malformed={f"no complete call{word}": 3},
+        unresolved={f"nobody@@Read{word}": 2},
+        never_called={"experts": (f"idle{word}",), "skills": (), "services": ()},
         blame=(
             Blame(tasks[0], "policy", "an observation held the right answer", 4),
             Blame(tasks[0], "expert", "no expert asked supplied it", 12),
@@ -66,7 +56,6 @@ def routing(system: str = "router", *, word: str = "", currency: str = "") -> Ro
         rollout_seconds={task: Latency("rollout", task, 40, 2.0, 4.0, 9.0, 2.5) for task in (*tasks, "")},
         costs=tuple(Cost(task, 40, 0.4, 0.3, each) if currency else Cost(task, 40, None, None, None) for task in tasks),
         currency=currency,
-        models=("a",),
     )
 
 

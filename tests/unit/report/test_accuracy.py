@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from unit.report.report_comparisons import detailed, hostile, notes_of, page, quickstart, reported, tables_of
 
-from maestro_eval.analysis import Comparison, Contrast, ContrastSpec, Estimate, PValue, compare
+from maestro_eval.analysis import Accuracy, Comparison, Contrast, ContrastSpec, Estimate, compare
+from maestro_eval.analysis.stats.estimates import PValue
 from maestro_eval.report.differences import contrast_tables, difference_text
-from maestro_eval.report.notes import FAILURE_NOTE
-from maestro_eval.report.table import Notation, Table, notation_of, p_value, points, points_interval, short_task
-from maestro_eval.report.table import printable as shown
+from maestro_eval.report.document import Table, p_value, points, points_interval, row, scope_title
+from maestro_eval.report.document import table as table_of
+from maestro_eval.report.report import FAILURE_NOTE
+from maestro_eval.text import printable as shown
 
 
 def under(comparison: Comparison, heading: str) -> list[Table]:
@@ -21,7 +22,7 @@ def under(comparison: Comparison, heading: str) -> list[Table]:
 def test_each_group_has_its_own_table_that_ends_in_its_mean() -> None:
     tables = under(quickstart(), "Accuracy")
     assert [table.title.partition(":")[0] for table in tables] == ["main (mini)", "ood (mini)"]
-    assert [[column.title for column in table.columns] for table in tables] == [
+    assert [[column.heading for column in table.columns] for table in tables] == [
         ["chartqa (mini)", "tallyqa (mini)", "geometry (mini)", "vstar (mini)", "mean (mini)"],
         ["vlmsareblind (mini)", "ocrbench (mini)", "mean (mini)"],
     ]
@@ -33,37 +34,18 @@ def test_systems_come_best_first_with_the_number_of_samples_under_each_head() ->
         assert [column.n for column in table.columns[:-1]] == ["n 16"] * (len(table.columns) - 1)
 
 
-def test_a_row_that_is_no_system_is_apart_below_and_never_best() -> None:
-    comparison = quickstart()
-    bound = replace(comparison.systems[2], name="best pair", kind="best pair")
-    systems = (*comparison.systems[:2], bound)
-    for table in under(replace(comparison, systems=systems, contrasts=(), ranks=()), "Accuracy"):
-        assert [(row.name, row.apart) for row in table.rows] == [
-            ("router base", False),
-            ("random", False),
-            ("best pair", True),
-        ]
-        assert table.has_rule_before(2)
-        assert not any(cell.best for cell in table.rows[2].cells)
-
-
 def test_mini_tasks_always_say_so_and_real_ones_never() -> None:
-    assert short_task("maestro_mini_chartqa") == "chartqa (mini)"
-    assert short_task("maestro_chartqa") == "chartqa"
+    assert scope_title("maestro_mini_chartqa") == "chartqa (mini)"
+    assert scope_title("maestro_chartqa") == "chartqa"
 
 
-def test_failures_are_marked_with_their_count_in_the_task_and_in_its_mean() -> None:
-    document = page(quickstart(failures=3))
+@pytest.mark.parametrize("failures", [0, 3])
+def test_failures_are_marked_with_their_count_in_the_task_and_in_its_mean(failures: int) -> None:
+    document = page(quickstart(failures=failures))
     row = next(row for row in tables_of(document, "Accuracy")[1].rows if row.name == "router base")
-    assert [cell.value.partition("†")[2] for cell in row.cells] == ["3", "", "3"]
-    assert FAILURE_NOTE in notes_of(document)
-
-
-def test_without_failures_there_is_no_mark_and_no_note_on_them() -> None:
-    document = page(quickstart(failures=0))
-    assert FAILURE_NOTE not in notes_of(document)
-    cells = [cell for table in tables_of(document, "Accuracy") for row in table.rows for cell in row.cells]
-    assert not any("†" in cell.value for cell in cells)
+    count = str(failures or "")
+    assert [cell.value.partition("†")[2] for cell in row.cells] == [count, "", count]
+    assert (FAILURE_NOTE in notes_of(document)) is (failures > 0)
 
 
 def test_the_best_of_each_column_is_marked() -> None:
@@ -88,21 +70,19 @@ def test_the_intervals_of_a_table_have_one_notation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("intervals", "notation", "written"),
+    ("intervals", "written"),
     [
-        ([(0.5, 0.48, 0.522)], Notation(symmetric=True), "±2.1"),
-        ([(0.9, 0.84, 0.93)], Notation(symmetric=False, digits=0), "[84, 93]"),
-        ([(0.95, 0.93, 0.96)], Notation(symmetric=True), "±1.5"),
-        ([(0.97, 0.94, 0.98), (0.5, 0.48, 0.52)], Notation(symmetric=False, digits=1), "[94.0, 98.0]"),
+        ([(0.5, 0.48, 0.522)], "±2.1"),
+        ([(0.9, 0.84, 0.93)], "[84.0, 93.0]"),
+        ([(0.95, 0.93, 0.96)], "±1.5"),
+        ([(0.97, 0.94, 0.98), (0.5, 0.48, 0.52)], "[94.0, 98.0]"),
     ],
 )
 def test_an_interval_is_half_its_width_unless_one_of_its_table_is_lopsided(
-    intervals: list[tuple[float, float, float]], notation: Notation, written: str
+    intervals: list[tuple[float, float, float]], written: str
 ) -> None:
-    found = [Estimate(*each, 9, "") for each in intervals]
-    chosen = notation_of(found)
-    assert chosen.symmetric == notation.symmetric
-    assert chosen.write(found[0]) == written
+    found = table_of("", ["a"], [row("s", Accuracy(Estimate(*each, 9, ""))) for each in intervals])
+    assert found.rows[0].cells[0].interval == written
 
 
 def test_contrasts_are_gathered_by_pair_of_systems() -> None:
@@ -161,18 +141,14 @@ def test_a_system_alone_has_its_benchmarks_down_and_their_numbers_beside() -> No
 
 
 def test_a_task_has_a_row_for_each_category_and_one_for_all() -> None:
-    table = under(detailed("a", "b"), "Categories")[0]
+    comparison = detailed("a", "b")
+    table = under(comparison, "Categories")[0]
     assert (table.title, table.corner) == ("chartqa by category", "category")
     assert [row.name for row in table.rows] == ["augmented", "human", "third", "all"]
     assert [column.title for column in table.columns] == ["n", "a", "b"]
     assert [row.cells[0].value for row in table.rows] == ["4", "4", "4", "12"]
-
-
-def test_the_row_for_all_is_the_tasks_accuracy() -> None:
-    comparison = detailed("a", "b")
-    whole = under(comparison, "Categories")[0].rows[-1].cells[1:]
     accuracies = {row.name: row.cells[0].value for row in under(comparison, "Accuracy")[0].rows}
-    assert [cell.value for cell in whole] == [accuracies["a"], accuracies["b"]]
+    assert [cell.value for cell in table.rows[-1].cells[1:]] == [accuracies["a"], accuracies["b"]]
 
 
 def test_further_measures_are_in_one_table() -> None:

@@ -4,13 +4,11 @@ from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from unit.analysis.explore_runs import explore_run, registry_record
 
-from maestro_eval.analysis.explored import read_explored
-from maestro_eval.analysis.headroom import standing
-from maestro_eval.analysis.replay import regret_of
-from maestro_eval.records import Arm
+from maestro_eval.analysis.oracle import regret_of, standing
+from maestro_eval.analysis.scored_run import read_explored
+from maestro_eval.records import Candidate
 from maestro_eval.report import Document, Table, render_markdown, render_terminal
-from maestro_eval.report.headroom import headroom_sections
-from maestro_eval.report.replay import replay_document
+from maestro_eval.report.differences import headroom_sections, replay_document
 
 TASK = task_record("maestro_mini_a")
 EXPLORED = read_explored(explore_run([(TASK, [[1.0] * 10, *([[0.0] * 10] * 4), [1.0] * 5 + [0.0] * 5])]))
@@ -55,8 +53,8 @@ def test_the_choice_is_told_with_what_it_seems_and_what_it_is_worth():
 
 def test_skills_that_ask_alike_are_told_as_one_choice():
     def chosen(*alike: str) -> str:
-        arms = (Arm("fixed:a@@S", tuple(f"fixed:a@@{skill}" for skill in alike)), Arm("direct:a"))
-        pairs, _ = tables_of([], [read_explored(explore_run([(TASK, [[1.0], [1.0]])], arms))])
+        candidates = (Candidate("fixed:a@@S", tuple(f"fixed:a@@{skill}" for skill in alike)), Candidate("direct:a"))
+        pairs, _ = tables_of([], [read_explored(explore_run([(TASK, [[1.0], [1.0]])], candidates))])
         return pairs.rows[0].cells[0].value
 
     # The registry of these runs has two skills.

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from unit.report.report_comparisons import HOSTILE, detailed, findings, hostile, quickstart, reported
 
 from maestro_eval.analysis import Comparison
-from maestro_eval.report.latex import latex_text, render_latex
 from maestro_eval.report.report import tables_document
+from maestro_eval.report.write import latex_text, render_latex
 
 # What still acts in a text once our own commands are taken out.
 COMMAND = re.compile(r"\\(?:text[a-z]+|char34|ldots)\{\}|\\[{}$&#%_]|\$(?:-|\\pm|\\Delta)\$|\{[\[\]*]\}|-\{\}")

@@ -11,9 +11,9 @@ from unit.report.routing_reports import hostile as hostile_routing
 
 from maestro_eval.analysis import Comparison
 from maestro_eval.records import RegistryVariant, Selection
-from maestro_eval.report import Bullets, Document, Prose, Section, render_markdown
+from maestro_eval.report import Document, Notes, Section, render_markdown
 from maestro_eval.report.document import Figure
-from maestro_eval.report.markdown import escape
+from maestro_eval.report.write import escape
 
 BAR = re.compile(r"(?<!\\)\|")
 
@@ -101,8 +101,8 @@ def test_escaped_text_is_one_line_without_live_markup(text: str) -> None:
 
 def test_figures_are_linked_and_words_are_words() -> None:
     figure = Figure("calls", "<svg/>", "Who | was <b>called</b>")
-    section = Section("S", (figure, Bullets(("`one`",))), folded=False)
-    text = render_markdown(Document("T *x*", (Prose("a_b ![x](http://evil)"),), (section,)))
+    section = Section("S", (figure, Notes(("`one`", "two"))), folded=False)
+    text = render_markdown(Document("T *x*", (Notes(("a_b ![x](http://evil)",)),), (section,)))
     assert "# T \\*x\\*" in text
     assert "(figures/calls.svg)" in text
     assert "!\\[x\\](http://evil)" in text

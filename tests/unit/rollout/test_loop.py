@@ -13,13 +13,14 @@ from former_regimes import PAPER
 from small_tokenizer import small_tokenizer
 from small_worlds import loaded_sample, small_registry
 
-from maestro_eval.models import Endpoint, ExpertClient
+from maestro_eval.models import ExpertClient
 from maestro_eval.policies import Policy
 from maestro_eval.policies.endpoints import EndpointPolicy
 from maestro_eval.records import (
     AnswerAction,
     Answered,
     Completion,
+    Endpoint,
     Exhausted,
     ExpertCall,
     Failed,
@@ -35,11 +36,11 @@ from maestro_eval.records import (
     Timing,
 )
 from maestro_eval.registry import PIPELINES, Pipeline
-from maestro_eval.rollout import DEFAULT, RELEASED, Prefix, prefix_of, rollout_seed, run_rollout
+from maestro_eval.rollout import DEFAULT, RELEASED, Prefix, RolloutSettings, prefix_of, rollout_seed, run_rollout
 from maestro_eval.testing import Fault, Latency, SimulatedServer, always, on_requests
 
 ASK = "<search> reader@@Read_Text: what does it say? </search>"
-SYSTEM = Message("system", (TextPart("You coordinate."),))
+SYSTEM = "You coordinate."
 
 
 class Scripted:
@@ -115,7 +116,7 @@ def world(tmp_path):
         loaded=None,
         regime=DEFAULT,
         more="",
-        prefix=None,
+        prefix=Prefix(),  # noqa: B008  frozen
         **rules,
     ) -> Rollout:
         async with AsyncExitStack() as stack:
@@ -124,13 +125,15 @@ def world(tmp_path):
             return await run_rollout(
                 loaded or loaded_sample(),
                 repeat,
+                RolloutSettings(
+                    small_registry(tmp_path, up.url, more=more),
+                    msgspec.structs.replace(regime, **rules),
+                    sampling or Sampling(),
+                    SYSTEM,
+                    seed,
+                ),
                 policy=policy,
-                registry=small_registry(tmp_path, up.url, more=more),
-                system=SYSTEM,
-                regime=msgspec.structs.replace(regime, **rules),
-                sampling=sampling or Sampling(),
                 client=client,
-                seed=seed,
                 worker="w1",
                 prefix=prefix,
             )
@@ -406,7 +409,7 @@ async def test_a_program_keeps_its_beginning(world, monkeypatch):
 @pytest.mark.parametrize(("regime", "rescaled"), [(DEFAULT, True), (PAPER, False)])
 async def test_zoom_boxes_are_scaled_back_as_the_regime_says(world, pipelines, regime, rescaled):
     async def own(context):
-        return f"rescaled: {context.zoom_rescale}"
+        return f"rescaled: {context.cache.zoom_rescale}"
 
     pipelines.own = own
     rollout = await world(Scripted(ASK_OWN, "<answer>7</answer>"), more=OWN, regime=regime)
@@ -554,6 +557,18 @@ async def test_a_defect_is_recorded_as_ours(world, defect):
     assert rollout.outcome.cause == "harness"
     assert rollout.outcome.detail.startswith(type(defect).__name__)
     assert "\n" not in rollout.outcome.detail
+
+
+async def test_a_policy_that_fails_of_being_cancelled_has_met_the_deadline(world):
+    async def act() -> Completion:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise RolloutFailure("policy", "cancelled") from None
+        raise AssertionError
+
+    rollout = await world(Doing(act), rollout_deadline_s=0.2)
+    assert rollout.outcome.cause == "deadline"
 
 
 async def test_a_policy_that_takes_too_long_meets_the_deadline(world):

@@ -6,14 +6,10 @@ import io
 import msgspec
 import PIL.Image
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from maestro_eval.records import Image, ImageRef
 from maestro_eval.rollout import DEFAULT, RELEASED
-from maestro_eval.rollout.pictures import policy_pictures, trained_size
-
-MOST = RELEASED.image_pixels
+from maestro_eval.rollout.loop import policy_pictures
 
 
 def picture(width, height, mode="RGB", form="PNG"):
@@ -22,30 +18,6 @@ def picture(width, height, mode="RGB", form="PNG"):
     data = file.getvalue()
     ref = ImageRef(hashlib.sha256(data).hexdigest(), f"image/{form.lower()}", width, height, len(data))
     return Image(ref, data)
-
-
-@pytest.mark.parametrize(
-    ("sides", "size"),
-    [
-        ((560, 280), (560, 280)),
-        ((100, 50), (112, 56)),
-        # Halves are rounded to the even multiple.
-        ((42, 70), (56, 56)),
-        ((1, 1), (56, 56)),
-        ((10, 100), (28, 112)),
-        ((7680, 4320), (4760, 2688)),
-    ],
-)
-def test_sides_become_multiples_within_the_pixels(sides, size):
-    assert trained_size(*sides, 28, MOST) == size
-
-
-@given(st.integers(1, 20_000), st.integers(1, 20_000))
-def test_any_size_is_within_bounds(width, height):
-    wide, high = trained_size(width, height, 28, MOST)
-    assert wide % 28 == high % 28 == 0
-    assert wide * high >= 4 * 28 * 28 or max(width, height) > 56
-    assert wide * high <= MOST or min(wide, high) == 28
 
 
 def test_a_picture_is_resized_without_loss_and_named_by_its_new_bytes():

@@ -17,7 +17,7 @@ from maestro_eval.records import (
 )
 from maestro_eval.rollout import DEFAULT, parse_action, prefix_of
 from maestro_eval.rollout.grammar import redirected
-from maestro_eval.rollout.prefix import REPLAYED
+from maestro_eval.rollout.loop import REPLAYED
 
 ASK = "<think> a chart </think> <search> reader@@Read_Text: what does it say? </search>"
 QUESTION = "What does the sign say?"

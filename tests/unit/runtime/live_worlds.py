@@ -1,18 +1,25 @@
-"""States of runs and finished rollouts, for what reads them."""
+"""States of runs, finished rollouts and specs of workers."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from msgspec.structs import replace
+from small_worlds import small_registry
+
 from maestro_eval.journal import Finished
 from maestro_eval.models.limiter import Places
-from maestro_eval.records import Answered, Outcome, Rollout, RolloutKey, Sample, Turn, Usage
-from maestro_eval.runtime.leases import Out
+from maestro_eval.records import Answered, Outcome, Regime, Rollout, RolloutKey, Sample, Sampling, Turn, Usage
+from maestro_eval.rollout import RolloutSettings
+from maestro_eval.runtime.leases import Lease
 from maestro_eval.runtime.status import EndpointState, ExecutorState, LiveState, TaskState, WorkerState
+from maestro_eval.runtime.worker import WorkerSpec
 
 URL = "http://127.0.0.1:9/v1"
 
 
-def out(sample: str = "7", worker: str = "local", since: float = 0.0, task: str = "chart") -> Out:
-    return Out(RolloutKey(task, sample), worker, since)
+def out(sample: str = "7", worker: str = "local", since: float = 0.0, task: str = "chart") -> Lease:
+    return Lease(RolloutKey(task, sample), worker, since)
 
 
 def live(
@@ -22,7 +29,7 @@ def live(
     planned: int = 40,
     failed: int = 0,
     moved: float | None = None,
-    flying: tuple[Out, ...] = (),
+    flying: tuple[Lease, ...] = (),
     places: Places | None = None,
     workers: tuple[WorkerState, ...] = (),
     losses: int = 0,
@@ -50,6 +57,13 @@ def finished(
     turns: tuple[Turn, ...] = (),
     task: str = "chart",
     target: str = "4",
+    repeat: int = 0,
 ) -> Finished:
-    rollout = Rollout(RolloutKey(task, sample), outcome, turns, "How many?", "hash", seed=0)
+    rollout = Rollout(RolloutKey(task, sample, repeat), outcome, turns, "How many?", "hash", seed=0)
     return Finished(rollout, Sample(task, sample, "How many?", (target,), content_hash="hash"))
+
+
+def small_spec(folder: Path, **settings: object) -> WorkerSpec:
+    """What a worker of a run on ``small_registry`` needs; it has no tasks."""
+    common = RolloutSettings(small_registry(folder), Regime(), Sampling(), "Decide.", seed=0)
+    return replace(WorkerSpec(common, "random", "", (), 1), **settings)

@@ -24,8 +24,8 @@ from maestro_eval.records import (
     TaskRecord,
     UserError,
 )
-from maestro_eval.runtime import early_stopping as umpires
-from maestro_eval.runtime.early_stopping import Umpire, arranged
+from maestro_eval.runtime import early_stopping
+from maestro_eval.runtime.early_stopping import EarlyStopper, arranged
 
 TASKS = (task_record("signs"), task_record("charts"))
 KEYS = [RolloutKey(task.name, str(number)) for task in TASKS for number in range(4)]
@@ -72,12 +72,12 @@ async def test_a_decided_task_is_recorded_retired_told_and_cut(tmp_path: Path) -
     retired: list[str] = []
     told: list[str] = []
     with _journal(tmp_path) as journal:
-        umpire = Umpire(AfterTwo(), journal, retired.append, lambda stop: told.append(stop.task))
-        umpire.begin(asyncio.Event())
+        stopper = EarlyStopper(AfterTwo(), journal, retired.append, lambda stop: told.append(stop.task))
+        stopper.begin(asyncio.Event())
         for key in (KEYS[0], KEYS[1], KEYS[4]):
             journal.commit([_finished(key)])
-            umpire.committed([_finished(key)])
-        await umpire.end()
+            stopper.committed([_finished(key)])
+        await stopper.end()
         assert retired == told == ["signs"]
         assert [stop.task for stop in journal.manifest.stopped] == ["signs"]
         assert journal.pending() == KEYS[5:]
@@ -87,10 +87,27 @@ async def test_what_an_earlier_session_left_is_seen_but_for_what_failed(tmp_path
     rule = AfterTwo()
     with _journal(tmp_path) as journal:
         journal.commit([_finished(KEYS[0]), _finished(KEYS[1], Failed("expert", "down")), _finished(KEYS[4])])
-        umpire = Umpire(rule, journal, lambda task: None, lambda stop: None)
-        umpire.begin(asyncio.Event())
-        await umpire.end()
+        stopper = EarlyStopper(rule, journal, lambda task: None, lambda stop: None)
+        stopper.begin(asyncio.Event())
+        await stopper.end()
     assert sorted(rule.seen) == sorted([KEYS[0], KEYS[4]])
+
+
+async def test_new_rollouts_do_not_keep_the_rule_from_earlier_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early_stopping, "_BATCH", 1)
+    with _journal(tmp_path) as journal:
+        journal.commit([_finished(key) for key in KEYS[:4]])
+        rule = AfterTwo()
+        stopper = EarlyStopper(rule, journal, lambda task: None, lambda stop: None)
+        stopper.begin(asyncio.Event())
+        for key in KEYS[4:]:
+            stopper.committed([_finished(key)])
+        await stopper.end()
+        stopper.close()
+    assert set(rule.seen[:4]) == set(KEYS[:4])
+    assert set(rule.seen) == set(KEYS)
 
 
 async def test_what_the_rule_raises_stops_the_run_and_comes_out_at_its_end(tmp_path: Path) -> None:
@@ -100,12 +117,12 @@ async def test_what_the_rule_raises_stops_the_run_and_comes_out_at_its_end(tmp_p
 
     stop = asyncio.Event()
     with _journal(tmp_path) as journal:
-        umpire = Umpire(Refuses(), journal, lambda task: None, lambda _: None)
-        umpire.begin(stop)
-        umpire.committed([_finished(KEYS[0])])
+        stopper = EarlyStopper(Refuses(), journal, lambda task: None, lambda _: None)
+        stopper.begin(stop)
+        stopper.committed([_finished(KEYS[0])])
         await asyncio.wait_for(stop.wait(), 10)
         with pytest.raises(UserError, match="content_hash differs"):
-            await umpire.end()
+            await stopper.end()
 
 
 @pytest.mark.parametrize("defect", ["amend", "retire", "decided"])
@@ -119,17 +136,17 @@ async def test_a_stop_that_cannot_be_carried_out_ends_the_run_and_is_told(
     with _journal(tmp_path) as journal:
         if defect == "amend":
             monkeypatch.setattr(journal, "amend", refuse)
-        umpire = Umpire(
+        stopper = EarlyStopper(
             AfterTwo(),
             journal,
             refuse if defect == "retire" else lambda task: None,
             refuse if defect == "decided" else lambda _: None,
         )
-        umpire.begin(stop)
-        umpire.committed([_finished(KEYS[0]), _finished(KEYS[1])])
+        stopper.begin(stop)
+        stopper.committed([_finished(KEYS[0]), _finished(KEYS[1])])
         await asyncio.wait_for(stop.wait(), 10)
         with pytest.raises(UserError, match="the disk is full"):
-            await umpire.end()
+            await stopper.end()
 
 
 async def test_a_run_that_is_broken_off_does_not_judge_what_is_left(tmp_path: Path) -> None:
@@ -143,13 +160,13 @@ async def test_a_run_that_is_broken_off_does_not_judge_what_is_left(tmp_path: Pa
 
     rule = Slow()
     with _journal(tmp_path) as journal:
-        umpire = Umpire(rule, journal, lambda task: None, lambda _: None)
-        umpire.begin(asyncio.Event())
+        stopper = EarlyStopper(rule, journal, lambda task: None, lambda _: None)
+        stopper.begin(asyncio.Event())
         for key in KEYS:
-            umpire.committed([_finished(key)])
+            stopper.committed([_finished(key)])
         assert await asyncio.to_thread(begun.wait, 10)
         threading.Timer(0.3, go_on.set).start()
-        umpire.close()
+        stopper.close()
     assert rule.seen == KEYS[:1]
 
 
@@ -164,19 +181,19 @@ async def test_a_run_that_is_broken_off_leaves_what_is_not_being_judged_to_the_n
 
     rule = Slow()
     with _journal(tmp_path) as journal:
-        umpire = Umpire(rule, journal, lambda task: None, lambda _: None)
-        umpire.begin(asyncio.Event())
+        stopper = EarlyStopper(rule, journal, lambda task: None, lambda _: None)
+        stopper.begin(asyncio.Event())
         for key in KEYS:
             journal.commit([_finished(key)])
-            umpire.committed([_finished(key)])
+            stopper.committed([_finished(key)])
         assert await asyncio.to_thread(begun.wait, 10)
         threading.Timer(0.3, go_on.set).start()
-        await umpire.end(broken_off=True)
+        await stopper.end(broken_off=True)
         assert rule.seen == KEYS[:1]
         next_session = AfterTwo()
-        umpire = Umpire(next_session, journal, lambda task: None, lambda _: None)
-        umpire.begin(asyncio.Event())
-        await umpire.end()
+        stopper = EarlyStopper(next_session, journal, lambda task: None, lambda _: None)
+        stopper.begin(asyncio.Event())
+        await stopper.end()
     assert sorted(next_session.seen) == sorted(KEYS)
     assert {stop.task for stop in journal.manifest.stopped} == {"signs", "charts"}
 
@@ -184,8 +201,7 @@ async def test_a_run_that_is_broken_off_leaves_what_is_not_being_judged_to_the_n
 async def test_what_an_earlier_session_left_is_read_as_it_is_judged_and_each_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(umpires, "_BATCH", 1)
-    monkeypatch.setattr(umpires, "_AHEAD", 2)
+    monkeypatch.setattr(early_stopping, "_BATCH", 1)
     go_on = threading.Event()
 
     class Slow(AfterTwo):
@@ -196,14 +212,15 @@ async def test_what_an_earlier_session_left_is_read_as_it_is_judged_and_each_onc
     rule = Slow()
     with _journal(tmp_path) as journal:
         journal.commit([_finished(key) for key in KEYS[:6]])
-        umpire = Umpire(rule, journal, lambda task: None, lambda _: None)
-        umpire.begin(asyncio.Event())
+        stopper = EarlyStopper(rule, journal, lambda task: None, lambda _: None)
+        stopper.begin(asyncio.Event())
         await asyncio.sleep(0.2)
-        # Two of the earlier ones wait to be judged; these two are new.
+        # One of the earlier ones is being judged, and the others are still unread; these two are new.
         for key in KEYS[6:]:
             journal.commit([_finished(key)])
-            umpire.committed([_finished(key)])
-        assert len(umpire._waiting) == 4
+            stopper.committed([_finished(key)])
+        assert len(stopper._waiting) == 2
         go_on.set()
-        await umpire.end()
+        await stopper.end()
+    assert rule.seen[-2:] == KEYS[6:]
     assert sorted(rule.seen) == sorted(KEYS)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from unit.runtime.live_worlds import finished
 
-from maestro_eval.journal import Finished
-from maestro_eval.records import Answered, CallError, Failed, Outcome, Rollout, RolloutKey, Sample
+from maestro_eval.records import Answered, CallError, Failed, Outcome
 from maestro_eval.runtime.health import Health, may_be_the_nodes
 
 REFUSED = CallError("connection", "refused")
@@ -109,5 +109,4 @@ def test_other_nodes_are_those_of_workers_that_do_not_rest(health: Health) -> No
     ],
 )
 def test_which_failures_may_be_a_nodes_own(outcome: Outcome, own: bool) -> None:
-    rollout = Rollout(RolloutKey("t", "s"), outcome, (), "?", "", seed=1)
-    assert bool(may_be_the_nodes(Finished(rollout, Sample("t", "s", "?", ())))) == own
+    assert bool(may_be_the_nodes(finished(outcome=outcome))) == own

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from small_worlds import small_manifest
 
 from maestro_eval.records import (
     Accepted,
@@ -19,7 +20,7 @@ from maestro_eval.records import (
     TaskRecord,
     UserError,
 )
-from maestro_eval.runtime.provenance import refuse_changes, settle_changes
+from maestro_eval.runtime.provenance import settle_changes
 
 FOLDER = Path("runs/x")
 CHART = TaskRecord("chart", "definition", "exact", "mean", (), "chart.parquet", "rows", 4)
@@ -27,9 +28,7 @@ CHART = TaskRecord("chart", "definition", "exact", "mean", (), "chart.parquet", 
 
 def manifest(digest: str = "h", **entries: str) -> RunManifest:
     registry = RegistryRecord("r", "r.yaml", digest, entries=entries)
-    prompt = PromptRecord("text", "p")
-    versions = {"tokenizer": "t" * 64}
-    return RunManifest("s", "router", "m", registry, prompt, (CHART,), Regime(), Sampling(), 0, 1, 0.0, versions, {})
+    return small_manifest(CHART, policy="router", registry=registry, versions={"tokenizer": "t" * 64})
 
 
 CHANGES = [
@@ -61,7 +60,7 @@ NO_CHANGES = [
 
 @pytest.mark.parametrize("change", NO_CHANGES, ids=lambda change: next(iter(change)))
 def test_what_does_not_move_scores_may_change(change: dict[str, object]) -> None:
-    refuse_changes(manifest(), replace(manifest(), **change), FOLDER)
+    settle_changes(manifest(), replace(manifest(), **change), FOLDER)
 
 
 @pytest.mark.parametrize(("field", "what", "change"), CHANGES, ids=[field for field, _, _ in CHANGES])
@@ -86,7 +85,7 @@ def test_all_that_changed_is_named_at_once() -> None:
     assert "(was h, is i), nor is the policy model; " in str(caught.value)
     assert str(caught.value).endswith(" with --accept registry --accept policy-model")
     with pytest.raises(UserError, match=r"nor is the policy model; put it .* another --out$"):
-        refuse_changes(manifest(), now, FOLDER)
+        settle_changes(manifest(), now, FOLDER)
 
 
 def test_all_is_judged_by_the_metric_that_was_accepted_last() -> None:
@@ -104,14 +103,18 @@ def test_what_was_accepted_holds_until_it_changes_again() -> None:
     assert settle_changes(once, manifest("i"), FOLDER, [], 2.0) == once
     assert settle_changes(once, manifest("i"), FOLDER, ["registry"], 2.0) == once
     with pytest.raises(UserError, match=r"went on with \(was i, is h\)"):
-        refuse_changes(once, manifest("h"), FOLDER)
+        settle_changes(once, manifest("h"), FOLDER)
     twice = settle_changes(once, manifest("h"), FOLDER, ["registry"], 2.0)
     assert twice.accepted == (Accepted("registry", "h", "i", 1.0), Accepted("registry", "i", "h", 2.0))
 
 
 @pytest.mark.parametrize(
     ("wrong", "hint"),
-    [("registri", "did you mean registry?"), ("task:chrt", "did you mean task:chart?"), ("", "it takes registry, ")],
+    [
+        ("registri", "did you mean 'registry'?"),
+        ("task:chrt", "did you mean 'task:chart'?"),
+        ("", "it takes registry, "),
+    ],
 )
 def test_an_unknown_field_is_refused(wrong: str, hint: str) -> None:
     with pytest.raises(UserError) as caught:
@@ -120,7 +123,7 @@ def test_an_unknown_field_is_refused(wrong: str, hint: str) -> None:
 
 
 def test_a_manifest_that_does_not_tell_the_tokenizer_refuses_none() -> None:
-    refuse_changes(replace(manifest(), versions={}), manifest(), FOLDER)
+    settle_changes(replace(manifest(), versions={}), manifest(), FOLDER)
 
 
 @pytest.mark.parametrize(
@@ -136,5 +139,5 @@ def test_a_manifest_that_does_not_tell_the_tokenizer_refuses_none() -> None:
 )
 def test_the_entries_that_differ_are_named(before: dict[str, str], now: dict[str, str], says: str) -> None:
     with pytest.raises(UserError) as caught:
-        refuse_changes(manifest("h", **before), manifest("i", **now), FOLDER)
+        settle_changes(manifest("h", **before), manifest("i", **now), FOLDER)
     assert str(caught.value).startswith(f"runs/x: {says} what this run began with (was h, is i);")

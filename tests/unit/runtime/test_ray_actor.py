@@ -7,7 +7,7 @@ import time
 import pytest
 
 from maestro_eval.runtime.ray_actor import Host, code_fingerprint
-from maestro_eval.serving.ray_cluster import package_folder
+from maestro_eval.runtime.ray_cluster import package_folder
 
 
 async def test_a_node_with_another_version_of_the_code_is_unfit_and_says_where_it_is() -> None:

@@ -180,7 +180,7 @@ class TestTheWatchdog:
         dog = Watchdog(float("inf"), say=said.append, leave=lambda: left.append(True), closing_s=5, clock=clock)
         clock.now = 1000
         dog.look()
-        dog.closing()
+        dog.beat(closing=True)
         for clock.now in (1005, 1010):
             dog.look()
         assert said[0].startswith("the run is over and has not been closed for 5 s")

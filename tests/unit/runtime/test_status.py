@@ -2,19 +2,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from small_worlds import small_registry
 from unit.runtime.live_worlds import finished, out
 
 from maestro_eval.models.limiter import Places
-from maestro_eval.records import AnswerAction, Answered, Exhausted, ExpertCall, Failed, Turn, Usage
+from maestro_eval.records import AnswerAction, Answered, Exhausted, ExpertCall, Failed, RolloutKey, Turn, Usage
+from maestro_eval.runtime.leases import LeaseQueue
 from maestro_eval.runtime.status import (
     ExecutorState,
-    LiveBoard,
+    RunStatus,
     TaskState,
     WorkerState,
     added,
     counters,
     endpoint_names,
+    executor_state,
 )
 
 
@@ -25,9 +28,9 @@ class Clock:
         return self.now
 
 
-def board(state: ExecutorState | None = None, **settings: object) -> LiveBoard:
+def board(state: ExecutorState | None = None, **settings: object) -> RunStatus:
     names = {"http://a/v1": "there", "http://b/v1": "elsewhere"}
-    return LiveBoard(
+    return RunStatus(
         {"chart": 5, "maps": 3}, {"chart": 4, "maps": 3}, lambda: state or ExecutorState(), names, **settings
     )
 
@@ -118,3 +121,10 @@ def test_an_address_is_called_by_all_its_records_and_by_the_policy_that_is_there
         "http://p/v1": "policy 1",
         "http://q/v1": "policy 2",
     }
+
+
+def test_how_a_run_stands_can_be_written_into_a_file() -> None:
+    queue = LeaseQueue([RolloutKey("chart", "1")])
+    queue.lease("local")
+    state = executor_state(queue, (WorkerState("local"),))
+    assert msgspec.json.decode(msgspec.json.encode(state), type=ExecutorState) == state

@@ -13,9 +13,9 @@ from maestro_eval.runtime.threads import Readers, run_loop
 
 async def test_what_a_call_returns_or_raises_comes_back() -> None:
     readers = Readers()
-    assert await readers.apart(lambda: 7) == 7
+    assert await readers.run_abandonable(lambda: 7) == 7
     with pytest.raises(KeyError, match="gone"):
-        await readers.apart(lambda: {}["gone"])
+        await readers.run_abandonable(lambda: {}["gone"])
 
 
 async def test_a_call_that_would_end_the_loop_is_an_error_like_any_other() -> None:
@@ -23,7 +23,7 @@ async def test_a_call_that_would_end_the_loop_is_an_error_like_any_other() -> No
         raise SystemExit(3)
 
     with pytest.raises(RuntimeError, match="SystemExit: 3"):
-        await Readers().apart(leave)
+        await Readers().run_abandonable(leave)
 
 
 async def test_no_more_run_at_once_than_asked() -> None:
@@ -40,7 +40,7 @@ async def test_no_more_run_at_once_than_asked() -> None:
             running -= 1
 
     readers = Readers(at_once=3)
-    await asyncio.gather(*(readers.apart(read) for _ in range(12)))
+    await asyncio.gather(*(readers.run_abandonable(read) for _ in range(12)))
     assert most == 3
 
 
@@ -50,8 +50,8 @@ async def test_calls_that_hang_and_were_given_up_leave_their_places_to_others() 
     for _ in range(4):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await readers.apart(end.wait)
-    assert await readers.apart(lambda: "read") == "read"
+                await readers.run_abandonable(end.wait)
+    assert await readers.run_abandonable(lambda: "read") == "read"
     end.set()
 
 

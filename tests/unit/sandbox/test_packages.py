@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_eval.sandbox import PACKAGES_FOLDER, Limits, available, lacking, packages, run_python
+from maestro_eval.sandbox import PACKAGES_FOLDER, Limits, available, bubblewrap, lacking, run_python
 
 NUMPY = available() or lacking("numpy")
 with_numpy = pytest.mark.skipif(NUMPY is not None, reason=str(NUMPY))
@@ -38,11 +38,11 @@ def test_a_lent_package_cannot_be_changed() -> None:
 
 def test_a_package_that_is_not_installed_is_named() -> None:
     assert lacking("no-such-package") == "the sandbox has no no-such-package: install it beside maestro-eval"
-    assert packages.lent("no-such-package") == {}
+    assert bubblewrap.lent("no-such-package") == {}
 
 
 def test_a_compiled_package_fits_its_own_python_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "_system_version", lambda: (3, 99))
+    monkeypatch.setattr(bubblewrap, "_system_version", lambda: (3, 99))
     assert lacking.__wrapped__("packaging") is None
     reason = lacking.__wrapped__("msgspec")
     assert reason is not None
@@ -53,7 +53,7 @@ def test_an_installation_that_does_not_list_its_files_cannot_be_lent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "METADATA").write_text("Name: own\nVersion: 1\n")
-    monkeypatch.setattr(packages, "distribution", lambda _: Distribution.at(tmp_path))
+    monkeypatch.setattr(bubblewrap, "distribution", lambda _: Distribution.at(tmp_path))
     assert lacking.__wrapped__("own") == (
         "the sandbox has no own: its installation does not list its files; install it with pip"
     )
@@ -65,15 +65,15 @@ def test_a_folder_closed_to_others_cannot_be_lent_by_root(tmp_path: Path, monkey
     (metadata / "METADATA").write_text("Name: own\nVersion: 1\n")
     (metadata / "RECORD").write_text("own.py,,\n")
     (tmp_path / "closed").chmod(0o700)
-    monkeypatch.setattr(packages, "distribution", lambda _: Distribution.at(metadata))
-    monkeypatch.setattr(packages, "ordinary_user", lambda: 61184)
+    monkeypatch.setattr(bubblewrap, "distribution", lambda _: Distribution.at(metadata))
+    monkeypatch.setattr(bubblewrap, "ordinary_user", lambda: 61184)
     reason = lacking.__wrapped__("own")
     assert reason is not None
     assert "closed to other users" in reason
 
 
 def test_metadata_and_start_up_hooks_are_not_lent() -> None:
-    names = packages.lent("pytest").keys()
+    names = bubblewrap.lent("pytest").keys()
     assert "pytest" in names
     assert not any(name.endswith((".dist-info", ".pth")) for name in names)
     assert distribution("pytest").files

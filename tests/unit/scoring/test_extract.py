@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestro_eval.scoring.extract import final_answer, forms, tagged_answers
-from maestro_eval.scoring.letters import character, lone_letter, option_letter
-from maestro_eval.scoring.numerals import braced_number, number, number_form, numbers
-from maestro_eval.scoring.options import choice_letter, value_form
+from maestro_eval.scoring.numerals import number, number_form, numbers
+from maestro_eval.scoring.options import character, choice_letter, lone_letter, option_letter, value_form
 from maestro_eval.scoring.vlms_are_blind import blind_reading
 from maestro_eval.scoring.yes_no import yes_no
 from maestro_eval.text import visible
@@ -134,14 +133,6 @@ def test_numbers_are_read_in_order(text: str, values: list[float]) -> None:
 def test_whole_text_is_a_number_or_not(text: str, value: float | None) -> None:
     read = number(text)
     assert (read and read.value) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("a {3} then { 4 }", 4), ("3", None), ("{Blue}", None), ("{" * 50 + "5}", 5)]
-)
-def test_last_number_in_braces_counts(text: str, value: int | None) -> None:
-    read = braced_number(text)
-    assert (read and read.integer) == value
 
 
 @pytest.mark.parametrize(
@@ -304,7 +295,6 @@ _READERS: list[Callable[[str], object]] = [
     value_form,
     numbers,
     number,
-    braced_number,
     yes_no,
     character,
     lambda text: option_letter(text, 26),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maestro_eval.records import CallError, Failed, RolloutKey
-from maestro_eval.scoring.failures import FailureGroup, cause_of, merged
+from maestro_eval.scoring.judging import FailureGroup, cause_of, merged
 
 
 def groups(*outcomes: Failed) -> list[tuple[str, int, str]]:

@@ -65,7 +65,9 @@ class TestMathFreeForm:
         assert verdict.note == "symbolic check exceeded 0.4 s"
 
     def test_checker_that_cannot_run_gives_no_verdict(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "equivalent", lambda *_, **__: Equivalence("unavailable", "it did not start"))
+        monkeypatch.setattr(
+            module, "equivalent", lambda *_, **__: Equivalence("unavailable", detail="it did not start")
+        )
         for judged in (math_answer(_FREE, r"2^{-2}\cdot 3", "strict"), judge(_FREE, r"2^{-2}\cdot 3", "math", "fair")):
             assert judged.value is None
             assert judged.note == "it did not start"
@@ -159,10 +161,12 @@ class TestMathVista:
             (_INTEGER, "There are 4 of them", 1, 0),
             (_INTEGER, "2 of the 4", 0, 0),
             (_INTEGER, "5", 0, 0),
+            (_INTEGER, "4 or 5", 0, 0),
             (_FLOAT, "10.4", 1, 1),
             (_FLOAT, "10.42", 1, 1),
             (_FLOAT, "Answer: 10.4 cm", 1, 0),
             (_FLOAT, "10.5", 0, 0),
+            (_FLOAT, "10.4 or 10.6", 0, 0),
             (_FLOAT, "1e400", 0, 0),
             (_LIST, "[2007,2008]", 1, 1),
             (_LIST, "The answer is [2007, 2008].", 1, 0),

@@ -7,11 +7,12 @@ import time
 from unicodedata import normalize
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from maestro_eval.records import NoAnswer, Sample, UserError
 from maestro_eval.scoring import METRICS, Verdict, check_protocol, judge
+from maestro_eval.text import seen
 
 # A busy machine may take a while over one example.
 unhurried = settings(deadline=None)
@@ -221,7 +222,7 @@ def test_answer_is_judged_as_documented(metric: str, sample: Sample, answer: str
 
 
 def test_every_metric_has_cases_here_or_in_a_file_of_its_own() -> None:
-    assert {case[0] for case in _CASES} | {"math", "mathvista", "python_tests", "lmms"} == set(METRICS.bundled)
+    assert {case[0] for case in _CASES} | {"math", "mathvista", "python_tests"} == set(METRICS.bundled)
 
 
 @pytest.mark.parametrize("case", _CASES, ids=lambda case: f"{case[0]}-{case[2][:16]!r}")
@@ -371,10 +372,20 @@ _CHATTER = [
 chatter = st.lists(st.sampled_from(_CHATTER), max_size=3).map("".join)
 
 
+@pytest.mark.parametrize("target", ["co\xadoperation", "0\xad0", "a\u200bb"])
+def test_signs_without_a_glyph_in_a_target_do_not_count(target: str) -> None:
+    assert judge(asked(target), f"The answer is {target}.", "short_answer", "fair").value == 1
+    assert judge(asked(target), target, "relaxed_accuracy", "fair").value == 1
+
+
 @unhurried
 @given(questions)
+@example(("substring", asked("$", dataset="HME100k")))
+@example(("substring", asked("$ x ^ 2 $", dataset="HME100k")))
 def test_target_itself_is_right_under_both_protocols(question: tuple[str, Sample]) -> None:
     metric, sample = question
+    # A target without a visible sign is none.
+    assume(seen(sample.targets[0]).strip())
     assert judge(sample, sample.targets[0], metric, "strict").value == 1
     assert judge(sample, sample.targets[0], metric, "fair").value == 1
 

@@ -9,8 +9,8 @@ import pytest
 from maestro_eval.records import Sample
 from maestro_eval.scoring import judge
 from maestro_eval.scoring.extract import final_answer, half_width
-from maestro_eval.scoring.negation import counts_nothing, denied, left_open
-from maestro_eval.scoring.numerals import number
+from maestro_eval.scoring.negation import denied
+from maestro_eval.scoring.numerals import counts_nothing, left_open, number
 from maestro_eval.scoring.yes_no import yes_no
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from maestro_eval.api import open_run
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import Answered, NoAnswer, Rollout, RolloutKey, Sample, TaskRecord, UserError
-from maestro_eval.scoring import METRICS, judge, metric_hash, score_rollout, score_run
+from maestro_eval.runtime import check_task
+from maestro_eval.scoring import METRICS, Metric, judge, metric_hash, metric_of, score_rollout, score_run
 from maestro_eval.scoring.metric import _of_file
 from maestro_eval.tasks import Task, open_task, select_tasks
-from maestro_eval.tasks.own_rule import _named
+from maestro_eval.tasks.merged_yaml import _named
 from tests.plugin_worlds import installed
 from tests.small_worlds import small_manifest
 from tests.unit.tasks.parquet_rows import png, write_rows
@@ -112,7 +115,7 @@ def test_two_metrics_of_one_name_have_two_hashes_and_ours_none(tmp_path: Path) -
     [
         ("intger", "unknown; did you mean 'integer'?"),
         ("stranger.rules:close", "is not a maestro_eval.Metric; write NAME = Metric"),
-        ("stranger.rules:GONE", "cannot be imported"),
+        ("stranger.rules:GONE", "rules.py has no GONE"),
         ("nobody.rules:X", "is its folder on PYTHONPATH"),
     ],
 )
@@ -132,6 +135,68 @@ def test_a_number_out_of_range_is_a_failure_and_no_verdict(tmp_path: Path) -> No
         pytest.raises(ValueError, match="expected a number in"),
     ):
         judge(SAMPLE, "left", "stranger.rules:TOO_MUCH", "official")
+
+
+def judged_with(parameters: str) -> dict[str, Any]:
+    """What a rule of these parameters gets."""
+    world: dict[str, Any] = {"got": []}
+    exec(f"def rule(sample, {parameters}):\n    got.append(locals())\n    return 1", world)
+    assert Metric(rule=world["rule"]).judge(SAMPLE, "I looked. Answer: left", "official").value == 1
+    (got,) = world["got"]
+    assert got.get("ignore_case", True) is True
+    return dict(got)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    ["answer", "answer, ignore_case=True", "answer, *, ignore_case=True", "answer, ignore_case=True, **more", "*more"],
+)
+def test_a_parameter_with_a_default_keeps_it_and_the_rule_judges_the_final_answer(parameters: str) -> None:
+    got = judged_with(parameters)
+    assert "left" in (got.get("answer"), *got.get("more", ()))
+
+
+@pytest.mark.parametrize(
+    "parameters", ["strictness", "how", "*, strictness", "ignore_case=True, strictness='strict'", "how, more=1"]
+)
+def test_a_rule_that_reads_by_itself_gets_the_reply_and_the_strictness(parameters: str) -> None:
+    got = judged_with(f"answer, {parameters}")
+    assert got["answer"] == "I looked. Answer: left"
+    assert got.get("strictness", got.get("how")) == "official"
+
+
+@pytest.mark.parametrize("parameters", ["sample", "sample, answer, strictness, tolerance", "sample, answer, a, b, c=1"])
+def test_a_rule_that_needs_other_arguments_is_refused_in_one_line(tmp_path: Path, parameters: str) -> None:
+    rules = f"def judge({parameters}):\n    return 1\n"
+    task = opened(written(tmp_path / "tasks", "metric: !function rules.judge", rules=rules))
+    with pytest.raises(UserError) as caught:
+        metric_of(task)
+    assert str(caught.value) == (
+        f"rules.py:1: metric judge({parameters}): expected (sample, answer) or (sample, answer, strictness); give "
+        "every further parameter a default"
+    )
+
+
+def test_a_metric_that_raises_is_named_with_its_file_and_line(tmp_path: Path) -> None:
+    rules = "def judge(sample, answer):\n    return {'right': 1}[answer]\n"
+    task = opened(written(tmp_path / "tasks", "metric: !function rules.judge", rules=rules))
+    run = run_of(tmp_path / "run", task, "Answer: left")
+    why = "metric rules.judge (rules.py:2): KeyError"
+    scores = score_run(run)
+    assert [(score.value, score.note) for score in scores.scores] == [(None, f"{why}: 'left'")]
+    assert [(group.cause, group.unjudged) for group in scores.failures] == [(why, True)]
+    table = open_run(run).rollouts()
+    assert (table.score.isna().to_list(), table.detail.to_list()) == ([True], [f"{why}: 'left'"])
+
+
+def test_a_check_of_a_task_reports_that_its_metric_raises(tmp_path: Path) -> None:
+    folder = written(
+        tmp_path / "tasks", "metric: !function rules.judge", rules="def judge(sample, answer):\n    1 / 0\n"
+    )
+    (spec,) = select_tasks(["mine"], data={"mine": str(folder / "rows.parquet")}, include=[folder])
+    (problem,) = check_task(spec).problems
+    assert problem.sample_id == "0"
+    assert problem.problem == "metric rules.judge (rules.py:2): ZeroDivisionError: division by zero"
 
 
 def test_a_task_file_judges_by_its_own_function(tmp_path: Path) -> None:
@@ -158,7 +223,10 @@ def test_a_run_is_not_scored_by_code_that_has_changed_since(tmp_path: Path) -> N
     folder = written(tmp_path / "tasks", "metric: !function rules.judge")
     run = run_of(tmp_path / "run", opened(folder), "left")
     written(folder, "metric: !function rules.judge", rules=RULES + "# another rule\n")
-    with pytest.raises(UserError, match="its rule is not what it was when the run began"):
+    with pytest.raises(
+        UserError,
+        match=f"the code of metric rules.judge is not .* resume {run} --accept task:mine --accept metric:mine$",
+    ):
         score_run(run)
 
 

@@ -10,11 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_eval.records import Sample
-from maestro_eval.sandbox import available, judge, lacking
+from maestro_eval.sandbox import available, lacking, run
 from maestro_eval.scoring import python_tests as rules
-from maestro_eval.scoring.python_source import definitions, imported, last_solution, only_program, python_blocks
-from maestro_eval.scoring.python_tests import python_tests, released_python
-from maestro_eval.scoring.verdict import Verdict
+from maestro_eval.scoring.metric import Verdict
+from maestro_eval.scoring.python_tests import (
+    definitions,
+    imported,
+    last_solution,
+    only_program,
+    python_blocks,
+    python_tests,
+    released_python,
+)
 
 NO_SANDBOX = available()
 sandboxed = pytest.mark.skipif(NO_SANDBOX is not None, reason=str(NO_SANDBOX))
@@ -314,7 +321,7 @@ def test_what_a_program_raises_ends_no_loop_of_the_tests(tests: str, raised: str
 
 @sandboxed
 def test_neither_the_tests_nor_the_nonce_are_where_the_program_can_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge.secrets, "token_hex", lambda _: "the-nonce-of-this-run")
+    monkeypatch.setattr(run.secrets, "token_hex", lambda _: "the-nonce-of-this-run")
     program = """
 import gc, os, sys
 def solution(xs):
@@ -337,22 +344,23 @@ def solution(xs):
 
 
 @sandboxed
-def test_a_fork_bomb_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "_OFFICIAL_WALL_S", 1.0)
-    program = "import os\ndef solution(xs):\n    while True:\n        try: os.fork()\n        except OSError: pass"
-    assert harnessed(program).value == 0.0
-
-
-@sandboxed
-def test_an_endless_program_is_wrong_by_its_cpu_time() -> None:
-    assert fair("def solution(xs):\n    while True: pass").note == "exceeded 2 s of CPU time"
-
-
-@sandboxed
-def test_a_sleeping_program_is_wrong_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "_OFFICIAL_WALL_S", 0.5)
-    program = "import os, time\ndef solution(xs):\n    os.fork()\n    time.sleep(60)"
-    assert harnessed(program).note == "exceeded 0.5 s by the clock"
+@pytest.mark.parametrize(
+    ("body", "wall_s", "note"),
+    [
+        ("while True:\n        try: os.fork()\n        except OSError: pass", 1.0, "exceeded"),
+        # A shared machine may take long to give it two seconds of CPU.
+        ("while True: pass", 120.0, "exceeded 2 s of CPU time"),
+        ("os.fork()\n    time.sleep(60)", 0.5, "exceeded 0.5 s by the clock"),
+    ],
+    ids=["forks", "endless", "sleeps"],
+)
+def test_a_program_without_an_end_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, body: str, wall_s: float, note: str
+) -> None:
+    monkeypatch.setattr(rules, "_OFFICIAL_WALL_S", wall_s)
+    verdict = harnessed(f"import os, time\ndef solution(xs):\n    {body}")
+    assert verdict.value == 0.0
+    assert note in verdict.note
 
 
 @sandboxed
@@ -391,7 +399,7 @@ def test_without_a_sandbox_nothing_is_run(tmp_path: Path, monkeypatch: pytest.Mo
 
 @sandboxed
 def test_a_harness_that_does_not_come_to_the_program_is_our_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "_harness", lambda: "raise SystemError('no more processes')")
+    monkeypatch.setattr(run, "_harness", lambda: "raise SystemError('no more processes')")
     verdict = harnessed("def solution(xs):\n    return sum(xs)")
     assert verdict == Verdict(
         None, verdict.extracted, "the test harness does not run: error SystemError: no more processes"
@@ -409,4 +417,4 @@ def test_without_pylint_nothing_is_judged(monkeypatch: pytest.MonkeyPatch) -> No
 @linted
 def test_pylint_runs_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
     text = 'import sys\nsys.exit("run")\nopen("/tmp/run", "w")\nimport checked\nfrom checked import sys\n'
-    assert rules._pylint(text) == rules._Check(1.0)
+    assert rules._pylint(text) == Verdict(1.0)

@@ -22,7 +22,7 @@ from maestro_eval.records import (
     UserError,
 )
 from maestro_eval.scoring import score_rollout, unscored
-from maestro_eval.scoring.score import released_text
+from maestro_eval.scoring.judging import released_text
 
 _SAMPLE = Sample(
     "maestro_t", "s1", "?", ("7",), category="simple", stratum="cycle 2", cluster="img", content_hash="abc"

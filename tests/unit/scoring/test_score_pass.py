@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from small_worlds import small_manifest, small_run
 
 from maestro_eval.journal import Finished, Journal, PackedRecord
 from maestro_eval.journal.records import pack_rollout, pack_sample
@@ -19,20 +20,16 @@ from maestro_eval.records import (
     Failed,
     MissingEvidence,
     Outcome,
-    PromptRecord,
-    Regime,
-    RegistryRecord,
     Rollout,
     RolloutKey,
     RunManifest,
     Sample,
-    Sampling,
     Score,
     TaskRecord,
     Turn,
     UserError,
 )
-from maestro_eval.scoring import METRICS, Metric, RunScores, Verdict, score_run
+from maestro_eval.scoring import METRICS, FailureGroup, Metric, RunScores, Verdict, score_run
 from maestro_eval.scoring.judging import Rules, judge_records
 
 _OUTCOMES: dict[RolloutKey, Outcome] = {
@@ -49,31 +46,14 @@ def recorded(metric: str = "integer", created_at: float = 0.0) -> RunManifest:
         TaskRecord(name, "h", each, "mean", (), "data", "d", 2)
         for name, each in (("maestro_cars", metric), ("maestro_text", "substring"))
     )
-    return RunManifest(
-        system="test",
-        policy="random",
-        policy_model="",
-        registry=RegistryRecord("r", "r.yaml", "rh"),
-        prompt=PromptRecord("system", "ph"),
-        tasks=tasks,
-        regime=Regime(),
-        sampling=Sampling(),
-        seed=0,
-        repeats=2,
-        created_at=created_at,
-        versions={},
-        hardware={},
-    )
+    return small_manifest(*tasks, system="test", repeats=2, created_at=created_at)
 
 
 def journal_at(
     folder: Path, keys: list[RolloutKey], manifest: RunManifest | None = None, plan: list[RolloutKey] | None = None
 ) -> Path:
-    with Journal.create(folder, manifest or recorded(), plan or [*_OUTCOMES, _NEVER]) as journal:
-        for key in keys:
-            sample = Sample(key.task, key.sample_id, "?", ("7",), category="c", content_hash="x")
-            journal.commit([Finished(Rollout(key, _OUTCOMES[key], (), "?", "x", seed=1), sample)])
-    return folder
+    outcomes = {key: _OUTCOMES[key] for key in keys}
+    return small_run(folder, manifest or recorded(), outcomes, plan or [*_OUTCOMES, _NEVER])
 
 
 def written(run: RunScores) -> bytes:
@@ -179,7 +159,12 @@ def test_a_judge_that_raises_costs_one_sample_its_value_and_nothing_else(monkeyp
     judged = judge_records(rules_of("maestro_cars"), [packed("maestro_cars", name) for name in "123"])
     scores = [msgspec.json.decode(line, type=Score) for line in judged.lines["official"].splitlines()]
     assert [score.value for score in scores] == [1.0, None, 1.0]
-    assert scores[1].note == "harness: ZeroDivisionError: a metric of ours"
+    line = judge.__code__.co_firstlineno + 2
+    cause = f"metric integer (test_score_pass.py:{line}): ZeroDivisionError"
+    assert scores[1].note == f"{cause}: a metric of ours"
+    assert judged.tally.failures["official"] == (
+        FailureGroup(cause, 1, RolloutKey("maestro_cars", "2"), scores[1].note, unjudged=True),
+    )
     assert (scores[1].category, scores[1].content_hash) == ("c", "x")
 
 
@@ -202,7 +187,7 @@ def test_calls_and_missing_evidence_are_counted(tmp_path: Path) -> None:
         sample = Sample(*("maestro_cars", "10", "?"), ("7",))
         journal.commit([Finished(Rollout(key, Answered("7"), (turn, turn), "?", "", seed=1), sample)])
     run = score_run(tmp_path / "run")
-    assert (run.calls, run.cached_calls, run.missing_evidence) == (6, 2, {"ocr": 2})
+    assert (run.tally.calls, run.tally.cached_calls, run.tally.missing_evidence) == (6, 2, {"ocr": 2})
 
 
 def test_scoring_writes_nothing_into_the_journal_but_scores(tmp_path: Path) -> None:
@@ -226,13 +211,34 @@ def test_the_journal_has_the_scores_of_its_attempts_and_a_later_pass_replaces_th
     run = score_run(folder, processes=2)
     every = [run.scores, *run.elsewhere.values()]
     expected = {
-        (each.protocol, each.task, each.sample_id, each.repeat, each.metric, each.value, each.extracted, each.note)
+        (
+            *(each.protocol, each.task, each.sample_id, each.repeat),
+            *(each.metric, each.value, each.extracted, each.note),
+            *(each.no_answer and each.no_answer.name.lower(), each.rule),
+        )
         for scores in every
         for each in scores
         if each.note != "never ran"
     }
     assert len(expected) == 3 * 4
     assert set(in_table(folder)) == expected
+
+
+def test_the_table_says_why_no_answer_was_read_and_where_one_was_found(tmp_path: Path) -> None:
+    keys = [RolloutKey("maestro_cars", str(number)) for number in range(3)]
+    said = dict(zip(keys, ("3 or 4", "I see some cars.\nAnswer: 7", "7"), strict=True))
+    folder = tmp_path / "run"
+    with Journal.create(folder, recorded(), keys) as journal:
+        for key, text in said.items():
+            sample = Sample(key.task, key.sample_id, "How many cars are there?", ("7",), content_hash="x")
+            journal.commit([Finished(Rollout(key, Answered(text), (), "?", "x", seed=1), sample)])
+    score_run(folder)
+    fair = sorted(row[2:] for row in in_table(folder) if row[0] == "fair")
+    assert [(value, why, rule) for *_, value, _, _, why, rule in fair] == [
+        (0, "several", "last sentence"),
+        (1, None, "statement"),
+        (1, None, "last sentence"),
+    ]
 
 
 def dumped(folder: Path) -> list[str]:
@@ -245,8 +251,8 @@ def dumped(folder: Path) -> list[str]:
 def in_table(folder: Path) -> list[tuple[object, ...]]:
     with sqlite3.connect(folder / "journal.db") as connection:
         rows = connection.execute(
-            "SELECT protocol, task, sample_id, repeat, metric, value, extracted, note FROM scores JOIN rollouts "
-            "USING (attempt)"
+            "SELECT protocol, task, sample_id, repeat, metric, value, extracted, note, no_answer, rule "
+            "FROM scores JOIN rollouts USING (attempt)"
         ).fetchall()
     connection.close()
     return rows
@@ -262,26 +268,17 @@ def test_a_damaged_record_is_named_and_no_file_is_left(tmp_path: Path) -> None:
     assert not list((folder / "exports").iterdir())
 
 
-def test_unknown_protocol_is_refused_before_the_journal_is_opened(tmp_path: Path) -> None:
+def test_what_cannot_be_scored_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"lenient.*official, fair, strict"):
         score_run(tmp_path / "nowhere", "lenient")
-
-
-def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run folder"):
         score_run(tmp_path)
-
-
-def test_unknown_metric_names_file_and_task(tmp_path: Path) -> None:
-    folder = journal_at(tmp_path / "run", [], recorded("bleu"))
+    metric = journal_at(tmp_path / "metric", [], recorded("bleu"))
     with pytest.raises(UserError, match=r"manifest\.json.*maestro_cars.*'bleu'"):
-        score_run(folder)
-
-
-def test_task_missing_in_the_manifest_is_named(tmp_path: Path) -> None:
-    folder = journal_at(tmp_path / "run", [], plan=[RolloutKey("maestro_gone", "1")])
+        score_run(metric)
+    task = journal_at(tmp_path / "task", [], plan=[RolloutKey("maestro_gone", "1")])
     with pytest.raises(UserError, match=r"manifest\.json.*maestro_gone"):
-        score_run(folder)
+        score_run(task)
 
 
 def rules_of(task: str) -> Rules:

@@ -152,10 +152,27 @@ def test_interrupted_check_leaves_no_reply_behind(monkeypatch: pytest.MonkeyPatc
     try:
         assert checker.check(symbolic._Request("3/21", "1/7", None, 5.0)).result == "same"
         with monkeypatch.context() as patch:
-            patch.setattr(symbolic, "_read", interrupt)
+            patch.setattr(symbolic.Child, "receive", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 checker.check(symbolic._Request("3/22", "3/22+1", None, 5.0))
         assert checker.check(symbolic._Request("3/24", "1/8", None, 5.0)).result == "same"
+    finally:
+        checker.close()
+
+
+def test_what_a_library_prints_is_no_reply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "math_verify.py").write_text(
+        "import os, sys\n"
+        # Four bytes that say that no message follows.
+        "os.write(1, bytes(4))\n"
+        f"sys.path.remove({str(tmp_path)!r})\n"
+        "del sys.modules['math_verify']\n"
+        "import math_verify\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    checker = symbolic._Checker()
+    try:
+        assert checker.check(symbolic._Request("3/21", "1/7", None, 5.0)).result == "same"
     finally:
         checker.close()
 
@@ -269,7 +286,7 @@ def test_child_that_cannot_start_is_unavailable(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     verdict = checker.check(symbolic._Request("1/7", "2/14", None, 5.0))
     assert verdict.result == "unavailable"
-    assert "did not start" in verdict.reason
+    assert "did not start" in verdict.detail
 
 
 def test_child_without_its_library_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +302,7 @@ def test_keys_in_the_environment_do_not_reach_the_child(monkeypatch: pytest.Monk
         assert b"sk-secret" not in Path(f"/proc/{child.pid}/environ").read_bytes()
     finally:
         child.kill()
-        symbolic._release(child)
+        child.end()
 
 
 @given(st.text(max_size=60))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestro_eval.scoring.vlms_are_blind import blind_reading
+from maestro_eval.scoring.vlms_are_blind import blind_readers, blind_reading
 
 _TASKS = ("Subway Connections", "Touching Circles", "Circled Letter", "Counting Grid - Word Grids")
 _PIECES = [
@@ -70,3 +70,9 @@ def test_what_strict_reads_official_reads_too(task: str, text: str) -> None:
     strict = blind_reading(task, text, "strict")
     official = blind_reading(task, text, "official")
     assert strict is None or (official is not None and official.casefold() == strict.casefold())
+
+
+def test_what_only_looks_like_a_number_word_is_no_number() -> None:
+    whole, within = blind_readers("Counting Grid", "")
+    assert within("six rows and five columns") == "6,5"
+    assert whole("s\u0131x rows and five columns") is None

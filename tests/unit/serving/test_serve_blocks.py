@@ -33,9 +33,11 @@ def test_the_orchestrator_is_in_no_hash_and_is_inherited_whole(with_serve, tmp_p
     assert served.hash == plain.hash
     child = tmp_path / "child.yaml"
     child.write_text("name: child\nextends: r.yaml\n")
-    assert load_registry(child).orchestrator == Orchestrator("policy", "here", ServeBlock("org/policy", gpus=2))
+    assert load_registry(child).orchestrator == Orchestrator(
+        model="policy", endpoint="here", serve=ServeBlock(model="org/policy", gpus=2)
+    )
     child.write_text("name: child\nextends: r.yaml\norchestrator: {model: other, endpoint: here}\n")
-    assert load_registry(child).orchestrator == Orchestrator("other", "here", None)
+    assert load_registry(child).orchestrator == Orchestrator(model="other", endpoint="here")
 
 
 def test_an_orchestrator_without_its_endpoint_is_refused_with_its_line(with_serve):

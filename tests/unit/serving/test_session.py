@@ -43,11 +43,11 @@ async def test_the_last_engine_to_be_ready_brings_the_registry_and_the_policy(
     target = tmp_path / "served" / "real.yaml"
     session = session_of(registry, lines, target)
     for name in ("a", "b"):
-        session.hear(Event(name, "ready", f"http://10.0.0.7:{name}/v1"), Stop())
-    assert not session.came_up
+        session.on_event(Event(name, "ready", f"http://10.0.0.7:{name}/v1"), Stop())
+    assert not session.is_ready
     assert not target.exists()
-    session.hear(Event("p", "ready", "http://10.0.0.8:83/v1"), Stop())
-    assert session.came_up
+    session.on_event(Event("p", "ready", "http://10.0.0.8:83/v1"), Stop())
+    assert session.is_ready
     assert lines[-1] == (f"all ready: maestro-eval run --registry {target} --policy openai:http://10.0.0.8:83/v1#Pol …")
 
 
@@ -55,7 +55,7 @@ async def test_the_written_registry_is_the_same_one_at_other_addresses(registry:
     target = tmp_path / "elsewhere" / "real.yaml"
     session = session_of(registry, [], target)
     for name, port in (("a", 1), ("b", 2), ("p", 3)):
-        session.hear(Event(name, "ready", f"http://10.0.0.7:{port}/v1"), Stop())
+        session.on_event(Event(name, "ready", f"http://10.0.0.7:{port}/v1"), Stop())
     written = load_registry(target)
     assert written.hash == registry.hash
     assert {name: endpoint.url for name, endpoint in written.endpoints.items() if endpoint.url} == {
@@ -64,7 +64,7 @@ async def test_the_written_registry_is_the_same_one_at_other_addresses(registry:
         "p": "http://10.0.0.7:3/v1",
     }
     assert (written.endpoints["a"].timeout_s, written.endpoints["a"].api_key_env) == (900, "A_KEY")
-    session.hear(Event("b", "ready", "http://10.0.0.9:2/v1"), Stop())
+    session.on_event(Event("b", "ready", "http://10.0.0.9:2/v1"), Stop())
     assert load_registry(target).endpoints["b"].url == "http://10.0.0.9:2/v1"
 
 
@@ -72,10 +72,10 @@ async def test_an_engine_that_is_given_up_does_not_end_the_others(registry: Regi
     lines: list[str] = []
     target = tmp_path / "real.yaml"
     session, stop = session_of(registry, lines, target), Stop()
-    session.hear(Event("a", "ready", "http://10.0.0.7:1/v1"), stop)
-    session.hear(Event("b", "given up", "", "why"), stop)
-    assert not session.came_up
-    session.hear(Event("p", "ready", "http://10.0.0.7:3/v1"), stop)
+    session.on_event(Event("a", "ready", "http://10.0.0.7:1/v1"), stop)
+    session.on_event(Event("b", "given up", "", "why"), stop)
+    assert not session.is_ready
+    session.on_event(Event("p", "ready", "http://10.0.0.7:3/v1"), stop)
     assert not stop.now.is_set()
     policy = "--policy openai:http://10.0.0.7:3/v1#Pol"
     assert lines[-1] == f"ready without b: maestro-eval run --registry {target} {policy} --without b …"
@@ -87,8 +87,8 @@ async def test_the_last_to_be_given_up_may_be_the_one_that_was_awaited(registry:
     lines: list[str] = []
     session, stop = session_of(registry, lines), Stop()
     for name in ("a", "p"):
-        session.hear(Event(name, "ready", f"http://{name}/v1"), stop)
-    session.hear(Event("b", "given up", "", "why"), stop)
+        session.on_event(Event(name, "ready", f"http://{name}/v1"), stop)
+    session.on_event(Event("b", "given up", "", "why"), stop)
     assert lines[-1].startswith("ready without b: ")
 
 
@@ -96,8 +96,8 @@ async def test_nothing_is_ready_where_all_are_given_up(registry: Registry) -> No
     lines: list[str] = []
     session = session_of(registry, lines)
     for name in ("a", "b", "p"):
-        session.hear(Event(name, "given up", "", "why"), Stop())
-    assert not session.came_up
+        session.on_event(Event(name, "given up", "", "why"), Stop())
+    assert not session.is_ready
     assert not any("ready" in line for line in lines)
 
 
@@ -105,7 +105,7 @@ async def test_what_its_user_leaves_out_is_left_out_of_the_run_too(registry: Reg
     lines: list[str] = []
     session = Session(registry, wanted_engines(registry, ()).engines, lines.append, None, ("ocr",))
     for name in ("a", "b", "p"):
-        session.hear(Event(name, "ready", f"http://{name}/v1"), Stop())
+        session.on_event(Event(name, "ready", f"http://{name}/v1"), Stop())
     assert lines[-1].endswith("#Pol --without ocr …")
 
 
@@ -129,7 +129,7 @@ async def test_an_earlier_sessions_file_is_removed_before_anything_starts(regist
     target = tmp_path / "real.yaml"
     session = session_of(registry, [], target)
     for name in ("a", "b", "p"):
-        session.hear(Event(name, "ready", "http://10.0.0.7:1/v1"), Stop())
+        session.on_event(Event(name, "ready", "http://10.0.0.7:1/v1"), Stop())
     assert target.exists()
     await session_of(registry, [], target).run(nothing)
     assert not target.exists()

@@ -137,7 +137,7 @@ async def test_an_engine_that_lives_but_is_silent_is_started_again(make: Callabl
 
 
 async def test_an_engine_that_never_answers_is_given_up(make: Callable[..., Launch], tmp_path: Path) -> None:
-    impatient = Supervision(Restarts(fruitless=2, first_s=0.05), start_s=0.3, grace_s=1)
+    impatient = Supervision(Restarts(failed_starts=2, first_s=0.05), start_s=0.3, grace_s=1)
     events = await until(
         lambda hear: Supervisor([make("a", delay=60)], tmp_path / "logs", hear, impatient), lambda events: False
     )
@@ -149,7 +149,7 @@ async def test_a_log_with_control_characters_is_shown_without_them(tmp_path: Pat
     command = ("sh", "-c", r"printf 'first\n\033[31mout of memory\007\n\n'; exit 1")
     launch = Launch("a", command, {}, "127.0.0.1", 1)
     events = await until(
-        lambda hear: Supervisor([launch], tmp_path, hear, Supervision(Restarts(fruitless=1))), lambda events: False
+        lambda hear: Supervisor([launch], tmp_path, hear, Supervision(Restarts(failed_starts=1))), lambda events: False
     )
     assert events[-1].state == "given up"
     assert "ended with code 1 before it answered, once by now; last line:  [31mout of memory" in events[-1].detail

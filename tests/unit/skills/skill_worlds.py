@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from maestro_eval.models import ExpertClient
-from maestro_eval.records import Image, ImageRef
-from maestro_eval.registry import Registry
-from maestro_eval.skills import EvidenceBoard, SkillContext
+from maestro_eval.records import ExpertCall, Image, ImageRef, MissingEvidence, RolloutFailure
+from maestro_eval.registry import PIPELINES, Registry
+from maestro_eval.skills import EvidenceCache, SkillContext
 from maestro_eval.testing import SimulatedServer
 
 DEAD = "http://127.0.0.1:9/v1"
@@ -62,7 +62,7 @@ class Cast:
 
 
 class World:
-    """One rollout's board, and contexts that share it."""
+    """One rollout's evidence cache, and contexts that share it."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class World:
         self.server = server
         self.cast = cast
         self.deadline = deadline
-        self.board = EvidenceBoard(registry, client, deadline)
+        self.cache = EvidenceCache(registry, client, deadline)
 
     def context(self, name: str, /, *images: Image, **fields: Any) -> SkillContext:
         expert = fields.pop("expert", next(iter(self.registry.experts)))
@@ -90,11 +90,31 @@ class World:
                 "skill": self.registry.skills[name],
                 "registry": self.registry,
                 "client": self.client,
-                "board": self.board,
+                "cache": self.cache,
                 "deadline": self.deadline,
                 **fields,
             }
         )
+
+
+class SkillResult(Struct, frozen=True):
+    """What a skill gave back, or the ``failure`` for which there is no ``text``."""
+
+    text: str
+    calls: tuple[ExpertCall, ...]
+    notes: tuple[str, ...]
+    missing: tuple[MissingEvidence, ...]
+    failure: RolloutFailure | None = None
+
+
+async def run_skill(context: SkillContext) -> SkillResult:
+    """Run a skill as the turn loop does."""
+    text, failure = "", None
+    try:
+        text = await PIPELINES.find(context.skill.pipeline).run(context)
+    except RolloutFailure as error:
+        failure = error
+    return SkillResult(text, tuple(context.calls), tuple(context.notes), tuple(context.missing), failure)
 
 
 def bound(registry: Registry, url: str, services_url: str = "", timeout_s: float = 20.0) -> Registry:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_eval.skills.boxes import MOST_BOXES, Box, find_boxes, place, seen_size
+from maestro_eval.skills.boxes import MOST_BOXES, Box, find_boxes, place, qwen_size
 
 DETECTION = '[{"bbox_2d": [1, 2, 30, 40], "label": "cat"}, {"bbox_2d": [5, 6, 70, 80], "label": "dog"}]'
 CAT, DOG = Box(1, 2, 30, 40, "cat"), Box(5, 6, 70, 80, "dog")
@@ -105,7 +105,7 @@ def test_a_box_is_clamped_to_the_image_and_to_whole_pixels():
 
 def test_a_box_in_an_8k_image_is_carried_over_from_what_the_model_saw():
     # 7680 × 4320 is more than 16,384 tokens, so that the model sees 4760 × 2688.
-    assert seen_size(7680, 4320) == (4760, 2688)
+    assert qwen_size(7680, 4320) == (4760, 2688)
     placed = place(Box(2380, 1344, 4760, 2688), 7680, 4320, rescale=True)
     assert placed == Box(3840, 2160, 7680, 4320)
     assert place(Box(2380, 1344, 4760, 2688), 7680, 4320, rescale=False) == Box(2380, 1344, 4760, 2688)
@@ -113,15 +113,25 @@ def test_a_box_in_an_8k_image_is_carried_over_from_what_the_model_saw():
 
 @pytest.mark.parametrize(
     ("size", "seen"),
-    [((280, 140), (280, 140)), ((1000, 500), (1008, 504)), ((20, 20), (56, 56)), ((3, 3000), (28, 2996))],
+    [
+        ((280, 140), (280, 140)),
+        ((1000, 500), (1008, 504)),
+        ((20, 20), (56, 56)),
+        ((3, 3000), (28, 2996)),
+        ((100, 50), (112, 56)),
+        # Halves are rounded to the even multiple.
+        ((42, 70), (56, 56)),
+        ((1, 1), (56, 56)),
+        ((10, 100), (28, 112)),
+    ],
 )
 def test_the_size_seen_follows_the_processors_rule(size, seen):
-    assert seen_size(*size) == seen
+    assert qwen_size(*size) == seen
 
 
 @given(st.integers(1, 20000), st.integers(1, 20000))
 def test_the_size_seen_is_in_whole_patches_and_within_the_limit(width, height):
-    across, down = seen_size(width, height)
+    across, down = qwen_size(width, height)
     assert across % 28 == down % 28 == 0
     if max(width, height) <= 200 * min(width, height):
         assert 4 * 28**2 <= across * down <= 16384 * 28**2

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_eval.skills.boxes_as_given import called_box, calls_tool, listed_boxes
+from maestro_eval.skills.boxes import called_box, calls_tool, listed_boxes
 
 CALL = '<think>…</think> <tool_call>{"name": "image_zoom_in", "arguments": {"bbox_2d": %s}}'
 

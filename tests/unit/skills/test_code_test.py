@@ -2,7 +2,7 @@
 
 import pytest
 
-from maestro_eval.skills.pipelines.code import asserts_of
+from maestro_eval.skills.code_pipelines import asserts_of
 
 
 def test_a_solution_shown_beside_the_test_does_not_replace_the_program():

@@ -8,11 +8,10 @@ import pytest
 from maestro_eval.models import ExpertClient
 from maestro_eval.registry import load_registry
 from maestro_eval.sandbox import available
-from maestro_eval.skills import run_skill
-from maestro_eval.skills.pipelines.code_rounds import assert_line, last_program
-from maestro_eval.skills.pipelines.dispatch import scored
+from maestro_eval.skills.code_pipelines import assert_line, last_program
+from maestro_eval.skills.pipelines import scored
 from maestro_eval.testing import SimulatedServer
-from tests.unit.skills.skill_worlds import Cast, World, bound, drawn, pixels_of
+from tests.unit.skills.skill_worlds import Cast, World, bound, drawn, pixels_of, run_skill
 
 ONE, TWO = drawn(560, 280, seed=1), drawn(300, 200, seed=2)
 ZOOM, NO_ZOOM = '<tool_call>{"name": "z", "arguments": {"bbox_2d": [100, 50, 110, 60]}}', "<answer>no</answer>"

@@ -11,8 +11,9 @@ from small_worlds import picture, small_registry
 from maestro_eval.models import ExpertClient
 from maestro_eval.records import Image, UserError
 from maestro_eval.registry import PIPELINES, load_registry
-from maestro_eval.skills import EvidenceBoard, SkillContext, run_skill
+from maestro_eval.skills import EvidenceCache, SkillContext
 from maestro_eval.testing import Fault, Latency, SimulatedServer, always
+from tests.unit.skills.skill_worlds import run_skill
 
 FIRST, SECOND = picture(b"first"), picture(b"second")
 
@@ -22,13 +23,13 @@ def by_model(body: dict[str, Any]) -> str:
 
 
 class World:
-    """One rollout's board, and contexts that share it."""
+    """One rollout's evidence cache, and contexts that share it."""
 
     def __init__(self, folder: Path, server: SimulatedServer, client: ExpertClient, evidence: str) -> None:
         self.server = server
         self.registry = small_registry(folder, server.url, evidence=evidence)
         self.client = client
-        self.board = EvidenceBoard(self.registry, client, None)
+        self.cache = EvidenceCache(self.registry, client, None)
 
     def context(self, *images: Image, skill: str = "Read_Text", deadline: float | None = None) -> SkillContext:
         return SkillContext(
@@ -39,7 +40,7 @@ class World:
             skill=self.registry.skills[skill],
             registry=self.registry,
             client=self.client,
-            board=self.board,
+            cache=self.cache,
             deadline=deadline,
         )
 
@@ -176,7 +177,7 @@ async def test_a_registry_may_name_a_pipeline_of_its_own(world, tmp_path, monkey
             r"^pipeline 'aks': unknown; did you mean 'ask'\?; or name package\.module:object$",
         ),
         ("no_such_module:f", "cannot be imported .*no_such_module"),
-        ("pipelines_of_mine:f", "cannot be imported .*has no attribute 'f'"),
+        ("pipelines_of_mine:f", "pipelines_of_mine.py has no f; it has"),
         ("pipelines_of_mine:not_a_function", "is not an async function that takes a SkillContext"),
         (":f", "cannot be imported"),
         (".relative:f", "cannot be imported"),

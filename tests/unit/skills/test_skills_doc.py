@@ -7,9 +7,8 @@ import pytest
 
 from maestro_eval.models import ExpertClient
 from maestro_eval.registry import PIPELINES, load_registry
-from maestro_eval.skills import run_skill
 from maestro_eval.testing import SimulatedServer
-from tests.unit.skills.skill_worlds import Cast, World, bound, drawn
+from tests.unit.skills.skill_worlds import Cast, World, bound, drawn, run_skill
 
 DOC = Path(__file__).parents[3] / "docs" / "skills.md"
 PAGE = drawn()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from maestro_eval.records import Image as RecordedImage
 from maestro_eval.tasks.image_decoding import MAX_PIXELS, BadImageError, EncodedImage, decode
-from maestro_eval.tasks.image_lookup import open_pictures
+from maestro_eval.tasks.json_rows import open_pictures
 from tests.unit.tasks.parquet_rows import png
 
 

@@ -1,5 +1,6 @@
 """Names on the command line become tasks, and a wrong name becomes a suggestion."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -51,6 +52,13 @@ def test_order_is_as_named_and_each_task_comes_once() -> None:
 def test_an_unknown_name_is_answered_with_close_ones(typed: str, meant: str) -> None:
     with pytest.raises(UserError, match=f"no task or tag '{typed}'; did you mean .*{meant}"):
         names(typed)
+
+
+def test_a_file_without_a_task_is_named_by_who_asks_for_its_stem(tmp_path: Path) -> None:
+    (tmp_path / "colours.yaml").write_text("dataset_path: local:colours\n")
+    says = f"no task or tag 'colours': {tmp_path / 'colours.yaml'} has no `task:`; add `task: colours`"
+    with pytest.raises(UserError, match=re.escape(says)):
+        names("colours", include=(tmp_path,))
 
 
 def test_a_name_far_from_all_is_answered_with_what_there_is() -> None:

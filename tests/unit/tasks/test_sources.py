@@ -31,8 +31,12 @@ def numbered(count: int, first: int = 0) -> dict[str, tuple[str, list[object]]]:
     }
 
 
-def test_rows_are_had_by_number_in_any_order(tmp_path: Path) -> None:
-    source = open_source(write_rows(tmp_path / "a.parquet", numbered(100), group=7), COLUMNS)
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_rows_are_had_by_number_in_any_order(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    source = open_source(
+        write_stream(path, numbered(100)) if suffix == ".arrow" else write_rows(path, numbered(100), group=7), COLUMNS
+    )
     for number in [0, 1, 50, 99, 3, 3, 98, 0]:
         assert source.row(number) == {
             "question": f"q{number}",
@@ -41,6 +45,7 @@ def test_rows_are_had_by_number_in_any_order(tmp_path: Path) -> None:
     with pytest.raises(IndexError):
         source.row(100)
     assert source.row(2)["question"] == "q2"
+    assert source.files == (path,)
 
 
 def test_the_files_of_a_folder_follow_each_other_by_name(tmp_path: Path) -> None:
@@ -99,9 +104,10 @@ def test_a_missing_column_names_file_column_type_and_what_is_there(tmp_path: Pat
 def test_a_wrongly_typed_column_says_what_it_is(
     tmp_path: Path, kind: str, values: list[object], wanted: str, found: str
 ) -> None:
-    path = write_rows(tmp_path / "a.parquet", {"x": (kind, values)})
-    with pytest.raises(UserError, match=rf"a\.parquet: column 'x' should be .*, but is {found}"):
-        open_source(path, {"x": Column(wanted)})  # type: ignore[arg-type]
+    rows: dict[str, tuple[str, list[object]]] = {"x": (kind, values)}
+    for path in (write_rows(tmp_path / "a.parquet", rows), write_stream(tmp_path / "a.arrow", rows)):
+        with pytest.raises(UserError, match=rf"{path.name}: column 'x' should be .*, but is {found}"):
+            open_source(path, {"x": Column(wanted)})  # type: ignore[arg-type]
 
 
 def test_an_optional_column_may_be_absent(tmp_path: Path) -> None:
@@ -111,22 +117,24 @@ def test_an_optional_column_may_be_absent(tmp_path: Path) -> None:
     assert source.row(0) == {"question": "q"}
 
 
-@pytest.mark.parametrize("damage", ["text", "cut", "empty"])
-def test_a_file_that_is_no_whole_parquet_is_one_line(tmp_path: Path, damage: str) -> None:
-    path = write_rows(tmp_path / "a.parquet", numbered(50))
+@pytest.mark.parametrize("damage", ["text", "cut", "empty", "middle"])
+@pytest.mark.parametrize(
+    ("suffix", "says"),
+    [
+        (".parquet", "not a complete Parquet file|cannot be read as Parquet|damaged Parquet"),
+        (".arrow", "not an Arrow IPC stream|damaged Arrow data"),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path: Path, suffix: str, says: str, damage: str) -> None:
+    path = (write_stream if suffix == ".arrow" else write_rows)(tmp_path / f"a{suffix}", numbered(500))
     whole = path.read_bytes()
-    path.write_bytes({"text": b"version https://git-lfs", "cut": whole[:-100], "empty": b""}[damage])
-    with pytest.raises(UserError, match=r"a\.parquet: (not a complete Parquet file|cannot be read as Parquet)"):
-        open_source(path, COLUMNS)
-
-
-def test_damage_in_the_middle_is_reported_when_it_is_read(tmp_path: Path) -> None:
-    path = write_rows(tmp_path / "a.parquet", numbered(500))
-    data = bytearray(path.read_bytes())
-    data[10:200] = bytes(190)
-    path.write_bytes(data)
-    with pytest.raises(UserError, match="damaged Parquet"):
+    middle = whole[:10] + b"\xff" * 190 + whole[200:] if suffix == ".parquet" else None
+    middle = middle or whole[:1000] + b"\xff" * 500 + whole[1500:]
+    damaged = {"text": b"version https://git-lfs", "cut": whole[:-900], "empty": b"", "middle": middle}
+    path.write_bytes(damaged[damage])
+    with pytest.raises(UserError, match=rf"a\{suffix}: ({says})") as caught:
         list(open_source(path, COLUMNS).scan(["question"]))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["nothing.parquet", "data.csv", "empty"])
@@ -135,18 +143,6 @@ def test_a_path_that_is_no_data_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=name):
         open_source(tmp_path / name, COLUMNS)
-
-
-def test_an_arrow_stream_is_read_by_number_in_any_order(tmp_path: Path) -> None:
-    source = open_source(write_stream(tmp_path / "a.arrow", numbered(30)), COLUMNS)
-    for number in [0, 29, 3, 3, 17]:
-        assert source.row(number) == {
-            "question": f"q{number}",
-            "image": EncodedImage(b"%d" % number, f"{number}.png"),
-        }
-    with pytest.raises(IndexError):
-        source.row(30)
-    assert source.files == (tmp_path / "a.arrow",)
 
 
 def test_a_saved_dataset_is_read_in_the_order_of_its_state(tmp_path: Path) -> None:
@@ -179,23 +175,6 @@ def test_a_saved_dataset_with_a_false_state_is_refused(tmp_path: Path, written: 
     with pytest.raises(UserError, match=r"state\.json: .*save the dataset again") as caught:
         open_source(folder, COLUMNS)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("damage", ["text", "cut", "empty", "middle"])
-def test_a_damaged_arrow_file_is_one_line(tmp_path: Path, damage: str) -> None:
-    path = write_stream(tmp_path / "a.arrow", numbered(500))
-    whole = path.read_bytes()
-    middle = whole[:1000] + b"\xff" * 500 + whole[1500:]
-    path.write_bytes({"text": b"version https://git-lfs", "cut": whole[:900], "empty": b"", "middle": middle}[damage])
-    with pytest.raises(UserError, match=r"a\.arrow: (not an Arrow IPC stream|damaged Arrow data)") as caught:
-        list(open_source(path, COLUMNS).scan(["question"]))
-    assert "\n" not in str(caught.value)
-
-
-def test_an_arrow_column_of_another_type_is_named(tmp_path: Path) -> None:
-    path = write_stream(tmp_path / "a.arrow", {"question": ("integer", [1])})
-    with pytest.raises(UserError, match=r"a\.arrow: column 'question' should be string, but is Int64"):
-        open_source(path, {"question": Column("string")})
 
 
 @pytest.mark.parametrize("place", ["data", "small", "small/test", "default/test", "test"])

@@ -12,8 +12,7 @@ from msgspec import structs
 
 from maestro_eval.records import SampleError, UserError
 from maestro_eval.tasks import Task, define, open_task, select_tasks
-from maestro_eval.tasks.file_task import _with_images
-from maestro_eval.tasks.lmms import identified
+from maestro_eval.tasks.file_task import identified
 from tests import realdata
 from tests.unit.tasks.parquet_rows import png, write_rows
 
@@ -206,8 +205,7 @@ def test_questions_on_the_same_picture_are_one_cluster(tmp_path: Path) -> None:
 
 def test_questions_without_a_picture_are_no_cluster(tmp_path: Path) -> None:
     sample = opened(tmp_path, "maestro_chartqa", ROWS["chartqa"]).load("0").sample
-    for settle in (_with_images, lambda sample, images: identified(sample, images).sample):
-        assert settle(structs.replace(sample, cluster=""), ()).cluster == ""
+    assert identified(structs.replace(sample, cluster=""), ()).sample.cluster == ""
 
 
 @pytest.mark.parametrize(
@@ -269,15 +267,16 @@ def test_a_bad_row_is_a_sample_error_that_says_what(
     assert task.load(second).sample.content_hash
 
 
-def test_an_id_that_occurs_twice_is_refused(tmp_path: Path) -> None:
-    task = opened(tmp_path, "maestro_tallyqa", with_column("tallyqa", "question_id", [7, 7]))
-    with pytest.raises(UserError, match=r"tallyqa\.parquet: sample id '7' .* occurs twice \(rows 1 and 2\)"):
-        task.ids()
-
-
-def test_a_row_without_an_id_is_refused(tmp_path: Path) -> None:
-    task = opened(tmp_path, "maestro_vstar", with_column("vstar", "question_id", ["0", None]))
-    with pytest.raises(UserError, match="row 2 of maestro_vstar has no sample id"):
+@pytest.mark.parametrize(
+    ("benchmark", "ids", "message"),
+    [
+        ("tallyqa", [7, 7], r"tallyqa\.parquet: sample id '7' .* occurs twice \(rows 1 and 2\)"),
+        ("vstar", ["0", None], "row 2 of maestro_vstar has no sample id"),
+    ],
+)
+def test_ids_that_name_no_one_row_are_refused(tmp_path: Path, benchmark: str, ids: list[Any], message: str) -> None:
+    task = opened(tmp_path, f"maestro_{benchmark}", with_column(benchmark, "question_id", ids))
+    with pytest.raises(UserError, match=message):
         task.ids()
 
 

@@ -140,7 +140,13 @@ def line_of(text: str, part: str) -> int:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("test_split: test", "test_splitt: test", "test_splitt: not supported"),
+        ("test_split: test", "test_splitt: test", "test_splitt: not supported; did you mean 'test_split'"),
+        ("test_split: test", "test_split: test\nzzz: 1", "zzz: not supported; supported are task, dataset_path, "),
+        (
+            "test_split: test",
+            "test_split: test\nmetric: f1",
+            "metric: not supported; it belongs under metadata.maestro",
+        ),
         ("test_split: test", "test_split: test\nprocess_docs: !function utils.x", "only beside metadata.maestro.keep"),
         ("test_split: test", "test_split: [test]", "test_split: expected text"),
         ("test_split: test", "test_split: test\noutput_type: loglikelihood", "only generate_until"),
@@ -152,7 +158,7 @@ def line_of(text: str, part: str) -> int:
         ("doc_to_target: answer", "doc_to_target: !function ../up.f", "!function takes module.name"),
         ("doc_to_target: answer", "doc_to_target: !function os.path.join", "!function takes module.name"),
         ("doc_to_target: answer", "doc_to_target: !!python/name:os.system", "not valid YAML"),
-        ("metric: integer", "metrik: integer", "metadata.maestro.metrik: not supported"),
+        ("metric: integer", "metrik: integer", "metadata.maestro.metrik: not supported; did you mean 'metric'"),
         ("metric: integer", "metric: 3", "metadata.maestro.metric: expected text"),
         ("metric: integer", "metric: integer\n    aggregation: median", "expected mean or category_mean or stratum"),
         (
@@ -189,7 +195,7 @@ def test_what_is_not_understood_is_refused_with_file_and_line(tmp_path: Path, ol
 
 @pytest.mark.parametrize("key", ["dataset_path: someone/something\n", "test_split: test\n", "    metric: integer\n"])
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
-    with pytest.raises(UserError, match=f"{key.split(':')[0].strip()}: is missing"):
+    with pytest.raises(UserError, match=f"{key.split(':')[0].strip()}: is missing; add one, such as "):
         load_definition(folder_with(tmp_path, TASK.replace(key, "")), tmp_path)
 
 

@@ -3,18 +3,17 @@ from __future__ import annotations
 import pytest
 from view_worlds import AUGMENTED, BASE, TASK
 
-from maestro_eval.view.comparing import context_for
-from maestro_eval.view.filters import Filters, Selected, read_filters
+from maestro_eval.view.comparing import select as select_rollouts
+from maestro_eval.view.filters import Around, Filters, Selected, read_filters
 from maestro_eval.view.library import Library
+from maestro_eval.view.search import words_of
 
 
 @pytest.fixture
 def select(library: Library, ids: dict[str, str]):
     def selected(run: str, **fields: str) -> Selected:
         library.begin_page()
-        known = library.get(ids[run])
-        filters = read_filters(fields)
-        return Selected(library.index(known), filters, context_for(library, known, filters))
+        return select_rollouts(library, library.get(ids[run]), read_filters(fields))
 
     return selected
 
@@ -35,11 +34,21 @@ def select(library: Library, ids: dict[str, str]):
         ({"turns": "2"}, 6),
         ({"turns": "3-9"}, 0),
         ({"turns": "x"}, 0),
+        ({"repeat": "0"}, 6),
+        ({"repeat": "1"}, 0),
+        ({"repeat": "²"}, 0),
         ({"fair": "right", "official": "wrong"}, 0),
         ({"q": "counted"}, 0),
         ({"q": "answer is"}, 6),
         ({"q": "observations: answer"}, 6),
         ({"q": '"unclosed (answer'}, 0),
+        ({"q": '"answer is"'}, 6),
+        ({"q": '"Answer IS"'}, 6),
+        ({"q": '"is answer"'}, 0),
+        ({"q": 'the "answer is"'}, 6),
+        ({"q": 'observations: "answer is"'}, 6),
+        ({"q": 'question: "answer is"'}, 0),
+        ({"q": '"is answer" OR zebra'}, 6),
         ({"q": "(answer"}, 6),
         ({"q": "!!!"}, 0),
     ],
@@ -75,9 +84,9 @@ def test_counts_say_what_each_value_of_a_filter_would_leave(select) -> None:
 def test_the_next_rollout_is_the_next_under_the_filter(select) -> None:
     selected = select(BASE, verdict="right", sort="-order")
     ranks = [int(rank) for rank in selected.ordered]
-    assert selected.around(ranks[1]) == (ranks[0], ranks[2], 2)
-    assert selected.around(ranks[0])[0] is None
-    assert selected.around(1 if 1 not in ranks else 0)[2] == 0
+    assert selected.around(ranks[1]) == Around(ranks[0], ranks[2], 2, 3)
+    assert selected.around(ranks[0]).before is None
+    assert selected.around(1 if 1 not in ranks else 0).place == 0
 
 
 def test_an_address_comes_back_as_it_was() -> None:
@@ -90,3 +99,15 @@ def test_an_address_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize("page", ["0", "-1", "x", "99999999999999999999", "²"])
 def test_a_senseless_page_is_a_page_all_the_same(select, page: str) -> None:
     assert len(select(BASE, page=page).page()) == 6
+
+
+def test_a_phrase_is_looked_for_in_bounded_many_rollouts(select, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maestro_eval.view.search.MOST_READ", 2)
+    found = select(BASE, q='"the answer"')
+    assert found.count == 2
+    assert "first 2 of 6 rollouts" in found.note
+
+
+@pytest.mark.parametrize(("text", "words"), [("Ça va, Été_42?", ["ca", "va", "ete", "42"]), ("", []), ("!", [])])
+def test_words_are_those_of_the_index(text: str, words: list[str]) -> None:
+    assert words_of(text) == words

@@ -39,14 +39,15 @@ def test_looking_changes_nothing_of_the_journal(tmp_path: Path) -> None:
     }
 
 
-def test_a_run_that_goes_on_is_followed(tmp_path: Path) -> None:
+def test_a_run_that_goes_on_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its index is made anew at every look.
+    monkeypatch.setattr(Library, "_built_lately", lambda library, run: False)
     record, samples = samples_of(tmp_path / "data")
     plan = [RolloutKey(sample.task, sample.sample_id) for sample in samples]
     library = Library([tmp_path], patience=20)
     with Journal.create(tmp_path / "run", manifest_of("live", [record]), plan) as journal:
         for number, sample in enumerate(samples[:3], start=1):
             journal.commit([Finished(rollout_of(sample, sample.targets[0]), sample)])
-            library.forget_pauses()
             library.begin_page()
             (run,) = library.runs()
             frame = library.index(run).frame

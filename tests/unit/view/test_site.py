@@ -1,15 +1,33 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from view_worlds import AUGMENTED, BASE, EXPLORE, NASTY, hostile_run
+from view_worlds import (
+    AUGMENTED,
+    BASE,
+    EXPLORE,
+    NASTY,
+    TASK,
+    hostile_run,
+    manifest_of,
+    rollout_of,
+    samples_of,
+    write_run,
+)
 
 from maestro_eval.analysis import compare
+from maestro_eval.files import bundled
+from maestro_eval.journal import Finished
+from maestro_eval.registry import Service
 from maestro_eval.scoring import score_run
+from maestro_eval.skills import as_jpeg
+from maestro_eval.skills.evidence import read_reply
+from maestro_eval.tasks import TaskSpec, open_task
 from maestro_eval.view import Library, Pictures, Site
 
 
@@ -32,7 +50,7 @@ def test_a_runs_numbers_are_those_of_the_table(site: Site, world: Path, ids: dic
     (task,) = compare([score_run(world / BASE, protocol)]).systems[0].tasks.values()
     low, high = 100 * task.accuracy.low, 100 * task.accuracy.high
     assert f"{100 * task.accuracy.value:.1f}" in page
-    assert f"[{low:.0f}–{high:.0f}]" in page
+    assert f"[{low:.1f}, {high:.1f}]" in page
 
 
 def test_what_went_wrong_leads_to_its_samples(site: Site, ids: dict[str, str]) -> None:
@@ -88,6 +106,37 @@ def test_pictures_are_had_by_hash_and_nothing_else_is(site: Site, library: Libra
     assert site.asset("/assets/../site.py") is None
 
 
+def test_a_picture_made_for_a_call_is_made_again(tmp_path: Path) -> None:
+    """The expert was shown the spotter's drawing and a JPEG of the picture."""
+    record, (sample, *_) = samples_of(tmp_path / "data")
+    (image,) = open_task(TaskSpec(TASK, str(bundled("tasks")), record.data)).load(sample.sample_id).images
+    spotter = Service(name="spotter", model="m", endpoint="e", request="?", kind="boxes")
+    reply = rollout_of(sample, "1").calls[0].reply
+    drawing = read_reply(spotter, image, reply, rescale=True).picture
+    assert drawing is not None
+    made = (drawing, as_jpeg(image))
+    write_run(tmp_path / "run", manifest_of("x", [record]), [Finished(rollout_of(sample, "1", made=made), sample)])
+    site = Site(Library([tmp_path / "run"], patience=20), Pictures())
+    (base,) = set(re.findall(r"/run/[a-z0-9-]+", text(site, "/")))
+    page = text(site, f"{base}/rollout/0")
+    shas = re.findall(r'/picture/([0-9a-f]{64})"><img [^>]*made for this call', page)
+    assert shas == [picture.ref.sha256 for picture in made]
+    for sha in (*shas, "0" * 64):
+        read = site.picture(f"{base}/rollout/0/picture/{sha}")
+        assert read is not None
+        assert hashlib.sha256(read().body).hexdigest() == sha or read().status == 404
+    assert page.count("made for this call") == 4
+    site.close()
+
+
+def test_a_candidate_leads_to_its_samples(site: Site, ids: dict[str, str]) -> None:
+    """The second candidate is right on everything and comes first."""
+    page = text(site, f"/run/{ids[EXPLORE]}")
+    (query, *_) = re.findall(rf'/run/{ids[EXPLORE]}/samples\?(repeat=\d)"', page)
+    assert query == "repeat=1"
+    assert "<h1>6 " in text(site, f"/run/{ids[EXPLORE]}/samples", query)
+
+
 def test_the_comparison_counts_and_credits(site: Site, world: Path, ids: dict[str, str]) -> None:
     text(site, f"/run/{ids[EXPLORE]}")
     page = text(site, "/compare", f"run={ids[BASE]}&run={ids[AUGMENTED]}")
@@ -111,6 +160,15 @@ def test_a_registry_is_held_against_another(site: Site, ids: dict[str, str]) -> 
     page = text(site, f"/run/{ids[AUGMENTED]}/registry", f"other={ids[BASE]}")
     assert "experts.seer" in page
     assert "You route for augmented." in page
+    assert "Name the objects." in page
+
+
+def test_the_way_up_is_the_page_of_the_table_that_one_came_from(
+    site: Site, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maestro_eval.view.filters.PER_PAGE", 2)
+    page = text(site, f"/run/{ids[BASE]}/rollout/5", "sort=order")
+    assert f'rel="up" href="/run/{ids[BASE]}/samples?page=3"' in page
 
 
 def test_raw_is_the_record(site: Site, ids: dict[str, str]) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from view_worlds import AUGMENTED, BASE, hostile_run, two_systems
 
+from maestro_eval.cli.main import main
 from maestro_eval.records import UserError
 from maestro_eval.view import Library, Pictures, write_static
-from maestro_eval.view.comparing import context_for
-from maestro_eval.view.filters import Filters, Selected
+from maestro_eval.view.comparing import select
+from maestro_eval.view.filters import Filters
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,7 @@ def test_a_page_needs_no_server(written: Path) -> None:
     assert "<input" not in index
     assert "default-src &#x27;none&#x27;" in index or "default-src 'none'" in index
     assert f"{AUGMENTED} against {BASE}" in index
+    assert all("Rollouts of 3 samples of each run are here." in page.read_text() for page in written.glob("*.html"))
 
 
 def test_a_subset_is_the_same_samples_in_every_run(world: Path) -> None:
@@ -43,9 +45,8 @@ def test_a_subset_is_the_same_samples_in_every_run(world: Path) -> None:
     runs = {run.name: run for run in library.runs()}
     chosen = []
     for name in (BASE, AUGMENTED):
-        index = library.index(runs[name])
-        selected = Selected(index, Filters(), context_for(library, runs[name], Filters()))
-        chosen.append({line.sample_id for line in index.lines([int(rank) for rank in selected.ordered])})
+        ranks = [int(rank) for rank in select(library, runs[name], Filters()).ordered]
+        chosen.append({line.sample_id for line in library.index(runs[name]).lines(ranks)})
     assert chosen[0] == chosen[1]
     assert len(chosen[0]) == 2
     library.close()
@@ -59,6 +60,18 @@ def test_hostile_texts_stay_texts_in_files(tmp_path: Path) -> None:
         assert text.count("<script") == 1
         assert "onerror='" not in re.sub(r"&lt;.*?&gt;", "", text)
     library.close()
+
+
+def test_pictures_that_cannot_be_read_are_printed_with_the_reason(
+    tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maestro_eval.view.pictures.list_tasks", lambda _: [])
+    assert main(["view", str(world / BASE), "--static", str(tmp_path / "out"), "--subset", "2"]) == 0
+    assert re.search(
+        r"with 0 pictures \(not all could be read: maestro_\w+: no task file has this name; name its folder with "
+        r"--include-path[);]",
+        capsys.readouterr().out,
+    )
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, world: Path) -> None:

@@ -5,10 +5,10 @@ import pytest
 from analysis_designs import strata
 from hypothesis import given
 from hypothesis import strategies as st
-from statsmodels.api import OLS
 
-from maestro_eval.analysis.stats import Sampled, differences, independent, standard_error
 from maestro_eval.analysis.stats.clusters import blocks
+from maestro_eval.analysis.stats.estimates import Sampled, differences, independent
+from maestro_eval.analysis.stats.intervals import standard_error
 
 
 def drawn(seed: int, sizes: list[int]) -> Sampled:
@@ -33,6 +33,8 @@ def bias_reduced(design: np.ndarray, values: np.ndarray, clusters: np.ndarray, w
 
 class TestStandardError:
     def test_of_clusters_of_one_size_is_statsmodels_cluster_robust_one(self) -> None:
+        from statsmodels.regression.linear_model import OLS
+
         one = drawn(1, [4] * 15)
         fit = OLS(one.values, np.ones((60, 1))).fit(cov_type="cluster", cov_kwds={"groups": one.clusters})
         found = standard_error([one])
@@ -40,6 +42,8 @@ class TestStandardError:
         assert (found.freedom, found.clusters) == (pytest.approx(14), 15)
 
     def test_of_strata_that_share_their_clusters_is_statsmodels_one_of_the_weighted_sum(self) -> None:
+        from statsmodels.regression.linear_model import OLS
+
         one = drawn(2, [4] * 20)
         parts = [Sampled(one.values[i::4], one.clusters[i::4], weight) for i, weight in enumerate((0.4, 0.3, 0.2, 0.1))]
         dummies = np.tile(np.eye(4), (20, 1))

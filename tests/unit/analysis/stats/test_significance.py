@@ -10,20 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar as table_test
-from statsmodels.stats.oneway import anova_oneway
 
-from maestro_eval.analysis.stats import (
-    Sampled,
-    difference_p,
-    differences,
-    heterogeneity_p,
-    independent,
-    mcnemar,
-    mean_interval,
-    reference_p,
-    sign_flip,
-)
+from maestro_eval.analysis.stats.estimates import Sampled, differences, independent
+from maestro_eval.analysis.stats.intervals import mean_interval
+from maestro_eval.analysis.stats.significance import difference_p, heterogeneity_p, mcnemar, reference_p, sign_flip
 
 
 def effects(values: list[float]) -> list[Sampled]:
@@ -34,6 +24,8 @@ def effects(values: list[float]) -> list[Sampled]:
 class TestMcNemar:
     @pytest.mark.parametrize(("gains", "losses"), [(0, 0), (8, 2), (2, 8), (5, 5), (1, 0), (30, 12), (400, 350)])
     def test_is_the_exact_p_less_half_of_what_was_seen(self, gains: int, losses: int) -> None:
+        from statsmodels.stats.contingency_tables import mcnemar as table_test
+
         exact = float(table_test([[10, gains], [losses, 10]], exact=True).pvalue) if gains + losses else 1.0
         seen = float(stats.binom.pmf(gains, gains + losses, 0.5)) if gains != losses else 0.0
         assert mcnemar(gains, losses).value == pytest.approx(exact - seen, rel=1e-9)
@@ -160,6 +152,8 @@ class TestHeterogeneity:
         assert heterogeneity_p(parts_of(a, b)).value == pytest.approx(theirs, abs=0.02)
 
     def test_many_pairs_give_the_p_of_welchs_analysis_of_variance(self) -> None:
+        from statsmodels.stats.oneway import anova_oneway
+
         rng = np.random.default_rng(2)
         shares = ((0.1, 0.7, 0.2), (0.15, 0.7, 0.15), (0.1, 0.75, 0.15))
         parts = [rng.choice([-1.0, 0.0, 1.0], n, p=p) for n, p in zip((300, 200, 250), shares, strict=True)]

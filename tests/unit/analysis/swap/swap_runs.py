@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, task_record
 
-from maestro_eval.analysis.swap import Use
+from maestro_eval.analysis.swap.adoption import Use
 from maestro_eval.records import RegistryRecord, RolloutKey, RunManifest, Score
 from maestro_eval.scoring import RunScores
 

@@ -6,11 +6,9 @@ import pytest
 from msgspec.structs import replace
 from unit.analysis.swap.swap_runs import BACK, BASE, BOTH, CHART, EAR, LARGE, NEW, OLD, SIGNS, run, uses
 
-from maestro_eval.analysis.explored import Explored, read_explored
-from maestro_eval.analysis.swap import Adoption, Choices, Credit, LostSample
-from maestro_eval.analysis.swap.adoption import MOST_LISTED, adoptions, credits, explored_of, interference
-from maestro_eval.analysis.swap.pairs import split
-from maestro_eval.records import Arm, UserError
+from maestro_eval.analysis.scored_run import Explored, read_explored
+from maestro_eval.analysis.swap.adoption import Adoption, Choices, Credit, adoptions, credits, explored_of, split
+from maestro_eval.records import Candidate, UserError
 from maestro_eval.scoring import RunScores
 
 BEFORE = run("base", BASE, {CHART.name: [1.0, 0.0, 1.0, 1.0, None], SIGNS.name: [0.0, 0.0, 1.0]})
@@ -23,7 +21,18 @@ DOMAINS = {CHART.name: "in", SIGNS.name: "out"}
 def test_uptake_is_counted_in_calls_and_told_by_what_became_of_the_samples() -> None:
     chart, signs = adoptions(TASKS, DOMAINS, CALLED, NEW)
     assert chart == Adoption(
-        CHART.name, "in", calls=6, new_calls=4, touched=4, gained=1, lost=1, same=1, failed=1, choices=None
+        CHART.name,
+        "in",
+        calls=6,
+        new_calls=4,
+        touched=4,
+        gained=1,
+        lost=1,
+        same=1,
+        failed=1,
+        gained_untouched=0,
+        lost_untouched=1,
+        choices=None,
     )
     assert chart.share == pytest.approx(4 / 6)
     assert (signs.calls, signs.new_calls, signs.touched, signs.gained, signs.lost) == (5, 2, 2, 1, 1)
@@ -32,26 +41,6 @@ def test_uptake_is_counted_in_calls_and_told_by_what_became_of_the_samples() -> 
 def test_without_calls_there_is_no_share() -> None:
     (chart, _) = adoptions(TASKS, DOMAINS, {}, NEW)
     assert chart.share is None
-
-
-def test_interference_is_of_touched_in_domain_samples_alone() -> None:
-    found = interference(TASKS, DOMAINS, CALLED)
-    assert found is not None
-    assert (found.lost, found.gained, found.lost_untouched, found.gained_untouched) == (1, 1, 1, 0)
-    assert found.samples == (LostSample(CHART.name, "s000", 1.0, 0.0, ("experts.ear", "skills.Listen")),)
-
-
-def test_without_in_domain_tasks_there_is_no_interference() -> None:
-    assert interference(TASKS, dict.fromkeys(DOMAINS, "out"), CALLED) is None
-
-
-def test_the_list_of_lost_samples_is_bounded_and_their_number_is_not() -> None:
-    count = MOST_LISTED + 7
-    before, after = run("b", BASE, {CHART.name: [1.0] * count}), run("a", LARGE, {CHART.name: [0.0] * count})
-    called = uses({CHART.name: [EAR] * count})
-    found = interference(split(before, after, called), DOMAINS, called)
-    assert found is not None
-    assert (found.lost, len(found.samples)) == (count, MOST_LISTED)
 
 
 def test_gains_and_losses_go_to_the_new_entries_of_the_last_call_in_equal_parts() -> None:
@@ -75,13 +64,13 @@ def test_the_repeats_of_a_sample_share_it() -> None:
 
 # with an explore run
 
-ARMS = tuple(
-    Arm(f"fixed:{expert}@@{skill}") for expert in ("eye", "ear") for skill in ("Look", "Listen")
+CANDIDATES = tuple(
+    Candidate(f"fixed:{expert}@@{skill}") for expert in ("eye", "ear") for skill in ("Look", "Listen")
 )  # eye@@Look is the only old pair
 
 
 def exploration(values: list[list[float | None]], **changes: object) -> Explored:
-    made: RunScores = run("explore", LARGE, {CHART.name: values}, arms=ARMS, **changes)
+    made: RunScores = run("explore", LARGE, {CHART.name: values}, candidates=CANDIDATES, **changes)
     return read_explored(made)
 
 
@@ -102,7 +91,9 @@ def test_whether_a_new_pair_was_the_better_choice_is_what_an_explore_run_says() 
 
 def test_a_pair_that_an_old_skill_asks_alike_is_an_old_pair() -> None:
     explored = exploration([[0.0, 1.0, 0.0, 0.0]])
-    alike = replace(explored, arms=(ARMS[0], Arm("fixed:eye@@Listen", ("fixed:eye@@Look",)), *ARMS[2:]))
+    alike = replace(
+        explored, candidates=(CANDIDATES[0], Candidate("fixed:eye@@Listen", ("fixed:eye@@Look",)), *CANDIDATES[2:])
+    )
     (chart, _) = adoptions(TASKS, DOMAINS, CALLED, NEW, alike)
     assert chart.choices is not None
     assert (chart.choices.new_better, chart.choices.old_better) == (0, 1)
@@ -114,6 +105,6 @@ def test_an_explore_run_of_other_samples_or_another_registry_is_refused() -> Non
     other = replace(explored.tasks[CHART.name], places=(place,))
     with pytest.raises(UserError, match="content_hash differs between the augmented run and the explore run"):
         adoptions(TASKS, DOMAINS, CALLED, NEW, replace(explored, tasks={CHART.name: other}))
-    small = read_explored(run("explore", BASE, {CHART.name: [[0.0, 0.0, 1.0, 0.0]]}, arms=ARMS))
+    small = read_explored(run("explore", BASE, {CHART.name: [[0.0, 0.0, 1.0, 0.0]]}, candidates=CANDIDATES))
     with pytest.raises(UserError, match="did not ask all that augmented could call; explore with the registry large"):
         explored_of(small, AFTER)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from unit.analysis.swap.swap_runs import BASE, CHART, EAR, LARGE, MATHS, OLD, SIGNS, run
 
-from maestro_eval.analysis.swap.pairs import SplitTask, domain_difference, split, stratum_effect
+from maestro_eval.analysis.swap.adoption import SplitTask, domain_difference, split, stratum_effect
 from maestro_eval.records import RolloutKey
 
-DRAWS, N = 300, 80
-# 300 draws of a 95 % interval: no more than three standard errors (of 1.3 points) below.
+DRAWS, N = 100, 80
+# No more than three standard errors (of 2 points) below 95 %.
 LEAST = 0.95 - 3 * np.sqrt(0.95 * 0.05 / DRAWS)
 
 BASE_RIGHT = {CHART.name: 0.7, MATHS.name: 0.55, SIGNS.name: 0.4}

@@ -61,7 +61,7 @@ def test_the_first_turn_without_both_tags_of_a_call_is_dropped(text):
 def test_the_first_turn_keeps_its_calls_and_what_came_before_and_acts_on_the_first():
     reading = read(f"so {CALL} or <search>x</search> and on", 0)
     assert reading.kept == f"so {CALL} or <search>x</search>{END}"
-    assert reading.actions == (ASKED,)
+    assert reading.action == ASKED
 
 
 def test_of_what_came_before_the_call_the_last_tokens_are_kept():
@@ -71,12 +71,12 @@ def test_of_what_came_before_the_call_the_last_tokens_are_kept():
 def test_an_answer_among_what_the_first_turn_keeps_ends_the_rollout():
     reading = read(f"{CALL}<answer>7</answer>{CALL}", 0)
     assert (reading.outcome, reading.stop_reason) == (Answered("7"), "final_answer_generated")
-    assert reading.actions == (AnswerAction("7"),)
+    assert reading.action == AnswerAction("7")
 
 
 def test_an_opened_answer_in_what_the_first_turn_keeps_calls_nobody():
     reading = read(f"<answer>{CALL}", 0, first_turn_tail=0)
-    assert reading.actions == (ASKED,)
+    assert reading.action == ASKED
     reading = read(f"{CALL}<answer>{CALL}", 0)
     assert (reading.outcome, reading.stop_reason) == (Exhausted("unanswered"), "model_chose_to_finish")
 
@@ -131,7 +131,7 @@ def test_an_empty_later_turn_ends_the_rollout_as_empty(text):
 
 def test_a_call_that_is_not_closed_is_still_made_where_the_turn_has_nothing_else():
     reading = read("<search>Chart-R1@@Chart_Problem_Solver: q", 2, "length")
-    assert reading.actions == (ASKED,)
+    assert reading.action == ASKED
     assert reading.outcome is None
 
 
@@ -142,7 +142,7 @@ def test_a_generation_that_was_cut_by_length_ends_so():
 
 def test_the_last_turns_call_is_not_made():
     reading = read(f"a</think>{CALL}", 4)
-    assert (reading.actions, reading.outcome) == ((ASKED,), Exhausted("turns"))
+    assert (reading.action, reading.outcome) == (ASKED, Exhausted("turns"))
     assert reading.stop_reason == "model_chose_to_finish"
 
 
@@ -156,17 +156,17 @@ def test_the_last_turns_call_is_not_made():
 )
 def test_what_cannot_be_called_is_answered_word_for_word(call, observation):
     reading = read(f"<search>{call}</search>", 0)
-    assert style().refuse(reading.actions[0]) == observation
+    assert style().refuse(reading.action) == observation
 
 
 def test_a_request_may_be_empty():
-    assert read("<search>a@@b:</search>", 0).actions == (SearchAction("a", "b", ""),)
+    assert read("<search>a@@b:</search>", 0).action == SearchAction("a", "b", "")
 
 
 def test_a_thought_that_the_server_returned_apart_is_part_of_the_generation():
     together = style().read(Completion(f"hm</think>{CALL}"), 1, 0)
     apart = style().read(Completion(CALL, reasoning="hm"), 1, 0)
-    assert (apart.kept, apart.actions) == (together.kept, together.actions)
+    assert (apart.kept, apart.action) == (together.kept, together.action)
 
 
 def test_sampled_ids_are_kept_as_they_are_without_encoding_anew():
@@ -188,12 +188,12 @@ def test_what_is_kept_goes_on_as_sampled_or_encoded_anew():
     sampled = Completion(said, tokens=(*(token for letter in said for token in ids(letter)), *ids(END)))
     for retokenize, tokens in ((True, tuple(ids(f"{said}{END}"))), (False, sampled.tokens)):
         ours = style(retokenize=retokenize)
-        assert ours.extend(ours.read(sampled, 3, 0), ("7",))[0].tokens == tokens
+        assert ours.extend(ours.read(sampled, 3, 0), "7")[0].tokens == tokens
 
 
 def test_a_kept_turn_and_its_observation_go_on_in_one_stream():
     reading = read(f"so {CALL}\n", 0)
-    turn, back = style().extend(reading, ("It is 7.",))
+    turn, back = style().extend(reading, "It is 7.")
     opening = [Message("system", (TextPart("\nS"),)), Message("user", (TextPart("Q?"),))]
     assert rendered([*opening, turn, back]) == (
         "<|im_start|>system\n\nS<|im_end|>\n<|im_start|>user\nQ?<|im_end|>\n<|im_start|>assistant\n<think>\n"
@@ -206,7 +206,7 @@ def test_a_kept_turn_and_its_observation_go_on_in_one_stream():
 
 def test_a_turn_without_its_end_token_is_one_message_with_its_observation():
     reading = read("<search>Chart-R1@@Chart_Problem_Solver: q", 2, "length")
-    (message,) = style().extend(reading, ("7",))
+    (message,) = style().extend(reading, "7")
     assert rendered([message] * 3).endswith(
         "<search>Chart-R1@@Chart_Problem_Solver: q<|im_start|>user<information>7</information><|im_end|>"
     )
@@ -214,7 +214,7 @@ def test_a_turn_without_its_end_token_is_one_message_with_its_observation():
 
 def test_a_long_observation_keeps_its_last_tokens_behind_the_opening():
     reading = read(CALL, 0)
-    _, back = style().extend(reading, ("one two" * 2000,))
+    _, back = style().extend(reading, "one two" * 2000)
     told = load_tokenizer(QWEN).decode(back.tokens)
     assert told.startswith("<|im_start|>user<information>")
     assert told.endswith("one two</information><|im_end|>")
@@ -222,13 +222,13 @@ def test_a_long_observation_keeps_its_last_tokens_behind_the_opening():
 
 
 def test_a_placeholder_of_a_picture_is_none_in_the_stream():
-    _, back = style().extend(read(CALL, 0), ("<|vision_start|><|image_pad|><|vision_end|>",))
+    _, back = style().extend(read(CALL, 0), "<|vision_start|><|image_pad|><|vision_end|>")
     assert not set(back.tokens) & set(ids("<|vision_start|><|image_pad|><|vision_end|>"))
 
 
 def test_the_scored_text_is_cut_in_tokens_and_has_no_control_tokens():
     opening = [Message("system", (TextPart("S"),)), Message("user", (TextPart("Q"),))]
-    turn, back = style().extend(read(CALL, 0), ("7",))
+    turn, back = style().extend(read(CALL, 0), "7")
     assert style().scored_text([*opening, turn, back]) == f"{CALL}user<information>7</information>"
     assert style(scored_tokens=2).scored_text([*opening, turn, back]) == "<search"
 
@@ -236,7 +236,7 @@ def test_the_scored_text_is_cut_in_tokens_and_has_no_control_tokens():
 def test_a_replayed_turn_makes_the_other_call():
     for turn, text in ((0, f"so {CALL}"), (1, f"a</think>{CALL}"), (2, "a</think><answer>7</answer>"), (2, "")):
         said = style().redirect(Completion(text), turn, "X@@Y", "What </search> is it?")
-        (action,) = style().read(Completion(said), turn, 0).actions
+        action = style().read(Completion(said), turn, 0).action
         request = "q" if CALL in text else "What ‹/search> is it?"
         assert action == SearchAction("X", "Y", request)
 
@@ -258,10 +258,9 @@ TAGS = ["<search>", "</search>", "<answer>", "</answer>", "<think>", "</think>",
 def test_any_text_is_read_and_the_messages_render_what_the_ids_say(text, turn, finish):
     ours = style()
     reading = ours.read(Completion(text, finish), turn, 0)
-    assert len(reading.actions) == 1
     if reading.dropped:
         return
-    messages = ours.extend(reading, ("7",))
+    messages = ours.extend(reading, "7")
     opening = [Message("system", (TextPart("S"),)), Message("user", (TextPart("Q"),))]
     stream = [token for message in messages for token in message.tokens]
     assert rendered([*opening, *messages]).removeprefix(rendered(opening)) == load_tokenizer(QWEN).decode(stream)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from maestro_eval.skills import run_skill
-from tests.unit.skills.skill_worlds import drawn
+from tests.unit.skills.skill_worlds import drawn, run_skill
 
 UNCLEAR = "classification unclear: the default solver is asked"
 

@@ -3,15 +3,13 @@
 from importlib import import_module
 
 import pytest
-from msgspec.structs import replace
 
 from maestro_eval.records import UserError
 from maestro_eval.sandbox import available
-from maestro_eval.skills import run_skill
-from tests.unit.skills.skill_worlds import drawn
+from tests.unit.skills.skill_worlds import drawn, run_skill
 
 # The room's `code` is the function.
-code_pipeline = import_module("maestro_eval.skills.pipelines.code")
+code_pipeline = import_module("maestro_eval.skills.code_pipelines")
 needs_sandbox = pytest.mark.skipif(available() is not None, reason=str(available()))
 
 TEST = "It doubles.\n```python\nassert solution(2) == 4\n```\nAnswer: 1"
@@ -109,6 +107,6 @@ async def test_without_a_sandbox_the_program_is_given_unrun_and_that_is_said(sol
 
 async def test_a_reply_without_any_program_is_given_as_it_is(augmented):
     async with augmented(expert="I cannot tell.") as w:
-        skill = replace(w.registry.skills["Code_Problem_Solver"], options={"repairs": 1})
+        skill = w.registry.skills["Code_Problem_Solver"].model_copy(update={"options": {"repairs": 1}})
         result = await run_skill(w.context("Code_Problem_Solver", drawn(), skill=skill))
         assert result.text == "No program was written after 1 repairs. The last reply:\n\nI cannot tell."

@@ -3,13 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from maestro_eval.records import UserError
 from maestro_eval.registry import EvidenceUse, Skill, Solver
-from maestro_eval.skills import run_skill
-from maestro_eval.skills.pipelines.dispatch import mentions
-from tests.unit.skills.skill_worlds import drawn
+from maestro_eval.skills.pipelines import mentions
+from tests.unit.skills.skill_worlds import drawn, run_skill
 
 ONE, TWO = drawn(seed=1), drawn(seed=2)
 
@@ -39,11 +37,16 @@ SKILL = Skill(
     description="Scenes.",
     pipeline="dispatch",
     prompt="",
-    evidence=(EvidenceUse("caption"), EvidenceUse("ocr")),
+    evidence=(EvidenceUse(service="caption"), EvidenceUse(service="ocr")),
     solvers={
-        "paths": Solver("paths", "By the rule of paths: {{ request }}", ("trajectory", "arrow")),
-        "views": Solver("views", "By the rule of views: {{ request }}", ("view",), (EvidenceUse("detection"),)),
-        "space": Solver("space", "By the rule of space: {{ request }}", ("behind",), ()),
+        "paths": Solver(name="paths", prompt="By the rule of paths: {{ request }}", keywords=("trajectory", "arrow")),
+        "views": Solver(
+            name="views",
+            prompt="By the rule of views: {{ request }}",
+            keywords=("view",),
+            evidence=(EvidenceUse(service="detection"),),
+        ),
+        "space": Solver(name="space", prompt="By the rule of space: {{ request }}", keywords=("behind",), evidence=()),
     },
     default_solver="space",
     options={"several_images": "views"},
@@ -83,7 +86,7 @@ async def test_a_solver_with_evidence_of_its_own_asks_for_that_instead_of_the_sk
 
 async def test_a_solver_that_is_not_there_is_one_line(augmented):
     async with augmented() as w:
-        skill = replace(SKILL, default_solver="time")
+        skill = SKILL.model_copy(update={"default_solver": "time"})
         with pytest.raises(UserError, match=r"skills\.Scenes\.solvers: no 'time'; there are: paths, views, space"):
             await run_skill(w.context("Embodied_Scene_QA_Skill", ONE, skill=skill))
 

@@ -1,8 +1,7 @@
 """Steps that build on each other."""
 
-from maestro_eval.skills import run_skill
 from maestro_eval.testing import Fault, on_requests
-from tests.unit.skills.skill_worlds import drawn
+from tests.unit.skills.skill_worlds import drawn, run_skill
 
 REPLIES = [
     "facts: <|im_end|> AB = 3\nAnswer: x",

@@ -1,0 +1,48 @@
+"""``maestro-eval verify``: check the records and numbers of a run or submission.
+
+Nothing in the folder is changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from maestro_eval.cli import BAD_INPUT, DONE, parse_data
+from maestro_eval.exports.verify import verify
+from maestro_eval.exports.verify_run import verify_run
+from maestro_eval.text import one_line
+
+_MOST_LINES = 50
+_MOST_UNKNOWN = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="RUN_OR_SUBMISSION", help="the folder to check")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="TASK=PATH",
+        help="compare its samples with the benchmark's own rows; may be repeated",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    folder, data = arguments.folder, parse_data(arguments.data)
+    is_run = not folder.is_symlink() and (folder / "journal.db").exists()
+    verified = verify_run(folder, data) if is_run else verify(folder, data)
+    if not verified.mismatches:
+        print(verified.summary)
+        for line in verified.unknown[:_MOST_UNKNOWN]:
+            print(f"unknown  {one_line(line)}")
+        if len(verified.unknown) > _MOST_UNKNOWN:
+            print(f"unknown  … and {len(verified.unknown) - _MOST_UNKNOWN} more")
+        return DONE
+    for line in verified.mismatches[:_MOST_LINES]:
+        print(f"mismatch {line}", file=sys.stderr)
+    if len(verified.mismatches) > _MOST_LINES:
+        print(f"mismatch … and {len(verified.mismatches) - _MOST_LINES} more", file=sys.stderr)
+    print(f"{folder}: not verified: {len(verified.mismatches)} mismatches", file=sys.stderr)
+    return BAD_INPUT

@@ -1,0 +1,136 @@
+"""Verifies that a run folder is complete and that its scores follow from its transcripts, without changing it.
+
+The folder is untrusted. Its journal is read with its checksums, every answer is compared with the policy's text, and
+every verdict is computed again unless that would run a program.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from maestro_eval.exports.answers import is_answer_of, written
+from maestro_eval.exports.known_tasks import KnownTask, known_task
+from maestro_eval.exports.submission import judged_again
+from maestro_eval.exports.verify import Verified
+from maestro_eval.journal import Journal, unpack_record
+from maestro_eval.records import Answered, RunManifest, Score, Selection, UserError
+from maestro_eval.scoring import Heading, check_protocol, heading_of, score_rollout, unscored
+from maestro_eval.text import printable
+
+_MOST = 1000
+_NEVER_RAN = "never ran"
+_SCORES = "scores.*.jsonl"
+_LONGEST_LINE = 64 << 20
+
+
+def verify_run(folder: Path, data: Mapping[str, str] | None = None) -> Verified:
+    """Check a run folder, against the rows of ``data`` (by task) where they are given.
+
+    A folder that cannot be opened as a run is a mismatch too.
+    """
+    check = _RunCheck(folder, data or {})
+    try:
+        with Journal.open(folder, read_only=True) as journal:
+            check.journal(journal)
+    except UserError as error:
+        check.wrong(str(error))
+    return Verified(
+        folder, tuple(check.mismatches), check.files, check.samples, check.numbers, check.judged_again,
+        tuple(check.unknown),
+    )  # fmt: skip
+
+
+class _RunCheck:
+    """One verification, with its findings so far."""
+
+    def __init__(self, folder: Path, data: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.data = data
+        self.mismatches: list[str] = []
+        self.unknown = ["whether the model wrote these transcripts: whoever has the folder can write them anew"]
+        self.files = self.samples = self.numbers = self.judged_again = 0
+
+    def wrong(self, line: str) -> None:
+        if len(self.mismatches) < _MOST:
+            self.mismatches.append(printable(line))
+
+    def journal(self, journal: Journal) -> None:
+        manifest = journal.manifest
+        self.files = 2
+        for problem in journal.problems():
+            self.wrong(problem)
+        if self.mismatches:  # A damaged journal makes the other checks pointless.
+            return
+        known = {task.name: known_task(task, self.data.get(task.name, "")) for task in manifest.tasks}
+        for task in known.values():
+            self._report_task(task, selected=manifest.selection != Selection())
+        pictures: dict[tuple[str, str], str] = {}
+        for rollout, sample in journal.rollouts():
+            self.samples += 1
+            where = f"{rollout.key.task}/{rollout.key.sample_id}/{rollout.key.repeat}"
+            if isinstance(rollout.outcome, Answered) and not is_answer_of(rollout.outcome.text, written(rollout)):
+                self.wrong(f"{where}: its answer is not what its transcript ends with")
+            if problem := known[rollout.key.task].problem_of(sample.sample_id, sample.content_hash):
+                self.wrong(f"{where}: {problem}")
+            for image in sample.images:
+                if image.file and pictures.setdefault((sample.task, image.file), image.sha256) != image.sha256:
+                    self.wrong(f"{where}: {image.file} was another picture in a rollout before it")
+        planned = manifest.repeats * sum(task.planned for task in manifest.tasks)
+        if self.samples < planned:
+            self.unknown.append(
+                f"how {planned - self.samples:,} of {planned:,} planned rollouts go: they have no record"
+            )
+        for path in sorted((self.folder / "exports").glob(_SCORES)):
+            self.files += 1
+            self._scores(path, journal, manifest)
+
+    def _report_task(self, known: KnownTask, *, selected: bool) -> None:
+        for line in known.mismatches:
+            self.wrong(f"manifest.json: {line}")
+        self.unknown.extend(known.unknown)
+        if known.partial and selected:
+            self.unknown.append(f"how the rest would have gone: {known.partial}, as its selection says")
+        elif known.partial:
+            self.wrong(f"manifest.json: plans {known.partial}, and no selection (--limit, …) says so")
+
+    def _scores(self, path: Path, journal: Journal, manifest: RunManifest) -> None:
+        """Compare every line of a scores file with a new verdict on its record."""
+        name = f"exports/{path.name}"
+        tasks = {task.name: task for task in manifest.tasks}
+        lines = _lines(path)
+        try:
+            heading = msgspec.json.decode(next(lines, b""), type=Heading)
+            protocol = check_protocol(heading.protocol)
+            if heading != heading_of(manifest, protocol):
+                self.wrong(f"{name}: its first line is of another run than manifest.json")
+                return
+            records = journal.planned_records()
+            for number, (record, line) in enumerate(zip(records, lines, strict=True), 2):
+                score = msgspec.json.decode(line, type=Score)
+                if (score.task, score.sample_id, score.repeat) != (record.task, record.sample_id, record.repeat):
+                    self.wrong(f"{name}, line {number}: is of another rollout than the journal's next one")
+                    return
+                if record.rollout is None:
+                    again = unscored(record.key, tasks[record.task], protocol, _NEVER_RAN)
+                else:
+                    rollout, sample = unpack_record(record)
+                    if not judged_again(tasks[record.task], protocol):
+                        continue
+                    again = score_rollout(sample, rollout, tasks[record.task], protocol)
+                self.judged_again += 1
+                if (score.value, score.extracted) != (again.value, again.extracted):
+                    self.wrong(f"{name}, line {number}: value is {score.value}, judging again gives {again.value}")
+        except (msgspec.DecodeError, UserError, ValueError, KeyError, OSError, RecursionError) as error:
+            self.wrong(f"{name}: cannot be checked ({error}); `maestro-eval score {self.folder}` makes it again")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+        while line := file.readline(_LONGEST_LINE):
+            if len(line) >= _LONGEST_LINE:
+                raise ValueError(f"a line is longer than {_LONGEST_LINE} bytes")
+            yield line
