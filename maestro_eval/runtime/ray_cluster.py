@@ -30,6 +30,9 @@ def import_ray(address: str | None) -> Any:
     # the process sees of them.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray prints its daemon's complaints of lost workers to stdout, in the middle of our lines and of JSON; which worker
+    # was lost, and why, we say ourselves.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     # Ray gives its own daemon half a minute to start, which is too short on a busy machine.
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     if address is None:
