@@ -210,7 +210,7 @@ def _row(explored: Explored, kind: RowKind, name: str, scores: _Scores) -> RunSc
     return RunScores(manifest, explored.protocol, below, kind=kind, all_right=above)
 
 
-class Standing(Struct, frozen=True):
+class Headroom(Struct, frozen=True):
     """A system minus each row of an explore run with ``candidates`` candidates; ``contrasts`` are in order of scope."""
 
     system: str
@@ -222,7 +222,7 @@ def is_orchestrator(manifest: RunManifest) -> bool:
     return not manifest.candidates and read_policy(manifest.policy).is_orchestrator
 
 
-def standing(run: RunScores, explored: Sequence[Explored]) -> Standing | None:
+def headroom(run: RunScores, explored: Sequence[Explored]) -> Headroom | None:
     """Return ``run`` against the first of ``explored`` that covers its registry, shares a task and has its protocol."""
     tasks = {task.name for task in run.manifest.tasks}
     for whole in explored:
@@ -234,7 +234,7 @@ def standing(run: RunScores, explored: Sequence[Explored]) -> Standing | None:
             found = compare([run, *rows], specs, adjust="none").contrasts
             scopes = list(dict.fromkeys(contrast.scope for contrast in found))
             by_scope = sorted(found, key=lambda each: scopes.index(each.scope))
-            return Standing(run.manifest.system, len(part.candidates), tuple(by_scope))
+            return Headroom(run.manifest.system, len(part.candidates), tuple(by_scope))
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from maestro_eval import analysis
-from maestro_eval.analysis.oracle import MEAN, ROWS, Regret, Selected, Standing, linked_tasks, selected
+from maestro_eval.analysis.oracle import MEAN, ROWS, Headroom, Regret, Selected, linked_tasks, selected
 from maestro_eval.analysis.scored_run import Explored, pair_of
 from maestro_eval.report import document as doc
 
@@ -141,7 +141,7 @@ def _delta(contrast: analysis.Contrast | analysis.ReportedContrast, difference: 
     return doc.difference_cell(difference, doc.failed_mark(contrast.n_failed) + star, best=contrast.significant)
 
 
-STANDING_NOTE = (
+HEADROOM_NOTE = (
     "Points on the same samples [95 % interval]: the system minus a row, so that a gap that is still open is negative. "
     f"{ROWS['random']}: the mean over all pairs; {ROWS['best model']}: one expert alone for all benchmarks of a group; "
     f"{ROWS['best model per benchmark']}: the expert that is the best on it alone; {ROWS['best pair']}: one pair, the "
@@ -161,22 +161,22 @@ _TITLES = {
 }
 
 
-def headroom_sections(standings: Sequence[Standing], explored: Sequence[Explored]) -> Iterator[doc.Section]:
-    tables = [*map(_headroom_table, standings)]
+def headroom_sections(headrooms: Sequence[Headroom], explored: Sequence[Explored]) -> Iterator[doc.Section]:
+    tables = [*map(_headroom_table, headrooms)]
     for each in explored:
         tables += _selection_tables(each)
     if tables:
-        notes = (*([STANDING_NOTE] if standings else []), *([SELECTION_NOTE] if explored else []))
+        notes = (*([HEADROOM_NOTE] if headrooms else []), *([SELECTION_NOTE] if explored else []))
         yield doc.Section("Headroom", (doc.Notes(notes), *tables))
 
 
-def _headroom_table(each: Standing) -> doc.Table:
+def _headroom_table(each: Headroom) -> doc.Table:
     rows = [
         doc.scope_row(scope, *map(doc.contrast_cell, found), is_mean=kind == "mean")
         for (scope, kind), found in groupby(each.contrasts, lambda contrast: (contrast.scope, contrast.kind))
     ]
     titles = dict.fromkeys(_TITLES[contrast.baseline] for contrast in each.contrasts)
-    return doc.table(f"Where {each.system} stands, of {each.candidates} choices in its registry", titles, rows, "on")
+    return doc.table(f"Headroom of {each.system}, with {each.candidates} choices in its registry", titles, rows, "on")
 
 
 def _selection_tables(explored: Explored) -> Iterator[doc.Table]:

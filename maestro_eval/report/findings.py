@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from maestro_eval.analysis import Comparison, ContrastSpec, Reference, compare
 from maestro_eval.analysis.comparison import Adjust, FamilyScope
-from maestro_eval.analysis.oracle import Standing, is_orchestrator, oracle_rows, standing
+from maestro_eval.analysis.oracle import Headroom, headroom, is_orchestrator, oracle_rows
 from maestro_eval.analysis.routing import Routing, load_prices, routing
 from maestro_eval.analysis.scored_run import Explored, read_explored
 from maestro_eval.analysis.swap import Swap, new_entries, read_uses, swap_report
@@ -56,7 +56,7 @@ class Findings(Struct, frozen=True):
     folders: dict[str, Path]
     protocol: str
     explored: tuple[Explored, ...] = ()
-    standings: tuple[Standing, ...] = ()
+    headrooms: tuple[Headroom, ...] = ()
     judged: dict[str, tuple[Agreement, ...]] = {}
     routings: tuple[Routing, ...] = ()
     swap: Swap | None = None
@@ -87,13 +87,13 @@ def find(scored: Sequence[tuple[RunScores, Path]], asked: Asked, protocol: str) 
         groups=asked.groups,
     )
     known = [*explored, *(read_explored(score_run(folder, protocol)) for folder in asked.beside)]
-    standings = [standing(scores, known) for scores, _ in runs if is_orchestrator(scores.manifest)]
+    headrooms = [headroom(scores, known) for scores, _ in runs if is_orchestrator(scores.manifest)]
     return Findings(
         comparison,
         {scores.manifest.system: folder for scores, folder in rows},
         protocol,
         explored,
-        tuple(filter(None, standings)),
+        tuple(filter(None, headrooms)),
         {
             scores.manifest.system: tuple(found)
             for scores, folder in runs

@@ -165,8 +165,8 @@ def write_report(
             out / "tables.tex": render_latex(tables_document(found)),
             out / "tables.csv": render_csv(found.comparison),
         }
-    if found.standings:
-        texts[out / "standing.json"] = encode(found.standings)
+    if found.headrooms:
+        texts[out / "headroom.json"] = encode(found.headrooms)
     if found.routings:
         texts[out / "routing.json"] = encode({"schema": 2, "systems": found.routings})
     if found.swap:

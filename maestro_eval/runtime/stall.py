@@ -191,10 +191,10 @@ class Watchdog:
             self._leave()
 
     def _what(self, silent_s: float) -> str:
-        where = standing_at(self._thread)
+        where = line_of(self._thread)
         if self._closing:
-            return f"the run is over and has not been closed for {_span(silent_s)}: it stands at {where}"
-        return f"the driver's event loop has been blocked for {_span(silent_s)}: it stands at {where}"
+            return f"the run is over and has not been closed for {_span(silent_s)}, at {where}"
+        return f"the driver's event loop has been blocked for {_span(silent_s)}, at {where}"
 
     def _watch(self) -> None:
         every = max(0.05, min(1.0, self._after_s / 10, self._closing_s / 10))
@@ -202,7 +202,7 @@ class Watchdog:
             self.look()
 
 
-def standing_at(thread: int) -> str:
+def line_of(thread: int) -> str:
     """Return where a thread is: its innermost line, and the innermost outside libraries."""
     frame = sys._current_frames().get(thread)
     if frame is None:

@@ -239,18 +239,20 @@ def trust(folders: Iterable[Path]) -> None:
 
 def trusted_folders() -> tuple[str, ...]:
     """List the folders whose task files may judge by rules of their own."""
-    return tuple(str(folder) for folder in sorted({*_named, *standing_folders()}))
+    return tuple(str(folder) for folder in sorted({*_named, *unflagged_folders()}))
 
 
 def named_folders(files: Iterable[str]) -> list[Path]:
     """List the folders of these task files that have to be named to every program that judges by them."""
     paths = [Path(file).resolve() for file in files]
     return sorted(
-        folder for folder in _named.difference(standing_folders()) if any(path.is_relative_to(folder) for path in paths)
+        folder
+        for folder in _named.difference(unflagged_folders())
+        if any(path.is_relative_to(folder) for path in paths)
     )
 
 
-def standing_folders() -> list[Path]:
+def unflagged_folders() -> list[Path]:
     """List the folders of task files that need no flag: those of installed packages and of the environment."""
     listed = [Path(one) for one in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if one]
     return [folder.resolve() for folder in (*folders("tasks"), *listed)]

@@ -20,9 +20,9 @@ from maestro_eval.tasks.merged_yaml import (
     ENVIRONMENT,
     OwnRule,
     RuleChangedError,
-    standing_folders,
     trust,
     trusted_folders,
+    unflagged_folders,
 )
 from maestro_eval.tasks.sources import open_source
 from maestro_eval.tasks.task_yaml import Definition, TaskEntry, TaskGroup, load_definition, read_heading
@@ -268,7 +268,7 @@ def _catalogue(include: Sequence[Path]) -> _Catalogue:
 
 def _roots(include: Sequence[Path]) -> list[Path]:
     roots = [bundled("tasks").resolve()]
-    for folder in (*standing_folders(), *include):
+    for folder in (*unflagged_folders(), *include):
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder of task files")
         if folder.resolve() not in roots:

@@ -115,10 +115,10 @@ def test_an_explore_run_survives_a_kill_and_its_oracles_stand_above_every_fixed_
         # All of it was explored: nobody is asked again.
         assert sum(asked.values()) == before
         # The report of an orchestrator says where it stands, by the explore run beside; a baseline's does not.
-        assert "Where words stands" in report_of(runs / "words")
-        assert (runs / "words/report/standing.json").exists()
-        assert "Where odd-plain stands" not in report_of(runs / "odd-plain")
-        assert not (runs / "odd-plain/report/standing.json").exists()
+        assert "Headroom of words" in report_of(runs / "words")
+        assert (runs / "words/report/headroom.json").exists()
+        assert "Headroom of odd-plain" not in report_of(runs / "odd-plain")
+        assert not (runs / "odd-plain/report/headroom.json").exists()
 
         table = cli("compare", runs / "odd-plain", runs / "even-careful", runs / "words", "--explore", explore)
         assert table.returncode == 0, table.stderr
@@ -136,14 +136,14 @@ def test_an_explore_run_survives_a_kill_and_its_oracles_stand_above_every_fixed_
             ours = {sample: value for (sample, _), value in values(runs / name).items()}
             candidate = candidates.index(policy)
             assert ours == {sample: value for (sample, repeat), value in explored.items() if repeat == candidate}
-    standing = json.loads((runs / "standing.json").read_text())
-    assert [each["system"] for each in standing] == ["words"]
+    headroom = json.loads((runs / "headroom.json").read_text())
+    assert [each["system"] for each in headroom] == ["words"]
     assert "Best pair per benchmark" in (runs / "compare.md").read_text()
     # A form for readers that is printed alone has it too, and so has what is written beside.
     page = cli("compare", runs / "words", "--explore", explore, "--format", "markdown", "--out", tmp_path / "forms")
-    assert "### Where words stands" in page.stdout
+    assert "### Headroom of words" in page.stdout
     assert page.stdout == (tmp_path / "forms/compare.md").read_text()
-    assert (tmp_path / "forms/standing.json").is_file()
+    assert (tmp_path / "forms/headroom.json").is_file()
 
 
 def test_an_explore_run_alone_is_shown_as_its_oracles_and_never_as_repeats(

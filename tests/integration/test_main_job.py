@@ -109,8 +109,8 @@ def test_the_preset_runs_every_system_on_the_mini_benchmarks_and_writes_results_
     # The explore run is no row; its oracles are.
     names = [system.name for system in whole.systems if system.policy != "explore"]
     assert [system["name"] for system in results["systems"]] == [*names, *ROWS.values()]
-    standings = {each["system"]: each["candidates"] for each in json.loads((out / "standing.json").read_text())}
-    assert standings == {"router (base)": 6, "router (augmented)": 10}
+    headrooms = {each["system"]: each["candidates"] for each in json.loads((out / "headroom.json").read_text())}
+    assert headrooms == {"router (base)": 6, "router (augmented)": 10}
     assert {contrast["scope"] for contrast in results["contrasts"]} >= {"mini_main", "mini_ood"}
     for system in results["systems"]:
         assert set(system["means"]) == {"mini_main", "mini_ood"}

@@ -1,11 +1,11 @@
-"""Where an orchestrator stands."""
+"""Headroom of an orchestrator."""
 
 import pytest
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from unit.analysis.explore_runs import explore_run, registry_record
 
-from maestro_eval.analysis.oracle import ROWS, is_orchestrator, standing
+from maestro_eval.analysis.oracle import ROWS, headroom, is_orchestrator
 from maestro_eval.analysis.scored_run import read_explored
 
 TASK = task_record("maestro_mini_a")
@@ -23,7 +23,7 @@ def differences(found) -> dict[str, float]:
 
 
 def test_it_is_held_against_chance_the_best_single_model_and_both_oracles():
-    found = standing(system("mine", [1, 1, 0, 0] * 5), [read_explored(EXPLORE)])
+    found = headroom(system("mine", [1, 1, 0, 0] * 5), [read_explored(EXPLORE)])
     assert list(differences(found)) == list(ROWS.values())
     assert found.candidates == 6
     best = {BEST_MODEL: 0.25, BEST_EACH: 0.25}
@@ -36,14 +36,14 @@ def test_it_is_held_against_chance_the_best_single_model_and_both_oracles():
 
 def test_a_system_of_a_smaller_registry_is_held_against_what_its_own_could_do():
     small = registry_record(experts=["a"])
-    found = standing(system("mine", [1, 1, 0, 0] * 5, registry=small), [read_explored(EXPLORE)])
+    found = headroom(system("mine", [1, 1, 0, 0] * 5, registry=small), [read_explored(EXPLORE)])
     assert found.candidates == 3
     assert differences(found)[ORACLE_SAMPLE] == 0.0
 
 
 def test_an_explore_run_of_another_registry_says_nothing():
     other = registry_record(S="another prompt")
-    assert standing(system("mine", [1] * 20, registry=other), [read_explored(EXPLORE)]) is None
+    assert headroom(system("mine", [1] * 20, registry=other), [read_explored(EXPLORE)]) is None
 
 
 @pytest.mark.parametrize(

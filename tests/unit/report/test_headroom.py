@@ -1,10 +1,10 @@
-"""Standings and choices in words and numbers."""
+"""Headroom and choices in words and numbers."""
 
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from unit.analysis.explore_runs import explore_run, registry_record
 
-from maestro_eval.analysis.oracle import regret_of, standing
+from maestro_eval.analysis.oracle import headroom, regret_of
 from maestro_eval.analysis.scored_run import read_explored
 from maestro_eval.records import Candidate
 from maestro_eval.report import Document, Table, render_markdown, render_terminal
@@ -19,15 +19,15 @@ def orchestrator(values):
     return replace(run, manifest=replace(run.manifest, registry=registry_record()))
 
 
-def tables_of(standings, explored) -> list[Table]:
-    (section,) = headroom_sections(standings, explored)
+def tables_of(headrooms, explored) -> list[Table]:
+    (section,) = headroom_sections(headrooms, explored)
     return [block for block in section.blocks if isinstance(block, Table)]
 
 
-def test_a_standing_says_which_gain_and_which_gap():
-    found = standing(orchestrator([1.0] * 9 + [0.0]), [EXPLORED])
+def test_headroom_says_which_gain_and_which_gap():
+    found = headroom(orchestrator([1.0] * 9 + [0.0]), [EXPLORED])
     table = tables_of([found], [EXPLORED])[0]
-    assert table.title == "Where mine <b> stands, of 6 choices in its registry"
+    assert table.title == "Headroom of mine <b>, with 6 choices in its registry"
     assert [column.title for column in table.columns] == [
         "gain over random",
         "gain over the best single model",

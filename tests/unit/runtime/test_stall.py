@@ -15,8 +15,8 @@ from maestro_eval.runtime.stall import (
     StallRules,
     Watchdog,
     describe,
+    line_of,
     longest_rollout,
-    standing_at,
 )
 from maestro_eval.runtime.status import LiveState, WorkerState
 
@@ -151,8 +151,8 @@ class TestTheWatchdog:
         for clock.now in (10, 12, 19.9):
             dog.look()
         (warning,) = said
-        assert warning.startswith("the driver's event loop has been blocked for 10 s: it stands at ")
-        assert warning.endswith("(standing_at); it is given 10 s more")
+        assert warning.startswith("the driver's event loop has been blocked for 10 s, at ")
+        assert warning.endswith("(line_of); it is given 10 s more")
         clock.now = 20
         dog.look()
         assert left == [True]
@@ -204,7 +204,7 @@ def test_where_a_thread_stands_is_told_by_its_innermost_line_and_the_innermost_o
     thread = threading.Thread(target=lambda: end.wait(), daemon=True)
     thread.start()
     time.sleep(0.05)
-    where = standing_at(thread.ident or 0)
+    where = line_of(thread.ident or 0)
     end.set()
     assert "threading.py" in where
     assert "called from " in where
@@ -212,7 +212,7 @@ def test_where_a_thread_stands_is_told_by_its_innermost_line_and_the_innermost_o
 
 
 def test_a_thread_that_is_no_more_has_come_to_its_end() -> None:
-    assert standing_at(-1) == "its end"
+    assert line_of(-1) == "its end"
 
 
 def test_a_snapshot_cannot_be_changed() -> None:
