@@ -82,7 +82,7 @@ def category_names(outcomes: Outcomes) -> tuple[str, ...]:
 def further_measures(others: Mapping[str, Sequence[float]]) -> dict[str, Measure]:
     """Return the means of ``others``, the values of each measure, by displayed name.
 
-    ``rmse`` and its interval are the roots of the mean of ``squared_error`` and its own.
+    ``rmse`` and the ends of its interval are the square roots of those of the mean ``squared_error``.
     """
     return {_ROOTED.get(name, name): _measure(name, values) for name, values in sorted(others.items())}
 

@@ -56,7 +56,7 @@ def compare(
     UserError if a system has a reference's name, a contrast names an unknown system or has no sample in common,
     or two runs differ in metric, protocol, task definition or sample content.
     """
-    # Expectations and bounds, which are no systems, come last.
+    # Expectations and bounds are no systems: they come last.
     systems = sorted(systems, key=lambda scores: scores.kind != "run")
     runs = [measure(scores) for scores in with_distinct_names(systems)]
     names = Counter([*(run.name for run in runs), *map(reported_name, references)])
@@ -86,7 +86,7 @@ def compare(
         shared = shared_samples(ranked, group.tasks) if len(ranked) > 1 else None
         if shared is not None:
             ranks.append(_ranking(group, shared))
-            # The one difference between two systems is requested as a contrast.
+            # Two systems have one difference, which is requested as a contrast.
             if len(shared.runs) > 2:
                 matrices.append(pairwise(group, shared, adjust, differences))
     published = [note for reference in references for note in published_notes(runs, reported, reference)]

@@ -112,7 +112,7 @@ class _Judged(Struct, frozen=True):
 
     @property
     def significant(self) -> bool:
-        """Tell if the adjusted p is below ``ALPHA`` and the interval excludes 0 under every reading of failures."""
+        """Return whether the adjusted p is below ``ALPHA`` and every reading of failures excludes 0."""
         if self.unjudged or (self.n_failed and not self.difference.excludes_zero):
             return False
         return self.difference.excludes_zero if self.p_adjusted is None else self.p_adjusted < ALPHA
@@ -145,7 +145,7 @@ class Contrast(_Judged, frozen=True, kw_only=True):
 
     @property
     def significant(self) -> bool:
-        """Tell whether the difference is significant; a decision on the direction already covers every reading."""
+        """Return whether the difference is significant; a decision on the direction already covers every reading."""
         if self.direction_only:
             return self.p_adjusted is None or self.p_adjusted < ALPHA
         return super().significant

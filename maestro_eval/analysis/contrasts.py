@@ -37,7 +37,7 @@ from maestro_eval.analysis.stats.intervals import difference_interval, differenc
 from maestro_eval.records import TaskRecord, UserError
 
 _Judged = TypeVar("_Judged", Contrast, ReportedContrast, CategoryDifferences)
-# ``_alike`` repeats so many iterations toward the common difference.
+# Iterations of ``_alike`` toward the common difference.
 _STEPS = 50
 
 

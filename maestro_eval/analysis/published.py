@@ -1,7 +1,7 @@
 """Known differences in settings between a run and a published number, and between a run and its checkpoint's training.
 
-A gap that another captioner explains is no failure of the system, so every verdict lists the differences, and nothing
-is refused. A trained policy scores lower under another prompt or conversation style, which its accuracy does not show.
+Another captioner explains a gap without a failure of the system: every verdict lists the differences, and nothing is
+refused. A trained policy scores lower under another prompt or conversation style, which its accuracy does not show.
 """
 
 from __future__ import annotations

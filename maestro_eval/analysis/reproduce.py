@@ -67,7 +67,7 @@ class Gap(Struct, frozen=True):
 
 
 class Reproduced(Struct, frozen=True):
-    """The result on one benchmark or mean. ``missing`` are the tasks of a mean that the run lacks."""
+    """The result on one benchmark or mean; ``missing`` are the tasks of a mean that the run does not have."""
 
     scope: str
     kind: ScopeKind

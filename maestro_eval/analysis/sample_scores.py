@@ -134,7 +134,7 @@ class SampleOutcome(Struct, frozen=True, gc=False):
 
     @property
     def placed(self) -> bool:
-        """Tell whether the sample's category or stratum is known; it may not be if the sample never ran."""
+        """Return whether the sample's category or stratum is known; it may not be if the sample never ran."""
         return bool(self.category or self.stratum)
 
     @property
@@ -208,8 +208,8 @@ def read_scores(scores: Iterable[Score]) -> dict[str, TaskScores]:
 def strata_of(task: TaskRecord, outcomes: Outcomes) -> tuple[Stratum, ...]:
     """Return the task's strata: one, or one of equal weight for each category or stratum that the task averages over.
 
-    Samples that never ran may have neither. They form a stratum that weighs as much as its share of the samples, so
-    that they are counted, but not as a whole category.
+    Samples that never ran may have neither. They form a stratum whose weight is its share of the samples, so that they
+    count, but not as a whole category.
     """
     chosen = sorted(outcomes)
     if task.aggregation == "mean":

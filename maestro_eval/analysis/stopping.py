@@ -319,7 +319,7 @@ class EarlyStopping:
                     )
 
     def arrange(self, task: TaskRecord, sample_ids: Sequence[str], repeats: int) -> list[str]:
-        """Return ``sample_ids`` in the order in which to start them; those that the baseline lacks come last."""
+        """Return ``sample_ids`` in the order in which to start them; those that are not in the baseline come last."""
         rng = random.Random(f"stop {self._seed} {task.name}")
         outcomes, name = self._baseline.outcomes(task.name), self._baseline.name
         theirs = {sample_id: outcomes[sample_id] for sample_id in sample_ids if sample_id in outcomes}
@@ -331,7 +331,7 @@ class EarlyStopping:
         return [*paired, *(sample_id for sample_id in sample_ids if sample_id not in theirs)]
 
     def observe(self, batch: Iterable[Finished], manifest: RunManifest) -> list[EarlyStop]:
-        """Record finished rollouts and return the tasks that they end. Judging one may need seconds."""
+        """Record finished rollouts and return the tasks that they end. A decision may take seconds."""
         ended: list[EarlyStop] = []
         tasks = {task.name: task for task in manifest.tasks}
         for finished in batch:

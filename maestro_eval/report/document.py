@@ -36,9 +36,9 @@ class Interval(Protocol):
 
 
 class Cell(Struct, frozen=True):
-    """A number with an optional interval: "75.0" and "±1.2" or "[64.0, 84.0]"; or words.
+    """A number with an optional interval ("75.0" and "±1.2" or "[64.0, 84.0]"), or words.
 
-    The interval of ``estimate`` is written by ``table``, before what ``interval`` has.
+    The interval of ``estimate`` is written by ``table``, before the text of ``interval``.
     """
 
     value: str
@@ -146,7 +146,7 @@ def _cell(value: Cell | Accuracy | str | int | None) -> Cell:
 
 
 def best_marked(found: Sequence[Accuracy | None], peers: int) -> list[Cell]:
-    """Return the cells of some accuracies; the best of the first ``peers`` is marked, unless they all look equal."""
+    """Return cells of accuracies; the best of the first ``peers`` is marked, unless all are displayed as equal."""
     # The best is chosen by the displayed value, so that equal cells are both best or both not.
     shown = [None if each is None else percent(each.accuracy.value) for each in found]
     known = {text for text in shown[:peers] if text is not None}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MOST_CACHED = 0.1
 _UNITS = {"cost": "{currency} a rollout", "tokens": "tokens a rollout", "seconds": "mean seconds a rollout"}
 
-# Okabe and Ito, "Color Universal Design" (2008), without black and yellow: dark or light pages would hide them.
+# Okabe and Ito, "Color Universal Design" (2008), without black and yellow: invisible on dark or light pages.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#808080")
 _MARKS = "os^DvPX*<>h"
 _GREY = "#808080"
@@ -226,7 +226,7 @@ def _svg(name: str, title: str, description: str, height: float, draw: Callable[
     from matplotlib.figure import Figure as Drawing
 
     file = io.StringIO()
-    # The user's own settings of matplotlib change nothing. The reader's fonts may have signs that ours lacks.
+    # The user's own settings of matplotlib are ignored. The reader's fonts may have glyphs that ours do not have.
     with rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         rcdefaults()
@@ -237,7 +237,7 @@ def _svg(name: str, title: str, description: str, height: float, draw: Callable[
     _, root, body = re.split(r"(<svg [^>]*>)\n?", file.getvalue(), maxsplit=1)
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', root)
     assert box is not None
-    # Groups have ids that no one refers to and that every figure repeats; a style would be the whole page's.
+    # Groups have ids to which nothing refers and which every figure repeats; a style would apply to the whole page.
     body = re.sub(r"(?s)<metadata>.*?</metadata>|<style.*?</style>", "", body)
     body = re.sub(r'<g id="[^"]*"', "<g", body).replace(_INK, "currentColor")
     wide, high = box.groups()

@@ -28,7 +28,7 @@ def provenance_tables(systems: Sequence[SystemResult]) -> Iterator[Table]:
         yield table("different between the systems", words(*(system.name for system in systems)), rows, "field")
     shared = {name: fields[0][name] for name in names if name not in differing}
     for group in ("regime", "sampling"):
-        # One row is enough for fields that are rarely looked up.
+        # One row is enough for fields that are rarely needed.
         inner = {name.partition(".")[2]: shared.pop(name) for name in list(shared) if name.startswith(f"{group}.")}
         shared[group] = _mapping({name: value for name, value in inner.items() if value != "None"})
     title = "the same for all systems" if len(systems) > 1 else "the run"

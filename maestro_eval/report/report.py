@@ -1,4 +1,4 @@
-"""Documents from findings: the whole report, and the summary for a terminal; and the legends and notes of both."""
+"""Documents from findings: the whole report and the summary for a terminal, with their legends and notes."""
 
 from __future__ import annotations
 

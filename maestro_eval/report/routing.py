@@ -260,7 +260,7 @@ def _money(amount: float | None) -> str:
         return "∞"
     if amount >= 10 or amount == 0:
         return f"{amount:,.2f}"
-    # Small amounts have three digits and no exponent.
+    # Amounts below 10 have three significant digits and no exponent.
     return f"{amount:.{max(2, 2 - math.floor(math.log10(amount)))}f}"
 
 

@@ -142,7 +142,7 @@ def _table(table: Table, columns: Sequence[int], name_width: int) -> RichTable:
     drawn.add_column(table.corner, max_width=max(name_width, len(table.corner)), overflow="fold", vertical="top")
     for column in (table.columns[index] for index in columns):
         header = Text("\n".join(_title_lines(column)), style="bold cyan" if column.is_mean else "bold")
-        # Words wrap if the room is too small; numbers never do.
+        # Words wrap if the width is too small; numbers never do.
         drawn.add_column(header, justify="left" if column.text else "right", no_wrap=not column.text, overflow="fold")
     for number, row in enumerate(table.rows):
         if table.has_rule_before(number) and row.apart:

@@ -90,7 +90,7 @@ def _environment(escaped: Callable[[str], str], **delimiters: Any) -> Environmen
 
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        # What a macro returns is markup, and is not escaped twice.
+        # The result of a macro is markup, and is not escaped twice.
         autoescape=True,
         undefined=StrictUndefined,
         finalize=shown,
@@ -113,7 +113,7 @@ Format = Literal["terminal", "markdown", "latex", "csv", "json", "html"]
 
 
 class Written(Struct, frozen=True):
-    """The files of a report: the page and the numbers, which a command names, and the others."""
+    """The files of a report: the page and the numbers, whose paths a command prints, and the others."""
 
     page: Path
     numbers: Path

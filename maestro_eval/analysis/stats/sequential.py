@@ -66,7 +66,7 @@ _BETS_A_SIDE = 100
 _FRACTIONS: NDArray[np.float64] = (np.arange(_BETS_A_SIDE) + 0.5) / _BETS_A_SIDE
 _BETS = np.concatenate([-_FRACTIONS[::-1], _FRACTIONS])
 _LOG_SHARE = -math.log(2 * _BETS_A_SIDE)
-# Bisection steps for an end of the interval: the error is 2⁻⁴⁰ of its distance to the mean.
+# Bisection steps for an end of the interval: the error is 2⁻⁴⁰ of its distance from the mean.
 _HALVINGS = 40
 
 
