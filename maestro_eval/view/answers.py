@@ -24,7 +24,7 @@ class Ask(Struct, frozen=True):
         return self.fields.get(name, [default])[0]
 
     def number(self, name: str, default: int = 1) -> int:
-        """Return a whole number of at most nine digits; ``default`` for anything else and for 0."""
+        """Return a field as a whole number (its first nine digits), or ``default`` if it is 0 or no number."""
         text = self.get(name)[:9]
         return int(text) or default if text.isascii() and text.isdigit() else default
 

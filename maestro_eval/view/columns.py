@@ -1,4 +1,4 @@
-"""A run's rollouts as columns of numbers, which filters, sorts and counts read.
+"""Stores a run's rollouts as columns of numbers, which filters, sorts and counts read.
 
 A million rollouts take some 90 MB. A word (a task, a category, a cause, a sequence of calls) is stored once, and the
 columns refer to it by number; number 0 is the empty word.
@@ -94,7 +94,7 @@ class Words:
 
 
 def row_of(entry: Entry, words: Words, document: int) -> tuple[Any, ...]:
-    """Return the row of one planned rollout, as ``ROW`` lays it out."""
+    """Return the row of one planned rollout, in the layout of ``ROW``."""
     rollout, sample = entry.rollout, entry.sample
     values = tuple(float("nan") if value is None else value for value in entry.values)
     task = words.number("task", entry.key.task)
@@ -187,7 +187,7 @@ class Frame:
     def __init__(self, size: int, blocks: Iterable[NDArray[Any]], words: Words) -> None:
         self.words = words
         self.size = size
-        # One array a column: a contiguous column is read at the speed of memory.
+        # One array per column: a contiguous column is read at the speed of memory.
         self._columns = {name: np.empty(size, dtype=ROW[name]) for name in ROW.names or () if name != "values"}
         self._values = [np.empty(size, dtype=np.float32) for _ in PROTOCOLS]
         at = 0

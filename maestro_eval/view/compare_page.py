@@ -26,7 +26,7 @@ _MOST_RUNS = 12
 
 
 class Credit(Struct, frozen=True):
-    """Samples gained and lost where ``pair`` was called last; an empty pair stands for rollouts without a call."""
+    """Counts the rollouts of gained and lost samples whose last call was ``pair`` (empty: that made no call)."""
 
     pair: str
     gained: int
@@ -34,9 +34,9 @@ class Credit(Struct, frozen=True):
 
 
 class Oracle(Struct, frozen=True):
-    """The samples that both runs got wrong, in an explore run: it ``asked`` some, and a candidate got some ``right``.
+    """An explore run's results on the samples that both runs got wrong: of ``asked``, it has ``right`` right.
 
-    ``best`` counts the right rollouts of the best three candidates.
+    A sample is right if any candidate is. ``best`` counts the right rollouts of the best three candidates.
     """
 
     run: Known
@@ -91,7 +91,7 @@ def side_by_side(library: Library, ask: Ask) -> Answer:
     ranks = library.ranks_of(index, entry.key.task, entry.key.sample_id)
     if not len(ranks):
         raise NotFound(f"{baseline.name} was not asked this sample")
-    # The same repeat, or else the first.
+    # Prefer the same repeat; otherwise use the first.
     other_rank = int(ranks[np.argmax(index.frame["repeat"][ranks] == entry.key.repeat)])
     other = library.entry_at(baseline, other_rank)
     numbers = range(TURNS_PER_PAGE)
@@ -134,7 +134,7 @@ def _credits(frame: Frame, changes: NDArray[np.uint8]) -> list[Credit]:
     sequences = frame.sequences
     last = sequences.last[frame["calls"]]
     counts = [np.bincount(last[changes == number], minlength=len(sequences.calls)) for number in (1, 2)]
-    # Calls of one pair differ by the services that gave their evidence.
+    # One pair has several numbers, because its calls differ in the services that supplied evidence.
     found: defaultdict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(2, dtype=np.int64))
     for number in map(int, np.flatnonzero(counts[0] + counts[1])):
         found[sequences.calls[number].pair if number else ""] += (counts[0][number], counts[1][number])

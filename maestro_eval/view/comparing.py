@@ -31,7 +31,7 @@ class SampleValues(Struct, frozen=True, eq=False):
 
 
 class Square(Struct, frozen=True):
-    """A 2 × 2 table of samples: system against baseline. ``unknown`` counts those that one of them has no value for."""
+    """A 2 × 2 table of samples: system against baseline. ``unknown`` counts those without a value in either run."""
 
     both_right: int
     gained: int
@@ -53,9 +53,9 @@ def sample_values(frame: Frame, protocol: str) -> SampleValues:
 
 
 def changes_of(system: Frame, baseline: Frame, protocol: str) -> NDArray[np.uint8]:
-    """Return, for each rollout of ``system``, 1 + the index of its sample's change in ``CHANGES``; 0: not in the other.
+    """Return, for each rollout of ``system``, 1 + the index of its sample's change in ``CHANGES``.
 
-    The means over repeats are compared.
+    It is 0 if ``baseline`` does not have the sample. The means over repeats are compared.
     """
     ours, theirs = sample_values(system, protocol), sample_values(baseline, protocol)
     at = np.searchsorted(theirs.digests, ours.digests).clip(max=max(0, len(theirs.digests) - 1))
@@ -94,7 +94,7 @@ def changes_between(library: Library, system: Known, baseline: Known, protocol: 
 
 
 def select(library: Library, known: Known, filters: Filters) -> Selected:
-    """Return the rollouts of a run that pass ``filters``; a filter that names a missing run is ignored."""
+    """Return the rollouts of a run that pass ``filters``; a filter that compares with a missing run passes none."""
     index = library.index(known)
     new: frozenset[str] = frozenset()
     changes = found = None
@@ -112,7 +112,7 @@ def select(library: Library, known: Known, filters: Filters) -> Selected:
         def search() -> Found:
             return find(index, filters.q, texts)
 
-        # A search for words takes milliseconds and may find a million; one for a phrase reads texts and finds few.
+        # Only phrase searches are cached: they read texts and find few. One for words takes milliseconds.
         key = f"search {known.id} {index.stamp} {filters.q}"
         found = library.cached(key, search) if phrases_of(filters.q) else search()
     return Selected(index.frame, filters, Context(new, changes, found, library.subset))

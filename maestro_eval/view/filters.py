@@ -1,4 +1,4 @@
-"""Filters and sort order of a page: read from an address, written into one, and applied to a run's columns.
+"""Reads a page's filters and sort order from an address, writes them into one, and applies them to the columns.
 
 Every filter is a mask over the columns, so any combination takes milliseconds and every count is exact.
 """
@@ -25,7 +25,7 @@ class Filters(Struct, frozen=True):
     """The filters, sort order and page number in an address; an empty field filters nothing.
 
     ``other`` names the run that ``change`` compares with (gained: right here and not there). ``new`` names a run and
-    selects the rollouts that called an entry which its registry lacks. ``repeat`` counts from 0; in an explore run it
+    selects the rollouts that called an entry which is not in its registry. ``repeat`` counts from 0; in an explore run it
     is the candidate's number.
     """
 
@@ -90,7 +90,7 @@ def read_filters(query: Mapping[str, str]) -> Filters:
 class Context(Struct, frozen=True, eq=False):
     """The inputs of filters that are not columns.
 
-    ``new`` are the entries that the run ``filters.new`` lacks. ``changes`` are those against the run ``filters.other``,
+    ``new`` are the entries that the run ``filters.new`` does not have. ``changes`` are those against ``filters.other``,
     as `changes_of` numbers them. ``found`` is the result of the search, ``subset`` the number of samples to show.
     """
 
@@ -110,7 +110,7 @@ class Around(Struct, frozen=True):
 
     @property
     def page(self) -> int:
-        """The number of the table's page that shows it."""
+        """The number of the table's page that shows the rollout."""
         return max(1, -(-self.place // PER_PAGE))
 
 
@@ -122,7 +122,7 @@ class Selected:
         self._frame, self._context = frame, context
         self._masks = {name: self._mask(name, value) for name, value in filters.active.items()}
         if context.subset is not None:
-            # The lowest digests: the same samples in every run.
+            # Selecting the lowest digests gives the same samples in every run.
             digests = np.unique(frame["sample"])[: context.subset]
             self._masks[""] = frame["sample"] <= digests[-1] if len(digests) else np.zeros(0, dtype=bool)
         mask = self._all()

@@ -1,4 +1,4 @@
-"""Render pages from templates, with filters that make text harmless to look at and format numbers.
+"""Renders pages from templates, with filters that format numbers and make text safe to display.
 
 Jinja2 escapes everything. Characters that escaping leaves and that could mislead a reader (direction marks, control
 characters, escape sequences) are shown as visible codes.
@@ -54,7 +54,7 @@ def environment() -> Environment:
         "verdict": verdict_of,
     }
     made.globals["SIGNS"] = SIGNS
-    # Compiled now, so that no page waits for it.
+    # Compiled now, so that no page waits for a template.
     for name in made.list_templates():
         made.get_template(name)
     return made
@@ -112,7 +112,7 @@ def ago(at: float) -> str:
 
 
 def short(scope: str, is_mean: bool = False) -> str:
-    """Return a task's or a group's name as tables show it."""
+    """Return the name of a task or a group for tables."""
     return line(scope_title(scope, is_mean=is_mean), 60)
 
 

@@ -58,7 +58,7 @@ _Line = tuple[int, str, str, str, str, int, str]
 
 
 class Line(Struct, frozen=True):
-    """The texts that a table shows of a rollout; ``image`` is the hash of its first picture."""
+    """The cells of a rollout in the table of samples; ``image`` is the hash of its first picture."""
 
     rank: int
     sample_id: str
@@ -125,7 +125,7 @@ class Index:
         return None
 
     def documents(self, query: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Return the numbers of the documents that match a full-text query. ``ValueError`` if its syntax is wrong."""
+        """Return the numbers of the documents that match a full-text query; raise ValueError for wrong syntax."""
         try:
             # Joined in SQLite: a million rows would each cost a Python object.
             (found,) = self._words.execute(
@@ -141,7 +141,7 @@ class Index:
 
 
 def open_index(folder: Path) -> Index | None:
-    """Open the index of ``folder``, which may lag behind its journal; ``None`` if there is none of this version."""
+    """Open the index of ``folder`` (it may lag behind the journal); return None if there is none of this version."""
     path = index_path(folder)
     if not path.is_file():
         return None
@@ -213,7 +213,7 @@ def _own_folder() -> Path:
 
 
 def _add_new(index: Index) -> bool:
-    """Add the attempts that the index lacks; return False, adding nothing, if scores or the plan changed too."""
+    """Add new attempts to the index; return False, adding nothing, if there are none or scores or the plan changed."""
     stamp = stamp_of(index.folder)
     source = RunSource(index.folder)
     try:

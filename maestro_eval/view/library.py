@@ -1,4 +1,4 @@
-"""The runs below a viewer's folders: found, indexed when first shown, and re-indexed while they grow.
+"""Finds the runs below a viewer's folders, indexes each when it is first shown, and again while it grows.
 
 One background thread builds indices in the order of the requests; a page that would wait too long raises ``Waiting``
 and is requested again.
@@ -95,7 +95,7 @@ class Library:
         return sorted(found.values(), key=lambda known: -known.manifest.created_at)
 
     def get(self, run: str) -> Known:
-        """Return the run of that id. NotFound."""
+        """Return the run with that id; raise NotFound if there is none."""
         if run not in self._known:
             self.runs()
         if run not in self._known:
@@ -135,7 +135,7 @@ class Library:
         return self._sources[known.id]
 
     def beside(self, known: Known, task: str) -> list[Known]:
-        """Return the runs of the same task, those in the same folder first; at most as many as stay open."""
+        """Return the runs of the same task, those in the same folder first; at most as many as can be open at once."""
         asked = [run for run in self._known.values() if any(each.name == task for each in run.manifest.tasks)]
         asked.sort(key=lambda run: (run.folder.parent != known.folder.parent, -run.manifest.created_at))
         return asked[: _OPEN_INDICES - 2]
@@ -147,7 +147,7 @@ class Library:
         return list(found.values())
 
     def key_at(self, known: Known, rank: int) -> RolloutKey:
-        """Return the key of that rank. NotFound."""
+        """Return the key at that rank; raise NotFound if the rank is too large."""
         index = self.index(known)
         if rank >= index.frame.size:
             raise NotFound(f"the run has {index.frame.size} rollouts, numbered from 0")
@@ -155,7 +155,7 @@ class Library:
         return RolloutKey(index.frame.text("task", rank), line.sample_id, int(index.frame["repeat"][rank]))
 
     def entry_at(self, known: Known, rank: int) -> Judged:
-        """Return the rollout of that rank; the last few are cached for the requests of a page's texts. NotFound."""
+        """Return the rollout at that rank, or raise NotFound; the last few are cached for requests of page texts."""
         key = self.key_at(known, rank)
         name = (known.id, stamp_of(known.folder), key)
         if name not in self._entries:
@@ -170,7 +170,7 @@ class Library:
         return np.flatnonzero(index.frame["sample"] == np.uint64(sample_digest(task, sample_id)))
 
     def ready_index(self, known: Known) -> Index | None:
-        """Return the run's index if it exists and is up to date."""
+        """Return the run's index if it is open already or is up to date, else None."""
         if known.id not in self._indices:
             index = open_index(known.folder)
             if index is None or index.stamp != stamp_of(known.folder):
@@ -179,7 +179,7 @@ class Library:
         return self._indices[known.id]
 
     def index(self, known: Known) -> Index:
-        """Return the run's index, which may lag behind a growing journal. ``Waiting`` while the first is built."""
+        """Return the run's index, which may lag behind a growing journal; raise Waiting while the first is built."""
         index = self._indices.get(known.id)
         if index is None and (index := open_index(known.folder)) is not None:
             self._cache_index(known.id, index)
@@ -203,7 +203,7 @@ class Library:
         return fresh
 
     def comparison(self, runs: Sequence[Known], protocol: str) -> Comparison:
-        """Return `analysis.compare` under one protocol, with the first run against each other one. ``Waiting``."""
+        """Compare the first run with each other one under one protocol; raise Waiting until the result is computed."""
         from maestro_eval.analysis import ContrastSpec, distinct_names, renamed
 
         names = distinct_names([run.manifest for run in runs], [run.folder for run in runs])
@@ -237,7 +237,7 @@ class Library:
     def _made(self, name: str, version: str, what: str, work: Callable[[], Any]) -> Any:
         """Return the result of ``work``, run in the background; until it is done, the result for an earlier version.
 
-        ``Waiting`` if there is no earlier result.
+        Raise Waiting if there is no earlier result.
         """
         before, result = self._results.get(name, ("", None))
         if before == version:

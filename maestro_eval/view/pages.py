@@ -62,7 +62,7 @@ class CandidateRow(Struct, frozen=True):
 
 
 class Facet(Struct, frozen=True):
-    """A filter beside the table: each value, the rollouts it would leave, and its address; ``more`` are not shown."""
+    """A filter beside the table: each value, the rollouts it would leave, its address; ``more`` values are hidden."""
 
     name: str
     chosen: str
@@ -164,7 +164,7 @@ def headlines(comparison: Comparison | None) -> tuple[tuple[str, Estimate], ...]
 
 
 def _run_rows(library: Library, runs: Sequence[Known]) -> Iterator[RunRow]:
-    """Make the rows of ``runs``. Counting comes first, because the thread for accuracies would slow it down."""
+    """Yield the rows of ``runs``. Rollouts are counted first, because the thread for accuracies would slow it down."""
     counted: list[JournalCounts | str] = []
     for known in runs:
         try:

@@ -1,6 +1,6 @@
 """Finds the pictures of a sample, and those derived from them for a call, by hash.
 
-A sample's pictures are read from the run's data. Crops and drawings are made again from the replies of services.
+A sample's pictures are read from the run's data. Crops and drawings are recomputed from the replies of services.
 
 Only bundled task files and those below ``--include-path`` are opened, because a run folder may name anybody's code. A
 picture is shown only if its hash is in the journal, and only as PNG, JPEG, WebP or GIF.
@@ -48,7 +48,7 @@ class Overlay(Struct, frozen=True):
 class Pictures:
     """A cache of pictures; several threads may use it.
 
-    ``lacking`` says by task why pictures of it could not be read.
+    ``lacking`` maps a task to the reason why its pictures could not be read.
     """
 
     def __init__(self, include: Sequence[Path] = ()) -> None:
@@ -71,7 +71,7 @@ class Pictures:
     ) -> Picture | None:
         """Return the picture with that hash, of ``sample`` or derived for one of ``calls``.
 
-        ``None`` if the data is gone or has changed, or if the picture cannot be made again.
+        Return None if the data is missing or has changed, or if the picture cannot be recomputed.
         """
         shown = {sha for call in calls for sha in call.images} | {ref.sha256 for ref in sample.images}
         if sha256 not in shown:
@@ -144,7 +144,7 @@ def overlays(sample: Sample, calls: Sequence[ExpertCall], regime: Regime) -> lis
     for call in calls:
         if call.kind != "service" or call.error or not found:
             continue
-        # A picture sent as JPEG has another hash; if the sample has only one picture, it is that one.
+        # A picture that was sent as JPEG has another hash; a sample's only picture is assumed to be the one.
         number = next((places[sha] for sha in call.images if sha in places), 0 if len(found) == 1 else None)
         if number is None:
             continue

@@ -1,4 +1,4 @@
-"""The viewer's server: it listens on loopback only, answers GET only, and requires a token.
+"""The viewer's server: it listens on loopback only, answers only GET and HEAD, and requires a token.
 
 The token is in the address that is printed once, and becomes a cookie that scripts cannot read and other sites do not
 send. A request must name this server as its host, which defeats DNS rebinding. Pages may load only our own style,

@@ -49,7 +49,7 @@ class Written(Struct, frozen=True):
 def write_static(library: Library, pictures: Pictures, out: Path) -> Written:
     """Write all pages of ``library`` into the empty or new folder ``out``.
 
-    UserError if ``out`` is not empty, or if a run is too large to be written without a subset.
+    Raise UserError if ``out`` is not empty, or if a run is too large to be written without a subset.
     """
     runs = library.runs()
     if not runs:

@@ -1,4 +1,4 @@
-"""A rollout prepared for its page: turns with reasoning split off, their calls, cut text, and a time line.
+"""Prepares a rollout for its page: turns with reasoning split off, their calls, cut text, and a time line.
 
 Texts may have any length: a page shows an excerpt of each, and ``text_of`` returns the whole by its name.
 """
@@ -76,7 +76,7 @@ class TurnView(Struct, frozen=True):
 
     @property
     def called(self) -> tuple[str, str, str]:
-        """Two turns made the same call if these are equal."""
+        """The values that are equal in two turns if both made the same call."""
         return self.kind, self.target, self.request
 
 
@@ -144,7 +144,7 @@ def time_line(rollout: Rollout) -> list[Bar]:
 
 
 def conversation(rollout: Rollout, manifest: RunManifest) -> list[Sent]:
-    """Return the messages as this run's style sends them. UserError if its tokenizer is not available."""
+    """Return the first turns' messages as the run's style sends them. UserError if its tokenizer is not available."""
     style = style_of(manifest.regime)
     sent = [
         Sent("system", excerpt(manifest.prompt.text, "")),
@@ -232,7 +232,7 @@ def _action(turn: Turn) -> tuple[str, str, str, str]:
 
 
 def _left_out(turn: Turn) -> int:
-    """Count the characters of the last expert's reply that the observation lacks; 0 if that is unclear."""
+    """Count the characters of the last expert's reply that the observation omits; 0 if that is unclear."""
     reply = next((call.reply for call in reversed(turn.calls) if call.kind == "expert" and not call.error), "")
     shown = turn.observation or ""
     if not reply or not shown or len(reply) <= len(shown) or len(reply) > _LONGEST_COMPARED:
