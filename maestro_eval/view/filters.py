@@ -25,8 +25,8 @@ class Filters(Struct, frozen=True):
     """The filters, sort order and page number in an address; an empty field filters nothing.
 
     ``other`` names the run that ``change`` compares with (gained: right here and not there). ``new`` names a run and
-    selects the rollouts that called an entry which is not in its registry. ``repeat`` counts from 0; in an explore run it
-    is the candidate's number.
+    selects the rollouts that called an entry which is not in its registry. ``repeat`` counts from 0 (in an explore run:
+    the candidate's number).
     """
 
     protocol: str = "official"
