@@ -1,4 +1,4 @@
-"""How do many rollouts run at once, and survive? Jobs, presets, executors, and the run folder's Python face."""
+"""Runs many rollouts at once and survives failures: configuration, presets, executors, drivers and resuming."""
 
 from maestro_eval.runtime import ray_cluster
 from maestro_eval.runtime.config import RunConfig

@@ -1,4 +1,4 @@
-"""What a user asked a run to be, before anything is opened; and the same read back from a manifest."""
+"""What a user asks of a run, before anything is opened, and the same read back from a manifest."""
 
 from __future__ import annotations
 
@@ -23,16 +23,14 @@ _SETTINGS = (
 class RunConfig(Struct, frozen=True):
     """One system on some tasks.
 
-    ``tasks`` are names or tags; ``data`` maps a task to its local data; ``include`` are further folders of task
-    files. ``selection`` says which samples of each task. ``concurrency`` counts rollouts at once in each of
-    ``workers`` processes (``None``: one, or with Ray and an in-process engine one a GPU), each with
-    ``gpus_per_worker`` GPUs. ``policy_key_env`` names the variable with the policy endpoint's key,
-    ``allow_key_env`` those that a registry of the user's may have sent as keys. What ``sampling``
-    leaves at ``None`` is the regime's. ``cache`` is the folder of a call cache that runs share, empty for the run's
-    own; ``keep_calls`` says whether there is to be one at all.
-    ``sandbox`` is where code that a model wrote is run. ``variant`` is what is done to the registry before it is used.
-    ``require_services`` names services without which a rollout fails, ``all`` for every one.
-    ``replay`` says of which run this is a replay, ``stopping`` by which rule its benchmarks may end early.
+    ``tasks`` are names or tags; ``data`` maps a task to its local data; ``include`` lists further task folders.
+    ``selection`` picks the samples. ``concurrency`` is the number of rollouts at once in each of ``workers`` processes
+    (``None``: one, or with Ray and an in-process engine one per GPU), each with ``gpus_per_worker`` GPUs.
+    ``policy_key_env`` names the variable with the policy endpoint's key, ``allow_key_env`` those that a user's registry
+    may send as keys. A ``None`` in ``sampling`` means the regime's. ``cache`` is a call cache that runs share (empty:
+    the run's own); ``keep_calls`` turns it on. ``sandbox`` isolates code that a model wrote. ``variant`` changes the
+    registry before it is used. A rollout fails without the services in ``require_services`` (``all``: every one).
+    ``replay`` names a run to replay, ``stopping`` a rule that ends benchmarks early.
     """
 
     policy: str = ""
@@ -62,12 +60,12 @@ class RunConfig(Struct, frozen=True):
     require_services: tuple[str, ...] = ()
 
     def name(self, model: str, registry: str) -> str:
-        """The system's name in tables: the user's, else its policy's ``model`` (or baseline) and its ``registry``."""
+        """Return the name in tables: the user's, else the policy's ``model`` (or baseline) and ``registry``."""
         who = PurePath(model).name or model if read_policy(self.policy).generates else self.policy
         return self.system or f"{who} · {registry} {variant_text(self.variant)}".rstrip()
 
     def settings(self) -> dict[str, Any]:
-        """The fields that a manifest keeps under ``settings``, so that the run can be gone on with from anywhere."""
+        """Return the fields that a manifest stores under ``settings``, so that a run can be resumed from anywhere."""
         kept = {name: getattr(self, name) for name in _SETTINGS}
         folders = [str(Path(folder).resolve()) for folder in self.include]
         kept |= {"include": folders, "cache": str(Path(self.cache).resolve()) if self.cache else ""}
@@ -76,7 +74,7 @@ class RunConfig(Struct, frozen=True):
 
 
 def config_of(manifest: RunManifest) -> RunConfig:
-    """The request behind a manifest, for resuming: its tasks by name, each with the data that it was read from."""
+    """Return the request behind a manifest, for resuming: its tasks by name, with the data that each was read from."""
     kept = {name: value for name, value in manifest.settings.items() if name in _SETTINGS}
     return msgspec.structs.replace(
         msgspec.convert(kept, RunConfig),

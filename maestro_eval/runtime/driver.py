@@ -1,9 +1,9 @@
-"""Rollouts into the journal, under watch: observers are told of each batch, Ctrl-C ends the run, and so does a stall.
+"""Runs rollouts, commits them to the journal, notifies observers of each batch, and ends a run on Ctrl-C or a stall.
 
-The driver's loop runs three things side by side: the executor, a look at it about twice a second (``RunStatus``,
-``StallGuard``), and, in a thread, a watch over the loop itself (``Watchdog``).
+The driver's loop runs the executor and checks its state about twice a second (``RunStatus``, ``StallGuard``); a thread
+watches the loop itself (``Watchdog``).
 
-Ctrl-C once ends a run in order, twice stops it at once. SIGTERM, which batch systems send, is taken the same way.
+The first Ctrl-C ends a run in order, the second stops it at once. SIGTERM, which batch systems send, acts likewise.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from maestro_eval.scoring import cause_of
 
 _LOOK_S = 0.5
 STALL_FILE = "stall.json"
-# Enough that no few samples of one kind end a run, and few beside what a run costs.
+# Large enough that a few samples of one kind do not end a run, and cheap beside what a run costs.
 IN_A_ROW = 20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _stops: dict[threading.Thread, Callable[[], object]] = {}
@@ -43,9 +43,9 @@ _asked: WeakSet[threading.Thread] = WeakSet()
 
 
 class RunOutcome(Struct, frozen=True):
-    """How a run stands: ``interrupted`` when it was stopped before all rollouts were done.
+    """The result of a run; ``interrupted``: it was stopped before all rollouts were done.
 
-    ``given_up``: why, in one line, where it was ended because it stalled, or because all failed for one cause.
+    ``given_up``: why, in one line, if it was ended because it stalled or because all rollouts failed for one cause.
     """
 
     folder: Path
@@ -55,10 +55,10 @@ class RunOutcome(Struct, frozen=True):
 
 
 class Driver:
-    """Runs the keys of ``queue`` on ``executor``, and commits what comes of them.
+    """Runs the keys of ``queue`` on ``executor`` and commits the results.
 
-    ``stop_rule`` may end tasks before their last key. ``endpoints`` are their names by url. A stalled run leaves all
-    that is known of it in ``logs/stall.json``.
+    ``stop_rule`` may end tasks before their last key. ``endpoints`` maps a url to the endpoint's name. A stalled run is
+    described in full in ``logs/stall.json``.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Driver:
         self._factory = factory
         self._watcher = watcher
         self._rules = rules
-        # It belongs to the loop that first waits for it.
+        # Binds to the loop that first waits for it.
         self._stop = asyncio.Event()
         self._stalled = ""
         manifest = journal.manifest
@@ -96,7 +96,7 @@ class Driver:
             self._observers.append(Hooks(watcher.hooks, manifest, watcher.warn))
 
     def run(self) -> RunOutcome:
-        """Run all keys; called outside of any event loop."""
+        """Run all keys. Call it outside of any event loop."""
         self._watcher.started(self._journal.manifest, self._status.read)
         try:
             with self._watchdog:
@@ -117,7 +117,7 @@ class Driver:
             try:
                 await asyncio.wait({running, looking}, return_when=asyncio.FIRST_COMPLETED)
                 if looking.done():
-                    # A defect of ours: a run that nobody looks at would be taken for blocked, and its process ended.
+                    # A defect of ours: without these checks the run would count as blocked, and its process be ended.
                     self._stop.set()
                     await asyncio.wait({running})
             finally:
@@ -132,7 +132,7 @@ class Driver:
                 for observer in self._observers:
                     await observer.end(broken_off=broken_off)
             finally:
-                # What ended the rollouts is told before what then went wrong with an observer too.
+                # Raise what ended the rollouts even if an observer failed afterwards.
                 if not (self._stalled and running.cancelled()):
                     running.result()
         reason = self._hopeless.reason
@@ -161,7 +161,7 @@ class Driver:
         while True:
             state = self._status.publish(stopping=self._stop.is_set())
             self._watchdog.beat()
-            # Once it is to stop, the executor's grace time bounds it.
+            # After a stop, the executor's grace time is the bound.
             stall = None if state.stopping or self._stalled else self._guard.check(state)
             if stall is None:
                 warned = False
@@ -182,16 +182,16 @@ class Driver:
         except UserError as error:
             where = str(error)
         self._stalled = (
-            f"the run stalled: {describe(stall)}; what was committed is safe: mend that (a deadline that is too long "
+            f"the run stalled: {describe(stall)}; what was committed is safe: fix that (a deadline that is too long "
             f"for it: --regime-set rollout_deadline_s=…, or --stall-after), then `maestro-eval resume {folder}` "
             f"goes on; {where}"
         )
-        # What has hung for so long gets no grace time.
+        # Rollouts that have hung for so long get no grace time.
         running.cancel()
 
 
 def stop_run(thread: threading.Thread) -> None:
-    """End the run of another thread in order, as Ctrl-C ends one of the main thread; also one that is yet to begin."""
+    """End another thread's run in order, as Ctrl-C ends the main thread's; also a run that has not begun yet."""
     _asked.add(thread)
     # The loop may close in between.
     with contextlib.suppress(KeyError, RuntimeError):
@@ -200,15 +200,15 @@ def stop_run(thread: threading.Thread) -> None:
 
 @contextlib.contextmanager
 def interruptible(stop: asyncio.Event) -> Iterator[None]:
-    """Set ``stop`` at the first of the signals; the second acts as it does in any Python program.
+    """Set ``stop`` at the first signal; the second acts as in any Python program.
 
-    The handlers are Python's and not the loop's: those act only when the loop comes round, and a loop that is blocked
-    could then not be stopped at all.
+    Uses Python's signal handlers: the loop's own act only when the loop comes round, and a blocked loop could not be
+    stopped.
     """
     loop = asyncio.get_running_loop()
     thread = threading.current_thread()
     if thread is not threading.main_thread():
-        # Signals reach the main thread only; whoever runs there may call `stop_run`.
+        # Signals reach the main thread only; the main thread may call `stop_run`.
         _stops[thread] = lambda: loop.call_soon_threadsafe(stop.set)
         if thread in _asked:
             stop.set()
@@ -230,16 +230,16 @@ def interruptible(stop: asyncio.Event) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            # None: it was there before Python.
+            # None: installed by non-Python code.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class HopelessGuard(Observer):
     """Counts rollouts in a row that failed for the same permanent cause, and ends the run at ``most`` of them.
 
-    What may pass (a server that is down for a while, a full one) is not counted, whatever it costs: those rollouts are
-    failed, and are run again by ``resume``. A request that only other settings would make acceptable (too long, too
-    many pictures) may be a single benchmark's: it counts only while no rollout has ended well.
+    Faults that may pass (a server that is down or overloaded) are not counted: ``resume`` runs those again. A request
+    that only other settings make acceptable (too long, too many images) may be specific to one benchmark: it counts
+    only until a rollout succeeds.
     """
 
     def __init__(self, stop: asyncio.Event, warn: Callable[[str], None], most: int = IN_A_ROW) -> None:
@@ -253,7 +253,7 @@ class HopelessGuard(Observer):
         self.reason = ""
 
     def committed(self, batch: Sequence[Finished]) -> None:
-        """Count ``batch`` in, and warn of the first request that the settings do not suit."""
+        """Count the failures in ``batch``, and warn of the first request that the settings do not suit."""
         for finished in batch:
             key, outcome = finished.rollout.key, finished.rollout.outcome
             if not isinstance(outcome, Failed):
@@ -262,7 +262,7 @@ class HopelessGuard(Observer):
                 continue
             fault = outcome.fault
             if fault is None or fault.retriable:
-                # What another try may mend is no reason to end the run.
+                # A fault that a retry may fix is no reason to end the run.
                 self._count = 0
                 continue
             if fault.needs_settings and not self._warned:

@@ -1,7 +1,7 @@
-"""A rule that ends benchmarks early, applied beside the rollouts: judging is slow, and nothing waits for it.
+"""Applies a rule that ends benchmarks early, beside the rollouts: judging is slow, and no rollout waits for it.
 
-The rule sees one batch of committed rollouts at a time, in a thread of its own. Tasks that it ends early are retired in
-the driver's loop: no rollout of them starts any more, and those in flight end as always. The manifest records the end
+The rule sees one batch of committed rollouts at a time, in its own thread. Tasks that it ends early are retired in the
+driver's loop: no rollout of them starts any more, and those in flight finish as usual. The manifest records the end
 before the plan is cut, so that a run that dies in between is cut when it is resumed.
 """
 
@@ -27,20 +27,20 @@ _BATCH = 64
 
 
 class StopRule(Protocol):
-    """Says when a task may end. Called in one thread at a time."""
+    """Decides when a task may end. Called in one thread at a time."""
 
     def check(self, tasks: Iterable[TaskRecord]) -> None:
-        """UserError unless the rule can be applied to each of ``tasks``; called before anything is asked."""
+        """Raise UserError unless the rule applies to each of ``tasks``; called before any request is sent."""
 
     def arrange(self, task: TaskRecord, sample_ids: Sequence[str], repeats: int) -> list[str]:
-        """The same ids in the order in which they are to be begun; the same for any order of ``sample_ids``."""
+        """Return the ids in the order in which they are to be begun, whatever the order of ``sample_ids``."""
 
     def observe(self, batch: Iterable[Finished], manifest: RunManifest) -> list[EarlyStop]:
-        """The tasks whose comparison these rollouts end. May take seconds; what it raises ends the run."""
+        """Return the tasks whose comparison these rollouts end. May take seconds; an exception ends the run."""
 
 
 def arranged(rule: StopRule, manifest: RunManifest, plan: Iterable[RolloutKey]) -> Iterator[RolloutKey]:
-    """The keys of ``plan`` in the rule's order, task by task."""
+    """Yield the keys of ``plan`` in the rule's order, task by task."""
     rule.check(manifest.tasks)
     ids: dict[str, dict[str, None]] = {task.name: {} for task in manifest.tasks}
     for key in plan:
@@ -52,7 +52,7 @@ def arranged(rule: StopRule, manifest: RunManifest, plan: Iterable[RolloutKey]) 
 
 
 def take_up(rule: StopRule, journal: Journal) -> None:
-    """Have ``rule`` go on with a run that was interrupted: the tasks that did not end early, as they were planned."""
+    """Prepare ``rule`` to resume an interrupted run: pass it the plan of the tasks that did not end early."""
     cut(journal)
     manifest = journal.manifest
     over = {stop.task for stop in manifest.ended_early}
@@ -63,13 +63,13 @@ def take_up(rule: StopRule, journal: Journal) -> None:
 
 
 def cut(journal: Journal) -> None:
-    """Take out of the plan what its early stops have left unasked."""
+    """Remove from the plan the rollouts that early stops have left unrun."""
     for stop in journal.manifest.ended_early:
         journal.release(stop.task)
 
 
 class EarlyStopper(Observer):
-    """Applies ``rule`` to a run in progress; used around the loop that runs it, and informed of every commit.
+    """Applies ``rule`` to a run in progress, as an observer of every commit.
 
     retire, decided: called in the loop for each task that ends early, once the manifest records it.
     """
@@ -93,22 +93,22 @@ class EarlyStopper(Observer):
         self._error: BaseException | None = None
 
     def begin(self, stop: asyncio.Event) -> None:
-        """In the loop, before the first rollout: start to judge, the rollouts of an earlier session first."""
+        """Start judging, in the loop and before the first rollout; rollouts of an earlier session come first."""
         earlier = _earlier(self._journal.folder)
-        # The first read fixes which rows are earlier ones; what is committed later is not among them.
+        # The first read fixes which rows are earlier ones; later commits are not among them.
         first = next(earlier, ())
         self._judging = asyncio.create_task(self._judge(first, earlier, stop))
 
     def committed(self, batch: Sequence[Finished]) -> None:
-        """In the loop: ``batch`` is in the journal."""
+        """Queue ``batch``, which is in the journal, for judging. Called in the loop."""
         if batch and self._error is None:
             self._waiting.append(batch)
             self._arrived.set()
 
     async def end(self, *, broken_off: bool = False) -> None:
-        """In the loop, after the last rollout: wait until all is judged, and cut the plan. Raises what the rule raised.
+        """Wait in the loop, after the last rollout, until all is judged, and cut the plan. Raises what the rule raised.
 
-        ``broken_off``: only the batch that is being judged is awaited; the next session judges the others.
+        ``broken_off``: wait only for the batch that is being judged; the next session judges the others.
         """
         self._over, self._broken_off = True, broken_off
         self._arrived.set()
@@ -120,7 +120,7 @@ class EarlyStopper(Observer):
             raise self._error
 
     def close(self) -> None:
-        """However the run ended, and outside its loop: drop what is not judged yet."""
+        """Discard rollouts that are not judged yet. Called outside the loop, however the run ended."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def _judge(self, batch: Sequence[Finished], earlier: Generator[list[Finished]], stop: asyncio.Event) -> None:
@@ -142,7 +142,7 @@ class EarlyStopper(Observer):
     async def _next(self, earlier: Iterator[Sequence[Finished]]) -> Sequence[Finished]:
         """Return the next batch, or an empty one once no more will come.
 
-        Earlier ones are first: a rule looks at rollouts in the order of the plan, and decides nothing without them.
+        Earlier ones are first: a rule reads rollouts in the order of the plan, and decides nothing without them.
         """
         if batch := next(earlier, ()):
             return batch
@@ -156,7 +156,7 @@ class EarlyStopper(Observer):
     def _carry_out(self, stops: Sequence[EarlyStop]) -> None:
         if stops:
             manifest = self._journal.manifest
-            # A task that came to its end is judged again once its failures have been tried again.
+            # A task that ran to its end is judged again once its failures have been retried.
             latest = {stop.task: stop for stop in (*manifest.stopped, *stops)}
             self._journal.amend(structs.replace(manifest, stopped=tuple(latest.values())))
         early = {stop.task for stop in self._journal.manifest.ended_early}
@@ -166,7 +166,7 @@ class EarlyStopper(Observer):
 
 
 def _earlier(folder: Path) -> Generator[list[Finished]]:
-    """Yield the rollouts that an earlier session has left, without failed ones, which are tried again."""
+    """Yield the rollouts that an earlier session left, except failed ones, which are retried."""
     with Journal.open(folder, read_only=True) as journal:
         ended = (Finished(*each) for each in journal.rollouts() if not isinstance(each[0].outcome, Failed))
         while batch := list(islice(ended, _BATCH)):

@@ -1,9 +1,9 @@
-"""The endpoints of a run: start those that the registry has the run start, and ask each what the run must know.
+"""Starts the endpoints that the registry has the run start, and checks every endpoint before the first rollout.
 
-Everybody is asked whether somebody is there, with this key and this model. A typo in a port would otherwise cost every
-rollout its retries, and a wrong name or an unset key every rollout. Any HTTP reply but 401 and a redirect counts as
-being there: not every server lists its models. One that does, and lists another name, is asked for one token under the
-name in question, because gateways serve more than they list.
+The check covers address, key and model name: a typo in a port would cost every rollout its retries, and a wrong name or
+an unset key every rollout. Any HTTP reply except 401 and redirects counts as reachable, since not every server lists
+its models. A server that lists only other names is asked for one token under the configured name, because gateways
+serve more models than they list.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from maestro_eval.runtime.rendering import check_rendering
 from maestro_eval.text import load_tokenizer
 
 _TIMEOUT_S = 5.0
-# One token of a model that is being warmed up; who has not answered by then is there all the same.
+# For one token of a model that is warming up; an endpoint that takes longer counts as reachable.
 _TOKEN_S = 20.0
 
 
 @contextlib.contextmanager
 def started(registries: Sequence[Registry], logs: Path) -> Iterator[dict[str, str]]:
-    """Start what any of ``registries`` asks for, once; yields the address of each by its name (``start: NAME``)."""
+    """Start each program that ``registries`` name, once; yield the address of each by its name (``start: NAME``)."""
     with contextlib.ExitStack() as stack:
         wanted = sorted({entry.start for each in registries for entry in each.endpoints.values() if entry.start})
         yield {name: stack.enter_context(STARTERS.find(name).start(logs / f"{name}.log")) for name in wanted}
@@ -52,17 +52,17 @@ def bind(registry: Registry, urls: Mapping[str, str]) -> Registry:
 
 
 def program_revisions(registry: Registry) -> dict[str, str]:
-    """Hash what computes behind each endpoint that the run starts, by its name."""
+    """Hash the program behind each endpoint that the run starts, by its name."""
     names = sorted({entry.start for entry in registry.endpoints.values() if entry.start})
     return {name: STARTERS.find(name).revision() for name in names}
 
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """A registry with every endpoint addressed, and what was found out when all were asked.
+    """A registry with every endpoint addressed, and the findings of the check.
 
     contexts: see ``Checked``. down: the optional services that are down. model: the policy's. regime: the request's,
-    with the tokenizer that it counts in. rendering: what is known of how the policy's servers render a conversation.
+    with the tokenizer that it counts in. rendering: how the policy's servers render a conversation, as far as known.
     """
 
     registry: Registry
@@ -77,10 +77,10 @@ class Up:
 def endpoints_up(
     request: RunConfig, registry: Registry, folder: Path, addresses: Mapping[str, str] | None, watcher: Watcher
 ) -> Iterator[Up]:
-    """Bring up every endpoint of ``registry``, and ask all that a run of ``request`` calls.
+    """Start the endpoints of ``registry``, and check all that a run of ``request`` calls.
 
-    ``addresses`` are those of what the registry would have us start, where it is up already. UserError for an expert, a
-    required service or a policy that cannot be called; an optional service that cannot is a warning.
+    ``addresses`` are those of programs that are already running (None: start them). UserError for an expert, a required
+    service or a policy that cannot be called; an optional service that cannot is a warning.
     """
     with contextlib.ExitStack() as stack:
         if addresses is None:
@@ -115,7 +115,7 @@ async def _asked(request: RunConfig, bound: Registry, watcher: Watcher) -> Up:
 
 
 def _require_services(registry: Registry, names: Collection[str]) -> Registry:
-    """``registry`` with these services (``all``: every one) no longer optional. UserError for one that it lacks."""
+    """Return ``registry`` with these services (``all``: every one) required. UserError for an unknown service."""
     unknown = next((name for name in names if name not in registry.services and name != "all"), None)
     if unknown is not None:
         known = ", ".join(registry.services) or "none"
@@ -128,9 +128,9 @@ def _require_services(registry: Registry, names: Collection[str]) -> Registry:
 
 
 def _settled_regime(request: RunConfig, model: str) -> Regime:
-    """The request's regime with the tokenizer of ``model``, the policy's, where it counts in the policy's own tokens.
+    """Return the request's regime; a regime that counts in the policy's own tokens gets the tokenizer of ``model``.
 
-    UserError (one line) where that tokenizer is not known.
+    UserError (one line) if that tokenizer is not known.
     """
     regime = request.regime
     if regime.tokenizer != POLICY:
@@ -146,7 +146,7 @@ def _settled_regime(request: RunConfig, model: str) -> Regime:
 
 
 class Wanted(Struct, frozen=True):
-    """A model that a run will call. A run does not begin without one that is ``required``.
+    """A model that a run will call. A run does not begin without a ``required`` one.
 
     ``url_at``, ``key_at`` and ``model_at``: where the user wrote its address, its key's variable and its name.
     """
@@ -169,7 +169,7 @@ class Lack(Struct, frozen=True):
 
 
 def wanted_of(registry: Registry, policy: PolicySpec | None = None, policy_key_env: str = "") -> Iterator[Wanted]:
-    """The experts of a bound registry, the services whose evidence its skills use under ``policy``, its replicas."""
+    """Yield the experts of a bound registry, the services that its skills use under ``policy``, and policy replicas."""
     used = services_used(registry, policy)
     entries: tuple[Expert | Service, ...] = (*registry.experts.values(), *(registry.services[name] for name in used))
     for entry in entries:
@@ -193,7 +193,7 @@ def wanted_of(registry: Registry, policy: PolicySpec | None = None, policy_key_e
 
 
 def services_used(registry: Registry, policy: PolicySpec | None = None) -> list[str]:
-    """The services that may be asked: those of the skills; all of them where a skill's pipeline is the user's own.
+    """Return the services that may be called: those of the skills, or all if a skill has a custom pipeline.
 
     ``policy``: ``direct:`` uses no skill and ``fixed:`` one.
     """
@@ -213,14 +213,14 @@ def services_used(registry: Registry, policy: PolicySpec | None = None) -> list[
 
 
 class Checked(Struct, frozen=True):
-    """Which models cannot be called from here, and the context of each whose server tells it, by ``url#model``."""
+    """The models that cannot be called from here, and the context lengths that servers report, by ``url#model``."""
 
     lacks: tuple[Lack, ...]
     contexts: dict[str, int]
 
 
 async def check_models(wanted: Iterable[Wanted], client: ExpertClient) -> Checked:
-    """Ask for every one of ``wanted``; each address is asked once a key."""
+    """Check each of ``wanted``; each address is queried once per key."""
     asked = list(wanted)
     ways = [(each.endpoint.url, each.endpoint.api_key_env) for each in asked]
     endpoints = {way: each.endpoint for way, each in zip(ways, asked, strict=True)}
@@ -232,7 +232,7 @@ async def check_models(wanted: Iterable[Wanted], client: ExpertClient) -> Checke
     for each, models in zip(asked, listed, strict=True):
         if isinstance(models, EndpointError):
             continue
-        # A server's only model is the one that is meant where none is named.
+        # If no model is named, a server's only model is meant.
         named = [model for model in models if model.id == each.model or (not each.model and len(models) == 1)]
         if named and isinstance(named[0].max_model_len, int):
             contexts[f"{each.endpoint.url}#{each.model}"] = named[0].max_model_len
@@ -240,21 +240,21 @@ async def check_models(wanted: Iterable[Wanted], client: ExpertClient) -> Checke
 
 
 async def _listed(client: ExpertClient, endpoint: Endpoint) -> tuple[ServedModel, ...] | EndpointError:
-    """The models that a server lists, none where it lists none; or why it cannot be called."""
+    """Return the models that a server lists (empty if it lists none), or the reason why it cannot be called."""
     try:
         return await client.models(msgspec.structs.replace(endpoint, timeout_s=_TIMEOUT_S))
     except EndpointError as error:
-        # Where the list is behind a redirect, so is all else.
+        # If the list is behind a redirect, so is everything else.
         told = error.status is not None and (error.status == 401 or 300 <= error.status < 400)
         return () if error.reached and not told else error
 
 
 async def _lack(client: ExpertClient, wanted: Wanted, listed: tuple[ServedModel, ...] | EndpointError) -> str:
-    """Why a model cannot be called, beginning with the field to change; empty where it can."""
+    """Return why a model cannot be called, beginning with the field to change; empty if it can."""
     url, variable = wanted.endpoint.url, wanted.endpoint.api_key_env
     if isinstance(listed, EndpointError):
         if listed.kind == "timeout":
-            # The time is ours here, and not the endpoint's `timeout_s`.
+            # This timeout is ours, and not the endpoint's `timeout_s`.
             return f"{wanted.url_at}: {url} does not answer; start the server there or correct the address"
         if listed.status != 401:
             return f"{wanted.key_at if listed.kind == 'key' else wanted.url_at}: {listed.fault.detail}"
@@ -269,7 +269,7 @@ async def _lack(client: ExpertClient, wanted: Wanted, listed: tuple[ServedModel,
 
 
 async def _is_refused(client: ExpertClient, wanted: Wanted) -> bool:
-    """Tell whether the server knows no model of that name: asked for one token, it says so."""
+    """Return whether the server, asked for one token, replies that it knows no model of that name."""
     body = {"model": wanted.model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     patient = msgspec.structs.replace(wanted.endpoint, timeout_s=_TOKEN_S)
     try:

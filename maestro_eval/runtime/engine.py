@@ -1,7 +1,7 @@
-"""One run from request to journal: prepare, start what must be started, roll out, commit.
+"""Runs a request into a journal: prepares it, starts its endpoints, rolls out and commits.
 
-The driver is the only writer of the journal. A run that is interrupted, for whatever reason, is resumed from its
-folder alone: what is committed is not run again.
+The driver is the only writer of the journal. A run that is interrupted, for whatever reason, is resumed from its folder
+alone: committed rollouts are not run again.
 """
 
 from __future__ import annotations
@@ -52,17 +52,16 @@ def start_run(
 ) -> RunOutcome:
     """Run ``request`` into a new ``folder``.
 
-    ``served`` gives the addresses of what the registry would have the run start, where it is up already. ``keys``
-    are the rollouts to run, where that is not for the request to say. ``stall`` says what becomes of a run that stands
-    still. ``stop_rule`` is that of ``request.stopping``.
-    UserError for bad input (nothing is written then beyond log files).
+    ``served`` gives the addresses of programs that are already running, by name; the run starts no others. ``keys`` are
+    the rollouts to run, instead of those that the request selects. ``stall`` bounds the time without a commit.
+    ``stop_rule`` implements ``request.stopping``. UserError for bad input (only log files are written then).
     """
     watcher = watcher or Watcher()
     if (folder / "manifest.json").exists():
         raise UserError(f"{folder}: holds a run already; go on with `maestro-eval resume {folder}`, or choose --out")
     prepared = prepare(request, watcher)
     request = prepared.request
-    # Packed, because a plan may hold millions and is kept for the whole run.
+    # Packed, because a plan may hold millions of keys and is stored for the whole run.
     if keys is None:
         plan = PackedKeys(
             RolloutKey(task.name, sample_id, repeat)
@@ -70,7 +69,7 @@ def start_run(
             for sample_id in choose(task, request.selection, request.seed)
             for repeat in range(request.repeats)
         )
-        # Every sample has a first repeat: no set of them all is needed.
+        # Every sample has a first repeat, so counting those needs no set of samples.
         samples = Counter(key.task for key in plan if key.repeat == 0)
     else:
         plan = PackedKeys(keys)
@@ -79,7 +78,7 @@ def start_run(
     with endpoints_up(prepared.request, prepared.registry, folder, served, watcher) as up:
         manifest = manifest_of(prepared, up, planned)
         if (replay := manifest.replay) is not None:
-            # It must not differ from its original in what shapes a rollout or a score.
+            # A replay must not differ from its original in what shapes a rollout or a score.
             with Journal.open(Path(replay.run), read_only=True) as original:
                 settle_changes(original.manifest, manifest, Path(replay.run))
         if stop_rule is not None:
@@ -103,13 +102,13 @@ def resume_run(
     stall: StallRules = StallRules(),  # noqa: B008  frozen
     stop_rule: StopRule | None = None,
 ) -> RunOutcome:
-    """Run what ``folder`` still lacks, failed rollouts included. UserError when its settings no longer hold.
+    """Run the missing and failed rollouts of ``folder``. UserError if its settings no longer match.
 
-    Where the rollouts run may change: ``executor``, ``workers``, ``concurrency`` and ``ray_address`` are the run's
-    unless given. ``accept`` names what may have changed besides; the manifest says so before the first rollout.
-    ``missing_evidence`` runs exactly the rollouts again that ended without evidence that a service failed to give.
-    ``refused`` also runs again what a server refused for its length or pictures, though no setting has changed.
-    ``stop_rule`` is that of the manifest's ``stopping``.
+    The run's ``executor``, ``workers``, ``concurrency`` and ``ray_address`` apply unless given. ``accept`` names
+    further fields that may have changed; the manifest records them before the first rollout. ``missing_evidence`` runs
+    again exactly the rollouts that ended without evidence because a service failed. ``refused`` also runs again what a
+    server refused for its length or images, though no setting has changed. ``stop_rule`` implements the manifest's
+    ``stopping``.
     """
     watcher = watcher or Watcher()
     with Journal.open(folder) as journal:
@@ -125,7 +124,7 @@ def resume_run(
             planned = {task.name: task.planned for task in before.tasks}
             now = manifest_of(prepared, up, planned)
             if before.candidates != now.candidates:
-                # The k-th repeat is the k-th of them, and would be two systems.
+                # The k-th repeat runs the k-th candidate; it would mix two systems.
                 raise UserError(
                     f"{folder}: the candidates that it explores are no longer those of {now.registry.path}; put the "
                     "registry's experts and skills back, or start a new run with another --out"
@@ -149,9 +148,9 @@ def resume_run(
 def roll_out(
     request: RunConfig, folder: Path, tasks: Sequence[Task], keys: Sequence[RolloutKey], *, watcher: Watcher
 ) -> RunOutcome:
-    """Run ``keys`` of ``tasks``, which this process has open; what ``folder`` has already is not run again.
+    """Run ``keys`` of ``tasks``, which this process has opened; rollouts that ``folder`` already has are not run again.
 
-    UserError for bad input, and where ``folder`` holds a run of other settings or samples.
+    UserError for bad input, and if ``folder`` holds a run of other settings or samples.
     """
     prepared, wanted = prepare(request, watcher, tasks), frozenset(keys)
     samples = Counter(task for task, _ in {(key.task, key.sample_id) for key in keys})
@@ -169,7 +168,7 @@ def roll_out(
 
 
 def refused_keys(journal: Journal, warn: Callable[[str], None]) -> list[RolloutKey]:
-    """Return keys whose prompt or pictures a server refused: with the same settings it would do so again."""
+    """Return keys whose prompt or images a server refused, and would refuse again with the same settings."""
     refused = [
         (rollout.key, rollout.outcome.fault.detail)
         for rollout in journal.failed()
@@ -206,7 +205,7 @@ def _run_pending(
         journal,
         LeaseQueue(pending, expected=expected, lease_s=longest_rollout(request.regime)),
         _executor(request, up.registry, watcher.warn),
-        # Tasks without a spec are open in this process, and nowhere else: they cannot be pickled.
+        # Tasks without a spec are open in this process only: they cannot be pickled.
         partial(RolloutWorker.start, spec, opened={} if spec.tasks else {task.name: task for task in prepared.tasks}),
         endpoints=endpoint_names(up.registry, read_policy(spec.policy).addresses),
         watcher=watcher,

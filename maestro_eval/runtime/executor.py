@@ -1,8 +1,8 @@
-"""How an executor, its workers and the journal meet; what executors share, and the one of this process.
+"""The interface between executors, workers and the journal, and the executor that runs in this process.
 
-An executor runs every key it is given and hands what came of it to ``commit``, in the driver's process and in
-batches. It knows nothing of policies or tasks: a worker does. A rollout that fails is a result like any other
-(``Failed``); an exception from a worker is a defect of ours, which is recorded for its key, and the run goes on.
+An executor runs every key it is given and passes the results to ``commit``, in the driver's process and in batches. It
+knows nothing of policies or tasks; workers do. A failed rollout is a result like any other (``Failed``); an exception
+from a worker is a defect of ours, which is recorded for its key, and the run continues.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from maestro_eval.records import Failed, Rollout, RolloutKey, Sample, UserError
 from maestro_eval.runtime.leases import LeaseQueue
 from maestro_eval.runtime.status import ExecutorState, WorkerState, executor_state
 
-# What is closed or cancelled at the end of a run gets as long.
+# Closing workers and cancelling rollouts at the end of a run may take this long.
 CLOSE_S = 60.0
 _NAME = "local"
 
 Commit = Callable[[Sequence[Finished]], Any]
-"""Keeps a batch; what it raises ends the run."""
+"""Stores a batch; an exception ends the run."""
 
 
 class UnfitNodeError(Exception):
-    """No worker can be started on this node, while another one may do; the message says why in one line."""
+    """No worker can start on this node, while another node may do; the message says why in one line."""
 
 
 class WorkerReport(Struct, frozen=True):
-    """How the limiter of each engine stands, by its url, and what is in use of each endpoint, by its name."""
+    """The limiter's state for each engine, by its url, and the use of each endpoint, by its name."""
 
     places: Mapping[str, Places]
     in_use: Mapping[str, InUse]
@@ -48,20 +48,20 @@ class Worker(Protocol):
 
     @property
     def lost(self) -> bool:
-        """Return whether the model is gone: every further rollout fails, and only a new process helps."""
+        """Return whether the model is lost: every further rollout fails, and only a new process helps."""
 
     def places(self) -> Mapping[str, Places]:
-        """Return the limiter's places of each engine that it calls, by the engine's url."""
+        """Return the limiter's state for each engine that it calls, by the engine's url."""
 
     def allow(self, allowed: Mapping[str, int]) -> Mapping[str, InUse]:
-        """Allow so many calls at once at each endpoint, by its name; return what is in use of each now."""
+        """Set the number of calls at once at each endpoint, by its name; return the present use of each."""
 
     async def close(self) -> None:
-        """Give back connections and models."""
+        """Release connections and models."""
 
 
 WorkerFactory = Callable[[str], Awaitable[Worker]]
-"""Makes a worker of a given name in the process where it is to live. Picklable."""
+"""Makes a worker of a given name in the process that runs it. Picklable."""
 
 
 class Executor(Protocol):
@@ -70,17 +70,16 @@ class Executor(Protocol):
     async def run(self, queue: LeaseQueue, factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event) -> None:
         """Run all keys of ``queue`` and commit each result.
 
-        Once ``stop`` is set nothing new is begun; what is in flight gets a grace time to end and is then
-        cancelled, leaving no record. Whatever ends this call, what had finished by then has been committed,
-        unless ``commit`` itself failed.
+        Once ``stop`` is set no rollout begins; those in flight get a grace time to end and are then cancelled, leaving
+        no record. Whatever ends this call, all finished rollouts have been committed, unless ``commit`` itself failed.
         """
 
     def state(self) -> ExecutorState:
-        """Return the run's state; called in the loop that runs it."""
+        """Return the run's state. Called in the loop that runs it."""
 
 
 class Batcher:
-    """Results on their way to the journal, committed in batches of ``size`` or after ``interval_s``."""
+    """Commits results to the journal in batches of ``size``, or after ``interval_s``."""
 
     def __init__(self, commit: Commit, *, size: int = 64, interval_s: float = 0.5) -> None:
         self._commit = commit
@@ -110,8 +109,8 @@ class Batcher:
                     deadline = min(deadline, clock() + grace_s)
             graceless = not task.done()
         finally:
-            # Both when the grace time is over and when this coroutine is itself cancelled or cannot commit. A rollout
-            # that does not let itself be cancelled is left: the others' results count.
+            # Reached when the grace time is over, and when this coroutine is itself cancelled or cannot commit. A
+            # rollout that resists cancellation is abandoned: the others' results count.
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task}, timeout=CLOSE_S)
@@ -120,7 +119,7 @@ class Batcher:
             task.result()
 
     def _flush(self) -> None:
-        """Commit what is waiting. A batch that ``commit`` refuses is not offered again."""
+        """Commit waiting results. A batch that ``commit`` rejects is not offered again."""
         batch, self._waiting = self._waiting, []
         self._full.clear()
         if batch:
@@ -133,8 +132,8 @@ async def run_key(worker: Worker, name: str, key: RolloutKey) -> Finished:
         finished = await worker.run(key)
         if finished.rollout.key != key:
             return harness_failure(key, name, f"the worker ran {finished.rollout.key} instead", "another rollout")
-        # What cannot be written (half a surrogate pair, say, in what a model said) would take its whole batch
-        # of the journal with it.
+        # A result that cannot be encoded (say half a surrogate pair in a model's reply) would make its whole batch
+        # fail.
         msgspec.json.encode(finished)
         return finished
     except asyncio.CancelledError:
@@ -147,7 +146,7 @@ async def run_key(worker: Worker, name: str, key: RolloutKey) -> Finished:
 
 
 def harness_failure(key: RolloutKey, worker: str, detail: str, kind: str) -> Finished:
-    """Return the record of a key that was lost by a fault of ours; of its sample only the name is known."""
+    """Return the record of a key that was lost by a fault of ours; only the name of its sample is known."""
     line = " ".join(detail.encode("utf-8", "replace").decode().split())[:500]
     failed = Failed("harness", line, kind=kind)
     return Finished(
@@ -159,11 +158,11 @@ def harness_failure(key: RolloutKey, worker: str, detail: str, kind: str) -> Fin
 class LocalExecutor:
     """Runs up to ``concurrency`` rollouts at once in this process: one worker, one event loop.
 
-    Rollouts wait for endpoints most of their time, so one loop holds hundreds. Work that computes in Python for long
-    belongs to the Ray executor.
+    Rollouts mostly wait for endpoints, so one loop handles hundreds. Long computations in Python belong to the Ray
+    executor.
 
-    grace_s: what rollouts in flight get after a stop.
-    start_s: what the worker gets to start; it may load a model.
+    grace_s: time for rollouts in flight after a stop.
+    start_s: time for the worker to start; it may load a model.
     """
 
     def __init__(self, concurrency: int = 32, *, grace_s: float = 30.0, start_s: float = 3600.0) -> None:
@@ -183,7 +182,7 @@ class LocalExecutor:
         try:
             await batcher.commit_all(self._pull_all(queue, worker, batcher, stop), stop=stop, grace_s=self.grace_s)
         finally:
-            # No longer than this, even where it cannot be cancelled.
+            # Bounds closing even if it cannot be cancelled.
             closing = asyncio.create_task(worker.close())
             done, _ = await asyncio.wait({closing}, timeout=CLOSE_S)
             if done:
@@ -198,7 +197,7 @@ class LocalExecutor:
         return executor_state(self._queue, (me,))
 
     async def _start(self, factory: WorkerFactory, stop: asyncio.Event) -> Worker | None:
-        """The worker, or ``None`` where the run is stopped before it stands."""
+        """Return the worker, or ``None`` if the run is stopped before it has started."""
         starting = asyncio.ensure_future(factory(_NAME))
         stopped = asyncio.create_task(stop.wait())
         try:

@@ -1,9 +1,9 @@
-"""Which worker is sick, told from an endpoint that is: pure accounting, no workers and no waiting.
+"""Detects sick workers and tells them from sick endpoints: pure accounting, no workers and no waiting.
 
-A sick node fails at once and so asks for work all the time: left alone, it draws a run's samples to itself. So a worker
-that fails several rollouts in a row in a way that may be its own (nobody reached, no reply, no file, a defect), while
-workers of other nodes end theirs well, gets nothing for a while: that is a strike. After the second strike it is
-retired. Where all fail alike, the cause is not theirs, and none is rested.
+A sick node fails at once and so keeps asking for work: unchecked, it would draw most samples of a run. So a worker that
+fails several rollouts in a row for what may be a local cause (no connection, no reply, no file, a defect), while
+workers of other nodes succeed, rests for a while: that is a strike. After the second strike it is retired. If all
+workers fail alike, the cause is not theirs, and none rests.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from maestro_eval.records import Failed
 _IN_A_ROW = 3
 _STRIKES = 2
 REST_S = 20.0
-# So recently has another node ended a rollout well, where a failure is this node's own.
+# A node's failure is its own if another node has succeeded this recently.
 _FRESH_S = 60.0
 
 
 def may_be_the_nodes(finished: Finished) -> str:
-    """Why the rollout failed, where another node may do better; ``""`` where it would not, or nothing failed."""
+    """Return why the rollout failed if another node may do better; ``""`` if not, or if it did not fail."""
     outcome = finished.rollout.outcome
     if not isinstance(outcome, Failed):
         return ""
     fault = outcome.fault
     if fault is not None:
-        # A request that was under way when its node lost the network gets no reply, and no refusal either.
+        # A request in flight when its node lost the network gets no reply, and no refusal either.
         own = fault.kind in ("connection", "key", "timeout")
     else:
         own = outcome.cause in ("sample", "harness") or (outcome.cause == "deadline" and not finished.rollout.turns)
@@ -45,7 +45,7 @@ class _Worker:
 
 
 class Health:
-    """What is known of each worker by what came of its rollouts. ``clock`` is monotonic seconds."""
+    """Tracks each worker by the results of its rollouts. ``clock`` is monotonic seconds."""
 
     def __init__(self, *, rest_s: float = REST_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._rest_s = rest_s
@@ -64,18 +64,18 @@ class Health:
         self._workers.pop(worker, None)
 
     def well(self, worker: str) -> None:
-        """Note a rollout that ended as it should, whatever its outcome."""
+        """Record a rollout that ended without a failure of the node's own."""
         known = self._workers[worker]
         known.failures = 0
         self._well_at[known.node] = self._clock()
 
     def absolve(self, worker: str) -> None:
-        """Forgive failures that other workers meet too."""
+        """Clear the failures of a worker whose failed rollout failed elsewhere too."""
         if worker in self._workers:
             self._workers[worker].failures = 0
 
     def failed(self, worker: str) -> bool:
-        """Note a failure that may be the node's own; return whether the worker is to be retired."""
+        """Record a failure that may be the node's own; return whether the worker must be retired."""
         known, now = self._workers[worker], self._clock()
         known.failures += 1
         others_are_well = any(
@@ -89,12 +89,12 @@ class Health:
         return known.strikes >= _STRIKES
 
     def rests(self, worker: str) -> bool:
-        """Return whether the worker gets nothing now."""
+        """Return whether the worker rests, and gets no rollouts now."""
         known = self._workers.get(worker)
         return known is not None and self._clock() < known.rests_until
 
     def on_probation(self, worker: str) -> bool:
-        """Tell if the worker has a strike and has not ended a rollout well since its rest: one at a time is enough."""
+        """Return whether the worker has a strike and no success since its rest; it gets one rollout at a time then."""
         known = self._workers.get(worker)
         return known is not None and known.strikes > 0 and self._well_at.get(known.node, 0.0) < known.rests_until
 

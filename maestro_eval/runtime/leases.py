@@ -1,10 +1,10 @@
-"""Who may work on what, and what becomes of it when a worker dies: pure accounting, no workers and no waiting.
+"""Leases keys to workers, and recovers the keys of workers that die: pure accounting, no workers and no waiting.
 
-Which key is next is the ``Order``'s to say. Work is delivered at least once: a key is out under one lease at a
-time, and a lost lease (its worker died, or its time ran out) puts its keys back before the others of their tasks. A
-key may itself be what kills workers. So a key has a bounded number of deliveries; the last one is made alone, to a
-worker that holds nothing else, so that a key is never condemned for the company it kept. A key that loses that one
-too is poisoned: it is not delivered again, and the caller records it as failed.
+``Order`` decides which key is next. Delivery is at least once: a key has one lease at a time, and a lost lease (its
+worker died, or its time ran out) puts its keys back before the others of their tasks. A key may itself be what kills
+workers. So a key has a bounded number of deliveries; the last one goes to a worker that has no other lease, so that a
+key is never blamed for another one in the same worker. A key that loses that one too is poisoned: it is not delivered
+again, and the caller records it as failed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from maestro_eval.runtime.scheduler import Order
 
 
 class Lease(Struct, frozen=True):
-    """A worker's right to a key, since when (seconds on the queue's clock); ``id`` tells it from earlier ones."""
+    """A worker's right to a key, since when (seconds on the queue's clock); ``id`` tells it from earlier leases."""
 
     key: RolloutKey
     worker: str
@@ -30,7 +30,7 @@ class Lease(Struct, frozen=True):
 
 
 class LeaseCounts(Struct, frozen=True):
-    """Where the keys are. The four add up to the number of keys."""
+    """The number of keys in each state; the four add up to all keys."""
 
     queued: int
     leased: int
@@ -39,10 +39,10 @@ class LeaseCounts(Struct, frozen=True):
 
 
 class LeaseQueue:
-    """The keys of a run, with the leases on them. Keys are expected to differ; ``keys_of`` counts those of each task.
+    """The keys of a run and the leases on them. Keys must differ; ``keys_of`` counts those of each task.
 
     expected: seconds that a rollout of a task took before, where known (see ``scheduler.expected_times``).
-    lease_s: after this time a worker that still holds a key is taken for dead; more than any rollout's deadline.
+    lease_s: a worker that has a key for longer counts as dead; must exceed any rollout's deadline.
     """
 
     def __init__(
@@ -61,16 +61,16 @@ class LeaseQueue:
         self._deliveries = deliveries
         self._clock = clock
         self._alone: deque[RolloutKey] = deque()
-        # How often a key was lost with its worker, and the sum of that.
+        # How often each key was lost with its worker, and the sum.
         self._losses: dict[RolloutKey, int] = {}
         self.losses = 0
-        # In the order of their making, which is that of their ends.
+        # In order of creation, which is also the order of expiry.
         self._leases: dict[int, Lease] = {}
-        # Those of each worker, in the same order.
+        # By worker, in the same order.
         self._held: dict[str, dict[int, Lease]] = {}
         self._done = 0
-        # Of keys that are done, those that were once lost: only of these can there be another result. A set of all
-        # that is done would take more memory than the plan of a very long run.
+        # Done keys that were lost once: only they can have another result. A set of all done keys would take more
+        # memory than the plan of a very long run.
         self._done_late: set[RolloutKey] = set()
         self._poisoned: set[RolloutKey] = set()
         self._retired: set[str] = set()
@@ -78,16 +78,16 @@ class LeaseQueue:
         self._next_id = 1
 
     def expect_workers(self, workers: int) -> None:
-        """Expect so many workers: what each is given then depends on how quick it is."""
+        """Set the number of workers to expect; with several, the order depends on their speed."""
         self._order.workers = workers
 
     def lease(self, worker: str, place: str = "") -> Lease | None:
-        """Lease a key to ``worker``, which is at ``place``; ``None`` when there is nothing for it now.
+        """Lease a key to ``worker``, which is at ``place``; ``None`` if there is none for it now.
 
-        ``None`` does not mean that the run is over (see ``finished``): keys may come back from others.
+        ``None`` does not mean that the run is over (see ``finished``): keys may come back from other workers.
         """
         held = self._held.setdefault(worker, {})
-        # Only a key that was lost can be on its last delivery: where none was, hundreds of leases are not looked at.
+        # Only a lost key can be on its last delivery: without losses, hundreds of leases need no check.
         if self._losses and any(self._is_last_delivery(lease.key) for lease in held.values()):
             return None
         now = self._clock()
@@ -97,7 +97,7 @@ class LeaseQueue:
             key = next((key for key, avoided in self._elsewhere.items() if avoided != place), None)
             if key is not None:
                 del self._elsewhere[key]
-            # The late result of a lost lease may have come while its key was queued again.
+            # The late result of a lost lease may have arrived while its key was queued again.
             while key is None and (key := self._order.take(worker, now)) in self._done_late:
                 self._order.finish(key, now, typical=False)
                 key = None
@@ -109,10 +109,10 @@ class LeaseQueue:
         return lease
 
     def complete(self, lease: Lease, *, failed: bool = False) -> bool:
-        """Mark the key as done; return whether it was not settled before: then its result counts.
+        """Mark the key as done; return whether its result counts, that is, it was not settled before.
 
-        The lease may have been lost meanwhile: a late result is as good as any. From the time of one that ``failed``
-        nothing is learnt.
+        The lease may have been lost meanwhile: a late result is as good as any. The time of one that ``failed`` is
+        ignored.
         """
         key, ours = lease.key, self.holds(lease)
         if ours:
@@ -122,7 +122,7 @@ class LeaseQueue:
         if not (ours or lost) or key in self._done_late or key in self._poisoned:
             return False
         if not ours and key.task in self._retired and not any(other.key == key for other in self._leases.values()):
-            # Forgotten, and done all the same by the worker that had lost it.
+            # Its task was retired when the worker lost it, and the worker finished it all the same.
             self._total += 1
         self._done += 1
         if lost:
@@ -132,7 +132,7 @@ class LeaseQueue:
         return True
 
     def retry_elsewhere(self, lease: Lease, place: str) -> bool:
-        """Give a key that failed at ``place`` to a worker of another one; False where the lease is no longer held."""
+        """Queue a key that failed at ``place`` for a worker elsewhere; return False if the lease is no longer held."""
         if lease.key in self._done_late or lease.key.task in self._retired or not self.holds(lease):
             return False
         self._end(lease, typical=False)
@@ -140,7 +140,7 @@ class LeaseQueue:
         return True
 
     def stranded(self, places: Collection[str]) -> list[RolloutKey]:
-        """Settle the keys that wait for a place other than theirs while there is none among ``places``: these."""
+        """Settle and return the keys that wait for another place while ``places`` contains none."""
         left = [key for key, place in self._elsewhere.items() if not any(other != place for other in places)]
         for key in left:
             del self._elsewhere[key]
@@ -148,7 +148,7 @@ class LeaseQueue:
         return left
 
     def release(self, worker: str) -> list[RolloutKey]:
-        """Requeue what a worker that is gone had leased, before the others of the same tasks; return poisoned keys."""
+        """Requeue what a lost worker had leased, before other keys of the same tasks; return poisoned keys."""
         lost = self._lose(list(self._held.get(worker, {}).values()))
         self._order.forget(worker)
         return lost
@@ -156,11 +156,11 @@ class LeaseQueue:
     def expire(self) -> list[RolloutKey]:
         """Void the leases that have expired, whose workers count as lost; return poisoned keys."""
         now = self._clock()
-        # The oldest first: this is asked often, of thousands.
+        # Stops at the first lease that is young enough: this is called often, with thousands of leases.
         return self._lose(list(takewhile(lambda lease: lease.since + self.lease_s <= now, self._leases.values())))
 
     def retire(self, task: str) -> None:
-        """Lease nothing more of ``task``: drop what is queued of it, and what its workers lose."""
+        """Lease nothing more of ``task``: drop its queued keys, and those that its workers lose later."""
         self._retired.add(task)
         alone = [key for key in self._alone if key.task == task]
         self._alone = deque(key for key in self._alone if key.task != task)
@@ -168,7 +168,7 @@ class LeaseQueue:
             del self._elsewhere[key]
             self._total -= 1
         untouched, given_back = self._order.retire(task)
-        # A late result may have come while its key was queued again.
+        # A late result may have arrived while its key was queued again.
         self._total -= untouched + sum(key not in self._done_late for key in (*alone, *given_back))
 
     def holds(self, lease: Lease) -> bool:
@@ -187,7 +187,7 @@ class LeaseQueue:
     def counts(self) -> LeaseCounts:
         """Count the keys by where they are now."""
         settled = self._done + len(self._poisoned)
-        # A key whose lease was lost may be done by its late worker and still be out with, or queued for, another.
+        # A key whose lease was lost may be done by its late worker while another has it, or while it is queued.
         leased = len(self.out())
         return LeaseCounts(self._total - settled - leased, leased, self._done, len(self._poisoned))
 
@@ -197,14 +197,14 @@ class LeaseQueue:
 
     def _lose(self, leases: Sequence[Lease]) -> list[RolloutKey]:
         poisoned = []
-        # From the last to the first, so that what comes back keeps the order of the plan.
+        # From the last to the first, so that requeued keys keep the order of the plan.
         for lease in reversed(leases):
             key = lease.key
             self._end(lease, typical=False)
             if key in self._done_late:
                 continue
             if key.task in self._retired:
-                # Its worker may end it all the same.
+                # Its worker may finish it all the same.
                 self._losses.setdefault(key, 0)
                 self._total -= 1
                 continue

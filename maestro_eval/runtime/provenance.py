@@ -1,4 +1,4 @@
-"""The refusal to go on with a run whose manifest no longer describes what would be run."""
+"""Refuses to continue a run whose manifest no longer describes what would be run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HASH_DIGITS = 64
 
 
 class PictureChange(Struct, frozen=True):
-    """Image files that have changed since they were asked about, with a hash of what they were and are."""
+    """Image files that have changed since a run used them, with a hash of their contents then and now."""
 
     files: tuple[str, ...] = ()
     was: str = ""
@@ -34,7 +34,7 @@ _SAME_PICTURES = PictureChange()
 
 
 class Change(Struct, frozen=True):
-    """A setting of two manifests. ``field`` is its name for ``--accept``, ``what`` that for a reader."""
+    """A setting of two manifests. ``field`` is its name for ``--accept``, ``what`` its description for a reader."""
 
     field: str
     what: str
@@ -43,9 +43,9 @@ class Change(Struct, frozen=True):
 
 
 def changed_pictures(samples: Iterable[Sample], tasks: Sequence[Task]) -> dict[str, PictureChange]:
-    """The image files beside the data that are no longer what ``samples`` had of them, by task.
+    """Return the image files beside the data that no longer match ``samples``, by task.
 
-    The hash of a task's data covers no image file beside it. Each that was used is read once.
+    The hash of a task's data covers no image file beside it. Each file that was used is read once.
     """
     known = {task.name: task for task in tasks}
     used: dict[str, dict[str, set[str]]] = {}
@@ -71,17 +71,17 @@ def settle_changes(
     at: float = 0.0,
     pictures: Mapping[str, PictureChange] | None = None,
 ) -> RunManifest:
-    """``before``, with what of ``now`` differs from it and is to be accepted (``resume --accept FIELD``) written down.
+    """Return ``before`` with the changes in ``now`` that ``resume --accept FIELD`` accepts recorded in it.
 
-    UserError naming the fields in which going on would mix two different runs, and for an unknown field. A field
-    that did not change may be accepted: the same command line is given again after an interruption. Where nothing
-    can be accepted, ``accept`` is ``None``. ``pictures`` are the image files that changed, by task.
+    UserError that names the fields in which continuing would mix two different runs, and for an unknown field. A field
+    that did not change may be accepted: the same command line is given again after an interruption. ``accept`` is
+    ``None`` if nothing can be accepted. ``pictures`` are the image files that changed, by task.
     """
     known = {change.field: change for change in _settings(before, now, pictures or {})}
     for name in accept or ():
         if name not in known:
             raise UserError(f"--accept {name}: unknown field{suggest(name, known, 'it takes')}")
-    # From how the run began, or from what was accepted last.
+    # The reference is the latest accepted value, or else the value at the start.
     accepted = {change.field: change.now for change in before.accepted}
     since = (structs.replace(change, was=accepted.get(change.field, change.was)) for change in known.values())
     changes = [change for change in since if change.was != change.now]
@@ -98,7 +98,7 @@ def settle_changes(
             f"put it back, or start a new run with another --out{mix}"
         )
     said = tuple(Accepted(change.field, change.was, change.now, at) for change in changes)
-    # All rollouts are judged by the rule that was accepted last.
+    # All rollouts are scored by the metric that was accepted last.
     rules = {change.field: change.now for change in changes}
     tasks = [
         structs.replace(task, metric_hash=rules.get(f"metric:{task.name}", task.metric_hash)) for task in before.tasks
@@ -107,11 +107,10 @@ def settle_changes(
 
 
 def _settings(before: RunManifest, now: RunManifest, pictures: Mapping[str, PictureChange]) -> Iterator[Change]:
-    """All that must stay as it was, with its value then and now.
+    """Yield every setting that must not change, with its value then and now.
 
     On ``resume`` policy, regime, sampling, seed, repeats and selection are read from the manifest itself. They differ
-    only where this program has come to read them otherwise, or where the file that the regime's tokenizer is has
-    changed.
+    only if this program reads them differently now, or if the regime's tokenizer file has changed.
     """
     whats = {
         "registry": f"registry{_differing(before.registry, now.registry)}",
@@ -143,7 +142,7 @@ def _settings(before: RunManifest, now: RunManifest, pictures: Mapping[str, Pict
 
 
 def _differing(before: RegistryRecord, now: RegistryRecord) -> str:
-    """Which entries differ, where the manifest knows of entries and more than their order does."""
+    """Name the entries that differ, if the manifest records entries and more than their order differs."""
     names = [n for n in {**before.entries, **now.entries} if before.entries.get(n) != now.entries.get(n)]
     return _listed(names) if before.entries else ""
 

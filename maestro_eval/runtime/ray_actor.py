@@ -1,7 +1,7 @@
 """The process of one worker on a Ray cluster. Ray sends this module's code along, so that it runs on any node.
 
-Nothing of ours is imported at the top: a node without the package, or with another one, is then named instead of an
-actor that Ray cannot make. What the driver tells and is told are plain values for the same reason.
+Nothing of ours is imported at the top: a node without the package, or with another version, is then named in the error,
+while Ray could not create the actor at all. Arguments and results are plain values for the same reason.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class Host:
     """A worker in a process of its own, with its own event loop."""
 
     async def where(self) -> tuple[str, str]:
-        """The id of the node that it is on, and its name for people."""
+        """Return the id of the node that it is on, and a readable name."""
         import ray
 
         address: Any = ray.util.get_node_ip_address
         return ray.get_runtime_context().get_node_id(), f"{address()} ({socket.gethostname()})"
 
     async def start(self, name: str, factory: bytes, code: str, now: float) -> tuple[str, str]:
-        """Build the worker: ``("", "")``, or how it failed (``user``, ``node`` or ``defect``) and why in one line.
+        """Build the worker; return ``("", "")``, or how it failed (``user``, ``node`` or ``defect``) and a line on why.
 
         ``code`` is the fingerprint of the driver's package, ``now`` the driver's clock.
         """
@@ -55,7 +55,7 @@ class Host:
         return "", ""
 
     async def run(self, key: bytes) -> bytes:
-        """One rollout."""
+        """Run one rollout."""
         import msgspec
 
         from maestro_eval.records import RolloutKey
@@ -63,13 +63,13 @@ class Host:
 
         finished = await run_key(self._worker, self._name, msgspec.json.decode(key, type=RolloutKey))
         if self._worker.lost:
-            # A worker without its model would fail every key it is given. Ray sees it die, gives its keys to the
-            # others, and starts it anew where there is room.
+            # A worker without its model would fail every key it is given. When it dies, its keys go to the others, and
+            # it is started again where there is room.
             os._exit(1)
         return msgspec.json.encode(finished)
 
     async def report(self, allowed: dict[str, int]) -> bytes:
-        """Have at most ``allowed`` calls at once at each endpoint, and say how the limiters stand."""
+        """Allow at most ``allowed`` calls at once at each endpoint, and return the state of the limiters."""
         import msgspec
 
         from maestro_eval.runtime.executor import WorkerReport
@@ -83,7 +83,7 @@ class Host:
 
 
 def code_fingerprint(folder: str) -> str:
-    """A digest of the Python files below ``folder``."""
+    """Return a digest of the Python files below ``folder``."""
     digest = hashlib.sha256()
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
@@ -97,7 +97,7 @@ def code_fingerprint(folder: str) -> str:
 
 
 def _unfit(code: str, now: float) -> str:
-    """Why no worker can be started on this node, in one line; ``""`` where one can."""
+    """Return why no worker can start on this node, in one line; ``""`` if one can."""
     found = importlib.util.find_spec("maestro_eval")
     if found is None or not found.submodule_search_locations:
         return "maestro_eval is not installed there; install it, or see docs/runtime.md on what a node needs"

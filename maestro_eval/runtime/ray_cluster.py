@@ -1,9 +1,9 @@
-"""How we come to a Ray cluster: its import, joining or starting one, and what its actors need to import us.
+"""Connects to a Ray cluster: imports Ray, joins or starts a cluster, and lets its actors import this package.
 
-Ray is imported here only, because what it reads from the environment at its import must be set before.
+Ray is imported here only, because the variables that it reads at its import must be set before.
 
-A Ray that we start serves this machine alone: it listens on loopback and asks for a token, which lives in the
-environment of our own processes. A cluster that was there before follows its own rules.
+A Ray that we start serves this machine alone: it listens on loopback and requires a token, which exists only in the
+environment of our own processes. An existing cluster follows its own rules.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _TOKEN_FILE = Path(".ray") / "auth_token"
 
 
 def import_ray(address: str | None) -> Any:
-    """The module, to join the cluster at ``address`` or to start Ray here; UserError where it is not installed."""
-    # Nothing is reported to Ray's authors unless the user asks for it, and an actor without GPUs does not change what
-    # the process sees of them.
+    """Import Ray, to join the cluster at ``address`` or to start one here; UserError if it is not installed."""
+    # Ray's authors get no usage report unless the user asks for it, and an actor without GPUs does not change which
+    # GPUs the process sees.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Ray prints its daemon's complaints of lost workers to stdout, in the middle of our lines and of JSON; which worker
-    # was lost, and why, we say ourselves.
+    # Ray prints its daemon's complaints about lost workers to stdout, between our lines and JSON; we report lost
+    # workers and the reason ourselves.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
-    # Ray gives its own daemon half a minute to start, which is too short on a busy machine.
+    # Ray gives its own daemon 30 s to start, which is too short on a busy machine.
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     if address is None:
-        # Its name aside, this is what makes Ray's servers listen on 127.0.0.1 and not on every address of the machine.
+        # Despite its name, this makes Ray's servers listen on 127.0.0.1 and not on every address of the machine.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        # Ray's workers give way to every other process, engines on the same machine too; ours are the run.
+        # By default Ray's workers yield to all other processes, even engines on the same machine.
         os.environ.setdefault("RAY_worker_niceness", "0")
         _set_token()
     try:
@@ -49,9 +49,9 @@ def import_ray(address: str | None) -> Any:
 
 
 def connect(ray: Any, address: str | None, **own: Any) -> None:
-    """Join the cluster at ``address``, or start Ray here with the settings ``own``. UserError where it fails."""
+    """Join the cluster at ``address``, or start Ray here with the settings ``own``. UserError if it fails."""
     # "local": never the cluster that RAY_ADDRESS names.
-    # Our code travels to a cluster that was there before: its nodes may have none, or another version.
+    # Our code is sent to an existing cluster: its nodes may have none, or another version.
     joined = {"address": address, "runtime_env": {"py_modules": [package_folder()]}}
     settings = joined if address else {"address": "local", "include_dashboard": False, **own}
     try:
@@ -61,10 +61,10 @@ def connect(ray: Any, address: str | None, **own: Any) -> None:
 
 
 def _refusal(error: Exception, address: str | None) -> str:
-    """Why Ray could not be had, and what to do about it."""
+    """Return why Ray is not available, and how to fix it."""
     said = one_line(error)
     if address and (_names_token(error) or _is_listening(address)):
-        # Ray says the same of a wrong token as of a wrong address.
+        # Ray's error is the same for a wrong token and a wrong address.
         return (
             f"Ray at {address} is there and refuses us ({said[:160]}); if it asks for a token, set RAY_AUTH_MODE=token "
             f"and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to its own; if it asks for none, RAY_AUTH_MODE=disabled, or "
@@ -75,7 +75,7 @@ def _refusal(error: Exception, address: str | None) -> str:
 
 
 def _names_token(error: BaseException | None) -> bool:
-    """Tell whether an error, or one behind it, is Ray's for a wrong token."""
+    """Return whether an error, or one of its causes, is Ray's for a wrong token."""
     while error is not None:
         if type(error).__name__ == "AuthenticationError":
             return True
@@ -84,7 +84,7 @@ def _names_token(error: BaseException | None) -> bool:
 
 
 def _is_listening(address: str) -> bool:
-    """Tell whether somebody accepts connections at a ``HOST:PORT``."""
+    """Return whether a ``HOST:PORT`` accepts connections."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         return False
@@ -96,13 +96,13 @@ def _is_listening(address: str) -> bool:
 
 
 def package_folder() -> str:
-    """Where this package's code is."""
+    """Return the folder of this package's code."""
     return str(Path(__file__).resolve().parents[1])
 
 
 def _set_token() -> None:
-    """Have the Ray that starts here ask for a token, unless the user decided otherwise; no file is made for it."""
-    if "ray" not in sys.modules:  # Where it was imported before, it has read this variable already.
+    """Make the Ray that starts here require a token, unless the user decided otherwise; no file is written for it."""
+    if "ray" not in sys.modules:  # If Ray was imported before, it has read this variable already.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if not given and not (Path.home() / _TOKEN_FILE).exists():
@@ -111,7 +111,7 @@ def _set_token() -> None:
 
 @contextlib.contextmanager
 def own_signals() -> Iterator[None]:
-    """Keep this process's handlers of SIGINT and SIGTERM over a block in which Ray starts or ends, in any thread.
+    """Keep this process's handlers of SIGINT and SIGTERM while Ray starts or ends, in any thread.
 
     Ray sets a handler of its own in Python and, whatever thread it starts in, one in C that ends the process with
     SIGABRT at SIGTERM. Setting a handler again in Python replaces both.
@@ -132,7 +132,7 @@ def own_signals() -> Iterator[None]:
 
 
 def actor_environment() -> dict[str, Any]:
-    """An actor's ``runtime_env``: where it imports us and the user's modules from, when we run from a checkout."""
+    """Return an actor's ``runtime_env``: where it imports us and the user's modules from, if we run from a checkout."""
     given = os.environ.get("PYTHONPATH", "")
     home = Path(__file__).resolve().parents[2]
     # An installed package is found anyway, and site-packages must not come before the standard library.
@@ -142,10 +142,10 @@ def actor_environment() -> dict[str, Any]:
 
 
 async def answer(reference: Any) -> Any:
-    """What a Ray reference stands for, as a coroutine of its own."""
+    """Await a Ray reference; the result is a coroutine, as ``create_task`` needs."""
     return await reference
 
 
 def one_line(error: BaseException) -> str:
-    """Ray's messages are pages long."""
+    """Shorten an error to one line: Ray's messages are pages long."""
     return " ".join(str(error).split())[:300]

@@ -1,19 +1,19 @@
-"""Rollouts on Ray: one actor a worker, which is given keys as it has room for them.
+"""Runs rollouts on Ray: one actor per worker, which gets keys as it has room for them.
 
-A worker that holds a model has GPUs of its own; unless the user says otherwise there are as many workers as the
-cluster's GPUs allow. They need not be alike: each asks for more when it has room, and how long it takes is measured.
+A worker that loads a model has GPUs of its own; unless the user says otherwise there are as many workers as the
+cluster's GPUs allow. They may differ in speed: each asks for more when it has room, and its times are measured.
 
-The driver leases keys, never more than can begin at once, so that a slow rollout holds up no other and the
-tail of a run is spread over all workers. Results come back one by one as bytes; only the driver commits. What one
-worker does is in ``ray_worker``.
+The driver leases keys, never more than can begin at once, so that a slow rollout delays no other and the tail of a run
+is spread over all workers. Results return one by one as bytes; only the driver commits. ``ray_worker`` drives a single
+worker.
 
-A worker that dies or overruns its lease loses what it held to the others (see ``leases``) and is started again. One
-whose node is sick, at its start or by what its rollouts fail of (see ``health``), is rested and then retired, and what
-failed there is run once more on another node. Several lives in a row that finish nothing are taken for a sick machine:
-that worker is given up. When all are, the run ends with an error, after what was finished has been committed.
+A worker that dies or overruns its lease loses its keys to the others (see ``leases``) and is started again. One whose
+node is sick, at its start or by its failures (see ``health``), rests and is then retired, and what failed there is run
+once more on another node. One that restarts several times in a row without a result is given up. When all are given up,
+the run ends with an error, after finished rollouts are committed.
 
-API keys are read from the environment of each worker. A Ray started here inherits the driver's; a cluster that
-was there before must have its own, because what a driver sends along is kept in Ray's files.
+API keys are read from the environment of each worker. A Ray started here inherits the driver's; an existing cluster
+must have its own, because Ray writes what a driver sends to files.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ from maestro_eval.runtime.ray_worker import (
 from maestro_eval.runtime.shares import Shares
 from maestro_eval.runtime.status import ExecutorState, added, counters, executor_state
 
-# Results are small and short-lived; Ray would take a third of the machine's memory.
+# Results are small and short-lived; by default Ray takes a third of the machine's memory.
 _OBJECT_STORE_BYTES = 256 * 2**20
-# A node where a worker could not start is tried again so soon: a disk or a network may be coming up.
+# A node where a worker could not start is retried after this time: a disk or a network may be coming up.
 _SECOND_TRY_S = 5.0
-# After so long without a place a worker is said to wait for one.
+# The user is warned of workers that have waited this long for room.
 _FEW_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The workers of a run and the GPUs of each; how many workers the cluster's ``total`` GPUs have room for."""
+    """The workers of a run and the GPUs of each; the cluster's ``total`` GPUs have room for ``most`` workers."""
 
     workers: int
     gpus: float = 0.0
@@ -70,7 +70,7 @@ class Room:
     total: float = 0.0
 
     def idle(self) -> str:
-        """One line that says which GPUs no worker uses; ``""`` where there are none, or workers use none at all."""
+        """Return a line about GPUs that no worker uses; ``""`` if there are none, or if workers use no GPUs."""
         idle = self.total - min(self.workers, self.most) * self.gpus
         if not self.gpus or not idle:
             return ""
@@ -83,18 +83,18 @@ class Room:
 class RayExecutor:
     """Runs rollouts on ``workers`` actors, ``concurrency_per_worker`` at once on each.
 
-    workers: ``None`` for as many as the GPUs allow; one, where no GPU is used.
+    workers: ``None`` for as many as the GPUs allow; one, if no GPU is used.
     concurrency_per_worker: rollouts at once on each.
     address: of a running cluster; without one, Ray is started on this machine and stopped afterwards.
-    gpus_per_worker: a part of one, or a whole number. ``None`` for one where ``resident`` is set and Ray sees GPUs,
-        else none.
-    resident: the worker holds its model in its own process.
+    gpus_per_worker: a fraction of one, or a whole number. ``None``: one if ``resident`` is set and Ray sees GPUs, else
+    none.
+    resident: the worker loads its model into its own process.
     limits: calls at once at each endpoint, by its name in the registry, of all workers together.
-    grace_s: what rollouts in flight get after a stop.
-    start_s: what a worker gets to start.
-    max_restarts: lives in a row without a result before a worker is given up.
-    rest_s: how long a worker whose failures are its node's own gets nothing (see ``health``).
-    warn: is told in one line what the user is to know now.
+    grace_s: time for rollouts in flight after a stop.
+    start_s: time for a worker to start.
+    max_restarts: restarts in a row without a result before a worker is given up.
+    rest_s: how long a worker whose failures are its node's own gets no keys (see ``health``).
+    warn: shows the user a line at once.
     """
 
     workers: int | None
@@ -117,14 +117,14 @@ class RayExecutor:
             raise UserError(f"GPUs per worker: {each:g} is neither a part of one nor a whole number of them")
 
     def room(self, nodes: Sequence[dict[str, Any]], without: Collection[str] = ()) -> Room:
-        """How many workers there are and what each is given, on Ray's ``nodes`` but for those named in ``without``."""
+        """Return the number of workers and their GPUs on Ray's ``nodes``, except those named in ``without``."""
         gpus = [node["Resources"].get("GPU", 0.0) for node in nodes if node["Alive"] and node["NodeID"] not in without]
         each = self.gpus_per_worker
         if each is None:
             each = 1.0 if self.resident and any(gpus) else 0.0
         if not each:
             return Room(self.workers or 1)
-        # A worker's GPUs are those of one machine; parts of one GPU are not put together from several.
+        # A worker's GPUs are in one machine, and a fraction is of one GPU.
         most = sum(int(count / each) if each >= 1 else int(count) * int(1 / each) for count in gpus)
         if not most:
             raise UserError(
@@ -166,11 +166,11 @@ class RayExecutor:
 
 
 class Fleet:
-    """Keeps the workers of one run alive and hands their lost keys on. ``room`` is how many there are at the start.
+    """Keeps the workers of one run alive and requeues their lost keys. ``room`` is that of the start.
 
-    lives: those of now, by the worker's name. failed_once: rollouts that failed and are tried on another node, with the
-    worker and the result of the first try. factory, code: the pickled ``WorkerFactory``, and the fingerprint of the
-    driver's package.
+    lives: the present ones, by the worker's name. failed_once: rollouts that failed and are retried on another node,
+    with the worker and the result of the first attempt. factory, code: the pickled ``WorkerFactory``, and the
+    fingerprint of the driver's package.
     """
 
     def __init__(
@@ -259,7 +259,7 @@ class Fleet:
         self._tasks[asyncio.create_task(self._keep_alive(name))] = name
 
     def _follow_cluster(self) -> None:
-        """Say that workers wait for room; and where their number is that of the GPUs, have more as GPUs come."""
+        """Warn if workers wait for room; if GPUs determine the number of workers, add some as GPUs join."""
         if self.over:
             return
         up = self._up()
@@ -269,7 +269,7 @@ class Fleet:
             why = f" ({self._reason})" if self._reason else ""
             self.settings.warn(f"{up} of {self._room.workers} workers are up, the others wait for room{why}")
         if self.settings.workers is None and self._room.gpus:
-            # While no machine has a GPU, nobody is added.
+            # No worker is added while no machine has a GPU.
             with contextlib.suppress(UserError):
                 room = self.settings.room(self.ray.nodes(), self._banned).workers
                 while room > len(self._tasks):
@@ -277,15 +277,15 @@ class Fleet:
                     self._room = replace(self._room, workers=max(self._room.workers, len(self._tasks)))
 
     def _say_idle(self) -> None:
-        """Name the GPUs that joined and found no use; those of the start have been named."""
-        # The run is over and safe, whatever becomes of Ray now.
+        """Warn of idle GPUs that joined later; `run` has named those of the start."""
+        # The run is over and safe, whatever happens to Ray now.
         with contextlib.suppress(UserError, self.ray.exceptions.RayError):
             now = self.settings.room(self.ray.nodes(), self._banned)
             if now.total > self._room.total and now.idle():
                 self.settings.warn(now.idle())
 
     def _settle_stranded(self) -> None:
-        """A failed rollout that was to be tried on another node is final where there is no other."""
+        """Commit the failure of rollouts that were to be retried on another node if there is no other."""
         for key in self.queue.stranded(self.health.nodes()):
             _, finished = self.failed_once.pop(key)
             self.batcher.add(finished)
@@ -341,13 +341,13 @@ class Fleet:
         )
 
     def _nowhere(self) -> bool:
-        """Tell whether every machine that there is has been given up. A cluster that was joined may get new ones."""
+        """Return whether every present machine has been given up. A cluster that was joined may get new ones."""
         if not self._banned:
             return False
         return all(node["NodeID"] in self._banned for node in self.ray.nodes() if node["Alive"])
 
     async def _strike(self, node: Node, sick: SickNodeError) -> None:
-        """A worker could not start on ``node``, or failed there again: it rests; the second time, it is given up."""
+        """Rest after a first failure of ``node``; exclude the node after the second."""
         if node.id in self._banned:
             return
         self._strikes[node.id] += 1

@@ -1,7 +1,7 @@
-"""One life of a worker on Ray: its actor is started, is given keys as it has room for them, and is polled.
+"""One life of a worker on Ray: starts its actor, gives it keys as it has room for them, and polls it.
 
-It ends in order when the run is over, and otherwise with the error that says whether the worker is lost or its node
-is sick; what follows from that is the fleet's.
+It returns when the run is over, and otherwise raises whether the worker is lost or its node is sick; ``Fleet`` decides
+what follows.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from maestro_eval.runtime.status import WorkerState
 if TYPE_CHECKING:
     from maestro_eval.runtime.ray_executor import Fleet
 
-# How soon an idle worker sees that keys came back, or anyone that a lease is overdue.
+# How soon an idle worker notices requeued keys, and the fleet an overdue lease.
 TICK_S = 0.25
-# How often a worker that does not start looks whether Ray is still there.
+# How often a worker that does not start checks whether Ray is still running.
 LOOK_S = 5.0
-# How often a worker is polled; where there are many, the driver's time is spared.
+# How often a worker is polled; with many workers less often, to save the driver's time.
 _ASK_S = 2.0
 _ASKED_PER_S = 50
-# However many there are: who is not heard of for twice as long is said to be silent (see ``stall``).
+# The maximum for any number of workers: one that is silent for twice as long is reported (see ``stall``).
 _ASK_MOST_S = 7.0
 
 
 class WorkerLostError(Exception):
-    """A worker is not to be counted on any more; the message says why."""
+    """A worker is no longer usable; the message says why."""
 
 
 class SickNodeError(Exception):
-    """A worker's node is not to be counted on; the message says why. ``final``: it has had its second chance."""
+    """A worker's node is no longer usable; the message says why. ``final``: it has had its second chance."""
 
     def __init__(self, why: str, *, final: bool = False) -> None:
         super().__init__(why)
@@ -52,14 +52,14 @@ class SickNodeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine of the cluster, and its name for people."""
+    """A machine of the cluster, with a readable name."""
 
     id: str
     name: str
 
 
 class Life:
-    """``start``, then ``work`` until there is no more to do.
+    """One start of a worker: ``start``, then ``work`` until the run is over.
 
     node: where the actor is, once it has a place. up: it is started. results: rollouts that came back.
     """
@@ -75,13 +75,13 @@ class Life:
         self.results = 0
 
     def state(self, now: float) -> WorkerState:
-        """How it stands, by its last report; ``now`` is the event loop's time."""
+        """Return its state by its last report; ``now`` is the event loop's time."""
         return WorkerState(self._name, now - self._heard_at, self.engines, starting=not self.up)
 
     async def start(self) -> bool:
-        """Start the worker; False where the run is over before a full cluster had room for it."""
+        """Start the worker; return False if the run is over before a full cluster had room for it."""
         fleet = self._fleet
-        # Where no machine has room yet, it may come: that is no fault of the worker's, while others work.
+        # Room may become free later: waiting is not the worker's fault while others work.
         where = await self._wait_for(
             self._actor.where.remote(), limited=lambda: not any(life.node for life in fleet.lives.values())
         )
@@ -100,7 +100,7 @@ class Life:
         if kind == "defect":
             raise WorkerLostError(why)
         fleet.health.begin(self._name, self.node.id)
-        # Before its first rollout a worker knows how many calls it may make.
+        # A worker gets its call limits before its first rollout.
         fleet.shares.join(self._name)
         told = fleet.shares.tell(self._name)
         report = await self._wait_for(self._actor.report.remote(told), limited=lambda: True)
@@ -111,7 +111,7 @@ class Life:
         return True
 
     async def work(self) -> None:
-        """Give the worker keys until the run is over; raises when the worker is lost."""
+        """Give the worker keys until the run is over; raise when the worker is lost."""
         fleet = self._fleet
         in_flight: dict[asyncio.Task[None], Lease] = {}
         polling = asyncio.create_task(self._poll())
@@ -138,7 +138,7 @@ class Life:
             await asyncio.wait_for(answer(self._actor.close.remote()), 10)
 
     async def _poll(self) -> None:
-        """Tell the worker how many calls it may make, and have its reports. Death is detected in ``work``."""
+        """Send the worker its call limits, and receive its reports. Death is detected in ``work``."""
         clock, shares = asyncio.get_running_loop().time, self._fleet.shares
         with contextlib.suppress(self._fleet.ray.exceptions.RayError):
             while True:
@@ -154,7 +154,7 @@ class Life:
         self._heard_at = asyncio.get_running_loop().time()
 
     async def _wait_for(self, reference: Any, *, limited: Callable[[], bool]) -> Any:
-        """The actor's reply, ``None`` where the run is over before. It gets ``start_s`` while it is ``limited``."""
+        """Return the actor's reply, or ``None`` if the run ends first. ``start_s`` counts only while ``limited``."""
         settings = self._fleet.settings
         waiting = asyncio.create_task(answer(reference))
         clock = asyncio.get_running_loop().time
@@ -175,7 +175,7 @@ class Life:
             waiting.cancel()
 
     def _check_machines(self) -> None:
-        """UserError when Ray has no machine left: a worker would wait for one in vain. A cluster may get new ones."""
+        """Raise UserError if Ray has no machine left and no new one can join, so that waiting is in vain."""
         if self._fleet.settings.address is None and not any(node["Alive"] for node in self._fleet.ray.nodes()):
             raise UserError(
                 "Ray itself died on this machine (its logs are under /tmp/ray/session_latest/logs); what was committed "
@@ -183,7 +183,7 @@ class Life:
             )
 
     def _hand_out(self, in_flight: dict[asyncio.Task[None], Lease]) -> None:
-        """Fill the worker's free places; a worker that rests gets nothing, one on probation a single rollout."""
+        """Fill the worker's free places; a resting worker gets no key, one on probation a single rollout."""
         fleet, node = self._fleet, self.node
         assert node is not None
         if fleet.health.rests(self._name):
@@ -201,7 +201,7 @@ class Life:
         finished = msgspec.json.decode(reply, type=Finished)
         why = may_be_the_nodes(finished)
         if why and key not in fleet.failed_once and health.nodes(without=node.id):
-            # Another node may do better; until then this is not the last word.
+            # Another node may do better, so the result is not final yet.
             if fleet.queue.retry_elsewhere(lease, node.id):
                 fleet.failed_once[key] = (self._name, finished)
                 if health.failed(self._name):
@@ -217,5 +217,5 @@ class Life:
 
 
 def asked_every(workers: int) -> float:
-    """Seconds between two questions to one of so many workers."""
+    """Return the seconds between two polls of one of ``workers``."""
     return min(max(_ASK_S, workers / _ASKED_PER_S), _ASK_MOST_S)

@@ -1,9 +1,8 @@
-"""Before a run: does the policy's server render the conversation as its style does?
+"""Checks before a run whether the policy's server renders the conversation as its style does.
 
-A checkpoint that was trained on one stream and is served with another template loses points, and nothing says why. So
-the server is asked what it makes of a conversation of two turns, with and without a picture: vLLM's ``/tokenize``
-renders messages, ``/detokenize`` shows the text. Both are outside the OpenAI API, beside ``/v1``; a server without them
-cannot be asked.
+A checkpoint that was trained on one stream and is served with another template silently loses points. So the server
+renders a conversation of two turns, with and without an image: vLLM's ``/tokenize`` renders messages, ``/detokenize``
+returns the text. Both are outside the OpenAI API, beside ``/v1``; a server without them cannot be checked.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from maestro_eval.rollout import STREAM_TEMPLATE, render_stream, style_of
 from maestro_eval.runtime.config import RunConfig
 
 _TIMEOUT_S = 30.0
-# A picture has as many placeholders as tokens in one server's reply and one in another's.
+# An image has as many placeholders as tokens in one server's reply, and a single one in another's.
 _PICTURES = re.compile(r"(<\|image_pad\|>)+")
 _PICTURE = (
     "data:image/png;base64,"
@@ -37,9 +36,9 @@ UNKNOWN = (
 
 
 async def check_rendering(client: ExpertClient, request: RunConfig, regime: Regime, model: str) -> Rendering:
-    """How it is known that ``model`` is fed the conversation of the regime's style; empty where there is no question.
+    """Return how far it is known that ``model`` gets the regime's style; empty if the question does not arise.
 
-    UserError (one line) where a server of the policy renders it otherwise. ``regime`` is settled.
+    UserError (one line) if a server of the policy renders it differently. ``regime`` has its tokenizer settled.
     """
     released, policy = regime.style == "released", read_policy(request.policy)
     if policy.resident:
@@ -52,14 +51,14 @@ async def check_rendering(client: ExpertClient, request: RunConfig, regime: Regi
 
 
 async def _ask(client: ExpertClient, request: RunConfig, regime: Regime, server: Endpoint, model: str) -> bool:
-    """Tell whether a server says what it renders, and that it is what the regime's style means."""
+    """Return whether a server shows its rendering; UserError if that differs from the regime's style."""
     where = f"--policy {request.policy}"
     for picture in (False, True):
         probe = _probe(regime, picture=picture)
         streamed = render_stream(probe)
         rendered = await rendered_by(client, server, model, probe)
         if rendered is None:
-            # A model that takes no pictures refuses the second probe, and is sent none in a run either.
+            # A model that takes no images rejects the second probe, and gets none in a run either.
             return picture
         if regime.style == "released" and rendered != streamed:
             opening = probe[:2]
@@ -79,7 +78,7 @@ async def _ask(client: ExpertClient, request: RunConfig, regime: Regime, server:
 
 
 def _probe(regime: Regime, *, picture: bool) -> list[dict[str, Any]]:
-    """A conversation of two turns in the regime's style, as chat-completions messages."""
+    """Return a conversation of two turns in the regime's style, as chat-completions messages."""
     style = style_of(regime)
     question: list[dict[str, Any]] = [{"type": "text", "text": "What is shown?"}]
     if picture:
@@ -98,9 +97,9 @@ def _probe(regime: Regime, *, picture: bool) -> list[dict[str, Any]]:
 async def rendered_by(
     client: ExpertClient, endpoint: Endpoint, model: str, messages: Sequence[Mapping[str, Any]]
 ) -> str | None:
-    """The text that the server at ``endpoint`` makes of ``messages``, its control tokens spelt out.
+    """Return the text into which the server at ``endpoint`` renders ``messages``, control tokens included.
 
-    ``None`` where the server cannot be asked, or refuses.
+    ``None`` if the server cannot be queried, or refuses.
     """
     root = replace(endpoint, url=endpoint.url.removesuffix("/v1"), timeout_s=_TIMEOUT_S)
 
@@ -108,7 +107,7 @@ async def rendered_by(
         return await client.send(root, HttpRequest(path, (msgspec.json.encode(body),)), msgspec.json.decode)
 
     try:
-        # Nothing behind the last message but what the template itself writes.
+        # Nothing follows the last message but what the template itself writes.
         wanted = {"add_generation_prompt": True, "add_special_tokens": False}
         match await ask("/tokenize", model=model, messages=messages, **wanted):
             case {"tokens": list() as tokens}:

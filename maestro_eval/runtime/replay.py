@@ -1,8 +1,8 @@
-"""Replay a run from one turn on with another call: what would have come of it?
+"""Replays a run from one turn on with another call, to show what that call would have changed.
 
-Two runs are made of the same rollouts, each in a folder of its own: the *counterfactual* calls another pair at that
-turn, the *control* makes the recorded call once more. Before that turn both are as recorded, and after it the run's
-own policy goes on, by the run's own rules and seeds. They are runs like any other: journalled, resumable, scored.
+Two runs are made of the same rollouts, each in its own folder: the *counterfactual* calls another pair at that turn,
+the *control* makes the recorded call once more. Before that turn both are as recorded, and after it the run's own
+policy continues, by the run's own rules and seeds. They are runs like any other: journalled, resumable, scored.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ COUNTERFACTUAL, CONTROL = "counterfactual", "control"
 
 
 class Replayed(Struct, frozen=True):
-    """Which rollouts were replayed, and how the two runs stand; ``control`` is ``None`` where none was asked for."""
+    """The replayed rollouts and the outcomes of both runs; ``control`` is ``None`` if there was none."""
 
     found: Replayable
     counterfactual: RunOutcome
@@ -64,9 +64,9 @@ def replay_run(
 ) -> Replayed:
     """Replay ``run`` from turn ``at`` (from 0) with ``call``, an ``EXPERT@@SKILL`` of its registry, into ``out``.
 
-    ``samples`` and ``subset`` as in ``find_replayable``. What of the two runs is in ``out`` already is resumed.
-    UserError for an explore run, for a call that the registry does not have, for a turn that no rollout has, where
-    the data, registry or policy are no longer those of the run, and where ``out`` holds another replay.
+    ``samples`` and ``subset`` as in ``find_replayable``. Runs that ``out`` already has are resumed. UserError for an
+    explore run, for a call that the registry does not have, for a turn that no rollout has, if the data, registry or
+    policy have changed since the run, and if ``out`` has another replay.
     """
     watcher = watcher or Watcher()
     with Journal.open(run, read_only=True) as journal:
@@ -113,9 +113,9 @@ def replay_run(
                     request,
                     system=f"{manifest.system}, turn {at}: {replay.call or 'as recorded'}",
                     replay=replay,
-                    # Which rollouts there are is settled: nothing ends early.
+                    # The set of rollouts is fixed: nothing ends early.
                     stopping=None,
-                    # The run's own calls, where it shares them with no other: most of what is asked was asked there.
+                    # The run's own cache, unless it shares one: most requests are repeated from the run.
                     cache=request.cache or str(Path(replay.run) / "cache"),
                 )
                 outcomes[name] = start_run(asked, folder, watcher=watcher, served=served, keys=found.keys, stall=stall)
@@ -125,10 +125,10 @@ def replay_run(
 
 
 class Replayable(Struct, frozen=True):
-    """The rollouts of a run that have a turn to replay, in plan order, and how many of those asked for have none.
+    """The rollouts of a run that have a turn to replay, in plan order, and how many of the requested ones have none.
 
-    ``short`` ended before that turn, ``failed`` (or never ran) have no end to hold another against, ``spent`` had no
-    call left to make at it.
+    ``short`` ended before that turn, ``failed`` (or never ran) have no result to compare with, ``spent`` had no call
+    left at that turn.
     """
 
     keys: tuple[RolloutKey, ...]
@@ -140,9 +140,9 @@ class Replayable(Struct, frozen=True):
 def find_replayable(
     folder: Path, at: int, *, samples: Collection[str] = (), subset: int | None = None, seed: int = 0
 ) -> Replayable:
-    """The rollouts of ``folder`` that can be replayed from turn ``at`` (from 0).
+    """Find the rollouts of ``folder`` that can be replayed from turn ``at`` (from 0).
 
-    ``samples`` keeps those named (``TASK ID`` or ``ID``), ``subset`` draws so many samples of each task by ``seed``
+    ``samples`` selects by name (``TASK ID`` or ``ID``), ``subset`` draws that many samples of each task by ``seed``
     among those that have the turn. UserError for a turn in which no call can be made, and for a sample that the run
     does not have.
     """
@@ -179,7 +179,7 @@ def _named(folder: Path, keys: Collection[RolloutKey], samples: Collection[str])
 
 
 def _reason(rollout: Rollout, at: int, regime: Regime) -> str:
-    """Why a rollout cannot be replayed; empty where it can."""
+    """Return why a rollout cannot be replayed; empty if it can."""
     if isinstance(rollout.outcome, Failed):
         return "failed"
     if len(rollout.turns) <= at:

@@ -1,13 +1,12 @@
-"""Facts of a run from its records: its speed, and the prompts that its policy read.
+"""Computes facts of a run from its records: its throughput, and the lengths of its prompts.
 
-How much of what was asked was reached: rollouts and calls at once, latencies, tries and errors. All of it is computed
-from the records in the journal, in one pass. The wall time is the time in which at least one
-rollout was running: what passed between an interruption and its resumption is not counted. The records are those
-that stand; attempts that failed and were repeated on a resume are not among them.
+Throughput covers rollouts and calls in flight, latencies, tries and errors, computed from the journal in one pass. The
+wall time is the time in which at least one rollout was running: a pause between an interruption and its resumption is
+not counted. Failed attempts that a resume repeated have no record, and are not counted either.
 
-In flight is a mean over the wall time (Little's law). A call is counted from when it was asked for until its reply
-was there, so the time in our queue and between tries is part of it. What a policy generates is kept as the text of
-its turn and not as a call: it is counted as one, from the turn's beginning to its first call or its end.
+In flight is a mean over the wall time (Little's law). A call counts from its request until its reply, so the time in
+our queue and between tries is included. What a policy generates is recorded as the text of its turn and not as a call:
+it counts as one, from the turn's beginning to its first call or its end.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ POLICY = "policy"
 class EndpointThroughput(Struct, frozen=True):
     """The calls of one endpoint of the registry, or of the policy's (``policy``).
 
-    asked: calls that all processes together may have in flight there, ``None`` where the registry cannot tell any
-    more. calls are those that cost requests (``tries`` of them, ``errors`` calls without a reply), ``cached`` those
-    that cost none. The percentiles are of the calls with a reply, ``None`` where there is none.
+    asked: calls that all processes together may have in flight there, ``None`` if the registry has changed. calls are
+    those that cost requests (``tries`` of them, ``errors`` calls without a reply), ``cached`` those that cost none. The
+    percentiles are of the calls with a reply, ``None`` if there is none.
     """
 
     endpoint: str
@@ -50,7 +49,7 @@ class EndpointThroughput(Struct, frozen=True):
 
 
 class Throughput(Struct, frozen=True):
-    """A run: ``asked`` and ``in_flight`` count rollouts at once, ``wall_s`` is without pauses."""
+    """The throughput of a run: ``asked`` and ``in_flight`` count rollouts at once, ``wall_s`` excludes pauses."""
 
     rollouts: int
     wall_s: float
@@ -63,8 +62,8 @@ class Throughput(Struct, frozen=True):
 class PromptFacts(Struct, frozen=True):
     """``overlong`` of ``samples`` have a first prompt longer than ``limit`` tokens, as the engine counted it.
 
-    ``later`` counts prompts behind the first turn whose ids the engine reported, ``encoded_anew`` those of them that
-    end with other ids than the stream has: a server encodes the text, and it may not encode back.
+    ``later`` counts prompts after the first turn whose ids the engine reported, ``encoded_anew`` those of them that end
+    with other ids than the stream has: a server encodes the text again, and the ids may differ.
     """
 
     limit: int
@@ -75,20 +74,20 @@ class PromptFacts(Struct, frozen=True):
 
 
 class RunFacts(Struct, frozen=True):
-    """Both of one run."""
+    """The throughput and the prompt facts of one run."""
 
     throughput: Throughput
     prompts: PromptFacts
 
 
 def run_facts(folder: Path) -> RunFacts:
-    """Compute the facts of the run in ``folder``, which may still be going on.
+    """Compute the facts of the run in ``folder``, which may still be in progress.
 
-    Prompts are held against the limit of its regime, or else the released one.
+    The limit for prompts is that of its regime, or else the released one.
     """
     with Journal.open(folder, read_only=True) as journal:
         manifest = journal.manifest
-        # The other policies are no models, or their calls are recorded.
+        # Other policies either use no model, or their calls are recorded.
         generates = read_policy(manifest.policy).generates
         limit = manifest.regime.prompt_tokens or RELEASED.prompt_tokens or 0
         registry = _registry(manifest)
@@ -132,7 +131,7 @@ def run_facts(folder: Path) -> RunFacts:
 
 
 def fact_lines(facts: RunFacts) -> tuple[str, ...]:
-    """Write a line for the rollouts, one for each endpoint, and those on prompts that training would have left out."""
+    """Write a line on the rollouts, one on each endpoint, and those on prompts that training would have left out."""
     seen, prompts = facts.throughput, facts.prompts
     said = [
         f"rollouts {seen.rollouts:,} in {seen.wall_s:,.1f} s, {seen.rollouts_per_s:.3g} a second; "
@@ -167,7 +166,7 @@ def _line(seen: EndpointThroughput) -> str:
 
 
 def _registry(manifest: RunManifest) -> Registry | None:
-    """The run's registry, where its file is still the same; a record itself names only the address of its time."""
+    """Load the run's registry if its file is unchanged; a record itself has only the address used at the time."""
     try:
         registry = load_registry(manifest.registry.path)
     except UserError:

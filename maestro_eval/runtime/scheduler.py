@@ -1,16 +1,16 @@
-"""Which rollout is begun next, and by whom: long ones first, and none of the long ones by a slow engine.
+"""Decides which rollout begins next, and on which worker: long ones first, but none of them on a slow engine.
 
-A run ends when its last rollout does, so what takes long is begun early. How long a rollout will take is told by
-its task alone: by what its rollouts took in earlier runs, and more and more by what they take in this one. Tasks of
-which nothing is known come first, in turns: they may be long, and their times are learnt early. Within a task the
-order of the plan is kept, because data is read as a forward stream.
+A run ends when its last rollout does, so long rollouts begin early. The time of a rollout is predicted from its task
+alone: by earlier runs, and more and more by the present one. Tasks without any known time come first, in turns: they
+may be long, and their times are learnt early. Within a task the order of the plan is kept, because data is read as a
+forward stream.
 
 Engines differ, and the order learns this too: a worker whose rollouts take longer than others' of the same tasks is
-slow, and is given the shortest there is. So is a worker of which nothing is known yet, where some are much shorter.
-What that is worth beside other orders is in docs/schedule.md.
+slow, and gets the shortest ones. So does a worker without any results, if some tasks are much shorter. docs/schedule.md
+compares this with other orders.
 
-``Order`` is pure accounting: it has no clock and no workers, decides the same for the same events, and the records
-of a run do not depend on it. The simulation in ``benchmarks/schedule.py`` is decided by this class, not by a model.
+``Order`` is pure accounting: it has no clock and no workers, decides the same for the same events, and the records of a
+run do not depend on it. The simulation in ``benchmarks/schedule.py`` runs this class, not a model of it.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from pathlib import Path
 from maestro_eval.journal import Journal
 from maestro_eval.records import RolloutKey, UserError
 
-# As many rollouts of an unknown task are begun before its time is believed; an earlier run's mean weighs as much.
+# Rollouts of an unknown task that begin before its mean is used; an earlier run's mean has the weight of as many.
 _PROBES = 8
-# A worker is slow when it takes a tenth longer than the others and that is no chance: times of one task spread by
-# about their mean, so the mean of n is uncertain by its root's inverse; three of these are taken for no chance.
+# A worker is slow when it takes 10 % longer than the others beyond chance: times of one task have a standard deviation
+# of about their mean, so the mean of n has a relative error of 1/sqrt(n); three of these exclude chance.
 _SLOWER = 1.1
 _CHANCE = 3.0
-# So many show a worker that is half as quick; until then it is given none of the long ones.
+# Rollouts that reveal a worker of half the speed; until then it gets no long ones.
 _GAUGE = 32
 _GAUGE_BELOW = 0.25
-# Ranks change little from one rollout to the next, and cost a look at every task of every worker: they are made
-# anew when so many have ended, or one for each worker, or 2 % of all.
+# Ranks change little from one rollout to the next, and computing them visits every task of every worker: they are
+# renewed after this many rollouts, or one for each worker, or 2 % of all that ended.
 _RERANK_EVERY = 32
 _RERANK_SHARE = 0.02
-# Enough for a mean, and soon read.
+# Enough for a mean, and quick to read.
 _RECORDS_PER_TASK = 200
 _PAST_RUNS = 8
-# The part of the longest times that a mean leaves out of account: calls that hung until their deadline.
+# The share of the longest times that a mean leaves out: calls that hung until their deadline.
 _STALLED = 0.02
 
 
 class Order:
     """The queued keys of a run. Every key is handed out once, and again only after ``give_back``.
 
-    ``expected`` are seconds by task, where known; ``workers`` is how many are to come. ``now`` is seconds on any
-    clock that does not go back.
+    ``expected`` are seconds by task, where known; ``workers`` is the expected number. ``now`` is seconds on any
+    monotonic clock.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Order:
         return {task.name: task.queued for task in self._tasks.values()}
 
     def take(self, worker: str, now: float) -> RolloutKey | None:
-        """Return the key that ``worker`` is to begin, or ``None`` when all have been handed out."""
+        """Return the key that ``worker`` begins next, or ``None`` when all have been handed out."""
         if not self._queued:
             return None
         if self._finished >= self._rank_at:
@@ -97,7 +97,7 @@ class Order:
         return key
 
     def finish(self, key: RolloutKey, now: float, *, typical: bool = True) -> None:
-        """Learn from a rollout that ended. Not ``typical``: it failed or was lost, and its time says nothing."""
+        """Learn from a rollout that ended. Not ``typical``: it failed or was lost, and its time is ignored."""
         begun = self._running.pop(key, None)
         if begun is None:
             return
@@ -113,11 +113,11 @@ class Order:
             task = self._tasks[key.task]
             task.back.appendleft(key)
             self._queued += 1
-        # Its task may have been worked off, and so be in no ranking.
+        # Its task may have had no more keys, and so be in no ranking.
         self._rank_at = self._finished
 
     def retire(self, task: str) -> tuple[int, list[RolloutKey]]:
-        """Drop what is queued of ``task``: return how many keys were never handed out, and which were given back."""
+        """Drop the queued keys of ``task``; return how many were never handed out, and those that were given back."""
         known = self._tasks.get(task)
         if known is None:
             return 0, []
@@ -128,14 +128,14 @@ class Order:
         return untouched, given_back
 
     def forget(self, worker: str) -> None:
-        """Forget a worker that is gone; one of that name may come back on another machine."""
+        """Forget a worker that was lost; one of that name may come back on another machine."""
         self._workers.pop(worker, None)
         self._rank_at = self._finished
 
     def _choose(self, me: _Worker) -> _Task:
         unknown = [task for task in self._unknown if task.queued]
         known = [task for task in self._ranking if task.queued]
-        # The least tried of the unknown ones, then the longest.
+        # The unknown task that was tried least, or else the longest.
         longest = min(unknown, key=lambda task: task.given) if unknown else known[0]
         if self.workers == 1:
             return longest
@@ -146,7 +146,7 @@ class Order:
         return shortest if untried else longest
 
     def _rank(self, now: float) -> None:
-        """Learn from all that happened until ``now``."""
+        """Update times, rankings and slowness by all that happened until ``now``."""
         self._rank_at = self._finished + max(_RERANK_EVERY, len(self._workers), int(self._finished * _RERANK_SHARE))
         tried = self._finished >= _PROBES
         known = [task for task in self._tasks.values() if task.prior is not None or (tried and task.given >= _PROBES)]
@@ -160,13 +160,13 @@ class Order:
         means = {task.name: task.mean(now) for task in self._tasks.values()}
         for worker in self._workers.values():
             worker.learn(means, now)
-        # The lower quartile: of many workers the quickest is so by chance.
+        # The lower quartile: of many workers, the quickest is so by chance.
         slownesses = sorted(worker.slowness for worker in self._workers.values())
         self._usual = slownesses[len(slownesses) // 4] if slownesses else 1.0
 
 
 def past_runs(folder: Path) -> list[Path]:
-    """Return ``folder`` and the latest run folders beside it, newest first: where times may be learnt from."""
+    """Return ``folder`` and the latest run folders beside it, newest first, to learn times from."""
     beside = [path for path in folder.absolute().parent.glob("*/manifest.json") if path.parent != folder.absolute()]
     beside.sort(key=lambda path: (-path.stat().st_mtime, path))
     return [folder, *(path.parent for path in beside[:_PAST_RUNS])]
@@ -175,8 +175,8 @@ def past_runs(folder: Path) -> list[Path]:
 def expected_times(folders: Sequence[Path], tasks: Collection[str]) -> dict[str, float]:
     """Return the mean seconds of a rollout of each of ``tasks`` in earlier runs, without the few longest.
 
-    ``folders`` are run folders, the one to be believed most first: a task's time is taken from the first that has
-    rollouts of it. A folder that cannot be read tells nothing.
+    ``folders`` are run folders in order of preference: a task's time is from the first that has rollouts of it. A
+    folder that cannot be read is skipped.
     """
     times: dict[str, float] = {}
     for folder in folders:
@@ -186,7 +186,7 @@ def expected_times(folders: Sequence[Path], tasks: Collection[str]) -> dict[str,
         try:
             with Journal.open(folder, read_only=True) as journal:
                 for task in unknown:
-                    # A failed rollout took as long as its trouble did.
+                    # Only successful rollouts: the time of a failed one is that of its fault.
                     seconds = sorted(journal.times(task, _RECORDS_PER_TASK))
                     if kept := seconds[: len(seconds) - int(len(seconds) * _STALLED)]:
                         times[task] = sum(kept) / len(kept)
@@ -197,10 +197,10 @@ def expected_times(folders: Sequence[Path], tasks: Collection[str]) -> dict[str,
 
 @dataclass(slots=True, eq=False)
 class _Spent:
-    """Time spent on rollouts, those under way included.
+    """Time spent on rollouts, including those in progress.
 
-    Time over rollouts ended is what a rollout takes, also while most are still under way: the mean of the ended
-    ones alone would take a task for short whose short rollouts have ended first.
+    Total time over ended rollouts estimates the time of one even while most are in progress: the mean of the ended ones
+    alone would be too low for a task whose short rollouts ended first.
     """
 
     ended: int = 0
@@ -227,7 +227,7 @@ class _Spent:
 class _Task:
     """``places`` are those of its keys in the plan, of which ``next`` have been handed out; ``back`` were given back.
 
-    Four bytes a key, so that a very long run costs no more than its sequence of keys does.
+    Four bytes a key, so that a very long run costs little more than its sequence of keys.
     """
 
     name: str
@@ -244,7 +244,7 @@ class _Task:
         return len(self.back) + len(self.places) - self.next
 
     def mean(self, now: float) -> float:
-        """Return the seconds of a rollout; where none has ended, at least as long as they have been running."""
+        """Return the seconds of a rollout; if none has ended, at least as long as they have been running."""
         prior, weight = (0.0, 0) if self.prior is None else (self.prior, _PROBES)
         return (prior * weight + self.spent.total(now)) / max(1, self.spent.ended + weight)
 
@@ -259,7 +259,7 @@ class _Worker:
         return sum(spent.ended for spent in self.spent.values())
 
     def learn(self, means: Mapping[str, float], now: float) -> None:
-        """Set the slowness: how many should have ended in the time spent, over how many have; near 1 at first."""
+        """Set the slowness: how many should have ended in the time spent, over how many did; near 1 at first."""
         due = sum(spent.total(now) / means[task] for task, spent in self.spent.items() if means[task])
         self.slowness = (due + _PROBES) / (self.ended + _PROBES)
 

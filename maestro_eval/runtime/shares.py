@@ -1,11 +1,11 @@
-"""The calls at once that each worker may make at each endpoint, so that an endpoint's limit holds for all of them.
+"""Divides each endpoint's limit of calls at once among the workers, so that it applies to all of them together.
 
-Every worker has an equal part. The places that do not divide evenly (all of them, where there are more workers than
+Every worker has an equal share. The places that do not divide evenly (all of them, if there are more workers than
 places) go to workers that have calls waiting, and pass to the next of these after ``TURN_S``.
 
-A place that one worker is to lose is given to another only when its call has ended, or its worker has: workers come,
-go and die without a moment in which more calls are allowed than the limit. What a dead worker had sent may be at the
-server a little longer. Pure accounting: no workers, no messages and no waiting.
+A place moves from one worker to another only when its call has ended, or its worker has: as workers join, leave and
+die, the allowed calls never exceed the limit. The requests of a dead worker may be at the server a little longer. Pure
+accounting: no workers, no messages and no waiting.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 from maestro_eval.models import InUse
 
-# So long that the moment in which a place passes on, and is empty, weighs little.
+# Long enough that the moment in which a moving place is empty does not matter.
 TURN_S = 5.0
 
 
@@ -26,19 +26,19 @@ class Shares:
         self._endpoints = {name: _Endpoint(limit, clock) for name, limit in limits.items()}
 
     def join(self, worker: str) -> None:
-        """Add a worker that is up; it may call nobody until it gets its share."""
+        """Add a worker that is up; it may make no call until it gets its share."""
         for endpoint in self._endpoints.values():
             endpoint.allowed[worker] = 0
             endpoint.use[worker] = InUse()
 
     def leave(self, worker: str) -> None:
-        """Remove a worker that is gone."""
+        """Remove a worker that has ended."""
         for endpoint in self._endpoints.values():
             for known in (endpoint.allowed, endpoint.use, endpoint.extra, endpoint.passed_on):
                 known.pop(worker, None)
 
     def turn(self) -> None:
-        """Pass on the places that do not divide evenly; to be called several times a second."""
+        """Pass on the places that do not divide evenly. Call it several times a second."""
         for endpoint in self._endpoints.values():
             endpoint.turn()
 
@@ -51,7 +51,7 @@ class Shares:
         return {name: endpoint.tell(worker) for name, endpoint in self._endpoints.items()}
 
     def heard(self, worker: str, told: Mapping[str, int], use: Mapping[str, InUse]) -> None:
-        """Note a worker's reply to the share ``told``: what it uses."""
+        """Record a worker's reply to the share ``told``: what it uses."""
         for name, endpoint in self._endpoints.items():
             endpoint.heard(worker, told[name], use.get(name, InUse()))
 
@@ -59,8 +59,8 @@ class Shares:
 class _Endpoint:
     """The places of one endpoint.
 
-    allowed: calls that a worker may have there at most, by what it was told and has replied.
-    use: its last reply. extra: who has one of the places that do not divide evenly, and since when.
+    allowed: the most calls that a worker may have there, by the shares sent to it and its replies.
+    use: its last reply. extra: workers with one of the places that do not divide evenly, and since when.
     passed_on: when it last passed one on.
     """
 
@@ -79,7 +79,7 @@ class _Endpoint:
         while len(self.extra) > count:
             self._pass_on(now)
         others = [worker for worker in self.allowed if worker not in self.extra]
-        # Who has calls waiting goes first; among those, who had a place the longest ago.
+        # Workers with calls waiting come first; among those, the one that had a place the longest ago.
         others.sort(key=lambda worker: (not self.use[worker].queued, self.passed_on.get(worker, 0.0)))
         for worker in others:
             if len(self.extra) == count and count and self.use[worker].queued and self._may_pass_on(now):
@@ -88,15 +88,15 @@ class _Endpoint:
                 self.extra[worker] = now
 
     def next(self, worker: str) -> int:
-        """Return what the worker may have now: its share, or as much of it as the others have left."""
+        """Return what the worker may have now: its share, or as much of it as the others leave."""
         part = self._limit // len(self.allowed) + (worker in self.extra)
         allowed = self.allowed[worker]
-        # Sums are made only where more is wanted, which is rare.
+        # The sum is computed only when more is wanted, which is rare.
         return part if part <= allowed else min(part, allowed + self._limit - sum(self.allowed.values()))
 
     def tell(self, worker: str) -> int:
         told = self.next(worker)
-        # It may begin calls as soon as it is told of more; that it has ended some is known from its reply.
+        # It may begin calls as soon as it gets a larger share; only its reply shows that calls have ended.
         self.allowed[worker] = max(self.allowed[worker], told)
         return told
 
@@ -114,5 +114,5 @@ class _Endpoint:
         self.passed_on[worker] = now
 
     def _first(self) -> tuple[str, float]:
-        """The next to pass its place on: one that uses none, else the one that has had it the longest."""
+        """Return who passes its place on next: a worker that uses none, else the one that has had it the longest."""
         return min(self.extra.items(), key=lambda item: (self.use[item[0]] != InUse(), item[1]))

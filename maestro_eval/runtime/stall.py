@@ -1,17 +1,17 @@
-"""No run stands still in silence: what is stuck is named first, and then the run is ended so that it can be resumed.
+"""Detects a run that stalls: names what is stuck, and then ends the run so that it can be resumed.
 
 Every rollout has a deadline and a failed one is a result, so something is committed at least that often. When nothing
-is, although rollouts are in flight or wait for workers that are there, a bound has failed: an event loop is blocked, a
-machine is gone, an extension does not come back. Two watch for that:
+is, although rollouts are in flight or wait for running workers, a bound has failed: an event loop is blocked, a machine
+is lost, an extension does not return. Two parts detect that:
 
-- ``StallGuard`` compares one ``LiveState`` with the one before, in the driver's loop. It warns after ``after_s``
-  and gives the run up after twice that; a loss that the executor deals with itself (a lease that ran out) begins
-  the time anew, for these are bounded too.
-- ``Watchdog`` is a thread, for when the driver's loop itself is what is stuck: then nothing in it can act. It names the
-  line at which the loop stands, with the same two bounds, and then calls ``leave``, by which the owner of the process
-  may end it. What was committed is safe at any moment.
+- ``StallGuard`` compares each ``LiveState`` with the one before, in the driver's loop. It warns after ``after_s`` and
+  gives the run up after twice that; a loss that the executor handles itself (a lease that ran out) restarts the time,
+  for losses are bounded too.
+- ``Watchdog`` is a thread, for when the driver's loop itself is stuck: then nothing in it can act. It names the line at
+  which the loop is blocked, with the same two bounds, and then calls ``leave``, by which the owner of the process may
+  end it. What was committed is safe at any moment.
 
-Trade-offs: code that keeps Python's lock (an extension that computes for ever) stops the thread too. Such a process
+Trade-offs: code that never releases the GIL (an extension that computes for ever) stops the thread too. Such a process
 must be killed, and its run resumed.
 """
 
@@ -33,20 +33,20 @@ from maestro_eval.runtime.status import EndpointState, LiveState, WorkerState
 from maestro_eval.runtime.threads import READ_S
 from maestro_eval.text import printable
 
-# Beside a rollout's own deadlines: committing it, on a slow machine.
+# Added to a rollout's own deadlines: the time to commit it, on a slow machine.
 _SLACK_S = 60.0
 _SHOWN = 5
 _NAME = 60
-# A worker that has not been heard of for so long is worth a word; where the bound is shorter, for half of that.
+# A worker that is silent for this long, or for half the bound if that is shorter, is reported.
 _SILENT_S = 15.0
-# What a run may take for its end once its last rollout is over: workers and Ray are closed.
+# The time to close workers and Ray after the last rollout.
 CLOSING_S = 180.0
 
 
 class StallRules(Struct, frozen=True):
-    """after_s: how long nothing may be committed, ``None`` for the longest that a rollout may take, 0 for no bound.
+    """after_s: the longest time without a commit; ``None``: that of the longest rollout, 0: no bound.
 
-    leave: ends the process, where the caller owns it and the run cannot be ended any more.
+    leave: ends the process, if the caller owns it and the run cannot be ended any more.
     """
 
     after_s: float | None = None
@@ -73,7 +73,7 @@ class Stall(Struct, frozen=True):
 
 
 class StallGuard:
-    """Compares states: ``check`` is a comparison and nothing else."""
+    """Detects that successive states are alike, and for how long."""
 
     def __init__(self, after_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._after_s = after_s
@@ -84,7 +84,7 @@ class StallGuard:
     def check(self, state: LiveState) -> Stall | None:
         """Return the stall, if there is one: it is ``over`` after twice the bound."""
         now = self._clock()
-        # What changes when a run moves.
+        # Changes whenever a run makes progress.
         marks = (state.ended, state.executor.losses, sum(worker.starting for worker in state.executor.workers))
         if marks != self._seen or not _is_due(state):
             self._seen, self._since = marks, now
@@ -142,9 +142,9 @@ def _load(endpoint: EndpointState) -> str:
 
 
 class Watchdog:
-    """Looks from a thread of its own whether the loop that calls ``beat`` still lives; a context manager.
+    """Checks in its own thread that the loop which calls ``beat`` is alive; a context manager.
 
-    It is made in the loop's thread. say: gets the lines. leave: called, once, when the second bound has passed too.
+    Create it in the loop's thread. say: gets the lines. leave: called, once, when the second bound has passed too.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class Watchdog:
         self._end.set()
 
     def look(self) -> None:
-        """Warn, or end the process, where that is due."""
+        """Warn, or end the process, if that is due."""
         silent_s = self._clock() - self._beaten
         bound = self._closing_s if self._closing else self._after_s
         if silent_s >= bound and not self._warned:
@@ -221,7 +221,7 @@ def _is_own(filename: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Make a name from a data set harmless on a terminal, and short."""
+    """Shorten a name from a data set, and make it harmless on a terminal."""
     shown = printable(name)
     return shown if len(shown) <= _NAME else shown[: _NAME - 1] + "…"
 

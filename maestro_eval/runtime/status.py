@@ -1,7 +1,7 @@
-"""How a run stands at this moment: one frozen record, from which displays, metrics and the stall guard read.
+"""The state of a run: one frozen record, which displays, metrics and the stall guard read.
 
-The driver's loop makes a new ``LiveState`` about twice a second and puts it in the place of the last one; whoever
-reads it, in whatever thread, has a whole one. Rates and times left are made by readers from two of them.
+The driver's loop replaces the ``LiveState`` by a new one about twice a second; a reader in any thread gets a complete
+one. Readers compute rates and remaining times from two of them.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _NOBODY = Places(0, 0, 0, 0)
 
 
 class WorkerState(Struct, frozen=True):
-    """A worker, and how the limiter of each engine that it calls stands, by the engine's url.
+    """A worker, and the limiter's state for each engine that it calls, by the engine's url.
 
-    ``silent_s``: seconds since it last said so. ``starting``: it is not up yet.
+    ``silent_s``: seconds since its last report. ``starting``: it is not up yet.
     """
 
     name: str
@@ -37,9 +37,9 @@ class WorkerState(Struct, frozen=True):
 
 
 class ExecutorState(Struct, frozen=True):
-    """Keys that wait, keys that workers hold (longest held first), how often one was lost with its worker.
+    """Queued keys, leased keys (oldest first), and how often a key was lost with its worker.
 
-    ``out``'s times are on the monotonic clock. ``gone`` adds up what the engines of lives that ended had counted.
+    The times in ``out`` are on the monotonic clock. ``gone`` sums the engine counters of workers that have ended.
     """
 
     queued: int = 0
@@ -59,7 +59,7 @@ def executor_state(
 
 
 class TaskState(Struct, frozen=True):
-    """The rollouts of a task: planned, done when the run was begun or resumed, and ended since."""
+    """The rollouts of a task: planned, done when the run began or resumed, and ended since."""
 
     planned: int
     before: int = 0
@@ -69,12 +69,12 @@ class TaskState(Struct, frozen=True):
 
     @property
     def done(self) -> int:
-        """Count rollouts with a record that stays; a failed one is tried again on a resume."""
+        """Count rollouts with a final record; a resume retries failed ones."""
         return self.before + self.answered + self.exhausted
 
     @property
     def ended(self) -> int:
-        """Rollouts with any record."""
+        """Count rollouts with any record."""
         return self.done + self.failed
 
 
@@ -87,15 +87,15 @@ class EndpointState(Struct, frozen=True):
 
     @property
     def errors(self) -> int:
-        """Requests that got no reply, those that were sent again included."""
+        """Count requests that got no reply, including those that were sent again."""
         return self.places.refused + self.places.broken
 
 
 class LiveState(Struct, frozen=True):
-    """All of it. ``at``, ``begun`` and ``moved`` are seconds on the monotonic clock.
+    """The state of a run. ``at``, ``begun`` and ``moved`` are seconds on the monotonic clock.
 
-    moved: when a rollout was last committed. tokens: of the rollouts committed since ``begun``, calls from the cache
-    not counted. stopping: nothing new is begun.
+    moved: when a rollout was last committed. tokens: of the rollouts committed since ``begun``, without calls from the
+    cache. stopping: no more rollouts begin.
     """
 
     at: float
@@ -117,24 +117,24 @@ class LiveState(Struct, frozen=True):
 
     @property
     def failed(self) -> int:
-        """Rollouts that failed since ``begun``."""
+        """Count rollouts that failed since ``begun``."""
         return sum(task.failed for task in self.tasks.values())
 
     @property
     def ended(self) -> int:
-        """Rollouts that ended since ``begun``, however."""
+        """Count rollouts that ended since ``begun``, whatever their outcome."""
         return sum(task.answered + task.exhausted + task.failed for task in self.tasks.values())
 
     @property
     def left(self) -> int:
-        """Rollouts that have not ended since ``begun``."""
+        """Count rollouts that have not ended since ``begun``."""
         return self.planned - self.done - self.failed
 
 
 class RunStatus(Observer):
-    """Where the driver keeps the latest state. ``publish`` and ``committed`` are its own; any thread may ``read``.
+    """Stores the latest state of a run. The driver calls ``publish`` and ``committed``; any thread may ``read``.
 
-    planned: rollouts by task; waiting: those of them that are to run. executor: how it stands now. names: of the
+    planned: rollouts by task; waiting: those of them to run. executor: returns its present state. names: of the
     endpoints, by url. generates: a turn's tokens are the policy's own, not those of an expert whose reply it passes on.
     """
 
@@ -157,7 +157,7 @@ class RunStatus(Observer):
         self._state = LiveState(now, now, now, tasks)
 
     def read(self) -> LiveState:
-        """The latest state."""
+        """Return the latest state."""
         return self._state
 
     def committed(self, batch: Sequence[Finished]) -> None:
@@ -170,10 +170,10 @@ class RunStatus(Observer):
             task = rollout.key.task
             known, word = tasks.get(task, TaskState(0)), rollout.outcome.word
             now = replace(known, **{word: getattr(known, word) + 1})
-            # Of a retired task, what had ended but was not committed yet is not in the plan.
+            # The plan of a retired task lacks rollouts that had ended but were not committed yet.
             tasks[task] = replace(now, planned=max(now.planned, now.ended))
             for turn in rollout.turns:
-                # A policy's own calls, where they are recorded, are in its turn's usage.
+                # The usage of a policy's own calls is already in its turn's usage.
                 usages = [call.usage for call in turn.calls if call.kind != "policy" and not call.cached]
                 usages += [turn.usage] if self._generates else []
                 prompt += sum(usage.prompt_tokens for usage in usages)
@@ -181,17 +181,17 @@ class RunStatus(Observer):
         self._state = replace(state, tasks=tasks, tokens=Usage(prompt, completion), moved=self._clock())
 
     def retire(self, task: str) -> None:
-        """Reduce the plan of ``task`` to what has ended or is leased: nothing more of it begins."""
+        """Reduce the plan of ``task`` to rollouts that have ended or are leased: no more of it begins."""
         state = self._state
         known = state.tasks[task]
         out = sum(each.key.task == task for each in self._executor().out)
         self._state = replace(state, tasks={**state.tasks, task: replace(known, planned=known.ended + out)})
 
     def publish(self, *, stopping: bool) -> LiveState:
-        """Publish the executor's state of now."""
+        """Publish the executor's present state."""
         executor, names = self._executor(), self._names
         total = reduce(added, (worker.engines for worker in executor.workers), dict(executor.gone))
-        # In the registry's order, which does not jump about; what is not in it comes last.
+        # In the registry's order, which is stable; endpoints outside it come last.
         order = [*(url for url in names if url in total), *(url for url in total if url not in names)]
         endpoints = tuple(EndpointState(names.get(url, url), url, total[url]) for url in order)
         self._state = replace(self._state, at=self._clock(), executor=executor, endpoints=endpoints, stopping=stopping)
@@ -215,5 +215,5 @@ def added(first: Mapping[str, Places], second: Mapping[str, Places]) -> dict[str
 
 
 def counters(engines: Mapping[str, Places]) -> dict[str, Places]:
-    """Keep the counters of a process that ended."""
+    """Reduce the places of a process that ended to their counters."""
     return {url: replace(places, cap=0, limit=0, in_flight=0, queued=0) for url, places in engines.items()}

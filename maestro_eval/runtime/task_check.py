@@ -1,4 +1,4 @@
-"""Is a task what it says, over the data that is here? Every sample is loaded, and its own target judged.
+"""Checks a task on its data: loads every sample, and scores the sample's own target.
 
 A target that its own metric calls wrong would be a point that no system can earn, so it is a failure of the task.
 """
@@ -15,7 +15,7 @@ from maestro_eval.tasks import Task, TaskSpec, choose, localise, open_task
 
 
 class TaskProblem(Struct, frozen=True):
-    """What is wrong with a task's data (``sample_id`` is empty), or with one of its samples."""
+    """A problem with a task's data (``sample_id`` is empty), or with one of its samples."""
 
     task: str
     sample_id: str
@@ -23,7 +23,7 @@ class TaskProblem(Struct, frozen=True):
 
 
 class TaskCheck(Struct, frozen=True):
-    """``checked`` samples were looked at; ``problems`` are all that was found."""
+    """The result of a check: ``checked`` samples were read; ``problems`` are all that was found."""
 
     task: str
     data: str
@@ -32,7 +32,7 @@ class TaskCheck(Struct, frozen=True):
 
 
 def check_task(spec: TaskSpec, selection: Selection | None = None, seed: int = 0) -> TaskCheck:
-    """Open a task's data and load each selected sample; whatever is wrong is in the result, nothing is raised."""
+    """Open a task's data and load each selected sample; problems are returned and not raised."""
     try:
         local = localise(spec)
         task = open_task(local)
@@ -43,7 +43,7 @@ def check_task(spec: TaskSpec, selection: Selection | None = None, seed: int = 0
 
 
 def lack_of(task: Task, looked_at: int = 3) -> str:
-    """Say why a task's metric has no verdict on any of its first samples; nothing where it has, or none loads."""
+    """Return why a task's metric cannot score any of its first samples; empty if it can, or if none loads."""
     lack, lack_on = "", metric_of(task).lack
     if lack_on is None:
         return ""

@@ -1,10 +1,10 @@
-"""Threads that block cannot hold the process: what is read apart, and how an event loop is left.
+"""Keeps blocked threads from blocking the process: abandonable reads, and event loops that end in bounded time.
 
-A file system that hangs, or a library that never returns, cannot be interrupted from Python; the thread it runs in is
-lost. What is awaited of it has a deadline, so a rollout fails and the run goes on. But the standard library waits for
-such threads twice, when the loop closes and when the interpreter ends, and would wait for ever. So reading is done in
-daemon threads (``run_abandonable``), for which nobody waits; the loop's own pool is given a few seconds
-(``run_loop``); and who owns the process asks ``left_behind`` before an end that waits for all threads.
+A hanging file system, or a library that never returns, cannot be interrupted from Python; its thread is lost. The
+caller's wait has a deadline, so a rollout fails and the run continues. But the standard library waits for such threads
+twice, when the loop closes and when the interpreter exits, and would wait for ever. So reading happens in daemon
+threads (``run_abandonable``), which nothing waits for; the loop's own pool gets a few seconds (``run_loop``); and the
+owner of the process checks ``left_behind`` before an exit that waits for all threads.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# What reading one sample may take: a task's first one opens it, and imports what it is written in.
+# The time to read one sample: a task's first one opens it, and imports the libraries of its format.
 READ_S = 300.0
-# Decoding is Python and C that takes turns; a few keep a disk busy.
+# Decoding is Python and C in turns; a few readers keep a disk busy.
 _READERS = 8
 _POOL = 32
 _PATIENCE_S = 5.0
@@ -33,20 +33,20 @@ _given_up: list[threading.Thread] = []
 
 
 class Readers:
-    """Blocking calls of one event loop, ``at_once`` of them at a time, each in a daemon thread of its own.
+    """Runs blocking calls of one event loop, ``at_once`` at a time, each in its own daemon thread.
 
-    A call that is given up (cancelled, or past a time-out around it) gives its place back at once, though its thread
-    may be stuck: the others go on.
+    A call that is abandoned (cancelled, or by a timeout around it) frees its place at once, though its thread may be
+    stuck: the others continue.
     """
 
     def __init__(self, at_once: int = _READERS) -> None:
         self._places = asyncio.Semaphore(at_once)
 
     async def run_abandonable(self, call: Callable[[], T]) -> T:
-        """Run ``call`` in a thread; return or raise what it does."""
+        """Run ``call`` in a thread; return its result or raise its exception."""
         async with self._places:
             result: Future[T] = Future()
-            # What has begun cannot be cancelled: its end is then nobody's.
+            # A call that has begun cannot be cancelled; if abandoned, its result is discarded.
             result.set_running_or_notify_cancel()
 
             def work() -> None:
@@ -60,19 +60,19 @@ class Readers:
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """``asyncio.run``, which waits a few seconds at most for threads that block."""
+    """Run ``asyncio.run``, but wait only a few seconds for threads that block."""
     with asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(PatientPool(_POOL, "loop"))
         return runner.run(main)
 
 
 def left_behind() -> list[str]:
-    """Return the names of threads that a loop's end did not wait for, and the interpreter's would for ever."""
+    """Return the names of threads that a loop's end abandoned, and for which the interpreter would wait for ever."""
     return [thread.name for thread in _given_up if thread.is_alive()]
 
 
 class PatientPool(ThreadPoolExecutor):
-    """Waits a few seconds at most for its threads at its end, and drops what they have not begun."""
+    """Waits a few seconds for its threads at shutdown, and drops calls that have not begun."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         super().shutdown(wait=False, cancel_futures=True)
@@ -86,16 +86,16 @@ class PatientPool(ThreadPoolExecutor):
 
 
 def _carried(error: BaseException) -> BaseException:
-    """A future takes no StopIteration, and what would end the thread must not end the loop."""
+    """Wrap what a future cannot store (StopIteration), and what would end the loop."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def limit_arenas() -> None:
-    """Have the C library keep freed memory in two places instead of one for each thread.
+    """Have the C library keep freed memory in two arenas instead of one for each thread.
 
-    Pictures are read and encoded in short-lived threads; what each leaves behind would add up to all of them again.
+    Images are read and encoded in short-lived threads; the memory that each leaves behind would add up.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)

@@ -1,4 +1,4 @@
-"""What runs rollouts in whichever process it is put: tasks, client and policy, opened where they are used."""
+"""Runs rollouts in any process: opens tasks, client and policy where they are used."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ from maestro_eval.tasks import Task, TaskSpec, open_task
 
 
 class CacheSpec(Struct, frozen=True):
-    """The folder of a call cache; ``host`` is the one machine that it is on, empty where every machine has it.
+    """The folder of a call cache; ``host`` is the only machine that has it, empty if every machine does.
 
-    ``programs`` are the revisions of what the run starts (see ``registry.Starter``), by its name.
+    ``programs`` are the revisions of the programs that the run starts (see ``registry.Starter``), by name.
     """
 
     folder: str
@@ -50,12 +50,12 @@ class CacheSpec(Struct, frozen=True):
     programs: Mapping[str, str] = {}
 
     def on_this_machine(self) -> Path | None:
-        """The folder to use here; None where there is none to be trusted."""
+        """Return the folder to use here; None if no trustworthy one can be made."""
         if self.host in ("", socket.gethostname()):
             return Path(self.folder)
         name = hashlib.sha256(f"{self.host}:{self.folder}".encode()).hexdigest()[:16]
         try:
-            # Below one that nobody else could have put there.
+            # Below a folder that no other user can have put there.
             return private_folder(Path(tempfile.gettempdir()) / f"maestro-eval-calls-{os.getuid()}") / name
         except OSError:
             return None
@@ -64,8 +64,8 @@ class CacheSpec(Struct, frozen=True):
 class WorkerSpec(Struct, frozen=True):
     """Everything a worker needs, picklable.
 
-    ``cache`` is where calls are kept, if they are. ``read_s``: what reading a row may take. ``checks``: a
-    worker makes sure at its start that it reaches all that the driver does; ``down`` are services that nobody reaches.
+    ``cache`` is the cache of calls, if any. ``read_s``: the time to read a row. ``checks``: a worker checks at its
+    start that it reaches all that the driver does; ``down`` are services that nobody reaches.
     """
 
     settings: RolloutSettings
@@ -100,11 +100,11 @@ class RolloutWorker:
 
     @classmethod
     async def start(cls, spec: WorkerSpec, name: str, *, opened: Mapping[str, Task] = MappingProxyType({})) -> Self:
-        """Open the client and the policy in the process that is to run the rollouts: a ``WorkerFactory`` with its spec.
+        """Open the client and the policy in the process that runs the rollouts: a ``WorkerFactory`` with its spec.
 
-        Tasks that are not ``opened`` yet are when their first key comes.
+        Tasks that are not ``opened`` yet are opened at their first key.
 
-        UnfitNodeError where this machine lacks what the driver's has.
+        UnfitNodeError if this machine lacks something that the driver's has.
         """
         limit_arenas()
         if spec.checks:
@@ -130,9 +130,9 @@ class RolloutWorker:
         return cls(spec, name, client, policy, opened)
 
     async def run(self, key: RolloutKey) -> Finished:
-        """One rollout. A row that cannot be read is a failed rollout with its cause."""
+        """Run one rollout. A row that cannot be read is a failed rollout with its cause."""
         try:
-            # Reading and decoding block; off the loop, the other rollouts go on meanwhile.
+            # Reading and decoding block; outside the loop, they do not delay other rollouts.
             async with asyncio.timeout(self._spec.read_s):
                 loaded = await self._readers.run_abandonable(lambda: self._task(key.task).load(key.sample_id))
         except SampleError as error:
@@ -165,7 +165,7 @@ class RolloutWorker:
         return isinstance(self._policy, ResidentPolicy) and self._policy.lost
 
     async def close(self) -> None:
-        """Give the connections and the policy's model back."""
+        """Release the connections and the policy's model."""
         try:
             if isinstance(self._policy, ResidentPolicy):
                 await self._policy.close()
@@ -173,12 +173,12 @@ class RolloutWorker:
             await self._client.close()
 
     def _failed(self, key: RolloutKey, outcome: Failed, sample: Sample) -> Finished:
-        """The record of a rollout that could not begin."""
+        """Return the record of a rollout that could not begin."""
         seed = rollout_seed(self._spec.settings.seed, key)
         return Finished(Rollout(key, outcome, (), "", sample.content_hash, seed, self._name), sample)
 
     def _task(self, name: str) -> Task:
-        # One thread opens a task and the others wait: reading a large task many times over costs memory and time.
+        # One thread opens a task and the others wait: reading a large task many times costs memory and time.
         with self._opening:
             if name not in self._tasks:
                 self._tasks[name] = open_task(self._specs[name])
@@ -186,7 +186,7 @@ class RolloutWorker:
 
 
 def recorded_prefix(replay: Replay, key: RolloutKey, loaded: LoadedSample, regime: Regime) -> Prefix:
-    """How the rollout of ``key`` begins. RolloutFailure where what is asked now is not what was asked then."""
+    """Return the recorded beginning of the rollout of ``key``. RolloutFailure if the sample has changed since."""
     with Journal.open(Path(replay.run), read_only=True) as journal:
         found = journal.get(key)
     if found is None or found.content_hash != loaded.sample.content_hash:
@@ -196,7 +196,7 @@ def recorded_prefix(replay: Replay, key: RolloutKey, loaded: LoadedSample, regim
 
 
 async def check_node(spec: WorkerSpec) -> None:
-    """UnfitNodeError naming what this machine lacks of what a worker needs: data, models that it reaches, keys."""
+    """Raise UnfitNodeError if this machine lacks data, keys, or access to models."""
     for task in spec.tasks:
         for path in filter(None, (task.folder, task.data)):
             if not await asyncio.to_thread(Path(path).exists):
@@ -204,7 +204,7 @@ async def check_node(spec: WorkerSpec) -> None:
                     f"task {task.name}: {path} is not there; put it there, or on storage that all share"
                 )
     called = wanted_of(spec.settings.registry, read_policy(spec.policy), spec.policy_key_env)
-    # Their names were checked by the driver.
+    # The driver has checked their names.
     models = [
         msgspec.structs.replace(wanted, model="")
         for wanted in called
