@@ -1,4 +1,4 @@
-"""The policy: a function of messages."""
+"""The policy interface: a function of the messages so far."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from maestro_eval.records import Completion, Message, Origin, PromptRead, Rollou
 class Policy(Protocol):
     """Decides one turn from the messages so far.
 
-    ``model`` names what decides, for the manifest. ``generate`` raises RolloutFailure when it cannot;
-    a deterministic policy depends on nothing but the messages and ``sampling.seed``.
+    ``model`` identifies the policy in the manifest. ``generate`` raises RolloutFailure if it cannot decide; a
+    deterministic policy depends on nothing but the messages and ``sampling.seed``.
     """
 
     @property
@@ -28,11 +28,11 @@ class Policy(Protocol):
 
 @runtime_checkable
 class ResidentPolicy(Policy, Protocol):
-    """A policy that holds its model in this process: a worker opens it before the first turn, closes it at the end.
+    """A policy with its model in this process: a worker calls ``open`` before the first turn, ``close`` at the end.
 
-    Making one costs nothing. ``open`` may take minutes; it raises UserError for what the user must mend, and
-    RolloutFailure where another machine may do better. ``lost`` becomes true when the model is gone for good:
-    every further turn fails, and only a new process helps.
+    The constructor is cheap. ``open`` may take minutes; it raises UserError for what the user must fix, and
+    RolloutFailure if another machine may succeed. ``lost`` becomes true once the model has died: every further turn
+    fails, and only a new process helps.
     """
 
     @property
@@ -45,21 +45,21 @@ class ResidentPolicy(Policy, Protocol):
 
 @runtime_checkable
 class RolloutPolicy(Policy, Protocol):
-    """A policy with a state for each rollout: the replica that knows its prefix, a candidate, a session.
+    """A policy with a state for each rollout: the replica that has its prefix cached, a candidate, a session.
 
-    ``rollout`` gives what generates the rollout's turns; the context is left when the rollout has ended, however.
+    ``rollout`` returns a context with the policy that generates the rollout's turns; it closes when the rollout ends.
     """
 
     def rollout(self, key: RolloutKey) -> AbstractAsyncContextManager[Policy]: ...
 
 
 def turns_of(policy: Policy, key: RolloutKey) -> AbstractAsyncContextManager[Policy]:
-    """Return what decides the turns of the rollout ``key``: the policy itself, unless it is a ``RolloutPolicy``."""
+    """Return the context of the policy for rollout ``key``: ``policy`` itself, unless it is a ``RolloutPolicy``."""
     return policy.rollout(key) if isinstance(policy, RolloutPolicy) else nullcontext(policy)
 
 
 def texts(messages: Sequence[Message], origin: Origin) -> list[str]:
-    """The texts of one origin, in order: the question, or the observations."""
+    """Return the texts of one origin, in order: the question, or the observations."""
     return [
         part.text
         for message in messages
@@ -69,17 +69,17 @@ def texts(messages: Sequence[Message], origin: Origin) -> list[str]:
 
 
 def streamed(messages: Sequence[Message]) -> list[int]:
-    """The ids that the style appended behind the opening of the conversation."""
+    """Return the token ids that the style appended after the opening of the conversation."""
     return [token for message in messages for token in message.tokens or ()]
 
 
 def opening(messages: Sequence[Message]) -> Sequence[Message]:
-    """The messages that a chat template is to render: those without ids of their own."""
+    """Return the messages that a chat template renders: those without token ids."""
     return [message for message in messages if message.tokens is None]
 
 
 def prompt_read(prompt: Sequence[int], messages: Sequence[Message]) -> PromptRead:
-    """Compare what an engine read with the stream of ``messages``."""
+    """Compare the prompt that an engine read with the token stream of ``messages``."""
     ids, stream = list(prompt), streamed(messages)
     return PromptRead(
         tokens=len(ids),

@@ -1,7 +1,7 @@
-"""Baselines that speak the protocol as an orchestrator does: search, read the information, answer.
+"""Baselines that follow the protocol of an orchestrator: search, read the information, answer.
 
-They differ in whom they ask. The request is the question itself; the answer is what the expert states in an
-``Answer: X`` line. An expert that states none is taken to say that it cannot tell, and the next choice is asked.
+They differ in the expert that they call. The request is the question itself; the answer is the expert's ``Answer: X``
+line. If an expert's reply has none, the next choice is called.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Pair(Struct, frozen=True):
 
 @runtime_checkable
 class RoutingStrategy(Protocol):
-    """Whom to ask about a question, best first. ``model`` says by what the choice is made."""
+    """A ranking of the pairs to call for a question, best first. ``model`` names the basis of the choice."""
 
     @property
     def model(self) -> str: ...
@@ -42,7 +42,7 @@ class RoutingStrategy(Protocol):
 
 
 class CallerPolicy:
-    """Asks the strategy's pairs in turn until one states an answer."""
+    """Calls the strategy's pairs in turn until one states an answer."""
 
     def __init__(self, strategy: RoutingStrategy, registry: Registry) -> None:
         self._strategy = strategy
@@ -55,7 +55,7 @@ class CallerPolicy:
         stated = answer_statement(observations[-1]) if observations else None
         if stated is not None:
             return answer_turn(stated)
-        # The same seed at every turn of a rollout, so that the order of choices does not change under way.
+        # Every turn of a rollout has the same seed, so that the order of the choices does not change in between.
         pairs = self._strategy.choose(question, sampling.seed or 0)
         if not isinstance(pairs, Sequence) or not all(isinstance(pair, Pair) for pair in pairs):
             raise RolloutFailure("policy", f"choose() returned {pairs!r:.100}; expected a list of Pair(EXPERT, SKILL)")
@@ -64,7 +64,7 @@ class CallerPolicy:
         pair = pairs[len(observations)]
         found = resolve(self._registry, pair.expert, pair.skill, "lenient")
         if found.expert is None or found.skill is None:
-            # What an author mistypes must not count as a wrong answer.
+            # An author's typing error must not count as a wrong answer.
             wrong = ("expert", pair.expert, self._registry.experts)
             kind, name, known = wrong if found.expert is None else ("skill", pair.skill, self._registry.skills)
             detail = f"choose() named no {kind} {name!r}; the registry has {', '.join(known)}"
@@ -73,17 +73,17 @@ class CallerPolicy:
 
 
 def search_turn(expert: str, skill: str, request: str) -> Completion:
-    """The turn that asks ``expert`` through ``skill``; tags in the request do not act."""
+    """Return the turn that calls ``expert`` through ``skill``; tags in the request are neutralised."""
     return Completion(f"<search> {expert}@@{skill}: {neutralise(request)} </search>")
 
 
 def answer_turn(answer: str) -> Completion:
-    """The turn that answers; tags in the answer do not act."""
+    """Return the turn that answers; tags in the answer are neutralised."""
     return Completion(f"<answer> {neutralise(answer)} </answer>")
 
 
 class FixedStrategy:
-    """Always the same expert through the same skill."""
+    """Always chooses the same expert and skill."""
 
     model = "fixed"
 
@@ -95,7 +95,7 @@ class FixedStrategy:
 
 
 class RandomStrategy:
-    """One pair, uniformly among all of the registry's, by the rollout's seed."""
+    """Draws one pair uniformly from all of the registry's, by the rollout's seed."""
 
     model = "random"
 
@@ -103,12 +103,12 @@ class RandomStrategy:
         self._pairs = [Pair(expert, skill) for expert in registry.experts for skill in registry.skills]
 
     def choose(self, question: str, seed: int) -> Sequence[Pair]:
-        # Seeded with the text, not the number: neighbouring seeds would give neighbouring choices.
+        # Seeded with a text, not the number: neighbouring numbers would give neighbouring choices.
         return (random.Random(f"choice {seed}").choice(self._pairs),)
 
 
 def candidates_of(spec: PolicySpec, registry: Registry) -> tuple[Candidate, ...]:
-    """The candidates of ``--policy explore`` with this registry, in its order; none for any other policy.
+    """Return the candidates of ``--policy explore`` with this registry, in its order; none for any other policy.
 
     They are the baselines ``fixed:EXPERT@@SKILL`` for every expert and skill, and ``direct:EXPERT`` for every expert.
     """
@@ -123,12 +123,12 @@ def candidates_of(spec: PolicySpec, registry: Registry) -> tuple[Candidate, ...]
 
 
 class ExplorePolicy:
-    """Asks every sample of every candidate: the run from which oracles are computed.
+    """Asks every candidate each sample: oracles are computed from such a run.
 
-    An explore run is many systems in one folder: the k-th repeat of a sample is the k-th candidate. So the journal,
-    resuming, the executors and the call cache treat it as any run, and a candidate's rollout is what the baseline of
-    that name would have made of the sample. The manifest lists the candidates, by which everybody can tell that these
-    repeats are none.
+    An explore run is many systems in one folder: the k-th repeat of a sample belongs to the k-th candidate. The
+    journal, resuming, the executors and the call cache therefore treat it like any run, and a candidate's rollout
+    equals that of the baseline of the same name. The manifest lists the candidates, which shows that the repeats are
+    different systems.
     """
 
     model = "explore"
@@ -137,22 +137,21 @@ class ExplorePolicy:
         self._candidates = tuple(candidates)
 
     def rollout(self, key: RolloutKey) -> AbstractAsyncContextManager[Policy]:
-        """The policy of the candidate whose number is the key's repeat."""
+        """Return the policy of the candidate whose number is the key's repeat."""
         return nullcontext(self._candidates[key.repeat])
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        raise RolloutFailure("harness", "explore decides by the rollout, which was not said")
+        raise RolloutFailure("harness", "explore needs the rollout's key; call rollout(key)")
 
 
 def _distinct_skills(registry: Registry) -> list[list[str]]:
-    """The skills' names, those together that differ only in what the policy reads of them: they ask alike.
+    """Return the skills' names, grouped by equal requests: such skills differ only in what the policy reads of them.
 
-    Asked twice, a model that samples would be drawn twice, and the best of two draws is no better choice, only a
-    luckier one.
+    If a model that samples were asked twice, the best of two draws would look like a better choice, and be luck.
     """
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for skill in registry.skills.values():
-        # An author's own pipeline may go by the skill's name.
+        # An author's own pipeline may depend on the skill's name.
         known = skill.pipeline in PIPELINES.bundled
         asks = skill.model_dump(exclude={"name", "description", "aliases"} if known else None)
         groups[fingerprint(asks)].append(skill.name)

@@ -1,12 +1,11 @@
-"""Our messages as a chat template takes them, with the images beside them in the template's order.
+"""Conversion of our messages to a chat template's format, with the images in the template's order.
 
-For policies that hold their model themselves. What reaches a model is the same as over HTTP: adjacent texts are
-joined, images keep their place, and the marks of who wrote a text stay behind.
+It serves policies that run their model in this process. The model reads the same as over HTTP: adjacent texts are
+joined, images keep their place, and the markers of a text's author are omitted.
 
-A template writes a placeholder for each image, and the processor finds images again by those placeholders. A text
-that holds one (a question about chat templates, or a forgery) would shift every image after it, so placeholders
-inside texts are opened by ``‹`` instead of ``<``, whoever wrote them. Other control tokens are left to the
-regime's ``neutralise``, as they are for an endpoint.
+A template writes a placeholder for each image, and the processor finds the images' places by these placeholders. One
+inside a text (a question about chat templates, or a forgery) would shift every later image, so its ``<`` is replaced by
+``‹``, whoever wrote the text. Other control tokens are left to the regime's ``neutralise``, as for an endpoint.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from maestro_eval.text import whole_text
 if TYPE_CHECKING:
     import PIL.Image
 
-# Known by name in the processors of transformers; the rest are found among the tokenizer's special tokens.
+# These fields of transformers' processors contain placeholders; others are found among the tokenizer's special tokens.
 _PLACEHOLDER_FIELDS = (
     "image_token", "video_token", "audio_token", "vision_start_token", "vision_end_token", "boi_token", "eoi_token",
     "fake_image_token", "global_image_token", "image_break_token", "image_end_token",
@@ -33,7 +32,7 @@ _MEDIA_WORD = re.compile(r"image|img|vision|video|audio", re.IGNORECASE)
 
 
 class Loaded(Struct, frozen=True):
-    """Turns messages into a model's prompts; ``context`` is how many tokens a prompt and its turn may have."""
+    """Turns messages into a model's prompts; ``context`` is the largest number of tokens of a prompt with its turn."""
 
     processor: Any
     placeholders: Placeholders
@@ -45,39 +44,39 @@ class Loaded(Struct, frozen=True):
 
 
 class Chat(Struct, frozen=True):
-    """``messages`` as ``apply_chat_template`` takes them; ``images`` in the order of their placeholders."""
+    """Messages for ``apply_chat_template``; ``images`` are in the order of their placeholders."""
 
     messages: list[dict[str, Any]]
     images: tuple[Image, ...]
 
 
 class Placeholders:
-    """The tokens by which one processor marks images, and how to keep them out of texts."""
+    """The tokens that mark images for one processor; ``escape`` removes them from texts."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
-        # Longest first, so that a token which begins another does not hide it.
+        # Longest first, so that a token which is the beginning of another does not hide it.
         ordered = sorted({token for token in tokens if token}, key=lambda token: (-len(token), token))
         self.tokens = tuple(ordered)
         self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
     @classmethod
     def of(cls, processor: Any) -> Placeholders:
-        """Those of a transformers processor (or of a bare tokenizer)."""
+        """Return the placeholders of a transformers processor (or of a bare tokenizer)."""
         tokenizer = getattr(processor, "tokenizer", processor)
         named = [getattr(processor, field, None) for field in _PLACEHOLDER_FIELDS]
         special = [token for token in tokenizer.all_special_tokens if _MEDIA_WORD.search(token)]
         return cls(token for token in (*named, *special) if isinstance(token, str))
 
     def escape(self, text: str) -> str:
-        """``text`` in which no placeholder stands any more; everything else as it is."""
-        # Once is enough: no placeholder begins with what replaces one.
+        """Return ``text`` with every placeholder broken and the rest unchanged."""
+        # Once is enough: no placeholder begins with the replacement.
         return self._pattern.sub(_opened, text) if self._pattern else text
 
 
 def chat_of(messages: Sequence[Message], placeholders: Placeholders, *, as_text: bool = False) -> Chat:
-    """The chat of ``messages``. ``as_text``: each content is a string, for models that see no images.
+    """Convert ``messages``. ``as_text``: each content is a string, for models without image input.
 
-    RolloutFailure when there are images and nowhere to put them.
+    RolloutFailure if there are images and the model takes none.
     """
     images = tuple(image for message in messages for image in message.images)
     if as_text and images:
@@ -85,7 +84,7 @@ def chat_of(messages: Sequence[Message], placeholders: Placeholders, *, as_text:
         raise RolloutFailure("policy", detail, kind="images")
     plain: list[dict[str, Any]] = []
     for message in messages:
-        # Joined before escaping: two parts may make a placeholder together that neither holds.
+        # Joined before escaping: two adjacent parts may form a placeholder together.
         content = [
             {"type": "text", "text": placeholders.escape(whole_text(piece))}
             if isinstance(piece, str)
@@ -97,14 +96,14 @@ def chat_of(messages: Sequence[Message], placeholders: Placeholders, *, as_text:
 
 
 def render(chat: Chat, processor: Any, template: str | None = None) -> str:
-    """The prompt's text, one placeholder an image, ready for the assistant's turn; ``None``: by the model's template.
+    """Return the prompt's text with one placeholder per image, ending where the assistant's turn begins.
 
-    RolloutFailure for a template that cannot render it, or renders another number of images than there are.
+    ``template`` is the model's own by default. RolloutFailure if it fails, or renders another number of images.
     """
     try:
         own = {} if template is None else {"chat_template": template}
         prompt = processor.apply_chat_template(chat.messages, tokenize=False, add_generation_prompt=True, **own)
-    except Exception as error:  # a template is a program of its author's: whatever it raises is the model's fault
+    except Exception as error:  # a template is its author's program: whatever it raises is the model's fault
         detail = f"its chat template fails: {one_line(error)}"
         raise RolloutFailure("policy", detail, kind="chat template") from error
     marker = getattr(processor, "image_token", None)
@@ -116,7 +115,7 @@ def render(chat: Chat, processor: Any, template: str | None = None) -> str:
 
 
 def open_image(image: Image) -> PIL.Image.Image:
-    """The pixels as RGB, as everybody reads them."""
+    """Return the pixels as RGB. RolloutFailure if they cannot be read."""
     import PIL.Image
 
     try:
@@ -127,7 +126,7 @@ def open_image(image: Image) -> PIL.Image.Image:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's text, short enough for a record."""
+    """Return an error as one line, short enough for a record."""
     said = " ".join(str(error).split())
     return f"{type(error).__name__}: {said}"[:400] if said else type(error).__name__
 
@@ -141,6 +140,6 @@ def _opened(found: re.Match[str]) -> str:
 
 
 def too_long(length: int, context: int) -> RolloutFailure:
-    """The failure of a prompt of ``length`` tokens where the model's ``context`` is shorter."""
+    """Return the failure for a prompt of ``length`` tokens that leaves no room in the model's ``context``."""
     detail = f"the prompt has {length} tokens, the model's context {context}; raise max_model_len"
     return RolloutFailure("policy", detail, fault=CallError("context", detail, retriable=False))

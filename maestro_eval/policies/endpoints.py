@@ -1,4 +1,4 @@
-"""Policies that are models behind an endpoint: the orchestrator, which may be served several times, and an expert."""
+"""Policies that are models behind an endpoint: the orchestrator, which may have several replicas, and an expert."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _COOL_DOWN_S = 30.0
 
 
 class EndpointPolicy:
-    """The orchestrator: any OpenAI-compatible endpoint, asked with the messages as they are.
+    """The orchestrator behind any OpenAI-compatible endpoint, which gets the messages unchanged.
 
-    ``token_ids``: it is asked for the ids of prompt and reply too, which vLLM's server gives.
+    ``token_ids`` requests the token ids of prompt and reply too, which vLLM's server returns.
     """
 
     def __init__(self, client: ExpertClient, endpoint: Endpoint, model: str, *, token_ids: bool = False) -> None:
@@ -55,7 +55,7 @@ class EndpointPolicy:
 
 
 class DirectPolicy:
-    """No orchestration: one expert is asked the question itself, and its whole reply is the answer."""
+    """No orchestration: one expert gets the question itself, and its whole reply is the answer."""
 
     def __init__(self, client: ExpertClient, registry: Registry, expert: Expert) -> None:
         self._client = client
@@ -69,24 +69,24 @@ class DirectPolicy:
         call = await ask_model(self._client, self._registry, self._expert, question, images, deadline=None)
         if call.error:
             raise RolloutFailure.of_call("expert", call, name=self._expert.name, recorded=False)
-        # A thought is not an answer, nor is one that was cut; an end tag in the reply would cut ours.
+        # A thought is no answer, not even an unfinished one; an end tag in the reply would cut ours.
         reply = neutralise(visible(spoken(call.reply).text).strip())
         return Completion(f"<answer> {reply} </answer>", call.finish_reason, call.usage, (call,))
 
 
 class ReplicaPolicy:
-    """Several policies that decide alike, as one. ``first`` (any number) says who is preferred among equals.
+    """Several equivalent policies as one. ``first`` (any number) chooses the preferred one among equals.
 
-    A replica keeps the prefix of a conversation and its encoded images, so a rollout's later turns cost it little and
-    would cost any other replica the whole. A rollout goes to the replica with the fewest turns in flight when it first
-    comes, and stays there.
+    A replica caches the prefix of a conversation and its encoded images, so a rollout's later turns are cheap there and
+    would cost any other replica the whole prompt. A rollout goes to the replica with the fewest turns in flight at its
+    first turn, and stays there.
 
-    A replica whose endpoint fails is left: the turn is asked once more of the next best one, the rollout stays with
-    that, and for a while nobody is sent to the failed one while others are there. Without this a dead replica, which
-    fails at once and so never has much in flight, would draw every rollout to itself. A refusal of the request is an
-    answer, and is not asked elsewhere.
+    If the replica's endpoint fails, the turn is sent once more, to the next best replica, and the rollout stays there.
+    For ``_COOL_DOWN_S`` the failed replica gets turns only if all have failed. Otherwise a dead replica, which fails at
+    once and so never has many turns in flight, would attract every rollout. A refusal of the request is an answer, and
+    is not sent elsewhere.
 
-    Asked without a rollout, each turn goes where the least is in flight.
+    Without a rollout, each turn goes to the replica with the fewest turns in flight.
     """
 
     def __init__(
@@ -103,14 +103,14 @@ class ReplicaPolicy:
         self.model = models[0]
 
     def rollout(self, key: RolloutKey) -> AbstractAsyncContextManager[Policy]:
-        """The turns of one rollout, which stay with a replica while it is well."""
+        """Return a policy for the turns of one rollout, which stay with a replica while it works."""
         return nullcontext(_Turns(self))
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         return await _Turns(self).generate(messages, sampling)
 
     async def ask(self, replica: _Replica, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        """Ask one of the replicas, and note whether it is well."""
+        """Ask a replica, and record whether its endpoint failed."""
         replica.in_flight += 1
         try:
             completion = await replica.policy.generate(messages, sampling)
@@ -124,19 +124,19 @@ class ReplicaPolicy:
         return completion
 
     def least_loaded(self, without: _Replica | None = None) -> _Replica:
-        """The replica to ask next, one that has not just failed where there is one; ``without`` where others are."""
+        """Return the next replica to ask: one that has not just failed if possible; not ``without`` if others exist."""
         others = [replica for replica in self._replicas if replica is not without] or self._replicas
         chosen = min(others, key=lambda replica: (self.is_cooling_down(replica), replica.in_flight, replica.given))
         chosen.given += 1
         return chosen
 
     def is_cooling_down(self, replica: _Replica) -> bool:
-        """Return whether it has just failed."""
+        """Return whether the replica failed less than ``_COOL_DOWN_S`` ago."""
         return replica.failed_at is not None and self._clock() - replica.failed_at < _COOL_DOWN_S
 
 
 class _Turns:
-    """A rollout's turns: of the replica that is its home."""
+    """The turns of one rollout, sent to its home replica."""
 
     def __init__(self, replicas: ReplicaPolicy) -> None:
         self._replicas = replicas
@@ -163,7 +163,7 @@ class _Turns:
 
 
 def _is_refusal(failure: RolloutFailure) -> bool:
-    """Return whether the endpoint is well and meant what it said; 408 and 429 say that it is busy."""
+    """Return whether the endpoint works and refused the request; 408 and 429 mean that it is overloaded."""
     status = failure.fault.status if failure.fault is not None else None
     return status is not None and 400 <= status < 500 and status not in (408, 429)
 

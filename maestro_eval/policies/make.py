@@ -1,7 +1,7 @@
-"""Make a policy of a ``--policy`` argument: one of ours, or an author's, which answers for what goes wrong in it.
+"""Make a policy from a ``--policy`` argument: a bundled one, or an author's own.
 
-What an author's code raises, and what it returns that is no turn, fails a rollout by the cause ``policy``, in a line
-that names the policy, the error and where it was raised. So a fault of ours stays apart from a fault of the author's.
+If an author's code raises, or returns something other than a turn, the rollout fails with the cause ``policy`` and one
+line that names the policy, the error and its place in the code. This separates the author's faults from ours.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ POLICIES: Door[Callable[..., object]] = Door(
 
 
 def check_policy(text: str, registry: Registry, regime: Regime | None = None, sampling: Sampling | None = None) -> None:
-    """UserError (one line) for a policy argument that cannot work with this registry, regime or sampling."""
+    """Raise UserError (one line) if the policy cannot work with this registry, regime or sampling."""
     spec = read_policy(text)
     match spec:
         case EndpointSpec():
             if set("|".join(spec.urls)) & set("@?"):
-                # It is written into the manifest and shown in tables; here it is not repeated.
+                # The address would appear in the manifest and in tables; this message does not repeat it.
                 raise UserError(
                     "--policy openai:…: an address without user, password or query; put the key into a variable, name "
                     "it with --policy-key-env"
@@ -96,7 +96,7 @@ def check_policy(text: str, registry: Registry, regime: Regime | None = None, sa
     if sampling and sampling.regex is not None and not spec.constrains_turns:
         raise UserError(f"--policy {text}: --turn-regex needs an engine that constrains turns; take vllm: or openai:")
     if spec.answers_at_once and regime and not regime.answer_at_first_turn:
-        # The released style has no field for it: such a baseline is a run in the chat style.
+        # The released style has no regime field for it: such a baseline runs in the chat style.
         other = "--regime default" if regime.style == "released" else "--regime-set answer_at_first_turn=true"
         who = "answers in its" if isinstance(spec, DirectSpec) else "has candidates that answer in the"
         raise UserError(
@@ -108,7 +108,7 @@ def check_policy(text: str, registry: Registry, regime: Regime | None = None, sa
 
 
 def check_policy_key(variable: str, environment: Mapping[str, str] | None) -> None:
-    """UserError for ``--policy-key-env`` unless it names a variable that is set, where ``environment`` is known."""
+    """Raise UserError unless ``variable`` is empty or names one that is set in ``environment`` (None: unknown)."""
     if not variable:
         return
     if not variable.isidentifier() or not variable.isascii():
@@ -127,10 +127,10 @@ async def make_policy(
     chat_template: str | None = None,
     token_ids: bool = False,
 ) -> Policy:
-    """Build the policy; UserError for a bad argument, RolloutFailure for an endpoint that does not answer.
+    """Make the policy. UserError for a bad argument, RolloutFailure for an endpoint that does not answer.
 
     ``openai:URL`` without ``#MODEL`` takes the endpoint's only model. A ``ResidentPolicy`` is not open yet; it renders
-    with ``chat_template``, or with its checkpoint's own. ``token_ids``: an endpoint is asked for the ids of each turn.
+    with ``chat_template``, or with its checkpoint's own. ``token_ids`` requests each turn's ids from an endpoint.
     """
     check_policy(text, registry)
     spec = read_policy(text)
@@ -149,7 +149,7 @@ async def make_policy(
             return DirectPolicy(client, registry, registry.experts[_expert(spec, registry)])
         case InProcessSpec():
             checkpoint = policy_checkpoint(spec)
-            # The hub may be asked for the revision.
+            # May ask the hub for the revision.
             model = await asyncio.to_thread(described, checkpoint)
             make = VllmPolicy if isinstance(spec, VllmSpec) else TransformersPolicy
             return make(checkpoint, model, chat_template)
@@ -167,12 +167,12 @@ async def _replicas(
         endpoint = Endpoint("policy", url, "", api_key_env, concurrency, timeout_s=_POLICY_TIMEOUT_S)
         model = spec.model or await client.only_model(endpoint, "--policy", spec.text)
         replicas.append(EndpointPolicy(client, endpoint, model, token_ids=token_ids))
-    # Each process prefers another one among equals, so that they spread from the first turn on.
+    # Each process prefers another replica among equals, so that the load is spread from the first turn on.
     return replicas[0] if len(replicas) == 1 else ReplicaPolicy(replicas, first=os.getpid())
 
 
 def own_code(text: str) -> str:
-    """The hash of the code of a policy that is not ours, else empty."""
+    """Return the hash of the code of an author's policy, empty for a bundled one."""
     return POLICIES.code_hash(text) if isinstance(read_policy(text), OwnSpec) else ""
 
 
@@ -207,7 +207,7 @@ def _pair(spec: FixedSpec, registry: Registry) -> tuple[str, str]:
 
 
 def own_policy(name: str, factory: Callable[..., object], registry: Registry, client: ExpertClient) -> Policy:
-    """Make the policy ``name``, or the strategy of whom to ask in the policy that asks. UserError where none is made.
+    """Make the author's policy ``name``; a ``RoutingStrategy`` becomes a ``CallerPolicy``. UserError if that fails.
 
     ``factory`` is called with the registry, and with the client if it has a parameter ``client`` or needs a second.
     """
@@ -249,7 +249,7 @@ def _arguments(
 
 
 class _OwnPolicy:
-    """The policy ``name``, which ``module`` made."""
+    """An author's policy ``name``, made by code in ``module``; wraps its errors."""
 
     def __init__(self, name: str, module: str, policy: Policy) -> None:
         self._name = name
@@ -261,8 +261,8 @@ class _OwnPolicy:
         return self._policy.model
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        with self._answerable():
-            # The protocol promises the types; an author's code need not keep to it.
+        with self._author_errors():
+            # The protocol promises the types; an author's code may break it.
             made: Any = self._policy.generate(messages, sampling)
             if not inspect.isawaitable(made):
                 raise RolloutFailure("policy", f"{self._name}: generate is not async; write async def generate")
@@ -275,12 +275,12 @@ class _OwnPolicy:
     @asynccontextmanager
     async def rollout(self, key: RolloutKey) -> AsyncIterator[Policy]:
         async with AsyncExitStack() as stack:
-            with self._answerable():
+            with self._author_errors():
                 turns = await stack.enter_async_context(turns_of(self._policy, key))
             yield _OwnPolicy(self._name, self._module, turns)
 
     @contextmanager
-    def _answerable(self) -> Iterator[None]:
+    def _author_errors(self) -> Iterator[None]:
         try:
             yield
         except RolloutFailure:

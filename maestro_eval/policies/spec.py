@@ -1,8 +1,8 @@
-"""A ``--policy`` argument, read once: which kind of policy it names, what is true of that kind, and its checkpoint.
+"""The parsed ``--policy`` argument: the kind of policy, the properties of that kind, and its checkpoint.
 
 A policy that loads a checkpoint in this process names it as ``MODEL_OR_PATH[?KEY=VALUE&…]``. Everything is checked here
-without importing torch, so that a mistyped setting costs a second and not a minute. Only settings in the kind's list
-are taken: an engine has hundreds, some of which run code or reach the network.
+without importing torch, so that a mistyped setting costs a second and not a minute. Only the settings listed for the
+kind are accepted: an engine has hundreds, some of which run code or access the network.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Value = str | int | float | bool
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
-# The engine's own names, but for `images`: how many a prompt may have.
+# The engine's own names, except `images`: the largest number in a prompt.
 VLLM_SETTINGS: Mapping[str, type[Value]] = {
     "max_model_len": int,
     "max_num_seqs": int,
@@ -55,11 +55,11 @@ _NAMES: dict[type[Value], str] = {str: "a word", int: "a whole number", float: "
 
 
 class PolicySpec(Struct, frozen=True):
-    """``text`` is the argument as it was given; reading one checks nothing (`check_policy` does).
+    """``text`` is the argument as given; parsing checks nothing (`check_policy` does).
 
-    ``generates``: a model of its own writes the turns. ``is_orchestrator``: it chooses whom to call by the question.
-    ``resident``: it holds its model in the worker's process. ``answers_at_once``: it answers in its first turn.
-    ``constrains_turns``: its engine can hold turns to a pattern. ``names_entries``: it names entries of the registry.
+    ``generates``: a model of its own writes the turns. ``is_orchestrator``: it chooses the expert by the question.
+    ``resident``: its model is in the worker's process. ``answers_at_once``: it answers in its first turn.
+    ``constrains_turns``: its engine can restrict turns to a pattern. ``names_entries``: it names registry entries.
     """
 
     text: str
@@ -76,12 +76,12 @@ class PolicySpec(Struct, frozen=True):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The address of each replica; empty for one that needs no endpoint of its own."""
+        """The address of each replica; empty if the policy needs no endpoint of its own."""
         return ()
 
 
 class EndpointSpec(PolicySpec, frozen=True):
-    """``model`` is empty where the endpoint is to say which it serves."""
+    """``model`` is empty if the endpoint's only model is meant."""
 
     generates = constrains_turns = True
     urls: tuple[str, ...]
@@ -104,11 +104,11 @@ class VllmSpec(InProcessSpec, frozen=True):
 
 
 class TransformersSpec(InProcessSpec, frozen=True):
-    """One turn at a time: the reference."""
+    """Generates one turn at a time: the reference."""
 
 
 class RouterSpec(PolicySpec, frozen=True):
-    """By similarity of the question to the registry's descriptions, of embeddings or of words (BM25)."""
+    """Routes by the similarity of the question to the registry's descriptions, by embeddings or words (BM25)."""
 
 
 class RandomSpec(PolicySpec, frozen=True):
@@ -116,7 +116,7 @@ class RandomSpec(PolicySpec, frozen=True):
 
 
 class FixedSpec(PolicySpec, frozen=True):
-    """``skill`` is empty where none is named."""
+    """``skill`` is empty if none is named."""
 
     is_orchestrator = False
     names_entries = True
@@ -136,7 +136,7 @@ class ExploreSpec(PolicySpec, frozen=True):
 
 
 class OwnSpec(PolicySpec, frozen=True):
-    """A policy that is not ours: ``package.module:object``, or an entry point ``maestro_eval.policies``."""
+    """An author's own policy: ``package.module:object``, or an entry point ``maestro_eval.policies``."""
 
 
 KINDS: dict[str, type[PolicySpec]] = {
@@ -153,7 +153,7 @@ KINDS: dict[str, type[PolicySpec]] = {
 
 @lru_cache(maxsize=1024)
 def read_policy(text: str) -> PolicySpec:
-    """Read a ``--policy`` argument or a manifest's ``policy``; anything else than our kinds is an `OwnSpec`."""
+    """Parse a ``--policy`` argument or a manifest's ``policy``; any kind that is not ours is an `OwnSpec`."""
     kind, _, rest = text.partition(":")
     match kind:
         case "openai":
@@ -173,29 +173,29 @@ def read_policy(text: str) -> PolicySpec:
 
 
 class Checkpoint(Struct, frozen=True):
-    """``model`` is a folder in full, or a name on the hub; ``settings`` are typed and known to the kind."""
+    """``model`` is the full path of a folder, or a name on the hub; ``settings`` are typed and valid for the kind."""
 
     model: str
     settings: dict[str, Value]
 
     @property
     def local(self) -> bool:
-        """Return whether it is a folder here."""
+        """Return whether the model is a folder on this machine."""
         return Path(self.model).is_absolute()
 
 
 def policy_checkpoint(spec: InProcessSpec) -> Checkpoint:
-    """The checkpoint of a policy that holds its model in this process. UserError where its engine is not installed."""
+    """Return the checkpoint of a policy that runs in this process. UserError if its engine is not installed."""
     checkpoint = read_checkpoint(spec.text, VLLM_SETTINGS if isinstance(spec, VllmSpec) else TRANSFORMERS_SETTINGS)
     require_package(spec.text, spec.kind, spec.kind)
     return checkpoint
 
 
 def own_tokenizer(spec: str, model: str) -> str | None:
-    """The source (``load_tokenizer``) of the policy's own tokenizer; ``None`` where it is not known.
+    """Return the source (``load_tokenizer``) of the policy's own tokenizer; None if it is unknown.
 
-    ``spec`` is the ``--policy`` argument and ``model`` what it resolved to. Of a checkpoint behind an endpoint the
-    served name is all there is: a folder here, or a name on the hub.
+    ``spec`` is the ``--policy`` argument and ``model`` the resolved model. For a checkpoint behind an endpoint only the
+    served name is known: a folder on this machine, or a name on the hub.
     """
     policy = read_policy(spec)
     if isinstance(policy, InProcessSpec):
@@ -214,7 +214,7 @@ def own_tokenizer(spec: str, model: str) -> str | None:
 
 
 def read_checkpoint(spec: str, allowed: Mapping[str, type[Value]]) -> Checkpoint:
-    """Read ``KIND:MODEL_OR_PATH[?KEY=VALUE&…]``. UserError names the setting and what it takes."""
+    """Parse ``KIND:MODEL_OR_PATH[?KEY=VALUE&…]``. UserError names the setting and its type."""
     kind, _, rest = spec.partition(":")
     model, _, query = rest.partition("?")
     if not model:
@@ -230,47 +230,47 @@ def read_checkpoint(spec: str, allowed: Mapping[str, type[Value]]) -> Checkpoint
             settings[key] = msgspec.convert(written, wanted, strict=False)
         except msgspec.ValidationError:
             raise UserError(f"--policy {spec}: {key} takes {_NAMES[wanted]}, not {written!r}") from None
-    return Checkpoint(_lasting(spec, model), settings)
+    return Checkpoint(_full_path(spec, model), settings)
 
 
 def lasting_policy(spec: str) -> str:
-    """A ``--policy`` argument that means the same wherever it is read: a checkpoint's folder is written in full."""
+    """Return a ``--policy`` argument that is valid in every folder: with the full path of a checkpoint."""
     read = read_policy(spec)
     if not isinstance(read, InProcessSpec):
         return spec
     model, mark, query = read.checkpoint.partition("?")
-    return f"{read.kind}:{_lasting(spec, model)}{mark}{query}" if model else spec
+    return f"{read.kind}:{_full_path(spec, model)}{mark}{query}" if model else spec
 
 
 def require_package(spec: str, package: str, extra: str) -> None:
-    """UserError (one line) when ``package`` cannot be imported here; ``extra`` is what brings it."""
+    """Raise UserError (one line) if ``package`` is not installed; ``extra`` is our extra that installs it."""
     found = importlib.util.find_spec(package)
-    # Any folder of that name on the path, say a clone of its sources, passes for a package without an origin.
+    # Any folder of that name on the path, such as a clone of its sources, passes for a package without an origin.
     if found is None or found.origin is None:
         raise UserError(f"--policy {spec}: {package} is not installed; pip install 'maestro-eval[{extra}]'")
 
 
 def described(checkpoint: Checkpoint) -> str:
-    """The checkpoint for a manifest: what was given, and its revision where that can be known without the weights."""
+    """Return the checkpoint for a manifest: its name, with the revision if that is known without the weights."""
     revision = _revision(checkpoint)
     return f"{checkpoint.model}@{revision}" if revision else checkpoint.model
 
 
-def _lasting(spec: str, model: str) -> str:
-    """A folder's full path, or a hub name as it is. A path that names no checkpoint is refused."""
+def _full_path(spec: str, model: str) -> str:
+    """Return a folder's full path, or a hub name as given. UserError for a path without a checkpoint."""
     path = Path(model).expanduser()
     if (path / "config.json").is_file():
         return os.path.abspath(path)
     if path.is_dir():
         raise UserError(f"--policy {spec}: {model} has no config.json; give a checkpoint's folder")
-    # A hub's names are OWNER/NAME; anything else can only have been meant as a path.
+    # The hub's names are OWNER/NAME; anything else is meant as a path.
     if path.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
         raise UserError(f"--policy {spec}: {model}: no such folder")
     return model
 
 
 def _revision(checkpoint: Checkpoint) -> str:
-    """The commit of a hub's checkpoint: that of the snapshot which is here, or which would be fetched."""
+    """Return the commit of a hub's checkpoint: that of the local snapshot, or of the one that would be fetched."""
     if checkpoint.local:
         parent = Path(checkpoint.model)
         return parent.name if parent.parent.name == "snapshots" and _COMMIT.fullmatch(parent.name) else ""
@@ -279,6 +279,6 @@ def _revision(checkpoint: Checkpoint) -> str:
         from huggingface_hub import hf_hub_download
 
         found = hf_hub_download(checkpoint.model, "config.json", revision=str(wanted) if wanted else None)
-    except Exception:  # the hub is not needed to name a checkpoint; that it cannot be had is said when it is loaded
+    except Exception:  # naming a checkpoint does not need the hub; loading it reports that it is missing
         return str(wanted or "")
     return Path(found).parent.name

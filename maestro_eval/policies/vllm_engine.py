@@ -1,11 +1,11 @@
-"""A policy whose model is held in this process by vLLM's asynchronous engine: the fast path without a server.
+"""A policy whose model runs in this process by vLLM's asynchronous engine: the fast path without a server.
 
-One engine a worker. Turns of all rollouts under way are batched together by it, and the prefix that a turn shares
-with the one before is kept in its cache; images are named by their SHA-256, so that each is processed once. A
-prompt reaches the model as it would through vLLM's own server.
+Each worker has one engine. It batches the turns of all rollouts in flight and caches the prefix that a turn shares with
+the previous one; images are identified by their SHA-256, so that each is processed once. The model reads the same
+prompt as through vLLM's own server.
 
-What the engine refuses (a prompt too long, too many images, a pattern it cannot compile) is a ``RolloutFailure`` of
-the policy, one line. An engine that dies makes the policy ``lost``: what becomes of the process is its owner's affair.
+A request that the engine refuses (a prompt too long, too many images, a pattern it cannot compile) is a
+``RolloutFailure`` of the policy, one line. If the engine dies, the policy is ``lost``; the process's owner handles it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _IMAGES = 16
 
 _ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1"}
 _CPU_ENVIRONMENT = {
-    # In GB. By itself vLLM takes a large part of the machine's memory.
+    # In GB. By default vLLM reserves a large part of the machine's memory.
     "VLLM_CPU_KVCACHE_SPACE": "1",
-    # Tracing costs more than it saves at the sizes that a CPU serves.
+    # Tracing costs more than it saves for models small enough for a CPU.
     "TORCHDYNAMO_DISABLE": "1",
 }
 _CPU_SETTINGS: Mapping[str, Value] = {"enforce_eager": True, "max_num_seqs": 8}
 
 
 class _Engine(Loaded, frozen=True):
-    """An engine that runs."""
+    """A running engine."""
 
     llm: Any
     defaults: dict[str, Any]
@@ -55,7 +55,7 @@ class VllmPolicy:
         self._numbers = itertools.count()
 
     async def open(self) -> None:
-        """Start the engine. UserError for a checkpoint or a setting it does not take, RolloutFailure otherwise."""
+        """Start the engine. UserError for a checkpoint or a setting that it rejects, RolloutFailure otherwise."""
         if self._engine is None:
             self._engine = await _start(self._checkpoint)
 
@@ -69,14 +69,14 @@ class VllmPolicy:
         if self._engine is None:
             raise RolloutFailure("policy", "the engine is not running")
         engine = self._engine
-        # Templates and pixels take their time; the engine's loop is this one.
+        # Rendering and decoding are slow, and the engine runs in this event loop.
         prompt = await asyncio.to_thread(_prompt, engine, messages, self._chat_template)
         request = f"{os.getpid()}-{next(self._numbers)}"
         try:
-            output = await _last(engine.llm.generate(prompt, _parameters(engine, prompt, sampling), request))
+            output = await _finished(engine.llm.generate(prompt, _parameters(engine, prompt, sampling), request))
         except RolloutFailure:
             raise
-        except Exception as error:  # the engine's refusals have no common type; what it says of them is recorded
+        except Exception as error:  # the engine's refusals have no common type; their text is recorded
             self.lost = self.lost or bool(engine.llm.errored)
             reason = one_line(_root(error))
             detail = f"the engine died ({reason})" if self.lost else reason
@@ -87,7 +87,7 @@ class VllmPolicy:
 
 
 async def _start(checkpoint: Checkpoint) -> _Engine:
-    # Imports of many seconds, in which the loop may not stand still; the engine itself must be made in its loop.
+    # These imports take many seconds and must not block the loop; the engine itself must be made in its loop.
     await asyncio.to_thread(_import)
     from transformers import AutoProcessor
     from vllm import AsyncEngineArgs
@@ -102,12 +102,12 @@ async def _start(checkpoint: Checkpoint) -> _Engine:
             revision=checkpoint.settings.get("revision"),
             trust_remote_code=False,
         )
-    except Exception as error:  # whatever is wrong with a checkpoint, an address or a setting, the user mends it
+    except Exception as error:  # whatever is wrong with a checkpoint, an address or a setting, the user can fix it
         raise UserError(f"{where}: not what vLLM can serve ({one_line(error)})") from error
     try:
         with _interrupts_blocked():
             llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
-    except Exception as error:  # no memory, no device, a sick machine: another may do better
+    except Exception as error:  # no memory, no device, a broken machine: another may succeed
         raise RolloutFailure("policy", f"{where}: the engine did not start ({one_line(error)})") from error
     return _Engine(
         llm=llm,
@@ -120,9 +120,9 @@ async def _start(checkpoint: Checkpoint) -> _Engine:
 
 @contextlib.contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Processes started within never see Ctrl-C, which a terminal sends to all of a run's processes.
+    """Block SIGINT in processes started within: a terminal sends Ctrl-C to all of a run's processes.
 
-    The engine would end at once, and with it the rollouts that the first Ctrl-C lets finish. It ends with us anyway.
+    Otherwise the engine would end at once, and with it the rollouts that the first Ctrl-C lets finish.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -132,14 +132,14 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The first of a chain of errors: the engine wraps what happened in words that say only where."""
+    """Return the root cause: the engine wraps it in errors that say only where it occurred."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def _import() -> None:
-    """Import the engine, with defaults in the environment that it reads then; what the user has set stays."""
+    """Import the engine, after setting defaults of the environment that it reads then; the user's own values stay."""
     import torch
 
     settings = _ENVIRONMENT if torch.cuda.is_available() else {**_ENVIRONMENT, **_CPU_ENVIRONMENT}
@@ -166,7 +166,7 @@ def _arguments(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _prompt(engine: _Engine, messages: Sequence[Message], template: str | None) -> dict[str, Any]:
     chat = chat_of(opening(messages), engine.placeholders, as_text=not hasattr(engine.processor, "image_processor"))
-    # The template has written the special tokens of a beginning already.
+    # The template has already written the special tokens at the beginning.
     rendered = render(chat, engine.processor, template)
     tokens = [*engine.tokenizer.encode(rendered, add_special_tokens=False), *streamed(messages)]
     prompt: dict[str, Any] = {"prompt_token_ids": tokens}
@@ -177,7 +177,7 @@ def _prompt(engine: _Engine, messages: Sequence[Message], template: str | None) 
 
 
 def _parameters(engine: _Engine, prompt: Mapping[str, Any], sampling: Sampling) -> Any:
-    """Our sampling in vLLM's words; what is ``None`` is the checkpoint's own default, as in vLLM's server."""
+    """Return our sampling as vLLM's; None is the checkpoint's own default, as in vLLM's server."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -187,7 +187,7 @@ def _parameters(engine: _Engine, prompt: Mapping[str, Any], sampling: Sampling) 
     names = ("temperature", "top_p", "max_tokens", "top_k", "repetition_penalty")
     given = {name: getattr(sampling, name) for name in names}
     settings = {**engine.defaults, **{name: value for name, value in given.items() if value is not None}}
-    # The images' tokens are not counted yet; the engine ends a turn at the context's end in any case.
+    # The images' tokens are not counted yet; the engine ends a turn at the end of the context anyway.
     settings["max_tokens"] = min(settings.get("max_tokens") or engine.context, engine.context - length)
     return SamplingParams(
         **settings,
@@ -198,8 +198,8 @@ def _parameters(engine: _Engine, prompt: Mapping[str, Any], sampling: Sampling) 
     )
 
 
-async def _last(outputs: Any) -> Any:
-    """The finished output; a rollout that is cancelled meanwhile takes its request with it."""
+async def _finished(outputs: Any) -> Any:
+    """Return the finished output; cancelling a rollout cancels its request."""
     last = None
     async with contextlib.aclosing(outputs):
         async for output in outputs:

@@ -160,7 +160,7 @@ def test_skills_that_ask_alike_are_one_arm_but_never_an_authors_own_pipelines(tm
     ]
 
 
-async def test_the_repeat_says_which_arm_decides(tmp_path):
+async def test_the_repeat_is_the_number_of_the_candidate_that_decides(tmp_path):
     registry = small_registry(tmp_path)
     messages = [Message("system", (TextPart("x"),)), user_message(registry, "What?", [])]
     async with ExpertClient() as client:
@@ -174,7 +174,7 @@ async def test_the_repeat_says_which_arm_decides(tmp_path):
         assert len({action.expert + action.skill for action in said}) == 4
         async with policy.rollout(RolloutKey("signs", "s1", 4)) as candidate:
             assert candidate.model == "reader-model"
-        with pytest.raises(RolloutFailure, match="by the rollout"):
+        with pytest.raises(RolloutFailure, match="needs the rollout"):
             await policy.generate(messages, Sampling())
 
 
