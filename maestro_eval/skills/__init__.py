@@ -1,4 +1,4 @@
-"""The skills: pipelines that ask an expert, and the evidence that they fetch first."""
+"""Skills: pipelines that ask an expert, and the evidence that they fetch first."""
 
 from maestro_eval.skills.boxes import Box, find_boxes, place, qwen_size
 from maestro_eval.skills.context import SkillContext

@@ -1,9 +1,9 @@
-"""Boxes in a model's reply: found by a JSON parser, carried over to the original image, kept inside it.
+"""Boxes in a model's reply: found by a JSON parser, converted to pixels of the original image, and clipped to it.
 
-A reply is hostile input. What is read of it is bounded (characters, tries, boxes), a label is made one short
-harmless line, and a box that is empty, inverted or no box of four finite numbers is dropped. Prose is never
-searched for numbers: what is not JSON holds no box. `called_box` and `listed_boxes` find boxes where the released code
-does, also in a Python literal, and leave them as the model wrote them.
+A reply is hostile input. The characters, parse attempts and boxes read are limited, a label becomes one short harmless
+line, and a box that is empty, inverted or not four finite numbers is dropped. Prose is never searched for numbers: only
+JSON contains boxes. `called_box` and `listed_boxes` find boxes as the released code does, also in a Python literal, and
+do not convert them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from maestro_eval.text import neutralise, spoken
 MOST_BOXES = 100
 
 _LONGEST_REPLY = 1 << 16
-# A failed try costs up to the rest of the reply, so that "[[[[…" would otherwise cost its square.
+# A failed attempt may read the rest of the reply; without a limit "[[[[…" would take quadratic time.
 _MOST_FAILED_TRIES = 32
 _LONGEST_LABEL = 60
 _LARGEST_NUMBER = 1e9
@@ -29,7 +29,7 @@ _BOX_KEYS = ("bbox_2d", "bbox", "box_2d", "box")
 _LABEL_KEYS = ("label", "name", "category", "class")
 _DECODER = json.JSONDecoder()
 
-# How Qwen2.5-VL's processor is shipped: patches of 14 pixels merged in twos, and 4 to 16,384 such tokens an image.
+# The defaults of Qwen2.5-VL's processor: patches of 14 pixels, merged 2 × 2, and 4 to 16,384 such tokens an image.
 _PATCH, _FEWEST_PATCHES, _MOST_PATCHES = 28, 4, 16384
 _LARGEST = 1e9
 _CALL = "<tool_call>"
@@ -45,18 +45,18 @@ class Box(Struct, frozen=True):
     label: str = ""
 
     def text(self) -> str:
-        """As prompts show it."""
+        """Return the box as prompts show it."""
         return f"({self.left:g}, {self.top:g}) to ({self.right:g}, {self.bottom:g})"
 
 
 def find_boxes(reply: str) -> tuple[Box, ...] | None:
-    """The boxes of a reply, in the model's own pixels; ``()`` when it lists none, ``None`` when it is no list at all.
+    """Return the boxes of a reply, in the model's own pixels; ``()`` for an empty list, None without any list.
 
-    A list that was cut short gives the boxes that are whole.
+    Of a truncated list, the complete boxes are returned.
     """
     found: list[Box] = []
     said_none = False
-    # A model's thinking may hold boxes that it thought better of.
+    # A model's thinking may contain boxes that it discarded.
     for value in _json_values(spoken(reply[-_LONGEST_REPLY:]).text):
         said_none = said_none or value == []
         found.extend(_boxes_in(value))
@@ -68,9 +68,9 @@ def find_boxes(reply: str) -> tuple[Box, ...] | None:
 
 
 def place(box: Box, width: int, height: int, *, rescale: bool) -> Box | None:
-    """``box`` in whole pixels of an image of this size, or ``None`` when nothing of it is left.
+    """Return ``box`` in whole pixels, clipped to an image of this size; None if nothing of it is inside.
 
-    With ``rescale`` its coordinates are taken to be those of the image as Qwen2.5-VL resizes it.
+    ``rescale`` reads its coordinates as those of the image as Qwen2.5-VL resizes it.
     """
     if not (box.left < box.right and box.top < box.bottom):
         return None
@@ -95,10 +95,10 @@ class Size(NamedTuple):
 def qwen_size(
     width: int, height: int, *, multiple: int = _PATCH, most_pixels: int | None = _MOST_PATCHES * _PATCH**2
 ) -> Size:
-    """Return the size at which a Qwen-VL sees an image, by the rule that its processor documents.
+    """Return the size to which a Qwen-VL resizes an image, by the documented rule of its processor.
 
-    The sides nearest to the image's that are multiples, with no more than ``most_pixels`` and four patches at least.
-    The sides keep their ratio where the image has to become smaller or larger; then they are rounded down, or up.
+    The sides are rounded to the nearest multiples. If the area exceeds ``most_pixels``, or is below four patches, both
+    sides are scaled by one factor and then rounded down, or up.
     """
     wide, high = (max(multiple, round(side / multiple) * multiple) for side in (width, height))
     fewest_pixels = _FEWEST_PATCHES * multiple * multiple
@@ -127,7 +127,7 @@ def _json_values(text: str) -> Iterator[object]:
 
 
 def _boxes_in(value: object) -> Iterator[Box]:
-    """Boxes anywhere inside; without recursion, since the nesting is the model's."""
+    """Yield all boxes inside, in order. Iterative, since a model may nest deeply."""
     if _is_box(value):
         yield _box(value, "")
         return
@@ -146,7 +146,7 @@ def _boxes_in(value: object) -> Iterator[Box]:
 
 
 def _opened(value: object) -> object:
-    """A tool call's arguments may be JSON inside a JSON string."""
+    """Parse an object inside a string: a tool call's arguments may be JSON in a JSON string."""
     if not isinstance(value, str) or not value.lstrip().startswith("{"):
         return value
     try:
@@ -176,12 +176,12 @@ def _harmless(label: str) -> str:
 
 
 def calls_tool(reply: str) -> bool:
-    """Return whether the reply calls a tool at all."""
+    """Return whether the reply contains a tool call."""
     return _CALL in reply[:_LONGEST_REPLY]
 
 
 def called_box(reply: str) -> tuple[float, float, float, float] | None:
-    """Return the corners in the first tool call's ``bbox_2d``; None without a call, or where it cannot be read."""
+    """Return the corners in the first tool call's ``bbox_2d``; None without a call, or if it cannot be read."""
     _, called, rest = reply[:_LONGEST_REPLY].partition(_CALL)
     call = _value(rest.partition("</tool_call>")[0].strip()) if called else None
     arguments = call.get("arguments") if isinstance(call, dict) else None
@@ -190,7 +190,7 @@ def called_box(reply: str) -> tuple[float, float, float, float] | None:
 
 
 def listed_boxes(reply: str, width: int, height: int) -> list[Box]:
-    """The boxes of a JSON list, or of the list ``objects`` in an object, up to the first that cannot be drawn."""
+    """Return the boxes of a JSON list, or of an object's list ``objects``, up to the first that cannot be drawn."""
     value = _value(reply[:_LONGEST_REPLY].replace("```json", "").replace("```", "").strip())
     listed = value.get("objects") if isinstance(value, dict) else value
     boxes: list[Box] = []
@@ -204,14 +204,14 @@ def listed_boxes(reply: str, width: int, height: int) -> list[Box]:
         left, top, right, bottom = (int(number) for number in numbers)
         left, right = max(0, left), min(width - 1, right)
         top, bottom = max(0, top), min(height - 1, bottom)
-        # Corners the wrong way round are drawn all the same.
+        # Swapped corners are drawn too.
         box = Box(min(left, right), min(top, bottom), max(left, right) + 1, max(top, bottom) + 1)
         boxes.append(box)
     return boxes
 
 
 def _value(text: str) -> object:
-    """JSON, with double quotes for single ones where that is what it needs, or else a Python literal."""
+    """Parse JSON, if necessary with single quotes replaced by double ones, else a Python literal; None if all fail."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""Pipelines of a program that the expert writes, run against a test that it read from the image, and repaired.
+"""Pipelines in which the expert writes a program, which is run against a test read from the image, and repaired.
 
-`code_rounds` goes about it as the released code does. Generated code runs in the sandbox and nowhere else. The program
-is never shortened: what is cut is no program.
+`code_rounds` follows the released code. Generated code runs in the sandbox and nowhere else. The program is never
+shortened, since a truncated one would not run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from maestro_eval.text import clip
 
 _DEFAULT_REPAIRS = 3
 _WALL_S = 10.0
-# A traceback's end says what went wrong; a program that prints without end must not fill the next prompt.
+# The end of a traceback names the error; endless output must not fill the next prompt.
 _SHOWN_TOKENS = 500
 _EXTRACTIONS, _ROUNDS = 2, 3
 _ASSERT = re.compile(r"assert\s+[^\n]+")
@@ -34,8 +34,8 @@ _FENCE = "```"
 async def code(context: SkillContext) -> str:
     """Extract a test, generate a program, run both, and repair up to ``options.repairs`` times.
 
-    The skill's steps ``extract``, ``generate`` and ``repair`` hold the prompts. The observation is the last program
-    whole, and whether it ran.
+    The prompts are the skill's steps ``extract``, ``generate`` and ``repair``. The observation is the last program, in
+    full, and whether it ran.
     """
     repairs = int(context.skill.options.get("repairs", _DEFAULT_REPAIRS))
     previous = {"extract": await context.ask_step("extract", {})}
@@ -54,10 +54,10 @@ async def code(context: SkillContext) -> str:
 
 
 def asserts_of(block: str) -> str:
-    """Return the test in a block: without what it defines, and nothing at all unless it asserts something.
+    """Return the test in a block without its definitions; empty if it asserts nothing.
 
-    An expert likes to show a solution beside the test. Run after the program, its functions would replace those
-    under test, and any program would pass.
+    Experts often show a solution beside the test. Its functions would replace those under test, and any program would
+    pass.
     """
     tree = parsed(block)
     kept = [
@@ -70,7 +70,7 @@ def asserts_of(block: str) -> str:
 
 
 def parsed(source: str) -> ast.Module | None:
-    """Return the syntax tree of a program, ``None`` where it is none."""
+    """Return the syntax tree of a program; None if it cannot be parsed."""
     try:
         return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -78,7 +78,7 @@ def parsed(source: str) -> ast.Module | None:
 
 
 class Run(Struct, frozen=True):
-    """The end of a program: how it ended, that in one line, and what the expert is shown of it."""
+    """The result of a run: how it ended, a line on that for the notes, and the text shown to the expert."""
 
     ended: Literal["passed", "failed", "unrun"]
     note: str
@@ -91,27 +91,27 @@ async def run_program(program: str, test: str, isolation: Isolation, deadline: f
     left = _WALL_S if deadline is None else deadline - time.monotonic()
     wall_s = max(0.1, min(_WALL_S, left))
     try:
-        # Together, for the error that the expert is to see.
+        # In one process, for the error message that is shown to the expert.
         source, limits = f"{program}\n\n{test}\n", Limits(wall_s=wall_s)
         result = await asyncio.to_thread(run_python, source, limits=limits, isolation=isolation)
         if result.reason != "ok":
             return _failed(result.reason, result.stderr)
         if not test:
             return Run("passed", "ended without an error; no test was read")
-        # And apart, because the program can end the test early, with success, where both are one process.
+        # And in two processes: in one, the program could exit with success before the test.
         names = _called(test)
         report = await asyncio.to_thread(run_tests, program, test, names=names, wall_s=wall_s, isolation=isolation)
-    except UserError as error:  # this machine has no sandbox: the program is worth having all the same
+    except UserError as error:  # this machine has no sandbox, but the program is still useful
         return Run("unrun", f"not run: {error}", str(error))
     if report.outcome == "passed":
         return Run("passed", "passed the test that was read from the image")
-    if report.outcome in ("unjudged", "broken"):  # the test passes a function on, say
+    if report.outcome in ("unjudged", "broken"):  # for example, the test passes a function as an argument
         return Run("passed", "ran with the test that was read from the image, which cannot be judged apart from it")
     return _failed(f"ended before the test passed: {report.detail}", "")
 
 
 def _called(test: str) -> tuple[str, ...]:
-    """Return the functions that a test calls and neither defines nor has from Python."""
+    """Return the names that a test uses but does not assign, without Python's builtins."""
     nodes = list(ast.walk(ast.parse(test)))
     own = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
     called = {node.id for node in nodes if isinstance(node, ast.Name)} - own - set(dir(builtins))
@@ -140,10 +140,10 @@ def _observation(program: str, is_program: bool, run: Run, repairs: int) -> str:
 
 
 async def code_rounds(context: SkillContext) -> str:
-    """Ask for a test at most twice and for a program at most three times; the last program, in a bare block.
+    """Ask for a test at most twice and for a program at most three times; return the last program in a fenced block.
 
-    The skill's steps ``extract``, ``generate``, ``again`` (no program was in the reply) and ``repair`` hold the
-    prompts. Without any program the observation is the last reply.
+    The prompts are the skill's steps ``extract``, ``generate``, ``again`` (the reply had no program) and ``repair``.
+    Without any program the observation is the last reply.
     """
     previous: dict[str, str] = {}
     test = ""
@@ -169,7 +169,7 @@ async def code_rounds(context: SkillContext) -> str:
 
 
 def assert_line(reply: str) -> str:
-    """The first line that is an ``assert`` statement, or the first such statement inside a line; else nothing."""
+    """Return the first line that is an ``assert`` statement, or the first such statement inside a line; else empty."""
     text = reply.replace("`", "").strip()
     lines = (line.strip() for line in text.splitlines())
     found = next((line for line in lines if line.startswith("assert ") and _parses(line)), "")
@@ -181,7 +181,7 @@ def assert_line(reply: str) -> str:
 
 
 def last_program(reply: str) -> str:
-    """Return the last block fenced as Python, up to its end or the reply's, if it parses; else nothing."""
+    """Return the last block fenced as Python, up to its end or the reply's, if it parses; else empty."""
     begin = reply.lower().rfind(f"{_FENCE}python")
     if begin < 0:
         return ""

@@ -1,4 +1,4 @@
-"""The context of one use of a skill: all that a pipeline may use."""
+"""The context of one use of a skill: everything that a pipeline can use."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from maestro_eval.text import neutralise
 
 @dataclass
 class SkillContext:
-    """One use of a skill: what was asked, of whom, and a record of the calls that it took.
+    """One use of a skill: its inputs, its expert, and a record of its calls.
 
-    ``request`` is what the policy wrote, ``question`` is the sample's. ``cache`` has the evidence of the rollout.
-    ``deadline`` is in ``time.monotonic()`` seconds. ``isolation`` is where generated programs run. A pipeline calls
-    :meth:`evidence`, :meth:`choose` and :meth:`ask`; each records what it did.
+    ``request`` is the policy's text, ``question`` the sample's. ``cache`` has the evidence of the rollout. ``deadline``
+    is in ``time.monotonic()`` seconds. ``isolation`` is the sandbox of generated programs. A pipeline calls
+    :meth:`evidence`, :meth:`choose` and :meth:`ask`, which record their calls and notes here.
     """
 
     request: str
@@ -41,9 +41,9 @@ class SkillContext:
     solver: str = ""
 
     async def evidence(self, uses: Sequence[EvidenceUse] | None = None) -> tuple[Evidence, ...]:
-        """Consult services about the images: those in ``uses``, or else the skill's.
+        """Ask services about the images: those in ``uses``, by default the skill's.
 
-        Missing evidence is recorded; RolloutFailure when a service that is not optional could not be asked.
+        Missing evidence is recorded. RolloutFailure if the call of a service that is not optional failed.
         """
         gathering = await self.cache.gather(
             self.skill.evidence if uses is None else uses,
@@ -53,14 +53,14 @@ class SkillContext:
             layout=self.skill.pictures,
         )
         self.calls.extend(gathering.calls)
-        # A pipeline may gather twice; what is missing is missing once.
+        # A pipeline may gather twice; missing evidence is recorded once.
         self.missing.extend(each for each in gathering.missing if each not in self.missing)
         if gathering.failure:
             raise gathering.failure
         return gathering.evidence
 
     def shown(self, evidence: Sequence[Evidence]) -> tuple[Image, ...]:
-        """Return the images to show, with the pictures of the evidence where its text says that they are."""
+        """Return the images to show, with the pictures of the evidence at the positions that its text names."""
         images = self.images[:1] if self.skill.images == "first" else self.images
         return arrange(images, evidence, self.skill.pictures)
 
@@ -72,9 +72,9 @@ class SkillContext:
         field: str = "prompt",
         previous: Mapping[str, str] | None = None,
     ) -> str:
-        """Fill a template: the skill's own, or ``template``, which stands in the registry as ``field``.
+        """Fill a template: the skill's own, or ``template``, which is the registry's ``field``.
 
-        ``previous`` are earlier replies by the step's name; they are neutralised like everything that models said.
+        ``previous`` are earlier replies by step name; they are neutralised like all text of models.
         """
         return render_template(
             self.skill.prompt if template is None else template,
@@ -86,7 +86,7 @@ class SkillContext:
         ).strip()
 
     async def ask_step(self, name: str, previous: Mapping[str, str]) -> str:
-        """The expert's reply to the skill's step of this name, put with the skill's evidence; UserError without it."""
+        """Return the expert's reply to the skill's step ``name`` with the evidence. UserError without such a step."""
         prompt = next((step.prompt for step in self.skill.steps if step.name == name), None)
         if prompt is None:
             raise UserError(f"{self.registry.path}: skills.{self.skill.name}.steps: {name!r} is missing; add it")
@@ -95,7 +95,7 @@ class SkillContext:
         return await self.ask(text, self.shown(evidence))
 
     def choose(self, name: str) -> Solver:
-        """Return the skill's solver of this name, noted as the one that is asked; UserError without it."""
+        """Return the skill's solver ``name`` and record it as the one in use. UserError if it is missing."""
         if name not in self.skill.solvers:
             known = ", ".join(self.skill.solvers) or "none"
             raise UserError(f"{self.registry.path}: skills.{self.skill.name}.solvers: no {name!r}; there are: {known}")
@@ -104,10 +104,10 @@ class SkillContext:
         return self.skill.solvers[name]
 
     async def ask(self, text: str, images: Sequence[Image] | None = None, *, last: bool = True) -> str:
-        """Return the expert's reply, its thinking left out as the skill says; RolloutFailure when it could not be had.
+        """Return the expert's reply, without its thinking if the skill says so. RolloutFailure if the call failed.
 
-        Where thoughts are dropped, a reply that states nothing else is noted, and a sentence says so in its place.
-        ``images`` are shown before the text: the sample's, when not given. ``last``: whether the reply becomes the
+        If thoughts are dropped and nothing is left, the result is a sentence that says so, and a note records it.
+        ``images`` (default the sample's) are shown before the text. ``last`` marks the reply that becomes the
         observation.
         """
         call = await ask_model(
@@ -136,7 +136,7 @@ class SkillContext:
         return without_placeholders(self.question, self.images) if self.registry.show_question else self.request
 
     async def _sent(self, images: Sequence[Image]) -> list[Image]:
-        """Return the images as the expert is sent them; those of the evidence are made as they are sent."""
+        """Return the images in the encoding in which the expert gets them; the evidence's pictures already have it."""
         own = {image.ref.sha256 for image in self.images}
         try:
             return [await self.cache.sent(image) if image.ref.sha256 in own else image for image in images]

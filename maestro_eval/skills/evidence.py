@@ -1,6 +1,6 @@
-"""The evidence of services about the images: each report is fetched once a rollout, however many skills ask.
+"""Evidence of services about the images; each report is fetched once per rollout, whatever the number of skills.
 
-A service's reply is read by the service's kind: a text, boxes that are drawn, or a region that is cut out.
+A service's reply is read by the service's kind: a text, boxes to draw, or a region to crop.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from maestro_eval.skills.pictures import PictureError, as_jpeg, crop, crop_as_gi
 from maestro_eval.text import clip, neutralise, spoken
 
 Layout = Literal["after", "beside"]
-"""The place of the evidence's pictures: behind all images, or each behind the image that it is made of."""
+"""The place of the evidence's pictures: after all images, or each after the image from which it is derived."""
 
 
-# What a service may add to a prompt; GLM-OCR's own limit on a page.
+# The most tokens that a service adds to a prompt; GLM-OCR's own limit for a page.
 _MOST_TOKENS = 4096
 
 
 @dataclass
 class Gathering:
-    """Evidence in the order of services and images, the calls made just now, and what is missing.
+    """Evidence in the order of services and images, the new calls, and the missing evidence.
 
-    ``failure`` is set where a service that is not optional could not be asked.
+    ``failure`` is set if the call of a service that is not optional failed.
     """
 
     evidence: tuple[Evidence, ...] = ()
@@ -48,10 +48,10 @@ class Gathering:
 class EvidenceCache:
     """The evidence of one rollout.
 
-    Reports are fetched at the same time, but for those that are given others; one that is being fetched is waited for.
-    A failure is kept as well: a service that is down is not asked again in the same rollout.
+    Reports are fetched in parallel, except those that depend on others; a report in flight is awaited. Failures are
+    cached too: a service that is down is not asked again in the same rollout.
 
-    ``zoom_rescale`` carries boxes over from the image as a service sees it to the original one (``boxes.place``).
+    ``zoom_rescale`` converts boxes from the image as a service sees it to the original one (``boxes.place``).
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class EvidenceCache:
         self._sent: dict[str, Image] = {}
 
     async def sent(self, image: Image) -> Image:
-        """One of the sample's images as models are sent it. PictureError where it has to be decoded and cannot be."""
+        """Return one of the sample's images as models get it. PictureError if it must be decoded and cannot be."""
         if self._registry.image_encoding == "original":
             return image
         if image.ref.sha256 not in self._sent:
@@ -82,9 +82,9 @@ class EvidenceCache:
         request: str = "",
         layout: Layout = "after",
     ) -> Gathering:
-        """Ask the services in ``uses`` about ``images``, as far as their reports are not there.
+        """Ask the services in ``uses`` about ``images``, unless their reports are cached.
 
-        question, request: fill a service's request; the first is the same for the whole rollout.
+        ``question`` and ``request`` fill a service's prompt; the question is the same for the whole rollout.
         """
         gathering = Gathering()
         found: list[tuple[Evidence, EvidenceUse]] = []
@@ -96,7 +96,7 @@ class EvidenceCache:
                 for use in wave
                 for number in _numbers(use, len(images))
             ]
-            # A dict, so that a picture shown twice is read once.
+            # A dict, so that a repeated picture is asked about once.
             fresh = await asyncio.gather(*(self._fetch(ask) for ask in {ask.key: ask for ask in asks}.values()))
             gathering.calls.extend(call for call in fresh if call is not None)
             for ask in asks:
@@ -130,7 +130,7 @@ class EvidenceCache:
         return _Ask(key, use, number, image, beside)
 
     async def _fetch(self, ask: _Ask) -> ExpertCall | None:
-        """Have the report, and return the call that it took: ``None`` when the report was there."""
+        """Fetch a report and return its call; None if it was cached."""
         key = ask.key
         async with self._locks[key]:
             if key in self._reports:
@@ -154,7 +154,7 @@ class EvidenceCache:
 def arrange(images: Sequence[Image], evidence: Sequence[Evidence], layout: Layout) -> tuple[Image, ...]:
     """Return the images with the pictures of the evidence, in the order in which a model is shown them.
 
-    Behind the images, a picture is shown once however often the evidence has it.
+    In layout ``after``, a picture that several pieces of evidence share is shown once.
     """
     if layout == "after":
         pictures = {each.picture.ref.sha256: each.picture for each in evidence if each.picture is not None}
@@ -167,7 +167,7 @@ def arrange(images: Sequence[Image], evidence: Sequence[Evidence], layout: Layou
 
 
 class _Key(Struct, frozen=True):
-    """All that a report depends on; ``beside`` are the hashes of further images."""
+    """Everything on which a report depends; ``beside`` are the hashes of further images."""
 
     service: str
     sha256: str
@@ -176,7 +176,7 @@ class _Key(Struct, frozen=True):
 
 
 class _Ask(Struct, frozen=True):
-    """One use about one image; ``beside`` are pictures of the evidence that it is given."""
+    """One use for one image; ``beside`` are the pictures of the evidence that it depends on."""
 
     key: _Key
     use: EvidenceUse
@@ -186,7 +186,7 @@ class _Ask(Struct, frozen=True):
 
 
 class _Report(Struct, frozen=True):
-    """A call and what its reply shows; ``missing`` says why there is no evidence, where there should be."""
+    """A call and the evidence in its reply; ``missing`` is the reason if there should be evidence and is none."""
 
     call: ExpertCall
     evidence: Evidence | None
@@ -194,7 +194,7 @@ class _Report(Struct, frozen=True):
 
 
 def _waves(uses: Sequence[EvidenceUse]) -> Iterator[list[EvidenceUse]]:
-    """Yield the uses in their order, cut where one needs what those before it found."""
+    """Yield the uses in order, as batches: a use that depends on a service of the current batch begins the next."""
     wave: list[EvidenceUse] = []
     for use in dict.fromkeys(uses):
         if wave and set(use.given) & {earlier.service for earlier in wave}:
@@ -211,7 +211,7 @@ def _numbers(use: EvidenceUse, images: int) -> range:
 
 
 def _shown(evidence: Evidence, use: EvidenceUse) -> Evidence | None:
-    """Return the part of the evidence that the expert is shown."""
+    """Return the part of the evidence that is shown to the expert; None if there is none."""
     match use.show:
         case "all":
             return evidence
@@ -224,7 +224,7 @@ def _shown(evidence: Evidence, use: EvidenceUse) -> Evidence | None:
 
 
 def _numbered(evidence: Sequence[Evidence], images: Sequence[Image], layout: Layout) -> tuple[Evidence, ...]:
-    """Return the evidence, where it has a text and a picture saying which of the shown images it is."""
+    """Add to each text with a picture the number of that picture among the shown images."""
     places: dict[str, int] = {}
     for number, image in enumerate(arrange(images, evidence, layout), start=1):
         if layout == "beside" or number > len(images):
@@ -238,7 +238,7 @@ def _numbered(evidence: Sequence[Evidence], images: Sequence[Image], layout: Lay
 
 
 class Evidence(Struct, frozen=True):
-    """The report of ``service`` about image number ``image`` (from 1): a text, and perhaps a ``picture`` made of it."""
+    """The report of ``service`` about image number ``image`` (from 1): a text, and perhaps a derived ``picture``."""
 
     text: str
     picture: Image | None = None
@@ -247,17 +247,17 @@ class Evidence(Struct, frozen=True):
 
 
 class NoEvidence(Exception):
-    """A reply that cannot be read, or proposes a box that is none; one line of why. It counts as missing evidence."""
+    """The one-line reason why a reply cannot be read or its box is invalid. It counts as missing evidence."""
 
 
 def read_reply(service: Service, image: Image, reply: str, *, rescale: bool, as_jpegs: bool = False) -> Evidence | None:
-    """Read ``reply``; NoEvidence, or ``None`` where the service found nothing to add. Blocks: decodes images.
+    """Read ``reply``. Return None if the service has nothing to add; NoEvidence if it cannot be read. Blocks to decode.
 
-    ``rescale`` carries boxes over from the image as Qwen2.5-VL sees it. ``as_jpegs``: crops and drawings are JPEG, as
-    all that this registry's models are sent.
+    ``rescale`` converts boxes from the image as Qwen2.5-VL sees it. ``as_jpegs`` encodes crops and drawings as JPEG,
+    like all images that this registry sends.
     """
     if service.kind == "text":
-        # A picture's own text must not open a turn in the expert's chat.
+        # Text in a picture must not open a turn in the expert's chat.
         return Evidence(_text(spoken(reply).text))
     try:
         if service.boxes == "as_given":
@@ -268,9 +268,9 @@ def read_reply(service: Service, image: Image, reply: str, *, rescale: bool, as_
 
 
 def pictures_of(image: Image, reply: str, *, rescale: bool) -> Iterator[Image]:
-    """Yield every picture that a reply about ``image`` may have been made into, whatever service it is of.
+    """Yield every picture that a reply about ``image`` may have produced, for every kind of service.
 
-    Which of them it was is told by its hash. Blocks, as ``read_reply``.
+    The caller identifies the right one by its hash. Blocks, like ``read_reply``.
     """
     for boxes, kind, as_jpegs in product(("fitted", "as_given"), ("region", "boxes"), (False, True)):
         service = Service.model_construct(kind=kind, boxes=boxes)
@@ -288,7 +288,7 @@ def _text(said: str) -> str:
 
 
 def _as_given(service: Service, image: Image, reply: str) -> Evidence | None:
-    """Boxes as the released code reads them: the text is the reply itself."""
+    """Read boxes as the released code does; the text is the reply itself."""
     if service.kind == "region":
         if not calls_tool(reply):
             return None

@@ -1,4 +1,4 @@
-"""Call the model of a registry's entry: one user message, behind a system message where there is one."""
+"""Call the model of a registry entry with one user message, after a system message if there is one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def model_ask(
     registry: Registry, entry: Expert | Service, messages: tuple[Message, ...], *, sampling: Sampling
 ) -> ModelAsk:
     """Return the request to ``entry``."""
-    # Which weights, in which precision, with which limits: two engines may serve them under one name.
+    # Weights, precision and limits identify the model: two engines may serve different ones under one name.
     serve = entry.serve
     loaded = [serve.model, serve.args, *([serve.command] if serve.command else [])] if serve else []
     return ModelAsk(

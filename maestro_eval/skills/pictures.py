@@ -1,9 +1,9 @@
-"""New images made of given ones: a crop, a drawing of boxes, a JPEG. The only images that we encode ourselves.
+"""Images derived from others: a crop, a drawing of boxes, a JPEG.
 
-Crops and drawings are PNG. Where a registry says ``image_encoding: jpeg``, everything is encoded as the released code
-does it: JPEG at Pillow's own quality, drawings at OpenCV's.
+Crops and drawings are PNG. If a registry says ``image_encoding: jpeg``, everything is encoded as in the released code:
+as JPEG with Pillow's default quality, drawings with OpenCV's.
 
-Blocking work on pixels: call it in a thread.
+These functions block on pixel work: call them in a thread.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from maestro_eval.skills.boxes import Box
 if TYPE_CHECKING:
     from PIL.Image import Image as Pixels
 
-# A PNG of an 8K photograph has some 60 MB, more than endpoints take.
+# A PNG of an 8K photograph has some 60 MB, more than endpoints accept.
 _LONGEST_SIDE = 4096
 # One merged patch of a Qwen-VL: an image with a thinner side is refused or stretched beyond recognition.
 _SHORTEST_CROP = 28
-# Pillow's and OpenCV's own, which the released code leaves as they are.
+# The defaults of Pillow and OpenCV, which the released code does not change.
 _JPEG_QUALITY, _DRAWING_QUALITY = 75, 95
-# Of a model's box, which may be of any size: an 8K picture has 33 million pixels.
+# Pixels. A model's box may have any size; an 8K picture has 33 million pixels.
 _MOST_CROPPED = 1 << 26
 _COLOURS = ("#e6194b", "#0072b2", "#3cb44b", "#f58231", "#911eb4", "#008080")
 
 
 class PictureError(Exception):
-    """The pixels of an image could not be had; one line of why."""
+    """The one-line reason why an image cannot be decoded, cropped or encoded."""
 
 
 def crop(image: Image, box: Box, *, as_jpegs: bool = False) -> Image:
-    """Return the part of ``image`` in ``box``, widened where it is thinner than 28 pixels. PictureError."""
+    """Return the part of ``image`` in ``box``, widened to at least 28 pixels. PictureError."""
     pixels = _open(image)
     left, right = _widened(box.left, box.right, pixels.width)
     top, bottom = _widened(box.top, box.bottom, pixels.height)
@@ -45,9 +45,9 @@ def crop(image: Image, box: Box, *, as_jpegs: bool = False) -> Image:
 
 
 def crop_as_given(image: Image, corners: Sequence[float]) -> Image:
-    """The part of ``image`` between the corners as JPEG, black where it is outside. PictureError where there is none.
+    """Return the part of ``image`` between the corners as JPEG, black outside of it. PictureError if that is empty.
 
-    What the released code's encoder refuses is refused here: an image with transparency or a palette, for one.
+    Images that the released code's encoder rejects are rejected too: those with transparency or a palette.
     """
     left, top, right, bottom = (round(corner) for corner in corners)
     if right <= left or bottom <= top:
@@ -58,12 +58,12 @@ def crop_as_given(image: Image, corners: Sequence[float]) -> Image:
 
 
 def as_jpeg(image: Image) -> Image:
-    """``image`` encoded anew. PictureError."""
+    """Return ``image`` encoded as JPEG. PictureError."""
     return _jpeg(_open(image), _JPEG_QUALITY)
 
 
 def draw_boxes(image: Image, boxes: Sequence[Box], *, as_jpegs: bool = False) -> Image:
-    """``image`` with numbered outlines, number n for the n-th box. PictureError."""
+    """Return ``image`` with numbered outlines, number n for the n-th box. PictureError."""
     from PIL import ImageDraw, ImageFont
 
     pixels = _open(image)
@@ -73,7 +73,7 @@ def draw_boxes(image: Image, boxes: Sequence[Box], *, as_jpegs: bool = False) ->
     for number, box in enumerate(boxes, start=1):
         colour = _COLOURS[(number - 1) % len(_COLOURS)]
         pen.rectangle((box.left, box.top, box.right - 1, box.bottom - 1), outline=colour, width=line)
-        # Numbers and not the labels, which are a model's words: the text beside the image holds those.
+        # Numbers and not the labels, which are a model's words: the text beside the image contains them.
         corner = (box.left + line, box.top + line)
         pen.rectangle(pen.textbbox(corner, str(number), font=font), fill="white")
         pen.text(corner, str(number), fill=colour, font=font)
@@ -94,7 +94,7 @@ def _widened(low: float, high: float, size: int) -> tuple[int, int]:
 
 
 def _as_stored(data: bytes) -> Pixels:
-    """Return the pixels in the mode in which the file has them."""
+    """Return the pixels in the mode in which the file stores them."""
     import PIL.Image
 
     with PIL.Image.open(BytesIO(data)) as pixels:

@@ -1,6 +1,6 @@
-"""The bundled pipelines that put prompts to the expert, each an async function to the observation's text.
+"""The bundled pipelines that send prompts to the expert; each is an async function that returns the observation's text.
 
-The bare request, one prompt, several in turn, or that of a solver: chosen by words, or by what the expert says it sees.
+They send the bare request, one prompt, several in turn, or a solver's prompt, chosen by keywords or by the expert.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from maestro_eval.registry import Skill, Solver
 from maestro_eval.skills.context import SkillContext
 from maestro_eval.text import answer_statement, clip
 
-# Of an earlier reply in a later prompt: four of these and the evidence still fit a context of 32k.
+# The limit of an earlier reply in a later prompt: four of these and the evidence fit a context of 32k tokens.
 _MOST_TOKENS = 4096
 _MOST_OF_A_CLASS = 1024
 _SEVERAL_POINTS = 2
 
 
 async def direct(context: SkillContext) -> str:
-    """Show the images and put the policy's request, nothing else."""
+    """Show the images and send the policy's request, nothing else."""
     return await context.ask(context.request)
 
 
 async def ask(context: SkillContext) -> str:
-    """Consult the skill's services about the images, then put the filled prompt to the expert once."""
+    """Ask the skill's services about the images, then send the filled prompt to the expert once."""
     evidence = await context.evidence()
     return await context.ask(context.prompt(evidence), context.shown(evidence))
 
 
 async def steps(context: SkillContext) -> str:
-    """Put the skill's steps to the expert, evidence and images with each; the last reply is the observation.
+    """Send the skill's steps to the expert, each with evidence and images; the last reply is the observation.
 
-    ``options.previous: whole`` shows earlier replies whole, however long they are.
+    ``options.previous: whole`` shows earlier replies in full, whatever their length.
     """
     whole = context.skill.options.get("previous") == "whole"
     evidence = await context.evidence()
@@ -47,10 +47,9 @@ async def steps(context: SkillContext) -> str:
 
 
 async def dispatch(context: SkillContext) -> str:
-    """Ask with the prompt of the first solver whose keywords are in the request or the question.
+    """Ask with the prompt of the first solver with a keyword in the request or the question.
 
-    A solver that the policy named itself is asked whatever the words are. With ``options.match: score``, ask with that
-    of the solver that has most points (``scored``).
+    A solver that the policy named is used whatever the words. ``options.match: score`` chooses by ``scored`` instead.
     """
     if context.solver:
         # The policy named it.
@@ -66,17 +65,17 @@ async def dispatch(context: SkillContext) -> str:
 
 
 def mentions(text: str, keywords: Iterable[str]) -> bool:
-    """Return whether a keyword begins a word of ``text``: ``line`` is in "Lines" and "line-up", not in "outline"."""
+    """Return whether a keyword begins a word of ``text``: ``line`` does in "Lines" and "line-up", not in "outline"."""
     folded = _folded(text)
-    # Not \b: a script without spaces between words has letters on both sides of everything.
+    # Not \b: in a script without spaces every word has letters on both sides.
     return any(re.search(rf"(?<![a-z0-9]){re.escape(_folded(keyword))}", folded) for keyword in keywords)
 
 
 def scored(skill: Skill, request: str, images: int) -> str:
-    """Return the solver with most points; the first in the registry's order of several, the default where none has any.
+    """Return the solver with most points: the registry's first for a tie, the default if none has any.
 
-    A solver has a point for each keyword that is anywhere in the request, inside a word or not, and each ``bonus`` of
-    which any word is there. With two images and more, the one that ``options.several_images`` names has two more.
+    A solver has a point for each keyword anywhere in the request, inside a word or not, and each ``bonus`` with a word
+    there. For two or more images, the solver named by ``options.several_images`` has two more.
     """
     text = " ".join(request.lower().split())
     several = skill.options.get("several_images") if images >= 2 else None
@@ -95,10 +94,10 @@ def _folded(text: str) -> str:
 
 
 def _chosen(skill: Skill, text: str, images: int) -> str:
-    """Return a solver's name, in the registry's order.
+    """Return the name of the first solver with a keyword in ``text``, else the default.
 
-    With two images and more, the solver that ``options.several_images`` names is looked for first, and stands in for
-    the default: several images make its case likely, but plain words for another one still count.
+    For two or more images, the solver named by ``options.several_images`` is tried first and is the default: several
+    images make it likely, but keywords of another one still count.
     """
     several = str(skill.options.get("several_images", "")) if images >= 2 else ""
     order = [name for name in (several, *skill.solvers) if name in skill.solvers]
@@ -107,10 +106,10 @@ def _chosen(skill: Skill, text: str, images: int) -> str:
 
 
 async def classify(context: SkillContext) -> str:
-    """Put the skill's prompt to the expert, then the prompt of the solver that its reply names.
+    """Send the skill's prompt to the expert, then the prompt of the solver that its reply names.
 
-    A reply that names no solver, or several, takes ``default_solver``, and a note says so. With ``options.match:
-    contained``, the first solver counts whose name or keyword is anywhere in the reply, inside a word or not.
+    If the reply names none or several, ``default_solver`` is used and a note says so. ``options.match: contained``
+    takes the first solver whose name or keyword is anywhere in the reply, inside a word or not.
     """
     evidence = await context.evidence()
     reply = await context.ask(context.prompt(evidence), context.shown(evidence), last=False)
@@ -134,7 +133,7 @@ async def classify(context: SkillContext) -> str:
 
 
 def _named(reply: str, solvers: Mapping[str, Solver]) -> str | None:
-    """Return the one solver that the stated answer, or else the whole reply, speaks of."""
+    """Return the one solver that the stated answer, else the whole reply, mentions; None for none or several."""
     for text in (answer_statement(reply), reply):
         if text is not None:
             named = [name for name, solver in solvers.items() if mentions(text, (name, *solver.keywords))]

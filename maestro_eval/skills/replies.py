@@ -1,4 +1,4 @@
-"""Read an expert's reply for pipelines. Plain string search: a reply may hold anything."""
+"""Reading of an expert's reply for pipelines, by plain string search: a reply may contain anything."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from maestro_eval.records import ExpertCall
 from maestro_eval.text import spoken, visible
 
 _FENCE = "```"
-# One tag at a time: a pattern for the whole pair takes the square of a reply that opens many thoughts and ends none.
+# One tag at a time: a pattern for a whole pair takes quadratic time on many opening tags without an end.
 _THINK = re.compile(r"<(/?)think>", re.IGNORECASE)
 _PYTHON = ("python", "python3", "py", "")
 
 
 class Conclusion(Struct, frozen=True):
-    """The statement of an expert's reply, or a sentence of why it states nothing, which ``note`` repeats."""
+    """The statement of a reply, or a sentence on why it states nothing; then ``note`` says the same of the call."""
 
     text: str
     note: str = ""
 
 
 def conclusion(call: ExpertCall) -> Conclusion:
-    """Return the part of a reply outside of thoughts and control tokens."""
+    """Return the part of a reply that is outside of thoughts and control tokens."""
     said = spoken(call.reply)
     text = visible(said.text).strip()
     if text:
@@ -38,13 +38,13 @@ def conclusion(call: ExpertCall) -> Conclusion:
 
 
 def after_thoughts(reply: str) -> str:
-    """Return what follows the last ``</think>``, in any case; the whole where there is none."""
+    """Return the text after the last ``</think>``, in any case; the whole reply if there is none."""
     ends = [tag.end() for tag in _THINK.finditer(reply) if tag[1]]
     return without_pairs(reply[ends[-1] :] if ends else reply)
 
 
 def without_pairs(reply: str) -> str:
-    """Return the reply without its complete ``<think>…</think>``: what only ends or only begins a thought stays."""
+    """Return the reply without complete ``<think>…</think>`` pairs; an unpaired tag and its text stay."""
     kept: list[str] = []
     at, begun = 0, None
     for tag in _THINK.finditer(reply):
@@ -57,9 +57,9 @@ def without_pairs(reply: str) -> str:
 
 
 def python_block(reply: str, holding: str = "") -> str | None:
-    """Return the last fenced Python block that holds ``holding``, else the last one; ``None`` without any.
+    """Return the last fenced Python block that contains ``holding``, else the last one; None if there is none.
 
-    A block that is not closed ends with the reply.
+    An unclosed block ends with the reply.
     """
     blocks = _blocks(reply)
     fitting = [block for block in blocks if holding in block] or blocks
