@@ -218,7 +218,7 @@ class LocalExecutor:
 
     async def _pull_all(self, queue: LeaseQueue, worker: Worker, batcher: Batcher, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self.concurrency, queue.counts().queued)):
+            for _ in range(min(self.concurrency, queue.queued)):
                 group.create_task(_pull(queue, worker, batcher, stop))
 
 

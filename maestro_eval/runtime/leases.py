@@ -29,15 +29,6 @@ class Lease(Struct, frozen=True):
     id: int = 0
 
 
-class LeaseCounts(Struct, frozen=True):
-    """The number of keys in each state; the four add up to all keys."""
-
-    queued: int
-    leased: int
-    done: int
-    poisoned: int
-
-
 class LeaseQueue:
     """The keys of a run and the leases on them. Keys must differ; ``keys_of`` counts those of each task.
 
@@ -184,12 +175,11 @@ class LeaseQueue:
         """Return the leases on keys that are not done yet, the oldest first."""
         return tuple(lease for lease in self._leases.values() if lease.key not in self._done_late)
 
-    def counts(self) -> LeaseCounts:
-        """Count the keys by where they are now."""
-        settled = self._done + len(self._poisoned)
+    @property
+    def queued(self) -> int:
+        """Return the number of keys that are neither settled nor leased."""
         # A key whose lease was lost may be done by its late worker while another has it, or while it is queued.
-        leased = len(self.out())
-        return LeaseCounts(self._total - settled - leased, leased, self._done, len(self._poisoned))
+        return self._total - self._done - len(self._poisoned) - len(self.out())
 
     def _end(self, lease: Lease, *, typical: bool) -> None:
         del self._leases[lease.id], self._held[lease.worker][lease.id]

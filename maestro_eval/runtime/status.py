@@ -55,7 +55,7 @@ def executor_state(
     """Return the state of a run by its queue (``None``: it has not begun) and its workers."""
     if queue is None:
         return ExecutorState(workers=workers)
-    return ExecutorState(queue.counts().queued, queue.out(), queue.losses, workers, gone or {})
+    return ExecutorState(queue.queued, queue.out(), queue.losses, workers, gone or {})
 
 
 class TaskState(Struct, frozen=True):

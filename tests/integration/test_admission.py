@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from integration.conftest import Cli, write_chartqa, write_registry
 
+from maestro_eval.analysis import run_facts
 from maestro_eval.journal import Journal
 from maestro_eval.models import ExpertClient, ModelAsk
 from maestro_eval.records import Answered, Endpoint, ExpertCall, Message, Sampling, TextPart
-from maestro_eval.runtime import run_facts
 from maestro_eval.testing import Fault, Latency, SimulatedServer, at_random, simulated_in_thread
 
 

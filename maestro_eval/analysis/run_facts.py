@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct
 
+from maestro_eval.analysis.routing.costs import calls_of
 from maestro_eval.journal import Journal
-from maestro_eval.policies import read_policy
 from maestro_eval.records import ExpertCall, RunManifest, UserError
 from maestro_eval.registry import Registry, load_registry
 from maestro_eval.rollout import RELEASED
@@ -87,8 +87,6 @@ def run_facts(folder: Path) -> RunFacts:
     """
     with Journal.open(folder, read_only=True) as journal:
         manifest = journal.manifest
-        # Other policies either use no model, or their calls are recorded.
-        generates = read_policy(manifest.policy).generates
         limit = manifest.regime.prompt_tokens or RELEASED.prompt_tokens or 0
         registry = _registry(manifest)
         named = (("expert", registry.experts), ("service", registry.services)) if registry else ()
@@ -108,13 +106,9 @@ def run_facts(folder: Path) -> RunFacts:
             encoded_anew += sum(one is False for one in known)
             starts.append(rollout.timing.started_at)
             ends.append(rollout.timing.started_at + rollout.timing.elapsed_s)
-            for turn in rollout.turns:
-                for call in turn.calls:
-                    place = POLICY if call.kind == "policy" else places.get((call.kind, call.name), call.endpoint)
-                    calls[place].add(call)
-                if generates and not any(call.kind == "policy" for call in turn.calls):
-                    called = (call.timing.started_at - turn.timing.started_at for call in turn.calls)
-                    calls[POLICY].add_answered(max(0.0, min((turn.timing.elapsed_s, *called))))
+            for call in calls_of(rollout, manifest):
+                place = POLICY if call.kind == "policy" else places.get((call.kind, call.name), call.endpoint)
+                calls[place].add(call)
     wall_s = _covered(starts, ends)
     workers, concurrency = (int(manifest.settings.get(name) or 1) for name in ("workers", "concurrency"))
     asked = {name: entry.concurrency for name, entry in registry.endpoints.items()} if registry else {}
@@ -188,19 +182,14 @@ class _Calls:
     def add(self, call: ExpertCall) -> None:
         if call.cached:
             self.cached += 1
-        elif call.error:
-            self.calls += 1
-            self.tries += call.tries
-            self.errors += 1
-            self.seconds += call.timing.elapsed_s
-        else:
-            self.add_answered(call.timing.elapsed_s, call.tries)
-
-    def add_answered(self, seconds: float, tries: int = 1) -> None:
+            return
         self.calls += 1
-        self.tries += tries
-        self.seconds += seconds
-        self.answered.append(seconds)
+        self.tries += call.tries
+        self.seconds += call.timing.elapsed_s
+        if call.error:
+            self.errors += 1
+        else:
+            self.answered.append(call.timing.elapsed_s)
 
     def seen(self, endpoint: str, asked: int | None, wall_s: float) -> EndpointThroughput:
         p50_s, p95_s, p99_s = np.percentile(self.answered, (50, 95, 99)).tolist() if self.answered else [None] * 3
