@@ -52,9 +52,7 @@ def samples_of(folder: Path, count: int = 6) -> tuple[TaskRecord, tuple[Sample, 
     """The first samples of a generated benchmark, with their data below ``folder``."""
     data = make_mini(folder, seed=3, per_task={TASK: count})[TASK]
     task = open_task(TaskSpec(TASK, str(bundled("tasks")), str(data)))
-    record = TaskRecord(
-        TASK, task.hash, task.metric, task.aggregation, task.tags, str(data), task.data_hash, count, task.released
-    )
+    record = replace(task.record, data_hash=task.data_hash, planned=count)
     return record, tuple(task.load(sample_id).sample for sample_id in task.ids())
 
 

@@ -78,10 +78,10 @@ def _show(arguments: argparse.Namespace) -> int:
     if len(specs) > 1:
         raise UserError(f"{arguments.task} stands for several tasks; show one: {', '.join(s.name for s in specs)}")
     task = open_task(localise(specs[0]))
-    ids = task.ids()
-    print(f"{task.name}\ntags      {', '.join(task.tags)}\nmetric    {task.metric} ({task.aggregation})")
-    print(f"released  {task.released or FALL_BACK}")
-    print(f"data      {task.data}\nsamples   {len(ids)}\nhash      {task.hash}")
+    ids, record = task.ids(), task.record
+    print(f"{task.name}\ntags      {', '.join(record.tags)}\nmetric    {record.metric} ({record.aggregation})")
+    print(f"released  {record.released or FALL_BACK}")
+    print(f"data      {record.data}\nsamples   {len(ids)}\nhash      {record.hash}")
     if not ids and arguments.sample is None:
         return DONE
     loaded = task.load(arguments.sample if arguments.sample is not None else ids[0])

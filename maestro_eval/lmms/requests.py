@@ -85,7 +85,7 @@ class _OurTask(FileTask):
 
     def __init__(self, definition: Definition, task: Any, data: str) -> None:
         self._theirs = LmmsTask(definition.name, definition.hash, task, data)
-        super().__init__(definition, _Docs(task.eval_docs, definition.columns), data, self._theirs.revision)
+        super().__init__(definition, _Docs(task.eval_docs, definition.columns), data, self._theirs.record.revision)
         self.numbered_ids = self.ids()
 
     @property

@@ -23,7 +23,7 @@ from msgspec import structs
 
 from maestro_eval.files import fingerprint, is_plain, shown
 from maestro_eval.lmms.config import LmmsRules, check_judge, lmms_rules
-from maestro_eval.records import Image, LoadedSample, Sample, SampleError, UserError
+from maestro_eval.records import Image, LoadedSample, Sample, SampleError, TaskRecord, UserError
 from maestro_eval.tasks import LMMS, BadImageError, EncodedImage, Task, decode, identified, row_as_json
 from maestro_eval.text import one_line
 
@@ -40,21 +40,15 @@ class LmmsTask(Task):
         self._docs = task.eval_docs
         self._rows = task.eval_docs_no_media
         # No hub id, because it is unknown whether rows given by path replace a dataset of the hub.
-        super().__init__(
-            name=name,
-            hash=definition_hash,
-            metric="lmms",
-            data=data,
-            size=len(self._docs),
-            revision=_revision(self._docs),
-        )
+        revision = _revision(self._docs)
+        super().__init__(TaskRecord(name, definition_hash, "lmms", "mean", (), data, "", 0, revision=revision))
         # The functions of task files are not thread-safe.
         self._lock = threading.Lock()
 
     @property
     def data_hash(self) -> str:
         """The hash of the hub's revision, or of the rows of local data; each ``content_hash`` covers the images."""
-        identity = self.revision or [self._row(number) for number in range(len(self._rows))]
+        identity = self.record.revision or [self._row(number) for number in range(len(self._rows))]
         return fingerprint({"task": self.name, "rows": len(self._docs), "data": identity})
 
     def ids(self, limit: int | None = None) -> list[str]:
@@ -66,7 +60,7 @@ class LmmsTask(Task):
 
     def load(self, sample_id: str) -> LoadedSample:
         if not (sample_id.isascii() and sample_id.isdecimal() and int(sample_id) < len(self._docs)):
-            raise UserError(f"{self.data or self.name}: {self.name} has no sample {sample_id!r}")
+            raise UserError(f"{self.record.data or self.name}: {self.name} has no sample {sample_id!r}")
         sample = Sample(task=self.name, sample_id=sample_id, question="", targets=())
         try:
             with self._lock:

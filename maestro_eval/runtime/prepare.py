@@ -20,7 +20,7 @@ from maestro_eval.files import bundled, fingerprint
 from maestro_eval.journal import TOKENIZER
 from maestro_eval.models import make_cache_folder
 from maestro_eval.policies import EndpointSpec, candidates_of, check_policy, check_policy_key, read_policy
-from maestro_eval.records import PromptRecord, RegistryRecord, RunManifest, TaskRecord, UserError
+from maestro_eval.records import PromptRecord, RegistryRecord, RunManifest, UserError
 from maestro_eval.registry import (
     PIPELINES,
     Registry,
@@ -136,7 +136,7 @@ def manifest_of(prepared: Prepared, up: Up, planned: Mapping[str, int]) -> RunMa
     path = Path(registry.path).resolve()
     is_bundled = path.parent == bundled("registries").resolve()
     tasks = list_tasks([Path(folder) for folder in request.include])
-    tags = sorted({tag for task in prepared.tasks for tag in task.tags})
+    tags = sorted({tag for task in prepared.tasks for tag in task.record.tags})
     return RunManifest(
         system=request.name(up.model, registry.name),
         policy=request.policy,
@@ -155,22 +155,11 @@ def manifest_of(prepared: Prepared, up: Up, planned: Mapping[str, int]) -> RunMa
         ),
         prompt=PromptRecord(prepared.system_prompt, fingerprint(prepared.system_prompt)),
         tasks=tuple(
-            TaskRecord(
-                name=task.name,
-                hash=task.hash,
-                metric=task.metric,
-                aggregation=task.aggregation,
-                tags=task.tags,
-                data=task.data,
+            replace(
+                task.record,
                 data_hash=task.data_hash,
                 planned=planned[task.name],
-                released=task.released,
-                revision=task.revision,
-                hub=task.hub,
-                published=task.size if task.hub else 0,
-                metric_hash=metric_hash(task),
-                metric_file=task.metric_file,
-                model_judge=task.model_judge,
+                metric_hash=metric_hash(task.record),
             )
             for task in prepared.tasks
         ),
@@ -228,12 +217,13 @@ def worker_spec(prepared: Prepared, up: Up, folder: Path) -> WorkerSpec:
 def _check_rules(tasks: Sequence[Task]) -> None:
     """Check the metrics now: an unknown one would otherwise be noticed only after all rollouts."""
     for task in tasks:
+        released = task.record.released
         try:
-            metric_of(task)
+            metric_of(task.record)
         except UserError as error:
             raise UserError(f"task {task.name}: {error}") from error
-        if task.released and task.released not in RELEASED:
-            raise UserError(f"task {task.name}: released: {task.released!r} is none of {', '.join(RELEASED)}")
+        if released and released not in RELEASED:
+            raise UserError(f"task {task.name}: released: {released!r} is none of {', '.join(RELEASED)}")
         if lack := lack_of(task):
             raise UserError(
                 f"task {task.name}: nothing here could be scored ({lack}); run it as "

@@ -29,7 +29,6 @@ from maestro_eval.records import (
 )
 from maestro_eval.scoring.metric import Metric, Verdict, check_protocol, metric_of, unjudged
 from maestro_eval.scoring.released import FALL_BACK, ReleasedRule, judge_released, released_rule
-from maestro_eval.tasks import Task
 
 NEVER_RAN = "never ran"
 
@@ -166,7 +165,7 @@ def merged(groups: Iterable[FailureGroup]) -> tuple[FailureGroup, ...]:
     return tuple(sorted(found.values(), key=lambda group: -group.count))
 
 
-def judge_of(task: Task | TaskRecord, protocol: ScoringProtocol) -> Metric | ReleasedRule:
+def judge_of(task: TaskRecord, protocol: ScoringProtocol) -> Metric | ReleasedRule:
     """Find what judges a task's answers under a protocol; UserError where that does not exist."""
     return released_rule(task.released) if protocol == "released" else metric_of(task)
 

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from maestro_eval.plugins import Door, raised_at
 from maestro_eval.records import FORMER_PROTOCOLS, NoAnswer, Sample, ScoringProtocol, TaskRecord, UserError
 from maestro_eval.scoring.extract import Reply, Strictness, final_answer, half_width, read_reply
-from maestro_eval.tasks import ResultRules, Task, own_rule
+from maestro_eval.tasks import ResultRules, own_rule
 from maestro_eval.text import one_line, seen
 
 
@@ -159,7 +159,7 @@ def check_protocol(name: str) -> ScoringProtocol:
     raise UserError(f"--protocol {name}: no such protocol; choose one of {', '.join(get_args(ScoringProtocol))}")
 
 
-def metric_of(task: Task | TaskRecord) -> Metric:
+def metric_of(task: TaskRecord) -> Metric:
     """Find the metric of a task.
 
     UserError where there is none, and where the task's own file is of no folder that was named, or is not what it was.
@@ -167,7 +167,7 @@ def metric_of(task: Task | TaskRecord) -> Metric:
     return _of_file(task.metric_file, task.metric_hash) if task.metric_file else METRICS.find(task.metric)
 
 
-def metric_hash(task: Task | TaskRecord) -> str:
+def metric_hash(task: TaskRecord) -> str:
     """Return the hash of the code of a metric that is not ours, else nothing."""
     return task.metric_hash if task.metric_file else METRICS.code_hash(task.metric)
 

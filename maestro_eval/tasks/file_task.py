@@ -11,14 +11,13 @@ import hashlib
 import string
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from msgspec import structs
 
 from maestro_eval.files import fingerprint
-from maestro_eval.records import Aggregation, Image, LoadedSample, ModelJudge, Sample, SampleError, UserError
+from maestro_eval.records import Image, LoadedSample, Sample, SampleError, TaskRecord, UserError
 from maestro_eval.tasks.column_types import IMAGE_TYPES
 from maestro_eval.tasks.image_decoding import BadImageError, EncodedImage, decode
 from maestro_eval.tasks.merged_yaml import Read, ResultRules
@@ -28,30 +27,18 @@ from maestro_eval.tasks.task_yaml import Definition
 from maestro_eval.text import one_line
 
 
-@dataclass(kw_only=True, eq=False)
 class Task(ABC):
     """An opened task. Safe to share between threads; open it again in other processes.
 
-    ``metric_file`` is the task file where its own rule is the metric, ``metric_hash`` covers that rule's code, and
-    ``model_judge`` is what a model may be asked about an answer. ``released`` names the released scorer's rule, empty
-    where there is none; ``size`` is how many samples the task is known to have, 0 where that is not said; ``hash``
-    covers what the task asks, ``data`` is where its rows are, and ``revision`` the hub's, where they came from there.
-    ``hub`` is the dataset's id there, or empty.
+    ``record`` is the task as a manifest has it, but for ``data_hash`` and ``planned``, which are a run's to fill in.
     """
 
-    name: str
-    hash: str
-    metric: str
-    data: str
-    tags: tuple[str, ...] = ()
-    metric_file: str = ""
-    metric_hash: str = ""
-    model_judge: ModelJudge | None = None
-    released: str = ""
-    aggregation: Aggregation = "mean"
-    size: int = 0
-    revision: str = ""
-    hub: str = ""
+    def __init__(self, record: TaskRecord) -> None:
+        self.record = record
+
+    @property
+    def name(self) -> str:
+        return self.record.name
 
     @property
     @abstractmethod
@@ -80,21 +67,24 @@ class FileTask(Task):
 
     def __init__(self, definition: Definition, source: Source, data: str, revision: str = "", hub: str = "") -> None:
         own = definition.own_rule
-        super().__init__(
+        record = TaskRecord(
             name=definition.name,
             hash=definition.hash,
             metric=definition.metric,
-            data=data,
-            tags=definition.tags,
-            metric_file="" if own is None else str(definition.path),
-            metric_hash="" if own is None else own.hash,
-            model_judge=definition.model_judge,
-            released=definition.released,
             aggregation=definition.aggregation,
-            size=definition.size,
+            tags=definition.tags,
+            data=data,
+            data_hash="",
+            planned=0,
+            released=definition.released,
             revision=revision,
             hub=hub,
+            published=definition.size if hub else 0,
+            metric_hash="" if own is None else own.hash,
+            metric_file="" if own is None else str(definition.path),
+            model_judge=definition.model_judge,
         )
+        super().__init__(record)
         self.definition = definition
         self._source = source
         key = definition.id
@@ -141,7 +131,7 @@ class FileTask(Task):
             row, bad = error.row, str(error)
         except LookupError:
             raise UserError(
-                f"{self.data}: {self.name} has no sample {sample_id!r}; is it the data that the run began with?"
+                f"{self.record.data}: {self.name} has no sample {sample_id!r}; is it the data that the run began with?"
             ) from None
         sample, problem = describe(self.definition, sample_id, row)
         problem = bad or problem
@@ -185,7 +175,7 @@ class FileTask(Task):
             sample_id = self._sample_id(row, number)
             if sample_id in rows:
                 raise UserError(
-                    f"{self.data}: sample id {sample_id!r} of {self.name} occurs twice "
+                    f"{self.record.data}: sample id {sample_id!r} of {self.name} occurs twice "
                     f"(rows {rows[sample_id] + 1} and {number + 1}); ids must be unique"
                 )
             rows[sample_id] = number
@@ -194,7 +184,7 @@ class FileTask(Task):
         return rows
 
     def _no_rows(self) -> UserError:
-        return UserError(f"{self.data}: holds no rows for {self.name}")
+        return UserError(f"{self.record.data}: holds no rows for {self.name}")
 
     def _readable(self) -> list[str]:
         """Return the columns that are read fast: all but images."""
@@ -210,7 +200,7 @@ class FileTask(Task):
             return keep is None or bool(keep(row))
         except Exception as error:
             # Whether the row is a sample cannot be told, so neither can what the task measures.
-            raise UserError(f"{self.data}: row {number + 1} of {self.name}: keep: {_one_line(error)}") from error
+            raise UserError(f"{self.record.data}: row {number + 1} of {self.name}: keep: {_one_line(error)}") from error
 
     def _sample_id(self, row: Row, number: int) -> str:
         key = self.definition.id
@@ -218,7 +208,7 @@ class FileTask(Task):
             return str(number)
         text = _label(row[key] if isinstance(key, str) else key(row))
         if not text:
-            raise UserError(f"{self.data}: row {number + 1} of {self.name} has no sample id")
+            raise UserError(f"{self.record.data}: row {number + 1} of {self.name} has no sample id")
         return text
 
 

@@ -21,7 +21,6 @@ from maestro_eval.records import (
     RolloutKey,
     Sample,
     Score,
-    TaskRecord,
     Turn,
 )
 from maestro_eval.sandbox import available
@@ -210,20 +209,6 @@ def kept_row(row: object) -> bool:
     return not isinstance(row, dict) or row.get("q_lang", "en") == "en"
 
 
-def record(task: Task) -> TaskRecord:
-    return TaskRecord(
-        name=task.name,
-        hash=task.hash,
-        metric=task.metric,
-        aggregation=task.aggregation,
-        tags=task.tags,
-        data="",
-        data_hash="",
-        planned=1,
-        released=task.released,
-    )
-
-
 def answered(sample: Sample, answer: str) -> Rollout:
     """The rollout of a policy that thinks, answers in tags as it is told to, and is done."""
     turn = Turn(f"<think> Let me see. </think><answer>{answer}</answer>", AnswerAction(answer))
@@ -235,7 +220,7 @@ def rollout(sample: Sample, outcome: Outcome, turn: Turn) -> Rollout:
 
 
 def scores(task: Task, sample: Sample, answer: str) -> dict[str, Score]:
-    return {name: score_rollout(sample, answered(sample, answer), record(task), name) for name in PROTOCOLS}
+    return {name: score_rollout(sample, answered(sample, answer), task.record, name) for name in PROTOCOLS}
 
 
 CASES = [(name, *case) for name, cases in ANSWERS.items() for case in cases]
@@ -249,7 +234,7 @@ def test_an_answer_is_worth(
 ) -> None:
     task = open_rows(name)
     found = scores(task, sample_of(task, row), answer)
-    if not task.released:
+    if not task.record.released:
         values = (values[0] if "boxed" in answer else 0.0, *values[1:])
     assert tuple(found[protocol].value for protocol in PROTOCOLS) == values
 
@@ -276,7 +261,7 @@ def test_the_target_itself_is_right(open_rows: OpenRows, name: str) -> None:
             assert (values["official"], values["strict"]) == (1.0, 1.0), target
             # These two are compared with the option's text, and the fall-back wants a box.
             if name not in ("geometry3k", "vstar"):
-                assert values["released"] == float(bool(task.released)), target
+                assert values["released"] == float(bool(task.record.released)), target
 
 
 @pytest.mark.parametrize("name", [name for name in SCHEMAS if name != "humanevalv"])
@@ -284,20 +269,20 @@ def test_a_policy_that_never_answers_scores_nothing(open_rows: OpenRows, name: s
     task = open_rows(name)
     sample = task.load(task.ids()[0]).sample
     lost = rollout(sample, Exhausted("turns"), Turn("<think> Hm.", MalformedAction("no answer")))
-    assert [score_rollout(sample, lost, record(task), protocol).value for protocol in PROTOCOLS] == [0.0, 0.0, 0.0]
+    assert [score_rollout(sample, lost, task.record, protocol).value for protocol in PROTOCOLS] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_scores_keep_category_stratum_and_cluster(open_rows: OpenRows, name: str) -> None:
     task = open_rows(name)
     sample = task.load(task.ids()[0]).sample
-    score = score_rollout(sample, answered(sample, "?"), record(task), "strict")
+    score = score_rollout(sample, answered(sample, "?"), task.record, "strict")
     assert (score.category, score.stratum, score.cluster) == (sample.category, sample.stratum, sample.cluster)
     assert score.cluster
 
 
 def test_tasks_without_a_released_rule_go_to_its_fall_back(open_rows: OpenRows) -> None:
-    without = {name for name in SCHEMAS if not open_rows(name).released}
+    without = {name for name in SCHEMAS if not open_rows(name).record.released}
     assert without == {
         "hrbench4k", "hrbench8k", "mathvision", "mathvision_testmini", "erqa", "ocrbench", "vlmsareblind", "mathvista",
     }  # fmt: skip

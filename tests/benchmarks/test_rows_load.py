@@ -271,7 +271,7 @@ def test_the_rotations_of_one_question_are_one_cluster_and_each_is_a_stratum(tmp
     assert first.cluster == rotated.cluster
     assert other.cluster != first.cluster
     assert [sample.stratum for sample in (first, rotated, other)] == ["cycle_0", "cycle_1", "cycle_0"]
-    assert opened("hrbench8k", tmp_path / "hrbench8k.parquet").aggregation == "stratum_mean"
+    assert opened("hrbench8k", tmp_path / "hrbench8k.parquet").record.aggregation == "stratum_mean"
 
 
 def test_a_damaged_base64_photograph_fails_its_row_alone(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_vlmsareblind_keeps_the_task_for_its_metric(tmp_path: Path) -> None:
         ("touching circles", "Touching Circles"),
         ("counting grid", "Counting Grid - Word Grids"),
     ]
-    assert opened("vlmsareblind", tmp_path / "vlmsareblind.parquet").aggregation == "category_mean"
+    assert opened("vlmsareblind", tmp_path / "vlmsareblind.parquet").record.aggregation == "category_mean"
 
 
 def test_humanevalv_shows_the_signature_and_keeps_tests_and_solution_to_itself(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_an_image_that_the_zip_has_not_is_that_samples_failure(tmp_path: Path) -
     task = opened(tmp_path, list_with_zip, "image")
     with zipfile.ZipFile(tmp_path / "data" / "imgs.zip", "w") as archive:
         archive.writestr("imgs/x/1.png", PICTURES[1])
-    (spec,) = select_tasks(["mine"], data={"mine": task.data}, include=[tmp_path / "tasks"])
+    (spec,) = select_tasks(["mine"], data={"mine": task.record.data}, include=[tmp_path / "tasks"])
     again = open_task(spec)
     assert again.load("701").images
     with pytest.raises(SampleError, match=r"mine 700: image 1: x/0\.png: imgs\.zip has no such member"):

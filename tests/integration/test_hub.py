@@ -225,7 +225,7 @@ try:
     (spec,) = select_tasks(["mine"], data={}, include=[Path(sys.argv[1])])
     spec = localise(structs.replace(spec, first=json.loads(sys.argv[2])))
     task = open_task(spec)
-    print(json.dumps([len(task.ids()), task.load("6").sample.question, task.revision, spec.data]))
+    print(json.dumps([len(task.ids()), task.load("6").sample.question, task.record.revision, spec.data]))
 except UserError as error:
     print(error)
 """

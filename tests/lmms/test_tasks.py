@@ -27,7 +27,7 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_sample_is_asked_as_lmms_eval_asks_with_its_row_and_its_images(charts: Path) -> None:
     task = open_task(TaskSpec("lmms:chartqa", "", str(charts)))
-    assert (task.name, task.metric, task.ids(2), task.size) == ("lmms:chartqa", "lmms", ["0", "1"], 3)
+    assert (task.name, task.record.metric, task.ids(2), len(task.ids())) == ("lmms:chartqa", "lmms", ["0", "1"], 3)
     loaded = task.load("2")
     assert loaded.sample.question == "What is value 2?\nAnswer the question with a single word."
     assert loaded.sample.targets == ("blue",)
@@ -39,7 +39,7 @@ def test_a_sample_is_asked_as_lmms_eval_asks_with_its_row_and_its_images(charts:
 
 def test_opened_twice_it_is_the_same(charts: Path) -> None:
     first, second = (open_lmms_task("lmms:chartqa", str(charts)) for _ in range(2))
-    assert (first.hash, first.data_hash) == (second.hash, second.data_hash)
+    assert (first.record.hash, first.data_hash) == (second.record.hash, second.data_hash)
     assert first.load("1") == second.load("1")
 
 

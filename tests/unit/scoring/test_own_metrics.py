@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from maestro_eval.api import open_run
 from maestro_eval.journal import Finished, Journal
@@ -74,10 +75,7 @@ def opened(folder: Path) -> Task:
 
 
 def record(task: Task) -> TaskRecord:
-    return TaskRecord(
-        "mine", task.hash, task.metric, "mean", (), "d", "h", 1,
-        metric_hash=metric_hash(task), metric_file=task.metric_file,
-    )  # fmt: skip
+    return replace(task.record, planned=1, metric_hash=metric_hash(task.record))
 
 
 def run_of(folder: Path, task: Task, answer: str) -> Path:
@@ -170,7 +168,7 @@ def test_a_rule_that_needs_other_arguments_is_refused_in_one_line(tmp_path: Path
     rules = f"def judge({parameters}):\n    return 1\n"
     task = opened(written(tmp_path / "tasks", "metric: !function rules.judge", rules=rules))
     with pytest.raises(UserError) as caught:
-        metric_of(task)
+        metric_of(task.record)
     assert str(caught.value) == (
         f"rules.py:1: metric judge({parameters}): expected (sample, answer) or (sample, answer, strictness); give "
         "every further parameter a default"
@@ -201,14 +199,14 @@ def test_a_check_of_a_task_reports_that_its_metric_raises(tmp_path: Path) -> Non
 
 def test_a_task_file_judges_by_its_own_function(tmp_path: Path) -> None:
     task = opened(written(tmp_path / "tasks", "metric: !function rules.judge"))
-    assert task.metric == "rules.judge"
+    assert task.record.metric == "rules.judge"
     scores = score_run(run_of(tmp_path / "run", task, "Answer: leftish"))
     assert [(score.value, score.metric) for score in scores.scores] == [(0.5, "rules.judge")]
 
 
 def test_process_results_and_metric_list_judge_where_no_metric_is_named(tmp_path: Path) -> None:
     task = opened(written(tmp_path / "tasks", "fields: [kind]", PROCESS))
-    assert task.metric == "process_results"
+    assert task.record.metric == "process_results"
     (score,) = score_run(run_of(tmp_path / "run", task, "The answer is leftmost.")).scores
     assert (score.value, score.others["process_results:length"]) == (1.0, 8.0)
 

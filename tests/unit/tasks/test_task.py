@@ -105,7 +105,7 @@ def test_chartqa(tmp_path: Path) -> None:
     assert loaded.sample.category == "augmented"
     assert [image.data for image in loaded.images] == [BLUE]
     assert loaded.sample.images == tuple(image.ref for image in loaded.images)
-    assert (task.metric, task.aggregation) == ("relaxed_accuracy", "mean")
+    assert (task.record.metric, task.record.aggregation) == ("relaxed_accuracy", "mean")
 
 
 def test_tallyqa_clusters_by_image_and_counts_are_targets(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_vlmsareblind_has_seven_categories_and_keeps_the_task_for_its_metric(tmp
     samples = [task.load(sample_id).sample for sample_id in task.ids()]
     assert len({sample.category for sample in samples}) == 7
     assert [sample.fields["task"] for sample in samples] == kinds
-    assert task.aggregation == "category_mean"
+    assert task.record.aggregation == "category_mean"
 
 
 def test_ocrbench_accepts_any_of_its_answers(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_data_without_rows_is_refused(tmp_path: Path) -> None:
 def test_the_data_hash_follows_the_file_and_the_task_hash_does_not(tmp_path: Path) -> None:
     one = opened(tmp_path / "a", "maestro_chartqa", ROWS["chartqa"])
     two = opened(tmp_path / "b", "maestro_chartqa", with_column("chartqa", "answer", ["6", "Blue"]))
-    assert one.hash == two.hash
+    assert one.record.hash == two.record.hash
     assert one.data_hash != two.data_hash
 
 
@@ -398,7 +398,8 @@ def test_an_opened_task_says_what_its_file_and_its_data_are(tmp_path: Path) -> N
     path = write_rows(tmp_path / "a.parquet", ROWS["chartqa"])
     (spec,) = select_tasks(["maestro_chartqa"], data={"maestro_chartqa": str(path)})
     task = open_task(structs.replace(spec, revision="abc"))
-    assert (task.released, task.size, task.revision, task.data) == ("chartqa", 2500, "abc", str(path))
+    record = task.record
+    assert (record.released, record.published, record.revision, record.data) == ("chartqa", 2500, "abc", str(path))
 
 
 def test_an_id_may_be_made_by_a_function_from_columns(tmp_path: Path) -> None:
