@@ -1,4 +1,4 @@
-"""The run folder: its manifest, its journal of rollouts, and the lock of its one writer."""
+"""The run folder: its manifest, its journal of rollouts, and its writer's lock."""
 
 from maestro_eval.journal.journal import Journal
 from maestro_eval.journal.manifest import TOKENIZER, Difference, Setting, diff, differences, read_manifest, settings_of

@@ -1,16 +1,16 @@
 """``journal.db``: its tables, how it is opened, and the lock of its one writer.
 
-WAL lets readers look while the one writer writes. ``synchronous=FULL`` makes every commit wait for the disk:
-a commit that returned survives ``kill -9`` and, on a disk that keeps its word, a power cut. It costs one fsync
-a batch, milliseconds against rollouts of seconds. A disk that lies about fsync may lose the last batches in a
-power cut; the database stays whole, and the lost keys are pending again.
+WAL lets readers read while the one writer writes. ``synchronous=FULL`` makes every commit wait for the disk: a commit
+that returned survives ``kill -9`` and, on a disk that honours fsync, a power cut. It costs one fsync a batch,
+milliseconds against rollouts of seconds. A disk that lies about fsync may lose the last batches in a power cut; the
+database stays whole, and the lost keys are pending again.
 
-``attempts`` is narrow, so that questions about a whole run read little; what a rollout said is in ``transcripts``.
-A sample is kept once for each content it had: when data change between two attempts, each rollout still
-comes with the sample that it saw. Each fact of ``attempts`` and ``scores`` follows from the transcripts.
+``attempts`` is narrow, so that queries about a whole run read little; the rollouts' texts are in ``transcripts``. A
+sample is stored once for each content it had: when data change between two attempts, each rollout still comes with the
+sample that it saw. Each fact of ``attempts`` and ``scores`` follows from the transcripts.
 
-Every record can be told from a damaged one: rollouts by their compression, samples by a checksum, the manifest by one
-that is kept here. A journal from before samples and manifests had one is read without.
+Damage to any record is detected: rollouts by their compression, samples by a checksum, the manifest by one that is
+stored here. Journals from before samples and manifests had checksums are read without.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NAME = "journal.db"
 
 
 def create(path: Path, plan: Iterable[RolloutKey], manifest: str) -> None:
-    """A new database: the tables, the plan and the checksum of the manifest in one transaction.
+    """Create a database: the tables, the plan and the checksum of the manifest in one transaction.
 
     It is not in WAL mode yet, because a large plan would be written twice that way.
     """
@@ -59,7 +59,7 @@ def create(path: Path, plan: Iterable[RolloutKey], manifest: str) -> None:
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """The writer's connection in autocommit mode: transactions are begun by name. An older database is migrated."""
+    """Open the writer's connection, in autocommit mode (use BEGIN for a transaction). Migrates an older database."""
     connection, version = _connect(path, "mode=rw")
     try:
         if version < migrations.VERSION:
@@ -73,12 +73,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write, beside a running writer or from a folder that may not be written.
+    """Open a read-only connection, beside a running writer or in a folder without write permission.
 
     An older database is read from a migrated copy, which lasts as long as the connection.
     """
-    # Without a write-ahead log nobody is writing. SQLite would still make one for itself, which it cannot in a
-    # folder that is read-only; `immutable` says that it need not.
+    # Without a write-ahead log there is no writer. SQLite would still create one for itself, which fails in a read-only
+    # folder; `immutable` makes it unnecessary.
     quiet = not path.with_name(f"{NAME}-wal").exists() and not os.access(path.parent, os.W_OK)
     connection, version = _connect(path, "mode=ro&immutable=1" if quiet else "mode=ro")
     if version == migrations.VERSION:
@@ -96,14 +96,14 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path, flags: str) -> tuple[sqlite3.Connection, int]:
-    """A connection and the version of the database."""
+    """Return a connection and the version of the database."""
     if not path.is_file():
         raise UserError(f"{path}: missing; the run folder is incomplete, restore it from a copy or start a new run")
     connection = None
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?{flags}", uri=True, isolation_level=None, timeout=30)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        # Reading a table, because a damaged file may still have a good first page.
+        # Reads a table, because a damaged file may still have a good first page.
         connection.execute("SELECT 1 FROM plan LIMIT 1").fetchone() if 1 <= version <= migrations.VERSION else None
     except sqlite3.Error as error:
         if connection is not None:
@@ -120,11 +120,11 @@ def _connect(path: Path, flags: str) -> tuple[sqlite3.Connection, int]:
 
 
 class FolderLock:
-    """An advisory lock that the kernel drops when its holder dies, however it dies; held until ``close``.
+    """An advisory lock that the kernel releases when its holder dies, however it dies; held until ``close``.
 
-    ``flock`` belongs to the open file, which is not inherited over ``exec``: a subprocess of the driver does not
-    keep the folder locked after the driver is gone. The file ``.lock`` stays; only the lock on it counts. On a
-    network file system the lock is as good as that file system's ``flock``.
+    ``flock`` belongs to the open file, which is not inherited over ``exec``: a subprocess of the driver does not keep
+    the folder locked after the driver has died. The file ``.lock`` stays; only the lock on it counts. On a network file
+    system the lock is as good as that file system's ``flock``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -144,15 +144,15 @@ class FolderLock:
                     f"{folder}: another maestro-eval{holder} is writing to this run; wait until it ends, or stop it"
                 ) from None
             raise UserError(f"{path}: cannot be locked ({error.strerror}); use a local disk") from error
-        # Who holds it is only a courtesy to the next one, so a full disk may not stop us here.
+        # The holder's id is only a courtesy to the next writer, so a full disk is no error here.
         with contextlib.suppress(OSError):
             os.ftruncate(self._handle, 0)
             os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
-        """Let the next writer in. Closing twice is harmless."""
+        """Release the lock. Closing twice is harmless."""
         if self._handle >= 0:
-            # A subprocess that is just being started may still have the file open: closing ours is not enough.
+            # A subprocess that is being started may still have the file open: closing ours is not enough.
             fcntl.flock(self._handle, fcntl.LOCK_UN)
             os.close(self._handle)
             self._handle = -1

@@ -1,13 +1,12 @@
-"""The journal of a run: which rollouts were planned, and what became of each.
+"""The journal of a run: the planned rollouts and their outcomes.
 
-Promises. A rollout is in the journal whole or not at all; ``commit`` is one transaction, and when it has
-returned, its records survive the death of the process (see ``database`` for power cuts). A key has at most one
-current attempt. An answered or exhausted one is replaced only where its key was reopened, because it lacked evidence; a
-failed one gives way to the next. Earlier attempts are kept. One process writes at a time; any number
-read, also while it writes.
+Promises. A rollout is in the journal whole or not at all; ``commit`` is one transaction, and when it has returned, its
+records survive the death of the process (see ``database`` for power cuts). A key has at most one current attempt. A
+failed one is replaced by the next; an answered or exhausted one only if its key was reopened, because it lacked
+evidence. Earlier attempts are stored too. One process writes at a time; any number read, also while it writes.
 
-Everything else about a run (scores, tables, exports) is made from here and can be made again. ``docs/journal.md`` shows
-how others read it.
+Everything else about a run (scores, tables, exports) is derived from here and can be derived again. ``docs/journal.md``
+shows how other programs read it.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from maestro_eval.journal.records import (
 )
 from maestro_eval.records import Failed, RolloutKey, RunManifest, UserError
 
-# A reader may find the manifest of before an amendment with the checksum of after it.
+# During an amendment, a reader may find the old manifest with the new checksum, and then tries again.
 _READINGS = 3
-# What a caller did wrong.
+# Errors of the caller, not of the disk.
 _OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 
@@ -53,9 +52,9 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
 
     @classmethod
     def create(cls, folder: Path, manifest: RunManifest, plan: Iterable[RolloutKey]) -> Journal:
-        """A new run folder with its plan in order; UserError where ``folder`` already holds a run.
+        """Create a run folder with its plan in order; UserError if ``folder`` already has a run.
 
-        What an interrupted ``create`` left behind has no manifest and is replaced.
+        The remains of an interrupted ``create`` have no manifest and are replaced.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +87,7 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
 
     @classmethod
     def open(cls, folder: Path, *, read_only: bool = False) -> Journal:
-        """An existing run folder, to go on with it or only to read it; UserError says what is wrong with it."""
+        """Open a run folder, to continue it or only to read it; UserError says what is wrong with it."""
         path = folder / database.NAME
         read_manifest(folder)  # Before the folder is touched, or said to lack a journal: is it one?
         if read_only:
@@ -102,7 +101,7 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
 
     @classmethod
     def open_if_free(cls, folder: Path) -> Journal:
-        """An existing run folder: to write where it may be written and nobody does, else only to read it."""
+        """Open a run folder: for writing if that is permitted and no other process does, else for reading."""
         if all(os.access(path, os.W_OK) for path in (folder, folder / database.NAME)):
             with contextlib.suppress(UserError):
                 return cls.open(folder)
@@ -110,11 +109,11 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
 
     @classmethod
     def _opened(cls, folder: Path, connection: sqlite3.Connection, lock: FolderLock | None) -> Journal:
-        """The journal with its manifest; UserError where that was written by anything but a journal."""
+        """Return the journal with its manifest; UserError if anything but a journal wrote that."""
         try:
             for _ in range(_READINGS):
                 manifest, digest = read_with_checksum(folder)
-                # None in a journal from before they were kept.
+                # Empty in a journal from before checksums.
                 kept = dict(connection.execute("SELECT sha256, planned FROM manifests"))
                 if kept and digest not in kept:
                     continue
@@ -137,25 +136,24 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
             raise
 
     def reopen(self, keys: Iterable[RolloutKey]) -> None:
-        """Let a later record that did not fail replace the one that stands for each of ``keys``, once."""
+        """Let a later record that did not fail replace the current one of each of ``keys``, once."""
         self._reopened.update(keys)
 
     def commit(self, finished: Sequence[Finished]) -> int:
-        """Keep a batch in one transaction; how many of its records were new.
+        """Store a batch in one transaction; return how many of its records were new.
 
-        A record for a key that is already answered or exhausted is dropped, unless that was reopened: work is
-        delivered at least once.
-        ``ValueError`` for a key outside the plan. UserError when the disk is full or fails; then nothing of the
-        batch is kept, and everything committed before is safe.
+        A record for a key that is already answered or exhausted is dropped, unless that was reopened: work is delivered
+        at least once. ``ValueError`` for a key outside the plan. UserError when the disk is full or fails; then nothing
+        of the batch is stored, and everything committed before is safe.
         """
         with self._transaction():
             return sum(self._store(one) for one in finished)
 
     @contextlib.contextmanager
     def new_scores(self) -> Iterator[Callable[[Iterable[ScoreRow]], object]]:
-        """Replace the scores in one transaction, by what is given to the function that this yields.
+        """Replace the scores in one transaction by those passed to the function that this yields.
 
-        A journal that is open to be read only keeps those that it has.
+        A read-only journal keeps its scores.
         """
         if self._lock is None:
             yield lambda _: None
@@ -165,13 +163,13 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
             yield partial(self._connection.executemany, "INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
 
     def amend(self, manifest: RunManifest) -> None:
-        """Put ``manifest`` in the place of the folder's own, whole or not at all; by the writer, before it goes on."""
+        """Replace the folder's manifest, whole or not at all. Called by the writer, before it continues."""
         if self._lock is None:
             raise ValueError(f"{self.folder} is open for reading only")
         file = encode_manifest(manifest)
         digest = hashlib.sha256(file).hexdigest()
         try:
-            # Whichever of the two files a crash leaves, its checksum is there.
+            # Whichever of the two files a crash leaves, its checksum is stored.
             planned = sum(self.planned().values())
             self._connection.execute("INSERT INTO manifests VALUES (?, ?)", (digest, planned))
             write_manifest(self.folder, file)
@@ -181,9 +179,9 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
         self.manifest = manifest
 
     def release(self, task: str) -> int:
-        """Take what of ``task`` has no record out of the plan, for good: how many keys. By the writer.
+        """Remove the keys of ``task`` without a record from the plan, for good; return how many. Called by the writer.
 
-        For a benchmark that ends early; the manifest says so before.
+        For a benchmark that ends early; the manifest records that first.
         """
         with self._transaction():
             released = self._connection.execute(
@@ -193,10 +191,10 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
         return released.rowcount
 
     def close(self) -> None:
-        """Close the database and let the next writer in. Closing twice is harmless."""
+        """Close the database and release the lock. Closing twice is harmless."""
         if self._lock is not None:
-            # Else SQLite leaves the last commits to `journal.db-wal` while a reader is there, and a copy of
-            # `journal.db` alone would lack them. It can wait, when the disk is full.
+            # Otherwise SQLite leaves the last commits in `journal.db-wal` while a reader is open, and a copy of
+            # `journal.db` alone would lack them. It can wait if the disk is full.
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._lock.close()
@@ -207,15 +205,14 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All of it or nothing; UserError when the disk is full or fails."""
+        """Run a transaction; UserError when the disk is full or fails."""
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
             yield
             connection.execute("COMMIT")
         except BaseException as error:
-            # SQLite may have rolled back by itself, and on a failing disk it may be unable to: either way the
-            # first error is the one to tell.
+            # SQLite may have rolled back by itself, or be unable to on a failing disk: report the first error.
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
@@ -255,7 +252,7 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
         else:
             (stored,) = known
             if not sample.content_hash:
-                # An empty hash stands for "could not be read": there the latest attempt knows best.
+                # An empty hash means that the sample could not be read: then the latest attempt's is the best.
                 self._connection.execute(
                     "UPDATE samples SET record = ? WHERE sample = ?", (pack_sample(sample), stored)
                 )
@@ -265,8 +262,8 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
     def _unwritable(self, error: sqlite3.DatabaseError | OSError) -> UserError:
         full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
         reason = "the disk is full" if full else f"{database.NAME} cannot be written ({error})"
-        mend = "free some space" if full else "mend that"
+        fix = "free some space" if full else "fix that"
         return UserError(
-            f"{self.folder}: {reason}; what was committed is safe: {mend}, then "
+            f"{self.folder}: {reason}; what was committed is safe: {fix}, then "
             f"`maestro-eval resume {self.folder}` goes on"
         )

@@ -1,8 +1,8 @@
-"""``manifest.json``: the provenance of a run folder, and the sign that the folder is one.
+"""``manifest.json``: the provenance of a run folder, and what makes the folder one.
 
-It is written last when a run is created, after the journal's plan and before the first rollout. So a folder
-with a manifest is whole, and one without may be created again. It is written once more where a run goes on although
-something has changed, before the first rollout of that kind.
+It is written last when a run is created, after the journal's plan and before the first rollout. So a folder with a
+manifest is whole, and one without may be created again. It is written again if a run continues although something has
+changed, before the first rollout of that kind.
 
 ``settings_of`` is the one list of the settings that can change a score: resume, comparisons, swaps and reports read it.
 """
@@ -29,12 +29,12 @@ TOKENIZER = "tokenizer"
 
 
 def encode_manifest(manifest: RunManifest) -> bytes:
-    """Return the file that ``manifest`` is written as."""
+    """Return the contents of the file for ``manifest``."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
 def write_manifest(folder: Path, file: bytes) -> None:
-    """Write it whole or not at all, and make its name in the folder survive a power cut."""
+    """Write the file whole or not at all, and make its name in the folder survive a power cut."""
     write_atomic(folder / NAME, file)
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -43,16 +43,16 @@ def write_manifest(folder: Path, file: bytes) -> None:
         finally:
             os.close(handle)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror}); mend that, then resume the run") from error
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); fix that, then resume the run") from error
 
 
 def read_manifest(folder: Path) -> RunManifest:
-    """The manifest of a run folder; UserError where there is none, or none that this version can read."""
+    """Read the manifest of a run folder; UserError if there is none, or none that this version can read."""
     return read_with_checksum(folder)[0]
 
 
 def read_with_checksum(folder: Path) -> tuple[RunManifest, str]:
-    """The same, with the SHA-256 of the file."""
+    """Read the manifest, with the SHA-256 of the file."""
     path = folder / NAME
     if not folder.is_dir():
         raise UserError(f"{folder}: no such run folder")
@@ -75,7 +75,7 @@ def read_with_checksum(folder: Path) -> tuple[RunManifest, str]:
 
 
 def _from_schema_1(data: bytes) -> RunManifest:
-    """In which the rule of the released scorer was called ``paper``, as was the protocol."""
+    """Decode schema 1, which called the released scorer's rule, and the protocol, ``paper``."""
     manifest = msgspec.json.decode(data, type=RunManifest)
     rules = [task.paper for task in msgspec.json.decode(data, type=_Schema1).tasks]
     tasks = tuple(replace(task, released=rule) for task, rule in zip(manifest.tasks, rules, strict=True))
@@ -100,14 +100,14 @@ class _Schema(msgspec.Struct, frozen=True):
 
 
 class Setting(Struct, frozen=True):
-    """``value`` is compared, ``text`` is shown."""
+    """A setting: ``value`` is compared, ``text`` is shown."""
 
     value: str
     text: str
 
 
 class Difference(Struct, frozen=True):
-    """A setting that is not the same in all of some manifests: its text in each, empty where it has none.
+    """A setting that differs between manifests: its text in each, empty if it has none.
 
     ``field`` is its name: "seed", "regime.max_turns", "data:maestro_chartqa".
     """
@@ -117,7 +117,7 @@ class Difference(Struct, frozen=True):
 
     @property
     def group(self) -> str:
-        """The record that the setting belongs to, "regime", or its own name."""
+        """The record that the setting belongs to ("regime"), or its own name."""
         return self.field.partition(".")[0].partition(":")[0]
 
     @property
@@ -127,7 +127,7 @@ class Difference(Struct, frozen=True):
 
 
 def settings_of(manifest: RunManifest) -> dict[str, Setting]:
-    """Every setting by its name."""
+    """Return every setting by its name."""
     plain = {
         "registry": manifest.registry.hash,
         "variant": variant_text(manifest.registry.variant) or "as it stands",
@@ -153,12 +153,12 @@ def settings_of(manifest: RunManifest) -> dict[str, Setting]:
 
 
 def diff(*manifests: RunManifest) -> tuple[Difference, ...]:
-    """The settings in which ``manifests`` differ; a task that only some have is none."""
+    """Return the settings in which ``manifests`` differ; a task that only some have does not count."""
     return differences([settings_of(manifest) for manifest in manifests])
 
 
 def differences(settings: Sequence[dict[str, Setting]]) -> tuple[Difference, ...]:
-    """The settings that are not the same in all of ``settings`` that have them."""
+    """Return the settings that are not the same in all of ``settings`` that have them."""
     names = dict.fromkeys(name for each in settings for name in each)
     return tuple(
         Difference(name, tuple(each[name].text if name in each else "" for each in settings))

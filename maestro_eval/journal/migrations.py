@@ -1,4 +1,4 @@
-"""The tables of this version, and how the journal of an earlier one becomes one of this.
+"""The tables of this version, and the migration of earlier journals to it.
 
 A migration is one transaction: a process that dies in it leaves the database as it was.
 
@@ -89,7 +89,7 @@ _ATTEMPT = f"INSERT INTO attempts VALUES (NULL{', ?' * _COLUMNS})"
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """In the caller's transaction."""
+    """Create the tables in the caller's transaction."""
     for statement in filter(str.strip, _TABLES.split(";\n")):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -98,13 +98,13 @@ def create_tables(connection: sqlite3.Connection) -> None:
 def insert_attempt(
     connection: sqlite3.Connection, key: int, number: int, current: bool, sample: int, rollout: Rollout
 ) -> None:
-    """An attempt with its columns and its transcript."""
+    """Insert an attempt with its columns and its transcript."""
     row = connection.execute(_ATTEMPT, (key, number, current, sample, *columns_of(rollout)))
     connection.execute("INSERT INTO transcripts VALUES (?, ?)", (row.lastrowid, pack_rollout(rollout)))
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring a database of an earlier ``version`` to this one; ``ValueError`` for a damaged record."""
+    """Migrate a database of an earlier ``version`` to this one; ``ValueError`` for a damaged record."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         _FROM[version](connection)
@@ -144,13 +144,13 @@ def _from_version_2(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE scores ADD COLUMN no_answer TEXT")
     connection.execute("ALTER TABLE scores ADD COLUMN rule TEXT NOT NULL DEFAULT ''")
     for why in NoAnswer:
-        # The note said it in words.
+        # In version 2 only the note gave the reason, in words.
         connection.execute("UPDATE scores SET no_answer = ? WHERE note = ?", (why.name.lower(), why.value))
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _with_facts(turn: Turn) -> Turn:
-    """A turn of version 1, which said in words what later ones say in fields."""
+    """Convert a turn of version 1, which had in words what later ones have in fields."""
     action = turn.action
     if isinstance(action, MalformedAction):
         kinds = (kind for kind, said in _KINDS if re.search(said, action.reason))

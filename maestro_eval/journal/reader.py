@@ -1,4 +1,4 @@
-"""Reading a journal: the plan, the current attempt of each key, how far the run is, whether the database is whole."""
+"""Reads a journal: the plan, the current attempt of each key, the progress of the run, and the database's integrity."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PLANNED = """
 
 
 class JournalReader:
-    """The questions that a journal answers. What is read is of one moment, also while a run goes on."""
+    """The queries of a journal. Each reads one consistent snapshot, also during a run."""
 
     def __init__(self, folder: Path, manifest: RunManifest, connection: sqlite3.Connection) -> None:
         self.folder = folder
@@ -39,7 +39,7 @@ class JournalReader:
         self._connection = connection
 
     def pending(self, *, skipped: Collection[RolloutKey] = ()) -> PackedKeys:
-        """Keys still to be run, in plan order: those without a record and the failed ones, without ``skipped``."""
+        """Return the keys to run, in plan order: those without a record and the failed ones, except ``skipped``."""
         left_out = frozenset(skipped)
         rows = self._read(
             """
@@ -56,7 +56,7 @@ class JournalReader:
         return (rollout for rollout, _ in self._current("outcome = 'failed'"))
 
     def lacking_evidence(self) -> PackedKeys:
-        """Keys whose rollout ended well, but without evidence that a service failed to give, in key order."""
+        """Return keys whose rollout did not fail, but lacks evidence that a service failed to give, in key order."""
         rows = self._read(
             """
             SELECT task, sample_id, repeat FROM rollouts WHERE missing_evidence > 0 AND outcome != 'failed'
@@ -66,17 +66,17 @@ class JournalReader:
         return PackedKeys(RolloutKey(*row) for row in rows)
 
     def rollouts(self, task: str | None = None) -> Iterator[tuple[Rollout, Sample]]:
-        """Every current record, with the sample that its rollout saw, in key order; of one moment, streamed."""
-        # Said apart, since SQLite takes no index for "?1 IS NULL OR task = ?1".
+        """Yield every current record with the sample that its rollout saw, in key order; one snapshot, streamed."""
+        # Two queries, since SQLite uses no index for "?1 IS NULL OR task = ?1".
         return self._current("1") if task is None else self._current("plan.task = ?", (task,))
 
     def times(self, task: str, most: int) -> list[float]:
-        """Seconds of the rollouts of ``task`` that did not fail, among the first ``most`` in key order."""
+        """Return the seconds of the rollouts of ``task`` that did not fail, among the first ``most`` in key order."""
         query = "SELECT outcome, elapsed_s FROM rollouts WHERE task = ? ORDER BY sample_id, repeat LIMIT ?"
         return [elapsed_s for outcome, elapsed_s in self._read(query, (task, most)) if outcome != "failed"]
 
     def get(self, key: RolloutKey) -> Rollout | None:
-        """The current record of ``key``; None where there is none."""
+        """Return the current record of ``key``, or None."""
         chosen = "plan.task = ? AND plan.sample_id = ? AND plan.repeat = ?"
         found = list(self._current(chosen, (key.task, key.sample_id, key.repeat)))
         return found[0][0] if found else None
@@ -100,7 +100,7 @@ class JournalReader:
                 raise self._damaged(record.key, error) from error
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the samples of the current rollouts, failed ones apart; a sample once for each of its contents."""
+        """Yield the samples of the current rollouts except failed ones; a sample once for each of its contents."""
         rows = self._read(
             """
             SELECT task, sample_id, record FROM samples
@@ -114,7 +114,7 @@ class JournalReader:
                 raise self._damaged(RolloutKey(task, sample_id, 0), error) from error
 
     def planned_records(self) -> Iterator[PackedRecord]:
-        """Every planned key in key order, with the record that stands for it; of one moment, streamed, not unpacked."""
+        """Yield every planned key with its current record, in key order; one snapshot, streamed, not unpacked."""
         rows = self._read(
             f"""
             SELECT plan.task, plan.sample_id, plan.repeat, transcripts.record, samples.record, attempts.attempt
@@ -127,10 +127,10 @@ class JournalReader:
     def scored_records(
         self, *, after: int = 0, key: RolloutKey | None = None, transcripts: bool = True
     ) -> Iterator[ScoredRecord]:
-        """As ``planned_records``, each with its stored scores.
+        """Yield the same as ``planned_records``, each with its stored scores.
 
-        ``after`` leaves out all but the current attempts with a higher number, ``key`` all but that key. Without
-        ``transcripts`` there are samples and scores only.
+        ``after`` selects the current attempts with a higher number, ``key`` that key only. Without ``transcripts``
+        there are samples and scores only.
         """
         scores = [(name, f"s{number}") for number, name in enumerate(PROTOCOLS)]
         columns = "".join(f", {s}.{column}" for _, s in scores for column in ScoreRow._fields[2:])
@@ -152,20 +152,20 @@ class JournalReader:
             """,
             parameters,
         )
-        # A million times: six columns for each protocol from the seventh on, all None where none is stored.
+        # Runs a million times: from the seventh on, six columns for each protocol, all None if it has no score.
         places = [(name, 6 + 6 * number) for number, name in enumerate(PROTOCOLS)]
         for row in rows:
             stored = [ScoreRow(name, row[5], *row[at : at + 6]) for name, at in places if row[at] is not None]
             yield ScoredRecord(PackedRecord(*row[:6]), tuple(stored))
 
     def progress(self) -> Progress:
-        """Return how far attempts and scores are, to see whether either has changed."""
+        """Return the latest attempt and the number of scores, to detect changes of either."""
         ((attempt, scores),) = self._read("SELECT (SELECT max(attempt) FROM attempts), (SELECT count(*) FROM scores)")
         return Progress(attempt or 0, scores)
 
     def plan(self, name: str | None = None) -> Iterator[RolloutKey]:
-        """The planned keys, all or those of one task, in the order in which they are to be run."""
-        # Said apart, as in `rollouts`.
+        """Yield the planned keys, all or those of one task, in the order in which they are to be run."""
+        # Two queries, as in `rollouts`.
         chosen, parameters = ("", ()) if name is None else ("WHERE task = ?", (name,))
         rows = self._read(f"SELECT task, sample_id, repeat FROM plan {chosen} ORDER BY key", parameters)
         # A million keys share a few task names.
@@ -192,7 +192,7 @@ class JournalReader:
         return int(found)
 
     def problems(self) -> Iterator[str]:
-        """Yield each defect of the database in one line; it reads all of it."""
+        """Yield each defect of the database in one line; reads all of it."""
         for (found,) in self._read("PRAGMA integrity_check(10)"):
             if found != "ok":
                 yield f"{database.NAME}: {' '.join(str(found).split())}"
@@ -217,9 +217,9 @@ class JournalReader:
                 yield f"{where}: its columns are not what its transcript says"
 
     def _read(self, query: str, parameters: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query, streamed; UserError where the file turns out to be damaged."""
+        """Yield the rows of a query, streamed; UserError if the file turns out to be damaged."""
         try:
-            # Not `yield from`, which closes the cursor where its reader leaves early, maybe after the connection.
+            # Not `yield from`, which closes the cursor when its reader leaves early, maybe after the connection.
             for row in self._connection.execute(query, parameters):  # noqa: UP028
                 yield row
         except sqlite3.DatabaseError as error:

@@ -1,4 +1,4 @@
-"""The records of a journal, and how they become bytes and back."""
+"""The records of a journal, and their encoding."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from maestro_eval.records import Exhausted, Failed, Rollout, RolloutKey, Sample
 
 
 class Finished(Struct, frozen=True, gc=False):
-    """A rollout that ended, with the sample that it was of: what a worker hands back and a journal takes."""
+    """A rollout that ended, with its sample: what a worker returns and a journal stores."""
 
     rollout: Rollout
     sample: Sample
 
 
 class JournalCounts(Struct, frozen=True):
-    """The progress of a run. ``planned`` counts keys; the others count the records that stand for them now."""
+    """The progress of a run. ``planned`` counts keys; the others count current records."""
 
     planned: int
     answered: int
@@ -56,17 +56,17 @@ class ScoreRow(NamedTuple):
 
 
 class ScoredRecord(Struct, frozen=True, gc=False):
-    """A planned key with its record, and the scores that are stored for that: none before it was scored."""
+    """A planned key with its record and its stored scores (none before it was scored)."""
 
     record: PackedRecord
     scores: tuple[ScoreRow, ...]
 
 
 class PackedRecord(Struct, frozen=True, gc=False, array_like=True):
-    """A planned key with its record and sample as the journal keeps them; both ``None`` where it never ran.
+    """A planned key with its encoded record and sample; both are ``None`` if it never ran.
 
-    It is for passing on without looking inside, to another process say. ``attempt`` is the number of the record in
-    the journal.
+    It can be passed on without decoding, to another process for example. ``attempt`` is the record's number in the
+    journal.
     """
 
     task: str
@@ -114,12 +114,12 @@ def columns_of(rollout: Rollout) -> tuple[str | float | None, ...]:
 
 
 def pack_rollout(rollout: Rollout) -> bytes:
-    """Compressed JSON: a transcript is mostly English, which shrinks to a third or less."""
+    """Encode as compressed JSON: a transcript is mostly English, which shrinks to a third or less."""
     return zlib.compress(msgspec.json.encode(rollout))
 
 
 def unpack_rollout(data: bytes) -> Rollout:
-    """The inverse of ``pack_rollout``; ``ValueError`` for bytes that are not a rollout."""
+    """Decode the bytes of ``pack_rollout``; ``ValueError`` for bytes that are not a rollout."""
     try:
         return _rollouts.decode(zlib.decompress(data))
     except (zlib.error, TypeError) as error:
@@ -127,14 +127,14 @@ def unpack_rollout(data: bytes) -> Rollout:
 
 
 def pack_sample(sample: Sample) -> str:
-    """JSON as text, so that any SQLite tool can read the question; its first field is a checksum of the others."""
+    """Encode as JSON text, so that any SQLite tool can read it; the first field is a checksum of the others."""
     text = msgspec.json.encode(sample).decode()
     return _checked(text) + text[1:]
 
 
 def unpack_sample(text: str) -> Sample:
-    """The inverse of ``pack_sample``; ``ValueError`` where its checksum disagrees. Older ones have none."""
-    if not isinstance(text, str):  # SQLite holds any kind in any column.
+    """Decode the text of ``pack_sample``; ``ValueError`` if its checksum disagrees. Older ones have none."""
+    if not isinstance(text, str):  # SQLite stores any type in any column.
         raise ValueError("its sample is no text")
     if text.startswith(_CHECKSUM):
         end = len(_CHECKSUM) + 10
@@ -149,7 +149,7 @@ def _checked(text: str) -> str:
 
 
 def unpack_record(record: PackedRecord) -> tuple[Rollout, Sample]:
-    """The rollout and the sample of a record; ``ValueError`` where they are damaged, or those of another key."""
+    """Decode the rollout and the sample of a record; ``ValueError`` if they are damaged, or those of another key."""
     rollout, sample = unpack_rollout(record.rollout or b""), unpack_sample(record.sample or "")
     if rollout.key != record.key:
         raise ValueError(f"it is that of {rollout.key.task}/{rollout.key.sample_id}/{rollout.key.repeat}")
@@ -161,7 +161,7 @@ def unpack_record(record: PackedRecord) -> tuple[Rollout, Sample]:
 class PackedKeys(Sequence[RolloutKey]):
     """Very many keys in little memory: some 25 bytes each, where a list of a million takes 130 MB.
 
-    An unchanging sequence, equal to any other of the same keys; a key is made when it is looked at.
+    An immutable sequence, equal to any other of the same keys; a key is created when it is accessed.
     """
 
     __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none

@@ -1,4 +1,4 @@
-"""A run on a terminal: a bar, and tables of its endpoints and tasks, as many of them as there is room for."""
+"""Draws a run on a terminal: a bar, and tables of its endpoints and tasks, as many of them as fit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from maestro_eval.text import printable
 
 _QUIET_S = 30.0
 _NAME = 28
-# Lines that are there whatever is shown: the bar, its caption, tokens, and the heads and blanks of two tables.
+# Lines that are always drawn: the bar, its caption, tokens, and the heads and blanks of two tables.
 _FRAME = 8
 _FEWEST = 3
 
 
 def render(facts: Facts, height: int) -> RenderableType:
-    """Draw everything within about ``height`` lines: endpoints first, then the tasks that are under way."""
+    """Draw everything within about ``height`` lines: endpoints first, then tasks with rollouts in flight."""
     state = facts.state
     rows = max(2 * _FEWEST, height - _FRAME)
     endpoints = state.endpoints[: max(_FEWEST, rows // 2)]
@@ -65,7 +65,7 @@ def _captions(facts: Facts) -> Iterator[Text]:
 
 
 def _quiet(facts: Facts) -> Text | None:
-    """Explain why nothing moves, where nothing does."""
+    """Explain why nothing is being committed; return None if something is."""
     out = facts.state.executor.out
     starting = [worker.name for worker in facts.state.executor.workers if worker.starting]
     if starting:

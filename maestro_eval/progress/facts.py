@@ -1,4 +1,4 @@
-"""Facts of a run for display, made of its states: pace, time left, the latest state, and accuracy so far."""
+"""Computes facts for the display from a run's states: pace, time left, and accuracy so far."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SHARE = 0.005
 _BURST_S = 0.02
 # Transcripts are tens of kilobytes.
 _STORE = 256
-# A pace is that of the last two minutes: a run's beginning and its long tasks say little of what is to come.
+# The pace is that of the last two minutes: a run's beginning and its long tasks predict little.
 _WINDOW_S = 120.0
 _LEAST_S = 1.0
 _UNITS = ("", " k", " M", " G")
 
 
 class Running(Struct, frozen=True):
-    """Of a task: rollouts judged, and the sum of their values."""
+    """The rollouts judged of a task, and the sum of their values."""
 
     judged: int = 0
     total: float = 0.0
@@ -38,14 +38,14 @@ class Running(Struct, frozen=True):
 
 
 class Judge:
-    """Judges rollouts beside their run, as far as that costs next to nothing.
+    """Judges rollouts during their run, as far as that costs next to nothing.
 
-    What is committed is laid aside here (``offer`` is cheap and for the driver's thread) and judged in the display's
-    (``work``), within a share of the time that has passed. Beyond that, and beyond a small store, rollouts go unjudged:
-    the number that was judged is always shown. Metrics that run programs or computer algebra are not judged here.
+    ``offer`` stores committed rollouts (it is cheap and for the driver's thread) and ``work`` judges them in the
+    display's thread, within a share of the elapsed time. Beyond that, and beyond a small store, rollouts are not
+    judged: the number that was judged is always shown. Metrics that run programs or computer algebra are left out.
 
-    It is a glance, no result: rollouts that end early are the short ones, and an interval that is looked at again and
-    again does not keep its level. The table at the end counts everything.
+    The accuracy is a preview: rollouts that end early are the short ones, and an interval that is read repeatedly does
+    not keep its level. The table at the end counts everything.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Judge:
         self._running = {name: Running() for name in self._tasks}
 
     def offer(self, batch: Sequence[Finished]) -> None:
-        """Store rollouts to be judged; where there are too many, drop the oldest."""
+        """Store rollouts to be judged; if there are too many, drop the oldest."""
         self._store.extend(finished for finished in batch if finished.rollout.key.task in self._tasks)
 
     def work(self) -> Mapping[str, Running]:
-        """Judge what there is time for, and return the means of the quick tasks so far."""
+        """Judge rollouts within the time allowed, and return the means of the quick tasks so far."""
         allowed = _BURST_S + _SHARE * (self._clock() - self._begun)
         while self._store and self._spent < allowed:
             begun = self._cpu()
@@ -83,7 +83,7 @@ class Judge:
         try:
             value = score_rollout(finished.sample, finished.rollout, self._tasks[name], self._protocol).value
         except Exception:
-            # A judge's defect is told where the scores are made; it is none of the display's.
+            # A metric's defect is reported where the scores are computed, not by the display.
             return
         if value is not None:
             before = self._running[name]
@@ -91,7 +91,7 @@ class Judge:
 
 
 class Pace(Struct, frozen=True):
-    """Rollouts and tokens a second; ``None`` while too little has been seen."""
+    """Rollouts and tokens per second; ``None`` while too little has been seen."""
 
     rollouts: float | None = None
     prompt_tokens: float | None = None
@@ -99,7 +99,7 @@ class Pace(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True):
-    """A moment of the run called ``name``. ``running``: the accuracies so far of tasks that can be judged quickly."""
+    """One moment of the run ``name``. ``running``: the accuracies so far of tasks that can be judged quickly."""
 
     name: str
     state: LiveState
@@ -119,13 +119,13 @@ class Facts(Struct, frozen=True):
 
     @property
     def quiet_s(self) -> float:
-        """Seconds since something was committed."""
-        # The look may be a little older than the commit.
+        """Seconds since the last commit."""
+        # The state may be slightly older than the commit.
         return max(0.0, self.state.at - self.state.moved)
 
 
 class PaceMeter:
-    """Remembers some states to tell the pace by."""
+    """Stores the states of the last minutes and computes the pace from them."""
 
     def __init__(self) -> None:
         self._seen: deque[LiveState] = deque()
@@ -149,12 +149,12 @@ class PaceMeter:
 
 
 def _slim(state: LiveState) -> LiveState:
-    """Drop what the pace does not need: the state is kept for minutes."""
+    """Drop what the pace does not need: the state is stored for minutes."""
     return LiveState(state.at, state.begun, state.moved, state.tasks, state.tokens)
 
 
 def span(seconds: float) -> str:
-    """Write a time as a clock does: ``7:05``, ``3:07:05``, from two days on ``2 d 3 h``."""
+    """Format a time like a clock: ``7:05``, ``3:07:05``, from two days on ``2 d 3 h``."""
     whole = round(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     if hours >= 48:
@@ -163,7 +163,7 @@ def span(seconds: float) -> str:
 
 
 def short(number: float) -> str:
-    """Write a number in three figures: ``912``, ``4.31 k``, ``12.0 M``."""
+    """Format a number with three digits: ``912``, ``4.31 k``, ``12.0 M``."""
     power = 0
     while number >= 999.5 and power < len(_UNITS) - 1:
         number /= 1000

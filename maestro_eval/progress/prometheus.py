@@ -1,8 +1,8 @@
-"""The state of a run as Prometheus reads it, served on loopback for as long as the run goes on.
+"""Serves the state of a run to Prometheus, on loopback and while the run lasts.
 
 The text format 0.0.4 of https://prometheus.io/docs/instrumenting/exposition_formats/: families with their help and
-type, label values with backslash, quote and line feed escaped. It is written here because it is forty lines; metric
-names do not change between versions without a word in the changelog.
+type, label values with backslash, quote and line feed escaped. It is written here because it is forty lines; a change
+of a metric's name is in the changelog.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from maestro_eval.progress.facts import Facts
 from maestro_eval.records import UserError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-# A scraper that asks nothing does not keep a thread.
+# A scraper that sends no request does not occupy a thread for longer.
 _PATIENCE_S = 10.0
 _Series = list[tuple[dict[str, str], float]]
 """The values of a family, each with its labels."""
@@ -76,7 +76,7 @@ def _family(name: str, kind: str, help: str, series: _Series) -> str:
 
 
 def _labels(labels: Mapping[str, str]) -> str:
-    # Half a surrogate pair cannot be sent as UTF-8.
+    # Half a surrogate pair cannot be encoded as UTF-8.
     escaped = {name: value.encode("utf-8", "replace").decode().translate(_ESCAPES) for name, value in labels.items()}
     pairs = ",".join(f'{name}="{value}"' for name, value in escaped.items())
     return f"{{{pairs}}}" if pairs else ""
@@ -86,13 +86,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore a scraper that went away; report anything else as ever."""
+        """Ignore a scraper that disconnected; report other errors as usual."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class MetricsServer:
-    """``GET /metrics`` on 127.0.0.1; ``port`` 0 takes a free one. UserError where the port is taken."""
+    """Serves ``GET /metrics`` on 127.0.0.1; ``port`` 0 picks a free one. UserError if the port is in use."""
 
     def __init__(self, port: int, read: Callable[[], Facts | None]) -> None:
         class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The watchers: each hears what a run tells, and shows it from a thread of its own, so that the run never waits."""
+"""The watchers: each receives a run's events and shows them from its own thread, so that the run never waits."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from maestro_eval.text import printable
 if TYPE_CHECKING:
     from rich.live import Live
 
-# A log gets a line after a minute, then after twice as long again and again.
+# The first line of a log is due after a minute, and each interval is twice the one before.
 _PLAIN_EVERY_S = 60.0
 _PLAIN_SELDOM_S = 600.0
 _STEP_S = 5.0
 _LIVE_EVERY_S = 0.5
-# The least that metrics are made anew after; scrapers come every few seconds.
+# The shortest interval between metrics; scrapers come every few seconds.
 _METRICS_EVERY_S = 1.0
-# Tasks of a line.
+# The tasks on a line.
 _TASKS = 4
-# Longer than a commit's interval: below it, silence is no news.
+# Longer than a commit's interval: a shorter silence means nothing.
 _QUIET_S = 30.0
 
 _APART = (
@@ -49,8 +49,8 @@ def make_watcher(
 ) -> Watcher:
     """Make the watcher that fits ``file`` (standard error): a terminal, a log or neither.
 
-    ``quiet`` shows warnings only. ``protocol``: the rules of the running accuracy. ``metrics_port``: serve metrics on
-    loopback, 0 for any free port; UserError where it is taken.
+    ``quiet`` shows warnings only. ``protocol``: the scoring protocol of the running accuracy. ``metrics_port``: serve
+    metrics on loopback, 0 for any free port; UserError if it is in use.
     """
     target = file if file is not None else sys.stderr
     view: _View = _View(target) if quiet else _Screen(target) if target.isatty() else _Log(target)
@@ -58,7 +58,7 @@ def make_watcher(
 
 
 class _View:
-    """Shows a run; this one prints lines alone. ``every_s``: seconds between two updates, if it wants any."""
+    """Shows a run; this one only prints lines. ``every_s``: seconds between two updates, None for no updates."""
 
     every_s: float | None = None
 
@@ -66,11 +66,11 @@ class _View:
         self._file = file
 
     def say(self, text: str) -> None:
-        """Show a line that stays."""
+        """Print a permanent line."""
         print(text, file=self._file, flush=True)
 
     def warn(self, text: str) -> None:
-        """Show a line that stays and stands out."""
+        """Print a permanent line that stands out."""
         self.say(text)
 
     def open(self) -> None: ...
@@ -81,7 +81,7 @@ class _View:
 
 
 class _Shown(Watcher):
-    """A run shown in a view, and served as metrics."""
+    """Shows a run in a view, and serves it as metrics."""
 
     def __init__(self, view: _View, protocol: str, metrics_port: int | None) -> None:
         self._view = view
@@ -91,7 +91,7 @@ class _Shown(Watcher):
         self._seen_thoughts = False
         self._server = None if metrics_port is None else MetricsServer(metrics_port, self._facts)
         if self._server is not None:
-            # Said even when quiet: the port may be one that nobody could know.
+            # Printed even when quiet: a port picked for 0 cannot be known otherwise.
             view.say(f"metrics  {self._server.url}")
 
     @contextmanager
@@ -138,13 +138,13 @@ class _Shown(Watcher):
 
 
 class _Ticker(threading.Thread):
-    """Makes facts of the latest state again and again, and shows them."""
+    """Computes facts of the latest state repeatedly, and shows them."""
 
     def __init__(
         self, manifest: RunManifest, protocol: str, read: Callable[[], LiveState], view: _View, every_s: float
     ) -> None:
         super().__init__(name="progress", daemon=True)
-        # An explore run is many systems: their mean so far would be nobody's accuracy.
+        # An explore run has many systems: their mean so far would be no system's accuracy.
         self.judge = Judge(() if manifest.candidates else manifest.tasks, check_protocol(protocol))
         self._name = manifest.system
         self._read = read
@@ -178,7 +178,7 @@ class _Ticker(threading.Thread):
 
 
 class _Log(_View):
-    """A line for a step that takes long, now and then, and at the end."""
+    """Prints a line for a slow step, at growing intervals, and at the end."""
 
     every_s = _PLAIN_EVERY_S
 
@@ -190,7 +190,7 @@ class _Log(_View):
 
 
 class _Screen(_View):
-    """Drawn over itself twice a second; a line stays."""
+    """Redraws the display twice a second; printed lines are permanent."""
 
     every_s = _LIVE_EVERY_S
 
@@ -215,7 +215,7 @@ class _Screen(_View):
     def open(self) -> None:
         from rich.live import Live
 
-        # We draw; its own thread would draw again what has not changed.
+        # Its own refresh thread would redraw an unchanged display.
         self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
         self._live.start()
 
@@ -235,9 +235,9 @@ class _Screen(_View):
 
 
 def _where_thoughts_are(rollouts: Iterable[Rollout]) -> str:
-    """Say where the policy's server puts thoughts, by the first turn that has one; "" where none has.
+    """Say where the policy's server puts thoughts, by the first turn that has one; "" if none has.
 
-    vLLM and SGLang return it apart when they run with a reasoning parser, and nothing of an endpoint says so.
+    vLLM and SGLang return them separately with a reasoning parser, and no endpoint reports which it does.
     """
     for rollout in rollouts:
         for turn in rollout.turns:

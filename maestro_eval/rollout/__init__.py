@@ -1,4 +1,4 @@
-"""Answer one sample: the action grammar, the turn loop and its regimes."""
+"""Answers one sample: the action grammar, the turn loop and its regimes."""
 
 from maestro_eval.rollout.grammar import parse_action
 from maestro_eval.rollout.loop import Prefix, RolloutSettings, prefix_of, rollout_seed, run_rollout

@@ -1,9 +1,9 @@
-"""Read the action of a turn: one, for any text whatever.
+"""Reads the action of a turn: exactly one, for any text.
 
-The regime says which part of a turn is reasoning, which does not act, and which of several complete actions counts.
-An action is complete when its closing tag has an opening of its kind before it, and the nearest such opening begins
-it, so that words about tags ("I could <search> or …") do no harm. A turn without a complete action is malformed.
-The parser looks at a policy's own text only; what stands in observations never passes it.
+The regime defines which part of a turn is reasoning, which does not act, and which of several complete actions counts.
+A complete action is a closing tag and the nearest opening tag of its kind before it, so that words about tags ("I could
+<search> or …") do no harm. A turn without a complete action is malformed. The parser reads a policy's own text only,
+and never observations.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _DEFAULT = Regime()
 
 
 class Parsed(Struct, frozen=True):
-    """An action and where it stands.
+    """An action and its place in the turn.
 
-    ``before`` and ``said`` are what the policy is shown of its own turn afterwards: ``said`` ends with the action's
-    closing tag, and what followed it is left out. ``complete`` tells whether the turn holds an action's tags; without
-    them it is malformed, and ``said`` is all of it.
+    ``before`` and ``said`` are the parts of its turn that the policy sees afterwards: ``said`` ends with the action's
+    closing tag, and the text after it is dropped. ``complete``: the turn has an action's tags; without them it is
+    malformed, and ``said`` is all of it.
     """
 
     action: Action
@@ -38,12 +38,12 @@ class Parsed(Struct, frozen=True):
 
 
 def parse_action(text: str, regime: Regime = _DEFAULT, turn: int = 0) -> Action:
-    """The action of a turn's whole text; never raises."""
+    """Return the action of a turn's whole text; never raises."""
     return parse_turn(text, regime, turn).action
 
 
 def parse_turn(text: str, regime: Regime = _DEFAULT, turn: int = 0) -> Parsed:
-    """Read turn number ``turn`` (from 0) by the regime's rules, in time linear in its length."""
+    """Parse turn number ``turn`` (from 0) by the regime's rules, in time linear in its length."""
     begin = _acting_from(text, regime, turn)
     if begin is None:
         return _incomplete("the turn ended while still thinking; close </think>, then ask or answer", text)
@@ -55,17 +55,17 @@ def parse_turn(text: str, regime: Regime = _DEFAULT, turn: int = 0) -> Parsed:
     action = AnswerAction(body.strip()) if found.kind == "answer" else _search(body)
     shown = 0 if regime.show_thinking else begin
     if preference == "last_search":
-        # Earlier calls of the turn were passed over: shown, they would look as if they had been made.
+        # Earlier calls of the turn were ignored: shown, they would look as if they had been made.
         shown = found.begin
     return Parsed(action, text[shown : found.begin], text[found.begin : found.end], complete=True)
 
 
 def redirected(text: str, regime: Regime, turn: int, target: str, question: str) -> str:
-    """Return turn ``turn`` with ``target``, an ``EXPERT@@SKILL``, in the place of its action.
+    """Return turn ``turn`` with its action replaced by a call of ``target``, an ``EXPERT@@SKILL``.
 
-    What it said before its action stays, and the request too where the action is a call; a turn that answers or says
-    nothing that can be acted on asks the ``question`` itself. Where the words before would act otherwise than they
-    did (an earlier call, say, that the answer had gone before), they are left out.
+    The text before the action stays, and so does the request of a call; a turn that answers or is malformed asks the
+    ``question`` itself. If the text before would change the action (an earlier call, say, that an answer overrode), it
+    is left out.
     """
     parsed = parse_turn(text, regime, turn)
     request = parsed.action.request if isinstance(parsed.action, SearchAction) else question
@@ -78,10 +78,9 @@ def redirected(text: str, regime: Regime, turn: int, target: str, question: str)
 
 
 def close_stopped(text: str) -> str:
-    """``text`` with the closing tag that an endpoint cut off when it stopped there.
+    """Return ``text`` with the closing tag that an endpoint cut off when it stopped there.
 
-    Endpoints leave the stop string out of the reply. Whichever of our tags was opened last and not closed is the
-    one that was about to be.
+    Endpoints leave the stop string out of the reply. The tag to close is the last one that was opened and not closed.
     """
     opened = [(text.rfind(f"<{kind}>"), kind) for kind in ("search", "answer")]
     position, kind = max(opened)
@@ -111,7 +110,7 @@ def _acting_from(text: str, regime: Regime, turn: int) -> int | None:
 
 
 def _complete(text: str, begin: int) -> Iterator[_Span]:
-    """The complete actions at or after ``begin``, in the order in which they end."""
+    """Yield the complete actions at or after ``begin``, in the order in which they end."""
     opened: dict[str, re.Match[str]] = {}
     for tag in _TAG.finditer(text, begin):
         kind = tag["kind"]
@@ -138,7 +137,7 @@ def _incomplete(reason: str, text: str) -> Parsed:
 
 
 def _search(body: str) -> Action:
-    """``EXPERT@@SKILL: request``, split at the first ``:`` so that a request may hold more of them."""
+    """Parse ``EXPERT@@SKILL: request``, split at the first ``:`` so that a request may contain more of them."""
     target, colon, request = body.partition(":")
     expert, at, skill = target.partition("@@")
     if not colon or not at or not expert.strip() or not skill.strip():

@@ -1,13 +1,13 @@
 """The turn loop: policy → action → skill → observation → … → outcome.
 
-It knows nothing of tags, HTTP, vLLM, Ray or benchmarks: a style reads turns and writes prompts. Whatever happens, it
-returns a Rollout: the policy's limits end it as exhausted, everybody else's faults as failed with their cause and with
-the calls made until then. Only cancellation passes through.
+It knows nothing of tags, HTTP, vLLM, Ray or benchmarks: a style reads turns and writes prompts. It always returns a
+Rollout: the policy's limits end it as exhausted, all other faults as failed with their cause and with the calls made
+until then. Only cancellation passes through.
 
-A rollout may begin with the turns of a record (a replay): the policy is shown again what it was shown then, and nobody
-is asked. The turn of interest is said for the policy: with another call in the place of its own, or as recorded, which
-is the control. From the turn after that on, the policy goes on by itself. Where a checkpoint was trained so, the policy
-is shown its pictures resized, as `qwen_vl_utils` does; skills are given the originals.
+A rollout may begin with recorded turns (a replay): the policy sees again what it saw then, and no model is called. The
+text of the turn of interest is given: with another call in place of its own, or as recorded, which is the control.
+After that turn, the policy continues by itself. If a checkpoint was trained so, the policy sees its images resized, as
+by `qwen_vl_utils`; skills get the originals.
 """
 
 from __future__ import annotations
@@ -59,23 +59,23 @@ _MOST_UNEVEN = 200
 
 
 def rollout_seed(run_seed: int, key: RolloutKey) -> int:
-    """The rollout's own seed (31 bits): the same whoever runs it, and in whatever order."""
+    """Return the rollout's own seed (31 bits), which depends on neither the worker nor the order."""
     digest = hashlib.sha256(f"{run_seed}\n{key.task}\n{key.sample_id}\n{key.repeat}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
 class Prefix(Struct, frozen=True):
-    """``turns`` are taken as recorded; ``then`` is what the next turn says, ``None`` where the policy decides."""
+    """The given beginning: ``turns`` as recorded, and ``then`` as the next turn (``None``: the policy decides)."""
 
     turns: tuple[Turn, ...] = ()
     then: Completion | None = None
 
 
 class RolloutSettings(Struct, frozen=True):
-    """What all rollouts of a run have in common. ``registry`` is bound: every endpoint has an address.
+    """The settings that all rollouts of a run share. ``registry`` is bound: every endpoint has an address.
 
-    ``system`` is the rendered system message. ``sampling`` is settled: the regime's own settings are in it where the
-    user gave none. ``seed`` is the run's; ``sandbox`` is where code that a model wrote is run.
+    ``system`` is the rendered system message. ``sampling`` is settled: the regime's values fill in for the user's.
+    ``seed`` is the run's; ``sandbox`` isolates code that a model wrote.
     """
 
     registry: Registry
@@ -98,12 +98,12 @@ async def run_rollout(
 ) -> Rollout:
     """Answer one sample.
 
-    ``prefix`` is how the rollout begins, where that is not for the policy to say; nobody is called for it.
+    ``prefix`` is the beginning of the rollout, if it is given; no model is called for it.
     """
     sample, regime, sampling = loaded.sample, settings.regime, settings.sampling
     key = RolloutKey(sample.task, sample.sample_id, repeat)
     own_seed = rollout_seed(settings.seed, key)
-    # Pixels take their time; other rollouts go on meanwhile.
+    # Decoding takes time; other rollouts continue meanwhile.
     pictures = await asyncio.to_thread(policy_pictures, loaded.images, regime)
     first = user_message(settings.registry, sample.question, pictures)
     begun = time.monotonic()
@@ -136,7 +136,7 @@ async def run_rollout(
 
 
 async def _outcome(episode: _Episode, policy: Policy, key: RolloutKey) -> Outcome:
-    """Play the episode to its end, whatever raises in it."""
+    """Play the episode to its end, whatever it raises."""
     deadline_s = episode.settings.regime.rollout_deadline_s
     limit = asyncio.timeout(deadline_s)
     late = Failed("deadline", f"not done within {deadline_s:g} s; turns so far are kept")
@@ -148,7 +148,7 @@ async def _outcome(episode: _Episode, policy: Policy, key: RolloutKey) -> Outcom
         if failure.cause == "policy" and limit.expired():  # what an author's policy makes of being cancelled
             return late
         too_long = failure.cause == "policy" and failure.fault is not None and failure.fault.kind == "context"
-        # What the policy's own turns have filled is the policy's doing; a first prompt that does not fit is not.
+        # A context that the policy's own turns filled is its fault; a first prompt that does not fit is not.
         if too_long and any(message.role == "assistant" for message in episode.messages):
             return Exhausted("context")
         return Failed.of(failure)
@@ -166,7 +166,7 @@ _NOTHING_READ = Reading("", MalformedAction("the turn was broken off before the 
 
 @dataclass
 class _OpenTurn:
-    """A turn under way: what is known of it so far, which is all that is recorded where something breaks it off."""
+    """A turn in progress: what is known of it so far, which is all that is recorded if it is interrupted."""
 
     begun: float = field(default_factory=time.monotonic)
     completion: Completion = _NOTHING_SAID
@@ -200,7 +200,7 @@ class _OpenTurn:
 
 @dataclass
 class _Episode:
-    """One rollout under way: the messages grow, the turns are recorded as they end."""
+    """A rollout in progress: messages accumulate, and turns are recorded as they end."""
 
     loaded: LoadedSample
     settings: RolloutSettings
@@ -240,7 +240,7 @@ class _Episode:
     async def _ask_policy(self, policy: Policy) -> Completion:
         if len(self.turns) == len(self.prefix.turns) and self.prefix.then is not None:
             return self.prefix.then
-        # After a dropped turn the policy is shown the same messages again; with the same seed it would say the same.
+        # After a dropped turn the policy sees the same messages again; with the same seed it would repeat itself.
         seed = ((self.sampling.seed or 0) + self.dropped) % 2**31
         return await policy.generate(self.messages, msgspec.structs.replace(self.sampling, seed=seed))
 
@@ -248,7 +248,7 @@ class _Episode:
         return self.style.read(completion, len(self.turns), sum(turn.reached for turn in self.turns))
 
     async def _act(self, turn: _OpenTurn) -> None:
-        """Carry out the turn's action; what comes of it is noted in the turn."""
+        """Carry out the turn's action, and record the result in the turn."""
         action, rules, registry = turn.reading.action, self.settings.regime, self.settings.registry
         if isinstance(action, AnswerAction):
             return
@@ -292,7 +292,7 @@ class _Episode:
         turn.observation = self.style.observe(reply)
 
     def break_off(self, calls: tuple[ExpertCall, ...] = ()) -> None:
-        """Record the turn under way, if there is anything to keep of it; ``calls`` are those that broke it off."""
+        """Record the turn in progress, unless it is empty; ``calls`` are those that interrupted it."""
         turn = self.open_turn
         if turn is not None:
             turn.calls.extend(calls)
@@ -300,7 +300,7 @@ class _Episode:
                 self.turns.append(turn.record())
 
     def _continue(self, reading: Reading, observation: str | None) -> None:
-        """Show the policy what its turn said, and what came of it."""
+        """Add the policy's turn and the observation to its messages."""
         if reading.dropped:
             self.dropped += 1
         else:
@@ -308,9 +308,9 @@ class _Episode:
 
 
 def prefix_of(recorded: Rollout, at: int, call: str, regime: Regime, question: str) -> Prefix:
-    """``recorded`` up to turn ``at`` (from 0), where ``call`` is made, an ``EXPERT@@SKILL``; its own, if empty.
+    """Return ``recorded`` up to turn ``at`` (from 0), which calls ``call``, an ``EXPERT@@SKILL``; empty: as recorded.
 
-    ValueError where the rollout has no such turn.
+    ValueError if the rollout has no such turn.
     """
     if at >= len(recorded.turns):
         raise ValueError(f"the rollout has {len(recorded.turns)} turns: none is number {at}")
@@ -319,7 +319,7 @@ def prefix_of(recorded: Rollout, at: int, call: str, regime: Regime, question: s
     if call:
         text = style_of(regime).redirect(said, at, call, question)
         said = replace(said, text=text, finish_reason="stop")
-    # As if the cache had answered their calls: they cost no request this time.
+    # Marked as cached: they cost no request this time.
     replayed = (
         replace(
             each,
@@ -332,7 +332,7 @@ def prefix_of(recorded: Rollout, at: int, call: str, regime: Regime, question: s
 
 
 def policy_pictures(images: tuple[Image, ...], regime: Regime) -> tuple[Image, ...]:
-    """``images`` as the policy is shown them; themselves where the regime resizes none."""
+    """Return ``images`` as the policy sees them; unchanged if the regime resizes none."""
     if regime.image_multiple is None:
         return images
     return tuple(_resized(image, regime.image_multiple, regime.image_pixels) for image in images)
@@ -341,16 +341,16 @@ def policy_pictures(images: tuple[Image, ...], regime: Regime) -> tuple[Image, .
 def _resized(image: Image, multiple: int, most_pixels: int | None) -> Image:
     sides = image.ref.width, image.ref.height
     size = qwen_size(*sides, multiple=multiple, most_pixels=most_pixels)
-    # A picture of such sides is refused by the released code; the model's own processor may take it.
+    # The released code rejects images of such proportions; the model's own processor may accept them.
     if size == sides or max(sides) > _MOST_UNEVEN * min(sides):
         return image
     try:
         picture = read_pixels(image.data).resize(size, PIL.Image.Resampling.BICUBIC)
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
-        # The engine that is sent it says what is wrong with it.
+        # The engine that receives it reports what is wrong with it.
         return image
     encoded = io.BytesIO()
-    # Without loss, and quickly: it travels to the policy and nowhere else.
+    # Lossless and fast: it is sent to the policy and nowhere else.
     picture.save(encoded, "PNG", compress_level=1)
     data = encoded.getvalue()
     ref = ImageRef(hashlib.sha256(data).hexdigest(), "image/png", *size, len(data))

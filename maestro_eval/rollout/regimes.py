@@ -1,7 +1,7 @@
-"""The regimes by name, one changed field by field, and what must hold before a run begins under one.
+"""The regimes by name, changes to single fields, and the checks before a run.
 
-``default`` is the sane one. ``released`` is the rollout of the released code, held against recordings of it
-(``docs/conformance.md``). Either can be changed in single fields, which its name then tells and the manifest shows.
+``default`` is the recommended one. ``released`` is the rollout of the released code, compared with recordings of it
+(``docs/conformance.md``). Single fields of either can be changed; the name then lists them and the manifest shows them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ RELEASED = Regime(
     tokenizer="policy",
     zoom_rescale=False,
     on_expert_failure="fail",
-    # Five turns of 8,192 tokens and experts of several steps do not fit the default's quarter of an hour.
+    # Five turns of 8,192 tokens and experts of several steps do not fit the default of 15 minutes.
     rollout_deadline_s=3600.0,
     temperature=1.0,
     top_p=1.0,
@@ -59,7 +59,7 @@ REGIMES = {regime.name: regime for regime in (DEFAULT, RELEASED)}
 FORMER_NAMES = {"paper": "released"}
 """Names that a regime had, and its name now."""
 
-# The released style's own rules, which these fields would only seem to change.
+# Fields that the released style replaces by rules of its own, so that changing them would have no effect.
 _NOT_RELEASED = frozenset({
     "answer_at_first_turn", "stop_at_tags", "thinking", "first_turn_thinking_acts", "prefer", "unusable",
     "show_thinking", "list_known_names", "observation_keep", "mark_cuts", "max_searches",
@@ -67,9 +67,9 @@ _NOT_RELEASED = frozenset({
 
 
 def differing(regime: Regime, other: Regime = RELEASED) -> tuple[str, ...]:
-    """The fields, but for the name, in which ``regime`` has other rules than ``other``.
+    """Return the fields, except the name, in which ``regime`` has other rules than ``other``.
 
-    Where ``other`` counts in the policy's own tokens, a file that is given for them is no other rule.
+    If ``other`` counts in the policy's own tokens, naming a file for that tokenizer is not another rule.
     """
     unnamed = {"name", "tokenizer"} if other.tokenizer == POLICY != regime.tokenizer != ESTIMATE else {"name"}
     names = (field.name for field in msgspec.structs.fields(Regime) if field.name not in unnamed)
@@ -77,10 +77,10 @@ def differing(regime: Regime, other: Regime = RELEASED) -> tuple[str, ...]:
 
 
 def choose_regime(name: str, changes: Iterable[str] = ()) -> Regime:
-    """The regime called ``name`` with ``changes`` (each ``FIELD=VALUE``), renamed after those that change something.
+    """Return the regime ``name`` with ``changes`` (each ``FIELD=VALUE``), renamed after those that have an effect.
 
-    A value is read by its field's type: ``true`` or ``false``, a number, a word, ``null`` for none, and words with
-    commas for a list. UserError names the field and what it takes.
+    A value is parsed by its field's type: ``true`` or ``false``, a number, a word, ``null`` for none, and
+    comma-separated words for a list. UserError names the field and its allowed values.
     """
     name = FORMER_NAMES.get(name, name)
     if name not in REGIMES:
@@ -100,7 +100,7 @@ def choose_regime(name: str, changes: Iterable[str] = ()) -> Regime:
     if unread:
         raise UserError(f"--regime-set {unread}: the released style has its own rule for it (docs/regimes.md)")
     if values.get("tokenizer", ESTIMATE) not in (ESTIMATE, POLICY):
-        # A run is resumed from wherever its user is then.
+        # A run may be resumed from another folder.
         values["tokenizer"] = os.path.abspath(values["tokenizer"])
     chosen = msgspec.structs.replace(base, **values)
     differs = differing(chosen, base)
@@ -109,20 +109,20 @@ def choose_regime(name: str, changes: Iterable[str] = ()) -> Regime:
 
 
 def check_regime(regime: Regime) -> None:
-    """UserError for a value that no rollout can work with, or a tokenizer that cannot be had."""
+    """Raise UserError for a value that no rollout can work with, or a tokenizer that cannot be loaded."""
     try:
         msgspec.convert(msgspec.to_builtins(regime), Regime)
     except msgspec.ValidationError as error:
         raise UserError(f"regime {regime.name}: {error}") from None
     if regime.tokenizer == POLICY:
-        # Which one that is shows when the policy's model is known.
+        # The tokenizer is known once the policy's model is.
         return
     style_of(regime)
     ruler(regime.tokenizer)
 
 
 def settle_sampling(sampling: Sampling, regime: Regime) -> Sampling:
-    """``sampling`` with the regime's own settings where it has none."""
+    """Return ``sampling`` with the regime's own settings where it has none."""
     names = ("temperature", "top_p", "max_tokens", "top_k", "repetition_penalty")
     missing = [name for name in names if getattr(sampling, name) is None]
     return msgspec.structs.replace(sampling, **{name: getattr(regime, name) for name in missing})
@@ -143,7 +143,7 @@ def _is_list(wanted: Any) -> bool:
 
 
 def _words(wanted: Any) -> tuple[str, ...]:
-    """The words that a field of chosen words may be."""
+    """Return the words that a field with a fixed choice accepts."""
     if get_origin(wanted) is Literal:
         return get_args(wanted)
     if wanted is bool:

@@ -25,7 +25,7 @@ __all__ = [
 
 
 def style_of(regime: Regime) -> Style:
-    """The style that ``regime`` names, under its rules. UserError where its tokenizer cannot be had."""
+    """Return the style that ``regime`` names, under its rules. UserError if its tokenizer cannot be loaded."""
     if regime.style != "released":
         return ChatStyle(regime)
     if regime.tokenizer in ("estimate", "policy"):

@@ -1,8 +1,8 @@
-"""The conversation style: everything particular to how a policy is put into words, in one object.
+"""The interface of a conversation style: everything particular to the text that a policy reads and writes.
 
-A style says how system message and question open the conversation, what a turn's completion does and how much of it
-stays, and how a turn and its observation become the next prompt. The turn loop carries out what a style reads, and
-knows none of its tags.
+A style defines how system message and question open the conversation, how a turn is parsed and how much of it stays,
+and how a turn and its observation become the next prompt. The turn loop carries out what a style reads, and knows none
+of its tags.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from maestro_eval.registry import Registry
 
 
 class Reading(Struct, frozen=True):
-    """The reading of one turn.
+    """The parsed form of one turn.
 
-    text: the turn's whole text, as the record keeps it.
-    action: what the turn does; nothing usable is a ``MalformedAction``.
-    kept: the text of the turn that later prompts show; ``tokens`` are its ids, where the style counts in tokens.
-    dropped: later prompts show nothing of the turn, and nothing is carried out.
-    outcome: how the rollout ends with this turn; ``None`` where it goes on.
-    stop_reason: the style's own name for that end, where it has names.
+    text: the turn's whole text, as recorded.
+    action: what the turn does; unusable text is a ``MalformedAction``.
+    kept: the text of the turn in later prompts; ``tokens`` are its ids, if the style counts in tokens.
+    dropped: later prompts show nothing of the turn, and it is not carried out.
+    outcome: the outcome of a rollout that this turn ends; ``None`` if it continues.
+    stop_reason: the style's own name for that end, if it has names.
     """
 
     text: str
@@ -37,39 +37,39 @@ class Reading(Struct, frozen=True):
 
 
 class Style(Protocol):
-    """One conversation style under one regime. It has no state: a rollout's messages are all there is."""
+    """One conversation style under one regime. It is stateless: a rollout's messages are all there is."""
 
     @property
     def stop(self) -> tuple[str, ...]:
-        """The strings at which an endpoint is asked to stop."""
+        """The strings at which an endpoint stops generating."""
 
     @property
     def chat_template(self) -> str | None:
         """The chat template that renders this style's messages; ``None`` for the checkpoint's own."""
 
     def read(self, completion: Completion, number: int, calls_made: int) -> Reading:
-        """Read what turn ``number`` (from 0) does, after ``calls_made`` calls. It never raises, whatever the text."""
+        """Parse turn ``number`` (from 0), after ``calls_made`` calls. Never raises, whatever the text."""
 
     def refuse(self, action: MalformedAction) -> str:
-        """The observation for a turn that cannot be carried out."""
+        """Return the observation for a turn that cannot be carried out."""
 
     def unknown(self, found: Resolution, registry: Registry) -> str:
-        """The observation for a call whose expert or skill is not in the registry."""
+        """Return the observation for a call whose expert or skill is not in the registry."""
 
     def observe(self, reply: str) -> str:
-        """A skill's reply as the policy is given it."""
+        """Return a skill's reply as the policy sees it."""
 
     def extend(self, reading: Reading, observation: str | None) -> Sequence[Message]:
-        """The messages that a turn adds to the conversation; the turn was not dropped.
+        """Return the messages that a turn, which was not dropped, adds to the conversation.
 
-        ``observation`` is ``None`` where the turn's action has none.
+        ``observation`` is ``None`` if the turn's action has none.
         """
 
     def scored_text(self, messages: Sequence[Message]) -> str | None:
         """Return the part of a finished conversation that this style's released scorer reads; ``None`` without one."""
 
     def redirect(self, completion: Completion, number: int, target: str, question: str) -> str:
-        """Return turn ``number`` with a call of ``target``, an ``EXPERT@@SKILL``, in the place of its action.
+        """Return turn ``number`` with its action replaced by a call of ``target``, an ``EXPERT@@SKILL``.
 
-        What it said before its action stays, and so does the request of a call; any other turn asks ``question``.
+        The text before the action stays, and so does the request of a call; any other turn asks ``question``.
         """

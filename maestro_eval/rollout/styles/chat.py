@@ -1,6 +1,6 @@
 """The ``chat`` style: a chat of turns, with calls and answers in tags and observations in user messages.
 
-The regime's fields say how a turn is read and how much the policy sees of it. The checkpoint's own chat template
+The regime's fields define how a turn is parsed and how much the policy sees of it. The checkpoint's own chat template
 renders the messages.
 """
 
@@ -76,16 +76,16 @@ class ChatStyle:
         return None
 
     def redirect(self, completion: Completion, number: int, target: str, question: str) -> str:
-        # A question may hold tags of its own, which would act.
+        # A question may contain tags, which would act.
         return redirected(self._whole(completion), self._regime, number, target, neutralise(question))
 
     def _whole(self, completion: Completion) -> str:
-        """Return what the policy wrote, with the closing tag that an endpoint left out where it stopped there."""
+        """Return the policy's text, with the closing tag if the endpoint stopped there and left it out."""
         stopped = self._regime.stop_at_tags and completion.finish_reason == "stop"
         return close_stopped(completion.text) if stopped else completion.text
 
     def _allowed(self, action: Action, number: int, calls_made: int) -> Action:
-        """The action, unless the regime refuses it here."""
+        """Return the action, or a ``MalformedAction`` if the regime forbids it here."""
         if isinstance(action, AnswerAction) and number == 0 and not self._regime.answer_at_first_turn:
             return MalformedAction("the first turn may not answer; ask first", "refused")
         if isinstance(action, SearchAction) and calls_made >= self._regime.max_searches:
@@ -93,7 +93,7 @@ class ChatStyle:
         return action
 
     def _shown(self, parsed: Parsed, number: int, reasoning: str) -> str:
-        """Return the part of its own turn that the policy sees from now on."""
+        """Return the part of its own turn that the policy sees in later prompts."""
         before = parsed.before
         if reasoning and self._regime.show_thinking:
             # The conversation is the same whether or not the server parses thoughts.

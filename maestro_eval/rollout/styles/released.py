@@ -1,15 +1,15 @@
 """The ``released`` style: one stream of tokens, as the paper's checkpoint was trained on it.
 
-The first prompt is the chat template's, which leaves the model within its thought. From then on ids are appended and
-the model goes on right behind them: what is kept of a turn with the end token that it stopped at, then
-``<|im_start|>user<information>OBSERVATION</information><|im_end|>``, with no newline, no new header and no new
-thought. ``released_stream.jinja`` renders the same from messages.
+The chat template makes the first prompt, which ends inside the model's thought. From then on ids are appended and the
+model continues right after them: the kept part of a turn with the end token that it stopped at, then
+``<|im_start|>user<information>OBSERVATION</information><|im_end|>``, with no newline, no new header and no new thought.
+``released_stream.jinja`` renders the same from messages.
 
-What is kept depends on the turn, and is cut in *tokens*. Turn 0 keeps its first call to its last, with the last tokens
-before. Later turns keep one block, but by its length from the end of the generation: whatever follows the block shifts
-that window, so that the block's beginning is lost. Where what would be kept is longer than the generation, all of the
-generation is kept. A call is then read from what was kept, and an answer from what was to be kept. All of this is how
-the released loop behaves, recorded in conformance recordings (``docs/conformance.md``).
+The kept part depends on the turn, and is cut in *tokens*. Turn 0 keeps its first call to its last, with some tokens
+before. Later turns keep one block, but as that many tokens from the end of the generation: text after the block shifts
+that window, so that the block's beginning is lost. If the part to keep is longer than the generation, all of the
+generation is kept. Calls are then read from what was kept, and answers from what was to be kept. All of this is how the
+released loop behaves, by conformance recordings (``docs/conformance.md``).
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ END, START_USER = "<|im_end|>", "<|im_start|>user"
 _INFORMATION, _INFORMATION_END = "<information>", "</information>"
 _THINK_END = "</think>"
 _LONGEST_REPLY = 100_000
-"""Characters of a skill's reply that are read at all, from its beginning."""
+"""The characters of a skill's reply that are read, from its beginning."""
 
 _NO_CALL = MalformedAction("no call in what was kept")
 _NO_SEPARATOR = MalformedAction("Format Error: Missing @@ separator", "format")
 _NO_FORMAT = MalformedAction("Format Error: Invalid skill call format", "format")
 _NOTHING = MalformedAction("neither a call nor an answer")
 
-# In the stream these would stand for a picture that is not there, at which every engine stops.
+# In the stream these would mean an image that does not exist, at which every engine stops.
 _PICTURE = re.compile(r"<(?=\|(?:vision_start|vision_end|vision_pad|image_pad|video_pad)\|>)")
 STREAM_TEMPLATE = Path(__file__).with_name("released_stream.jinja")
 """The ``--chat-template`` of a server of a checkpoint in this style."""
 
 
 class _Kept(Struct, frozen=True):
-    """The part of a turn that is kept: its ids, and the text that it was cut to, in which an answer is looked for."""
+    """The kept part of a turn: its ids, and the text that it was cut to, which is searched for an answer."""
 
     text: str
     tokens: list[int]
@@ -79,7 +79,7 @@ class ReleasedStyle:
     def read(self, completion: Completion, number: int, calls_made: int) -> Reading:
         text = completion.text
         if completion.reasoning:
-            # The thought was begun by the prompt; a server that parses thoughts cut the generation in two.
+            # The prompt opened the thought; a server that parses thoughts splits the generation in two.
             text = f"{completion.reasoning}{_THINK_END}{text}"
         kept = self._kept(text, self._sampled(text, completion), number)
         if kept is None:
@@ -123,7 +123,7 @@ class ReleasedStyle:
         if kept.endswith(END):
             turn = Message("assistant", (TextPart(kept.removesuffix(END), "policy"),), tokens)
             return turn, Message("user", parts, tuple(ids))
-        # A generation that was cut has no end token, and the template puts one behind every message: one message.
+        # A generation that was cut has no end token, and the template ends every message with one: so join them.
         joined = (TextPart(kept, "policy"), TextPart(START_USER), *parts)
         return (Message("assistant", joined, (*tokens, *ids)),)
 
@@ -137,28 +137,28 @@ class ReleasedStyle:
         action = _call(kept.text) if kept else _NOTHING
         request = action.request if isinstance(action, SearchAction) else neutralise(question)
         call = f"<search>{target}: {request}</search>"
-        # Later turns are read behind their thought and keep nothing before the call.
+        # Later turns are read after their thought and keep nothing before the call.
         return f"{before}{call}" if number == 0 and isinstance(action, SearchAction) else f"{_THINK_END}{call}"
 
     def _sampled(self, text: str, completion: Completion) -> list[int]:
-        """The ids of a generation: the sampled ones, or those of its text with the token that ended it."""
+        """Return the ids of a generation: the sampled ones, or those of its text with the token that ended it."""
         if completion.tokens is not None:
             decoded = self._tokenizer.decode(completion.tokens, skip_special=True)
-            # An engine with another tokenizer than ours speaks of other ids.
+            # An engine with another tokenizer than ours returns other ids.
             if decoded.rstrip("\ufffd") == text.rstrip("\ufffd"):
                 return list(completion.tokens)
         end = self._tokenizer.encode(END) if completion.finish_reason == "stop" else []
         return self._tokenizer.encode(text) + end
 
     def _kept(self, text: str, ids: list[int], number: int) -> _Kept | None:
-        """Return what is kept of turn ``number``; ``None`` for a turn that is dropped."""
+        """Return the kept part of turn ``number``; ``None`` for a turn that is dropped."""
         if number == 0:
             return self._kept_of_first(text, ids)
         behind = text.partition(_THINK_END)[2] if _THINK_END in text else text
         if behind == _THINK_END:
-            # The released loop fails on this text; an empty turn is the nearest that it has.
+            # The released loop fails on this text; an empty turn is the closest that it has.
             return _Kept("", [])
-        # Two turns in the order in which they are preferred; the first kind with both tags counts.
+        # By order of preference in each turn; the first kind with both tags counts.
         for kind in ("search", "answer") if number == 1 else ("answer", "search"):
             if f"<{kind}>" in behind and f"</{kind}>" in behind:
                 block = _last_block(behind, kind)
@@ -186,13 +186,13 @@ class ReleasedStyle:
         return _Kept(shortened, tokens[:-1] + ids[-1:])
 
     def _window(self, block: str, text: str, ids: list[int]) -> _Kept:
-        """As many tokens from the end of the generation as the block has with an end token."""
+        """Keep as many tokens from the end of the generation as the block and an end token have."""
         whole = block + END
         length = len(self._tokenizer.encode(whole))
         return _Kept(whole, ids[-length:]) if length <= len(ids) else _Kept(text, ids)
 
     def _observation_ids(self, observation: str) -> list[int]:
-        """The ids of an observation in its wrapping, within the budget."""
+        """Return the ids of an observation in its wrapping, within the budget."""
         opening = f"{START_USER}{_INFORMATION}"
         tokens = self._tokenizer.encode(f"{opening}{observation}{_INFORMATION_END}{END}")
         most = self._regime.observation_tokens
@@ -216,7 +216,7 @@ NO_TOKENIZER = (
 
 
 def _last_block(text: str, kind: str) -> str | None:
-    """The last of the complete blocks of ``kind``, found from the beginning and none within another."""
+    """Return the last complete block of ``kind``; blocks are matched from the beginning and do not nest."""
     opening, closing = f"<{kind}>", f"</{kind}>"
     found, at = None, 0
     while (begin := text.find(opening, at)) >= 0 and (end := text.find(closing, begin)) >= 0:
@@ -226,7 +226,7 @@ def _last_block(text: str, kind: str) -> str | None:
 
 
 def _call(seen: str) -> Action:
-    """The call in what the policy sees of its turn: the first, as far as the first closing tag."""
+    """Return the call in the kept text of a turn: the first, up to the first closing tag."""
     _, opened, call = seen.partition("</search>")[0].partition("<search>")
     if not opened:
         return _NO_CALL
@@ -238,7 +238,7 @@ def _call(seen: str) -> Action:
 
 
 def _answer(text: str) -> str:
-    """The first answer's text; all before the closing tag where nothing opens it."""
+    """Return the first answer's text, or all before the closing tag if no tag opens it."""
     begin = text.find("<answer>")
     end = text.find("</answer>", begin) if begin >= 0 else -1
     answer = text[begin + len("<answer>") : end] if end >= 0 else text.partition("</answer>")[0]
@@ -265,7 +265,7 @@ def _without_pictures(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def released_stream() -> str:
-    """The template's text."""
+    """Return the template's text."""
     return STREAM_TEMPLATE.read_text("utf-8")
 
 
@@ -276,5 +276,5 @@ def render_stream(messages: Sequence[Mapping[str, Any]]) -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> jinja2.Template:
-    # As transformers renders chat templates, and vLLM with it.
+    # The environment that transformers, and so vLLM, renders chat templates in.
     return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(released_stream())
