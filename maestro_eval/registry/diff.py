@@ -1,7 +1,6 @@
 """The differences between two registries: entries and their fields, and the system message as a policy reads it.
 
-A pure comparison of two loaded registries. Endpoints are compared like the rest, although what is served where is in
-no hash.
+Two loaded registries are compared. Endpoints are included, although the place where a model is served is in no hash.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ State = Literal["added", "removed", "changed", "moved"]
 
 
 class FieldChange(Struct, frozen=True):
-    """A field as it was and is; solvers' and other nested ones as ``solvers.bar.prompt``. ``None`` is not there."""
+    """A field before and after; nested ones are named like ``solvers.bar.prompt``. None: the field is absent."""
 
     field: str
     before: Any
@@ -30,9 +29,9 @@ class FieldChange(Struct, frozen=True):
 
 
 class EntryChange(Struct, frozen=True):
-    """One entry that differs. ``moved``: the same, but in another place of the order that the prompt lists.
+    """An entry that differs. ``moved``: its content is equal, its place in the prompt's order is not.
 
-    Of kind ``registry`` are fields that hold for all entries.
+    The kind ``registry`` has fields that apply to all entries.
     """
 
     kind: Literal["endpoints", "experts", "services", "skills", "registry", "prompt"]
@@ -42,7 +41,7 @@ class EntryChange(Struct, frozen=True):
 
 
 class RegistryDiff(Struct, frozen=True):
-    """All that differs. ``system`` is a unified diff of the rendered system messages, empty when they are equal."""
+    """All differences. ``system`` is a unified diff of the rendered system messages, empty if they are equal."""
 
     before: str
     after: str
@@ -53,7 +52,7 @@ class RegistryDiff(Struct, frozen=True):
 
 
 def diff_registries(before: Registry, after: Registry, regime: Regime | None = None) -> RegistryDiff:
-    """Compare ``before`` with ``after``, the system message rendered for ``regime`` (the default one)."""
+    """Compare ``before`` with ``after``; the system messages are rendered for ``regime`` (default ``Regime()``)."""
     regime = regime or Regime()
     system = difflib.unified_diff(
         render_system(before, regime).splitlines(),
@@ -102,7 +101,7 @@ def _plain(entry: Endpoint | BaseModel) -> object:
 
 
 def _moved(before: list[str], after: list[str]) -> set[str]:
-    """Names that must change their place for the one order to become the other; the longest common runs stay."""
+    """Return the names that must move to turn one order into the other; the longest common runs stay."""
     was = [name for name in before if name in after]
     now = [name for name in after if name in before]
     blocks = difflib.SequenceMatcher(None, was, now, autojunk=False).get_matching_blocks()
@@ -110,7 +109,7 @@ def _moved(before: list[str], after: list[str]) -> set[str]:
 
 
 def _fields(before: object, after: object, path: str = "") -> Iterator[FieldChange]:
-    """Yield the innermost fields of two values that differ. Lists are compared whole: their items have no names."""
+    """Yield the innermost fields in which two values differ. Lists are compared whole: their items have no names."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
             yield from _fields(before.get(key), after.get(key), f"{path}.{key}" if path else key)

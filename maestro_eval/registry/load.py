@@ -1,8 +1,8 @@
-"""Load a registry: the files of the ``extends`` chain put together, with their templates, and checked.
+"""Load a registry: merge the files of the ``extends`` chain, read their templates, and check the result.
 
-An entry of the extending file replaces the extended one's of that name whole, in its place; new ones follow.
-Only the orchestrator's two prompts are inherited one by one. The ``orchestrator`` is the nearest file's that has one.
-Each complaint is a UserError of one line that begins with the place at which the entry was written.
+An entry of the extending file replaces the whole extended entry of that name, in its place; new entries follow. Only
+the two prompts of the orchestrator are inherited one by one. ``orchestrator`` is that of the nearest file that has one.
+Each error is a UserError of one line that begins with the place of the entry.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ ALLOWED_KEYS = "MAESTRO_ALLOW_KEY_ENV"
 
 
 def load_registry(name_or_path: str | Path) -> Registry:
-    """Load a registry. UserError: one line with file, line, field and what mends it."""
+    """Load a registry. UserError: one line with file, line, field and fix."""
     registry, _ = _load(name_or_path)
     return registry
 
 
 def check_registry(name_or_path: str | Path) -> Registry:
-    """Load a registry and look closer than a run needs: at its addresses, and for every skill's pipeline.
+    """Load a registry and check more than a run needs: its addresses, and every skill's pipeline.
 
-    Two entries at one address are sometimes meant (a gateway, a simulator), so that only this check complains.
+    Two entries at one address are sometimes intended (a gateway, a simulator), so only this function reports them.
     """
     registry, written = _load(name_or_path)
     check_addresses(registry, written)
@@ -49,7 +49,7 @@ def check_registry(name_or_path: str | Path) -> Registry:
 
 
 def check_pipelines(registry: Registry) -> None:
-    """UserError with the skill's place when its pipeline is not found, or does not know an option of it."""
+    """Raise UserError, with the skill's place, if a pipeline is not found or rejects one of the skill's options."""
     for name, skill in registry.skills.items():
         field = "pipeline"
         try:
@@ -58,16 +58,16 @@ def check_pipelines(registry: Registry) -> None:
             if options is not None:
                 check_options(skill.options, options)
         except UserError as error:
-            # Where a skill is written is not kept in the registry, but can be read again.
+            # The registry does not store the place of a skill, so we read the files again.
             source = next(s for s in reversed(read_chain(registry.path)) if name in s.file.skills)
             raise UserError(f"{source.place(('skills', name, field))}: {error}") from error
 
 
 def check_key_variables(registry: Registry, allowed: Collection[str]) -> None:
-    """UserError unless every variable whose value would be sent as a key is named by the user, or by a file of ours.
+    """Raise UserError if a key would be sent whose variable is neither allowed by the user nor named in a bundled file.
 
-    Where an endpoint is and which variable holds its key are said in one place: a stranger's registry could name any
-    address and any secret.
+    A registry names both the address of an endpoint and the variable of its key, so one from a stranger could send any
+    secret to any address.
     """
     by_user = {name.strip() for name in os.environ.get(ALLOWED_KEYS, "").split(",")}
     seen: set[str] = set()
@@ -87,7 +87,7 @@ def _load(name_or_path: str | Path) -> tuple[Registry, Written]:
     chain = read_chain(name_or_path)
     leaf = chain[-1]
     prompts = [source.file.prompt for source in chain]
-    # A prompt of its own stands in for nothing, unless it says so.
+    # A registry with its own prompt has no stand-in, unless it says so.
     stand_in = [False if each.stand_in is None and (each.system or each.user) else each.stand_in for each in prompts]
     written = Written(_entries(chain), {which: _prompt_file(chain, which) for which in DEFAULT_PROMPTS})
 
@@ -101,8 +101,8 @@ def _load(name_or_path: str | Path) -> tuple[Registry, Written]:
         path=str(leaf.document.path),
         description=leaf.file.description.strip(),
         endpoints=endpoints,
-        experts=made("experts", _asked(Expert)),
-        services=made("services", _asked(Service)),
+        experts=made("experts", _maker(Expert)),
+        services=made("services", _maker(Service)),
         skills=made("skills", _skill),
         prompts=Prompts(
             **{which: source.template(file, ("prompt", which)) for which, (source, file) in written.prompts.items()},
@@ -119,7 +119,7 @@ def _load(name_or_path: str | Path) -> tuple[Registry, Written]:
 
 
 def _entries(chain: Sequence[Source]) -> dict[tuple[str, str], Source]:
-    """Return the file that each entry is taken from, by its kind and name, in the order of the registry."""
+    """Return the file of each entry, by kind and name, in the order of the registry."""
     found: dict[tuple[str, str], Source] = {}
     for source in chain:
         for kind in ENTRY_KINDS:
@@ -133,13 +133,13 @@ def _entries(chain: Sequence[Source]) -> dict[tuple[str, str], Source]:
 
 
 def _prompt_file(chain: Sequence[Source], which: str) -> tuple[Source, str]:
-    """Return the template file that the nearest file names, or else the bundled one."""
+    """Return the template file that the nearest file names, else the bundled one."""
     source = next((each for each in reversed(chain) if getattr(each.file.prompt, which) is not None), chain[-1])
     return source, getattr(source.file.prompt, which) or DEFAULT_PROMPTS[which]
 
 
 def _nearest(written: Sequence[_Value | None], otherwise: _Value) -> _Value:
-    """Return what the nearest file of the chain says."""
+    """Return the value in the nearest file of the chain that sets it."""
     return next((value for value in reversed(written) if value is not None), otherwise)
 
 
@@ -153,8 +153,8 @@ def _orchestrator(chain: Sequence[Source], endpoints: Mapping[str, Endpoint]) ->
     return None
 
 
-def _asked(model: type[_Entry]) -> Callable[[str, Any, Source], _Entry]:
-    """Make what reads an expert or a service of a file, with its sampling as it is sent."""
+def _maker(model: type[_Entry]) -> Callable[[str, Any, Source], _Entry]:
+    """Return a function that makes an expert or a service from its fields, with its sampling as it is sent."""
     return lambda name, fields, _: model.model_construct(
         **{**dict(fields), "name": name, "sampling": Sampling(**dict(fields.sampling))}
     )
@@ -164,7 +164,7 @@ def _skill(name: str, fields: SkillFields, source: Source) -> Skill:
     def template(file: str, *field: str | int) -> str:
         return source.template(file, ("skills", name, *field))
 
-    # What its pipeline does not read is left out of its fields.
+    # The fields exclude those that the pipeline does not read.
     said: dict[str, Any] = dict(fields)
     file = said.get("prompt") or (DEFAULT_SKILL_PROMPT if "prompt" in said else None)
     steps = [
@@ -190,18 +190,18 @@ def _skill(name: str, fields: SkillFields, source: Source) -> Skill:
 
 
 class Written(Struct, frozen=True):
-    """The file that each entry, by kind and name, and each of the orchestrator's prompts comes from."""
+    """The file of each entry, by kind and name, and of each of the orchestrator's prompts."""
 
     entries: dict[tuple[str, str], Source]
     prompts: dict[str, tuple[Source, str]]
 
     def place(self, kind: str, name: str, *rest: str | int) -> str:
-        """``file:line: field`` of an entry's field."""
+        """Return ``file:line: field`` of an entry's field."""
         return self.entries[kind, name].place((kind, name, *rest))
 
 
 def check_entries(registry: Registry, written: Written) -> None:
-    """Check references, names that a policy could not tell apart, and data that a pipeline would not use."""
+    """Check references, names that a policy could not distinguish, and data that a pipeline would not use."""
     for kind, name, entry in _served(registry):
         if entry.endpoint not in registry.endpoints:
             hint = suggest(entry.endpoint, registry.endpoints)
@@ -218,7 +218,7 @@ def check_entries(registry: Registry, written: Written) -> None:
 
 
 def check_templates(registry: Registry, written: Written) -> None:
-    """Check that every template can be filled; one that cannot would fail every rollout that comes to it."""
+    """Check that every template can be filled; otherwise every rollout that uses it would fail."""
     for name, service in registry.services.items():
         check_with_evidence(service.request, written.place("services", name, "request"), hint="")
     for name, skill in registry.skills.items():
@@ -240,14 +240,14 @@ def check_templates(registry: Registry, written: Written) -> None:
 
 
 class _AnyStep(dict[str, str]):
-    """Earlier replies whose names only the pipeline knows."""
+    """Earlier replies under any name, since only the pipeline knows the names."""
 
     def __missing__(self, name: str) -> str:
         return "an earlier reply"
 
 
 def _previous(skill: Skill, number: int = 0) -> dict[str, str]:
-    """Return replies of the steps, by name, that come before the prompt of this number."""
+    """Return placeholder replies, by step name, for the steps before prompt ``number``."""
     if skill.pipeline in ("code", "code_rounds") or skill.pipeline not in SKILLS:
         return _AnyStep()
     names = ["classify"] if skill.pipeline == "classify" else [step.name for step in skill.steps]
@@ -255,9 +255,9 @@ def _previous(skill: Skill, number: int = 0) -> dict[str, str]:
 
 
 def check_addresses(registry: Registry, written: Written) -> None:
-    """Refuse a port typed twice: one address for two models, or one model at two addresses.
+    """Raise UserError if one address serves two models, or one model is at two addresses: a mistyped port.
 
-    An endpoint that says ``gateway: true`` serves several models, and is left in peace.
+    An endpoint with ``gateway: true`` may serve several models.
     """
     models: dict[str, dict[str, tuple[str, str]]] = {}
     for kind, name, entry in _served(registry):
@@ -268,7 +268,7 @@ def check_addresses(registry: Registry, written: Written) -> None:
             (first, _), (second, (kind, name)) = list(served.items())[:2]
             raise UserError(
                 f"{written.place(kind, name, 'endpoint')}: endpoint {endpoint!r} is asked for {second!r} here and for "
-                f"{first!r} elsewhere; mend one of the two, or say gateway: true of the endpoint"
+                f"{first!r} elsewhere; fix one of the two, or write gateway: true into the endpoint"
             )
     single = {endpoint: next(iter(served.items())) for endpoint, served in models.items() if len(served) == 1}
     at: dict[str, tuple[str, str]] = {}
@@ -279,7 +279,7 @@ def check_addresses(registry: Registry, written: Written) -> None:
         if other_model != model:
             raise UserError(
                 f"{written.place('endpoints', endpoint, 'url')}: {url} is that of endpoint {other!r} too, which serves "
-                f"{other_model!r}, not {model!r}; mend one of the two, or name one endpoint in both entries"
+                f"{other_model!r}, not {model!r}; fix one of the two, or name one endpoint in both entries"
             )
         other, other_url = places.setdefault(model, (endpoint, url))
         if other_url != url:
@@ -308,7 +308,7 @@ def _check_evidence(uses: Iterable[EvidenceUse], registry: Registry, place: str)
 
 
 def _check_solvers(skill: Skill, registry: Registry, written: Written) -> None:
-    """Check that every solver can be reached: by a keyword of its own, or as the default."""
+    """Check that every solver can be chosen: by a keyword of its own, or as the default."""
     if skill.default_solver not in skill.solvers and (skill.default_solver or skill.solvers):
         place = written.place("skills", skill.name, "default_solver")
         named = f"no solver {skill.default_solver!r}" if skill.default_solver else "this field is missing"

@@ -1,7 +1,7 @@
-"""The pipelines that run skills, and what a run starts for its endpoints, found by name or entry point.
+"""The pipelines that run skills, and the servers that a run starts for its endpoints, by name or entry point.
 
-Their functions are of a room above this one and are imported when one is asked for. What a bundled pipeline reads of a
-registry file is in the schema.
+Their functions belong to a higher room and are imported on demand. ``skill_schema`` has the fields that each bundled
+pipeline reads.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from maestro_eval.plugins import Door
 class Pipeline(Struct, frozen=True):
     """``run`` is an async function from a ``SkillContext`` to the observation's text.
 
-    ``options`` is the model of the skill's ``options``; None: anything fits. ``runs_code``: it runs what a model wrote,
-    and needs a sandbox. ``whole_reply``: a regime that keeps the tail of observations keeps all of its text, because a
-    program without its beginning is none.
+    ``options`` is the model of the skill's ``options``; None accepts any. ``runs_code``: it runs programs that models
+    wrote, and needs a sandbox. ``whole_reply``: a regime that keeps the tail of observations keeps all of its text,
+    because a program without its beginning is useless.
     """
 
     run: Callable[[Any], Awaitable[str]]
@@ -50,10 +50,10 @@ PIPELINES = Door(
 
 
 class Starter(Struct, frozen=True):
-    """A server that lives as long as a run.
+    """A server that runs as long as a run.
 
-    ``start`` is a context manager from the file for the server's log to its address (what precedes
-    ``/chat/completions``). ``revision`` returns a hash of what computes there: a call cache must not outlive a change.
+    ``start`` is a context manager from the file for the server's log to its address (the part before
+    ``/chat/completions``). ``revision`` returns a hash of its program and models, for the keys of the call cache.
     """
 
     start: Callable[[Path], AbstractContextManager[str]]

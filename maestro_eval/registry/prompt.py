@@ -1,6 +1,6 @@
 """The orchestrator's prompt, rendered from a registry's own templates.
 
-Templates are users' files: they run within bounds (``text/templates``), and a variable that nobody fills is an error.
+Templates are users' files: they run within limits (``text/templates``), and an unknown variable is an error.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from maestro_eval.records import Image, ImagePart, Message, Part, Regime, TextPa
 from maestro_eval.registry.records import Prompts, Registry
 from maestro_eval.text.templates import render, unfilled
 
-# Stands in for the question while the template is rendered, so that its text is known apart from the template's.
+# Replaces the question during rendering, so that its text can be distinguished from the template's.
 _QUESTION = "\x00question\x00"
 
 
 def render_template(template: str, what: str, **variables: Any) -> str:
-    """Fill a template; UserError names ``what`` it is and what is wrong with it."""
+    """Fill a template; UserError names the template by ``what`` and describes the error."""
     try:
         return render(template, **variables)
     except jinja2.TemplateSyntaxError as error:
         raise UserError(f"{what}: line {error.lineno}: not a valid template: {error.message}") from None
-    except Exception as error:  # what a template can do wrong has no end: 1 / 0, a filter on the wrong type, …
+    except Exception as error:  # a template can fail in any way: 1 / 0, a filter on the wrong type, …
         reason = " ".join(str(error).split())
         raise UserError(f"{what}: cannot be rendered: {type(error).__name__}: {reason}") from None
 
 
 def check_with_evidence(template: str, what: str, **variables: Any) -> None:
-    """UserError unless a prompt of a skill or service can be filled, with evidence and without, in every branch.
+    """Raise UserError unless a skill's or service's prompt can be filled, with and without evidence, in every branch.
 
-    ``variables`` are those that it has besides the request, the question and the evidence.
+    ``variables`` are its variables besides the request, the question and the evidence.
     """
     piece = SimpleNamespace(service="a-service", image=1, text="what it says", picture=None)
     for evidence in ([], [piece]):
@@ -41,31 +41,31 @@ def check_with_evidence(template: str, what: str, **variables: Any) -> None:
 
 
 def check_system_prompt(registry: Registry, what: str) -> None:
-    """UserError unless the system message can be rendered."""
+    """Raise UserError unless the system message can be rendered."""
     _check(registry.prompts.system, what, _system_variables(registry, Regime()))
 
 
 def check_user_prompt(registry: Registry, what: str) -> None:
-    """UserError unless the user message can be rendered and shows the question once."""
+    """Raise UserError unless the user message can be rendered and shows the question once."""
     _check(registry.prompts.user, what, {"question": _QUESTION, "images": 1})
     for images in (0, 1, 2):
         _around_question(registry.prompts, what, images)
 
 
 def _check(template: str, what: str, variables: Mapping[str, Any]) -> None:
-    """Rendering alone would pass over a misspelt variable in a branch that is not taken."""
+    """Check also the branches that rendering does not reach: they may contain a misspelt variable."""
     render_template(template, what, **variables)
     if names := unfilled(template, variables):
-        raise UserError(f"{what}: nothing fills {names[0]!r}; there are {', '.join(variables)}")
+        raise UserError(f"{what}: unknown variable {names[0]!r}; known: {', '.join(variables)}")
 
 
 def without_placeholders(question: str, images: Sequence[Image]) -> str:
-    """Return the question as a model reads it that is shown ``images``."""
+    """Return the question as it is sent with ``images``: without their placeholders."""
     return question.replace("<image>", "") if images else question
 
 
 def render_system(registry: Registry, regime: Regime) -> str:
-    """Return the system message: the role, what can be called and how, and how to end."""
+    """Return the system message: the role, the entries and how to call them, and how to end."""
     variables = _system_variables(registry, regime)
     rendered = render_template(registry.prompts.system, f"{registry.path}: prompt.system", **variables)
     return rendered if registry.prompts.exact else rendered.strip()
@@ -74,7 +74,7 @@ def render_system(registry: Registry, regime: Regime) -> str:
 def user_message(registry: Registry, question: str, images: Sequence[Image]) -> Message:
     """Return the first user message: the images, then the template with the question in its place.
 
-    ``<image>`` in a question marks where its data set has a picture. A model that gets the picture does not read it.
+    ``<image>`` in a question marks a picture's position in its data set; it is removed if the picture is sent.
     """
     question = without_placeholders(question, images)
     before, after = _around_question(registry.prompts, f"{registry.path}: prompt.user", len(images))
@@ -85,7 +85,7 @@ def user_message(registry: Registry, question: str, images: Sequence[Image]) -> 
 
 
 def prompt_note(registry: Registry) -> str:
-    """Return one line where the registry is meant to have another prompt than it has; else nothing."""
+    """Return one line if the registry's prompt replaces one that is not imported yet; else an empty text."""
     if not registry.prompts.stand_in:
         return ""
     return (
@@ -102,5 +102,5 @@ def _around_question(prompts: Prompts, what: str, images: int) -> tuple[str, str
     rendered = render_template(prompts.user, what, question=_QUESTION, images=images)
     before, mark, after = (rendered if prompts.exact else rendered.strip()).partition(_QUESTION)
     if not mark or _QUESTION in after:
-        raise UserError(f"{what}: the template must hold {{{{ question }}}} exactly once, unfiltered")
+        raise UserError(f"{what}: the template must contain {{{{ question }}}} exactly once, unfiltered")
     return before, after

@@ -1,6 +1,6 @@
 """A loaded registry, which every other room reads.
 
-``…Fields`` are what a file says of an entry; the entry itself has its name besides, and its sampling as it is sent.
+``…Fields`` are the fields of an entry in a file; the entry itself also has its name, and its sampling as it is sent.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ _Sampling = Annotated[InstanceOf[Sampling], PlainSerializer(msgspec.to_builtins)
 
 
 class ServeBlock(Strict):
-    """The engine that ``serve`` starts for a model: what to load, with which arguments, in what room."""
+    """The engine that ``serve`` starts for a model: its weights, arguments, GPUs and copies."""
 
     model: StrippedText = Field(description="a hub id or a folder")
     args: dict[str, Scalar] = Field(default={}, description="vLLM's arguments, as `max_model_len: 32768`")
-    gpus: int = Field(default=1, ge=0, description="GPUs that one copy is spread over; 0 is the CPU")
+    gpus: int = Field(default=1, ge=0, description="GPUs of one copy; 0: on the CPU")
     memory_gb: float | None = Field(
         default=None,
         gt=0,
-        description="what it takes of each of its GPUs, in units of 2^30 bytes; without it the GPUs are its alone",
+        description="memory that it uses on each of its GPUs, in units of 2^30 bytes; unset: it has the GPUs to itself",
     )
-    replicas: int = Field(default=1, ge=1, description="copies of the model behind the one address")
+    replicas: int = Field(default=1, ge=1, description="copies of the model behind one address")
     command: tuple[Text, ...] = Field(
         default=(), description="another program than vLLM; {host}, {port}, {model} and {name} are filled in"
     )
-    # What a node may refuse, so that it can be checked before one is paid for.
-    gated: bool = Field(default=False, description="whether the hub gives the model only with a token of its user's")
-    needs: dict[Name, Version] = Field(default={}, description='least versions of packages, as `vllm: "0.17"`')
+    # Requirements that a node may not meet, so that they can be checked before it is rented.
+    gated: bool = Field(default=False, description="whether the hub requires a user's token for the model")
+    needs: dict[Name, Version] = Field(default={}, description='minimum versions of packages, as `vllm: "0.17"`')
     weights_gb: float | None = Field(default=None, gt=0, description="size of the weights in units of 2^30 bytes")
-    image_tokens: int = Field(default=0, ge=0, description="tokens that its largest picture becomes; 0: not known")
+    image_tokens: int = Field(default=0, ge=0, description="tokens of its largest picture; 0: unknown")
 
     @model_validator(mode="after")
-    def _of_one_mind(self) -> ServeBlock:
+    def _check_consistency(self) -> ServeBlock:
         if self.memory_gb and not self.gpus:
             raise ValueError("memory_gb is about GPUs, and gpus is 0; leave one of the two out")
         if not self.command:
             return self
         if not any("{port}" in word for word in self.command):
-            raise ValueError("the command does not say {port}, where it is to listen; add it")
+            raise ValueError("the command does not contain {port}, on which it must listen; add it")
         if self.args:
             raise ValueError("args are vLLM's; write them into the command")
         if self.replicas > 1:
@@ -86,7 +86,7 @@ class ExpertFields(_Expert):
 
 
 class Expert(_Expert):
-    """An expert as other rooms read it."""
+    """An expert of a loaded registry."""
 
     name: Name
     sampling: _Sampling = Sampling()
@@ -101,15 +101,15 @@ class _Service(_Model):
     )
     optional: bool = Field(
         default=True,
-        description="a use of a skill goes on without an optional service and says so in its notes; it fails without "
-        "another",
+        description="a skill continues without the evidence of an optional service and notes that; a rollout fails "
+        "without that of any other",
     )
     system: Stripped = Field(default="", description="its system message")
     text_first: bool = Field(default=False, description="the request before the image")
     boxes: Literal["fitted", "as_given"] = Field(
         default="fitted",
-        description="fitted: boxes are carried over to the original image and kept inside it; as_given: the numbers "
-        "are taken as the model wrote them, as the released code does",
+        description="fitted: boxes are converted to the original image and clipped to it; as_given: the numbers are "
+        "used as the model wrote them, as in the released code",
     )
     reuse: Literal["deterministic", "per_image"] = Field(
         default="deterministic", description="per_image: a reply is kept in the call cache at any temperature"
@@ -117,30 +117,30 @@ class _Service(_Model):
 
 
 class ServiceFields(_Service):
-    """A model that gives evidence. ``request`` is what it is asked about each image: a Jinja2 text that may use the
-    sample's ``question``, the policy's ``request``, the use's ``hint``, and the ``evidence`` that the use is given.
-    One without the last three gives a piece that holds for a whole rollout.
+    """A model that gives evidence. ``request`` is its prompt about each image: a Jinja2 text with the sample's
+    ``question``, the policy's ``request``, the use's ``hint`` and the ``evidence`` given to the use. Without the last
+    three the evidence is valid for a whole rollout.
     """
 
     sampling: SamplingFields = Field(default_factory=SamplingFields)
 
 
 class Service(_Service):
-    """A service as other rooms read it."""
+    """A service of a loaded registry."""
 
     name: Name
     sampling: _Sampling = Sampling()
 
 
 class Orchestrator(_Model):
-    """The policy's model, for ``serve`` to start beside the experts. A run takes its policy from ``--policy``."""
+    """The policy's model, for ``serve`` to start beside the experts. A run gets its policy from ``--policy``."""
 
 
 class Prompts(Struct, frozen=True):
     """The orchestrator's prompt: Jinja2 texts of the system message and of the first user message.
 
-    ``exact`` messages are sent as rendered; others lose the white space around them. ``stand_in`` says that the
-    registry is meant to have another prompt, which its user imports (``registry import``).
+    ``exact`` messages are sent as rendered; others are stripped of surrounding white space. ``stand_in``: the
+    registry's own prompt is not shipped, and its user imports it (``registry import``).
     """
 
     system: str
@@ -152,10 +152,9 @@ class Prompts(Struct, frozen=True):
 class Registry(Struct, frozen=True, dict=True):
     """Experts, services and skills by name, in the order in which the prompt lists them.
 
-    ``renamed`` gives, for an expert under a neutral name, its name in the file (``variants.py``).
-    ``image_encoding`` says how experts and services get images: as the dataset has them, or encoded anew as JPEG.
-    ``show_question`` says whether they read the sample's question; where not, ``question`` in their templates is the
-    policy's request.
+    ``renamed`` maps the neutral name of an expert to its name in the file (``variants.py``). ``image_encoding`` is that
+    of the images sent to experts and services: the dataset's own, or a new JPEG. ``show_question``: they read the
+    sample's question; otherwise ``question`` in their templates is the policy's request.
     """
 
     name: str
@@ -173,15 +172,16 @@ class Registry(Struct, frozen=True, dict=True):
 
     @cached_property
     def hash(self) -> str:
-        """Fingerprint of all that can change a score: of the entries' hashes, in the order of the entries."""
+        """The fingerprint of everything that can change a score: the entries' hashes, in the order of the entries."""
         return fingerprint(list(entry_hashes(self).items()))
 
 
 def entry_hashes(registry: Registry) -> dict[str, str]:
-    """Return the content hash of each entry, ``experts.NAME`` and so on, and of both prompts, in the prompt's order.
+    """Return the content hashes of the entries, by ``experts.NAME`` and so on, and of both prompts, in the prompt's
+    order.
 
-    A hash covers what can change a score, the code of a user's pipeline too: not where a model is served, nor on how
-    many GPUs. The orchestrator is what is evaluated, not part of the pool: it is in no hash.
+    A hash covers what can change a score, including the code of a user's pipeline, but not a model's address and GPUs.
+    The orchestrator is evaluated and is no part of the pool: no hash includes it.
     """
     entries: dict[str, object] = {}
     kinds: Mapping[str, Mapping[str, BaseModel]] = {
@@ -209,14 +209,14 @@ def _content(entry: BaseModel) -> dict[str, Any]:
     content = entry.model_dump()
     content.pop("endpoint", None)
     _drop_unset(content)
-    # A setting that is not there is no content: hashes of before there was such a setting still hold.
+    # An unset sampling field is omitted, so that hashes from before the field existed are still valid.
     for setting in ("regex", "top_k", "repetition_penalty"):
         if "sampling" in content and content["sampling"].get(setting) is None:
             content["sampling"].pop(setting, None)
     if serve := content.get("serve"):
         for room in ("gpus", "memory_gb", "replicas", "gated", "needs", "weights_gb", "image_tokens"):
             del serve[room]
-        # Another program than vLLM may compute otherwise; saying nothing of one is what registries always did.
+        # Another program than vLLM may compute differently; without a command the hash is that of earlier versions.
         if not serve["command"]:
             del serve["command"]
     return content
@@ -239,7 +239,7 @@ _LATER_FIELDS: dict[str, object] = {
 
 
 def _drop_unset(content: dict[str, Any]) -> None:
-    """Leave out what is not said, so that a registry which does not say it keeps its hash."""
+    """Remove unset later fields, so that a registry without them keeps its hash."""
     nested = [content, *content.get("evidence", ()), *content.get("solvers", {}).values()]
     nested += [use for solver in content.get("solvers", {}).values() for use in solver["evidence"] or ()]
     for fields in nested:

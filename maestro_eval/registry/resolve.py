@@ -1,13 +1,12 @@
 """Resolve the names that a policy wrote.
 
-The rules, in order: equality; an alias as declared; where the regime is lenient, equality after folding case and
-separators. A registry whose names fold alike does not load, so at most one entry can match by these. Where the regime
-is ``released``, the released system's own rules find one of its names in what was written; for entries that it does
-not know, either name contained in the other is enough, and the first in the registry's order is taken.
+The rules, in order: equality; a declared alias; if names are ``lenient``, equality after folding case and separators. A
+registry whose names fold alike does not load, so at most one entry matches. If names are ``released``, the released
+system's own rules find one of its names in the text; for entries that it does not know, one name must contain the
+other, and the first in the registry's order is chosen.
 
-The released system finds a model by a keyword inside the written name, and a skill by one of its spellings or else by
-keywords; both in a fixed order, blind to case, with no separator folded. These are facts of that system, whatever a
-registry holds (docs/regimes.md).
+The released system finds a model by a keyword inside the written name, and a skill by one of its spellings, else by
+keywords, in a fixed order, ignoring case but not separators. This holds for any registry (docs/regimes.md).
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ _LOOSEST: dict[Names, _ReadingRule] = {"exact": "alias", "lenient": "lenient", "
 
 
 class _Rule(Struct, frozen=True):
-    """``name`` is meant where a word of each of ``words`` is in what was written."""
+    """``name`` matches if the written text contains a word of each of ``words``."""
 
     name: str
     words: tuple[tuple[str, ...], ...]
 
 
 class ReleasedSkill(Struct, frozen=True):
-    """A released skill as our registries have it: a ``skill``, or one ``solver`` of it."""
+    """A released skill in our registries: a ``skill``, or one ``solver`` of it."""
 
     skill: str
     solver: str = ""
@@ -58,7 +57,7 @@ _EXPERTS = (
 )
 
 _DIAGRAM = "Diagram_Reasoning_Skill"
-# Spelt whole: with underscores, with hyphens, or without separators.
+# Complete spellings: with underscores, with hyphens, or without separators.
 _SPELT = {
     spelling: name
     for name in (
@@ -74,7 +73,7 @@ _SPELT = {
     )
     for spelling in (name.lower(), name.lower().replace("_", "-"), name.lower().replace("_", ""))
 }  # fmt: skip
-# Two routers are the diagram skill by other names.
+# Two routers are other names of the diagram skill.
 _SAME = {"Diagram_Reasoning_Router_Skill": _DIAGRAM, "VLMsAreBlind_Master_Router_Skill": _DIAGRAM}
 
 _SKILLS = (
@@ -107,7 +106,7 @@ _SKILLS = (
 )
 
 _EMBODIED, _OCR = "Embodied_Scene_QA_Skill", "ocr_problem_solver"
-# Where our registries have a name of the release within one of their skills.
+# Released names that belong to a differently named skill or a solver in our registries.
 _OURS = {
     "Perception_Problem_Solver_Eval": ReleasedSkill("Perception_Problem_Solver"),
     "ERQA_Embodied_Scene_QA_Skill": ReleasedSkill(_EMBODIED),
@@ -130,19 +129,19 @@ RELEASED_SKILLS = tuple(dict.fromkeys(_SAME.get(name, name) for name in (*_SPELT
 
 
 def released_expert(written: str) -> str | None:
-    """Return the expert that the released system calls by ``written``; ``None`` where it answers with a name error."""
+    """Return the expert that the released system calls by ``written``; None if it replies with a name error."""
     return _found(_EXPERTS, written.strip().lower())
 
 
 def released_skill(written: str) -> str | None:
-    """The skill or solver that the released system calls by ``written``; ``None`` where it answers with an error."""
+    """Return the skill or solver that the released system calls by ``written``; None if it replies with an error."""
     folded = written.strip().lower()
     spelt = _SPELT.get(folded)
     return _SAME.get(spelt, spelt) if spelt else _found(_SKILLS, folded)
 
 
 def in_our_registries(name: str) -> ReleasedSkill:
-    """Return the place of the released skill or solver ``name`` in our registries."""
+    """Return the released skill or solver ``name`` as our registries have it."""
     return _OURS.get(name, ReleasedSkill(name))
 
 
@@ -166,7 +165,7 @@ def resolve(registry: Registry, expert: str, skill: str, names: Names) -> Resolu
 
 
 def fold(name: str) -> str:
-    """Case and separators taken out: ``Qwen3-VL 8B`` and ``qwen3_vl_8b`` are one name."""
+    """Return ``name`` without case and separators: ``Qwen3-VL 8B`` and ``qwen3_vl_8b`` are one name."""
     return "".join(character for character in name.casefold() if character not in " -_./\t")
 
 
@@ -176,13 +175,13 @@ def _as_experts(written: str) -> tuple[str, ...]:
 
 
 def _as_skills(written: str) -> tuple[str, ...]:
-    """Return the release's own name of a skill or solver, then the skill that it is in our registries."""
+    """Return the released name of a skill or solver, then that of its skill in our registries; empty if unknown."""
     found = released_skill(written)
     return (found, in_our_registries(found).skill) if found else ()
 
 
 def _solver(skill: Skill, written: str) -> str:
-    """Return the solver of ``skill`` that was named; empty where the skill itself was."""
+    """Return the solver of ``skill`` that ``written`` names; empty if it names the skill itself."""
     found = released_skill(written)
     solver = in_our_registries(found).solver if found and found != skill.name else ""
     return solver if solver in skill.solvers else ""
@@ -191,7 +190,7 @@ def _solver(skill: Skill, written: str) -> str:
 def _released_match(
     written: str, entries: Mapping[str, _Entry], find: Callable[[str], tuple[str, ...]]
 ) -> tuple[str | None, _ReadingRule]:
-    """The entry that the released system finds in ``written``, or the loosest match among entries unknown to it."""
+    """Return the entry that the released system finds in ``written``, else the best match of entries unknown to it."""
     found = next((name for name in find(written) if name in entries), None)
     if found is not None:
         matched, rule = _match(written, {found: entries[found]}, "released")
@@ -206,7 +205,7 @@ def _match(written: str, entries: Mapping[str, _Entry], names: Names) -> tuple[s
         "exact": lambda name, spelling: written == name,
         "alias": lambda name, spelling: written == spelling,
         "lenient": lambda name, spelling: folded == fold(spelling),
-        # Nothing is contained in everything, and means nothing.
+        # An empty name is contained in every name, and matches none.
         "substring": lambda name, spelling: bool(folded) and (folded in fold(spelling) or fold(spelling) in folded),
     }
     for rule, matches in tests.items():

@@ -1,4 +1,4 @@
-"""A skill as other rooms read it, and its fields in a registry file: a union of models, one a bundled pipeline.
+"""A loaded skill, and its fields in a registry file: a union of models, one for each bundled pipeline.
 
 In a file a prompt is the name of a template file, in a loaded registry its text.
 """
@@ -14,14 +14,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
 def _check_name(name: str) -> str:
-    # The action grammar splits at "@@" and ":"; a name must survive it, and a tag must not fit into one.
+    # The action grammar splits at "@@" and ":", so a name contains neither; nor can it contain a tag.
     if not _NAME.fullmatch(name):
         raise ValueError("a name has letters, digits and . _ / - only, and begins with a letter or digit")
     return name
 
 
 def base_address(url: str) -> str:
-    """Return what precedes ``/chat/completions`` in a user's address: a bare host gets ``/v1``, as vLLM has it."""
+    """Return the part of an address before ``/chat/completions``; a bare host gets ``/v1``, as in vLLM."""
     url = url.strip().rstrip("/").removesuffix("/chat/completions").rstrip("/")
     return url if re.match(r"https?://[^/]*/", url) else f"{url}/v1"
 
@@ -30,14 +30,14 @@ def _check_url(url: str) -> str:
     url = base_address(url)
     if not re.fullmatch(r"https?://[^\s/]+(/[^\s]*)?", url):
         raise ValueError("expected the base address of an OpenAI-compatible API, say http://127.0.0.1:8000/v1")
-    # A registry is copied and shown; a key has no place in it.
+    # Registries are copied and shown, so a key must not be in one.
     if set(url) & set("@?#"):
         raise ValueError("an address without user, password or query; put the key into a variable, name it api_key_env")
     return url
 
 
 def _check_variable(name: str) -> str:
-    # What does not look like a variable's name may be the key itself, so it is not repeated.
+    # A text that is no variable's name may be the key itself, so the message does not repeat it.
     if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError("expected the name of the environment variable that holds the key, not the key")
     return name
@@ -78,7 +78,7 @@ def _or_just_a_name(schema: dict[str, Any]) -> None:
 
 
 class EvidenceUse(Strict):
-    """A service to ask about images; its bare name says: about all of them."""
+    """A service to ask about images; its name alone means all of them."""
 
     model_config = ConfigDict(json_schema_extra=_or_just_a_name)
 
@@ -100,21 +100,21 @@ class EvidenceUse(Strict):
 
 
 class Step(Strict):
-    """One of several prompts that are put to the expert in turn."""
+    """One of several prompts that are sent to the expert in turn."""
 
     name: Name
     prompt: Text
 
 
 class Bonus(Strict):
-    """Points for a solver, once, where a request holds any of some words."""
+    """Points for a solver, counted once, if a request contains any of some words."""
 
     points: int = Field(gt=0)
     any: Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
 class SolverFields(Strict):
-    """A special case of a skill, taken when one of its keywords is found."""
+    """A special case of a skill, chosen if one of its keywords is found."""
 
     prompt: Text
     keywords: tuple[Text, ...] = ()
@@ -130,7 +130,7 @@ class Solver(SolverFields):
 
 
 class _Skill(Strict):
-    """The fields of every skill. Prompts are template files beside the registry or among the bundled ones."""
+    """The fields of every skill. Prompts are template files beside the registry or bundled ones."""
 
     description: StrippedText
     aliases: tuple[Name, ...] = ()
@@ -223,7 +223,7 @@ SKILLS: dict[str, type[_Skill]] = {
 
 
 class OwnFields(_Evidenced):
-    """A skill of a pipeline that is not ours: all fields there are, of which it may read any."""
+    """A skill with an author's own pipeline, which may read any of these fields."""
 
     pipeline: Annotated[StrippedText, Field(json_schema_extra={"not": {"enum": list(SKILLS)}})]
     prompt: Text | None = None
@@ -258,8 +258,8 @@ class Skill(_Evidenced):
     """A way of asking an expert: ``pipeline`` runs it, with the other fields as its data.
 
     All prompts are Jinja2 texts with ``request``, ``question``, ``evidence`` (pieces with ``service``, ``image`` and
-    ``text``) and ``previous`` (earlier steps' replies by name) to fill; ``prompt`` is empty where the pipeline reads
-    none. ``default_solver`` is taken where no solver's keywords are found; ``options`` are the pipeline's own.
+    ``text``) and ``previous`` (earlier steps' replies by name); ``prompt`` is empty if the pipeline reads none.
+    ``default_solver`` is used if no solver's keywords are found; ``options`` are the pipeline's own.
     """
 
     name: Name

@@ -1,7 +1,7 @@
-"""Registry files: their schema, how they are found and read along ``extends``, and what is wrong in them, in one line.
+"""Registry files: their schema, their lookup along ``extends``, and their errors, one line each.
 
-A registry is named by a path, that of a folder with a ``registry.yaml`` included, or by the name of a bundled one
-(``embedded``). ``extends`` takes the same, with a path relative to the file that says it.
+A registry is named by the path of a file or of a folder with a ``registry.yaml``, or by the name of a bundled one
+(``embedded``). ``extends`` has the same form; its paths are relative to the file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEFAULT_SKILL_PROMPT = "prompts/ask.j2"
 
 
 class EndpointFields(Strict):
-    """An address, or what the run is to start itself."""
+    """An address, or the name of a server that the run starts."""
 
     url: Url | None = None
     start: Name | None = Field(default=None, description="what the run starts there, as `embedded`")
@@ -52,7 +52,7 @@ class EndpointFields(Strict):
 
 
 class PromptFields(Strict):
-    """Template files of the orchestrator's prompt; what is left out is the extended registry's."""
+    """Template files of the orchestrator's prompt; omitted ones are those of the extended registry."""
 
     system: Text | None = None
     user: Text | None = None
@@ -61,7 +61,7 @@ class PromptFields(Strict):
 
 
 class RemoveFields(Strict):
-    """Entries of the extended registry that this one goes without."""
+    """Entries of the extended registry that this one omits."""
 
     experts: tuple[Name, ...] = ()
     services: tuple[Name, ...] = ()
@@ -69,7 +69,7 @@ class RemoveFields(Strict):
 
 
 class RegistryFile(Strict):
-    """One registry file as written."""
+    """A registry file as written."""
 
     version: Literal[1] = Field(default=1, alias="schema")
     name: Name
@@ -97,18 +97,18 @@ class Source:
             raise UserError(_explain(error, self.document)) from None
 
     def place(self, field: Sequence[str | int]) -> str:
-        """``file:line: field``, the beginning of every complaint."""
+        """Return ``file:line: field``, with which every error begins."""
         return f"{self.document.where(field)}: {'.'.join(map(str, field))}"
 
     @property
     def bundled(self) -> bool:
-        """Return whether it is a file of ours."""
+        """Return whether the file is a bundled one."""
         return self.document.path.resolve().parent == bundled("registries").resolve()
 
     def template(self, name: str, field: Sequence[str | int]) -> str:
-        """Return the text of a template file, looked for below this file's folder and then among the bundled ones.
+        """Return the text of a template file, from this file's folder or its subfolders, else from the bundled ones.
 
-        What it says is sent to an endpoint that this file names, so that no file from elsewhere is read.
+        The text is sent to an endpoint that this file names, so files outside of these folders are refused.
         """
         for folder in (self.document.path.parent, bundled("registries")):
             candidate = folder / name
@@ -161,15 +161,15 @@ def _find(name: str, beside: Path | None) -> Path:
 
 def _explain(error: ValidationError, document: YamlDocument) -> str:
     problems = error.errors()
-    # A misspelt field is missing under its right name as well; the spelling is the news.
+    # A misspelt field is also reported as missing; the spelling is the more useful error.
     extra = [problem for problem in problems if problem["type"] == "extra_forbidden"]
-    # Of what a pipeline does not read, the solvers say most about what was meant.
+    # Of the fields that a pipeline does not read, solvers say most about the intention.
     first = next((problem for problem in extra if problem["loc"][-1] == "solvers"), (extra or problems)[0])
     field = [step for step in first["loc"] if step != "[key]"]
     pipeline = ""
     model: type[BaseModel] = RegistryFile
     if field[0] == "skills" and len(field) > 2:
-        # The third step is not of the file: it says as which pipeline's skill the entry was read.
+        # The third step is pydantic's tag, not the file's: the pipeline as whose skill the entry was read.
         pipeline = str(field.pop(2))
         model = SKILLS.get(pipeline, OwnFields)
     name = str(field[-1])
@@ -191,7 +191,7 @@ def _explain(error: ValidationError, document: YamlDocument) -> str:
 
 
 def check_options(options: Mapping[str, object], known: type[BaseModel]) -> None:
-    """UserError for an option of a user's pipeline that its model does not know, or not with this value."""
+    """Raise UserError for an unknown option of a user's pipeline, or for an invalid value."""
     for name in options:
         if name not in known.model_fields:
             raise UserError(f"{name}: unknown option{suggest(name, known.model_fields)}")
@@ -203,10 +203,10 @@ def check_options(options: Mapping[str, object], known: type[BaseModel]) -> None
 
 
 def _fields_at(field: list[Any], model: Any) -> list[str]:
-    """Return the fields that the schema knows where ``field`` leads."""
+    """Return the fields that the schema knows at ``field``."""
     entries = False
     for step in field:
-        if entries:  # The step is an entry's own name, which may well be that of a field.
+        if entries:  # The step is an entry's name, which may equal that of a field.
             entries = False
             continue
         known = getattr(model, "model_fields", {})

@@ -1,8 +1,8 @@
-"""Variants of a registry that ask how much a result hangs on its entries, their names and their order.
+"""Variants of a registry that test how much a result depends on its entries, their names and their order.
 
-Each is a pure function from one registry to another, applied in the order: without, rename, permute. None changes
-what an expert or a service is asked: a reply that a call cache holds for the registry it holds for its variants.
-All change what the policy reads, and so the registry's hash.
+Each is a pure function from one registry to another; they apply in the order without, rename, permute. None changes the
+requests to experts and services, so a call cache serves a registry and its variants alike. All change the prompt that
+the policy reads, and so the registry's hash.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from maestro_eval.registry.records import Registry
 from maestro_eval.registry.resolve import fold
 from maestro_eval.registry.skill_schema import EvidenceUse, Skill
 
-# Without trimming, so that a template's text can be put together again from what the lexer makes of it.
+# Without trimming, so that the lexer's tokens add up to the template's text.
 _LEXER = jinja2.Environment(keep_trailing_newline=True)
 
 _Entry = TypeVar("_Entry")
 
 
 def apply_variant(registry: Registry, variant: RegistryVariant) -> Registry:
-    """The variant of ``registry``; UserError where an entry to be left out is not there, or a name would show."""
+    """Return the variant of ``registry``. UserError if an omitted entry does not exist, or a hidden name would show."""
     if variant.without:
         registry = leave_out(registry, variant.without)
     if variant.rename:
@@ -42,7 +42,7 @@ def apply_variant(registry: Registry, variant: RegistryVariant) -> Registry:
 
 
 def variant_text(variant: RegistryVariant) -> str:
-    """Return the variant in a few words, "without geometer, permuted 3"; empty for the registry as it stands."""
+    """Return the variant in words, "without geometer, permuted 3"; empty for the unchanged registry."""
     words = [f"without {name}" for name in variant.without]
     words += ["renamed"] if variant.rename else []
     words += [f"permuted {variant.permute}"] if variant.permute is not None else []
@@ -50,10 +50,10 @@ def variant_text(variant: RegistryVariant) -> str:
 
 
 def leave_out(registry: Registry, names: Collection[str]) -> Registry:
-    """``registry`` without the experts, services and skills called ``names``, each a name or ``experts.NAME``.
+    """Return ``registry`` without the experts, services and skills ``names``, each a name or ``experts.NAME``.
 
-    No skill fetches the evidence of a service that is left out. UserError for a name that is no entry, or several
-    (say which: ``services.ocr``), and where no expert or no skill would remain.
+    No skill fetches the evidence of an omitted service. UserError for an unknown or ambiguous name (write
+    ``services.ocr``), and if no expert or no skill would remain.
     """
     gone = {_find(registry, name) for name in names}
     experts, services, skills = (
@@ -67,20 +67,20 @@ def leave_out(registry: Registry, names: Collection[str]) -> Registry:
         registry,
         experts=experts,
         services=services,
-        skills={name: _fetching(skill, services) for name, skill in skills.items()},
+        skills={name: _with_evidence_of(skill, services) for name, skill in skills.items()},
     )
 
 
 def rename_experts(registry: Registry) -> Registry:
-    """``registry`` with experts called expert-a, expert-b, … in its order, and without their aliases.
+    """Return ``registry`` with experts named expert-a, expert-b, … in its order, without aliases.
 
-    Where a description, or the text of an orchestrator's template, names an expert by a name or alias, in any case
-    and with any separators, it has the neutral name instead; what is asked of experts is left as it is. Skills keep
-    their names. UserError where the system message shows a name even so: its template may print a model's name.
+    The neutral name replaces names and aliases, in any case and with any separators, in descriptions and in the text of
+    the orchestrator's templates; the requests to experts do not change. Skills keep their names. UserError if the
+    system message still shows a name: its template may print a model's name.
     """
     neutral = dict(zip(registry.experts, map("expert-{}".format, _letters()), strict=False))
     names = {name: (name, *expert.aliases) for name, expert in registry.experts.items()}
-    # An alias of separators alone spells nothing.
+    # An alias of separators alone matches nothing.
     owners = {spelt: name for name, spellings in names.items() for spelt in spellings if fold(spelt)}
 
     def hide(text: str) -> str:
@@ -107,9 +107,9 @@ def rename_experts(registry: Registry) -> Registry:
 
 
 def permute_entries(registry: Registry, seed: int) -> Registry:
-    """``registry`` with its experts and its skills each in an order drawn uniformly by ``seed``.
+    """Return ``registry`` with its experts and its skills each in an order drawn uniformly by ``seed``.
 
-    Every order is as likely as any other, that of the file among them.
+    Every order is equally likely, including that of the file.
     """
     return replace(
         registry,
@@ -119,9 +119,10 @@ def permute_entries(registry: Registry, seed: int) -> Registry:
 
 
 def spelling(name: str) -> str:
-    """A pattern for ``name`` as a word of a text, with any separators or none between its letters (see ``fold``)."""
+    """Return a pattern for ``name`` as a word, with any or no separators between its letters (see ``fold``)."""
     letters = r"[\s\-_./]*".join(map(re.escape, fold(name)))
-    # A plural still names it. Letters and digits of any script make a longer word of it, which is another one.
+    # A plural matches too. An adjacent letter or digit of any script makes it part of a longer word, which does not
+    # match.
     return rf"(?<![^\W_]){letters}(?=s?(?![^\W_]))"
 
 
@@ -138,8 +139,8 @@ def _find(registry: Registry, name: str) -> EntryKey:
     return found[0]
 
 
-def _fetching(skill: Skill, services: Collection[str]) -> Skill:
-    """``skill`` with the evidence that there still is."""
+def _with_evidence_of(skill: Skill, services: Collection[str]) -> Skill:
+    """Return ``skill`` without the evidence of services that are not in ``services``."""
 
     def left(uses: tuple[EvidenceUse, ...]) -> tuple[EvidenceUse, ...]:
         return tuple(use for use in uses if use.service in services)
@@ -152,23 +153,23 @@ def _fetching(skill: Skill, services: Collection[str]) -> Skill:
 
 
 def _letters() -> Iterator[str]:
-    """a, b, …, z, aa, ab, …"""
+    """Yield a, b, …, z, aa, ab, …"""
     return ("".join(word) for length in count(1) for word in product(ascii_lowercase, repeat=length))
 
 
 def _replaced(text: str, by_spelling: Mapping[str, str]) -> str:
-    """``text`` with each spelling as a word replaced, all at once: what was put in is not looked at again."""
-    # The longest first: of two names that begin alike the text means the one that it spells whole.
+    """Return ``text`` with all spellings replaced at once where they are words; replacements are not searched again."""
+    # The longest first: of two names with the same beginning the text means the one that it spells in full.
     spellings = sorted(by_spelling, key=len, reverse=True)
     pattern = "|".join(f"({spelling(each)})" for each in spellings)
     return re.sub(pattern, lambda match: by_spelling[spellings[(match.lastindex or 1) - 1]], text, flags=re.IGNORECASE)
 
 
 def _text_replaced(template: str, hide: Callable[[str], str]) -> str:
-    """Return a Jinja2 template with ``hide`` applied to what it prints as it stands, not to its expressions."""
+    """Apply ``hide`` to the literal text of a Jinja2 template, not to its expressions."""
     tokens = list(_LEXER.lex(template))
     hidden = "".join(hide(value) if kind == "data" else value for _, kind, value in tokens)
-    # The lexer makes all line ends alike; a template that names nobody stays as it is to the byte.
+    # The lexer normalises line ends; a template without any name is returned byte for byte.
     return template if hidden == "".join(value for _, _, value in tokens) else hidden
 
 

@@ -119,7 +119,7 @@ SKILLS = {
     ),
     "a step's variable that nobody fills": (
         "pipeline: steps\nsteps:\n  - {name: a, prompt: t.j2}\n  - {name: b, prompt: bad.j2}",
-        "32: skills.Mine.steps.1.prompt: bad.j2: nothing fills 'reqest'; there are request,",
+        "32: skills.Mine.steps.1.prompt: bad.j2: unknown variable 'reqest'; known: request,",
     ),
     "a reply of a step that comes later": (
         "pipeline: steps\nsteps:\n  - {name: a, prompt: after_b.j2}\n  - {name: b, prompt: t.j2}",
@@ -128,7 +128,7 @@ SKILLS = {
     ),
     "a solver's variable that nobody fills": (
         "pipeline: dispatch\ndefault_solver: a\nsolvers:\n  a: {prompt: bad.j2}",
-        "32: skills.Mine.solvers.a.prompt: bad.j2: nothing fills 'reqest'",
+        "32: skills.Mine.solvers.a.prompt: bad.j2: unknown variable 'reqest'",
     ),
 }
 
@@ -208,7 +208,7 @@ def test_one_address_for_two_models_is_told(write):
     assert load_registry(path).name == "two"
     assert fault(path, check_registry) == (
         f"{path}:5: endpoints.b.url: http://127.0.0.1:1/v1 is that of endpoint 'a' too, which serves 'm1', not 'm2'; "
-        "mend one of the two, or name one endpoint in both entries"
+        "fix one of the two, or name one endpoint in both entries"
     )
 
 
@@ -223,7 +223,7 @@ def test_one_endpoint_asked_for_two_models_is_told_unless_it_is_a_gateway(write)
     path = write(TWO.replace("endpoint: b", "endpoint: a"))
     assert fault(path, check_registry) == (
         f"{path}:9: services.eye.endpoint: endpoint 'a' is asked for 'm2' here and for 'm1' elsewhere; "
-        "mend one of the two, or say gateway: true of the endpoint"
+        "fix one of the two, or write gateway: true into the endpoint"
     )
 
 
