@@ -1,4 +1,4 @@
-"""Read and write files: YAML that knows its lines, atomic writes, bundled data, fingerprints, pixels."""
+"""Reads and writes files: YAML with line numbers, atomic writes, bundled data, fingerprints, pixels."""
 
 from maestro_eval.files.arrow_stream import is_compressed
 from maestro_eval.files.atomic import atomic_file, write_atomic

@@ -1,7 +1,7 @@
-"""Find compressed Arrow IPC streams by the headers of their messages, before anything of them is unpacked.
+"""Detects compressed Arrow IPC streams by the headers of their messages, before anything is decompressed.
 
-``datasets`` compresses none, and nothing in a header bounds what a compressed buffer unpacks to. A message is a mark,
-the length of its header, the header (a FlatBuffers table) and its body:
+``datasets`` compresses none, and no header bounds the decompressed size of a buffer. A message is a mark, the length of
+its header, the header (a FlatBuffers table) and its body:
 https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format
 """
 
@@ -19,7 +19,7 @@ _DATA_OF_DICTIONARY, _COMPRESSION = 1, 3
 
 
 def is_compressed(file: Path) -> bool:
-    """Tell whether any batch of a stream is; ``ValueError`` for a damaged one, OSError."""
+    """Return whether any batch of a stream is compressed; ``ValueError`` for a damaged one, OSError."""
     with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             return _has_compressed_batch(data)
@@ -52,7 +52,7 @@ def _whole(kind: str, data: mmap.mmap, at: int) -> int:
 
 
 def _field(data: mmap.mmap, table: int, number: int) -> int | None:
-    """Return where a field of a table is; ``None`` where it is not set."""
+    """Return the offset of a field of a table; ``None`` if it is not set."""
     offsets = table - _whole("<i", data, table)
     if 4 + 2 * number >= _whole("<H", data, offsets):
         return None
@@ -60,6 +60,6 @@ def _field(data: mmap.mmap, table: int, number: int) -> int | None:
 
 
 def _table(data: mmap.mmap, table: int, number: int) -> int | None:
-    """Return where the table is that a field refers to."""
+    """Return the offset of the table that a field refers to."""
     at = _field(data, table, number)
     return None if at is None else at + _whole("<I", data, at)

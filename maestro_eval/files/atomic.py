@@ -1,8 +1,8 @@
-"""Write a file whole or not at all.
+"""Writes a file whole or not at all.
 
-The data goes to a temporary file beside the target, is synced, and is renamed over it: a reader sees the
-old file or the new one, and a crash leaves at most a stray ``.NAME.*.tmp``. The folder itself is not
-synced: after a power cut the old file may be back, which every caller can make again.
+The data goes to a temporary file beside the target, is synced, and is renamed over it: a reader sees the old file or
+the new one, and a crash leaves at most a stray ``.NAME.*.tmp``. The folder itself is not synced: after a power cut the
+old file may be back, and every caller can write it again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from maestro_eval.records import UserError
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file to be written piece by piece, which replaces ``path`` once the block ends without an error.
 
-    UserError (one line) when the disk is full or the folder is not writable; an earlier file then stays as it was.
+    UserError (one line) when the disk is full or the folder is not writable; an earlier file then stays unchanged.
     """
     temporary = ""
     try:
@@ -31,12 +31,12 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; results are read by others.
+        # mkstemp makes files private; results are for other readers too.
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException as error:
         if temporary:
-            # What failed once may fail again; the first failure is the one to tell.
+            # Removing may fail too; the first failure is the one to report.
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
         if isinstance(error, OSError):
@@ -47,6 +47,6 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Replace ``path`` with ``data``; UserError as of `atomic_file`."""
+    """Replace ``path`` with ``data``; UserError as in `atomic_file`."""
     with atomic_file(path) as file:
         file.write(data.encode() if isinstance(data, str) else data)

@@ -1,4 +1,4 @@
-"""Find the YAML that ships with the package: inside the wheel, or at the top of a checkout."""
+"""Finds the YAML that ships with the package: inside the wheel, or at the top of a checkout."""
 
 from __future__ import annotations
 

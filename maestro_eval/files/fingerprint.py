@@ -1,4 +1,4 @@
-"""One hash for a resolved setting, so that two runs can be held against each other."""
+"""Hashes resolved settings, so that two runs can be compared."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ import msgspec
 
 
 def fingerprint(value: object) -> str:
-    """SHA-256 (hex) of the canonical JSON of ``value``: records, dicts (any key order), lists, strings, numbers."""
+    """Return the SHA-256 (hex) of the canonical JSON of ``value``: records, dicts (any key order), lists, scalars."""
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()

@@ -1,4 +1,4 @@
-"""Find network file systems: SQLite's write-ahead log needs memory that all of its users share."""
+"""Detects network file systems: SQLite's write-ahead log needs memory that all of its users share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NETWORK = re.compile(
 
 
 def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
-    """Return the type of the network file system that ``folder`` is on (``nfs4``, ``fuse.sshfs``, …), or nothing."""
+    """Return the type of the network file system of ``folder`` (``nfs4``, ``fuse.sshfs``, …), or "" for a local one."""
     device = folder.stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     try:

@@ -1,8 +1,8 @@
-"""Open a Parquet file as a stream of batches, so that a damaged one is the user's line and not a crash.
+"""Opens a Parquet file as a stream of batches; a damaged file is a UserError and not a crash.
 
-What it unpacks to is read from its footer and page headers before anything is unpacked. Both are structures in Thrift's
-compact protocol. The footer says where each column of each row group begins, the header of each page how long the page
-is. The footer's own sums are not relied on: no reader needs them, so they can be anything.
+The decompressed size is read from the footer and the page headers before anything is decompressed. Both are structures
+in Thrift's compact protocol. The footer locates each column of each row group, the header of each page gives the page's
+length. The totals in the footer are not trusted: no reader needs them, so they can be anything.
 https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 """
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from arro3.core import RecordBatchReader
 
 _MAGIC = b"PAR1"
-# A row group that unpacks to more than this, and to so many times what it is packed in, is no data set. What repeats is
-# unpacked once and copied for each of a batch's rows: memory is some ten times this at most.
+# A column chunk that decompresses to more than this, and to this many times its compressed size, is no data set. A
+# repeated value is decompressed once and copied for each of a batch's rows: memory is at most some ten times this.
 _LARGE = 64 << 20
 _TIMES = 100
 LONGEST = 16 << 20
-"""Bytes of a footer: a data set of ten thousand row groups has a few million."""
+"""The maximal bytes of a footer: a data set of ten thousand row groups has a few million."""
 _DEEPEST = 16
 # Fields of the footer: row groups, their columns, a column's metadata, and in that its length and where pages begin.
 _GROUPS, _COLUMNS, _METADATA, _LENGTH, _DATA, _DICTIONARY = 4, 1, 3, 7, 9, 11
@@ -36,9 +36,9 @@ _UNPACKED, _PACKED = 2, 3
 
 
 def open_parquet(file: Path, rows: int) -> RecordBatchReader:
-    """Open the schema and the batches (of ``rows`` rows at most) of a file; UserError when it is not whole.
+    """Open the schema and the batches (of at most ``rows`` rows) of a file; UserError if the file is not whole.
 
-    A page that does not decode is found only when its batch is read, and raises arro3's own exception then.
+    A page that does not decode is detected when its batch is read, and raises arro3's own exception then.
     """
     from arro3.io import read_parquet
 
@@ -50,14 +50,14 @@ def open_parquet(file: Path, rows: int) -> RecordBatchReader:
             ends = stream.read(4)
     except OSError as error:
         raise UserError(f"{file}: cannot be read as Parquet ({error.strerror})") from error
-    # arro3 panics, with a backtrace on standard error, where a plain look at both ends would do.
+    # arro3 panics, with a backtrace on standard error, on files that this check rejects.
     if begins != _MAGIC or ends != _MAGIC:
         raise UserError(damaged)
     _refuse_bomb(file, file.stat().st_mtime_ns)
     try:
         return read_parquet(file, batch_size=rows)
     except BaseException as error:
-        # A panic of Rust code is no Exception in Python; everything else of that rank is not ours to catch.
+        # A panic of Rust code is a BaseException in Python; other BaseExceptions are not ours to catch.
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise UserError(damaged) from error
         raise
@@ -65,7 +65,7 @@ def open_parquet(file: Path, rows: int) -> RecordBatchReader:
 
 @lru_cache(maxsize=4096)
 def _refuse_bomb(file: Path, modified: int) -> None:
-    """Refuse a file that unpacks to what it cannot hold (UserError): once for a file, which is read many times."""
+    """Refuse a file that decompresses to an implausible size (UserError). Cached, since a file is opened many times."""
     try:
         for column in column_sizes(file):
             if column.unpacked > max(_LARGE, _TIMES * column.packed):
@@ -102,7 +102,7 @@ def column_sizes(file: Path) -> Iterator[Sizes]:
 
 def _page_sizes(data: mmap.mmap, column: dict[int, Any], footer: int) -> Sizes:
     """Add up the pages of a column."""
-    # Some writers set the dictionary's place to 0 where there is none.
+    # Some writers set the dictionary's offset to 0 if there is none.
     at = min(column[_DATA], column.get(_DICTIONARY) or column[_DATA])
     end = at + column[_LENGTH]
     if not 0 < at <= end <= footer:
@@ -119,7 +119,7 @@ def _page_sizes(data: mmap.mmap, column: dict[int, Any], footer: int) -> Sizes:
 
 
 class _Thrift:
-    """A reader of the compact protocol from ``at`` to ``end``: structures as dictionaries by field number."""
+    """Reads the compact protocol from ``at`` to ``end``: structures as dictionaries by field number."""
 
     def __init__(self, data: mmap.mmap, at: int, end: int) -> None:
         self._data = data
@@ -133,7 +133,7 @@ class _Thrift:
         number = 0
         while header := self._byte():
             number = number + (header >> 4) if header >> 4 else self._whole()
-            # In a field, a truth value is its type.
+            # A Boolean field has its value in its type.
             kind = header & 15
             fields[number] = kind == 1 if kind in (1, 2) else self._value(kind, depth)
         return fields
@@ -151,7 +151,7 @@ class _Thrift:
             case 9 | 10:
                 header = self._byte()
                 count = header >> 4 if header >> 4 < 15 else self._varint()
-                # Each takes a byte at least, so that no number makes us wait.
+                # Each item takes at least a byte, which bounds the count.
                 return [self._value(header & 15, depth + 1) for _ in range(min(count, self._end - self.at))]
             case 12:
                 return self.struct(depth + 1)

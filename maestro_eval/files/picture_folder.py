@@ -1,8 +1,8 @@
-"""The folder through which engines on this node read pictures that we have in memory.
+"""The folder through which engines on this node read images that we have in memory.
 
-Both sides find it without being told: ``serve`` lets its engines read it, and a client writes to it. It is the user's
-own (mode 0700), in shared memory where there is enough. Each client writes to a folder of its own within, and removes
-those that dead processes left.
+Both sides derive its path: ``serve`` lets its engines read it, and a client writes to it. It is private to the user
+(mode 0700), in shared memory if there is enough. Each client writes to a subfolder of its own, and removes those that
+dead processes left.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import tempfile
 from pathlib import Path
 
 _SHARED_MEMORY = Path("/dev/shm")
-# Containers have 64 MB of it unless told otherwise: a handful of pictures.
+# Containers have 64 MB of it by default: a handful of images.
 _ENOUGH = 2 * 2**30
 
 
 def picture_folder() -> Path:
-    """Return the user's folder; make it where it is missing. OSError where that fails, or it is somebody else's."""
+    """Return the user's folder, created if missing. OSError if that fails, or if another user owns it."""
     return private_folder(_root() / f"maestro-eval-{os.getuid()}-pictures")
 
 
 def private_folder(folder: Path) -> Path:
-    """Make ``folder`` where it is missing. OSError where that fails, or it is not a folder of this user alone."""
+    """Create ``folder`` if it is missing. OSError if that fails, or if it is not private to this user."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077 or folder.is_symlink():
@@ -33,7 +33,7 @@ def private_folder(folder: Path) -> Path:
 
 
 def own_picture_folder() -> Path:
-    """Make a new folder of this process within; those of processes that have ended are removed. OSError."""
+    """Create a subfolder for this process, and remove those of processes that have ended. OSError."""
     folder = picture_folder()
     for other in folder.iterdir():
         process = other.name.partition("-")[0]
@@ -43,7 +43,7 @@ def own_picture_folder() -> Path:
 
 
 def _root() -> Path:
-    # The size and not what is free, so that both sides choose alike.
+    # By the total size, not the free one, so that both sides choose alike.
     with contextlib.suppress(OSError):
         found = os.statvfs(_SHARED_MEMORY)
         if os.access(_SHARED_MEMORY, os.W_OK) and found.f_blocks * found.f_frsize >= _ENOUGH:

@@ -1,11 +1,10 @@
-"""The pixels of a picture, read in one way everywhere: upright, on white, with eight bits a channel.
+"""Decodes the pixels of an image, in one way everywhere: upright, on white, with eight bits a channel.
 
-Viewers and engines do not agree on three things that a file can say: a camera's note of how it was turned (EXIF
-orientation), transparency, and samples of 16 bits. Here a picture is turned as its note says, transparent parts are
-white, and 16 bits are scaled to 8 (``v >> 8``). ``is_plain`` tells whether a file leaves nothing to disagree about;
-one that is not is made so by ``plain_file`` before anybody else sees it.
+Viewers and engines disagree on three properties of a file: EXIF orientation, transparency, and samples of 16 bits. Here
+an image is rotated by its orientation, transparent parts become white, and 16 bits are scaled to 8 (``v >> 8``).
+``is_plain`` returns whether a file is free of all three; ``plain_file`` converts any other before it is used.
 
-Trade-off: a turned JPEG is encoded again (quality 95, full colour resolution) and so loses a level here and there. As
+Trade-off: a rotated JPEG is encoded again (quality 95, full colour resolution) and so loses a level here and there. As
 PNG, a photograph would be six times its size.
 """
 
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
 
 _ORIENTATION = 0x0112
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-# Where a PNG may have EXIF: a chunk, ImageMagick's text, XMP.
+# The places of EXIF in a PNG: a chunk, ImageMagick's text, XMP.
 _PNG_NOTES = (b"eXIf", b"Raw profile type", b"tiff:Orientation")
 _WHITE = (255, 255, 255)
 
 
 def read_pixels(data: bytes) -> Picture:
-    """Return the pixels of an encoded picture as RGB. Raises what Pillow raises for bytes that it cannot decode."""
+    """Return the pixels of an encoded image as RGB. Raises what Pillow raises for bytes that it cannot decode."""
     from PIL import Image
 
     with Image.open(BytesIO(data)) as picture:
@@ -34,22 +33,22 @@ def read_pixels(data: bytes) -> Picture:
 
 
 def shown(picture: Picture) -> Picture:
-    """Return ``picture`` as it is to be seen, in eight bits without transparency; itself where it is plain."""
+    """Return ``picture`` as it should be seen, in eight bits without transparency; unchanged if it is plain."""
     return _turned(_on_white(_eight_bits(picture)), _orientation(picture))
 
 
 def is_plain(picture: Picture) -> bool:
-    """Tell whether every reader of the loaded ``picture`` sees the same in it."""
+    """Return whether every reader sees the same in the loaded ``picture``."""
     if picture.mode in _DEEP or _orientation(picture) != 1:
         return False
     return not picture.has_transparency_data or _is_opaque(picture)
 
 
 def is_plain_file(picture: Picture, data: bytes) -> bool:
-    """Tell whether ``data``, opened as ``picture`` and not loaded, is known to be whole and plain without its pixels.
+    """Return whether ``data``, opened as ``picture`` and not loaded, is certainly whole and plain.
 
-    A JPEG is whole where the end of its image is there, a PNG where all checksums are right; False for the rest, which
-    are loaded to know. It takes a fiftieth of the time.
+    A JPEG is whole if the end of its image exists, a PNG if all checksums are right; False for other files, which must
+    be loaded to know. The check takes a fiftieth of the time of loading.
     """
     if picture.format in ("JPEG", "MPO"):
         return _jpeg_is_whole(data) and _orientation(picture) == 1
@@ -68,7 +67,7 @@ def is_plain_file(picture: Picture, data: bytes) -> bool:
 
 
 def plain_file(picture: Picture) -> tuple[bytes, str]:
-    """Encode ``picture`` as it is to be seen, and return its media type. A JPEG stays one; all else is PNG."""
+    """Encode ``picture`` as it should be seen, and return its media type. A JPEG stays one; all else becomes PNG."""
     seen, file = shown(picture), BytesIO()
     if picture.format in ("JPEG", "MPO"):
         seen = seen if seen.mode in ("RGB", "L") else seen.convert("RGB")
@@ -79,12 +78,12 @@ def plain_file(picture: Picture) -> tuple[bytes, str]:
 
 
 def _jpeg_is_whole(data: bytes) -> bool:
-    """Tell whether the image's own end mark follows its data; a thumbnail's, in a segment before, does not count."""
+    """Return whether the image's own end mark follows its data; a thumbnail's, in a segment before, does not count."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xDA:
-            # Searched from the end, where it mostly is. Within the image's data it cannot occur.
+            # Searched from the end, where it mostly is. It cannot occur within the image's data.
             return data.rfind(b"\xff\xd9", at) >= 0
         if marker == 0xFF:
             at += 1
@@ -136,7 +135,7 @@ def _turned(picture: Picture, orientation: int) -> Picture:
 
 
 def _orientation(picture: Picture) -> int:
-    """1 to 8 as EXIF numbers them; 1 where the picture notes none that is known."""
+    """Return the EXIF orientation, 1 to 8; 1 if the image has none that is known."""
     try:
         noted = picture.getexif().get(_ORIENTATION, 1)
     except Exception:  # Pillow's parser fails in many ways on a damaged block; the pixels are there all the same
@@ -145,6 +144,6 @@ def _orientation(picture: Picture) -> int:
 
 
 def _is_opaque(picture: Picture) -> bool:
-    """Tell whether a picture that could be transparent is so nowhere."""
+    """Return whether an image with an alpha channel has no transparent pixel."""
     alpha = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
     return alpha.getchannel("A").getextrema()[0] == 255

@@ -1,4 +1,4 @@
-"""YAML files that can say on which line a field stands, for errors that a user can act on."""
+"""YAML files with the line of every field, for errors that a user can act on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 from maestro_eval.records import UserError
 
-# Characters of a file, which takes seconds then, and nodes of it once aliases are written out.
+# Characters of a file (parsing that many takes seconds), and nodes with all aliases expanded.
 _LONGEST = 1_000_000
 _MOST_NODES = 200_000
 
@@ -39,7 +39,7 @@ class YamlDocument:
         self._root = root
 
     def where(self, field: Sequence[str | int] = ()) -> str:
-        """``file:line`` of a field, or of its nearest parent that is written in the file."""
+        """Return ``file:line`` of a field, or of its nearest parent that is written in the file."""
         node = self._root
         line = node.start_mark.line + 1
         for step in field:
@@ -88,7 +88,7 @@ def load_yaml(path: Path, loader: type[yaml.SafeLoader] = UniqueKeyLoader) -> Ya
 
 
 def _refuse_bomb(root: yaml.Node | None) -> None:
-    """``ValueError`` where aliases of aliases stand for more nodes than a file could hold, or for themselves."""
+    """Raise ``ValueError`` if nested aliases expand to too many nodes, or refer to themselves."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node) -> int:

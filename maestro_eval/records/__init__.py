@@ -1,4 +1,4 @@
-"""The words of maestro-eval as frozen records: no I/O, no logic beyond their own invariants.
+"""The domain types of maestro-eval as frozen records, without I/O, and with no logic but their own invariants.
 
 Standard library and msgspec only, so that every room, worker process and file format can share them.
 """

@@ -1,4 +1,4 @@
-"""The question: a row of a task, and messages of texts that know where they came from and images with their hash."""
+"""The question: a row of a task, and messages of texts with their author and images with their hash."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Origin = Literal["template", "question", "policy", "observation"]
 
 
 class ImageRef(Struct, frozen=True, gc=False):
-    """An image without its pixels: what a journal keeps.
+    """An image without its pixels, as a journal stores it.
 
-    ``sha256`` and ``size`` (bytes) are those of the file as the dataset has it, ``file`` is its name there where it is
-    a file of its own. ``width`` and ``height`` are pixels of the picture when it is upright.
+    ``sha256`` and ``size`` (bytes) are those of the file as the dataset has it, ``file`` is its name there if it is a
+    separate file. ``width`` and ``height`` are pixels of the upright image.
     """
 
     sha256: str
@@ -31,8 +31,8 @@ class ImageRef(Struct, frozen=True, gc=False):
 class Image(Struct, frozen=True, dict=True, weakref=True):
     """An encoded image (PNG, JPEG, …), the same to every reader.
 
-    ``data`` is exactly what the dataset has, and hashes to ``ref.sha256``, except for a picture that engines read in
-    different ways (a camera's turn, transparency, 16 bits): that is encoded again as it is to be seen.
+    ``data`` is exactly what the dataset has, and hashes to ``ref.sha256``. The exception is an image that engines
+    decode differently (EXIF orientation, transparency, 16 bits): it is encoded again as it should be seen.
     """
 
     ref: ImageRef
@@ -40,14 +40,14 @@ class Image(Struct, frozen=True, dict=True, weakref=True):
 
     @cached_property
     def base64(self) -> bytes:
-        """``data`` as Base64, made once and kept as long as the image is."""
+        """``data`` as Base64, computed once and stored as long as the image is."""
         import pybase64
 
         return pybase64.b64encode(self.data)
 
 
 class TextPart(Struct, frozen=True, tag="text"):
-    """A piece of text and who wrote it."""
+    """A piece of text and its author."""
 
     text: str
     origin: Origin = "template"
@@ -63,10 +63,10 @@ Part = TextPart | ImagePart
 
 
 class Message(Struct, frozen=True):
-    """One message of a chat. Adjacent text parts are joined as they stand when sent.
+    """One message of a chat. Adjacent text parts are joined unchanged when sent.
 
-    ``tokens`` are the ids that it adds to the prompt, in a style that appends ids; ``None`` where the chat template
-    says what a message becomes.
+    ``tokens`` are the ids that it adds to the prompt, in a style that appends ids; ``None`` if the chat template
+    renders the message.
     """
 
     role: Role
@@ -98,15 +98,14 @@ class Message(Struct, frozen=True):
 
 
 class Sample(Struct, frozen=True, gc=False):
-    """One row of a task, as the journal keeps it and the scorer reads it.
+    """One row of a task, as the journal stores it and the scorer reads it.
 
-    ``targets`` are the accepted answers (any one is right). ``choices`` are the option texts of a
-    multiple-choice question, in order A, B, …; then a target is a letter. ``category`` is what the task
-    reports apart, ``stratum`` what its accuracy averages over first, where that is something else (HRBench's
-    rotations). ``cluster`` groups samples that are not independent (same image, rotated options). ``fields``
-    are the task's own columns that its metric needs (say OCRBench's ``dataset``). ``content_hash`` covers
-    question, choices, targets and image bytes: two samples pair only when it is equal. It is ``""`` where the
-    images could not be read.
+    ``targets`` are the accepted answers (any one is right). ``choices`` are the option texts of a multiple-choice
+    question, in order A, B, …; then a target is a letter. ``category`` is what the task reports separately, ``stratum``
+    what its accuracy averages over first, if that differs (HRBench's rotations). ``cluster`` groups samples that are
+    not independent (same image, rotated options). ``fields`` are the task's own columns that its metric needs (for
+    example OCRBench's ``dataset``). ``content_hash`` covers question, choices, targets and image bytes: two samples
+    pair only when it is equal. It is ``""`` if the images could not be read.
     """
 
     task: str
@@ -123,7 +122,7 @@ class Sample(Struct, frozen=True, gc=False):
 
 
 class LoadedSample(Struct, frozen=True):
-    """A sample with its pixels: held only while its rollout runs."""
+    """A sample with its pixels; exists only while its rollout runs."""
 
     sample: Sample
     images: tuple[Image, ...]

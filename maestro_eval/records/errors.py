@@ -1,4 +1,4 @@
-"""The failures that have a name. What is not one of these is a defect of ours."""
+"""The expected failures. Any other exception is a defect of ours."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ CallErrorKind = Literal[
 class CallError(Struct, frozen=True, gc=False):
     """The error of a model call that got no usable reply. ``str`` of it is one line that begins with its kind.
 
-    ``kind``: ``connection`` (nobody there, or cut off), ``http`` (refused, with its ``status``), ``timeout``,
+    ``kind``: ``connection`` (no server, or cut off), ``http`` (refused, with its ``status``), ``timeout``,
     ``malformed`` (no chat completion), ``deadline`` (the rollout's time was over), ``key`` (the API key is unset or
-    unusable), ``context`` (the request is longer than the model's context), ``images`` (the server refuses so many
+    unusable), ``context`` (the request is longer than the model's context), ``images`` (the server refuses that many
     images, or any), ``released`` (released skill code failed). ``retriable``: the same request may succeed later.
     """
 
@@ -41,21 +41,21 @@ class CallError(Struct, frozen=True, gc=False):
 
 
 class MaestroError(Exception):
-    """Base of all of them."""
+    """The base of all expected failures."""
 
 
 class UserError(MaestroError):
-    """Bad input or a bad environment. The message is one line: which file, which field, what mends it.
+    """Bad input or a bad environment. The message is one line: which file, which field, what fixes it.
 
     The command line prints it without a traceback and exits with 2.
     """
 
 
 class SampleError(MaestroError):
-    """A row that cannot be asked, say for a corrupt image; ``sample`` is what could be read of it.
+    """A row that cannot be run, because of a corrupt image for example; ``sample`` is what could be read of it.
 
-    ``problem`` is the message without the row's name; ``kind`` is the same for all rows with this defect, whatever
-    the message names of each.
+    ``problem`` is the message without the row's name; ``kind`` is the same for all rows with this defect, whatever the
+    message names of each.
     """
 
     def __init__(self, problem: str, sample: Sample, kind: str) -> None:
@@ -68,8 +68,8 @@ class SampleError(MaestroError):
 class RolloutFailure(MaestroError):
     """The end of a rollout as ``failed``: ``cause`` says whose fault, ``detail`` is one line.
 
-    ``fault`` is the error of the model call behind it, if one is; ``kind``: see ``Failed``. ``calls`` are model calls
-    that are recorded nowhere else, the failed one among them.
+    ``fault`` is the error of the model call behind it, if any; ``kind``: see ``Failed``. ``calls`` are model calls that
+    are recorded nowhere else, including the failed one.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class RolloutFailure(MaestroError):
 
     @classmethod
     def of_call(cls, cause: FailureCause, call: ExpertCall, *, name: str = "", recorded: bool = True) -> RolloutFailure:
-        """The failure of a ``call`` to ``name``; its cause is ``deadline`` where the rollout's time was over.
+        """Return the failure of a ``call`` to ``name``; its cause is ``deadline`` if the rollout's time was over.
 
         ``recorded``: whether the call is recorded elsewhere.
         """

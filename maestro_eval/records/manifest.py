@@ -1,4 +1,4 @@
-"""The provenance of a run: everything that can change a score, written before the first rollout that it holds for."""
+"""The provenance of a run: everything that can change a score, written before the first rollout that it covers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from maestro_eval.records.rollout import Sampling
 Moment = Annotated[float, Meta(ge=0, lt=253402300800)]
 Aggregation = Literal["mean", "category_mean", "stratum_mean"]
 ModelJudge = Literal["choice", "extraction"]
-"""The question that a model may be asked about a reply: which option it chooses, or what its final answer is."""
+"""The question to a model about a reply: which option it chooses, or what its final answer is."""
 
 
 Rendering = Literal["", "ids", "checked", "unknown"]
-"""The ground for saying that the policy's model is fed the stream of the ``released`` style.
+"""The evidence that the policy's model gets the stream of the ``released`` style.
 
-``ids``: an engine in the worker was given the ids. ``checked``: the policy's servers were asked what they render, and
-render that. ``unknown``: a server could not be asked. Empty in other styles, and where no model is the policy.
+``ids``: an engine in the worker got the ids. ``checked``: the policy's servers were queried and render that stream.
+``unknown``: a server could not be queried. Empty in other styles, and if no model is the policy.
 """
 
 
 class Selection(Struct, frozen=True):
-    """The samples of each task that are asked; all, when every field is as here.
+    """The samples of each task to run; all, with the defaults.
 
-    In this order: ``sample_ids`` keeps those named (``TASK ID`` or ``ID``); ``offset`` passes over the first;
-    ``limit`` keeps the first so many, or, as a fraction below 1, that share of the task, rounded up; ``subset`` draws
-    so many by the run's seed, each category its share of them.
+    In this order: ``sample_ids`` selects by name (``TASK ID`` or ``ID``); ``offset`` skips the first; ``limit`` keeps
+    the first ones, by number or, below 1, as a share of the task, rounded up; ``subset`` draws that many by the run's
+    seed, in proportion to the categories.
     """
 
     limit: int | float | None = None
@@ -43,7 +43,7 @@ class Selection(Struct, frozen=True):
         parts = [
             f"{name} {value}"
             for name, value in (("offset", self.offset), ("limit", self.limit), ("subset", self.subset))
-            # No offset is the first sample; a limit or subset of nothing is still one.
+            # An offset of 0 selects all; a limit or subset of 0 does not.
             if value is not None and (name != "offset" or value)
         ]
         if self.sample_ids is not None:
@@ -54,14 +54,13 @@ class Selection(Struct, frozen=True):
 class TaskRecord(Struct, frozen=True):
     """A task as it was run. ``hash`` covers its definition, ``data_hash`` the files that it was read from.
 
-    ``aggregation`` says how samples become the task's accuracy: their mean, or the mean of the means of
-    their categories (VLMsAreBlind's seven) or of their strata (HRBench's four rotations). ``planned`` counts the
-    samples that the run was to ask. ``released`` names the rule of the released scorer, empty where that has
-    none but its fall-back. ``revision`` is the hub's, where the data came from there.
-    ``hub`` is the dataset that the task is defined over, empty for data that no hub has, and ``published`` the size of
-    its split as published, 0 where that is not known. ``metric_hash`` covers the code of a metric that is not ours, and
-    ``metric_file`` is the task file where the metric is that file's own rule. ``model_judge`` says what a model may be
-    asked about an answer, empty where the benchmark's authors ask none.
+    ``aggregation`` defines how samples become the task's accuracy: their mean, or the mean of the means of their
+    categories (VLMsAreBlind's seven) or of their strata (HRBench's four rotations). ``planned`` counts the samples of
+    the run. ``released`` names the rule of the released scorer, empty if that has none but its fall-back. ``revision``
+    is the hub's, if the data came from there. ``hub`` is the dataset that the task is defined over, empty for data that
+    no hub has, and ``published`` the size of its split as published, 0 if unknown. ``metric_hash`` covers the code of a
+    metric that is not ours, and ``metric_file`` is the task file if the metric is that file's own rule. ``model_judge``
+    is the question to a model judge, None if the benchmark's authors use none.
     """
 
     name: str
@@ -82,12 +81,12 @@ class TaskRecord(Struct, frozen=True):
 
     @property
     def is_local(self) -> bool:
-        """Return whether data given by path stood in for the published dataset."""
+        """Return whether data given by path replaced the published dataset."""
         return bool(self.hub) and not self.revision
 
     @property
     def is_published_size(self) -> bool:
-        """Return whether as many samples were planned as the benchmark has; true where that is not known."""
+        """Return whether as many samples were planned as the benchmark has; true if that is unknown."""
         return self.published in (0, self.planned)
 
 
@@ -99,10 +98,10 @@ class PromptRecord(Struct, frozen=True):
 
 
 class RegistryVariant(Struct, frozen=True):
-    """The way in which a run's registry differs from its file on purpose, to see how much a result depends on it.
+    """Deliberate changes of a run's registry, to measure how much a result depends on it.
 
-    ``without`` names entries that are left out; then ``rename`` gives the experts neutral names; then ``permute``
-    lists experts and skills in another order, drawn by that seed.
+    ``without`` names entries that are left out; then ``rename`` gives the experts neutral names; then ``permute`` lists
+    experts and skills in another order, drawn by that seed.
     """
 
     permute: int | None = None
@@ -121,7 +120,7 @@ class EntryKey(Struct, frozen=True):
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """The key that ``text`` is of."""
+        """Parse the text form of a key."""
         kind, _, name = text.partition(".")
         return cls(kind, name)
 
@@ -132,9 +131,9 @@ class EntryKey(Struct, frozen=True):
 class RegistryRecord(Struct, frozen=True):
     """The registry of a run: its origin and its content.
 
-    ``entries`` holds the content hash of every expert, service, skill (``skills.NAME``) and prompt, of which
-    ``hash`` is made: it tells what differs between two registries that are gone. All of this is of the registry as
-    it was run, after its ``variant``; ``renamed`` gives the file's name of each expert that has a neutral one.
+    ``entries`` has the content hash of every expert, service, skill (``skills.NAME``) and prompt, from which ``hash``
+    is computed: it shows what differs between two registries that no longer exist. All of this describes the registry
+    as it was run, after its ``variant``; ``renamed`` gives the file's name of each expert that has a neutral one.
     ``pipelines`` names the pipeline of each skill.
     """
 
@@ -156,7 +155,7 @@ class RegistryRecord(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True):
-    """A change that the run went on with because its user said so.
+    """A change that the run continued with because its user accepted it.
 
     ``field`` as in ``resume --accept FIELD``; ``was`` and ``now`` are hashes, or the names of models. ``at`` is Unix
     seconds.
@@ -169,7 +168,7 @@ class Accepted(Struct, frozen=True):
 
 
 class Candidate(Struct, frozen=True):
-    """One of the systems of an explore run, by the ``--policy`` that it is; ``alike`` are others that ask the same."""
+    """One of the systems of an explore run, by its ``--policy``; ``alike`` are others with the same requests."""
 
     policy: str
     alike: tuple[str, ...] = ()
@@ -178,7 +177,7 @@ class Candidate(Struct, frozen=True):
 class Replay(Struct, frozen=True):
     """The run that a run replays: up to turn ``at`` (from 0) as recorded in the folder ``run``, from there anew.
 
-    ``call`` is the ``EXPERT@@SKILL`` that is called at that turn, empty where it is what the record says.
+    ``call`` is the ``EXPERT@@SKILL`` that is called at that turn; empty for the recorded call.
     """
 
     run: str
@@ -187,7 +186,7 @@ class Replay(Struct, frozen=True):
 
 
 WIDE = 0.25
-"""A decision after every sample of which the interval reaches further than this to either side gives no estimate."""
+"""A decision after every sample whose interval has a larger half-width than this gives no estimate."""
 
 StopReason = Literal["decided", "futile", "precise", "complete"]
 StopRuleName = Literal["decided", "anytime", "precise"]
@@ -197,8 +196,8 @@ class Stopping(Struct, frozen=True):
     """The rule by which a run's benchmarks may end early, in a comparison with the finished run in ``against``.
 
     ``system`` is that run's name, ``began_at`` its ``created_at``, ``scores`` a fingerprint of its scores under
-    ``protocol``. ``alpha`` is the chance that any benchmark without a difference is decided. ``halfwidth``, between 0
-    and 1, is what ``precise`` waits for.
+    ``protocol``. ``alpha`` is the probability that any benchmark without a difference is decided. ``halfwidth``,
+    between 0 and 1, is the target of ``precise``.
     """
 
     against: str
@@ -216,7 +215,7 @@ class EarlyStop(Struct, frozen=True):
 
     ``reason``: the difference is decided, the rest could hardly decide it (futile), its interval is narrow enough
     (precise), or there are no more samples (complete). ``value`` is the difference to ``against``, with its 95 %
-    interval from ``low`` to ``high``; these and ``p`` allow for the looks, by ``method``.
+    interval from ``low`` to ``high``; these and ``p`` account for the repeated looks, by ``method``.
     """
 
     task: str
@@ -233,24 +232,24 @@ class EarlyStop(Struct, frozen=True):
 
     @property
     def direction_only(self) -> bool:
-        """Better or worse is all that is known: by how much is anybody's guess."""
+        """Return whether only the direction of the difference is known, and not its size."""
         return self.reason == "decided" and self.method == "anytime-valid" and (self.high - self.low) / 2 > WIDE
 
 
 class RunManifest(Struct, frozen=True):
     """The provenance of a run folder, ``manifest.json``.
 
-    ``system`` names the row in tables. ``policy`` is the ``--policy`` argument with ``policy_model``
-    what it resolved to. ``created_at`` is Unix seconds. ``versions`` and ``hardware`` describe the
-    machine that started the run. ``groups`` names every task of each tag that its tasks have, run or not: a
-    group's mean is that of all of them or none. ``settings`` holds what moves speed but not scores (executor,
-    workers, concurrency). ``selection`` is which samples of each task were planned. ``candidates`` are those of
-    an explore run, whose k-th repeat is the k-th candidate (the file calls them ``arms``); ``replay`` is there where a
-    run replays another. ``stopping`` says whether benchmarks may end early, ``stopped`` how each comparison ended: what
-    it leaves unasked is no longer in the plan.
+    ``system`` names the row in tables. ``policy`` is the ``--policy`` argument, ``policy_model`` the model that it
+    resolved to. ``created_at`` is Unix seconds. ``versions`` and ``hardware`` describe the machine that started the
+    run. ``groups`` names every task of each tag that its tasks have, run or not: a group's mean is that of all of them
+    or none. ``settings`` has what changes speed but not scores (executor, workers, concurrency). ``selection`` is which
+    samples of each task were planned. ``candidates`` are those of an explore run, whose k-th repeat is the k-th
+    candidate (the file calls them ``arms``); ``replay`` is set if a run replays another. ``stopping`` is the rule by
+    which benchmarks may end early, ``stopped`` the end of each comparison: the samples that it spared are no longer in
+    the plan.
 
-    All of this is as the run began. ``accepted`` holds, in order, what has changed since: some of the rollouts are
-    from before each of these changes and some from after it.
+    All of this is as the run began. ``accepted`` lists, in order, what has changed since: some of the rollouts are from
+    before each of these changes and some from after it.
     """
 
     system: str

@@ -1,4 +1,4 @@
-"""The episode of one sample: turns, calls, outcome, tokens and times."""
+"""The rollout of one sample: turns, calls, outcome, tokens and times."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ MalformedKind = Literal["nothing", "format", "refused"]
 
 
 class MalformedAction(Struct, frozen=True, gc=False, tag="malformed"):
-    """Neither a call nor an answer; ``reason`` is one line that the policy is shown.
+    """Neither a call nor an answer; ``reason`` is one line that the policy sees.
 
-    ``nothing``: the turn has no complete action; ``format``: its call lacks a name or a request; ``refused``: the
+    ``nothing``: the turn has no complete action; ``format``: its call has no name or no request; ``refused``: the
     regime does not allow this action now.
     """
 
@@ -42,9 +42,9 @@ Action = SearchAction | AnswerAction | MalformedAction
 
 
 class Resolution(Struct, frozen=True, gc=False):
-    """The registry entries that the written names became, or ``None`` where nothing matched, and by which rule.
+    """The registry entries that the written names match, or ``None`` if nothing matched, and by which rule.
 
-    ``solver`` is there where the name of one solver of the skill was written.
+    ``solver`` is set if the name of one solver of the skill was written.
     """
 
     expert: str | None
@@ -54,7 +54,7 @@ class Resolution(Struct, frozen=True, gc=False):
 
 
 class Usage(Struct, frozen=True, gc=False):
-    """Tokens, as the endpoint reported them (0 where it reported none)."""
+    """Tokens, as the endpoint reported them (0 if it reported none)."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -79,8 +79,8 @@ class Timing(Struct, frozen=True, gc=False):
 class Sampling(Struct, frozen=True):
     """The sampling of a model. ``None`` leaves a setting to the endpoint.
 
-    ``top_k`` and ``repetition_penalty`` are vLLM's; -1 and 1 turn off what a checkpoint's own settings would do.
-    ``regex``: what a turn's whole text must match; only engines that can constrain a turn take it (vLLM's do).
+    ``top_k`` and ``repetition_penalty`` are vLLM's; -1 and 1 turn off a checkpoint's own settings. ``regex``: a pattern
+    for a turn's whole text; only engines that can constrain a turn accept it (vLLM's do).
     """
 
     temperature: float | None = 0.0
@@ -94,7 +94,7 @@ class Sampling(Struct, frozen=True):
 
 
 class TokenIds(Struct, frozen=True, gc=False):
-    """The ids that an engine read as a prompt and the ids that it sampled, where it was asked for them."""
+    """The ids that an engine read as a prompt and the ids that it sampled, if they were requested."""
 
     prompt: tuple[int, ...]
     sampled: tuple[int, ...]
@@ -104,7 +104,7 @@ class PromptRead(Struct, frozen=True, gc=False):
     """The ids that an engine read as a turn's prompt: how many, and the SHA-256 of them as JSON.
 
     ``as_streamed``: whether they end with the very ids of the conversation's stream (``Message.tokens``), and not with
-    another encoding of its text; ``None`` where the conversation has no such ids yet.
+    another encoding of its text; ``None`` if the conversation has no such ids yet.
     """
 
     tokens: int
@@ -113,15 +113,14 @@ class PromptRead(Struct, frozen=True, gc=False):
 
 
 class ExpertCall(Struct, frozen=True, gc=False):
-    """One call of an expert or a service over HTTP, as it went.
+    """One call of an expert or a service over HTTP, as recorded.
 
-    ``name`` is the registry's entry, ``model`` what was asked for at ``endpoint``. ``tries`` counts
-    HTTP requests. ``error`` is empty when the call succeeded, else one line that begins with its kind; ``fault`` is the
-    same in fields (``None`` in records of before there were any).
-    ``cached`` says that the reply came from the call cache, or from the same call in flight beside it: it
-    cost no request (``tries`` is 0), and ``usage`` is what the reply cost when it was made.
-    ``reasoning`` is the model's thought, where the server returns it apart from the reply. ``ids`` are there where
-    they were asked for; a record does not keep them.
+    ``name`` is the registry's entry, ``model`` the requested model at ``endpoint``. ``tries`` counts HTTP requests.
+    ``error`` is empty when the call succeeded, else one line that begins with its kind; ``fault`` is the same in fields
+    (``None`` in older records). ``cached``: the reply came from the call cache, or from the same call in flight beside
+    it: it cost no request (``tries`` is 0), and ``usage`` is what the reply cost originally. ``reasoning`` is the
+    model's thought, if the server returns it separately. ``ids`` are set if they were requested; a record does not
+    store them.
     """
 
     kind: Literal["expert", "service", "policy"]
@@ -145,9 +144,8 @@ class ExpertCall(Struct, frozen=True, gc=False):
 class Completion(Struct, frozen=True):
     """A policy's generation of one turn; ``calls`` are the model calls that it cost.
 
-    ``tokens`` are the ids that were sampled, the end token included, where the engine reports them, and ``prompt`` is
-    what it read.
-    ``reasoning`` is its thought, where the server returns it apart from ``text`` (a reasoning parser).
+    ``tokens`` are the sampled ids, including the end token, if the engine reports them, and ``prompt`` describes the
+    ids that it read. ``reasoning`` is its thought, if the server returns it apart from ``text`` (a reasoning parser).
     """
 
     text: str
@@ -162,8 +160,8 @@ class Completion(Struct, frozen=True):
 class MissingEvidence(Struct, frozen=True, gc=False):
     """The missing report of ``service`` about image number ``image`` (from 1).
 
-    ``fault`` is the error of its call: it was lost, and may be had another time. Without one the service replied, and
-    there was nothing in its reply; ``reason`` says what.
+    ``fault`` is the error of its call: the report was lost, and another call may get it. Without a fault the service
+    replied, but without any evidence; ``reason`` explains.
     """
 
     service: str
@@ -176,13 +174,13 @@ class MissingEvidence(Struct, frozen=True, gc=False):
 
 
 class Turn(Struct, frozen=True, gc=False):
-    """One generation of the policy and what came of it.
+    """One generation of the policy and its effects.
 
-    ``text`` is what the policy wrote, whole; ``reasoning`` is its thought, where the server returned it apart.
-    ``observation`` is the text that the policy was given back (``None`` when the turn ended the rollout, or was
-    dropped). ``notes`` say what was left out or went wrong without ending the rollout; ``missing`` is the evidence that
-    the skill went without. ``prompt`` is what the engine read, where it reports that. ``skipped``: its call was not
-    made, because no turn is left to read the reply. ``solver`` is the one of the skill's solvers that was asked.
+    ``text`` is the policy's whole text; ``reasoning`` is its thought, if the server returned it separately.
+    ``observation`` is the text that the policy got back (``None`` when the turn ended the rollout, or was dropped).
+    ``notes`` say what was left out or went wrong without ending the rollout; ``missing`` is the evidence that the skill
+    did not get. ``prompt`` describes the ids that the engine read, if it reports them. ``skipped``: its call was not
+    made, because no turn is left to read the reply. ``solver`` is the one of the skill's solvers that was called.
     """
 
     text: str
@@ -202,7 +200,7 @@ class Turn(Struct, frozen=True, gc=False):
 
     @property
     def reached(self) -> bool:
-        """Return whether both names of its call are known: a call to nobody is none, it spends its turn only."""
+        """Return whether both names of its call are known: any other call spends its turn, but does not count."""
         return self.resolution is not None and None not in (self.resolution.expert, self.resolution.skill)
 
     @property
@@ -222,7 +220,7 @@ Limit = Literal["turns", "tokens", "context", "unanswered"]
 
 
 class Exhausted(Struct, frozen=True, gc=False, tag="exhausted"):
-    """The rollout ended without an answer: the policy's doing, so it scores 0.
+    """The rollout ended without an answer, by the policy's fault: it scores 0.
 
     ``turns`` and ``tokens`` are limits of the regime; ``context`` is the model's: the policy's own turns filled it.
     ``unanswered``: it stopped with neither a call nor an answer, which ends a rollout in the ``released`` style.
@@ -238,10 +236,10 @@ class Exhausted(Struct, frozen=True, gc=False, tag="exhausted"):
 
 
 class Failed(Struct, frozen=True, gc=False, tag="failed"):
-    """Not the policy's doing: ours, the data's or an endpoint's. Never scored as a wrong answer.
+    """The rollout failed, not by the policy's fault but ours, the data's or an endpoint's. Never scored as wrong.
 
-    ``fault`` is the error of the model call that ended the rollout, if one did. ``kind`` is what failures of one kind
-    have in common, where ``detail`` names what is one sample's own.
+    ``fault`` is the error of the model call that ended the rollout, if one did. ``kind`` is the same for all failures
+    of one kind, while ``detail`` may name what is specific to a sample.
     """
 
     word: ClassVar[Literal["failed"]] = "failed"
@@ -252,7 +250,7 @@ class Failed(Struct, frozen=True, gc=False, tag="failed"):
 
     @classmethod
     def of(cls, failure: RolloutFailure) -> Failed:
-        """The outcome of a rollout that ``failure`` ended."""
+        """Return the outcome of a rollout that ``failure`` ended."""
         return cls(failure.cause, failure.detail, failure.fault, failure.kind)
 
 
@@ -268,12 +266,12 @@ class RolloutKey(Struct, frozen=True, gc=False, order=True):
 
 
 class Rollout(Struct, frozen=True, gc=False):
-    """The whole episode for one (sample, repeat).
+    """The complete record of one (sample, repeat).
 
-    ``user_prompt`` is the text of the first user message; the system message is the manifest's, the
-    same for all. ``seed`` is the rollout's own. ``worker`` names who ran it. ``scored_text`` is what the released
-    scorer reads of a rollout in the ``released`` style (the kept turns and the observations), and ``stop_reason`` is
-    that style's name for how it ended; ``None`` and empty in other styles.
+    ``user_prompt`` is the text of the first user message; the system message is the manifest's, the same for all.
+    ``seed`` is the rollout's own. ``worker`` names the worker that ran it. ``scored_text`` is what the released scorer
+    reads of a rollout in the ``released`` style (the kept turns and the observations), and ``stop_reason`` is that
+    style's name for how it ended; ``None`` and empty in other styles.
     """
 
     key: RolloutKey
@@ -289,7 +287,7 @@ class Rollout(Struct, frozen=True, gc=False):
 
     @property
     def answer(self) -> str | None:
-        """The answer as the policy gave it; ``None`` where there is none."""
+        """The answer as the policy gave it; ``None`` if there is none."""
         return self.outcome.text if isinstance(self.outcome, Answered) else None
 
     @property
@@ -312,5 +310,5 @@ class Rollout(Struct, frozen=True, gc=False):
 
     @property
     def missing_evidence(self) -> tuple[MissingEvidence, ...]:
-        """The evidence that was lost: its service got no reply to us. An answered rollout is answered all the same."""
+        """The evidence that was lost because calls of its service failed. The rollout may be answered all the same."""
         return tuple(each for turn in self.turns for each in turn.missing if each.fault is not None)

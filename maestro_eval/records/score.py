@@ -1,4 +1,4 @@
-"""The verdict on one rollout."""
+"""The score of one rollout."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from msgspec import Struct, field
 from maestro_eval.records.rollout import RolloutKey
 
 ScoringProtocol = Literal["released", "official", "fair", "strict"]
-"""The rules of judging: the released code's, the benchmark's authors', a careful human's, the answer and nothing else.
-"""
+"""The scoring rules: the released code's, the benchmark's authors', a careful human's, the answer and nothing else."""
 
 PROTOCOLS: tuple[ScoringProtocol, ...] = get_args(ScoringProtocol)
 
 FORMER_PROTOCOLS: dict[str, ScoringProtocol] = {"paper": "released"}
-"""The names that earlier command lines, task files and records have for a protocol, each with its name now."""
+"""Names of protocols in older command lines, task files and records, each with its present name."""
 
 
 class NoAnswer(StrEnum):
@@ -32,14 +31,13 @@ class NoAnswer(StrEnum):
 
 
 class Score(Struct, frozen=True, gc=False):
-    """``value`` is in [0, 1], or ``None`` when the rollout failed or never ran: nothing to judge.
+    """A verdict: ``value`` is in [0, 1], or ``None`` when the rollout failed or never ran.
 
-    ``extracted`` is the answer as the protocol read it; ``note`` says why the value is what it is,
-    where that is not plain. ``category`` is what a task reports apart, ``stratum`` what its accuracy averages over
-    first (the same, where a task does not tell them apart). ``others`` are further measures by name, such as
-    SLAKE's ``token_recall``: reported beside the value, never in its place. ``no_answer`` says why no answer was read,
-    and ``rule`` where in the reply one was found (`scoring.extract` lists the rules; empty where a metric reads all of
-    it).
+    ``extracted`` is the answer as the protocol read it; ``note`` explains the value if that is not obvious.
+    ``category`` is what a task reports separately, ``stratum`` what its accuracy averages over first (the same, unless
+    a task distinguishes them). ``others`` are further measures by name, such as SLAKE's ``token_recall``: reported
+    beside the value, never in its place. ``no_answer`` says why no answer was read, and ``rule`` where in the reply one
+    was found (`scoring.extract` lists the rules; empty if a metric reads all of it).
     """
 
     task: str

@@ -1,4 +1,4 @@
-"""Pure functions that read strings and make them harmless, for several rooms."""
+"""Pure functions that parse strings and make them harmless, for several rooms."""
 
 from maestro_eval.text.clip import ESTIMATE, Ruler, clip, estimate_tokens, ruler
 from maestro_eval.text.harmless import neutralise, one_line, printable, whole, whole_text

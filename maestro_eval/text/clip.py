@@ -1,7 +1,7 @@
-"""Fit text into a token budget.
+"""Cuts text to a token budget.
 
-A :class:`Ruler` says where tokens end. Without a tokenizer it estimates 4 characters a token: near enough for
-English, low for CJK, and free. With one the count is the model's own, up to the seam: what is kept may be
+A :class:`Ruler` locates the ends of tokens. Without a tokenizer it estimates 4 characters a token: near enough for
+English, low for CJK, and free. With one the count is the model's own, except at the cut: the remaining text may be
 tokenized a little differently than it was within the whole.
 """
 
@@ -19,7 +19,7 @@ _CHARACTERS_PER_TOKEN = 4
 _CUT = "\n[… {} characters left out …]\n"
 
 Spans = Callable[[str], Sequence[tuple[int, int]]]
-"""From a text to the characters (begin, end) of each of its tokens."""
+"""Maps a text to the characters (begin, end) of each of its tokens."""
 
 
 class Ruler:
@@ -72,7 +72,7 @@ def clip(
     measure: Ruler = _ESTIMATING,
     mark: bool = True,
 ) -> str:
-    """Cut ``text`` to about ``tokens`` tokens; ``mark`` says in it how much is gone.
+    """Cut ``text`` to about ``tokens`` tokens; ``mark`` notes in it how much was cut.
 
     ``ends`` keeps the beginning and the end in equal parts (an odd token goes to the end); ``tail`` keeps the end only.
     """

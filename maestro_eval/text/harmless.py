@@ -1,8 +1,8 @@
-"""Keep the text of others from harming: from acting as ours, from acting on a terminal, from having no bytes.
+"""Makes foreign text harmless: it cannot act as our tags, control a terminal, or fail to encode.
 
-What an expert says is put between our tags and into a chat. Were it allowed to have ``</information>``,
-``<answer>`` or a chat template's control token, an expert (or a picture that it transcribes) could end the
-observation early, answer in the policy's place, or open a new turn.
+An expert's reply is inserted between our tags and into a chat. With ``</information>``, ``<answer>`` or a chat
+template's control token in it, an expert (or an image that it transcribes) could end the observation early, answer in
+the policy's place, or open a new turn.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import re
 import unicodedata
 from typing import Any
 
-# Spaces, case and a slash anywhere inside the brackets: chat models forgive them, so forgery may use them.
+# Spaces, case and a slash anywhere inside the brackets: chat models accept them, so a forgery may use them.
 _TAG = re.compile(r"<(?=[\s/]*(?:search|information|answer|think|tool_call|tool_response)\b)", re.IGNORECASE)
-# ChatML, Llama and DeepSeek write <|…|>; Gemma and Mistral words of their own.
+# ChatML, Llama and DeepSeek write <|…|>; Gemma and Mistral other words.
 _CONTROL = re.compile(r"<(?=\s*[|｜]|[\s/]*(?:(?:start|end)_of_turn|bos|eos|s)\s*>)", re.IGNORECASE)
 
 
 def neutralise(text: str) -> str:
-    """Open our tags (``<answer>``, …) and control tokens (``<|im_end|>``, …) of ``text`` by ``‹`` instead of ``<``.
+    """Replace the ``<`` of our tags (``<answer>``, …) and of control tokens (``<|im_end|>``, …) in ``text`` by ``‹``.
 
-    Everything else stays as it is; doing it twice changes nothing more.
+    Everything else stays unchanged; a second application changes nothing.
     """
     return _CONTROL.sub("‹", _TAG.sub("‹", text))
 
@@ -36,12 +36,12 @@ def one_line(text: str) -> str:
 
 
 def whole_text(text: str) -> str:
-    """Join pairs of surrogates in ``text``, and replace halves by U+FFFD: they have no bytes."""
+    """Join surrogate pairs in ``text``, and replace lone surrogates, which cannot be encoded, by U+FFFD."""
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def whole(value: Any) -> Any:
-    """Make every text in a JSON value whole."""
+    """Apply ``whole_text`` to every text in a JSON value."""
     match value:
         case str():
             return whole_text(value)

@@ -1,7 +1,7 @@
-"""Read what a model's reply says, apart from its thoughts and from what no reader sees.
+"""Separates what a model's reply says from its thoughts and from invisible characters.
 
 Servers differ in what they leave in a reply: the marks of a thought (each family has its own), control tokens of the
-chat template, characters without a glyph. Both functions take time linear in the text and never raise.
+chat template, characters without a glyph. All functions take time linear in the text and never raise.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import unicodedata
 
 from msgspec import Struct
 
-# "‹" for "<" is how `neutralise` leaves a mark that a model wrote.
+# `neutralise` replaces the "<" of a mark that a model wrote by "‹".
 _MARK = re.compile(
     r"""
     (?: [<\u2039] (?P<end>
@@ -42,17 +42,17 @@ _SEEN_CONTROLS = "\n\r\t\v\f"
 
 
 class Spoken(Struct, frozen=True):
-    """``text`` is what a reply says outside of its thoughts; ``cut``: it ended within one, and so says nothing."""
+    """``text`` is the part of a reply outside of its thoughts; ``cut``: it ended within a thought, and says nothing."""
 
     text: str
     cut: bool = False
 
 
 def spoken(reply: str) -> Spoken:
-    """Return what a reply says once it has thought.
+    """Return what a reply says after its thoughts.
 
-    All before a closing mark that nothing opened is a thought, as where the chat template opened it. Of what is said
-    around several thoughts the last part counts.
+    All text before a closing mark without an opening one is a thought: the chat template may have opened it. With
+    several thoughts, the last part outside of them counts.
     """
     said: list[str] = []
     thinking, begin = False, 0
@@ -74,7 +74,7 @@ def spoken(reply: str) -> Spoken:
 def visible(text: str) -> str:
     """Return ``text`` as a reader sees it: composed (NFC), without control tokens and characters that have no glyph.
 
-    What follows the opening of another's turn was not said by the model and is dropped.
+    Text after the start of another role's turn is not the model's and is dropped.
     """
     if "<" in text or "\u2039" in text or "[" in text:
         other = _OTHER_TURN.search(text)

@@ -1,4 +1,4 @@
-r"""Find where a reply states its answer: in a box, or behind words that introduce one.
+r"""Finds where a reply states its answer: in a box, or after words that introduce one.
 
 `RULES` lists the introductions with an example each; wherever they occur, the last statement of a reply counts. All
 patterns are bounded: a reply is hostile text.
@@ -11,7 +11,7 @@ import re
 from msgspec import Struct
 
 _LONGEST_VALUE = 4000
-# Statements are read from the last: whoever states more is not understood better.
+# Statements are read from the last one on; reading more does not improve the result.
 _MOST_STATEMENTS = 8
 
 _ADJECTIVE = r"(?:final|correct|right|best|short|concise|only|overall)"
@@ -64,7 +64,7 @@ RULES = (
         r"|(?:\u6b63\u89e3|\u7b54\u3048|\u56de\u7b54|\u89e3\u7b54)\s{0,4}(?:\u306f|:)|(?:\uc815\ub2f5|\ub2f5)\s{0,4}(?:\uc740|:))\s{0,8}",
     ),
 )
-r"""The introductions of an answer; beside them the boxes of LaTeX, ``\boxed{B}``."""
+r"""The introductions of an answer, in addition to the boxes of LaTeX, ``\boxed{B}``."""
 
 # "The answer is not visible" states that there is none.
 NO_ANSWER = re.compile(r"(?:not|cannot|unknown|unclear|uncertain|undetermined)\b", re.IGNORECASE)
@@ -77,7 +77,7 @@ _ENDINGS = re.compile(
 
 
 class Statement(Struct, frozen=True):
-    """``value`` is the line that follows an introduction, or what a box holds; ``begin`` and ``end`` are its place."""
+    """``value`` is the line after an introduction, or the contents of a box; ``begin`` and ``end`` are its place."""
 
     value: str
     begin: int
@@ -86,7 +86,7 @@ class Statement(Struct, frozen=True):
 
     @property
     def answer(self) -> str:
-        """Return what a box holds, else the first sentence, tidied; nothing where that says there is no answer."""
+        """Return the contents of a box, else the first sentence, tidied; empty if that says there is no answer."""
         if self.boxed:
             return self.value
         value = tidied(_SENTENCE_END.split(self.value, maxsplit=1)[0])
@@ -94,7 +94,7 @@ class Statement(Struct, frozen=True):
 
 
 def statements(text: str) -> list[Statement]:
-    """Return what ``text`` states as its answers, the last first; at most eight."""
+    """Return the answers that ``text`` states, the last first; at most eight."""
     ends: dict[int, int] = {}
     for rule in RULES:
         for match in rule.introduction.finditer(text):
@@ -105,16 +105,16 @@ def statements(text: str) -> list[Statement]:
         if line.strip():
             found.append(Statement(line.strip(), ends[at], at + len(line)))
     boxes = _last_boxes(text)
-    # "Answer: \boxed{4}" holds both; the box is the more exact of the two when it comes later or inside.
+    # In "Answer: \boxed{4}" both match; the box is the more exact of the two when it comes later or inside.
     return sorted((*found, *boxes), key=lambda each: (each.begin, each.boxed), reverse=True)[:_MOST_STATEMENTS]
 
 
 def answer_statement(text: str) -> str | None:
-    r"""Return what ``text`` says its answer is: the last ``\boxed{X}``, ``Answer: X`` or ``the answer is X``.
+    r"""Return the answer that ``text`` states: the last ``\boxed{X}``, ``Answer: X`` or ``the answer is X``.
 
-    Markdown stars, brackets around a letter ``(B)`` and a full stop around X are dropped; a further sentence on
-    the same line is not part of X, and a statement that there is no answer is none. ``None`` when nothing is
-    stated: the caller decides what that means.
+    Markdown stars, brackets around a letter ``(B)`` and a full stop around X are dropped; a further sentence on the
+    same line is not part of X, and a statement that there is no answer does not count. ``None`` when nothing is stated:
+    the caller decides what that means.
     """
     return next((stated.answer for stated in statements(text) if stated.answer), None)
 
@@ -124,7 +124,7 @@ def tidied(value: str) -> str:
     value = value.strip().strip("*`").strip()
     value = _ENDINGS.sub("", value).strip()
     value = value.removesuffix(".") if not value.endswith("..") else value
-    # "**12**." closes its stars before the full stop.
+    # In "**12**." the stars close before the full stop.
     value = value.strip("*`").strip()
     bracketed = _LETTER_IN_BRACKETS.fullmatch(value)
     return bracketed[1] if bracketed else value

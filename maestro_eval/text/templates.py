@@ -1,11 +1,11 @@
-"""Templates of strangers: Jinja2 within bounds of time and memory.
+"""Renders untrusted Jinja2 templates within bounds of time and memory.
 
-Jinja2's sandbox keeps a template from Python, not from taking gigabytes: ``{{ '%999999999d' % 1 }}`` is legal, and so
-are thirty lines of ``{% set a = a ~ a %}``. Here a rendering has a budget of characters and loop steps, which
-everything spends that can make a text longer or go round again. What cannot be bounded so is not offered: macros,
-recursive loops, ``%`` and ``**``, and all filters and methods of strings but those below. Prompts need none of it.
+Jinja2's sandbox keeps a template from Python, but not from gigabytes of memory: ``{{ '%999999999d' % 1 }}`` is legal,
+and so are thirty lines of ``{% set a = a ~ a %}``. Here a rendering has a budget of characters and loop steps, spent by
+every operation that lengthens a text or loops. Unbounded features are not offered: macros, recursive loops, ``%`` and
+``**``, and all filters and string methods but those below. Prompts need none of them.
 
-The worst that a rendering then does takes seconds and some 100 MB (docs/security.md).
+The worst rendering then takes seconds and some 100 MB (docs/security.md).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from jinja2.compiler import CodeGenerator, Frame
 from jinja2.sandbox import SandboxedEnvironment
 
 BUDGET = 2_000_000
-"""Characters that a rendering may write, join or copy, and each step of its loops is a thousand of them."""
+"""The characters that a rendering may write, join or copy; each step of its loops costs a thousand of them."""
 LONGEST = 1_000_000
-"""Characters of a template's own text."""
+"""The maximal characters of a template's own text."""
 _STEP = 1000
 _FILTERS = (
     "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "int", "items", "last",
@@ -44,11 +44,11 @@ _left: ContextVar[int] = ContextVar("_left")
 
 
 class TooMuchError(ValueError):
-    """A rendering has spent its budget."""
+    """Raised when a rendering has spent its budget."""
 
 
 def render(template: str, **variables: Any) -> str:
-    """Fill a template. ``jinja2.TemplateSyntaxError`` where it is none, and whatever rendering one can raise."""
+    """Fill a template. ``jinja2.TemplateSyntaxError`` for a bad one, and whatever rendering one can raise."""
     compiled = _compiled(template)
     token = _left.set(BUDGET)
     try:
@@ -74,7 +74,7 @@ def _spend(characters: int) -> None:
 
 
 class _Generator(CodeGenerator):
-    """Has ``~`` spend what it joins."""
+    """Counts what ``~`` joins against the budget."""
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802  Jinja2's name
         self.write("environment.joined((")
@@ -85,7 +85,7 @@ class _Generator(CodeGenerator):
 
 
 class _Environment(SandboxedEnvironment):
-    """The sandbox, with every operation that can grow counted and every other taken away."""
+    """The sandbox, with every operation that lengthens a text counted, and every unbounded one removed."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%", "-", "//", "/"})
     code_generator_class = _Generator
@@ -119,7 +119,7 @@ class _Environment(SandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         if isinstance(obj, (str, bytes)) and attr not in _METHODS:
             return False
-        # What changes a list or adds to a dictionary can double it.
+        # Methods that change a list or add to a dictionary can double it.
         if isinstance(obj, (list, dict, set)) and attr not in ("items", "keys", "values", "get", "index", "count"):
             return False
         return super().is_safe_attribute(obj, attr, value)
@@ -134,10 +134,10 @@ class _Environment(SandboxedEnvironment):
         return super().getitem(obj, argument)
 
     def wrap_str_format(self, value: Any) -> None:
-        """Nothing: ``str.format`` is a method like any other that is not offered."""
+        """Do nothing: ``str.format`` is not among the methods offered."""
 
     def joined(self, pieces: Iterable[Any]) -> str:
-        """``~``."""
+        """Join the operands of ``~``."""
         texts = [str(piece) for piece in pieces]
         _spend(sum(map(len, texts)))
         return "".join(texts)
@@ -148,7 +148,7 @@ def _length(value: Any) -> int:
 
 
 def _steps(iterable: Iterable[Any]) -> Any:
-    """Return what a loop goes over, with each step counted."""
+    """Return the iterable of a loop, with each step counted."""
     if isinstance(iterable, Sized) and not isinstance(iterable, jinja2.Undefined):
         _spend(_STEP * len(iterable))
         return iterable
@@ -194,7 +194,7 @@ def _tojson(value: Any) -> str:
 
 
 def _paid(filtered: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a filter of Jinja2 whose work and result are as long as what it is given; the marks that it carries stay."""
+    """Wrap a filter of Jinja2 whose work and result are as long as its input, and keep its marks."""
     marked = getattr(filtered, "jinja_pass_arg", None)
     position = 0 if marked is None else 1
 

@@ -1,8 +1,8 @@
 """A model's own tokenizer, read from its file without the model.
 
-A ``tokenizer.json``, or a checkpoint's folder with one, is read by ``tokenizers`` (3 MB), which every engine brings
-along. ``qwen.tiktoken`` is read by ``tiktoken``: that file holds Qwen's vocabulary and nothing else, so its pattern
-and special tokens are Qwen3's, as known here. Neither package is needed where nothing counts tokens.
+A ``tokenizer.json``, or a checkpoint's folder with one, is read by ``tokenizers`` (3 MB), which every engine depends
+on. ``qwen.tiktoken`` is read by ``tiktoken``: that file has Qwen's vocabulary only, so its pattern and special tokens
+are Qwen3's, defined here. Neither package is needed if nothing counts tokens.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from maestro_eval.records import UserError
 from maestro_eval.text.harmless import one_line, whole_text
 
 HUB = "hub:"
-"""The beginning of the name of a checkpoint on the hub: ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``."""
+"""The prefix of a checkpoint on the hub: ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``."""
 
 Span = tuple[int, int]
 
 
 class Tokenizer(Protocol):
-    """Text to ids and back. Control tokens that are spelt out in a text become those tokens."""
+    """Encodes text to ids and back. Control tokens that a text spells out become those tokens."""
 
     def encode(self, text: str) -> list[int]: ...
 
@@ -40,14 +40,14 @@ class Tokenizer(Protocol):
 def load_tokenizer(source: str) -> Tokenizer:
     """Load the tokenizer of a ``tokenizer.json``, a ``qwen.tiktoken``, a checkpoint's folder, or ``hub:OWNER/NAME``.
 
-    UserError (one line) where it cannot be loaded.
+    UserError (one line) if it cannot be loaded.
     """
     path = tokenizer_file(source)
     return _Tiktoken(source, path) if path.suffix == ".tiktoken" else _Json(source, path)
 
 
 def tokenizer_file(source: str) -> Path:
-    """Find the file that ``load_tokenizer`` reads. UserError where there is none."""
+    """Find the file that ``load_tokenizer`` reads. UserError if there is none."""
     path = _from_hub(source) if source.startswith(HUB) else Path(source)
     path = path / "tokenizer.json" if path.is_dir() else path
     if not path.is_file():
@@ -69,7 +69,7 @@ class _Json:
             self._library: Any = Library.from_file(str(path))
         except Exception as error:  # the library raises bare Exception for whatever is wrong with the file
             raise UserError(f"tokenizer {source}: not a tokenizer.json ({one_line(str(error))})") from None
-        # A file may carry the limits of its model's training; they are not ours.
+        # A file may contain the limits of its model's training; they do not apply here.
         self._library.no_truncation()
         self._library.no_padding()
 
@@ -126,12 +126,12 @@ class _Tiktoken:
         return self._library.decode(kept, errors="replace")
 
     def spans(self, text: str) -> Sequence[Span]:
-        # Of the text as it is: composing it would move every span behind.
+        # The spans of the unchanged text: composing it would shift them.
         pieces = [
             self._library.decode_single_token_bytes(token)
             for token in self._library.encode(whole_text(text), allowed_special="all")
         ]
-        # To which character each byte belongs.
+        # The character that each byte belongs to.
         characters = [place for place, character in enumerate(whole_text(text)) for _ in character.encode()]
         spans, at = [], 0
         for piece in pieces:
