@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import Struct
 
-from maestro_eval.analysis import Comparison, ContrastSpec, Estimate, with_distinct_names
+from maestro_eval.analysis import Comparison, Estimate, with_distinct_names
 from maestro_eval.analysis import compare as compare_scores
 from maestro_eval.journal import Journal, JournalCounts
 from maestro_eval.policies import POLICIES
 from maestro_eval.records import (
+    ContrastSpec,
     Failed,
     MaestroError,
     Rollout,

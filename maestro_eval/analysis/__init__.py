@@ -8,7 +8,6 @@ from maestro_eval.analysis.comparison import (
     CategoryDifferences,
     Comparison,
     Contrast,
-    ContrastSpec,
     Group,
     ReportedContrast,
     ScopeAccuracy,
@@ -27,7 +26,6 @@ from maestro_eval.analysis.scored_run import (
     measure,
     read_explored,
     renamed,
-    score_named,
     with_distinct_names,
 )
 from maestro_eval.analysis.stats.estimates import Estimate, independent, wilson
@@ -36,10 +34,10 @@ from maestro_eval.analysis.stopping import EarlyStopping, rule_again, stop_rule
 
 __all__ = [
     "SMALL", "Accuracy", "Bounds", "CategoryDifference", "CategoryDifferences", "Comparison", "Contrast",
-    "ContrastSpec", "EarlyStopping", "Estimate", "Group", "Measure", "MeasuredRun", "Reference",
+    "EarlyStopping", "Estimate", "Group", "Measure", "MeasuredRun", "Reference",
     "RepeatMeasures", "ReportedContrast", "ScopeAccuracy", "SystemResult", "TaskAccuracy", "accepted_text",
     "compare", "difference_interval", "distinct_names", "fact_lines", "independent", "load_reference", "measure",
     "read_explored", "regret_of", "renamed", "reported_name", "rule_again", "run_facts", "sampled", "samples_text",
-    "score_named", "size_texts", "standard_error", "stop_rule", "stop_text", "training_warning", "wilson",
+    "size_texts", "standard_error", "stop_rule", "stop_text", "training_warning", "wilson",
     "with_distinct_names",
 ]  # fmt: skip

@@ -35,13 +35,13 @@ from maestro_eval.analysis.scored_run import Explored, MeasuredRun, measure, wit
 from maestro_eval.analysis.stats.estimates import count_failed
 from maestro_eval.analysis.stats.intervals import mean_interval
 from maestro_eval.analysis.stats.significance import rank_intervals
-from maestro_eval.records import TaskRecord, UserError
+from maestro_eval.records import ContrastSpec, TaskRecord, UserError
 from maestro_eval.scoring import RunScores
 
 
 def compare(
     systems: Sequence[RunScores],
-    contrasts: Sequence[comparison.ContrastSpec] = (),
+    contrasts: Sequence[ContrastSpec] = (),
     *,
     references: Sequence[Reference] = (),
     adjust: comparison.Adjust = "holm",

@@ -35,13 +35,6 @@ that no verdict depends on which other systems are listed. ``baseline``: all sys
 means separately. ``all``: every contrast."""
 
 
-class ContrastSpec(Struct, frozen=True):
-    """The question whether ``system`` is better than ``baseline``, on each shared task and group."""
-
-    system: str
-    baseline: str
-
-
 class ScopeAccuracy(Accuracy, frozen=True):
     """A system's accuracy on a task, or its mean over a group.
 

@@ -31,13 +31,13 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from maestro_eval.analysis.compare import compare, groups_of, tasks_named
-from maestro_eval.analysis.comparison import Contrast, ContrastSpec, Group
+from maestro_eval.analysis.comparison import Contrast, Group
 from maestro_eval.analysis.contrasts import contrasts_of
 from maestro_eval.analysis.sample_scores import accuracy
 from maestro_eval.analysis.scored_run import Explored, ExploredTask, MeasuredRun, Values, measure
 from maestro_eval.analysis.stats.estimates import Estimate
 from maestro_eval.policies import read_policy
-from maestro_eval.records import RolloutKey, RunManifest
+from maestro_eval.records import ContrastSpec, RolloutKey, RunManifest
 from maestro_eval.scoring import RowKind, RunScores
 
 ROWS: dict[RowKind, str] = {

@@ -38,7 +38,7 @@ from maestro_eval.records import (
     UserError,
 )
 from maestro_eval.registry import variant_text
-from maestro_eval.scoring import RunScores, score_run
+from maestro_eval.scoring import RunScores
 
 
 class MeasuredRun(Struct, frozen=True):
@@ -125,14 +125,14 @@ class Search(Struct, frozen=True):
         return f"{self.expert}@@{self.skill}"
 
 
-def episodes(folder: Path, scores: RunScores, task: str | None = None) -> Iterator[Episode]:
+def episodes(folder: Path, scores: RunScores) -> Iterator[Episode]:
     """Yield every rollout in ``folder``'s journal with its score, in key order.
 
     ValueError if the scores are those of another run.
     """
     judged = iter(scores.scores)
     with Journal.open(folder, read_only=True) as journal:
-        for rollout, sample in journal.rollouts(task):
+        for rollout, sample in journal.rollouts():
             score = next((score for score in judged if score.key == rollout.key), None)
             if score is None:
                 key = rollout.key
@@ -146,13 +146,6 @@ def searches(rollout: Rollout) -> list[Search]:
         for turn in rollout.turns
         if (found := turn.resolution) is not None and found.expert is not None and found.skill is not None
     ]
-
-
-def score_named(folders: Sequence[Path], protocol: str) -> list[RunScores]:
-    """Return the scores of each run under a distinct name."""
-    found = [score_run(folder, protocol) for folder in folders]
-    called = distinct_names([scores.manifest for scores in found], folders)
-    return [renamed(scores, name) for scores, name in zip(found, called, strict=True)]
 
 
 def with_distinct_names(systems: Sequence[RunScores]) -> list[RunScores]:

@@ -58,7 +58,8 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
 def compared(arguments: argparse.Namespace, **asked: Any) -> tuple[list[Path], list[RunScores], Asked]:
     """Return the run folders, their scores under distinct names, and what is asked: the flags and ``asked``."""
     from maestro_eval import open_run
-    from maestro_eval.analysis import ContrastSpec, distinct_names, load_reference, renamed
+    from maestro_eval.analysis import distinct_names, load_reference, renamed
+    from maestro_eval.records import ContrastSpec
     from maestro_eval.report import Asked
     from maestro_eval.scoring import score_run
 

@@ -265,13 +265,12 @@ def _publish_preset(
     preset: Preset, out: Path, folders: list[Path], ran: set[str], protocol: str
 ) -> Sequence[RunScores]:
     """Print the table and write the page, the registry swap included; return the runs' scores."""
-    from maestro_eval.analysis import ContrastSpec
     from maestro_eval.cli.publish import publish
     from maestro_eval.report import LINES, Asked, SwapRuns
     from maestro_eval.runtime import preset_run
     from maestro_eval.scoring import score_run
 
-    contrasts = tuple(ContrastSpec(c.system, c.baseline) for c in preset.contrasts if {c.system, c.baseline} <= ran)
+    contrasts = tuple(each for each in preset.contrasts if {each.system, each.baseline} <= ran)
     scored = [score_run(folder, protocol) for folder in folders]
     swap = None
     if preset.swap is not None and {preset.swap.base, preset.swap.augmented} <= ran:

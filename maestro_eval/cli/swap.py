@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from maestro_eval.analysis import read_explored, score_named
+    from maestro_eval.analysis import read_explored, with_distinct_names
     from maestro_eval.analysis.swap import new_entries, read_uses, swap_report
     from maestro_eval.cli.publish import by_protocol
     from maestro_eval.report import LINES, show, swap_summary, terminal_width, write_swap
@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     protocol = arguments.protocol
     variants_of = find_runs(arguments.variants) if arguments.variants else []
-    base, augmented, *variants = score_named([arguments.base, arguments.augmented, *variants_of], protocol)
+    folders = [arguments.base, arguments.augmented, *variants_of]
+    base, augmented, *variants = with_distinct_names([score_run(folder, protocol) for folder in folders])
     swap = swap_report(
         base,
         augmented,

@@ -154,6 +154,13 @@ class RegistryRecord(Struct, frozen=True):
         return {EntryKey.read(text): content for text, content in self.entries.items()}
 
 
+class ContrastSpec(Struct, frozen=True):
+    """The question whether ``system`` is better than ``baseline``, on each shared task and group."""
+
+    system: str
+    baseline: str
+
+
 class Accepted(Struct, frozen=True):
     """A change that the run continued with because its user accepted it.
 

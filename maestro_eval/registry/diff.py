@@ -51,12 +51,11 @@ class RegistryDiff(Struct, frozen=True):
     system: tuple[str, ...]
 
 
-def diff_registries(before: Registry, after: Registry, regime: Regime | None = None) -> RegistryDiff:
-    """Compare ``before`` with ``after``; the system messages are rendered for ``regime`` (default ``Regime()``)."""
-    regime = regime or Regime()
+def diff_registries(before: Registry, after: Registry) -> RegistryDiff:
+    """Compare ``before`` with ``after``; the system messages are rendered for the default regime."""
     system = difflib.unified_diff(
-        render_system(before, regime).splitlines(),
-        render_system(after, regime).splitlines(),
+        render_system(before, Regime()).splitlines(),
+        render_system(after, Regime()).splitlines(),
         before.name,
         after.name,
         lineterm="",

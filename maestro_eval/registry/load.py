@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from maestro_eval.plugins import suggest
 from maestro_eval.records import ENTRY_KINDS, Endpoint, Sampling, UserError
 from maestro_eval.registry.pipelines import PIPELINES
-from maestro_eval.registry.prompt import check_system_prompt, check_user_prompt, check_with_evidence
+from maestro_eval.registry.prompt import check_prompts, check_with_evidence
 from maestro_eval.registry.records import Expert, Orchestrator, Prompts, Registry, Service
 from maestro_eval.registry.resolve import fold
 from maestro_eval.registry.skill_schema import SKILLS, EvidenceUse, Skill, SkillFields, Solver
@@ -234,9 +234,8 @@ def check_templates(registry: Registry, written: Written) -> None:
         for key, solver in skill.solvers.items():
             place = written.place("skills", name, "solvers", key, "prompt")
             check_with_evidence(solver.prompt, f"{place}: {fields.solvers[key].prompt}", previous=_previous(skill, 1))
-    for which, check in (("system", check_system_prompt), ("user", check_user_prompt)):
-        source, file = written.prompts[which]
-        check(registry, f"{source.place(('prompt', which))}: {file}")
+    places = {which: f"{each.place(('prompt', which))}: {file}" for which, (each, file) in written.prompts.items()}
+    check_prompts(registry, **places)
 
 
 class _AnyStep(dict[str, str]):

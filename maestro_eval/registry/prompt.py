@@ -40,16 +40,15 @@ def check_with_evidence(template: str, what: str, **variables: Any) -> None:
         _check(template, what, {"request": "a request", "question": "a question", "evidence": evidence, **variables})
 
 
-def check_system_prompt(registry: Registry, what: str) -> None:
-    """Raise UserError unless the system message can be rendered."""
-    _check(registry.prompts.system, what, _system_variables(registry, Regime()))
+def check_prompts(registry: Registry, system: str, user: str) -> None:
+    """Raise UserError, which names one as ``system`` or ``user``, unless the orchestrator's messages can be rendered.
 
-
-def check_user_prompt(registry: Registry, what: str) -> None:
-    """Raise UserError unless the user message can be rendered and shows the question once."""
-    _check(registry.prompts.user, what, {"question": _QUESTION, "images": 1})
+    The user message must show the question once.
+    """
+    _check(registry.prompts.system, system, _system_variables(registry, Regime()))
+    _check(registry.prompts.user, user, {"question": _QUESTION, "images": 1})
     for images in (0, 1, 2):
-        _around_question(registry.prompts, what, images)
+        _around_question(registry.prompts, user, images)
 
 
 def _check(template: str, what: str, variables: Mapping[str, Any]) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from maestro_eval.analysis import Comparison, ContrastSpec, Reference, compare
+from maestro_eval.analysis import Comparison, Reference, compare
 from maestro_eval.analysis.comparison import Adjust, FamilyScope
 from maestro_eval.analysis.oracle import Headroom, headroom, is_orchestrator, oracle_rows
 from maestro_eval.analysis.routing import Routing, load_prices, routing
 from maestro_eval.analysis.scored_run import Explored, read_explored
 from maestro_eval.analysis.swap import Swap, new_entries, read_uses, swap_report
 from maestro_eval.journal import Journal, read_manifest
-from maestro_eval.records import UserError
+from maestro_eval.records import ContrastSpec, UserError
 from maestro_eval.scoring import RunScores, score_run
 from maestro_eval.scoring.model_judge import Agreement, agreements, read_judgements
 

@@ -66,7 +66,7 @@ def render_terminal(document: Document, width: int = WIDTH) -> str:
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).rstrip() + "\n"
 
 
-def render_svg(document: Document, width: int = WIDTH) -> str:
+def render_svg(document: Document) -> str:
     """Return ``document`` as a picture of a terminal, for a README or a slide.
 
     It is self-contained, without rich's link to a web font. The same document gives the same bytes.
@@ -74,7 +74,7 @@ def render_svg(document: Document, width: int = WIDTH) -> str:
     from rich.console import Console
 
     console = Console(
-        file=io.StringIO(), record=True, width=width, highlight=False, markup=False, force_terminal=True,
+        file=io.StringIO(), record=True, width=WIDTH, highlight=False, markup=False, force_terminal=True,
         color_system="truecolor", _environ={},
     )  # fmt: skip
     _draw(document, console)

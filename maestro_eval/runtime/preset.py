@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from maestro_eval.files import bundled, load_yaml, write_atomic
 from maestro_eval.plugins import imported
-from maestro_eval.records import UserError
+from maestro_eval.records import ContrastSpec, UserError
 from maestro_eval.registry import load_registry
 from maestro_eval.runtime.config import RunConfig
 from maestro_eval.runtime.driver import RunOutcome
@@ -40,13 +40,6 @@ class PresetSystem(Struct, frozen=True, forbid_unknown_fields=True):
     registry: str
 
 
-class PresetContrast(Struct, frozen=True, forbid_unknown_fields=True):
-    """A question: is ``system`` better than ``baseline``?"""
-
-    system: str
-    baseline: str
-
-
 class PresetSwap(Struct, frozen=True, forbid_unknown_fields=True):
     """The same system with two registries: what does the change of registry do?"""
 
@@ -60,7 +53,7 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
     description: str
     tasks: tuple[str, ...]
     systems: tuple[PresetSystem, ...]
-    contrasts: tuple[PresetContrast, ...]
+    contrasts: tuple[ContrastSpec, ...]
     generator: str = ""
     per_task: dict[str, int] = {}
     swap: PresetSwap | None = None

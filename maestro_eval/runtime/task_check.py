@@ -30,7 +30,7 @@ class TaskCheck(Struct, frozen=True):
 
 
 def check_task(spec: TaskSpec, selection: Selection | None = None) -> TaskCheck:
-    """Open a task's data and load each selected sample; whatever is wrong is in the result, nothing is raised."""
+    """Open a task's data and load each selected sample; problems are returned and not raised."""
     try:
         task = open_task(localise(spec))
         ids = choose(task, selection or Selection(), seed=0)
@@ -40,7 +40,7 @@ def check_task(spec: TaskSpec, selection: Selection | None = None) -> TaskCheck:
 
 
 def lack_of(task: Task, looked_at: int = 3) -> str:
-    """Say why a task's metric has no verdict on any of its first samples; nothing where it has, or none loads."""
+    """Return why a task's metric cannot score any of its first samples; empty if it can, or if none loads."""
     lack, lack_on = "", metric_of(task.record).lack
     if lack_on is None:
         return ""

@@ -35,10 +35,7 @@ class Task(ABC):
 
     def __init__(self, record: TaskRecord) -> None:
         self.record = record
-
-    @property
-    def name(self) -> str:
-        return self.record.name
+        self.name = record.name
 
     @property
     @abstractmethod

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from maestro_eval.analysis import Comparison, compare
 from maestro_eval.journal import JournalCounts, read_manifest
-from maestro_eval.records import RolloutKey, RunManifest, UserError
+from maestro_eval.records import ContrastSpec, RolloutKey, RunManifest, UserError
 from maestro_eval.view.answers import NotFound
 from maestro_eval.view.columns import sample_digest
 from maestro_eval.view.index import Index, open_index, refresh_index
@@ -204,7 +204,7 @@ class Library:
 
     def comparison(self, runs: Sequence[Known], protocol: str) -> Comparison:
         """Compare the first run with each other one under one protocol; raise Waiting until the result is computed."""
-        from maestro_eval.analysis import ContrastSpec, distinct_names, renamed
+        from maestro_eval.analysis import distinct_names, renamed
 
         names = distinct_names([run.manifest for run in runs], [run.folder for run in runs])
 

@@ -82,7 +82,7 @@ def load_prices(path: Path) -> PriceTable:
         raise UserError(f"{document.where(field)}: {'.'.join(map(str, field)) or 'the file'}: {message}") from None
 
 
-def price_template(models: Iterable[str], currency: str = "USD") -> str:
+def price_template(models: Iterable[str]) -> str:
     """Return a price table of ``models`` without prices, for the user to complete."""
     # A JSON string is valid YAML, whatever characters a name has.
     lines = [f"  {json.dumps(model, ensure_ascii=False)}: null" for model in sorted(set(models))]
@@ -90,7 +90,7 @@ def price_template(models: Iterable[str], currency: str = "USD") -> str:
         "# What each model costs, or that it has no price (null). A price is one of\n"
         "#   {prompt_per_million: …, completion_per_million: …}\n"
         "#   {gpu_hour: …, gpus: 1, calls_at_once: 1}\n"
-        f"schema: 1\ncurrency: {currency}\nmodels:" + ("\n" + "\n".join(lines) if lines else " {}") + "\n"
+        "schema: 1\ncurrency: USD\nmodels:" + ("\n" + "\n".join(lines) if lines else " {}") + "\n"
     )
 
 

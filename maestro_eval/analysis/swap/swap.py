@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from maestro_eval.analysis.compare import compare, is_mini
-from maestro_eval.analysis.comparison import Comparison, Contrast, ContrastSpec, ScopeAccuracy, ScopeKind
+from maestro_eval.analysis.comparison import Comparison, Contrast, ScopeAccuracy, ScopeKind
 from maestro_eval.analysis.contrasts import difference_of
 from maestro_eval.analysis.sample_scores import Bounds
 from maestro_eval.analysis.scored_run import Explored, with_distinct_names
@@ -34,7 +34,7 @@ from maestro_eval.analysis.swap.adoption import (
     stratum_effect,
 )
 from maestro_eval.analysis.swap.settings import Allowed, EntryChanges, entry_changes, settle_settings
-from maestro_eval.records import RegistryVariant, RunManifest, TaskRecord, UserError
+from maestro_eval.records import ContrastSpec, RegistryVariant, RunManifest, TaskRecord, UserError
 from maestro_eval.registry import variant_text
 from maestro_eval.scoring import RunScores
 

@@ -11,7 +11,6 @@ from unit.analysis.analysis_runs import manifest_of, run_scores, scores_of, task
 from maestro_eval.analysis import (
     Comparison,
     Contrast,
-    ContrastSpec,
     Estimate,
     compare,
     difference_interval,
@@ -20,7 +19,7 @@ from maestro_eval.analysis import (
 )
 from maestro_eval.analysis.comparison import SMALL, Adjust, FamilyScope
 from maestro_eval.analysis.stats.significance import holm
-from maestro_eval.records import UserError
+from maestro_eval.records import ContrastSpec, UserError
 from maestro_eval.scoring import RunScores, Tally
 
 CHART = task_record("maestro_mini_chartqa")

@@ -10,8 +10,9 @@ from typing import Any
 from msgspec.structs import replace
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
-from maestro_eval.analysis import Comparison, ContrastSpec, Reference, compare
+from maestro_eval.analysis import Comparison, Reference, compare
 from maestro_eval.analysis.reference import ReportedValue
+from maestro_eval.records import ContrastSpec
 from maestro_eval.report import (
     Document,
     Findings,

@@ -6,8 +6,9 @@ import pytest
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 from unit.report.report_comparisons import detailed, hostile, notes_of, page, quickstart, reported, tables_of
 
-from maestro_eval.analysis import Accuracy, Comparison, Contrast, ContrastSpec, Estimate, compare
+from maestro_eval.analysis import Accuracy, Comparison, Contrast, Estimate, compare
 from maestro_eval.analysis.stats.estimates import PValue
+from maestro_eval.records import ContrastSpec
 from maestro_eval.report.differences import contrast_tables, difference_text
 from maestro_eval.report.document import Table, p_value, points, points_interval, row, scope_title
 from maestro_eval.report.document import table as table_of

@@ -24,7 +24,8 @@ from unit.report.report_comparisons import (
     summary,
 )
 
-from maestro_eval.analysis import Comparison, ContrastSpec, compare
+from maestro_eval.analysis import Comparison, compare
+from maestro_eval.records import ContrastSpec
 from maestro_eval.report import Cell, Column, Document, Row, Table, render_terminal, show, summary_document
 from maestro_eval.report.terminal import render_svg
 

@@ -10,9 +10,8 @@ import pytest
 from small_worlds import write_run
 from unit.analysis.routing_worlds import answer, manifest, rollout, sample_of, search
 
-from maestro_eval.analysis import ContrastSpec
 from maestro_eval.journal import Finished
-from maestro_eval.records import UserError
+from maestro_eval.records import ContrastSpec, UserError
 from maestro_eval.report import Asked, find, write_report
 from maestro_eval.report.write import Written
 from maestro_eval.scoring import score_run

@@ -7,10 +7,10 @@ from msgspec.structs import asdict, replace
 from unit.analysis.analysis_runs import task_record
 from unit.analysis.swap.swap_runs import BASE, CHART, EAR, LARGE, MATHS, NEW, OLD, SIGNS, run, uses
 
-from maestro_eval.analysis import Bounds, Contrast, ContrastSpec, compare
+from maestro_eval.analysis import Bounds, Contrast, compare
 from maestro_eval.analysis.swap import new_entries, swap_report
 from maestro_eval.analysis.swap.swap import domain_of
-from maestro_eval.records import RegistryVariant, UserError
+from maestro_eval.records import ContrastSpec, RegistryVariant, UserError
 
 N = 40
 GROUPS = {"maestro_mini_main": (CHART.name, MATHS.name), "maestro_mini_ood": (SIGNS.name,)}
