@@ -1,4 +1,4 @@
-"""Calling models: an async client for chat-completions endpoints: limits, retries, deadlines, a cache.
+"""Calling models: an async client for chat-completions endpoints, with limits, retries, deadlines and a cache.
 
 The simulated server for tests is in ``maestro_eval.testing``; importing this room does not load it.
 """

@@ -1,18 +1,18 @@
-"""Limit the calls that an engine has at once: to a number between 1 and a cap, moved by what the engine shows.
+"""Limit the calls in flight at an engine: to a number between 1 and a cap, adjusted to the engine's state.
 
-Pure: no clock, no queue, no network; ``Limiter`` keeps the places and reports here. It starts at the cap, the
-``concurrency`` that the user gave (or the modest one of an endpoint that names none): a cautious beginning would cost a
-short run a fifth of its time.
+Pure: no clock, no queue, no network; ``Limiter`` has the places and reports here. The limit starts at the cap, the
+user's ``concurrency`` (or the modest default of an endpoint that names none): a cautious start would cost a short run a
+fifth of its time.
 
-- An engine that publishes its state (vLLM) queues silently and never refuses. It is read: where requests wait there
-  in two looks one after the other, the limit becomes at once what runs and a tenth (enough that no slot is ever
-  empty); preemptions and a full cache take a tenth off. While nothing waits there, it grows in small steps.
-- An engine that refuses (429, 503), or has let calls time out, loses three tenths of its limit once that happens to
-  a twentieth of a round (a server that stumbles now and then is not an overloaded one), and gains in small steps.
+- An engine that publishes its state (vLLM) queues silently and never refuses. If requests wait there in two consecutive
+  polls, the limit becomes at once the number of running requests plus a tenth (enough that no slot is ever empty);
+  preemptions and a full cache reduce it by a tenth. While nothing waits there, it grows in small steps.
+- For an engine that refuses (429, 503) or lets calls time out, the limit is reduced by three tenths once that happens
+  to a twentieth of a round (an occasional failure is not overload), and grows again in small steps.
 
-Any other engine is given the cap. To find its slots from how long calls take costs 0 to 6 % of the throughput (an
-experiment takes calls out of flight) and gains none: whether a call waits there or here, it waits. Time-outs count as
-refusals, so that a queue which is too long for the callers' patience becomes shorter.
+Any other engine gets the cap. Estimating its slots from the latency of calls costs 0 to 6 % of the throughput (an
+experiment takes calls out of flight) and gains nothing: a call waits either there or here. Time-outs count as refusals,
+so that a queue which is too long for the callers' time limits becomes shorter.
 
 Trade-off: several processes that call one engine share it only roughly evenly.
 """
@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from maestro_eval.models.engine_metrics import EngineState
 
-# Of what runs: requests that may wait at the engine, so that a slot that falls free is filled at once.
+# As a share of the running requests: those that may wait at the engine, so that a free slot is filled at once.
 _SLACK = 0.1
 _CACHE_FILLING = 0.9
 _CACHE_FULL = 0.97
@@ -37,9 +37,9 @@ _AFTER_REFUSALS = 0.7
 
 
 class CallEnd(Struct, frozen=True):
-    """The end of a call at the engine. ``began`` is on any clock, in seconds, the time in our queue not counted.
+    """The end of a call at the engine. ``began`` is in seconds of any clock, after the wait in our queue.
 
-    ``refused`` is a refusal for load, and a time-out; ``broken`` is all else that says nothing of load.
+    ``refused`` is a refusal because of load, or a time-out; ``broken`` is a failure that says nothing about load.
     """
 
     how: Literal["answered", "refused", "broken"]
@@ -48,11 +48,11 @@ class CallEnd(Struct, frozen=True):
 
 
 class Control:
-    """``limit`` is the number; ``finished``, ``observed`` and ``unobserved`` move it."""
+    """The current ``limit``, which ``finished``, ``observed`` and ``unobserved`` change."""
 
     def __init__(self, cap: int) -> None:
         self.limit = self.cap = max(1, cap)
-        # None while the engine's state cannot be read.
+        # None if the engine's state cannot be read.
         self._seen: EngineState | None = None
         self._untouched = True
         self._refuses = False
@@ -60,16 +60,16 @@ class Control:
         self._open_round()
 
     def set_cap(self, cap: int) -> None:
-        """Allow more or less; what was learnt stays."""
+        """Change the cap; a limit that was already lowered stays."""
         self.cap = max(1, cap)
         self.limit = self.cap if self._untouched else min(self.limit, self.cap)
 
     def finished(self, call: CallEnd, in_flight: int) -> None:
-        """A call ended; ``in_flight``: calls at the engine, this one included."""
-        # What began before the last change tells of the load before it.
+        """Record the end of a call; ``in_flight`` counts the calls at the engine, including this one."""
+        # A call that began before the last change reflects the load before it.
         if call.began < self._changed_at:
             return
-        # That nobody queues does not say that the limit is too high: with as many callers as places nobody ever does.
+        # An empty queue does not show that the limit is too high: with as many callers as places nobody ever waits.
         saturated = in_flight >= self.limit
         self._round += 1
         if call.how == "refused":
@@ -83,17 +83,17 @@ class Control:
             self._open_round()
 
     def observed(self, state: EngineState, now: float, in_flight: int) -> None:
-        """Take the engine's state; about once a second."""
+        """Adjust the limit to the engine's state; call about once a second."""
         before, self._seen = self._seen, state
         if before is None:
             return
-        # A burst that is only being taken in waits for one look, not for two.
+        # The smaller number of two reads: a burst that the engine is still accepting waits in one read only.
         waiting, running = min(before.waiting, state.waiting), max(before.running, state.running)
         useful = running + _slack(running)
         if waiting + running > useful:
             ours = in_flight * useful / (waiting + running)
             if ours > self.limit:
-                # A burst is taken in step by step: more runs now than when the limit came down.
+                # The engine accepts a burst step by step: more requests run now than when the limit was lowered.
                 self.limit = min(self.cap, round(ours))
             else:
                 self._shrink(ours, now)
@@ -103,11 +103,11 @@ class Control:
             self._grow(max(1, running // 16))
 
     def unobserved(self) -> None:
-        """The engine's state cannot be read (now)."""
+        """Record that the engine's state cannot be read now."""
         self._seen = None
 
     def _full(self) -> bool:
-        """Return whether the last look at the engine forbids more."""
+        """Return whether the engine's last state forbids a higher limit."""
         seen = self._seen
         return seen is not None and (seen.waiting > _slack(seen.running) or seen.cache_usage >= _CACHE_FILLING)
 
@@ -121,7 +121,7 @@ class Control:
         self._open_round()
 
     def _open_round(self) -> None:
-        """Count anew; a round is as long as the limit is now, however it moves."""
+        """Reset the counts; the length of the round is fixed now, whatever happens to the limit."""
         self._round = self._refused = 0
         self._round_size = max(4, self.limit)
 

@@ -1,19 +1,16 @@
-"""Replies that need not be asked for again: a SQLite file that runs, processes and Ray workers share.
+"""A cache of replies: a SQLite file that runs, processes and Ray workers share.
 
-A reply is found by everything that can change it: the body as it is sent (model, messages, sampling) with each
-image as its hash, the model's revision, and what serves it; not by address, entry name, key or time limits. Kept
-are only whole replies to calls that would be answered the same again, or whose reply may be used again all the same
-(``covers``, ``store``). The first
-reply to be kept stands.
+The key covers everything that can change a reply: the body as sent (model, messages, sampling) with the hash of each
+image, the model's revision, and the program that serves it; not address, entry name, API key or time limits. Only
+complete replies are stored, and only to calls whose reply would repeat or may be reused (``covers``, ``store``). The
+first stored reply is never overwritten.
 
-A cache may be lost at any time, and it never fails a call. What SQLite cannot do is logged once and done without:
-a damaged file is not read or written any more by this process, a full disk is not written any more, and a lock
-that others hold for too long costs that one reply its place. A process that is killed loses what it had not yet
-written; nothing waits for the disk.
+A cache may be lost at any time, and it never fails a call. SQLite's errors are logged once: this process stops using a
+damaged file, stops writing to a full disk, and does not store a reply if others hold the lock too long. A process that
+is killed loses its unwritten replies; nothing waits for the disk.
 
-One thread owns the connection, so that no lock and no slow disk holds up the event loop. Replies are written
-behind the caller's back, in order: who asks later finds them. WAL needs shared memory: the folder must be on a
-disk of this machine.
+One thread owns the connection, so that no lock and no slow disk blocks the event loop. Replies are written in the
+background, in order, so a later look-up finds them. WAL needs shared memory: the folder must be on a local disk.
 """
 
 from __future__ import annotations
@@ -36,10 +33,10 @@ from maestro_eval.records import Image, UserError
 
 NAME = "calls.db"
 _VERSION = 1
-# How long a write waits for other processes, whose transactions take milliseconds; and how long once that was in
-# vain, so that a file which somebody keeps locked does not hold up the look-ups behind each write.
-_LOCK_S, _IMPATIENT_S = 2.0, 0.05
-# SQLite does not wait for a lock while the file is put into WAL mode, which every worker of a new run tries at once.
+# The longest wait of a write for other processes, whose transactions take milliseconds; and the wait after such a
+# failure, so that a file which stays locked does not delay the look-ups behind each write.
+_LOCK_S, _SHORT_LOCK_S = 2.0, 0.05
+# SQLite does not wait for a lock when it switches to WAL mode, as every worker of a new run does at once.
 _OPENINGS, _REOPEN_S = 5, 0.05
 
 _TABLE = """
@@ -53,7 +50,7 @@ _decoder = msgspec.json.Decoder(Reply)
 
 
 def make_cache_folder(folder: Path) -> None:
-    """Make ``folder`` where it is missing; UserError when it cannot be one, before any call is made."""
+    """Create ``folder``; UserError if that fails, before any call is made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -61,9 +58,9 @@ def make_cache_folder(folder: Path) -> None:
 
 
 class CallCache:
-    """The cache in ``folder``, opened when it is first used; ``close`` writes what is still to be written.
+    """The cache in ``folder``, opened at its first use; ``close`` writes what is pending.
 
-    programs: for each ``Endpoint.start``, the revision of the program behind it.
+    ``programs`` has, for each ``Endpoint.start``, the revision of its program.
     """
 
     def __init__(self, folder: Path, *, programs: Mapping[str, str] | None = None) -> None:
@@ -75,32 +72,31 @@ class CallCache:
         self._lock_logged = False
 
     def covers(self, ask: ModelAsk) -> bool:
-        """Return whether a reply may stand for the next: sampling is off, or has a seed, or the registry says so.
+        """Return whether a reply may be reused: temperature is 0, there is a seed, or the registry allows it.
 
-        An orchestrator's own turns are never kept.
+        An orchestrator's own turns are never stored.
         """
         again = ask.reuse or ask.sampling.temperature == 0 or ask.sampling.seed is not None
         return again and ask.kind != "policy"
 
     def key(self, ask: ModelAsk) -> bytes:
-        """Return 32 bytes that are the same for two asks if nothing in them can change the reply."""
+        """Return 32 bytes that are equal for two asks if nothing in them can change the reply."""
         program = self._programs.get(ask.endpoint.start, "")
-        # The body as it is sent: what is not in it cannot change the reply, and what is cannot be forgotten here.
+        # The body as sent: it has everything that can change the reply, and nothing can be forgotten here.
         body = encode_ask(ask, _image_key)
         parts = [b"%d" % _VERSION, ask.endpoint.start.encode(), program.encode(), ask.revision.encode(), body]
         return hashlib.sha256(b"".join(b"%d:%s," % (len(part), part) for part in parts)).digest()
 
     async def find(self, key: bytes) -> Reply | None:
-        """The reply that is kept, if there is one that can be read."""
+        """Return the stored reply; None if there is none or it cannot be read."""
         if not self._readable:
             return None
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._find, key)
 
     def store(self, key: bytes, ask: ModelAsk, reply: Reply) -> None:
-        """Have ``reply`` written where it is whole: the model ended it, or the ask's own ``max_tokens`` did.
+        """Write ``reply`` in the background if it is complete: the model or the ask's own ``max_tokens`` ended it.
 
-        One that the server cut for a reason of its own (its context was full, say) may be longer elsewhere. Returns at
-        once.
+        A reply that the server cut for another reason (a full context, for example) may be longer elsewhere.
         """
         limit = ask.sampling.max_tokens
         cut_as_asked = limit is not None and reply.usage.completion_tokens >= limit
@@ -109,14 +105,14 @@ class CallCache:
             self._thread.submit(self._store, key, ask.model, reply)
 
     async def close(self) -> None:
-        """Write what is left and close the file."""
+        """Write pending replies and close the file."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown()
 
-    # What follows runs in the cache's own thread.
+    # The methods below run in the cache's own thread.
 
     def _find(self, key: bytes) -> Reply | None:
-        # Look-ups that were queued before a fault was met meet it here, and not once more each.
+        # Look-ups that were queued before an error stop here, so that each of them does not fail anew.
         if not self._readable:
             return None
         try:
@@ -129,7 +125,7 @@ class CallCache:
         try:
             return _decoder.decode(row[0])
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
-            # Whatever spoilt it, the call is made again and its reply takes this one's place.
+            # Whatever damaged it, the call is made again and its reply replaces this one.
             with contextlib.suppress(sqlite3.Error):
                 self._open().execute("DELETE FROM replies WHERE key = ?", (key,))
             return None
@@ -144,16 +140,16 @@ class CallCache:
             self._bypass(error, "written")
 
     def _open(self) -> sqlite3.Connection:
-        """Connect in autocommit mode, once: each reply is a transaction."""
+        """Connect once, in autocommit mode: each reply is a transaction."""
         if self._connection is not None:
             return self._connection
         self._path.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, _OPENINGS + 1):
-            # check_same_thread: used in the cache's thread, but a process that ends may collect it elsewhere.
+            # check_same_thread: used in the cache's thread only, but an ending process may collect it in another.
             connection = sqlite3.connect(self._path, isolation_level=None, timeout=_LOCK_S, check_same_thread=False)
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
-                # No fsync for each reply: after a power cut the last ones may be gone, and are asked for again.
+                # No fsync for each reply: a power cut may lose the last ones, which are then requested again.
                 connection.execute("PRAGMA synchronous = NORMAL")
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
                 if version not in (0, _VERSION):
@@ -175,19 +171,19 @@ class CallCache:
         raise AssertionError("the last attempt returned or raised")
 
     def _bypass(self, error: sqlite3.Error | OSError, what: str) -> None:
-        """Do without, as far as ``error`` makes that necessary, and say so once."""
+        """Stop reading or writing as far as ``error`` requires, and log it once."""
         if self._connection is not None and _is_lock(error):
             if not self._lock_logged:
                 self._lock_logged = True
-                self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * _IMPATIENT_S)}")
+                self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * _SHORT_LOCK_S)}")
                 _log.warning("%s: locked by another process for %g s; some calls go uncached", self._path, _LOCK_S)
             return
         unwritable = _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
         readable = self._connection is not None and unwritable
         self._writable = False
         self._readable = self._readable and readable
-        mend = "free some space" if readable else "mend its folder, or delete it to begin anew"
-        _log.warning("%s: cannot be %s (%s); calls go on without it: %s", self._path, what, error, mend)
+        fix = "free some space" if readable else "repair its folder, or delete it to start a new cache"
+        _log.warning("%s: cannot be %s (%s); calls go on without it: %s", self._path, what, error, fix)
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -198,7 +194,7 @@ class CallCache:
 
 
 def _image_key(image: Image) -> dict[str, Any]:
-    # A picture that is not sent as the dataset has it is another one than before it was read so.
+    # A picture that is sent re-encoded has another key than the dataset's own bytes.
     plain = "" if len(image.data) == image.ref.size else ";plain"
     return {"type": "image_url", "image_url": {"url": f"{image.ref.media_type};sha256,{image.ref.sha256}{plain}"}}
 

@@ -1,12 +1,12 @@
-"""One chat completion in the form that its endpoint takes, which is learnt from what the endpoint refuses.
+"""One chat completion in the form that its endpoint accepts, which is learnt from its refusals.
 
-Some models take the limit of a reply as ``max_completion_tokens`` only, and engines differ in how they take pictures
-(``picture_forms``). Saying the same in another form changes nothing that is measured, so a call that was refused for it
-is sent again at once, and later ones begin that way. What would change the question, a temperature for instance, is
-never left out by us: the error names the setting instead.
+Some models accept the limit of a reply as ``max_completion_tokens`` only, and engines differ in how they accept
+pictures (``picture_forms``). Another form with the same meaning changes no result, so a call that was refused for its
+form is sent again at once, and later ones begin with the accepted form. A setting that would change the question, such
+as a temperature, is never dropped: the error names it instead.
 
-Where a picture must be sent, its Base64 is made once, off the event loop, and goes from there to the socket: the JSON
-around it is encoded with a mark in its place.
+If a picture must be sent, its Base64 is computed once, outside of the event loop, and written to the socket from there:
+the JSON around it is encoded with a marker in its place.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from maestro_eval.models.picture_forms import EndpointForms, PictureRoute, file_
 from maestro_eval.models.server_errors import is_lost_picture
 from maestro_eval.records import PictureForm, TokenLimit
 
-# No text of others holds it, so that none is taken for a picture's place.
+# Random, so that no other text contains it and is mistaken for a picture's place.
 _MARK = f"@{secrets.token_hex(16)}@"
-# Smaller ones take less time than a thread does.
-_APART_BYTES = 128 * 2**10
+# Smaller pictures take less time than starting a thread.
+_THREAD_BYTES = 128 * 2**10
 
 
 class ChatCall:
-    """A call that may take several tries: ``build`` makes each, ``decode`` reads a good body.
+    """A call that may take several tries: ``build`` makes each request, ``decode`` reads the body of a 200 reply.
 
-    ``amend`` is true where a fault is to be met by sending it again at once, in another form; that is so a bounded
-    number of times.
+    ``change_form`` returns whether to send it again at once, in another form; that is so a bounded number of times.
     """
 
     def __init__(self, ask: ModelAsk, forms: EndpointForms) -> None:
@@ -42,7 +41,7 @@ class ChatCall:
         self._images = {id(image): image for message in ask.messages for image in message.images}
         self._uuids = list(map(uuid_of, self._images.values()))
         self._route: PictureRoute | None = None
-        # Of the try that is under way: in which form, and whether the bytes of a picture were left out.
+        # The form of the current try, and whether it omits the bytes of a picture.
         self._form: PictureForm = "bytes"
         self._left_out = False
 
@@ -52,7 +51,7 @@ class ChatCall:
         shown = await self._shown() if self._images else {}
         body = encode_ask(self._ask, lambda image: shown[id(image)], self._limit)
         pieces = enumerate(body.split(_MARK.encode()))
-        # The Base64 of each image is put in the place of its mark.
+        # Each marker is replaced by the Base64 of its image.
         spliced = (self._images[int(piece)].base64 if number % 2 else piece for number, piece in pieces)
         return HttpRequest("/chat/completions", tuple(spliced))
 
@@ -62,7 +61,7 @@ class ChatCall:
             self._route.answered(self._form, self._uuids, left_out=self._left_out)
         return reply
 
-    def amend(self, fault: EndpointError) -> bool:
+    def change_form(self, fault: EndpointError) -> bool:
         if self._limit == fault.parameter and self._endpoint.token_limit == "auto":
             self._forms.token_limits[self._endpoint.url, self._ask.model] = "max_completion_tokens"
             return self._ask.sampling.max_tokens is not None
@@ -80,7 +79,7 @@ class ChatCall:
         return True
 
     async def _shown(self) -> dict[int, dict[str, Any]]:
-        """Each image as a part of a message, by its ``id``."""
+        """Return each image as a part of a message, by its ``id``."""
         self._route = route = await self._forms.pictures(self._endpoint, self._ask.model)
         self._form, self._left_out = route.form, False
         if self._form == "file":
@@ -91,7 +90,7 @@ class ChatCall:
                 ]
                 return {number: file_part(path) for number, path in zip(self._images, paths, strict=True)}
             except OSError:
-                # Its disk is full, say.
+                # For example, the disk is full.
                 route.refused("file")
                 self._form = route.form
         names: dict[int, dict[str, Any]] = {}
@@ -101,7 +100,7 @@ class ChatCall:
             missing = await route.to_send(self._uuids)
             sent = [image for number, image in self._images.items() if names[number]["uuid"] in missing]
         self._left_out = len(sent) < len(self._images)
-        if sum(len(image.data) for image in sent) > _APART_BYTES:
+        if sum(len(image.data) for image in sent) > _THREAD_BYTES:
             await asyncio.to_thread(lambda: [image.base64 for image in sent])
         urls: dict[int, Any] = {
             id(image): {"url": f"data:{image.ref.media_type};base64,{_MARK}{id(image)}{_MARK}"} for image in sent

@@ -53,7 +53,7 @@ from maestro_eval.records import CallError, Endpoint, ExpertCall, RolloutFailure
 T = TypeVar("T")
 
 _OVERLOADED = (429, 503)
-# 2**30 base waits is beyond any ceiling; an exponent without bound overflows a float.
+# 2**30 times the base wait exceeds any ceiling; an unbounded exponent would overflow a float.
 _MOST_DOUBLINGS = 30
 
 
@@ -61,9 +61,9 @@ _MOST_DOUBLINGS = 30
 class RetryPolicy:
     """The waits before a request is sent again, in seconds: first and highest ceiling, and longest ``Retry-After``.
 
-    Full jitter (a uniform draw up to a ceiling that doubles) spreads the workers that one restart of a server has
-    failed together. A server's ``Retry-After`` is kept to, with the jitter on top; where it asks for longer than we
-    would ever wait, the call is given up instead of being sent early.
+    Full jitter (a uniform draw up to a ceiling that doubles) separates the workers whose calls one restart of a server
+    failed together. A server's ``Retry-After`` is respected, with the jitter added; if it exceeds the longest wait that
+    we accept, the call fails instead of being sent early.
     """
 
     base_s: float = 0.5
@@ -71,7 +71,7 @@ class RetryPolicy:
     longest_retry_after_s: float = 120.0
 
     def wait_s(self, failures: int, retry_after_s: float | None, rng: random.Random) -> float | None:
-        """Seconds to wait after the ``failures``-th failure (from 1), or ``None`` to give up."""
+        """Return the seconds to wait after the ``failures``-th failure (from 1), or None to give up."""
         ceiling = min(self.cap_s, self.base_s * 2 ** min(failures - 1, _MOST_DOUBLINGS))
         jitter = rng.uniform(0.0, ceiling)
         if retry_after_s is None:
@@ -80,11 +80,11 @@ class RetryPolicy:
 
 
 class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
-    """An async context manager; one serves a whole process. The session is opened by the first call.
+    """An async context manager; one serves a whole process. The first call opens the session.
 
-    ``cache`` is the client's from then on: it is closed with it.
-    ``poll_s``: how often an engine that is busy is asked for its state.
-    ``sleep``, ``rng`` and ``environ`` are passed in by tests.
+    ``cache`` is closed with the client. ``poll_s`` is the interval at which a busy engine's state is read.
+
+    Tests pass ``sleep``, ``rng`` and ``environ``.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
         await self.close()
 
     async def close(self) -> None:
-        """Close the session, the cache and what was written for engines."""
+        """Close the session and the cache, and remove the files written for engines."""
         self._closed = True
         try:
             for engine in self._engines.values():
@@ -129,10 +129,10 @@ class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
                 await self._cache.close()
 
     async def call(self, ask: ModelAsk, *, deadline: float | None = None) -> ExpertCall:
-        """Ask a model. ``deadline`` is on ``time.monotonic`` and holds in the queue and between tries as well.
+        """Call a model. ``deadline``, on ``time.monotonic``, also limits the time in the queue and between tries.
 
-        ``fault`` of the record is ``None`` on success; ``error`` is the same as one line: its kind, the endpoint's url
-        and what to do.
+        ``fault`` of the record is None on success; ``error`` is the same as one line: its kind, the endpoint's url and
+        the fix.
         """
         began, until = time.monotonic(), math.inf if deadline is None else deadline
         if self._cache is not None and self._cache.covers(ask):
@@ -160,14 +160,14 @@ class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
         )
 
     async def models(self, endpoint: Endpoint) -> tuple[ServedModel, ...]:
-        """Return the models that ``endpoint`` lists; asked once. EndpointError."""
+        """Return the models that ``endpoint`` lists, in one try. EndpointError."""
         return await self.send(endpoint, HttpRequest("/models"), decode_models)
 
     async def only_model(self, endpoint: Endpoint, flag: str, given: str) -> str:
-        """Return the name of the one model that ``endpoint`` serves, where ``flag`` was ``given`` without a name.
+        """Return the name of the one model that ``endpoint`` serves, for ``flag``, which was ``given`` without a name.
 
-        It is asked again as for a call. UserError where it serves none or several; RolloutFailure (cause ``expert``)
-        where it does not tell.
+        The request is retried like a call. UserError if the endpoint serves none or several; RolloutFailure (cause
+        ``expert``) if it does not answer.
         """
         for tries in itertools.count(1):
             try:
@@ -190,9 +190,9 @@ class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
         *,
         left_s: float = math.inf,
     ) -> T:
-        """Send a request once and read its reply, within the endpoint's ``timeout_s`` and ``left_s``; EndpointError.
+        """Send a request once and decode its reply, within the endpoint's ``timeout_s`` and ``left_s``; EndpointError.
 
-        It takes no place: calls take theirs first.
+        The caller takes a place first, if it needs one.
         """
         where, key = shown_url(endpoint), self._key(endpoint)
         try:
@@ -212,13 +212,13 @@ class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
             ) from None
 
     def places(self) -> dict[str, Places]:
-        """The places at each engine that was called, by the engine's url."""
+        """Return the places at each engine that was called, by the engine's url."""
         return {url: engine.limiter.places for url, engine in self._engines.items()}
 
     def allow(self, allowed: Mapping[str, int]) -> dict[str, InUse]:
-        """Have at most so many calls at once at the endpoints named, whatever their ``concurrency``; what all use now.
+        """Limit the calls in flight at the named endpoints, whatever their ``concurrency``; return the use of all.
 
-        For a process that shares the ``concurrency`` of an endpoint with others.
+        A process calls it if it shares the ``concurrency`` of an endpoint with others.
         """
         self._allowed = allowed
         for engine in self._engines.values():
@@ -258,21 +258,21 @@ class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
         return result
 
     async def _ask(self, ask: ModelAsk, deadline: float) -> _Result:
-        """Ask until there is a reply, or a fault for which asking again is of no use."""
+        """Send the call until there is a reply, or a fault that a further try cannot fix."""
         call, endpoint, tries = ChatCall(ask, self._forms), ask.endpoint, 0
         try:
-            # A key that is not set takes no place and no try.
+            # A key that is not set fails the call without a place and a try.
             self._key(endpoint)
             while True:
                 try:
                     async with self._place(endpoint, deadline):
                         tries += 1
-                        # Built here and not before the queue, so that only what is in flight holds its images.
+                        # Built here and not before the queue, so that only calls in flight have their images encoded.
                         request = await call.build()
                         left_s = deadline - time.monotonic()
                         return _Result(await self.send(endpoint, request, call.decode, left_s=left_s), tries)
                 except EndpointError as fault:
-                    if call.amend(fault):
+                    if call.change_form(fault):
                         continue
                     await self._back_off(fault, tries, endpoint, deadline)
         except EndpointError as fault:
@@ -281,7 +281,7 @@ class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
 
     @asynccontextmanager
     async def _place(self, endpoint: Endpoint, deadline: float) -> AsyncIterator[None]:
-        """A place at the endpoint's engine, waited for until the deadline."""
+        """Occupy a place at the endpoint's engine; wait for it until the deadline."""
         where = shown_url(endpoint)
         url = where.rstrip("/")
         engine = self._engines.get(url)
@@ -310,7 +310,7 @@ class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
             engine.limiter.leave(endpoint, CallEnd(how, began, time.monotonic() - began))
 
     async def _back_off(self, fault: EndpointError, tries: int, endpoint: Endpoint, deadline: float) -> None:
-        """Wait for the next try, or raise: ``fault`` itself when there is to be none."""
+        """Wait for the next try; raise ``fault`` if there is none, or a deadline fault if time runs out before it."""
         if not fault.retry or tries >= endpoint.max_tries:
             raise fault
         wait = self._retry.wait_s(tries, fault.retry_after_s, self._rng)
@@ -336,7 +336,7 @@ class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
         if self._closed:
             raise RuntimeError("the client is closed")
         if self._session is None:
-            # Without limits of its own (the client has them), proxies, netrc or cookies.
+            # The client has its own limits; no proxies, netrc or cookies are used.
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -347,14 +347,14 @@ class ExpertClient(AbstractAsyncContextManager["ExpertClient", None]):
 
 
 class _Engine(Struct, frozen=True):
-    """The limiter and the watch of what serves at one url."""
+    """The limiter and the watch of the engine at one url."""
 
     limiter: Limiter
     watch: EngineWatch
 
 
 class _Result(Struct, frozen=True):
-    """The end of a call: a reply, or ``None`` and why."""
+    """The end of a call: a reply, or the fault."""
 
     reply: Reply | None
     tries: int

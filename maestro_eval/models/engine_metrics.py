@@ -1,9 +1,9 @@
 """The state of an engine, as vLLM publishes it at ``/metrics`` beside ``/v1``.
 
-vLLM's page is Prometheus text with hundreds of samples, of which four matter; they are found without parsing the
-rest. Several engines or models behind one page are taken together: their requests and preemptions are added, and of
-their caches the fullest counts. The page is asked for without a key, and is not trusted: what is no finite number of
-a sensible size is passed over.
+vLLM's page is Prometheus text with hundreds of samples, of which four matter; a pattern finds them without parsing the
+rest. Several engines or models behind one page are combined: their requests and preemptions are added, and the fullest
+cache counts. The page is requested without a key and not trusted: values that are not finite numbers of a plausible
+size are skipped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from maestro_eval.models.limiter import Limiter
 
 POLL_S = 1.0
-# An address without metrics is asked ever more rarely: it may have been an engine that was still starting.
+# The longest interval of polling an address without metrics, which doubles: an engine may still be starting there.
 _RAREST_POLL_S = 300.0
 _TIMEOUT_S = 5.0
 _LARGEST_PAGE = 8 * 2**20
@@ -36,7 +36,7 @@ _LARGEST_COUNT = 1e12
 
 
 class EngineState(Struct, frozen=True):
-    """Requests that run and that wait for a slot, the used part of the KV cache (0 to 1), preemptions since start."""
+    """Running and waiting requests, the used share of the KV cache (0 to 1), and preemptions since the start."""
 
     running: int
     waiting: int
@@ -45,7 +45,7 @@ class EngineState(Struct, frozen=True):
 
 
 def parse_metrics(page: str) -> EngineState | None:
-    """The state that ``page`` tells; ``None`` where it does not say who runs and who waits."""
+    """Return the state on ``page``; None if it does not have both running and waiting requests."""
     running = waiting = preemptions = cache = 0.0
     found: set[str] = set()
     for match in _SAMPLE.finditer(page):
@@ -67,10 +67,10 @@ def parse_metrics(page: str) -> EngineState | None:
 
 
 class EngineWatch:
-    """Reads the metrics of the engine at ``url`` (mostly ending in ``/v1``) while ``watched`` is busy, and tells it.
+    """Polls the metrics of the engine at ``url`` (mostly ending in ``/v1``) for ``watched`` while that is busy.
 
-    The first looks come sooner, since a run begins with all its calls at once; an engine with a call now and then is
-    never asked.
+    The first polls come sooner, since a run begins with all its calls at once; an engine that is rarely called is never
+    polled.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class EngineWatch:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
-        """The engine is called."""
+        """Start polling, unless it runs already; called for each call of the engine."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        """Look no more."""
+        """Stop polling."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -119,7 +119,7 @@ class EngineWatch:
                 await read_body(response, page, _LARGEST_PAGE)
                 return None if len(page) > _LARGEST_PAGE else parse_metrics(page.decode("utf-8", "replace"))
         except (aiohttp.ClientError, OSError, ValueError):
-            # A TimeoutError is an OSError; an address that is none is a ValueError.
+            # A TimeoutError is an OSError; an invalid address raises ValueError.
             return None
 
 

@@ -1,9 +1,8 @@
-"""One HTTP exchange with an endpoint: the body of a good JSON reply, or an ``EndpointError`` that says what to do.
+"""One HTTP exchange with an endpoint: the body of a 200 reply with JSON, or an ``EndpointError`` with its fix.
 
-All that is known of aiohttp and of HTTP status codes is here; waiting, retrying and deadlines are the client's.
-Nothing that an endpoint sends is trusted: bodies are read up to a limit, redirects are not followed (they would
-carry the key elsewhere), cookies and proxies are not used, and what is quoted from a body is one short line
-without the key.
+Only this module knows aiohttp and HTTP status codes; waiting, retrying and deadlines are the client's. Nothing that an
+endpoint sends is trusted: bodies are read up to a limit, redirects are not followed (they would expose the key),
+cookies and proxies are not used, and a quotation from a body is one short line without the key.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from yarl import URL
 from maestro_eval.models.server_errors import ReportedError, names_unknown_model, refusal_kind, reported_error
 from maestro_eval.records import CallError, CallErrorKind, Endpoint
 
-# A host that drops packets would otherwise hold a call for its whole timeout_s, several times over.
+# A host that drops packets would otherwise block a call for its whole timeout_s, several times over.
 CONNECT_S = 10.0
 _ERROR_BODY_BYTES = 64 * 2**10
 _QUOTED_CHARACTERS = 300
-# What to do about a setting that a model does not take: of the policy, then of an expert in a registry.
-_LEAVE_OUT = {
+# The fix for a setting that a model does not accept: for the policy, then for an expert in a registry.
+_SETTING_ADVICE = {
     "temperature": "set the one that it takes: --temperature of a run, sampling.temperature (or null) of an expert",
     "top_p": "leave top_p out: --top-p of a run, sampling.top_p of an expert",
     "seed": "leave seed out of the expert's sampling",
@@ -48,10 +47,10 @@ _ADVICE = {
 
 
 class EndpointError(Exception):
-    """A request failed; ``retry``: whether sending it again at once may help.
+    """A request failed; ``retry``: sending it again at once may help.
 
-    ``parameter`` is the setting that the model does not take, ``unknown_model`` is true, where that is the reason.
-    ``reached`` is false where no HTTP reply came back.
+    ``parameter`` is the setting that the model does not accept, and ``unknown_model`` is true, if that is the reason.
+    ``reached`` is false if no HTTP reply arrived.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class EndpointError(Exception):
         parameter: str = "",
         unknown_model: bool = False,
     ) -> None:
-        # A time-out or a deadline is not tried again within the call, and may well not be met the next time.
+        # Within a call there is no further try after a time-out or deadline, but a later call may succeed.
         self.fault = CallError(kind, detail, status, retriable=retry or kind in ("timeout", "deadline", "connection"))
         super().__init__(str(self.fault))
         self.kind = kind
@@ -78,7 +77,7 @@ class EndpointError(Exception):
 
 
 class HttpRequest(Struct, frozen=True):
-    """A request: ``path`` follows the endpoint's url; a request without a body is a GET.
+    """A request: ``path`` is appended to the endpoint's url; a request without a body is a GET.
 
     ``body`` is in pieces, so that large ones need not be copied into one.
     """
@@ -88,7 +87,7 @@ class HttpRequest(Struct, frozen=True):
 
 
 class _Pieces(Payload):
-    """A body that goes to the socket piece by piece."""
+    """A body that is written to the socket piece by piece."""
 
     def __init__(self, body: tuple[bytes, ...]) -> None:
         super().__init__(body, content_type="application/json")
@@ -111,7 +110,7 @@ async def exchange(
     key: str,
     max_bytes: int,
 ) -> bytes:
-    """Send ``request`` once; the body of a 200 reply with JSON. Raises EndpointError."""
+    """Send ``request`` once and return the body of a 200 reply with JSON. EndpointError otherwise."""
     url, where, size = _address(endpoint, request.path), shown_url(endpoint), sum(map(len, request.body))
     headers = {"Accept": "application/json", "Content-Type": "application/json"}
     if key:
@@ -120,7 +119,7 @@ async def exchange(
         response = await session.request(
             "POST" if request.body else "GET",
             url,
-            # Larger bodies go piece by piece: copying them into one, or handing them over at once, blocks the loop.
+            # Copying larger bodies into one, or passing them on at once, would block the loop.
             data=_Pieces(request.body) if size > _WHOLE_BODY_BYTES else b"".join(request.body) or None,
             headers=headers,
             allow_redirects=False,
@@ -132,7 +131,7 @@ async def exchange(
     async with response:
         body = bytearray()
         if response.status != 200:
-            # The status is the news; what came of the body is shown.
+            # The status matters; the readable part of the body is quoted.
             with suppress(aiohttp.ClientError, OSError):
                 await read_body(response, body, _ERROR_BODY_BYTES)
             wait = parse_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"))
@@ -141,14 +140,14 @@ async def exchange(
         try:
             await read_body(response, body, max_bytes)
         except (aiohttp.ClientError, OSError) as error:
-            # The status said 200: sending it again may well bring the whole reply.
+            # The status was 200, so another try may return the whole reply.
             cut = f"{where} cut its reply off after {len(body)} bytes; look into the server's log"
             raise EndpointError("malformed", cut, retry=True) from error
         if len(body) > max_bytes:
             raise EndpointError("malformed", f"{where} sent more than {max_bytes} bytes; limit max_tokens")
         kind = response.content_type
         named = kind == "application/json" or kind.endswith("+json")
-        # Some servers call their JSON plain text.
+        # Some servers label their JSON as plain text.
         if not named and not body.lstrip().startswith((b"{", b"[")):
             raise EndpointError(
                 "malformed", f"{where} answered {_quote(kind, key)} instead of JSON; is chat completions served there?"
@@ -156,10 +155,10 @@ async def exchange(
         return bytes(body)
 
 
-# A handful of endpoints and a call a millisecond: taking addresses apart would be a tenth of what a call costs.
+# Cached, since there are few endpoints and a call per millisecond: parsing the url is a tenth of a call's cost.
 @lru_cache(maxsize=256)
 def shown_url(endpoint: Endpoint) -> str:
-    """The endpoint's url without what could be a secret in it: user, password, query."""
+    """Return the endpoint's url without user, password and query, which could be secret."""
     try:
         url = URL(endpoint.url)
         if url.host:
@@ -211,7 +210,7 @@ def _connection_error(error: aiohttp.ClientError | OSError | UnicodeError, where
 
 
 def endpoint_error(error: ReportedError, endpoint: Endpoint, key: str = "", wait: float | None = None) -> EndpointError:
-    """Return a server's own error as a fault of its status; one of unknown status is not tried again."""
+    """Return a server's own error as a fault of its status; one of unknown status is not retried."""
     where, status = shown_url(endpoint), error.status
     said = f"{where} said: {_quote(error.message, key) or '(nothing)'}"
     refused = refusal_kind(error.message) if status is None or status in _REFUSALS else None
@@ -231,7 +230,7 @@ def endpoint_error(error: ReportedError, endpoint: Endpoint, key: str = "", wait
     elif status >= 500:
         advice = "look into the server's log"
     else:
-        advice = _LEAVE_OUT.get(error.parameter, "the server refuses this request")
+        advice = _SETTING_ADVICE.get(error.parameter, "the server refuses this request")
     retry = status == 429 or status >= 500
     return EndpointError(
         "http",
@@ -245,7 +244,7 @@ def endpoint_error(error: ReportedError, endpoint: Endpoint, key: str = "", wait
 
 
 async def read_body(response: aiohttp.ClientResponse, body: bytearray, most: int) -> None:
-    """Read the reply's body into ``body`` until that is longer than ``most``. Raises what aiohttp does."""
+    """Append the reply's body to ``body`` until that is longer than ``most``. Raises aiohttp's errors."""
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > most:
@@ -254,9 +253,9 @@ async def read_body(response: aiohttp.ClientResponse, body: bytearray, most: int
 
 
 def parse_retry_after(header: str | None, sent: str | None) -> float | None:
-    """A ``Retry-After`` header, seconds or an HTTP date, as seconds; ``None`` if unreadable.
+    """Return a ``Retry-After`` header, seconds or an HTTP date, in seconds; None if it cannot be read.
 
-    A date is compared with ``sent``, the reply's own ``Date``: our clock need not be that of the server.
+    A date is compared with ``sent``, the reply's own ``Date``, because the server's clock may differ from ours.
     """
     if header is None:
         return None
@@ -272,9 +271,9 @@ def parse_retry_after(header: str | None, sent: str | None) -> float | None:
 
 
 def _quote(text: str, key: str = "") -> str:
-    """The first line of an endpoint's text, short, printable and without the key."""
+    """Return the first line of an endpoint's text, short, printable and without the key."""
     line = next((line for line in text.splitlines() if line.strip()), "").strip()
-    # Before it is cut: half a key is not found.
+    # Before the line is cut, since half a key would not be found.
     line = line.replace(key, "***") if key else line
     cut = line[:_QUOTED_CHARACTERS] + "…" if len(line) > _QUOTED_CHARACTERS else line
     return "".join(character if character.isprintable() else " " for character in cut)

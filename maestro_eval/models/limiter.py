@@ -1,14 +1,14 @@
-"""The places at one engine: who may call it now, and in which order the others follow.
+"""The places at one engine: which calls may be there now, and the order in which the others follow.
 
-Promises. No more calls are at the engine than its limit (see ``Control``), and no more of one endpoint record than
-its ``concurrency``, or than its part of that where processes share it. Calls wait in the order in which they came; one
-passes another only where the other's own record has no place left. A call that is cancelled while it waits, or in the
-moment it is given a place, takes none.
+Promises. At the engine are at most as many calls as its limit (see ``Control``), and of one endpoint record at most its
+``concurrency``, or this process's share of it. Calls wait in their order of arrival; one overtakes another only if the
+other's own record has no free place. A call that is cancelled while it waits, or at the moment it gets a place,
+occupies none.
 
-A call holds at most one place and waits for nothing while it holds it but the engine's reply; so calls that wait on
-calls (a rollout on its experts) cannot block each other, however few places there are.
+A call occupies at most one place and then waits for nothing but the engine's reply; so calls that wait for calls (a
+rollout for its experts) cannot deadlock, however few places there are.
 
-When the limit comes down, calls that are at the engine stay; there are fewer when they end. It belongs to one event
+If the limit is lowered, calls at the engine stay, and their number falls as they end. A limiter belongs to one event
 loop.
 """
 
@@ -29,9 +29,9 @@ from maestro_eval.records import Endpoint
 
 
 class Places(Struct, frozen=True):
-    """The state of a limiter: the most it may allow, what it allows now, calls at the engine, calls that wait.
+    """The state of a limiter: its cap, its current limit, and the calls at the engine and in the queue.
 
-    answered, refused, broken: requests that ended so (see ``CallEnd``) since the limiter was made.
+    ``answered``, ``refused`` and ``broken`` count the requests that ended so (see ``CallEnd``) since its creation.
     """
 
     cap: int
@@ -47,14 +47,14 @@ class Places(Struct, frozen=True):
 
 
 class InUse(Struct, frozen=True):
-    """The calls of one process at one endpoint: those that are there and those that wait for a place."""
+    """The calls of one process at one endpoint: those in flight and those that wait for a place."""
 
     in_flight: int = 0
     queued: int = 0
 
 
 class Limiter:
-    """``enter`` and ``leave`` around each call; ``observed`` and ``unobserved`` say what is known of the engine."""
+    """``enter`` and ``leave`` surround each call; ``observed`` and ``unobserved`` report the engine's state."""
 
     def __init__(
         self, *, allowed: Mapping[str, int] | None = None, clock: Callable[[], float] = time.monotonic
@@ -65,7 +65,7 @@ class Limiter:
         self._lines: dict[Endpoint, _Line] = {}
         self._in_flight = 0
         self._queued = 0
-        self._came = 0
+        self._arrivals = 0
         self._ends = {"answered": 0, "refused": 0, "broken": 0}
 
     @property
@@ -78,7 +78,7 @@ class Limiter:
         return self._in_flight + self._queued > 0
 
     def allow(self, allowed: Mapping[str, int]) -> None:
-        """Let at most so many calls, by the endpoint record's name, be at the engine; the others keep theirs."""
+        """Limit the calls in flight by the endpoint record's name; other records use their ``concurrency``."""
         self._allowed = allowed
         for endpoint, line in self._lines.items():
             line.places = self._places_of(endpoint)
@@ -86,18 +86,18 @@ class Limiter:
         self._admit()
 
     def in_use(self) -> dict[str, InUse]:
-        """The calls of each endpoint record, by its name."""
+        """Return the calls of each endpoint record, by its name."""
         return {endpoint.name: InUse(line.in_flight, line.queued) for endpoint, line in self._lines.items()}
 
     async def enter(self, endpoint: Endpoint) -> None:
-        """Wait for a place; it is the caller's until ``leave``."""
+        """Wait for a place; the caller occupies it until ``leave``."""
         line = self._lines.get(endpoint)
         if line is None:
             line = self._lines[endpoint] = _Line(self._places_of(endpoint))
             self._control.set_cap(max(self._control.cap, line.places))
-        self._came += 1
+        self._arrivals += 1
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line.waiting.append((self._came, ready))
+        line.waiting.append((self._arrivals, ready))
         self._queued += 1
         self._admit()
         try:
@@ -110,18 +110,18 @@ class Limiter:
             raise
 
     def leave(self, endpoint: Endpoint, end: CallEnd) -> None:
-        """Give a place back, and tell how the call ended."""
+        """Release a place, and record how the call ended."""
         self._ends[end.how] += 1
         self._control.finished(end, self._in_flight)
         self._give_back(self._lines[endpoint])
 
     def observed(self, state: EngineState) -> None:
-        """Take the state that the engine reports."""
+        """Adjust the limit to the state that the engine reports."""
         self._control.observed(state, self._clock(), self._in_flight)
         self._admit()
 
     def unobserved(self) -> None:
-        """The engine does not say how it stands."""
+        """Record that the engine's state cannot be read."""
         self._control.unobserved()
 
     def _places_of(self, endpoint: Endpoint) -> int:
@@ -133,7 +133,7 @@ class Limiter:
         self._admit()
 
     def _admit(self) -> None:
-        """Let in who came first of those whose record has a place."""
+        """Admit waiting calls, the earliest first, whose record has a free place."""
         while self._in_flight < self._control.limit:
             ready = [(came, line) for line in self._lines.values() if (came := line.next()) is not None]
             if not ready:
@@ -147,7 +147,7 @@ class Limiter:
 
 @dataclass
 class _Line:
-    """The calls of one endpoint record: how many are at the engine, and those that wait, each with its number."""
+    """The calls of one endpoint record: the number at the engine, and those that wait, each with its arrival number."""
 
     places: int
     in_flight: int = 0
@@ -158,8 +158,8 @@ class _Line:
         return sum(not ready.done() for _, ready in self.waiting)
 
     def next(self) -> int | None:
-        """The number of the call that is to be let in next; ``None`` where none waits or no place is left."""
-        # Who was cancelled has been counted out already; in the middle of the line it costs nothing.
+        """Return the number of the next call to admit; None if none waits or no place is free."""
+        # Cancelled calls are already subtracted from the count; those further back cost nothing.
         while self.waiting and self.waiting[0][1].done():
             self.waiting.popleft()
         return self.waiting[0][0] if self.waiting and self.in_flight < self.places else None

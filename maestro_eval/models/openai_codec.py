@@ -1,12 +1,12 @@
 """Our messages as chat-completions JSON, and its replies as records.
 
-Replies are hostile input: they are decoded into typed records, and what does not fit is a ``MalformedReplyError``
-whose text names the field. A server with a reasoning parser sends the thought apart, as ``reasoning`` or
-``reasoning_content``, or as a part of the content: it is ``Reply.reasoning``, and an empty text beside one is a reply.
-So is an empty text of a model that refused, was filtered or called a tool instead: ``finish_reason`` names it. An error
-that a gateway sends in the place of a completion is a ``ErrorReply``.
+Replies are hostile input: they are decoded into typed records, and a mismatch is a ``MalformedReplyError`` whose text
+names the field. A server with a reasoning parser sends the thought separately, as ``reasoning`` or
+``reasoning_content``, or as a part of the content: it becomes ``Reply.reasoning``, and an empty text beside one is a
+valid reply. So is the empty text of a model that refused, was filtered or called a tool: ``finish_reason`` names it. An
+error that a gateway sends instead of a completion is an ``ErrorReply``.
 
-Text may hold halves of surrogate pairs (a data set cut in the middle of an emoji, say), which no JSON can carry:
+Text may contain halves of surrogate pairs (from a data set that cuts an emoji, for example), which JSON cannot encode:
 they are sent as U+FFFD instead of failing the call.
 """
 
@@ -29,14 +29,14 @@ T = TypeVar("T")
 PartOf = Callable[[Image], dict[str, Any]]
 """An image as a part of a message's content."""
 
-# Why a model that ended its turn may have said nothing: no fault of the server.
-_NOTHING_TO_SAY = ("length", "content_filter", "tool_calls", "function_call", "refusal", "safety")
-# What vLLM says of a reply that its engine gave up; the text so far is not the model's answer.
-_BROKEN_OFF = ("abort", "error")
+# Reasons for an empty reply that are no fault of the server.
+_MAY_BE_EMPTY = ("length", "content_filter", "tool_calls", "function_call", "refusal", "safety")
+# vLLM's reasons for a reply that its engine abandoned; the text so far is not the model's answer.
+_ABORTED = ("abort", "error")
 
 
 class MalformedReplyError(Exception):
-    """A body that is not the JSON we asked for; the message is one line. ``retry``: the next may be better."""
+    """A body that is not the expected JSON; the message is one line. ``retry``: another try may succeed."""
 
     def __init__(self, message: str, *, retry: bool = False) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class MalformedReplyError(Exception):
 
 
 class ErrorReply(Exception):
-    """A body that reports an error where a reply was due."""
+    """A body that reports an error instead of a reply."""
 
     def __init__(self, reported: ReportedError) -> None:
         super().__init__(reported.message)
@@ -54,10 +54,9 @@ class ErrorReply(Exception):
 class ModelAsk(Struct, frozen=True):
     """One question to one model.
 
-    ``name`` is the registry's entry, ``model`` the name at the endpoint, ``revision`` the model's own where the
-    registry knows it (it is not sent; the call cache tells models by it). ``reuse`` lets the call cache keep a reply
-    that would not be the same again. ``token_ids`` asks for the ids of prompt and reply too (vLLM's
-    ``return_token_ids``).
+    ``name`` is the registry's entry, ``model`` the name at the endpoint, ``revision`` the model's own if the registry
+    knows it (it is not sent; it is in the call cache's key). ``reuse`` lets the call cache store a reply that would not
+    repeat. ``token_ids`` requests the ids of prompt and reply too (vLLM's ``return_token_ids``).
     """
 
     kind: Literal["expert", "service", "policy"]
@@ -72,7 +71,7 @@ class ModelAsk(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """The reply of a model; ``reasoning`` is the thought, where the server returns it apart from the text."""
+    """The reply of a model; ``reasoning`` is the thought if the server returns it separately from the text."""
 
     text: str
     finish_reason: str
@@ -82,7 +81,7 @@ class Reply(Struct, frozen=True):
 
 
 class ServedModel(Struct, frozen=True):
-    """A model that a server lists. ``max_model_len`` is vLLM's. Of all but ``id`` a server may say anything."""
+    """A model that a server lists. ``max_model_len`` is vLLM's. Fields other than ``id`` may have any type."""
 
     id: str
     owned_by: Any = None
@@ -90,7 +89,7 @@ class ServedModel(Struct, frozen=True):
 
 
 def encode_ask(ask: ModelAsk, part_of: PartOf, token_limit: TokenLimit = "max_tokens") -> bytes:
-    """The body of ``POST …/chat/completions``. Settings that are ``None`` are left out; ``part_of`` shows an image."""
+    """Return the body of ``POST …/chat/completions`` without settings that are None; ``part_of`` encodes an image."""
     sampling = ask.sampling
     messages: list[dict[str, Any]] = []
     for message in ask.messages:
@@ -119,14 +118,14 @@ def encode_ask(ask: ModelAsk, part_of: PartOf, token_limit: TokenLimit = "max_to
 
 
 def decode_reply(body: bytes) -> Reply:
-    """Read a chat completion; its first choice is the reply. MalformedReplyError or ErrorReply."""
+    """Decode a chat completion; its first choice is the reply. MalformedReplyError or ErrorReply."""
     try:
         completion = _decode(body, _COMPLETION)
         if not completion.choices:
             raise MalformedReplyError("`choices` is empty")
         choice = completion.choices[0]
         finish_reason = choice.finish_reason or ""
-        if finish_reason in _BROKEN_OFF:
+        if finish_reason in _ABORTED:
             raise MalformedReplyError(f"it broke its reply off (`finish_reason` is {finish_reason})", retry=True)
         content = _read_content(choice.message)
     except MalformedReplyError:
@@ -137,12 +136,12 @@ def decode_reply(body: bytes) -> Reply:
         called = choice.message.tool_calls or choice.message.function_call
         if content.refused:
             finish_reason = "refusal"
-        elif not (content.reasoning or finish_reason in _NOTHING_TO_SAY or called):
+        elif not (content.reasoning or finish_reason in _MAY_BE_EMPTY or called):
             raise MalformedReplyError("`content` is null")
     ids, usage = None, Usage()
     with suppress(msgspec.DecodeError):
         ids = TokenIds(_IDS.decode(completion.prompt_token_ids), _IDS.decode(choice.token_ids))
-    # Token counts are bookkeeping: a server that gets them wrong still gave a reply.
+    # Token counts are bookkeeping: a reply with wrong counts is still a reply.
     with suppress(msgspec.DecodeError, RecursionError):
         counted = _USAGE.decode(completion.usage)
         usage = Usage(counted.prompt_tokens, counted.completion_tokens)
@@ -150,22 +149,22 @@ def decode_reply(body: bytes) -> Reply:
 
 
 def decode_models(body: bytes) -> tuple[ServedModel, ...]:
-    """Read a reply to ``GET /v1/models``."""
+    """Decode a reply to ``GET /v1/models``."""
     return _decode(body, _MODELS).data
 
 
 def last_user_text(messages: Sequence[Message]) -> str:
-    """The text of the last user message, ``""`` without one."""
+    """Return the text of the last user message, empty without one."""
     return whole_text(next((message.text for message in reversed(messages) if message.role == "user"), ""))
 
 
 class _Message(Struct):
-    # A text, or a list of parts; what else servers send here is looked at closely.
+    # A text, or a list of parts; ``_read_content`` handles other values.
     content: Any = None
     refusal: Any = None
     tool_calls: Any = None
     function_call: Any = None
-    # Some servers send other things than text here; a reply is not refused for it.
+    # Some servers send other types than text here; such a reply is still valid.
     reasoning_content: Any = None
     reasoning: Any = None
 
@@ -197,7 +196,7 @@ _IDS = msgspec.json.Decoder(tuple[int, ...])
 _USAGE = msgspec.json.Decoder(_Usage)
 
 
-# An escaped backslash, both halves of a character, or one half alone.
+# An escaped backslash, both halves of a surrogate pair, or one half alone.
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE = re.compile(rb"\\\\|" + _HIGH + _LOW + rb"|(?P<half>" + _HIGH + rb"|" + _LOW + rb")")
 
@@ -207,14 +206,14 @@ def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         try:
             return decoder.decode(body)
         except msgspec.DecodeError:
-            # Half a character of two, which a model's tokens may spell, is no text; all around it is.
+            # A model's tokens may end within a surrogate pair; half of one is no text, but the rest of the body is.
             return decoder.decode(_ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedReplyError(" ".join(str(error).split())) from None
 
 
 class _Content(Struct, frozen=True):
-    """``text`` is ``None`` where a message has none."""
+    """The content of a message; ``text`` is None if it has none."""
 
     text: str | None
     reasoning: str
@@ -222,7 +221,7 @@ class _Content(Struct, frozen=True):
 
 
 def _read_content(message: _Message) -> _Content:
-    """The text of a message, whose parts are joined; the thought beside it or among its parts."""
+    """Return the text of a message, its parts joined, and the thought beside it or among its parts."""
     content, texts, thoughts = message.content, list[str](), list[str]()
     beside = message.reasoning or message.reasoning_content or ""
     thoughts.append(beside if isinstance(beside, str) else msgspec.json.encode(beside).decode())
@@ -241,7 +240,7 @@ def _read_content(message: _Message) -> _Content:
         elif kind == "refusal":
             refused = True
         else:
-            # A part of a kind that we do not know (a picture, say) is passed over, its text is not.
+            # Of a part of unknown kind (a picture, for example) only the text is used.
             texts.append(_part_text(part, ("text", "content")))
     text = "".join(texts)
     return _Content(text or (None if refused else ""), "".join(thoughts), refused)

@@ -1,15 +1,15 @@
 """Send a picture to an engine: as a file that both can read, by its UUID once the engine has it, or as bytes.
 
-Every turn of a rollout shows the same pictures again, so the cheapest form that an endpoint takes is used. ``auto``
-finds out before the first picture is sent: only a server that says it is vLLM is sent anything but bytes (another may
-pass over what it does not understand, and answer without the picture); one on this node is shown a small picture as a
-file. vLLM meets a file that it may not read with a 500 and a traceback, so that is asked once. A form that is refused
-later is not tried again at that endpoint, and the refused call is sent again at once in the next form.
+Every turn of a rollout shows the same pictures again, so the cheapest form that an endpoint accepts is used. ``auto``
+finds it before the first picture is sent: only a server that declares itself as vLLM gets anything but bytes (another
+one may ignore a form that it does not know, and answer without the picture); one on this node is sent a small picture
+as a file. vLLM answers a file that it may not read with a 500 and a traceback, so that is tried once. A form that is
+refused later is not tried again at that endpoint, and the refused call is sent again at once in the next form.
 
-A UUID is the hash of the bytes that are sent. While one call brings an engine a picture, others with the same picture
-wait a moment for it and then leave the bytes out. An engine that has no such picture, or has dropped it, says so, and
-gets the bytes; where that happens to many calls one after the other, as behind a balancer that spreads them over
-engines, UUIDs are given up.
+A UUID is the hash of the bytes that are sent. While one call uploads a picture, others with the same picture wait a
+moment for it and then omit the bytes. An engine that does not have the picture, or has dropped it, reports that, and
+gets the bytes; if that happens to many calls in a row, as behind a balancer over several engines, UUIDs are no longer
+used.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ if TYPE_CHECKING:
     from maestro_eval.models.client import ExpertClient
 
 _PROBE_S = 5.0
-# Queues and first calls of an engine are longer than its list of models takes.
+# Queues and first calls of an engine take longer than its list of models.
 _FILE_PROBE_S = 60.0
-# How long after a call was given a picture to bring the engine has it. Where that is too short, the engine says so.
+# The time after which an upload counts as arrived. If it is too short, the engine reports a missing picture.
 _ARRIVAL_S = 0.5
-# UUIDs that are remembered for an engine: beyond what its own cache holds there is no use in them.
+# The number of UUIDs remembered for an engine: more than its own cache has would be of no use.
 _REMEMBERED = 8192
 _MOST_MISSES = 8
 _VLLM = "vllm"
 
 
 class _Upload(Struct, frozen=True):
-    """A picture on its way to the engine: resolved once a call with it has ended; ``until`` is on the loop's clock."""
+    """A picture on its way to the engine: ``ended`` resolves when a call with it has ended; ``until`` is loop time."""
 
     ended: asyncio.Future[None]
     until: float
@@ -61,19 +61,19 @@ class _Upload(Struct, frozen=True):
 
 @dataclass
 class PictureRoute:
-    """The ``form`` in which one endpoint takes pictures, and whether a call in that form was ever answered."""
+    """The ``form`` in which one endpoint accepts pictures, and whether a call in that form was ever answered."""
 
     form: PictureForm
     proven: bool = False
     _misses: int = 0
-    _held: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    _uploaded: OrderedDict[str, None] = field(default_factory=OrderedDict)
     _uploads: dict[str, _Upload] = field(default_factory=dict)
 
     async def to_send(self, uuids: Sequence[str]) -> set[str]:
-        """Those pictures whose bytes a call has to bring, after a moment's wait where another is bringing them."""
+        """Return the pictures whose bytes a call must send, after a short wait for those in another call."""
         loop = asyncio.get_running_loop()
         while True:
-            missing = {uuid for uuid in uuids if uuid not in self._held and not self._has_arrived(uuid)}
+            missing = {uuid for uuid in uuids if uuid not in self._uploaded and not self._has_arrived(uuid)}
             if not missing <= self._uploads.keys():
                 for uuid in missing:
                     self._uploads.setdefault(uuid, _Upload(loop.create_future(), loop.time() + _ARRIVAL_S))
@@ -84,36 +84,36 @@ class PictureRoute:
             await asyncio.wait([first.ended], timeout=first.until - loop.time())
 
     def answered(self, form: PictureForm, uuids: Sequence[str], *, left_out: bool) -> None:
-        """A call with these pictures was answered; ``left_out``: without the bytes of some."""
-        # A server that knows of no UUIDs passes over one beside the bytes.
+        """Record that a call with these pictures was answered; ``left_out``: the bytes of some were omitted."""
+        # A server without UUIDs ignores one beside the bytes, so only a call without bytes is a proof.
         self.proven = self.proven or (form == self.form and (left_out or form != "uuid"))
         if left_out:
             self._misses = 0
         if form == "uuid":
             for uuid in uuids:
-                self._held[uuid] = None
-                self._held.move_to_end(uuid)
+                self._uploaded[uuid] = None
+                self._uploaded.move_to_end(uuid)
             self.failed(uuids)
-        while len(self._held) > _REMEMBERED:
-            self._held.popitem(last=False)
+        while len(self._uploaded) > _REMEMBERED:
+            self._uploaded.popitem(last=False)
 
     def failed(self, uuids: Sequence[str]) -> None:
-        """A call with these pictures is over; another may bring them."""
+        """End the uploads of a call with these pictures; another call may upload them."""
         for uuid in uuids:
             if (upload := self._uploads.pop(uuid, None)) is not None and not upload.ended.done():
                 upload.ended.set_result(None)
 
     def missed(self, uuids: Sequence[str]) -> None:
-        """The engine lacks one of these pictures."""
-        self._misses += any(uuid in self._held for uuid in uuids)
+        """Record that the engine does not have one of these pictures."""
+        self._misses += any(uuid in self._uploaded for uuid in uuids)
         for uuid in uuids:
-            self._held.pop(uuid, None)
+            self._uploaded.pop(uuid, None)
         self.failed(uuids)
         if self._misses >= _MOST_MISSES:
             self.refused("uuid")
 
     def refused(self, form: PictureForm) -> None:
-        """The endpoint does not take ``form``."""
+        """Switch to the next form if the endpoint refused ``form``."""
         if self.form == form:
             self.form, self.proven = ("uuid" if form == "file" else "bytes"), False
 
@@ -123,7 +123,7 @@ class PictureRoute:
 
 
 class EndpointForms:
-    """The forms that the endpoints of one client were found to take: the token limit's name, and that of pictures."""
+    """The forms that the endpoints of one client accept: of the token limit's name, and of pictures."""
 
     def __init__(self, client: ExpertClient) -> None:
         self._client = client
@@ -132,7 +132,7 @@ class EndpointForms:
         self._routes: dict[tuple[str, str, str], asyncio.Future[PictureRoute]] = {}
 
     async def pictures(self, endpoint: Endpoint, model: str) -> PictureRoute:
-        """Return how ``model`` at ``endpoint`` takes pictures; the first call finds out, the others wait for it."""
+        """Return how ``model`` at ``endpoint`` accepts pictures; the first call finds out, the others wait for it."""
         key = (endpoint.url, model, endpoint.pictures)
         found = self._routes.get(key)
         if found is None:
@@ -141,7 +141,7 @@ class EndpointForms:
             try:
                 route = await self._find_out(endpoint, model)
             finally:
-                # A call that is cancelled while it asks decides for bytes, which are always right.
+                # A call that is cancelled meanwhile chooses bytes, which every endpoint accepts.
                 found.set_result(route)
         return await asyncio.shield(found)
 
@@ -159,7 +159,7 @@ class EndpointForms:
         return PictureRoute("bytes")
 
     async def _reads_files(self, endpoint: Endpoint, model: str) -> bool:
-        """Return whether a small picture that is a file is taken, with a reply of one token."""
+        """Return whether the endpoint accepts a small picture as a file, in a call for one token."""
         image = _small_picture()
         with suppress(EndpointError, TimeoutError, OSError):
             async with asyncio.timeout(_FILE_PROBE_S):
@@ -172,7 +172,7 @@ class EndpointForms:
 
 @dataclass
 class _Entry:
-    """A file, and how many images that are alive it shows."""
+    """A file, and the number of live images with its content."""
 
     images: int = 0
     file: Path = Path()
@@ -182,7 +182,7 @@ class _Entry:
 class Spool:
     """Pictures as files for engines on this node: written when first sent, removed with the last ``Image`` of them.
 
-    ``path`` gives the file of an image; ``close`` removes what is left. It belongs to one event loop.
+    ``path`` returns the file of an image; ``close`` removes all files. A spool belongs to one event loop.
     """
 
     def __init__(self) -> None:
@@ -192,7 +192,7 @@ class Spool:
         self._known: dict[int, str] = {}
 
     async def path(self, name: str, image: Image) -> str:
-        """The absolute path of a file with the bytes of the image, which ``name`` stands for. OSError."""
+        """Return the absolute path of a file with the bytes of the image, which ``name`` identifies. OSError."""
         if self._folder is None:
             self._folder = own_picture_folder()
         if id(image) not in self._known:
@@ -218,14 +218,14 @@ class Spool:
         if entry.images:
             return
         del self._entries[name]
-        # While it is being written, the image is there.
+        # The file of an unfinished write stays until ``close``.
         if entry.written is not None and entry.written.done():
             with suppress(OSError):
                 entry.file.unlink()
 
 
 def file_part(path: str) -> dict[str, Any]:
-    """The part of a message that shows a file."""
+    """Return the part of a message that shows a file."""
     return {"type": "image_url", "image_url": {"url": f"file://{quote(path)}"}}
 
 
@@ -236,7 +236,7 @@ def uuid_of(image: Image) -> str:
 
 @lru_cache(maxsize=256)
 def is_on_this_node(url: str) -> bool:
-    """Return whether an address is of this machine, so that what listens there may see its files."""
+    """Return whether an address is on this machine, so that its server may read this machine's files."""
     try:
         host = (URL(url).host or "").casefold()
     except ValueError:
@@ -245,7 +245,7 @@ def is_on_this_node(url: str) -> bool:
 
 
 def _small_picture() -> Image:
-    """A picture of the fewest pixels that vision models take."""
+    """Return a picture of the fewest pixels that vision models accept."""
     from PIL import Image as Pillow
 
     file, sides = BytesIO(), (64, 64)

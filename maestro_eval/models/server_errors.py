@@ -1,12 +1,11 @@
-"""Read what a model server means by an error or a refusal: the one place where servers' own sentences are read.
+"""Interpret the errors and refusals of model servers: the one place that reads servers' own sentences.
 
 Servers and gateways write errors in a dozen shapes: OpenAI's ``{"error": {"message", "code", "param"}}``, vLLM's flat
 ``{"object": "error", "message"}``, FastAPI's ``{"detail"}``, a list around one of them, an error inside a choice; and
-gateways send them with status 200. The kind of such an error is its own status where it names one, else what its words
-say.
+gateways send them with status 200. The status of such an error is the one that it names, else that of its words.
 
-Engines have no common code for "too long" or "too many images": each says it in words of its own, and some with a
-status of 413 or 422. The phrases are those of vLLM, SGLang, TGI, llama.cpp, LMDeploy, OpenAI and gateways to others.
+Engines have no common code for "too long" or "too many images": each has its own wording, and some use status 413 or
+422. The phrases are those of vLLM, SGLang, TGI, llama.cpp, LMDeploy, OpenAI and gateways to others.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _IMAGES = re.compile(
     r"|(?:not|n't) support (?:image|multi-?modal|vision)",
     re.IGNORECASE,
 )
-# By words, the first that is found counts; a status that a server sends for the same.
+# The first pattern that matches determines the status, which is the one that other servers send for the same error.
 _WORDS = tuple(
     (status, re.compile(pattern, re.IGNORECASE))
     for status, pattern in (
@@ -62,7 +61,7 @@ _PARAMETERS = {
 }
 _UNKNOWN_MODEL = re.compile(r"model\b.{0,120}(?:not exist|not found|unknown|no such|invalid)", re.IGNORECASE)
 _LOST = re.compile(r"cache miss|data is not provided", re.IGNORECASE)
-_READ = 2000
+_MOST_READ = 2000
 _MESSAGES = ("message", "msg", "detail", "error_msg", "errorMessage", "status_msg", "error_description", "title")
 _CODES = ("code", "status", "status_code", "http_status", "http_code", "error_code", "type")
 _NUMBER = re.compile(r"[45]\d\d")
@@ -71,8 +70,8 @@ _NUMBER = re.compile(r"[45]\d\d")
 class ReportedError(Struct, frozen=True):
     """An error as a server words it.
 
-    ``status`` is the HTTP status that fits it, ``None`` where nothing tells. ``parameter`` is the setting of a request
-    that the server does not take, ``""`` where the error is about something else.
+    ``status`` is the HTTP status that fits it, None if unknown. ``parameter`` is the setting of a request that the
+    server does not accept, empty if the error is about something else.
     """
 
     message: str
@@ -81,7 +80,7 @@ class ReportedError(Struct, frozen=True):
 
 
 def reported_error(body: bytes) -> ReportedError | None:
-    """The error in a JSON body, ``None`` where it holds none that we know."""
+    """Return the error in a JSON body, None if it contains none in a known shape."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -100,7 +99,7 @@ def reported_error(body: bytes) -> ReportedError | None:
 
 
 def _errors(value: Mapping[str, Any]) -> Iterator[str | Mapping[str, Any]]:
-    """Yield what may be the body's error, the likeliest place first."""
+    """Yield the possible errors in a body, the most likely place first."""
     choices = value.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     nested = first.get("error") if isinstance(first, dict) else None
@@ -115,7 +114,7 @@ def _message(error: Mapping[str, Any], depth: int = 0) -> str:
     for key in _MESSAGES:
         said = error.get(key)
         if isinstance(said, list):
-            # FastAPI says for each field what is wrong with it.
+            # FastAPI lists an error for each field.
             said = "; ".join(filter(None, (_field(item) for item in said[:3])))
         elif isinstance(said, dict) and depth < 4:
             said = _message(said, depth + 1)
@@ -147,34 +146,34 @@ def _parameter(error: Mapping[str, Any], message: str) -> str:
 
 
 def refusal_kind(said: str) -> Literal["context", "images"] | None:
-    """Tell whether a server refused the length of the request, or its images; None for all else."""
-    said = said[:_READ]
+    """Return whether a server refused the length of the request, or its images; None for any other error."""
+    said = said[:_MOST_READ]
     if _CONTEXT.search(said):
         return "context"
     return "images" if _IMAGES.search(said) else None
 
 
 def names_unknown_model(said: str) -> bool:
-    """Return whether a server says that it knows no model of the name that was asked for."""
-    return _UNKNOWN_MODEL.search(said[:_READ]) is not None
+    """Return whether a server says that it does not have the requested model."""
+    return _UNKNOWN_MODEL.search(said[:_MOST_READ]) is not None
 
 
 def is_lost_picture(said: str) -> bool:
-    """Return whether an engine has dropped a picture that it was sent by its UUID alone."""
+    """Return whether an engine has dropped a picture that was sent to it by its UUID alone."""
     return _LOST.search(said) is not None
 
 
 def status_of_words(said: str) -> int | None:
-    """The HTTP status that fits an error by its words; ``None`` where they do not tell."""
-    return next((status for status, pattern in _WORDS if pattern.search(said[:_READ])), None)
+    """Return the HTTP status that fits an error by its words, None if no pattern matches."""
+    return next((status for status, pattern in _WORDS if pattern.search(said[:_MOST_READ])), None)
 
 
 def refused_parameter(said: str, named: str = "") -> str:
-    """The setting of a request that a server does not take at all; a value out of its range is another matter.
+    """Return the setting of a request that a server does not accept at all; a value out of range does not count.
 
     ``named`` is the one that the error names in a field of its own.
     """
-    said = said[:_READ]
+    said = said[:_MOST_READ]
     if not _REFUSED.search(said):
         return ""
     if named in _PARAMETERS:
