@@ -1,4 +1,4 @@
-"""Reads a rollout's words without the style that parsed them: its answer against its transcript, its searches."""
+"""Reads a rollout without the style that parsed it: its transcript, its searches, whether its answer is in its text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _OPEN, _CLOSE = "<answer>", "</answer>"
 
 
 def written(rollout: Rollout) -> str:
-    """Return the policy's own text of all turns, tags included, without observations."""
+    """Return the policy's text of all turns, tags included, without observations."""
     return "\n".join(turn.text for turn in rollout.turns)
 
 
@@ -21,7 +21,7 @@ def searches(rollout: Rollout) -> tuple[str, ...]:
 
 
 def is_answer_of(answer: str, transcript: str) -> bool:
-    """Return True if ``answer`` is the text of an answer tag of ``transcript``, or, without tags, occurs in it."""
+    """Return True if ``answer`` is in an answer tag of ``transcript``, or anywhere in one without such tags."""
     tagged = [part.partition(_CLOSE)[0] for part in transcript.split(_OPEN)[1:]]
     if tagged:
         return any(_plain(answer) == _plain(part) for part in tagged)

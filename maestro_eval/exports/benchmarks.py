@@ -1,4 +1,4 @@
-"""Finds a run's task files and images again from its manifest."""
+"""Finds a run's task files and images from its manifest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def hub_definitions(source: Source) -> dict[str, Definition]:
 def image_reader(source: Source) -> Callable[[Sample], dict[str, Image]]:
     """Return a function that reads a sample's images, by hash, from the run's data.
 
-    It returns no image for a sample that cannot be read any more. UserError if a task's data is gone.
+    It returns no image for a sample that cannot be read any more, and raises UserError if a task is missing.
     """
     entries = _entries(source)
     opened: dict[str, Task] = {}

@@ -2,8 +2,8 @@
 
 The schema is version 0.3.0 of the ``every-eval-ever`` project (arXiv:2606.14516), and the paths are those of its data
 store: ``data/COLLECTION/DEVELOPER/MODEL/UUID.json`` and ``UUID_samples.jsonl``. Two fields do not fit our measurements:
-the model's id, which here names the policy *and* its registry; and the score, which is required even for a failed
-rollout: it is 0, as the aggregate counts it, and ``error`` and ``metadata`` record that nothing was judged.
+the model's id, which here names the policy *and* its registry; and the score, which the schema requires even for a
+failed rollout: it is 0, as in the aggregate, and ``error`` and ``metadata`` record that nothing was judged.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _Identity:
     def __init__(self, manifest: RunManifest, protocol: str, now: float) -> None:
         model = manifest.policy_model or manifest.policy
         known = _HUB_ID.fullmatch(model)
-        # Without a hub id it is a baseline of ours, or an endpoint's unnamed model.
+        # A policy without a hub id is one of our baselines, or an unnamed model behind an endpoint.
         self.developer = safe_name(known["org"] if known else _COLLECTION)
         base = safe_name(known["name"] if known else manifest.system)
         self.model = safe_name(f"{base}-with-{manifest.registry.name}-{manifest.registry.hash[:8]}")

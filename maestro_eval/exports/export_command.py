@@ -18,15 +18,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"{', '.join(EXPORTERS.bundled)}; or one of your own: module:object, or installed (docs/exports.md)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: a folder of RUN/exports)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write here (default: a folder of RUN/exports)")
     add_protocol(parser)
     parser.add_argument(
-        "--allow-incomplete", action="store_true", help="take a run with failures or of a part, and say so"
+        "--allow-incomplete", action="store_true", help="export a run with failures or of a part, marked as such"
     )
     parser.add_argument(
         "--with-targets",
         action="store_true",
-        help="submission: give the accepted answers too, so that verdicts can be judged again; mind the data's licence",
+        help="submission: include the accepted answers, so that verdicts can be judged again; mind the data's licence",
     )
     parser.add_argument(
         "--with-images", action="store_true", help="inspect: embed the images, read again from the run's data"

@@ -1,4 +1,4 @@
-"""An export format as one object."""
+"""The type of an export format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from maestro_eval.exports.source import Source
 class Exporter(Struct, frozen=True):
     """``export`` writes a run below a folder and returns the files written.
 
-    ``folder`` is the default folder below ``RUN/exports``; None: the format's name. ``options`` lists the fields of
+    ``folder`` is the default folder below ``RUN/exports`` (None: the format's name). ``options`` lists the fields of
     `Options` that the format supports.
     """
 

@@ -40,13 +40,13 @@ def export_run(
 ) -> list[Path]:
     """Write a run folder in ``format`` below ``out`` (default: ``RUN/exports/…``); return the files written.
 
-    UserError for an unknown format or protocol, a folder that is no run, and a run that the format refuses.
+    Raise UserError for an unknown format, protocol or option, a folder without a run, or a run that the format refuses.
     """
     chosen = EXPORTERS.find(format)
     options = options or Options()
     for name in ("allow_incomplete", "with_targets", "with_images"):
         if getattr(options, name) and name not in chosen.options:
-            raise UserError(f"--{name.replace('_', '-')} means nothing to --format {format}; leave it out")
+            raise UserError(f"--{name.replace('_', '-')} does not apply to --format {format}; leave it out")
     source = open_source(folder, protocol)
     below = format.replace(":", ".") if chosen.folder is None else chosen.folder
     return chosen.export(source, folder / "exports" / below if out is None else out, options)

@@ -1,8 +1,8 @@
 """Writes Hugging Face's ``.eval_results/VARIANT.yaml``: an entry for each benchmark whose dataset is on the hub.
 
 A model's repository contains one such file for each variant of the system, and the hub shows the entries on the model's
-page and the benchmark's leaderboard. The score is an ensemble's, as each entry's ``notes`` state. Generated and local
-datasets have no entry.
+page and the benchmark's leaderboard. The score is an ensemble's, as each entry's ``notes`` state. Generated benchmarks,
+and those with a dataset of their own, have no entry.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _DECIMALS = 2
 def export(source: Source, out: Path, options: Options) -> list[Path]:
     """Write one file of entries.
 
-    UserError if no task has a dataset on the hub. Also if the run covers only part of one, because the page shows the
-    number and hides the note.
+    Raise UserError if no task has a dataset on the hub, or if the run covers only part of one: the page would show the
+    number and hide the note.
     """
     if (partial := _partial(source)) and not options.allow_incomplete:
         raise UserError(
             f"{source.folder}: not the whole of the data set that an entry would name: {'; '.join(partial)}; run all "
-            "of it, or export it with --allow-incomplete, which each entry's note will say"
+            "of it, or export it with --allow-incomplete, which each entry's note states"
         )
     entries = list(_entries(source, options))
     if not entries:
@@ -86,7 +86,7 @@ def _partial(source: Source) -> list[str]:
 
 
 def _task_id(definition: Definition) -> str:
-    """Return the dataset's configuration, or else its split; it distinguishes the benchmarks of a dataset."""
+    """Return what distinguishes the benchmarks of a dataset: its configuration, or else its split."""
     return definition.dataset_name or definition.split or "default"
 
 

@@ -1,8 +1,8 @@
 """Writes inspect_ai's logs: an ``.eval`` file for each task, for ``inspect view`` and ``read_eval_log``.
 
 The file is a zip of JSON documents, written sample by sample. A repeat is an epoch, a call of an expert is a tool call,
-and its reply a tool message. A failed rollout has an ``error`` and no score; one that never ran is not in the log,
-whose status is then ``cancelled``. The metrics are the table's: they take failures as wrong; ``n_failed`` counts them.
+and its reply a tool message. A failed rollout has an ``error`` and no score. One that never ran is missing, and the
+log's status is then ``cancelled``. The metrics are those of the table: failures count as wrong; ``n_failed`` is their number.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from maestro_eval.records import Exhausted, Failed, Image, Rollout, RunManifest,
 _VERSION = 2
 _STAMP = "%Y-%m-%dT%H-%M-%S-00-00"
 _SUMMARY_CHARS = 500
-# inspect_ai's words for the limits that end a sample.
+# inspect_ai's names of the limits that end a sample.
 _LIMITS = {"turns": "turn", "tokens": "token", "context": "context"}
 
 _Images = Callable[[Sample], dict[str, Image]]
 
 
 def export(source: Source, out: Path, options: Options) -> list[Path]:
-    """Write a log for each task. UserError if images are requested and a task's data is gone."""
+    """Write a log for each task. Raise UserError if images are requested and a task is missing."""
     images = image_reader(source) if options.with_images else _no_images
     return [_write(source, task, out, images, options) for task in source.tasks]
 
@@ -64,7 +64,7 @@ def _write(source: Source, task: TaskRecord, out: Path, images: _Images, options
                 continue
             sample = _sample(row, row.rollout, row.sample, manifest, images, options)
             _put(archive, f"samples/{sample['id']}_epoch_{sample['epoch']}.json", sample)
-            # Encoded now: all summaries stay in memory, and JSON takes a fraction of the memory of objects.
+            # Encoded now, because all summaries stay in memory and JSON is a fraction of the size of objects.
             summaries.append(msgspec.Raw(msgspec.json.encode(_summary(sample))))
         _put(archive, "_journal/summaries/1.json", summaries)
         _put(archive, "summaries.json", summaries)
@@ -77,7 +77,7 @@ def _put(archive: zipfile.ZipFile, name: str, value: Any) -> None:
 
 
 class _Log:
-    """The parts of a log that cover all samples of a task; ``count`` adds up one row."""
+    """The parts of a log that cover all samples of a task; ``count`` adds one row to the totals."""
 
     def __init__(self, source: Source, task: TaskRecord, manifest: RunManifest) -> None:
         self._source = source
@@ -322,7 +322,7 @@ def _add(found: dict[str, Counter[str]], model: str, usage: Usage) -> None:
 
 
 def _summary(sample: dict[str, Any]) -> dict[str, Any]:
-    """Return the summary for the list of samples: texts are cut, images are replaced by a word."""
+    """Return a sample's summary for the list of samples: texts are cut, and a placeholder replaces each image."""
     parts = sample["input"][0]["content"]
     text = "\n".join(part["text"] if part["type"] == "text" else "(image)" for part in parts)
     kept = ("id", "epoch", "target", "model_usage", "started_at", "completed_at", "total_time", "uuid", "turn_count")

@@ -10,7 +10,7 @@ from maestro_eval.tasks import Task, TaskSpec, define, open_task
 
 
 class KnownTask(Struct, frozen=True):
-    """A reported task: ``mismatches`` contradict our task file, ``unknown`` lists unchecked facts.
+    """A reported task: ``mismatches`` lists contradictions to our task file, ``unknown`` lists unchecked facts.
 
     ``partial`` describes a plan that covers only part of the benchmark; it is empty otherwise.
     """

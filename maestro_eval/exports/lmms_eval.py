@@ -1,7 +1,7 @@
 """Writes lmms-eval's ``MODEL/STAMP_results.json`` and ``MODEL/STAMP_samples_TASK.jsonl``, as version 0.7.3 does.
 
-Its tables (``make_table``), its ``--baseline`` loader and its viewer read them. lmms-eval has no failed rollouts: such
-a sample has no response and a ``null`` score, so that the loader skips it, while the task's number counts it as wrong,
+Its tables (``make_table``), its ``--baseline`` loader and its viewer read them. lmms-eval has no failed rollouts: the
+sample of one has no response and a ``null`` score, so that the loader skips it; the task's accuracy counts it as wrong,
 as ours does. Facts without a field in lmms-eval are under ``maestro``.
 """
 

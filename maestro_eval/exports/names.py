@@ -1,4 +1,4 @@
-"""Makes safe and unique file names of names that users and model servers choose."""
+"""Makes safe and unique file names from names that users and model servers choose."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from maestro_eval.exports.privacy import Scrubber
 
 class Options(Struct, frozen=True):
     """``allow_incomplete`` publishes an incomplete run, marked as such. ``with_targets`` includes the accepted answers,
-    so that verdicts can be judged again. ``with_images`` embeds the images, read from the run's data. ``now`` is
-    Unix seconds; ``scrubber`` removes private text.
+    so that answers can be judged again. ``with_images`` embeds the images, read from the run's data. ``now`` is the
+    time of the export in Unix seconds; ``scrubber`` removes private text.
     """
 
     allow_incomplete: bool = False

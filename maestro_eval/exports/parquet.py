@@ -1,4 +1,4 @@
-"""Writes ``rollouts.parquet``, a row for each planned rollout, and ``calls.parquet``, a row for each model call.
+"""Writes ``rollouts.parquet``, a row per planned rollout, and ``calls.parquet``, a row per model call.
 
 Unknown values are null, never 0 or "": a failed rollout has no score, one that never ran has no turns. Rows are
 streamed in row groups, so a run of any size needs the memory of one group. Unlike the formats for publication, these
@@ -24,7 +24,7 @@ from maestro_eval.records import Answered, Exhausted, ExpertCall, Failed, Rollou
 if TYPE_CHECKING:
     from arro3.core import Array, DataType, RecordBatch, Schema
 
-# Transcripts are a few kB a row: a group is some tens of MB at most.
+# A row's transcript is a few kB, so a group is some tens of MB at most.
 _GROUP = 2048
 
 _TEXT, _WHOLE, _REAL, _FLAG, _TEXTS, _TIME = "text", "whole", "real", "flag", "texts", "time"
@@ -65,7 +65,7 @@ CALLS = (
 
 
 def export(source: Source, out: Path, options: Options) -> list[Path]:
-    """Write both tables. UserError when the disk is full."""
+    """Write both tables. Raise UserError if the disk is full."""
     tables = (("rollouts.parquet", ROLLOUTS, _rollouts), ("calls.parquet", CALLS, _calls))
     return [_write(out / name, columns, records, source) for name, columns, records in tables]
 

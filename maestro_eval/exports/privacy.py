@@ -21,7 +21,7 @@ from maestro_eval.tasks import LMMS
 REMOVED = "[removed]"
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
-# Shorter values ("1", "true") are switches and occur in any text.
+# Shorter values ("1", "true") are switches, which occur in any text.
 _SHORTEST_SECRET = 8
 _SECRET_SHAPE = re.compile(r"\b(?:sk|hf|ghp|gho|xox[abp])[-_][A-Za-z0-9_-]{16,}|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}")
 _ADDRESS_OR_PATH = re.compile(
@@ -49,7 +49,7 @@ class Scrubber(Struct, frozen=True):
             for name, value in given.items()
             if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET and not Path(value).is_absolute()
         }
-        # The longest first: one key may begin with another.
+        # The longest is replaced first, because one key may begin with another.
         return cls(tuple(sorted(secrets, key=lambda value: (-len(value), value))), given.get("HOME", "").rstrip("/"))
 
     def answer(self, text: str) -> str:
@@ -106,7 +106,7 @@ def public_manifest(manifest: RunManifest, scrubber: Scrubber) -> RunManifest:
 
 
 def data_source(task: TaskRecord) -> str:
-    """Return the source of a task's data without a path: a hub id or revision, or ``local``."""
+    """Return the source of a task's data without a path: an lmms task, a hub id or revision, or ``local``."""
     if not task.data and task.name.startswith(LMMS):
         return task.name
     if task.data.startswith(LMMS) or (_HUB_ID.fullmatch(task.data) and not Path(task.data).exists()):

@@ -1,4 +1,4 @@
-"""The input of every export: a run, its verdicts under one protocol, and the numbers of its table.
+"""The input of every export: a run, its verdicts under one protocol, and its accuracies.
 
 Rows are streamed in key order from the journal and the scores together. Every planned rollout has a row, even if it
 never ran. Aggregate numbers come only from ``analysis.compare``, so that an export agrees with the table.
@@ -41,7 +41,7 @@ class Row(Struct, frozen=True):
 
     @property
     def answer(self) -> str | None:
-        """The policy's answer, ``None`` if it gave none."""
+        """The policy's answer, or None if it did not answer."""
         if self.rollout is None or not isinstance(self.rollout.outcome, Answered):
             return None
         return self.rollout.outcome.text
@@ -115,7 +115,7 @@ class Source(Struct, frozen=True):
 
 
 def open_source(folder: Path, protocol: str) -> Source:
-    """Score a run folder for export. UserError if it is no run or plans no rollout."""
+    """Score a run folder for export. Raise UserError if it is no run or plans no rollout."""
     with Journal.open(folder, read_only=True) as journal:
         counts = journal.counts()
     if not counts.planned:
@@ -126,7 +126,7 @@ def open_source(folder: Path, protocol: str) -> Source:
 
 
 def shortcomings(manifest: RunManifest, scored: int, unscored: int) -> tuple[str, ...]:
-    """List the reasons, one line each, why a run's numbers are not those of the whole benchmarks."""
+    """List the reasons, one line each, why a run's accuracies are not those of the whole benchmarks."""
     failed = (
         [f"{unscored} of {scored + unscored} rollouts failed, never ran or could not be judged"] if unscored else []
     )

@@ -39,7 +39,7 @@ from maestro_eval.scoring import check_protocol, judge_of, released_text
 
 
 def export(source: Source, out: Path, options: Options) -> list[Path]:
-    """Write the folder ``out``. UserError if it is not empty, or for an incomplete run."""
+    """Write the folder ``out``. Raise UserError if it is not empty or the run is incomplete without permission."""
     _refuse_incomplete(source, options)
     _refuse_filled(out)
     try:
@@ -138,7 +138,7 @@ def _gold(sample: Sample | None, rollout: Rollout, task: TaskRecord, protocol: s
 def judged_again(task: TaskRecord, protocol: str) -> bool:
     """Return True if the submission alone is enough to judge the task's answers, without running programs.
 
-    Also True for an unknown rule, so that judging reports it.
+    Return True for an unknown rule too, so that judging reports it.
     """
     try:
         return judge_of(task, check_protocol(protocol)).is_self_contained
@@ -155,7 +155,7 @@ def _refuse_incomplete(source: Source, options: Options) -> None:
     if reasons and not options.allow_incomplete:
         raise UserError(
             f"{source.folder}: not a whole run: {'; '.join(reasons)}; resume it, or submit it as it is with "
-            "--allow-incomplete, which the submission will say"
+            "--allow-incomplete, which the submission states"
         )
 
 
@@ -163,4 +163,4 @@ def _refuse_filled(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"{out}: not a folder; choose another --out")
     if out.is_dir() and any(out.iterdir()):
-        raise UserError(f"{out}: holds something already; remove it, or choose another --out")
+        raise UserError(f"{out}: is not empty; remove it, or choose another --out")

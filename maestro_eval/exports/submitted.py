@@ -1,4 +1,4 @@
-"""The records of a submission, and the computation of its numbers from its samples.
+"""Defines the records of a submission and computes its numbers from its samples.
 
 Writer and verifier share ``results_of``, which reads only the manifest and the sample files, so the verifier finds any
 number in ``results.json`` that does not follow from them.
@@ -33,7 +33,7 @@ _Count = Annotated[int, Meta(ge=0)]
 
 
 class Gold(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The parts of a sample that judging its answer needs; ``transcript`` is the policy's whole text."""
+    """The parts of a sample that judging its answer needs; ``transcript`` is the text that its protocol reads."""
 
     question: str
     targets: tuple[str, ...]
@@ -125,7 +125,7 @@ def samples_name(task: str) -> str:
 
 
 def read_rows(folder: Path, task: str) -> Iterator[SubmittedRow]:
-    """Stream a task's rows. BadSamplesError for a line that is malformed, of another task, or out of order."""
+    """Yield a task's rows. Raise BadSamplesError for a line that is malformed, of another task, or out of order."""
     name = samples_name(task)
     decoder = msgspec.json.Decoder(SubmittedRow)
     before: tuple[str, int] | None = None
@@ -143,8 +143,8 @@ def read_rows(folder: Path, task: str) -> Iterator[SubmittedRow]:
                     raise BadSamplesError(f"{name}, line {number}: is of task {row.task!r}, not of {task!r}")
                 if before is not None and key <= before:
                     raise BadSamplesError(
-                        f"{name}, line {number}: sample {row.sample_id!r}, repeat {row.repeat} is there twice or "
-                        "out of order"
+                        f"{name}, line {number}: sample {row.sample_id!r}, repeat {row.repeat} is listed twice "
+                        "or out of order"
                     )
                 before = key
                 yield row
@@ -189,7 +189,7 @@ class _Scores:
 
 
 def results_of(folder: Path, manifest: RunManifest, protocol: str) -> Results:
-    """Compute all numbers from the sample files of ``folder``. BadSamplesError; UserError if there are no samples."""
+    """Compute all numbers from the sample files. Raise BadSamplesError, or UserError if there are no samples."""
     tasks = [task.name for task in manifest.tasks if task.planned]
     outcomes: Counter[str] = Counter()
     rollouts: Counter[str] = Counter()
@@ -205,7 +205,7 @@ def results_of(folder: Path, manifest: RunManifest, protocol: str) -> Results:
             scored, unscored = scored + (row.value is not None), unscored + (row.value is None)
             gold = gold or row.gold is not None
     if not outcomes:
-        raise UserError(f"{folder}: holds no sample")
+        raise UserError(f"{folder}: contains no sample")
     tally = Tally(calls=calls, cached_calls=cached, missing_evidence=dict(sorted(missing.items())))
     scores = RunScores(manifest, protocol, _Scores(folder, manifest, protocol, tasks), tally)
     (system,) = compare([scores]).systems

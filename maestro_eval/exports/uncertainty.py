@@ -1,4 +1,4 @@
-"""Standard errors of accuracies, for formats with a field for one."""
+"""Computes standard errors of accuracies, for formats that have a field for them."""
 
 from __future__ import annotations
 

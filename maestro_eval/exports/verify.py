@@ -57,7 +57,7 @@ from maestro_eval.text import printable
 _Record = TypeVar("_Record", RunManifest, Results)
 
 _SUM_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[^\n]+)")
-# Platforms differ in the last digits of a sum, which are never shown.
+# The last digits of a sum differ between platforms and are never shown.
 _TOLERANCE = 1e-9
 _SHOWN = 60
 _DEEPEST = 8
@@ -76,7 +76,7 @@ class Verified(Struct, frozen=True):
 
     @property
     def summary(self) -> str:
-        """One line for a folder without a mismatch."""
+        """One line that reports a folder without a mismatch."""
         again = f", {self.judged_again} verdicts judged again" if self.judged_again else ""
         return (
             f"{self.folder}: verified: {self.files} files, {self.samples} rollouts, {self.numbers} numbers computed "
@@ -85,9 +85,9 @@ class Verified(Struct, frozen=True):
 
 
 def verify(folder: Path, data: Mapping[str, str] | None = None) -> Verified:
-    """Check a submission, against the rows of ``data`` (by task) where they are given.
+    """Check a submission; if ``data`` contains the path of a task's rows, compare its samples with them.
 
-    UserError if ``folder`` is no folder; everything else is a mismatch.
+    Raise UserError if ``folder`` is no folder; any other problem is a mismatch.
     """
     if folder.is_symlink() or not folder.is_dir():
         raise UserError(f"{folder}: no such submission folder")
@@ -118,7 +118,7 @@ class _Check:
             return
         self.unknown.append("whether the model wrote these transcripts: a submitter can invent them")
         if not results.with_targets:
-            self.unknown.append("whether the verdicts are right: it holds no targets (--with-targets gives them)")
+            self.unknown.append("whether the verdicts are right: it contains no targets (--with-targets adds them)")
         if not self._samples(manifest, results):
             return
         try:
@@ -141,7 +141,7 @@ class _Check:
             if regular:
                 found.add(name)
             else:
-                self.wrong(f"{name}: a link, special file or deep folder; a submission holds plain files only")
+                self.wrong(f"{name}: a link, special file or deep folder; a submission contains plain files only")
         if SUMS not in found:
             self.wrong(f"{SUMS}: missing")
             return False
@@ -202,7 +202,7 @@ class _Check:
         try:
             return msgspec.json.decode(data, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self.wrong(f"{name}: not what it should be ({error})")
+            self.wrong(f"{name}: malformed ({error})")
             return None
 
     def _agree(self, manifest: RunManifest, results: Results) -> bool:
@@ -217,7 +217,7 @@ class _Check:
             self.wrong(f"{RESULTS}: unknown protocol {results.protocol!r}")
         names = [task.name for task in manifest.tasks]
         if len(set(names)) < len(names):
-            self.wrong(f"{MANIFEST}: a task is there twice")
+            self.wrong(f"{MANIFEST}: a task is listed twice")
         return len(self.mismatches) == before
 
     def _samples(self, manifest: RunManifest, results: Results) -> bool:
@@ -256,9 +256,9 @@ class _Check:
             self.wrong(f"{MANIFEST}: {line}")
         self.unknown.extend(known.unknown)
         if known.partial and results.incomplete:
-            self.unknown.append(f"how the rest would have gone: {known.partial}, as it says")
+            self.unknown.append(f"the accuracy on all samples: it has {known.partial}, as it states")
         elif known.partial:
-            self.wrong(f"{MANIFEST}: plans {known.partial}, which {RESULTS} does not say")
+            self.wrong(f"{MANIFEST}: plans {known.partial}, which {RESULTS} does not state")
 
     def _row(
         self, row: SubmittedRow, task: TaskRecord, manifest: RunManifest, results: Results, hashes: dict[str, str]
@@ -282,7 +282,7 @@ class _Check:
             return
         if row.gold is not None:
             if row.answer is not None and row.gold.transcript and not is_answer_of(row.answer, row.gold.transcript):
-                self.wrong(f"{where}: its answer {_cut(row.answer)} is not what its transcript ends with")
+                self.wrong(f"{where}: its answer {_cut(row.answer)} is not in its transcript")
             self._judge(row, task, results.protocol, where)
         elif results.with_targets and row.content_hash:
             self.wrong(f"{where}: has no gold, and others have")
@@ -327,9 +327,9 @@ class _Check:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Yield the path of every entry that is no folder, and True for a plain file.
+    """Yield the path of every entry that is no folder, and whether it is a plain file.
 
-    A folder nested deeper than ``_DEEPEST`` is such an entry, and no plain file.
+    A folder nested deeper than ``_DEEPEST`` is yielded too, as no plain file.
     """
     waiting = [""]
     while waiting:

@@ -1,4 +1,4 @@
-"""Verifies that a run folder is complete and that its scores follow from its transcripts, without changing it.
+"""Verifies that a run folder is undamaged and that its scores follow from its transcripts, without changing it.
 
 The folder is untrusted. Its journal is read with its checksums, every answer is compared with the policy's text, and
 every verdict is computed again unless that would run a program.
@@ -28,9 +28,9 @@ _LONGEST_LINE = 64 << 20
 
 
 def verify_run(folder: Path, data: Mapping[str, str] | None = None) -> Verified:
-    """Check a run folder, against the rows of ``data`` (by task) where they are given.
+    """Check a run folder; if ``data`` contains the path of a task's rows, compare its samples with them.
 
-    A folder that cannot be opened as a run is a mismatch too.
+    A folder that cannot be opened as a run is a mismatch; a planned rollout without a record is only unknown.
     """
     check = _RunCheck(folder, data or {})
     try:
@@ -73,7 +73,7 @@ class _RunCheck:
             self.samples += 1
             where = f"{rollout.key.task}/{rollout.key.sample_id}/{rollout.key.repeat}"
             if isinstance(rollout.outcome, Answered) and not is_answer_of(rollout.outcome.text, written(rollout)):
-                self.wrong(f"{where}: its answer is not what its transcript ends with")
+                self.wrong(f"{where}: its answer is not in its transcript")
             if problem := known[rollout.key.task].problem_of(sample.sample_id, sample.content_hash):
                 self.wrong(f"{where}: {problem}")
             for image in sample.images:
@@ -82,7 +82,7 @@ class _RunCheck:
         planned = manifest.repeats * sum(task.planned for task in manifest.tasks)
         if self.samples < planned:
             self.unknown.append(
-                f"how {planned - self.samples:,} of {planned:,} planned rollouts go: they have no record"
+                f"the results of {planned - self.samples:,} of {planned:,} planned rollouts: they have no record"
             )
         for path in sorted((self.folder / "exports").glob(_SCORES)):
             self.files += 1
@@ -93,12 +93,12 @@ class _RunCheck:
             self.wrong(f"manifest.json: {line}")
         self.unknown.extend(known.unknown)
         if known.partial and selected:
-            self.unknown.append(f"how the rest would have gone: {known.partial}, as its selection says")
+            self.unknown.append(f"the accuracy on all samples: it has {known.partial}, as its selection states")
         elif known.partial:
-            self.wrong(f"manifest.json: plans {known.partial}, and no selection (--limit, …) says so")
+            self.wrong(f"manifest.json: plans {known.partial}, and no selection (--limit, …) explains that")
 
     def _scores(self, path: Path, journal: Journal, manifest: RunManifest) -> None:
-        """Compare every line of a scores file with a new verdict on its record."""
+        """Judge every record again and compare it with its line of a scores file."""
         name = f"exports/{path.name}"
         tasks = {task.name: task for task in manifest.tasks}
         lines = _lines(path)
@@ -125,7 +125,7 @@ class _RunCheck:
                 if (score.value, score.extracted) != (again.value, again.extracted):
                     self.wrong(f"{name}, line {number}: value is {score.value}, judging again gives {again.value}")
         except (msgspec.DecodeError, UserError, ValueError, KeyError, OSError, RecursionError) as error:
-            self.wrong(f"{name}: cannot be checked ({error}); `maestro-eval score {self.folder}` makes it again")
+            self.wrong(f"{name}: cannot be checked ({error}); `maestro-eval score {self.folder}` writes it again")
 
 
 def _lines(path: Path) -> Iterator[bytes]:

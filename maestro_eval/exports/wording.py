@@ -13,7 +13,7 @@ _CAPTION = "caption"
 
 
 def captioner(manifest: RunManifest) -> str:
-    """Name the captioning service, or "none": the released code omits a missing one silently."""
+    """Return the captioning service, or "none": the released code silently does without one."""
     named = [
         f"{model} (service {name})" for name, model in manifest.registry.services.items() if _CAPTION in name.lower()
     ]
@@ -21,7 +21,7 @@ def captioner(manifest: RunManifest) -> str:
 
 
 def registry_text(manifest: RunManifest) -> str:
-    """Return the registry's name and hash, and its variant."""
+    """Return the registry's name, hash and variant."""
     variant = variant_text(manifest.registry.variant)
     return f"{manifest.registry.name} ({manifest.registry.hash[:SHOWN_HASH]}{f', {variant}' if variant else ''})"
 

@@ -1,4 +1,4 @@
-"""Writes files atomically, streaming those that exceed memory, and hashes them."""
+"""Writes files atomically, line by line if they may exceed memory, and hashes them."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_a_submission_of_a_part_that_calls_itself_whole_is_found_out(
     (folder / "SHA256SUMS").write_text("".join(f"{sha256_of(folder / name)}  {name}\n" for _, name in listed))
     code, said = verified(folder, capsys)
     assert code == 2
-    assert f"plans {SAMPLES} of the 2,500 samples of maestro_chartqa, which results.json does not say" in said
+    assert f"plans {SAMPLES} of the 2,500 samples of maestro_chartqa, which results.json does not state" in said
 
 
 def test_scores_that_somebody_wrote_are_found_out(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

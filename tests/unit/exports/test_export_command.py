@@ -67,7 +67,7 @@ def test_a_flag_that_means_nothing_to_a_format_is_refused(
     name: str, flag: str, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", str(whole), "--format", name, flag, "--out", str(tmp_path / "out")]) == BAD_INPUT
-    assert f"{flag} means nothing to --format {name}" in capsys.readouterr().err
+    assert f"{flag} does not apply to --format {name}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

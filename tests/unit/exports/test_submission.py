@@ -150,7 +150,7 @@ def test_names_cannot_act_in_the_texts_or_the_file_system(whole: Path, tmp_path:
 def test_a_folder_that_holds_something_is_left_alone(whole: Path, tmp_path: Path, options: Options) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="holds something already"):
+    with pytest.raises(UserError, match="is not empty; remove it"):
         submitted(whole, tmp_path / "out", options)
     assert os.listdir(tmp_path / "out") == ["mine.txt"]
     assert os.listdir(tmp_path) == ["out"]

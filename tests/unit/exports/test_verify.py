@@ -101,9 +101,9 @@ TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
     "another repeat": (lambda folder: change_row(folder, 2, repeat=1), "the run has 1 repeats"),
     "a missing sample": (lambda folder: change_lines(folder, lambda lines: lines[:-1]), "2 rollouts, .* plans 3"),
     "a sample twice": (
-        lambda folder: change_lines(folder, lambda lines: [*lines, lines[-1]]), "is there twice or out of order",
+        lambda folder: change_lines(folder, lambda lines: [*lines, lines[-1]]), "is listed twice or out of order",
     ),
-    "another order": (lambda folder: change_lines(folder, lambda lines: lines[::-1]), "is there twice or out of order"),
+    "another order": (lambda folder: change_lines(folder, lambda lines: lines[::-1]), "is listed twice or out of order"),
     "no JSON": (lambda folder: change_lines(folder, lambda lines: ["{", *lines]), "line 1: not a sample"),
     "no samples": (lambda folder: (folder / SAMPLES).unlink(), "cannot be read"),
     "an accuracy": (lambda folder: change_json(folder, "results.json", raise_accuracy), "accuracy.value is"),
@@ -283,7 +283,7 @@ def test_fifteen_hundred_folders_within_each_other_are_one_mismatch(copy_of: Cop
     os.close(at)
     try:
         (mismatch,) = verify(folder).mismatches
-        assert mismatch == f"{'n/' * 8}n: a link, special file or deep folder; a submission holds plain files only"
+        assert mismatch == f"{'n/' * 8}n: a link, special file or deep folder; a submission contains plain files only"
     finally:
         # Python 3.11 walks no folders as deep as this.
         subprocess.run(["rm", "-rf", str(folder)], check=True)
