@@ -2,7 +2,7 @@
 
 The file is a zip of JSON documents, written sample by sample. A repeat is an epoch, a call of an expert is a tool call,
 and its reply a tool message. A failed rollout has an ``error`` and no score. One that never ran is missing, and the
-log's status is then ``cancelled``. The metrics are those of the table: failures count as wrong; ``n_failed`` is their number.
+status is then ``cancelled``. The metrics are those of the table: failures count as wrong; ``n_failed`` counts them.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def plan_less(manifest: Any) -> None:
 
 TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
     "an answer that its transcript does not give": (
-        lambda folder: change_row(folder, 1, answer="7", value=1.0, extracted="7"), "is not what its transcript ends",
+        lambda folder: change_row(folder, 1, answer="7", value=1.0, extracted="7"), "is not in its transcript",
     ),
     "a wrong answer that is not judged": (
         lambda folder: change_row(folder, 1, value=None, note="harness"), "value is None, judging its answer again",
@@ -103,7 +103,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
     "a sample twice": (
         lambda folder: change_lines(folder, lambda lines: [*lines, lines[-1]]), "is listed twice or out of order",
     ),
-    "another order": (lambda folder: change_lines(folder, lambda lines: lines[::-1]), "is listed twice or out of order"),
+    "another order": (lambda folder: change_lines(folder, lambda lines: lines[::-1]), "listed twice or out of order"),
     "no JSON": (lambda folder: change_lines(folder, lambda lines: ["{", *lines]), "line 1: not a sample"),
     "no samples": (lambda folder: (folder / SAMPLES).unlink(), "cannot be read"),
     "an accuracy": (lambda folder: change_json(folder, "results.json", raise_accuracy), "accuracy.value is"),
