@@ -1,11 +1,11 @@
-"""A local server through which a released skill calls every model, so that its calls are made and recorded as ours.
+"""Serves a released skill's model calls on a local address, so that they are made and recorded as ours are.
 
 Promise: each chat completion that the released code requests goes through our client to the registry's endpoint, with
 our limits, retries, keys, deadlines and call cache, and is recorded. A service that fails is recorded as missing
 evidence, which the released code ignores silently. No key reaches the released code.
 
 Trade-offs: each use has its own server, on loopback, behind a path that cannot be guessed. A failure is returned as
-status 422, which the released client does not retry: ours already has. Settings that our client lacks are refused.
+status 422, which the released client does not retry: ours already has. Settings unknown to our client are refused.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Gateway:
         )
 
     def _record_missing(self, name: str, asked: _Asked, fault: CallError) -> None:
-        """Record missing evidence. Services are asked about images in order, which gives the image's number."""
+        """Record missing evidence. A service gets the images in order, so the distinct images so far number it."""
         parts = (part for message in asked.messages for part in message.parts)
         first = next((part.image.ref.sha256 for part in parts if isinstance(part, ImagePart)), "")
         seen = self._pictures.setdefault(name, [])
@@ -135,7 +135,7 @@ class Gateway:
 
 
 class _UnreadableError(Exception):
-    """A request that our client cannot make; the message is one line."""
+    """Our client cannot make a request; the message is one line."""
 
 
 class _Asked(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Runs one use of a released skill inside the user's interpreter; imports only the standard library and the release.
+"""Runs a released skill once in the user's interpreter; imports only the standard library, openai and the release.
 
 ``pipeline`` starts this as a script. It reads one JSON object from standard input and writes one line of JSON to
 standard output; what the released code prints goes to standard error. Then the process waits to be killed, so that
@@ -27,7 +27,7 @@ def main() -> None:
     os.dup2(2, 1)
     _die_with_parent()
     task = json.loads(sys.stdin.buffer.read(MAX_REQUEST))
-    # Replaces this script's folder, whose modules would hide the release's.
+    # This replaces the script's folder, whose modules would hide the release's.
     sys.path[0] = task["root"]
     try:
         answer = _use(task)
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _use(task: dict[str, Any]) -> dict[str, Any]:
-    # Imported by name, because only the user's interpreter has them.
+    # These are imported by name, because only the user's interpreter has them.
     openai = importlib.import_module("openai")
     _redirect(openai, task.get("redirect", {}))
     load_skills, factory = importlib.import_module("skills.load_skills"), importlib.import_module("skills.factory")

@@ -20,14 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--python",
         type=Path,
         metavar="PATH",
-        help="the interpreter that has what the released skills import (default: this one)",
+        help="the interpreter with the packages of the released skills (default: this one)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     code = None
     if arguments.released_skills:
-        # Not resolved: an interpreter finds its virtual environment by the link that started it.
+        # The link is not resolved: an interpreter finds its virtual environment by the link that started it.
         code = ReleasedCode(find_root(arguments.release), (arguments.python or Path(sys.executable)).absolute())
         check_code(code)
     elif arguments.python:

@@ -1,9 +1,9 @@
 """The pipeline that runs a user's copy of the released skills, in a process of the user's interpreter.
 
 Promise: each use is a fresh process in its own session, in a private folder with only the sample's images, and with an
-environment of addresses and nothing of ours. It is killed with all its descendants when it is done, at the deadline,
-and when the rollout is cancelled. Every address that it gets is our gateway's, which limits, retries, caches and
-records its calls like ours (``gateway``).
+environment of addresses and nothing else of ours. It is killed with all its descendants when it is done, at the
+deadline, and when the rollout is cancelled. Every address that it gets is our gateway's, which limits, retries, caches
+and records its calls like ours (``gateway``).
 
 Trade-off: the code is the user's and is trusted. This is no sandbox: the code may read what its user may read. A
 process that hides from us (its own session and a cleared environment) outlives its use.
@@ -12,8 +12,8 @@ Replies and errors are distinguished by type, not by wording: the released code 
 and a string or None otherwise. So every string is a failure of the expert, with the string as its reason.
 
 ``options``: ``root`` (the released repository), ``python`` (the interpreter), ``skill`` (its name there; by default the
-registry's), ``release`` (hash of the code, refused when it has changed), ``timeout_s`` (of one use), ``processes``
-(at once).
+registry's), ``release`` (hash of the code; changed code is refused), ``timeout_s`` (of one use), ``processes`` (most
+at once).
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ _CHECK_S = 120.0
 _TEMPERATURE, _TOP_P = 0.2, 1.0
 _ADDRESSES = {"ocr": "GLM_OCR_BASE_URL", "detection": "DETECTION_BASE_URL", "caption": "OPENAI_BASE_URL"}
 _MODELS = {"ocr": "GLM_OCR_MODEL", "detection": "DETECTION_MODEL", "caption": "CAPTION_MODEL"}
-# The OpenAI client refuses to start without any.
+# The OpenAI client does not start without a key.
 _NO_KEY = "none"
-# Hard-coded in the released code.
+# These are hard-coded in the released code.
 _ZOOM_ADDRESSES = ("http://localhost:2370/v1", "http://127.0.0.1:2370/v1")
 _SUFFIXES = {
     "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/gif": ".gif", "image/bmp": ".bmp",
 }  # fmt: skip
 
-_UNKNOWN_REPLY = "the released skill's process said something that is not ours"
+_UNKNOWN_REPLY = "the released skill's process returned a malformed result"
 
 _process_limits: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 async def run(context: SkillContext) -> str:
-    """Return the reply of the released skill; RolloutFailure if there is none."""
+    """Return the reply of the released skill. Raise RolloutFailure if there is none."""
     settings = _settings(context)
     began = time.monotonic()
     left = settings.timeout_s if context.deadline is None else min(settings.timeout_s, context.deadline - began)
@@ -90,7 +90,7 @@ async def run(context: SkillContext) -> str:
 
 
 def check_code(code: ReleasedCode) -> None:
-    """Raise UserError unless the interpreter starts and can import the released skills and ``openai``."""
+    """Raise UserError unless the interpreter can import the released skills, ``openai``, ``cv2`` and Pillow."""
     request = json.dumps({"check": True, "root": str(code.root)}).encode()
     command = [str(code.python), str(HOST)]
     environment = _environment(code.root, Path(tempfile.gettempdir()))
@@ -101,17 +101,17 @@ def check_code(code: ReleasedCode) -> None:
     except OSError as error:
         raise UserError(f"--python {code.python}: cannot be started ({error.strerror})") from error
     except subprocess.TimeoutExpired:
-        raise UserError(f"{code.root}: its skills are not imported after {_CHECK_S:g} s; see what they do") from None
+        raise UserError(f"{code.root}: importing its skills took over {_CHECK_S:g} s; see what they run") from None
     outcome = _read(Ended(done.stdout[:MAX_REPLY], done.stderr[-ERRORS_KEPT:]))
     if not outcome.checked:
         raise UserError(
             f"{code.root}: {code.python} cannot import its skills ({outcome.fault}); "
-            f"name an interpreter that has what they need with --python"
+            f"name an interpreter with their packages by --python"
         )
 
 
 def service_environment(registry: Registry, gateway: Gateway) -> dict[str, str]:
-    """Return the variables in which the released code finds its services, with the gateway's addresses.
+    """Return the environment variables from which the released code reads its services, with the gateway's addresses.
 
     The placeholder key is needed because the released code calls no captioner without one.
     """
@@ -128,7 +128,7 @@ class _Settings(Struct, frozen=True):
 
 
 class _Outcome(Struct, frozen=True):
-    """A reply, or the fault; ``checked`` after a successful check."""
+    """A reply, or the fault; ``checked`` is True after a successful check."""
 
     text: str = ""
     fault: CallError | None = None
@@ -157,7 +157,7 @@ def _hash_once(root: Path) -> str:
 
 
 def _process_limit(processes: int) -> asyncio.Semaphore:
-    """Return this loop's limit on processes: each interpreter with the release in it needs memory."""
+    """Return this loop's limit on processes, which bounds the memory for interpreters with the release."""
     return _process_limits.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(processes))
 
 

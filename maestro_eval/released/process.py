@@ -1,8 +1,8 @@
-"""Runs a process that gets one input and returns one line, and kills it with all its descendants.
+"""Runs a process that reads one input and writes one line, and kills it with all its descendants.
 
 Promise: when ``converse`` ends, by its result, an exception or a cancellation, the process is dead, and so is every
-process that still has the environment which it was started with, whatever its session or parent (on Linux; elsewhere
-every process of its group). The output is read up to a limit, and the rest is discarded.
+process that still has its environment, whatever its session or parent (on Linux; elsewhere every process of its group).
+The output is read up to a limit, and the rest is discarded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MARK = "MAESTRO_RELEASED_SKILL"
 
 
 class Ended(Struct, frozen=True):
-    """The output of a process: its line, and the end of its standard error."""
+    """The output of a process: its line, empty if ``too_long``, and the end of its standard error."""
 
     line: bytes
     errors: bytes
@@ -38,7 +38,7 @@ class Ended(Struct, frozen=True):
 
 
 async def converse(command: Sequence[Path], said: bytes, environment: Mapping[str, str], folder: Path) -> Ended:
-    """Start ``command`` in ``folder``, send it ``said`` and read its line; RolloutFailure if it cannot be started."""
+    """Start ``command`` in ``folder``, send ``said`` and read its line. Raise RolloutFailure if it cannot start."""
     mark = secrets.token_hex(16)
     try:
         process = await asyncio.create_subprocess_exec(
@@ -52,11 +52,11 @@ async def converse(command: Sequence[Path], said: bytes, environment: Mapping[st
         )
     except OSError as error:
         raise RolloutFailure("harness", f"{command[0]} cannot be started ({error.strerror})") from error
-    # Pipes were asked for, so all three are there.
+    # All three are pipes, as requested above.
     stdin, stdout = cast(asyncio.StreamWriter, process.stdin), cast(asyncio.StreamReader, process.stdout)
     errors = asyncio.create_task(_tail(cast(asyncio.StreamReader, process.stderr)))
     try:
-        # A process that ends at once gives the reason on standard error; the broken pipe adds nothing.
+        # A process that ends at once writes the reason to standard error, so a broken pipe is ignored.
         with contextlib.suppress(ConnectionError):
             stdin.write(said)
             await stdin.drain()
@@ -90,7 +90,7 @@ async def _tail(stream: asyncio.StreamReader) -> bytes:
 async def _end(
     process: asyncio.subprocess.Process, mark: str, stdout: asyncio.StreamReader, errors: asyncio.Task[bytes]
 ) -> None:
-    """Kill the process and its descendants, and wait for it. The pipes are drained: full ones block the wait."""
+    """Kill the process and its descendants, and wait for it. Drain the pipes, because full ones block the wait."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -107,7 +107,7 @@ async def _end(
 
 
 def _marked(mark: str) -> Iterator[int]:
-    """Find the processes whose environment contains ``mark``; none without /proc."""
+    """Yield the processes whose environment contains ``mark``; none without /proc."""
     wanted = f"{_MARK}={mark}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

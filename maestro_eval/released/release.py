@@ -1,11 +1,11 @@
-"""Imports a user's copy of the release as a registry: its exact prompt, with our experts and skills under its names.
+"""Imports a user's copy of the release as a registry: its exact prompt, and our experts and skills under its names.
 
 Promise: the written folder renders the released system and user messages byte for byte (it is loaded and compared with
-every row before it gets its name), and nothing of ours is put into the prompt. The folder extends a bundled registry
-and contains, beside the prompt, only the entries that the prompt spells differently.
+every row before it is renamed), and nothing of ours is put into the prompt. The folder extends a bundled registry and
+contains, beside the prompt, only entries that the prompt spells differently, and skills that run the released code.
 
 Names are matched by their letters and digits, ignoring case and separators. A name in the call form, or one that looks
-like a skill's, that matches none of ours is reported, never guessed. No path is read from the files' content.
+like a skill's, that matches none of ours is reported, never guessed. No path in the files' content is opened.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from maestro_eval.registry import (
 from maestro_eval.released.release_prompt import MAX_ROWS, ReleasedRow, find_parquets, read_rows, templates_of
 
 ONTO = ("released", "released_augmented")
-"""The registries that an import may extend; it extends the first of those with the most names in the prompt."""
+"""The registries that an import may extend; it extends the one with the most names in the prompt, or the first such."""
 
 _PARENTS_SEARCHED = 6
 _CALL = re.compile(r"([A-Za-z0-9][\w./-]{0,99})@@([A-Za-z0-9][\w./-]{0,99})")
@@ -52,7 +52,7 @@ _FORM = frozenset({"model", "modelname", "expert", "expertname", "skill", "skill
 
 
 class ReleasedCode(Struct, frozen=True):
-    """A user's copy of the released skills: the repository's root, and the interpreter that has what it imports."""
+    """A user's copy of the released skills: the repository's root, and an interpreter with its packages."""
 
     root: Path
     python: Path
@@ -75,11 +75,11 @@ def import_release(
 ) -> Imported:
     """Write the registry of the release at ``place`` (its folder, or an example Parquet) to the new folder ``out``.
 
-    With ``code`` every skill runs the released one. The registry extends the first of ``onto`` with the most names in
-    the prompt. UserError for unusable input.
+    With ``code`` every skill runs the released one. The registry extends the one of ``onto`` with the most names in the
+    prompt, or the first such. Raise UserError for unusable input.
     """
     if out.exists() or out.is_symlink():
-        raise UserError(f"{out}: exists already and is not written over; choose another --out")
+        raise UserError(f"{out}: exists already and is not overwritten; choose another --out")
     files = find_parquets(place)
     rows = read_rows(files)
     prompts = templates_of(rows)
@@ -114,7 +114,7 @@ def code_hash(root: Path) -> str:
 
 
 class _Found(Struct, frozen=True):
-    """An entry of ours with the prompt's spellings of it, in the order of first use."""
+    """One of our entries with the prompt's spellings of it, in the order of first use."""
 
     kind: Literal["experts", "skills"]
     name: str
@@ -122,7 +122,7 @@ class _Found(Struct, frozen=True):
 
 
 def _choose_base(onto: Sequence[str], text: str) -> tuple[str, Registry]:
-    """Return the registry with the most names in the prompt; the first of several."""
+    """Return the registry with the most names in the prompt, or the first such."""
     registries = {name: load_registry(name) for name in onto}
     named = {
         name: sum(bool(entry.spellings) for entry in _find_names(registry, text))
@@ -147,7 +147,7 @@ def _spellings(entry: Expert | Skill, text: str) -> tuple[str, ...]:
 
 
 def _occurrences(name: str, text: str) -> Iterator[str]:
-    """Find the spellings of ``name`` that are not part of a longer name; a full stop may follow."""
+    """Yield the spellings of ``name`` that are not part of a longer name; a full stop may follow."""
     pieces = map(re.escape, re.findall(r"[A-Za-z]+|[0-9]+", name))
     pattern = rf"(?<![\w.-]){'[ _./-]?'.join(pieces)}(?![\w-])(?!\.\w)"
     return (match[0] for match in re.finditer(pattern, text, re.IGNORECASE))
@@ -166,7 +166,7 @@ def _head(out: Path, extends: str, code: ReleasedCode | None) -> dict[str, Any]:
 
 
 def _entries(base: Registry, found: Sequence[_Found], code: ReleasedCode | None) -> dict[str, Any]:
-    """Return the entries that differ from ``base``: spelt otherwise in the prompt, or run by the released code."""
+    """Return the entries that the prompt spells differently from ``base`` or that run the released code."""
     chain = read_chain(base.path)
     release = code_hash(code.root) if code else ""
     data: dict[str, dict[str, Any]] = {"experts": {}, "skills": {}}
@@ -205,13 +205,13 @@ def _entries(base: Registry, found: Sequence[_Found], code: ReleasedCode | None)
 
 
 def _services(skill: Skill) -> list[str]:
-    """Return the services that the skill may consult; the released code calls them, and we report missing ones."""
+    """Return the services that the skill may call: the released code calls them, and we report missing ones."""
     uses = [*skill.evidence, *(use for solver in skill.solvers.values() for use in solver.evidence or ())]
     return list(dict.fromkeys(use.service for use in uses))
 
 
 def _write(out: Path, data: dict[str, Any], prompts: Prompts, rows: Sequence[ReleasedRow]) -> Registry:
-    """Write the folder completely and checked, or not at all."""
+    """Write the folder only if it is complete and passes `_check`."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
@@ -267,7 +267,7 @@ def _report(registry: Registry, found: Sequence[_Found]) -> Iterator[str]:
 
 
 def _unbound(registry: Registry, text: str) -> Iterator[str]:
-    """Report names that the prompt calls, or seems to call, and that match none of ours."""
+    """Yield a line for each name that the prompt calls, or seems to call, and that matches none of ours."""
     seen: set[tuple[str, str]] = set()
     any_expert, any_skill = next(iter(registry.experts)), next(iter(registry.skills))
     written = [

@@ -5,7 +5,7 @@ system and one user message, and ``extra_info.question`` is the question within 
 question must be the same in every row of every file.
 
 ``<image>`` is not text: the release's loader replaces each by a picture, so the model never reads the word. It is left
-out here. White space between several at the beginning is repeated once an image.
+out here. White space between several at the beginning is repeated once per image.
 
 The text is untrusted: whatever Jinja2 would interpret (``{{``, ``{%``, ``{#``, and ``\r``, which it would rewrite) is
 written as a quoted string, so that no text, ``{% endraw %}`` included, can become a statement.
@@ -44,8 +44,8 @@ _IMAGES = re.compile(rf"(?:{re.escape(PLACEHOLDER)}[ \t\r\n]{{0,8}})+")
 class ReleasedRow(Struct, frozen=True):
     """One row: its two messages and its question, without placeholders, and its number of images.
 
-    ``where`` names its file and row, from 1. ``images_first``: all placeholders are at the beginning of the user
-    message, where our messages have the images.
+    ``where`` names its file and row, from 1. ``images_first`` is True if all placeholders are at the beginning of the
+    user message, where our messages have the images.
     """
 
     where: str
@@ -78,15 +78,15 @@ def find_parquets(place: Path) -> list[Path]:
 
 
 def read_rows(files: Sequence[Path]) -> list[ReleasedRow]:
-    """Read the rows of the files (at most ``MAX_ROWS`` of each); UserError names the first malformed row."""
+    """Read the rows of the files (at most ``MAX_ROWS`` of each). UserError names the first malformed row."""
     rows = [_row(file, number, raw) for file in files for number, raw in enumerate(_raw_rows(file), start=1)]
     if not rows:
-        raise UserError(f"{files[0]}: holds no row, so no prompt; give a Parquet file with at least one example")
+        raise UserError(f"{files[0]}: contains no row, so no prompt; give a Parquet file with at least one example")
     return rows
 
 
 def templates_of(rows: Sequence[ReleasedRow]) -> Prompts:
-    """Return exact templates that render every row's messages. UserError if more than the question differs."""
+    """Return exact templates of every row's messages. Raise UserError if more than the question differs."""
     others = [row.where for row in rows if row.system != rows[0].system]
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
@@ -94,7 +94,7 @@ def templates_of(rows: Sequence[ReleasedRow]) -> Prompts:
             f"{others[0]}{more}: another system message than that of {rows[0].where}; "
             f"a registry has one prompt, so give one file of each prompt at a time"
         )
-    # Jinja2 drops one newline at the end of a template, so each gets one.
+    # Jinja2 drops one newline at the end of a template, so each template gets one more.
     return Prompts(system=as_template(rows[0].system) + "\n", user=_user_template(rows) + "\n", exact=True)
 
 
@@ -104,7 +104,7 @@ def as_template(text: str) -> str:
 
 
 class _Frame(Struct, frozen=True):
-    """The text around the question: white space ``repeated`` once an image, then ``before``; after it, ``after``."""
+    """The text around the question: white space ``repeated`` once per image and ``before``; after it, ``after``."""
 
     repeated: str
     before: str
@@ -120,8 +120,8 @@ def _user_template(rows: Sequence[ReleasedRow]) -> str:
     for row in rows:
         frames = dict.fromkeys(_frames(row))
         if not frames:
-            raise UserError(f"{row.where}: no question found: extra_info.question does not stand in the user message")
-        # Dicts keep the order of preference, which sets would lose.
+            raise UserError(f"{row.where}: no question found: extra_info.question is not in the user message")
+        # Dicts preserve the order of preference, which sets would lose.
         common = frames if common is None else {frame: None for frame in common if frame in frames}
         if not common:
             raise UserError(
@@ -181,7 +181,7 @@ def _raw_rows(file: Path) -> Iterator[dict[str, Any]]:
     while left > 0:
         try:
             batch = next(reader, None)
-        except Exception as error:  # arro3 raises its own for a page that does not decode
+        except Exception as error:  # arro3 raises its own types for a page that does not decode
             raise UserError(f"{file}: damaged Parquet ({' '.join(str(error).split())}); fetch it again") from error
         if batch is None:
             return

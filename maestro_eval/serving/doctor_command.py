@@ -1,4 +1,4 @@
-"""``maestro-eval doctor``: check what this machine has and lacks."""
+"""``maestro-eval doctor``: check which extras, sandbox and models this machine can run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _show(facts: dict[str, Any]) -> None:
     print(f"python    {facts['python']} on {facts['platform']}, {facts['cpus']} CPUs")
     print(f"disk      {facts['disk_free_gb']} GB free here")
     for extra, missing in facts["missing"].items():
-        state = f"lacks {', '.join(missing)}: pip install 'maestro-eval[{extra}]'" if missing else "ready"
+        state = f"needs {', '.join(missing)}: pip install 'maestro-eval[{extra}]'" if missing else "ready"
         print(f"{extra:9} {state}")
     print(f"sandbox   {facts['sandbox'] or 'ready'}")
 

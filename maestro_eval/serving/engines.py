@@ -1,4 +1,4 @@
-"""The engines that a registry needs on this machine: one for each local address that has a ``serve`` block.
+"""Finds the engines that a registry needs on this machine: one for each local address that has a ``serve`` block.
 
 Two entries may share an address if their ``serve`` blocks are equal: one engine then answers to both names. Addresses
 of other machines are not served here; they are reported.
@@ -17,7 +17,7 @@ from maestro_eval.records import Endpoint, UserError
 from maestro_eval.registry import Registry, ServeBlock
 
 LOOPBACK = "127.0.0.1"
-# Arguments that the placement sets, and the field of the registry that decides each.
+# Arguments that we set, and the field of the registry that decides each.
 _DECIDED_HERE = {
     "port": "the endpoint's url",
     "host": "the endpoint's url",
@@ -28,7 +28,7 @@ _DECIDED_HERE = {
 
 
 class Engine(Struct, frozen=True):
-    """An engine to start at ``host``:``port``, which answers to ``names``; ``endpoints`` are those of the registry.
+    """An engine to start at ``host``:``port``, which serves the models ``names``; ``endpoints`` are its endpoint names.
 
     ``key_env`` names the variable with the key that it requires. ``is_policy`` is True for the orchestrator's engine.
     """
@@ -62,8 +62,8 @@ class Wanted(Struct, frozen=True):
 def wanted_engines(registry: Registry, own_names: Collection[str] | None = None) -> Wanted:
     """Find the engines to start for ``registry``; ``own_names`` are this machine's host names besides the loopback's.
 
-    UserError for two different engines at one address, for an address that no engine can have, and for an argument
-    that another field of the registry sets.
+    Raise UserError for two different engines at one address, for an address that no engine can have, and for an
+    argument that another field of the registry sets.
     """
     own = frozenset({LOOPBACK, "localhost", *(_names_of_this_machine() if own_names is None else own_names)})
     engines: dict[int, Engine] = {}
@@ -114,7 +114,7 @@ def _joined(registry: Registry, before: Engine | None, engine: Engine) -> Engine
 
 
 def _with_all_endpoints(engine: Engine, registry: Registry) -> Engine:
-    """Add the endpoints with the same address that have no serve block."""
+    """Add the endpoints with the same address whose entries have no serve block."""
     urls = {registry.endpoints[name].url for name in engine.endpoints}
     more = (name for name, endpoint in registry.endpoints.items() if endpoint.url in urls)
     return msgspec.structs.replace(engine, endpoints=tuple(dict.fromkeys((*engine.endpoints, *more))))
@@ -141,7 +141,7 @@ def _check_arguments(registry: Registry, what: str, serve: ServeBlock) -> None:
     for argument in serve.args:
         place = said_elsewhere.get(argument.replace("-", "_"))
         if place:
-            raise UserError(f"{registry.path}: {what}.serve.args.{argument}: leave it out, {place} says it")
+            raise UserError(f"{registry.path}: {what}.serve.args.{argument}: leave it out, {place} sets it")
 
 
 def _names_of_this_machine() -> tuple[str, ...]:

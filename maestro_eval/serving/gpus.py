@@ -19,7 +19,7 @@ _TIMEOUT_S = 30.0
 def detect_gpus(
     node: str = "", environment: Mapping[str, str] = os.environ, ask: Callable[[], str] | None = None
 ) -> tuple[Gpu, ...]:
-    """Return the GPUs that are visible to us; none without ``nvidia-smi``. UserError if it fails."""
+    """Return the GPUs that are visible to us; none without ``nvidia-smi``. Raise UserError if it fails."""
     visible = _visible(environment)
     if visible == []:
         return ()
@@ -31,7 +31,7 @@ def detect_gpus(
             index, uuid, mebibytes = (word.strip() for word in line.split(","))
             gpu = Gpu(int(index), round(float(mebibytes) / 1024, 1), node, index)
         except ValueError as error:
-            raise UserError(f"nvidia-smi says {line.strip()!r}, not a GPU; give --gpus and --gpu-memory") from error
+            raise UserError(f"nvidia-smi printed {line.strip()!r}, not a GPU; give --gpus and --gpu-memory") from error
         gpus[index] = gpus[uuid] = gpu
     if visible is None:
         return tuple(dict.fromkeys(gpus.values()))
@@ -55,7 +55,7 @@ def _visible(environment: Mapping[str, str]) -> list[str] | None:
 
 
 def _by_prefix(gpus: Mapping[str, Gpu], name: str) -> Gpu:
-    """Find the GPU whose UUID begins with ``name``, as CUDA does. KeyError unless exactly one does."""
+    """Return the GPU whose UUID begins with ``name``, as CUDA does. Raise KeyError unless exactly one does."""
     found = {gpu for uuid, gpu in gpus.items() if name.startswith("GPU-") and uuid.startswith(name)}
     if len(found) != 1:
         raise KeyError(name)

@@ -54,12 +54,12 @@ def make_launch(
     visible: Sequence[str] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Launch:
-    """Build the launch of ``placement``; ``host`` and ``visible`` (CUDA's names of GPUs) override the plan's."""
+    """Build the launch of ``placement``; ``host`` and ``visible`` (CUDA's GPU ids) override those of the plan."""
     engine, serve = placement.engine, placement.engine.serve
     host = engine.host if host is None else host
     names = tuple(gpu.id or str(gpu.index) for gpu in placement.gpus) if visible is None else tuple(visible)
     added = {"CUDA_VISIBLE_DEVICES": ",".join(names), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    # In the environment, because every user of the machine can read command lines.
+    # The key is in the environment, because every user of the machine can read command lines.
     if key := environment.get(engine.key_env) if engine.key_env else None:
         added["VLLM_API_KEY"] = key
     if serve.command:
@@ -71,7 +71,7 @@ def make_launch(
 
 
 def find_vllm(blocks: Sequence[ServeBlock]) -> str:
-    """Find ``vllm`` beside our Python or on PATH; "" if none of ``blocks`` needs it. UserError if it is missing."""
+    """Return ``vllm`` beside our Python or on PATH, "" if no block needs it. Raise UserError if it is missing."""
     if all(block.command for block in blocks):
         return ""
     beside = Path(sys.executable).with_name("vllm")
@@ -97,7 +97,7 @@ def _vllm_flags(placement: Placement, host: str) -> list[str]:
     if placement.share is not None:
         flags.append(f"--gpu-memory-utilization={placement.share}")
     if not any(argument.replace("-", "_") == "allowed_local_media_path" for argument in serve.args):
-        # A run on this node can then send paths of pictures instead of their bytes.
+        # With it, a run on this node can send paths of pictures instead of their bytes.
         with contextlib.suppress(OSError):
             flags.append(f"--allowed-local-media-path={picture_folder()}")
     for argument, value in serve.args.items():

@@ -1,11 +1,11 @@
-"""Assigns engines to GPUs. Pure and deterministic.
+"""Assigns engines to GPUs; it is pure and deterministic.
 
 Engines are spread first, the largest onto the emptiest GPUs. If one does not fit, all distinct placements are searched,
 the tightest first. The search stops after ``_STEPS`` steps; it may then miss a plan that fits, and sets
 ``Plan.exhaustive`` to False.
 
-An engine with several GPUs gets GPUs of one node and one size, because its memory is a share of each. The free memory
-of a GPU is finally divided among its engines, in proportion to what they asked for, for their caches.
+An engine with several GPUs gets GPUs of one node and one size, because its memory is a share of each. Finally the free
+memory of a GPU is divided among its engines for their caches, in proportion to their ``memory_gb``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Gpu(Struct, frozen=True):
 
 
 class Placement(Struct, frozen=True):
-    """An engine on its GPUs (none: on the CPU). It gets ``share`` of the memory of each; ``None``: all of it."""
+    """An engine on its GPUs (none: on the CPU). It gets ``share`` of the memory of each, or all if that is None."""
 
     engine: Engine
     gpus: tuple[Gpu, ...]
@@ -48,14 +48,14 @@ class Placement(Struct, frozen=True):
 
 
 class Misfit(Struct, frozen=True):
-    """An engine that does not fit beside the others, and what it lacks."""
+    """An engine that does not fit beside the others; ``lacks`` describes what it needs."""
 
     engine: Engine
     lacks: str
 
 
 class Plan(Struct, frozen=True, dict=True):
-    """Every engine, in ``placements`` or in ``misfits``. ``elsewhere`` names the endpoints of other machines."""
+    """Contains every engine, in ``placements`` or in ``misfits``. ``elsewhere`` names endpoints of other machines."""
 
     placements: tuple[Placement, ...]
     misfits: tuple[Misfit, ...] = ()
@@ -79,7 +79,7 @@ class Plan(Struct, frozen=True, dict=True):
 
 
 def plan(registry: Registry, gpus: Sequence[Gpu], own_names: Sequence[str] | None = None) -> Plan:
-    """Place the engines that ``registry`` needs here on ``gpus``. UserError if there are none."""
+    """Place the engines that ``registry`` needs here on ``gpus``. Raise UserError if it needs none."""
     wanted = wanted_engines(registry, own_names)
     if not wanted.engines:
         other = f" ({', '.join(wanted.elsewhere)}: other machines)" if wanted.elsewhere else ""
@@ -182,7 +182,7 @@ class _FreeMemory:
             self._free[position] = free
 
     def lacks(self, engine: Engine) -> str:
-        """Describe what ``engine`` lacks."""
+        """Describe what ``engine`` needs and cannot get."""
         memory = engine.serve.memory_gb
         each = f" with {memory:g} GB free{' on each' if engine.gpus > 1 else ''}" if memory else ""
         if not self._gpus:
@@ -191,9 +191,9 @@ class _FreeMemory:
         fitting = [sum(self._has_room(p, engine) for p in pool) for pool in self._pools.values()]
         large = max(sum(self._usable[p] >= _mib(engine) for p in pool) for pool in self._pools.values())
         if memory and large < engine.gpus and max(map(len, self._pools.values())) >= engine.gpus:
-            return f"needs {memory:g} GB on a GPU, and the largest here lend {max(self._usable) / _MIB:.0f} GB"
+            return f"needs {memory:g} GB on a GPU, and the largest here have {max(self._usable) / _MIB:.0f} GB"
         if engine.gpus > 1:
-            return f"needs {engine.gpus} GPUs of one node and size{each or ', untouched'}, and {max(fitting)} are left"
+            return f"needs {engine.gpus} GPUs of one node and size{each or ', unused'}, and {max(fitting)} are left"
         if memory is None:
             return "needs 1 more GPU of its own, or a serve.memory_gb to share one"
         more = (_mib(engine) - max(self._free)) / _MIB
@@ -238,7 +238,7 @@ class _Search:
         return None
 
     def _options(self, number: int) -> Iterator[tuple[int, ...]]:
-        # A list, because the free memory changes during the iteration.
+        # The options are listed first, because the free memory changes during the iteration.
         return iter(list(self._free_memory.options(self._engines[number])))
 
 

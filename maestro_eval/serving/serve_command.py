@@ -44,7 +44,7 @@ def _add_flags(group: argparse.ArgumentParser) -> None:
         help="leave out this expert, service or the `orchestrator`; may be repeated",
     )
     group.add_argument("--gpus", type=positive, metavar="N", help="plan for N GPUs (default: those of nvidia-smi)")
-    group.add_argument("--gpu-memory", type=more_than_0, metavar="GB", help="what each of them has")
+    group.add_argument("--gpu-memory", type=more_than_0, metavar="GB", help="memory of each of them")
     group.add_argument("--out", type=Path, metavar="DIR", help="logs go to DIR/logs (default: serving)")
     group.add_argument(
         "--write-registry",
@@ -53,11 +53,11 @@ def _add_flags(group: argparse.ArgumentParser) -> None:
         help="when all models are ready, write a registry with their addresses that extends this one",
     )
     group.add_argument("--executor", choices=("local", "ray"), help="this machine (default), or a Ray cluster")
-    group.add_argument("--ray-address", metavar="ADDRESS", help="of a running cluster (default: start one here)")
+    group.add_argument("--ray-address", metavar="ADDRESS", help="a running cluster (default: start one here)")
     group.add_argument(
-        "--start-timeout", type=more_than_0, metavar="S", help="until a model must answer, download included (3600)"
+        "--start-timeout", type=more_than_0, metavar="S", help="time for a model to answer, download included (3600)"
     )
-    group.add_argument("--grace", type=more_than_0, metavar="S", help="what an engine gets to end when told to (15)")
+    group.add_argument("--grace", type=more_than_0, metavar="S", help="time from SIGTERM to SIGKILL of an engine (15)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
             return DONE_WITH_FAILURES if fatal else DONE
         if fatal:
             raise UserError(
-                f"{registry.path}: {', '.join(fatal)} cannot start here (see above); fix that, or leave out what is "
-                "asked of them with --without ENTRY"
+                f"{registry.path}: {', '.join(fatal)} cannot start here (see above); fix that, or leave out their "
+                "entries with --without ENTRY"
             )
         session = Session(registry, engines, lambda line: print(line, flush=True), arguments.write_registry, without)
         asyncio.run(session.run(make_host()))

@@ -1,6 +1,6 @@
-"""A serving session: it prints the engines' events and writes a registry with their addresses.
+"""Prints the events of a serving session's engines and writes a registry with their addresses.
 
-The registry is written once every engine is ready or given up, so whoever waits for the file may start, and again when
+The registry is written once every engine is ready or given up, so a run may wait for the file, and again when
 an address changes. An engine that is given up does not end the others; the printed command leaves out its entries.
 """
 
@@ -31,7 +31,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Session:
-    """The state of the engines, from their events. ``say`` prints a line; ``target`` is the registry file to write.
+    """Tracks the state of the engines by their events. ``say`` prints a line; ``target`` is the registry file to write.
 
     ``without`` names entries of the registry that are not served.
     """
@@ -60,11 +60,11 @@ class Session:
 
     @property
     def is_ready(self) -> bool:
-        """True once every engine has been ready or was given up, so that a run can start."""
+        """True once an engine has been ready and every other too or was given up, so that a run can start."""
         return bool(self._announced)
 
     def on_event(self, event: Event, stop: Stop) -> None:
-        """Record and print an event; once no engine is awaited, write the registry."""
+        """Record and print an event; once no engine is awaited, write the registry and print how to run with it."""
         self._last[event.engine] = event
         tail = event.detail or event.address
         self._print(f"{event.state:<9} {event.engine}  {tail}")
@@ -86,7 +86,7 @@ class Session:
         try:
             await host(lambda event: self.on_event(event, stop), stop)
         except ExceptionGroup as failures:
-            # Several engines fail for the same reason; the user needs one line.
+            # Several engines may fail for the same reason, but the user needs one line.
             wrong = failures.subgroup(UserError)
             raise _first_error(wrong) if wrong else failures from None
         finally:
@@ -124,7 +124,7 @@ def _first_error(group: ExceptionGroup[UserError]) -> UserError:
 
 
 def served_registry(registry: Registry, endpoints: Mapping[str, Sequence[str]], addresses: Mapping[str, str]) -> str:
-    """Return the YAML of a registry that extends ``registry`` with the engines' real addresses. Its hash is the same.
+    """Return the YAML of a registry that extends ``registry`` with the engines' real addresses; the hash stays.
 
     ``endpoints`` and ``addresses`` are by engine.
     """
@@ -146,7 +146,7 @@ def served_registry(registry: Registry, endpoints: Mapping[str, Sequence[str]], 
 
 
 def _remove_earlier(target: Path, registry: Registry) -> None:
-    """Remove the registry of an earlier session, so that nobody who waits for the file reads its dead addresses."""
+    """Remove the registry of an earlier session, so that no run that waits for the file reads its dead addresses."""
     if not target.exists():
         return
     with contextlib.suppress(OSError, UnicodeDecodeError):
@@ -154,11 +154,11 @@ def _remove_earlier(target: Path, registry: Registry) -> None:
         if ours and target.resolve() != Path(registry.path).resolve():
             target.unlink()
             return
-    raise UserError(f"--write-registry {target}: is there and was not written by this; choose another name")
+    raise UserError(f"--write-registry {target}: exists and was not written by this command; choose another name")
 
 
 def serve_here(plan: Plan, logs: Path, supervision: Supervision | None = None) -> Host:
-    """Return a host that runs ``plan`` on this machine. UserError for a port in use, or if vLLM is missing."""
+    """Return a host that runs ``plan`` on this machine. Raise UserError for a port in use, or if vLLM is missing."""
     vllm = find_vllm([placement.engine.serve for placement in plan.placements])
     for placement in plan.placements:
         _check_port(placement.engine)
@@ -179,6 +179,6 @@ def _check_port(engine: Engine) -> None:
             probe.bind((engine.host, engine.port))
         except OSError as error:
             raise UserError(
-                f"endpoints.{engine.name}: {engine.host}:{engine.port} cannot be listened at ({error.strerror}); stop "
-                "what is there, or give the endpoint another port"
+                f"endpoints.{engine.name}: {engine.host}:{engine.port} is not free ({error.strerror}); stop the "
+                "process there, or give the endpoint another port"
             ) from error

@@ -1,7 +1,7 @@
 """Supervises engines: starts each, waits until it answers, restarts it when it dies, and ends all of them cleanly.
 
-The parent of every engine is a watcher process (see ``watcher``), to whose standard input we have the only pipe: when
-we die, by whatever signal, the kernel closes it and the watcher ends the engine. Engines on one GPU are started one
+The parent of every engine is a watcher process (see ``watcher``). Only we have the pipe to its standard input: when we
+die, by whatever signal, the kernel closes it and the watcher ends the engine. Engines on one GPU are started one
 after the other, because each measures the free memory while it starts.
 
 An engine is given up after ``Restarts.failed_starts`` starts in a row without an answer, or ``Restarts.deaths`` deaths
@@ -34,7 +34,7 @@ State = Literal["starting", "ready", "died", "given up", "stopped"]
 
 
 class Event(Struct, frozen=True):
-    """A change of an engine's state. ``address`` ends in ``/v1``; ``detail`` is one line with the cause or the log."""
+    """A change of an engine's state. ``address`` ends in ``/v1`` or is empty; ``detail`` is the cause or the log."""
 
     engine: str
     state: State
@@ -50,7 +50,7 @@ class Death(Struct, frozen=True):
 
 
 class Restarts(Struct, frozen=True):
-    """Limits on restarts of an engine, and the delays before them (doubling from ``first_s`` to ``longest_s``)."""
+    """Limits on an engine's restarts, and the delays before them, which double from ``first_s`` to ``longest_s``."""
 
     failed_starts: int = 3
     deaths: int = 5
@@ -59,7 +59,7 @@ class Restarts(Struct, frozen=True):
     longest_s: float = 60.0
 
     def delay(self, deaths: Sequence[Death], now: float) -> float | None:
-        """Return the seconds until the next start, or None to give up. ``deaths`` are all so far, the latest last."""
+        """Return the seconds until the next start, or None to give up. ``deaths`` lists all so far, the latest last."""
         last = deaths[-self.failed_starts :]
         recent = sum(now - death.at < self.window_s for death in deaths)
         if (len(last) == self.failed_starts and not any(death.was_ready for death in last)) or recent >= self.deaths:
@@ -110,7 +110,7 @@ class Supervisor:
 
     async def run(self, stop: Stop) -> None:
         """Run the engines until ``stop`` or until all are given up; when this returns, none runs."""
-        # No proxy: engines are on this machine.
+        # Proxies are ignored, because engines are on this machine.
         timeout = aiohttp.ClientTimeout(total=self._settings.ask_s)
         async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session, asyncio.TaskGroup() as group:
             for launch in self._launches:
@@ -151,7 +151,7 @@ class Supervisor:
     @contextlib.asynccontextmanager
     async def _exclusive(self, gpus: Sequence[str]) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            # Locks are acquired in one order, so that there is no deadlock.
+            # Locks are acquired in one order to prevent a deadlock.
             for gpu in sorted(set(gpus)):
                 await stack.enter_async_context(self._locks[gpu])
             yield
@@ -279,7 +279,7 @@ class _EngineProcess:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open a log for appending; UserError if it cannot be written."""
+    """Open a log for appending. Raise UserError if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("ab")

@@ -1,4 +1,4 @@
-"""Prints a plan: the engines with their GPUs, the use of each GPU, and the engines that do not fit."""
+"""Formats a plan: the engines with their GPUs, the use of each GPU, and the engines that do not fit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def refusal(plan: Plan) -> str:
     names = ", ".join(misfit.engine.name for misfit in plan.misfits)
     more = missing_gpus(plan)
     like = f" of {plan.gpus[-1].memory_gb:g} GB" if plan.gpus else ""
-    fix = f"{more} more GPU{'s' if more > 1 else ''}{like} would do" if more else "see the plan for what each lacks"
+    fix = f"{more} more GPU{'s' if more > 1 else ''}{like} would suffice" if more else "see the plan for their needs"
     return f"no room for {names}; {fix}, or smaller serve.memory_gb, or a registry without them"
 
 

@@ -1,9 +1,9 @@
-"""The parent of one engine: runs a command, and ends all its processes when whoever started the watcher dies.
+"""The parent of one engine: runs a command, and ends all its processes when the process that started it dies.
 
 Run as a script (``watcher.py GRACE_S COMMAND…``) with a pipe as standard input. When the pipe closes (its other end
-has died, SIGKILL included) or at SIGTERM, everything that descends from the command is asked to end and after
-GRACE_S killed; a second SIGTERM kills at once. When the command ends by itself, its leftover processes are ended too.
-The exit code is the command's, 128 + n for signal n.
+has died, SIGKILL included) or at SIGTERM, all descendants of the command get SIGTERM and after GRACE_S seconds SIGKILL;
+a second SIGTERM kills at once. When the command ends by itself, its leftover processes are ended too. The exit code is
+the command's, 128 + n for signal n.
 
 As subreaper this process inherits descendants that have moved to sessions of their own. Linux only. Killing the watcher
 itself kills the command, but not the command's children.
@@ -21,7 +21,7 @@ import sys
 import time
 
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
-# The grace for processes that the command leaves behind when it ends by itself.
+# The grace in seconds for processes that the command leaves behind when it ends by itself.
 _LEFTOVERS_S = 5.0
 
 
@@ -60,7 +60,7 @@ class Watcher:
         deadline = time.monotonic() + grace_s
         terms = self._terms
         while _descendants() and self._terms == terms and (left := deadline - time.monotonic()) > 0:
-            # A grandchild sends us no SIGCHLD until it is our child, hence the short waits.
+            # A grandchild sends us no SIGCHLD until it is our child, so the waits are short.
             self._wait(min(left, 0.05), stdin=False)
         while _descendants():
             _signal_all(signal.SIGKILL)

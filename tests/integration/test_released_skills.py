@@ -422,4 +422,4 @@ def test_an_import_writes_a_registry_that_checks_and_says_what_it_bound(cli, tmp
     assert cli("registry", "check", "mine").returncode == 0
     again = cli("registry", "import", release, "--out", "mine")
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr == "maestro-eval: mine: exists already and is not written over; choose another --out\n"
+    assert again.stderr == "maestro-eval: mine: exists already and is not overwritten; choose another --out\n"

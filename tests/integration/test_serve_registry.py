@@ -163,12 +163,12 @@ def test_a_plan_starts_nothing_and_says_what_does_not_fit(serve: Serve, tmp_path
     tight = serve("base", "--plan", "--gpus", "1", "--gpu-memory", "80")
     assert tight.exit_code() == 2
     assert tight.lines[-1].endswith(
-        "2 more GPUs of 80 GB would do, or smaller serve.memory_gb, or a registry without them"
+        "2 more GPUs of 80 GB would suffice, or smaller serve.memory_gb, or a registry without them"
     )
     untold = {"HF_TOKEN": "", "HF_HOME": str(tmp_path)}
     gated = serve("base", "--plan", "--gpus", "4", "--gpu-memory", "80", environment=untold)
     assert gated.exit_code() == 3
-    assert gated.lines[-1].startswith("not checked, for want of vLLM here") or "gated" in gated.lines[-1]
+    assert gated.lines[-1].startswith("not checked, because vLLM is not here") or "gated" in gated.lines[-1]
     assert any(line.startswith("cannot start: medgemma: ") for line in gated.lines)
     without = ("base", "--plan", "--gpus", "4", "--gpu-memory", "80", "--without", "medgemma-1.5-4b-it")
     assert serve(*without, environment=untold).exit_code() == 0

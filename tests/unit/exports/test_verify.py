@@ -130,7 +130,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda folder: change_json(folder, "manifest.json", lambda manifest: manifest.update(policy_model="GPT-9")),
         "model_card.md: is not the text",
     ),
-    "no manifest": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json: not what it should"),
+    "no manifest": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json: malformed"),
     "the card": (
         lambda folder: (folder / "model_card.md").write_text("# 99.9 %\n"), "model_card.md: is not the text",
     ),

@@ -216,7 +216,7 @@ def test_nothing_is_written_over_and_nothing_half_done_is_left(bring, tmp_path):
         bring([row(user="Something else")])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ours.yaml", "release", "wider.yaml"]
     (tmp_path / "mine").mkdir()
-    with pytest.raises(UserError, match="exists already and is not written over"):
+    with pytest.raises(UserError, match="exists already and is not overwritten"):
         bring([row()])
     assert list((tmp_path / "mine").iterdir()) == []
 
@@ -230,10 +230,10 @@ def test_a_missing_column_is_named(bring, column):
 @pytest.mark.parametrize(
     ("rows", "complaint"),
     [
-        ([], "holds no row"),
+        ([], "contains no row"),
         ([row(), row(system="Other"), row(), row(system="Third")], r"row 2 and 1 more: another system .* \S+: row 1; "),
         ([row(), row("Who?", user="Tell: Who?")], "row 2: the user message around the question differs"),
-        ([row(), row(user="Nothing asked")], "row 2: no question found: extra_info.question does not stand"),
+        ([row(), row(user="Nothing asked")], "row 2: no question found: extra_info.question is not in"),
         ([row(question="<image>")], "row 1: no question found: extra_info.question should be"),
         ([row(question="")], "row 1: no question found: extra_info.question should be"),
         ([row(prompt=[{"role": "user", "content": "How many?"}])], "row 1: prompt should be one .* are: user"),

@@ -74,7 +74,7 @@ def test_an_address_that_no_engine_can_have_is_refused(tmp_path, url):
 )
 def test_an_argument_that_is_said_elsewhere_is_refused_with_the_place(tmp_path, arguments, place):
     registry = serving_registry(tmp_path, expert("A", "a", arguments), "  a: {url: http://127.0.0.1:81/v1}")
-    with pytest.raises(UserError, match=rf"experts\.A\.serve\.args\..*: leave it out, {place} says it"):
+    with pytest.raises(UserError, match=rf"experts\.A\.serve\.args\..*: leave it out, {place} sets it"):
         wanted_engines(registry, ())
 
 

@@ -28,7 +28,7 @@ def test_a_name_that_means_no_gpu_is_one_line(visible):
 
 
 def test_a_reply_that_is_no_list_is_one_line():
-    with pytest.raises(UserError, match=r"nvidia-smi says 'No devices were found', not a GPU; give --gpus"):
+    with pytest.raises(UserError, match=r"nvidia-smi printed 'No devices were found', not a GPU; give --gpus"):
         detect_gpus(environment={}, ask=lambda: "No devices were found\n")
 
 

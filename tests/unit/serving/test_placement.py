@@ -137,9 +137,9 @@ def test_models_for_the_cpu_need_no_gpu() -> None:
     ("engines", "gpus", "lacks"),
     [
         ([engine(1, 50), engine(2, 40)], card(1), "needs 14 more GB on one GPU, or 1 more GPU"),
-        ([engine(1, 90)], card(2), "needs 90 GB on a GPU, and the largest here lend 76 GB"),
+        ([engine(1, 90)], card(2), "needs 90 GB on a GPU, and the largest here have 76 GB"),
         ([engine(1), engine(2)], card(1), "needs 1 more GPU of its own, or a serve.memory_gb to share one"),
-        ([engine(1, gpus=4)], card(2), "needs 4 GPUs of one node and size, untouched, and 2 are left"),
+        ([engine(1, gpus=4)], card(2), "needs 4 GPUs of one node and size, unused, and 2 are left"),
         ([engine(1, 30, gpus=2)], card(1), "needs 2 GPUs of one node and size with 30 GB free on each, and 1 are left"),
         ([engine(1, 30)], [], "needs a GPU with 30 GB free, and there is none"),
     ],

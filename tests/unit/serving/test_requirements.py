@@ -131,7 +131,7 @@ class TestThisNode:
 
 def test_what_could_not_be_checked_is_said(tmp_path: Path) -> None:
     needing = engine(81, needs={"vllm": "0.17"})
-    assert unknown([needing], Node(None, token=True)) == "not checked, for want of vLLM here: vllm>=0.17"
+    assert unknown([needing], Node(None, token=True)) == "not checked, because vLLM is not here: vllm>=0.17"
     assert unknown([needing], WHOLE) == ""
 
 

@@ -114,9 +114,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_started(registry: Regis
         port = taken.getsockname()[1]
         Path(registry.path).write_text(Path(registry.path).read_text().replace(":82/", f":{port}/"))
         placed = plan(load_registry(registry.path), [])
-        with pytest.raises(
-            UserError, match=rf"endpoints\.b: 127\.0\.0\.1:{port} cannot be listened at \(Address already"
-        ):
+        with pytest.raises(UserError, match=rf"endpoints\.b: 127\.0\.0\.1:{port} is not free \(Address already"):
             serve_here(placed, tmp_path / "logs")
     assert not (tmp_path / "logs").exists()
 
@@ -139,6 +137,6 @@ async def test_a_file_of_the_users_own_is_never_overwritten(registry: Registry, 
     for name in ("served.yaml", "notes.txt"):
         target = tmp_path / name
         before = target.read_text() if target.exists() else target.write_text("mine") and "mine"
-        with pytest.raises(UserError, match=rf"--write-registry .*{name}: is there and was not written by this"):
+        with pytest.raises(UserError, match=rf"--write-registry .*{name}: exists and was not written by this"):
             await session_of(registry, [], target).run(nothing)
         assert target.read_text() == before
