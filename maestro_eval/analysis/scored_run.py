@@ -34,7 +34,6 @@ from maestro_eval.records import (
     Sample,
     Score,
     TaskRecord,
-    Turn,
     UserError,
 )
 from maestro_eval.registry import variant_text
@@ -113,18 +112,6 @@ class Episode(Struct, frozen=True):
     score: Score
 
 
-class Search(Struct, frozen=True):
-    """A call that reached an expert through a skill, and its turn."""
-
-    turn: Turn
-    expert: str
-    skill: str
-
-    @property
-    def pair(self) -> str:
-        return f"{self.expert}@@{self.skill}"
-
-
 def episodes(folder: Path, scores: RunScores) -> Iterator[Episode]:
     """Yield every rollout in ``folder``'s journal with its score, in key order.
 
@@ -138,14 +125,6 @@ def episodes(folder: Path, scores: RunScores) -> Iterator[Episode]:
                 key = rollout.key
                 raise ValueError(f"no score for {key.task}/{key.sample_id}/{key.repeat}: the scores are of another run")
             yield Episode(rollout, sample, score)
-
-
-def searches(rollout: Rollout) -> list[Search]:
-    return [
-        Search(turn, found.expert, found.skill)
-        for turn in rollout.turns
-        if (found := turn.resolution) is not None and found.expert is not None and found.skill is not None
-    ]
 
 
 def with_distinct_names(systems: Sequence[RunScores]) -> list[RunScores]:

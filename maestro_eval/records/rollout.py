@@ -199,14 +199,34 @@ class Turn(Struct, frozen=True, gc=False):
     solver: str = ""
 
     @property
+    def search(self) -> Search | None:
+        """Its call if both names of it are known: any other call spends its turn, but does not count."""
+        found = self.resolution
+        if found is None or found.expert is None or found.skill is None:
+            return None
+        return Search(self, found.expert, found.skill)
+
+    @property
     def reached(self) -> bool:
-        """Return whether both names of its call are known: any other call spends its turn, but does not count."""
-        return self.resolution is not None and None not in (self.resolution.expert, self.resolution.skill)
+        """Return whether its call counts."""
+        return self.search is not None
 
     @property
     def completion(self) -> Completion:
         """The policy's generation of this turn, as a style reads it."""
         return Completion(self.text, self.finish_reason, self.usage, reasoning=self.reasoning)
+
+
+class Search(Struct, frozen=True):
+    """A turn's call of an expert through a skill, by their names in the registry."""
+
+    turn: Turn
+    expert: str
+    skill: str
+
+    @property
+    def pair(self) -> str:
+        return f"{self.expert}@@{self.skill}"
 
 
 class Answered(Struct, frozen=True, gc=False, tag="answered"):
@@ -296,9 +316,9 @@ class Rollout(Struct, frozen=True, gc=False):
         return tuple(call for turn in self.turns for call in turn.calls)
 
     @property
-    def searches(self) -> tuple[Turn, ...]:
-        """The turns that called an expert through a skill."""
-        return tuple(turn for turn in self.turns if turn.reached and not turn.skipped)
+    def searches(self) -> tuple[Search, ...]:
+        """The calls of an expert through a skill; those that were skipped are not made."""
+        return tuple(search for turn in self.turns if not turn.skipped and (search := turn.search))
 
     @property
     def usage(self) -> Usage:

@@ -122,9 +122,8 @@ def row_of(entry: Entry, words: Words, document: int) -> tuple[Any, ...]:
 def called(rollout: Rollout) -> tuple[Called, ...]:
     """Return the calls that reached an expert, in order."""
     return tuple(
-        Called(found.expert, found.skill, tuple(dict.fromkeys(c.name for c in turn.calls if c.kind == "service")))
-        for turn in rollout.searches
-        if (found := turn.resolution) and found.expert and found.skill
+        Called(each.expert, each.skill, tuple(dict.fromkeys(c.name for c in each.turn.calls if c.kind == "service")))
+        for each in rollout.searches
     )
 
 

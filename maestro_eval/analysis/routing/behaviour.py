@@ -15,10 +15,10 @@ import numpy as np
 from msgspec import Struct, field
 
 from maestro_eval.analysis.sample_scores import cluster_codes, cluster_number
-from maestro_eval.analysis.scored_run import Episode, Search, searches
+from maestro_eval.analysis.scored_run import Episode
 from maestro_eval.analysis.stats.estimates import Estimate, Sampled
 from maestro_eval.analysis.stats.intervals import mean_interval
-from maestro_eval.records import Failed, MalformedAction, RegistryRecord, Rollout, Score, SearchAction, Turn
+from maestro_eval.records import Failed, MalformedAction, RegistryRecord, Score, Search, SearchAction, Turn
 
 REST = "(others)"
 # A policy may invent a new name every time: names beyond this limit are counted as ``REST``.
@@ -88,11 +88,6 @@ def normalised(text: str) -> Hashable:
     return folded if len(folded) <= _LONGEST else (len(folded), hash(folded))
 
 
-def made_calls(rollout: Rollout) -> list[Search]:
-    """Return the calls that were made; those in the last turn are skipped, since the policy cannot read the reply."""
-    return [search for search in searches(rollout) if not search.turn.skipped]
-
-
 class ConductTally:
     """Sums up a stream of rollouts; memory grows with tasks and pairs, not with rollouts."""
 
@@ -106,7 +101,7 @@ class ConductTally:
     def add(self, episode: Episode) -> None:
         rollout = episode.rollout
         task, counts = rollout.key.task, self._counts[rollout.key.task]
-        turns, calls = rollout.turns, made_calls(rollout)
+        turns, calls = rollout.turns, rollout.searches
         if isinstance(rollout.outcome, Failed) and turns and not turns[-1].text:
             turns = turns[:-1]  # it failed before the policy had written anything
         counts["rollouts"] += 1
@@ -201,7 +196,7 @@ class GivenTally:
         for episode in repeats:
             asked = Counter(
                 (where, call.expert, skill)
-                for call in made_calls(episode.rollout)
+                for call in episode.rollout.searches
                 for where in (episode.rollout.key.task, "")
                 for skill in ("", call.skill)
             )

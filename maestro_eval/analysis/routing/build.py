@@ -79,7 +79,7 @@ def _wrong_answer(episode: Episode, text: str, task: TaskRecord, policy: str) ->
         return Attribution("parser", "no answer was read from what was said")
     if isinstance(read_policy(policy), DirectSpec):
         return Attribution("expert", "answered wrong when asked directly")
-    if not behaviour.made_calls(episode.rollout):
+    if not episode.rollout.searches:
         return Attribution("policy", "answered without a call that reached an expert")
     if metric_of(task).runs_code:
         return Attribution("open", "the replies are programs, and are not run here")
@@ -87,7 +87,7 @@ def _wrong_answer(episode: Episode, text: str, task: TaskRecord, policy: str) ->
 
 
 def _after_calls(episode: Episode, task: TaskRecord) -> Attribution:
-    calls = behaviour.made_calls(episode.rollout)
+    calls = episode.rollout.searches
     if any(_is_answer(episode, call.turn.observation, task) for call in calls):
         return Attribution("policy", "an observation held the right answer")
     # The skill returns the reply of the last call of a turn.

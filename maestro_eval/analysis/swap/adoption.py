@@ -17,12 +17,12 @@ from msgspec.structs import replace
 
 from maestro_eval.analysis.contrasts import PairedTask, difference_of, paired_strata, sides_of
 from maestro_eval.analysis.sample_scores import read_scores, same_content
-from maestro_eval.analysis.scored_run import Explored, ExploredTask, Search, pair_of, searches
+from maestro_eval.analysis.scored_run import Explored, ExploredTask, pair_of
 from maestro_eval.analysis.stats.estimates import Estimate
 from maestro_eval.analysis.stats.intervals import difference_in_differences
 from maestro_eval.analysis.swap.settings import file_name
 from maestro_eval.journal import Journal
-from maestro_eval.records import RegistryRecord, Rollout, RolloutKey, UserError
+from maestro_eval.records import RegistryRecord, Rollout, RolloutKey, Search, UserError
 from maestro_eval.scoring import RunScores
 
 
@@ -63,7 +63,7 @@ def uses_of(
 
 
 def _use(rollout: Rollout, registry: RegistryRecord, wanted: frozenset[str]) -> Use:
-    named = [tuple(sorted(_named(search, registry) & wanted)) for search in searches(rollout)]
+    named = [tuple(sorted(_named(search, registry) & wanted)) for turn in rollout.turns if (search := turn.search)]
     counts = Counter(entry for each in named for entry in each)
     return Use(
         calls=len(named),

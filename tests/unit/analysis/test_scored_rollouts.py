@@ -8,7 +8,7 @@ import pytest
 from small_worlds import small_manifest
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
-from maestro_eval.analysis.scored_run import episodes, searches
+from maestro_eval.analysis.scored_run import episodes
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import (
     Answered,
@@ -57,4 +57,4 @@ def test_scores_of_another_run_are_refused(tmp_path: Path) -> None:
 def test_a_call_to_nobody_is_unresolved_and_no_search() -> None:
     turns = (_turn("reader", "Read_Text"), _turn(None, "Read_Text"), _turn("counter", "Count_Things"))
     rollout = Rollout(RolloutKey("signs", "s"), Answered("7"), turns, "", "h", 0)
-    assert [each.pair for each in searches(rollout)] == ["reader@@Read_Text", "counter@@Count_Things"]
+    assert [each.pair for each in rollout.searches] == ["reader@@Read_Text", "counter@@Count_Things"]
