@@ -1,4 +1,4 @@
-"""Read tasks: task files in lmms-eval's dialect, their data, and samples with their images."""
+"""Tasks: task files in lmms-eval's dialect, their data, and samples with their images."""
 
 from maestro_eval.tasks.column_types import IMAGE_TYPES, Column
 from maestro_eval.tasks.file_task import FileTask, Task, identified

@@ -1,7 +1,7 @@
-"""The types that a task may demand of a column, and whether what is there fits.
+"""The types that a task may require of a column, and the check of the data against them.
 
-A task names them in ``metadata: maestro: columns:``. A trailing ``?`` allows the column to be absent. Nulls
-fit every type here: a null is one bad row, not a wrong schema.
+A task names them in ``metadata: maestro: columns:``. A trailing ``?`` allows the column to be absent. Nulls fit every
+type here: a null is one bad row, not a wrong schema.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ColumnType = Literal[
 
 IMAGE_TYPES = frozenset({"image", "images", "image_base64"})
 
-# As messages say them, of Arrow and of JSON.
+# The names of the types in messages, for Arrow and for JSON.
 _IN_WORDS: dict[ColumnType, tuple[str, str]] = {
     "string": ("string", "a string"),
     "strings": ("list<string>", "a list of strings"),
@@ -40,7 +40,7 @@ class Column(Struct, frozen=True):
 
 
 def parse_column(written: object) -> Column | None:
-    """Read ``string``, ``id?``, … as a column; ``None`` for anything else."""
+    """Return the column of ``string``, ``id?``, …; None for any other text."""
     if not isinstance(written, str):
         return None
     name = written.removesuffix("?")
@@ -50,17 +50,17 @@ def parse_column(written: object) -> Column | None:
 
 
 def column_types() -> str:
-    """List the type names, for messages."""
+    """Return the type names, for messages."""
     return ", ".join(get_args(ColumnType))
 
 
 def expected(column: Column, storage: Literal["arrow", "json"]) -> str:
-    """Say how the type looks in that storage, for messages."""
+    """Return the type as it is stored, for messages."""
     return _IN_WORDS[column.type][storage == "json"]
 
 
 def fits_arrow(column: Column, data_type: Any) -> bool:
-    """Return whether an arro3 ``DataType`` can hold such a column."""
+    """Return whether an arro3 ``DataType`` fits the column."""
     if column.type == "any":
         return True
     data_type = _of_values(data_type)
@@ -71,7 +71,7 @@ def fits_arrow(column: Column, data_type: Any) -> bool:
 
 
 def fits_json(column: Column, value: object) -> bool:
-    """Return whether a value read from JSON can stand in such a column."""
+    """Return whether a value read from JSON fits the column."""
     if value is None or column.type == "any":
         return True
     is_integer = isinstance(value, int) and not isinstance(value, bool)
@@ -113,7 +113,7 @@ def _fits_one(kind: str, data_type: Any) -> bool:
 
 
 def _of_values(data_type: Any) -> Any:
-    """Return the type of a column's values, which pandas and polars store as a dictionary if it is categorical."""
+    """Return the type of a column's values; pandas and polars store a categorical column as a dictionary."""
     from arro3.core import DataType
 
     return data_type.value_type if DataType.is_dictionary(data_type) else data_type

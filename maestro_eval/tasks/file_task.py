@@ -1,8 +1,8 @@
-"""A task of our task files over its data: which samples there are, and each with its pixels when it is wanted.
+"""A task of our task files over its data: its samples' ids, and each sample with its images on demand.
 
-A row becomes a sample by the task file's readers, which may be code of others over data of others: whatever goes
-wrong in them is that sample's failure, carried by ``SampleError`` together with all that could be read, and never
-the end of a run. What concerns the whole data (a missing column, an id that occurs twice) is a ``UserError``.
+The task file's readers, which may be foreign code on foreign data, turn a row into a sample. An error in them fails
+that sample with a ``SampleError``, which contains everything that could be read, and never the run. An error in the
+whole data (a missing column, a repeated id) is a ``UserError``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from maestro_eval.text import one_line
 
 
 class Task(ABC):
-    """An opened task. Safe to share between threads; open it again in other processes.
+    """An opened task. Threads may share it; other processes open it again.
 
-    ``record`` is the task as a manifest has it, but for ``data_hash`` and ``planned``, which are a run's to fill in.
+    ``record`` is the task as in a manifest, without ``data_hash`` and ``planned``, which a run fills in.
     """
 
     def __init__(self, record: TaskRecord) -> None:
@@ -40,22 +40,22 @@ class Task(ABC):
     @property
     @abstractmethod
     def data_hash(self) -> str:
-        """Hash the rows."""
+        """The hash of the rows."""
 
     @abstractmethod
     def ids(self, limit: int | None = None) -> list[str]:
-        """List the samples in the order of the data, the first ``limit`` of them."""
+        """Return the ids of the samples in the order of the data, the first ``limit`` of them."""
 
     @abstractmethod
     def categories(self) -> dict[str, str]:
-        """Map every sample, in the order of the data, to its category, without reading images."""
+        """Return the category of every sample, in the order of the data, without reading images."""
 
     @abstractmethod
     def load(self, sample_id: str) -> LoadedSample:
-        """Load the sample with its decoded-and-checked images. SampleError for a row that cannot be asked."""
+        """Load the sample with its checked images. SampleError if the row or an image is unusable."""
 
     def picture_hash(self, name: str) -> str:
-        """Return the SHA-256 of the image file that rows call ``name``, empty where there is none (any more)."""
+        """Return the SHA-256 of the image file that rows call ``name``, empty if it does not exist (any more)."""
         return ""
 
 
@@ -85,25 +85,25 @@ class FileTask(Task):
         self.definition = definition
         self._source = source
         key = definition.id
-        # Whether a row's number is its id.
+        # Whether ids are row numbers.
         self._numbered = key is None or (isinstance(key, str) and not source.has(key))
 
     @property
     def data_hash(self) -> str:
-        """Return the SHA-256 of the data files. Images in a folder beside JSON are not in it (``picture_hash``)."""
+        """The SHA-256 of the data files. It does not cover images in a folder beside JSON (``picture_hash``)."""
         return hash_files(self._source.files)
 
     def ids(self, limit: int | None = None) -> list[str]:
         if not self._numbered or self.definition.keep is not None:
             return list(self._index)[:limit]
-        # Where a row's number is its id, no index is kept: of a million rows it would be 130 MB for the whole run.
+        # No index is stored if ids are row numbers: for a million rows it would need 130 MB during the whole run.
         rows = sum(1 for _ in self._source.scan([]))
         if not rows:
             raise self._no_rows()
         return [str(number) for number in range(rows)[:limit]]
 
     def categories(self) -> dict[str, str]:
-        """Map every sample to its category; see `Task`.
+        """Return the category of every sample; see `Task`.
 
         It is empty for a row whose category cannot be read: that row fails when it is loaded.
         """
@@ -154,7 +154,7 @@ class FileTask(Task):
     def _row_number(self, sample_id: str) -> int:
         if not self._numbered or self.definition.keep is not None:
             return self._index[sample_id]
-        # A row's number is its id: no need to read the whole file to find one row.
+        # Finding a row by its number does not require reading the whole file.
         if sample_id.isascii() and sample_id.isdecimal() and str(int(sample_id)) == sample_id:
             return int(sample_id)
         raise KeyError(sample_id)
@@ -184,7 +184,7 @@ class FileTask(Task):
         return UserError(f"{self.record.data}: holds no rows for {self.name}")
 
     def _readable(self) -> list[str]:
-        """Return the columns that are read fast: all but images."""
+        """Return the columns that are fast to read: all but images."""
         return [
             name
             for name, column in self.definition.columns.items()
@@ -196,7 +196,7 @@ class FileTask(Task):
         try:
             return keep is None or bool(keep(row))
         except Exception as error:
-            # Whether the row is a sample cannot be told, so neither can what the task measures.
+            # Without knowing whether the row is a sample, we do not know what the task measures.
             raise UserError(f"{self.record.data}: row {number + 1} of {self.name}: keep: {_one_line(error)}") from error
 
     def _sample_id(self, row: Row, number: int) -> str:
@@ -210,7 +210,7 @@ class FileTask(Task):
 
 
 def describe(definition: Definition, sample_id: str, row: Mapping[str, Any]) -> tuple[Sample, str]:
-    """Describe the sample as far as a row says it, images apart, and the first thing that could not be read."""
+    """Return the sample without images, as far as the row can be read, and the first error."""
     readers: list[tuple[str, str, Read | None, Callable[[object], Any]]] = [
         ("question", "doc_to_text", definition.text, _question),
         ("choices", "doc_to_choice", definition.choice, _choices),
@@ -294,14 +294,14 @@ def _one_line(error: Exception) -> str:
 
 
 def identified(sample: Sample, images: tuple[Image, ...]) -> LoadedSample:
-    """Return the sample with its images and the hash of all that is asked and expected."""
+    """Return the sample with its images and the hash of everything that is asked and expected."""
     hashes = [image.ref.sha256 for image in images]
     content = {"question": sample.question, "choices": sample.choices, "targets": sample.targets, "images": hashes}
     return LoadedSample(
         structs.replace(
             sample,
             images=tuple(image.ref for image in images),
-            # Questions about the same picture are not independent; a task says only what is coarser than that.
+            # Questions about the same picture are dependent; a task file declares only larger clusters.
             cluster=sample.cluster or (fingerprint(hashes)[:16] if hashes else ""),
             content_hash=fingerprint(content),
         ),

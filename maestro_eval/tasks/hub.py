@@ -1,12 +1,12 @@
-"""The split of a task as local files, brought from the Hugging Face hub.
+"""The split of a task as local files, fetched from the Hugging Face hub.
 
 A repository of JSON with a zip file of images is downloaded as it is. Any other goes through ``datasets``: whole, into
-the cache that ``datasets`` keeps, so that what a machine already has is used (it downloads every split of the
-configuration, not only the one asked); or, where a few samples are enough, as a stream of which only the rows needed
-are kept, in a Parquet file of ours under ``$MAESTRO_EVAL_CACHE``. Code that comes with a dataset is never run.
+the cache of ``datasets``, so that data already on this machine is used (it downloads every split of the configuration,
+not only the requested one); or, if a few samples are enough, as a stream of which the needed rows alone are stored, in
+a Parquet file under ``$MAESTRO_EVAL_CACHE``. Code that comes with a dataset is never run.
 
-The revision is that of what was fetched: the commit that was asked for by its hash, or the one that the cache of
-``datasets`` names. It is empty only where neither is known.
+The revision is that of the fetched data: the requested commit, or the one in the cache of ``datasets``. It is empty
+only if neither is known.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from maestro_eval.tasks.column_types import IMAGE_TYPES
 from maestro_eval.tasks.task_yaml import Definition
 from maestro_eval.text import one_line
 
-_PATIENCE_S = 10.0
-# What 'datasets' writes at once, and so what we later hold at once: with 8K frames a row is some 30 MB.
+_TIMEOUT_S = 10.0
+# The batch that 'datasets' writes and that we later load at once: with 8K frames a row has some 30 MB.
 _BATCH_ROWS = 8
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Fetched(Struct, frozen=True):
-    """A file or folder that ``open_source`` reads, and the commit of the repository that it came from."""
+    """A file or folder that ``open_source`` reads, and the commit of its repository."""
 
     path: Path
     revision: str
 
 
 def fetch(definition: Definition, first: int | None = None) -> Fetched:
-    """Bring the task's split here; with ``first``, at least that many of its first samples.
+    """Fetch the task's split; with ``first``, at least that many of its first samples.
 
-    UserError in one line: no ``datasets`` installed, hub not reachable, dataset not there or gated, no such split.
+    UserError in one line: no ``datasets`` installed, hub not reachable, dataset missing or gated, no such split.
     """
     _require(definition)
     with _explained(definition):
@@ -56,7 +56,7 @@ def fetch(definition: Definition, first: int | None = None) -> Fetched:
 
 
 def cache_folder() -> Path:
-    """Return the folder of what was streamed: ``$MAESTRO_EVAL_CACHE``, else ``~/.cache/maestro-eval``."""
+    """Return the folder of streamed data: ``$MAESTRO_EVAL_CACHE``, else ``~/.cache/maestro-eval``."""
     return Path(os.environ.get("MAESTRO_EVAL_CACHE") or Path.home() / ".cache" / "maestro-eval")
 
 
@@ -73,13 +73,13 @@ def _require(definition: Definition) -> None:
 
 
 def _resolve(definition: Definition) -> str:
-    """Return the commit of the wanted revision; nothing where the hub cannot be asked but the cache may serve."""
+    """Return the commit of the requested revision; empty if the hub is unreachable and the cache may have a copy."""
     from huggingface_hub import HfApi
 
     if _COMMIT.fullmatch(definition.revision) or Path(definition.dataset_path).is_dir():
         return definition.revision
     try:
-        info = HfApi().dataset_info(definition.dataset_path, revision=definition.revision or None, timeout=_PATIENCE_S)
+        info = HfApi().dataset_info(definition.dataset_path, revision=definition.revision or None, timeout=_TIMEOUT_S)
     except Exception as error:
         if _is_unreachable(error) and _is_cached(definition):
             return ""
@@ -98,7 +98,7 @@ def _is_cached(definition: Definition) -> bool:
 
 
 def _is_built(definition: Definition, revision: str) -> bool:
-    """Return whether ``datasets`` has all of this commit already."""
+    """Return whether the cache of ``datasets`` has this whole commit."""
     import datasets
 
     folder = Path(datasets.config.HF_DATASETS_CACHE) / definition.dataset_path.replace("/", "___")
@@ -116,7 +116,7 @@ def _download(definition: Definition, revision: str) -> Fetched:
         )
 
     rows = get(f"{definition.split}.json")
-    # Both lie in one folder, which is named by its commit.
+    # Both are in one folder, which is named by its commit.
     get(f"{definition.images_in}.zip")
     return Fetched(rows, revision or _commit_of(rows.parent))
 
@@ -150,12 +150,12 @@ def _stream(definition: Definition, revision: str, first: int) -> Fetched:
     split = fingerprint([definition.dataset_name, definition.split, definition.hash if definition.keep else ""])[:8]
     folder = cache_folder() / "hub" / definition.dataset_path.strip("/").replace("/", "--")
     target = folder / f"{definition.split}-{split}-first{first}-{revision or 'unknown'}.parquet"
-    # Named by its commit, so what is there is what would be fetched again.
+    # The name has the commit, so an existing file equals what would be fetched.
     if revision and target.is_file():
         return Fetched(target, revision)
     if not revision and not Path(definition.dataset_path).is_dir():
         kept = sorted(folder.glob(f"{definition.split}-{split}-first{first}-*.parquet"), key=os.path.getmtime)
-        # Without the hub, whatever commit is here: of its first rows, else of all.
+        # Without the hub, use any commit on this machine: of its first rows, else of all.
         return Fetched(kept[-1], kept[-1].stem[-40:]) if kept else _build(definition, revision)
     rows = _loaded(definition, revision, streaming=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def _stream(definition: Definition, revision: str, first: int) -> Fetched:
 
 
 def _until(definition: Definition, first: int) -> Callable[[Any], int | None]:
-    """Make a function that counts how many of a table's rows are wanted: ``None`` for all, and then for more."""
+    """Return a function that counts the wanted rows of the next table: None for all of them, and more after it."""
     left = first
 
     def wanted(table: Any) -> int | None:
@@ -185,7 +185,7 @@ def _until(definition: Definition, first: int) -> Callable[[Any], int | None]:
 
 
 def _read(definition: Definition, table: Any) -> list[dict[str, Any]]:
-    """Return the rows as ``keep`` takes them, without images."""
+    """Return the rows without images, for ``keep``."""
     if definition.keep is None:
         return [{}] * int(table.num_rows)
     names = [name for name, column in definition.columns.items() if column.type not in IMAGE_TYPES]
@@ -200,7 +200,7 @@ def _write(rows: Any, file: Path, wanted: Callable[[Any], int | None]) -> None:
     try:
         for table in rows.iter(batch_size=_BATCH_ROWS):
             end = wanted(table)
-            # The dataset's own notes on its columns, which only its library understands, are left out.
+            # The dataset's own metadata on its columns, which only its library reads, is omitted.
             table = table.slice(0, end).replace_schema_metadata(None)
             writer = writer or pyarrow.parquet.ParquetWriter(file, table.schema)
             writer.write_table(table)
@@ -215,7 +215,7 @@ def _write(rows: Any, file: Path, wanted: Callable[[Any], int | None]) -> None:
 
 @contextlib.contextmanager
 def _explained(definition: Definition) -> Iterator[None]:
-    """Turn whatever the hub's libraries raise into one line with the fix."""
+    """Convert the errors of the hub's libraries to one line with the fix."""
     try:
         yield
     except UserError:
@@ -261,7 +261,7 @@ def _is_unreachable(error: BaseException) -> bool:
 
 
 def _kinds(error: BaseException) -> frozenset[str]:
-    """Return the names of an exception's classes and of its causes': its library may not be imported to ask."""
+    """Return the class names of an exception and of its causes, so that their libraries need not be imported."""
     kinds: set[str] = set()
     step: BaseException | None = error
     while step is not None:

@@ -1,11 +1,10 @@
-"""Encoded images: bytes from a dataset become an ``Image`` that is known to be whole, or one line that says why not.
+"""Encoded images: bytes from a dataset become a complete ``Image``, or a one-line reason why not.
 
-The bytes are kept exactly as the dataset has them, except for a picture that readers see differently
-(``files.is_plain``), which is encoded again as it is to be seen. They are read to their end, because a header can
-promise what the rest of the file does not hold: a JPEG to its end mark, a PNG by its checksums, others by decoding
-(the pixels are then dropped, since endpoints take encoded images). Only
-formats that vision endpoints read are tried, so that hostile bytes never reach Pillow's rarer decoders, and an
-image that would unpack to more than ``MAX_PIXELS`` is refused by its header.
+The bytes stay exactly as in the dataset, except for a picture that readers display differently (``files.is_plain``),
+which is encoded again in its displayed form. They are read to their end, because a header can promise more than the
+file contains: a JPEG to its end marker, a PNG by its checksums, others by decoding (the pixels are then dropped, since
+endpoints take encoded images). Only formats that vision endpoints read are tried, so that hostile bytes never reach
+Pillow's rarer decoders, and an image that would unpack to more than ``MAX_PIXELS`` is refused by its header.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from maestro_eval.text import one_line
 MAX_PIXELS = 89_000_000
 """Nearly three times an 8K frame, and below the size at which Pillow itself starts to warn."""
 
-# MPO is a JPEG that holds further pictures, as cameras write it: opened as JPEG, renamed by Pillow thereafter.
+# MPO, which cameras write, is a JPEG with further pictures: Pillow opens it as JPEG and then renames it.
 _MEDIA_TYPES = {
     "PNG": "image/png",
     "JPEG": "image/jpeg",
@@ -40,11 +39,11 @@ _READABLE = "PNG, JPEG, WebP, GIF and BMP can be read"
 
 
 class BadImageError(Exception):
-    """Bytes that are no readable image; the message is one line."""
+    """Bytes that are not a readable image; the message is one line."""
 
 
 class FileState(NamedTuple):
-    """A file as it was when its row was read; one that is replaced has another state."""
+    """The identity of a file when its row was read; a replaced file has another one."""
 
     path: str
     inode: int
@@ -54,10 +53,10 @@ class FileState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """An image column's value before it is decoded: what ``doc_to_visual`` is given and gives back.
+    """An image column's value before decoding, as ``doc_to_visual`` gets and returns it.
 
-    ``name`` is the file name that the dataset gives, ``file`` the state of one that is a file of its own. It is read
-    when ``data`` is asked for. ``problem`` says why there are no bytes.
+    ``name`` is the dataset's file name, ``file`` the state of an image that is a file of its own, which ``data`` reads.
+    ``problem`` is the reason if there are no bytes.
     """
 
     written: bytes = b""
@@ -67,19 +66,19 @@ class EncodedImage:
 
     @property
     def data(self) -> bytes:
-        """Return the bytes; OSError where a file cannot be read."""
+        """The bytes; OSError if the file cannot be read."""
         return Path(self.file.path).read_bytes() if self.file else self.written
 
 
-# Rollouts whose questions share a picture share it in memory too, and it is read and hashed once for them.
+# Rollouts whose questions have the same picture share it in memory, and it is read and hashed once.
 _DECODED: WeakValueDictionary[tuple[FileState, str], Image] = WeakValueDictionary()
 _DECODING = tuple(Lock() for _ in range(61))
 
 
 def decode(encoded: EncodedImage) -> Image:
-    """Check that the image is whole, and measure it. BadImageError otherwise.
+    """Return the image after checking that it is complete. BadImageError otherwise.
 
-    Of a file it is the same ``Image`` as long as one is in use.
+    While the ``Image`` of a file is in use, further calls return the same one.
     """
     if encoded.file is None:
         return _decoded(encoded)
@@ -125,7 +124,7 @@ def _decoded(encoded: EncodedImage) -> Image:
     except BadImageError:
         raise
     except Exception as error:
-        # Pillow's decoders raise nearly anything on broken files: OSError, SyntaxError, struct.error, ValueError.
+        # Pillow's decoders raise almost anything on broken files: OSError, SyntaxError, struct.error, ValueError.
         raise BadImageError(
             f"{called}cannot be decoded ({one_line(str(error))[:200] or type(error).__name__})"
         ) from error
@@ -141,6 +140,6 @@ def _decoded(encoded: EncodedImage) -> Image:
 
 
 def shown_name(name: str) -> str:
-    """Return a file name of others as messages show it: one line, and not a long one."""
+    """Return a foreign file name for messages: printable, on one line, and not too long."""
     printable = "".join(character if character.isprintable() else " " for character in name[: 2 * _LONGEST_NAME])
     return printable if len(printable) <= _LONGEST_NAME else f"{printable[: _LONGEST_NAME - 1]}…"

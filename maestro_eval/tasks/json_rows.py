@@ -1,15 +1,15 @@
-"""Rows of JSON data by number: one object a line (JSONL), or one list of objects (``*.json``), and their image files.
+"""Rows of JSON data by number: one object per line (JSONL), or one list of objects (``*.json``), and their image files.
 
-Every row is checked against the schema before the first is used. Memory holds where each row begins and ends, never
-the rows: a list is cut into its objects by counting brackets outside strings, over a mapping of the file. Python
-writes ``NaN`` and ``Infinity``, which are no JSON. They are read as null; a row that has one in a column that the task
-demands is a bad row.
+Every row is checked against the schema before the first is used. Memory has the start and end of each row, never the
+rows: a list is split into its objects by counting brackets outside strings, in a mapping of the file. ``NaN`` and
+``Infinity``, which Python writes, are not JSON. They are read as null; a row with one in a required column is a bad
+row.
 
-Images are beside the data, in a folder beside it, or in a zip file beside it. Their names are data of others. One that
-is absolute or leaves the folder is never opened; a zip file's members are read by name and never written anywhere, and
-only as far as ``MAX_IMAGE_BYTES``, whatever its directory says. A value that is the picture itself (a data URL, bare
-base64) is decoded; an address is never fetched. What cannot be had becomes an ``EncodedImage`` that says why: one bad
-row, not the end of a run.
+Images are beside the data, in a folder beside it, or in a zip file beside it. Their names are foreign data. An absolute
+one, or one that leaves the folder, is never opened; a zip file's members are read by name, never unpacked, and only up
+to ``MAX_IMAGE_BYTES``, whatever its directory says. A value that is the picture itself (a data URL, bare base64) is
+decoded; an address is never fetched. A missing image becomes an ``EncodedImage`` with the reason: one bad row, not the
+end of a run.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from maestro_eval.text import whole
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
-# A string as a whole, or a mark that opens or closes. A quote alone begins a string that never ends.
+# A whole string, or an opening or closing bracket. A quote alone begins an unterminated string.
 _MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
 _NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
 _PYTHONIC = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
-# What may stand between two objects is a comma and white space; more is not searched for it.
+# Between two objects only a comma and white space are valid; a longer gap is not read in full.
 _LONGEST_GAP = 100_000
-# How the base64 of a PNG, JPEG, GIF, WebP file begins; that of a BMP ("Qk") begins many a name too.
+# The beginnings of PNG, JPEG, GIF and WebP in base64; that of BMP ("Qk") is also the beginning of many names.
 _BASE64_PICTURE = re.compile(r"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\r\n]{20,}={0,2}\s*")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://")
-# Linux opens no longer path; checking what no path can be would take time that grows with its square.
+# Linux opens no longer path; checking longer text would take quadratic time.
 _LONGEST_PATH = 4096
 _TOO_LARGE = f"more than the {MAX_IMAGE_BYTES // 1024**2} MB allowed for an image file"
 
 
 class JsonSource:
-    """A ``.json`` file is a list, any other is read line by line."""
+    """A ``.json`` file is a list; any other file has an object per line."""
 
     def __init__(self, file: Path, columns: Mapping[str, Column], pictures: Pictures) -> None:
         self.files = (file, *pictures.files)
@@ -113,7 +113,7 @@ _Piece = tuple[int, int, int, bytes]
 
 def _lines(file: Path) -> Iterator[_Piece]:
     with file.open("rb") as stream:
-        # Windows begins a file with a mark of its encoding.
+        # Windows writes a byte order mark first.
         begins = stream.read(len(codecs.BOM_UTF8))
         if begins[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             raise UserError(f"{file}: is UTF-16; save it as UTF-8")
@@ -135,7 +135,7 @@ def _listed(file: Path) -> Iterator[_Piece]:
 
 def _objects(data: mmap.mmap, file: Path) -> Iterator[_Piece]:
     depth = number = begin = 0
-    # Where the last object ended, and what has to stand between there and the next one.
+    # The end of the last object, and the text that must follow before the next one.
     ended, between = 0, b""
     for mark in _MARKS.finditer(data):
         token = mark[0] if mark.end() - mark.start() == 1 else b"text"
@@ -170,9 +170,9 @@ def _gap(data: mmap.mmap, begin: int, end: int) -> bytes:
 
 
 class _RowCheck:
-    """Checks the columns of rows. A typed decoder passes nearly all of them; what it refuses is looked at closely.
+    """Checks the columns of rows with a typed decoder, and checks in detail only the rows that it refuses.
 
-    A million rows are checked in a second or two that way, where each value by itself takes ten.
+    This takes a second or two for a million rows; checking each value takes ten.
     """
 
     def __init__(self, file: Path, columns: Mapping[str, Column]) -> None:
@@ -186,15 +186,15 @@ class _RowCheck:
         names = {fields[name]: name for name in columns}
         row = msgspec.defstruct("Row", kinds, rename=names, kw_only=True, gc=False)
         self._decode = msgspec.json.Decoder(row).decode
-        # The decoder's own numbers are not as strict as ours, and lists are rare.
+        # The decoder's numbers are less strict than ours, and lists are rare.
         self._closely = [(fields[name], column) for name, column in columns.items() if column.type not in _DECODED]
         self._optional = [(fields[name], name) for name, column in columns.items() if column.optional]
 
     def absent(self, written: bytes, number: int) -> set[str]:
-        """Return the optional columns that the row lacks; UserError for anything else that it lacks."""
+        """Return the optional columns that the row does not have; UserError if one is required or has a wrong type."""
         try:
             row = self._decode(written)
-            # What the decoder passes over it does not read.
+            # The decoder does not check the encoding of values that it skips.
             written.decode()
             if all(_unset_or_fits(column, getattr(row, field)) for field, column in self._closely):
                 return {name for field, name in self._optional if getattr(row, field) is msgspec.UNSET}
@@ -205,7 +205,7 @@ class _RowCheck:
 
 
 def _decoded(written: bytes) -> Any:
-    """Return a row, also as Python writes it: NaN and Infinity become null, halves of surrogate pairs U+FFFD."""
+    """Return a row, also in Python's dialect: NaN and Infinity become null, halves of surrogate pairs U+FFFD."""
     try:
         return msgspec.json.decode(written)
     except msgspec.DecodeError:
@@ -219,7 +219,7 @@ def _decoded(written: bytes) -> Any:
 
 
 def _not_numbers(written: bytes) -> dict[str, str]:
-    """Return the columns of a row that hold NaN or an infinity, each with the first of them."""
+    """Return the columns of a row that contain NaN or an infinity, each with the first of them."""
     if not _NOT_A_NUMBER.search(written):
         return {}
     data = json.loads(written, parse_constant=_Constant)
@@ -227,7 +227,7 @@ def _not_numbers(written: bytes) -> dict[str, str]:
 
 
 class _Constant(str):
-    """NaN or an infinity, as it is written."""
+    """NaN or an infinity, as written."""
 
 
 def _constant_in(value: Any) -> str:
@@ -255,7 +255,7 @@ _DECODED: dict[str, Any] = {
 
 
 def _check(written: bytes, where: str, columns: Mapping[str, Column]) -> set[str]:
-    """Return the optional columns that the row lacks; UserError for anything else that it lacks."""
+    """Return the optional columns that the row does not have; UserError if one is required or has a wrong type."""
     try:
         data = _decoded(written)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -277,7 +277,7 @@ def _shown(value: object) -> str:
 
 
 class Pictures(Protocol):
-    """Image files by name. ``files`` are those of which they are part, if any: these belong to the data's hash."""
+    """Image files by name. ``files`` are the archives that contain them, if any, which are part of the data's hash."""
 
     files: tuple[Path, ...]
 
@@ -285,7 +285,7 @@ class Pictures(Protocol):
 
 
 def open_pictures(folder: Path, images_in: str) -> Pictures:
-    """Find the images of JSON data in ``folder``. UserError when ``images_in`` is neither a folder nor a zip."""
+    """Return the images of JSON data in ``folder``. UserError if ``images_in`` is neither a folder nor a zip file."""
     if not images_in:
         return _Folder(folder)
     if (folder / images_in).is_dir():
@@ -297,7 +297,7 @@ def open_pictures(folder: Path, images_in: str) -> Pictures:
 
 
 def _inline(value: str) -> EncodedImage | None:
-    """Decode a value that is no name of a file; ``None`` for a name."""
+    """Return the image in a value that is not a file name; None for a file name."""
     if value[:5].lower() == "data:" or _BASE64_PICTURE.fullmatch(value):
         return from_base64(value)
     if address := _ADDRESS.match(value):
@@ -330,12 +330,12 @@ class _Folder(Struct):
                 return EncodedImage(b"", name, _TOO_LARGE)
             return EncodedImage(b"", name, file=FileState(str(file), found.st_ino, found.st_size, found.st_mtime_ns))
         except (OSError, ValueError, RuntimeError) as error:
-            # ValueError: a path with a NUL in it; RuntimeError: a link to itself. An OSError repeats the path.
+            # ValueError: a NUL in the path; RuntimeError: a link to itself. The text of an OSError repeats the path.
             return EncodedImage(b"", name, f"cannot be read ({getattr(error, 'strerror', None) or error})")
 
 
 class _Zip:
-    """Members are found as ``name`` or, where the archive was made of the folder itself, ``FOLDER/name``."""
+    """Finds members as ``FOLDER/name``, if the archive contains the folder itself, or as ``name``."""
 
     def __init__(self, archive: Path, folder: str) -> None:
         self.files: tuple[Path, ...] = (archive,)
@@ -358,7 +358,7 @@ class _Zip:
             with self._zip.open(member) as stream:
                 data = stream.read(MAX_IMAGE_BYTES + 1)
         except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
-            # RuntimeError: a member with a password; NotImplementedError: a compression that we have not.
+            # RuntimeError: a member with a password; NotImplementedError: an unsupported compression.
             return EncodedImage(b"", name, f"cannot be read from {self._archive.name} ({error})")
         return EncodedImage(b"", name, _TOO_LARGE) if len(data) > MAX_IMAGE_BYTES else EncodedImage(data, name)
 

@@ -1,12 +1,11 @@
-"""One task file with the files that it includes, and the functions and the rule of judging that it names.
+"""One task file merged with the files that it includes, and the functions and the scoring rule that it names.
 
-``!function module.name`` is code of others, so a file is run only when it lies inside the folder that the user named
-(or the bundled one). It is compiled from its text each time: importlib may run bytecode that was cached for an older
-text.
+``!function module.name`` is foreign code, so a file is run only if it is inside the folder that the user named (or the
+bundled one). It is compiled from its text each time: importlib may run cached bytecode of an older text.
 
-A run's manifest names the file whose own rule judges, and the manifest may be a stranger's: the file is read only from
-a folder that the user named in this process (``--include-path``) or in ``MAESTRO_INCLUDE_PATH``, or from one that an
-installed package brings.
+A run's manifest names the file with the scoring rule, and the manifest may be a stranger's: the file is read only from
+a folder that the user named in this process (``--include-path``) or in ``MAESTRO_INCLUDE_PATH``, or from that of an
+installed package.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _named: set[Path] = set()
 
 
 class FunctionName(Struct, frozen=True):
-    """``!function module.name``, not yet loaded."""
+    """``!function module.name``, not loaded yet."""
 
     module: str
     name: str
@@ -49,9 +48,9 @@ class FunctionName(Struct, frozen=True):
 
 @dataclass
 class Functions:
-    """The functions of one task file, each file of them executed once, and none outside of ``root``.
+    """The functions of one task file; each of their files runs once, and none outside of ``root``.
 
-    ``hashes`` has the SHA-256 of each file that was executed, by its name.
+    ``hashes`` has the SHA-256 of each file that ran, by its name.
     """
 
     root: Path
@@ -60,7 +59,7 @@ class Functions:
     _modules: dict[Path, ModuleType] = field(default_factory=dict)
 
     def get(self, named: FunctionName, place: tuple[str, ...]) -> Callable[..., Any]:
-        """Load the function that a field names, from beside the file that says it. UserError when there is none."""
+        """Load the function named in a field, from beside the file with that field. UserError if it does not exist."""
         where = self.written.where(*place)
         file = self.written.source(place[0]).path.parent / f"{named.module}.py"
         if not file.resolve().is_relative_to(self.root.resolve()):
@@ -80,7 +79,7 @@ class Functions:
         digest = hashlib.sha256(text.encode()).hexdigest()
         module = ModuleType(f"_maestro_task_{file.stem}_{digest[:16]}")
         module.__file__ = str(file)
-        # Dataclasses and pickling look their module up by name.
+        # Dataclasses and pickling find their module by name.
         sys.modules[module.__name__] = module
         try:
             exec(compile(text, str(file), "exec"), module.__dict__)
@@ -116,7 +115,7 @@ class MergedYaml(Struct, frozen=True):
 
 
 class _TaskLoader(UniqueKeyLoader):
-    """The safe loader with ``!function``; every other tag stays an error."""
+    """The safe loader with ``!function``; any other tag is an error."""
 
 
 def _function_name(loader: yaml.SafeLoader, node: yaml.Node) -> FunctionName:
@@ -155,15 +154,15 @@ def resolve(path: Path, root: Path, including: tuple[Path, ...] = ()) -> MergedY
 
 
 class RuleChangedError(UserError):
-    """A task file's rule is not the one that the run began with."""
+    """A task file's rule differs from the one with which the run began."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRules:
-    """The rules of a task's ``process_results``: its ``aggregations`` are by metric, the first one leading.
+    """The rules of a task's ``process_results``: its ``aggregations`` by metric, the main one first.
 
     ``errors`` are the metrics of which less is better. ``score_key`` is the field of a metric's record that lmms-eval
-    reads as the score of one sample. ``label`` says in measures' names whose they are.
+    reads as the score of one sample. ``label`` names the source of the measures.
     """
 
     aggregations: Mapping[str, Callable[[list[Any]], Any]]
@@ -178,20 +177,20 @@ class ResultRules:
         return False
 
     def judge(self, doc: Mapping[str, Any], reading: str) -> object:
-        """Return what the task's own code says of a reply; any exception is its own."""
+        """Return the verdict of the task's own code on a reply; its exceptions are not caught."""
         results = self.process(doc, [reading])
         return {name: plain(value) for name, value in results.items()} if isinstance(results, dict) else results
 
 
 class OwnRule(Struct, frozen=True):
-    """The rules of ``process_results``, or the function, by which a task file judges; ``hash`` covers its code."""
+    """The rules of ``process_results``, or the function, with which a task file scores; ``hash`` covers its code."""
 
     hash: str
     judges: ResultRules | Callable[..., Any]
 
 
 def own_metric(functions: Functions, written: MergedYaml) -> tuple[str, OwnRule | None]:
-    """Return the name of the metric, and the rule where that is the file's own."""
+    """Return the name of the metric, and the task file's own rule if it has one."""
     named = written.ours.get("metric")
     if isinstance(named, str):
         return named, None
@@ -233,17 +232,17 @@ def _rules(functions: Functions, written: MergedYaml, process: Callable[..., Any
 
 
 def trust(folders: Iterable[Path]) -> None:
-    """Let task files of these folders judge by their own rules in this process from now on."""
+    """Allow task files in these folders to score by their own rules in this process from now on."""
     _named.update(folder.resolve() for folder in folders)
 
 
 def trusted_folders() -> tuple[str, ...]:
-    """List the folders whose task files may judge by rules of their own."""
+    """Return the folders whose task files may score by their own rules."""
     return tuple(str(folder) for folder in sorted({*_named, *unflagged_folders()}))
 
 
 def named_folders(files: Iterable[str]) -> list[Path]:
-    """List the folders of these task files that have to be named to every program that judges by them."""
+    """Return the folders of these task files that every program must name in order to score by them."""
     paths = [Path(file).resolve() for file in files]
     return sorted(
         folder
@@ -253,6 +252,6 @@ def named_folders(files: Iterable[str]) -> list[Path]:
 
 
 def unflagged_folders() -> list[Path]:
-    """List the folders of task files that need no flag: those of installed packages and of the environment."""
+    """Return the folders of task files that need no flag: those of installed packages and of the environment."""
     listed = [Path(one) for one in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if one]
     return [folder.resolve() for folder in (*folders("tasks"), *listed)]

@@ -1,6 +1,6 @@
-"""Find the tasks that names mean, open them with their data, and say for a listing where the data is.
+"""Select tasks by name, open them with their data, and list where the data is.
 
-A name on a command line is a task's, a tag's or a group's, over the folders of task files.
+A name on a command line is that of a task, a tag or a group in the folders of task files.
 """
 
 from __future__ import annotations
@@ -44,14 +44,13 @@ SOURCES: Door[Callable[[str, str], Task]] = Door(
     lambda found: found if callable(found) else None,
     "a function that opens a task by its name, with local data or none",
 )
-_PATIENCE_S = 5.0
+_TIMEOUT_S = 5.0
 
 
 class TaskSpec(Struct, frozen=True):
-    """All that opens a task again, in any process: its name, the folder of task files, and where its data is.
+    """Everything needed to open a task again in any process: its name, the folder of task files, its data.
 
-    Without ``data`` it is fetched from the hub, of which ``first`` rows are enough where that is set; ``revision`` is
-    the hub's, once it is known.
+    Without ``data`` it is fetched from the hub, only the ``first`` rows if set; ``revision`` is the hub's, once known.
     """
 
     name: str
@@ -62,7 +61,7 @@ class TaskSpec(Struct, frozen=True):
 
 
 def open_task(spec: TaskSpec) -> Task:
-    """Open a task with its data. UserError when there is no data, or it has not the task's columns."""
+    """Open a task with its data. UserError if there is no data, or a column is missing."""
     if spec.name.startswith(LMMS):
         return SOURCES.find(LMMS.rstrip(":"))(spec.name, spec.data)
     definition = define(spec)
@@ -79,9 +78,9 @@ def open_task(spec: TaskSpec) -> Task:
 
 
 def localise(spec: TaskSpec) -> TaskSpec:
-    """Return the same task with its data on this machine, fetched from the hub where none is given.
+    """Return the same task with its data on this machine, fetched from the hub if none is given.
 
-    Done once before a run: the result opens in every process, and without the hub. UserError when there is no data.
+    Call it once before a run: the result opens in every process, and without the hub. UserError if there is no data.
     """
     if spec.data or spec.name.startswith(LMMS):
         return spec
@@ -114,7 +113,7 @@ def define(spec: TaskSpec) -> Definition:
 
 
 def own_rule(file: Path, code: str) -> OwnRule:
-    """Load a task file's own rule. UserError for a file of no trusted folder, RuleChangedError for other code."""
+    """Load a task file's own rule. UserError for a file outside trusted folders, RuleChangedError for other code."""
     roots = [Path(root) for root in trusted_folders() if file.resolve().is_relative_to(root)]
     if not roots:
         raise UserError(
@@ -144,14 +143,14 @@ def _how_to_get(definition: Definition) -> str:
 
 
 class DataState(Struct, frozen=True):
-    """``samples`` is counted in local data, else what the task file says, "?" where it says nothing."""
+    """``samples`` is counted in local data, else the task file's number, "?" if it has none."""
 
     samples: str
     where: str
 
 
 def data_state(entry: TaskEntry, data: str = "", *, probe: bool = False) -> DataState:
-    """Return the state of a task's data; with ``probe`` the hub is asked whether it has the dataset."""
+    """Return the state of a task's data; ``probe`` asks the hub whether it has the dataset."""
     spec = TaskSpec(entry.name, str(entry.folder), data)
     try:
         if data:
@@ -175,14 +174,14 @@ def _probed(dataset: str) -> str:
     except ImportError:
         return "not asked"
     try:
-        HfApi().dataset_info(dataset, timeout=_PATIENCE_S)
+        HfApi().dataset_info(dataset, timeout=_TIMEOUT_S)
     except Exception as error:  # the hub's client raises what its HTTP library does
         return f"not reachable ({type(error).__name__})"
     return "reachable"
 
 
 class _Catalogue(Struct, frozen=True):
-    """Tasks by name, the names that each tag or group stands for, and the files without a name by their stem."""
+    """Tasks by name, the members of each tag or group, and the files without a task name by their stem."""
 
     entries: dict[str, TaskEntry]
     groups: dict[str, list[str]]
@@ -190,15 +189,15 @@ class _Catalogue(Struct, frozen=True):
 
 
 def list_tasks(include: Sequence[Path] = ()) -> list[TaskEntry]:
-    """List every task of the bundled folder and of ``include``, by name. Runs no code and checks no file in depth."""
+    """Return every task of the bundled folder and of ``include``, by name. Runs no code and checks no file in depth."""
     return sorted(_catalogue(include).entries.values(), key=lambda entry: entry.name)
 
 
 def select_tasks(names: Sequence[str], *, data: Mapping[str, str], include: Sequence[Path] = ()) -> list[TaskSpec]:
-    """Select the tasks that ``names`` mean, each once, in the order named (a tag's tasks by name).
+    """Return the tasks that ``names`` select, each once, in the order of the names (a tag's tasks by name).
 
-    ``data`` maps a task's name to its local data; that of other tasks is passed by, so that one file of paths serves
-    every run. UserError for a name that nothing has: a typing error there would quietly change what is read.
+    ``data`` maps task names to local data; that of other tasks is ignored, so that one file of paths serves every run.
+    UserError for an unknown name in ``names`` or ``data``: a typing error there would silently change the data.
     ``lmms:NAME`` is a task of lmms-eval.
     """
     trust(include)
@@ -213,7 +212,7 @@ def select_tasks(names: Sequence[str], *, data: Mapping[str, str], include: Sequ
             selected.setdefault(member, str(entries[member].folder))
     if not selected:
         raise UserError(f"no task named; choose from {_some(sorted(entries))}")
-    # Whether lmms-eval has a task is not known before it is opened.
+    # Only opening shows whether lmms-eval has a task.
     check_data_names(data, [*selected, *entries, *(name for name in data if name.startswith(LMMS))])
     for name, path in data.items():
         if name in selected and not Path(path).exists():
@@ -225,7 +224,7 @@ def select_tasks(names: Sequence[str], *, data: Mapping[str, str], include: Sequ
 
 
 def check_data_names(data: Mapping[str, str], tasks: Iterable[str]) -> None:
-    """Refuse data of a task that is none of ``tasks`` (UserError)."""
+    """Raise UserError for data of a task that is not in ``tasks``."""
     known = dict.fromkeys(tasks)
     for name, path in data.items():
         if name not in known:
@@ -233,7 +232,7 @@ def check_data_names(data: Mapping[str, str], tasks: Iterable[str]) -> None:
 
 
 def read_data_file(path: Path) -> dict[str, str]:
-    """Read a YAML file of ``TASK: PATH`` lines, the paths beside that file unless they are absolute."""
+    """Read a YAML file of ``TASK: PATH`` lines; paths are absolute or relative to that file."""
     document = load_yaml(path)
     found = {}
     for name, written in document.data.items():
@@ -277,7 +276,7 @@ def _roots(include: Sequence[Path]) -> list[Path]:
 
 
 def _members(name: str, catalogue: _Catalogue, within: tuple[str, ...] = ()) -> list[str]:
-    """Return the task names behind a name; a group may hold tags and further groups."""
+    """Return the names of the tasks behind a name; a group may contain tags and further groups."""
     groups = catalogue.groups
     if name in catalogue.entries:
         return [name]

@@ -1,4 +1,4 @@
-"""Rows of data by number, whatever they are stored in, and the values of their image columns."""
+"""Rows of data by number, in any storage, and the values of their image columns."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MAX_IMAGE_BYTES = 64 * 1024 * 1024
 """An encoded image larger than this is refused before it is unpacked: an 8K frame as PNG takes about half."""
 
 
-# An image that a dataset keeps as text (HR-Bench: megabytes of base64) is none of a scorer's business.
+# A scorer does not need an image that a dataset stores as text (HR-Bench: megabytes of base64).
 _LONGEST_TEXT = 100_000
 _LEFT_OUT = object()
 
 
 class BadRowError(Exception):
-    """A row that cannot be asked: ``row`` is what could be read of it, the message one line of why."""
+    """An unusable row: ``row`` is the readable part, the message a one-line reason."""
 
     def __init__(self, message: str, row: Row) -> None:
         super().__init__(message)
@@ -33,20 +33,20 @@ class BadRowError(Exception):
 
 
 class Source(Protocol):
-    """Rows that can be had by number. ``files`` are the data files that decide what the rows are."""
+    """Rows by number. ``files`` are the data files that determine the rows."""
 
     files: tuple[Path, ...]
 
     def has(self, column: str) -> bool:
-        """Return whether the data holds that column."""
+        """Return whether the data has that column."""
         ...
 
     def scan(self, columns: Collection[str]) -> Iterator[Row]:
-        """Yield all rows in order, with those columns (none of them an image) only."""
+        """Yield all rows in order, with those columns only, none of which is an image."""
         ...
 
     def row(self, index: int) -> Row:
-        """The row with that number, from 0. IndexError past the end, BadRowError for one with a value that is none."""
+        """Return the row with that number, from 0. IndexError past the end, BadRowError for an invalid value."""
         ...
 
 
@@ -60,24 +60,24 @@ class NamedPictures(Protocol):
 
 
 def from_base64(value: str | None) -> EncodedImage | None:
-    """Return an ``image_base64`` column's value; a data URL is taken too."""
+    """Return an ``image_base64`` column's value, which may be a data URL."""
     if value is None:
         return None
-    # Four characters hold three bytes; refused by length, before any of it is decoded.
+    # Four characters encode three bytes; the length is checked before decoding.
     if len(value) > MAX_IMAGE_BYTES // 3 * 4 + 256:
         return EncodedImage(b"", problem=f"more than the {MAX_IMAGE_BYTES // 1024**2} MB allowed for an image file")
     head, comma, text = value.partition(",") if value[:5].lower() == "data:" else ("", "", value)
     if comma and not head.lower().rstrip().endswith(";base64"):
         return EncodedImage(b"", problem="a data URL that is not base64")
     try:
-        # Line breaks are common in base64 and mean nothing; any other stray character is damage.
+        # Line breaks are common in base64 and have no meaning; any other stray character means damage.
         return EncodedImage(base64.b64decode("".join(text.split()), validate=True))
     except (binascii.Error, ValueError):
         return EncodedImage(b"", problem="not base64")
 
 
 def from_arrow(value: Any, column: Column) -> Any:
-    """Return the value of an Arrow column as a row holds it."""
+    """Return the value of an Arrow column as a row has it."""
     if column.type == "image":
         return _arrow_image(value)
     if column.type == "images":
@@ -86,12 +86,12 @@ def from_arrow(value: Any, column: Column) -> Any:
 
 
 def row_as_json(doc: Mapping[str, Any]) -> str:
-    """Write a row as JSON, without what is no text, number, list or mapping, and without encoded images."""
+    """Return a row as JSON, with only its texts, numbers, lists and mappings, and without encoded images."""
     return json.dumps(_json(doc))
 
 
 def plain(value: object) -> object:
-    """Turn a number of numpy into one of Python."""
+    """Convert a numpy number to a Python one."""
     item = getattr(value, "item", None)
     return item() if callable(item) and getattr(value, "shape", None) == () else value
 
@@ -115,6 +115,6 @@ def _json(value: object) -> object:
         items = {str(key): _json(one) for key, one in value.items()}
         return {key: one for key, one in items.items() if one is not _LEFT_OUT}
     if isinstance(value, (list, tuple)):
-        # Places count in a list, so what is left out leaves a gap.
+        # An omitted item of a list leaves a gap, since its position matters.
         return [None if one is _LEFT_OUT else one for one in map(_json, value)]
     return str(value) if hasattr(value, "isoformat") else _LEFT_OUT

@@ -1,7 +1,7 @@
-"""Choose the samples of a task: named ones, a range, a share, or a draw that keeps each category's share.
+"""Choose the samples of a task: named ones, a range, a share, or a draw that preserves each category's share.
 
-The same choice on every machine and in every process: the draw orders a category's samples by a hash of the seed,
-the task and the sample's id. A larger draw of the same seed mostly holds the smaller one, so a run can grow.
+The choice is the same on every machine and in every process: the draw orders a category's samples by a hash of the
+seed, the task and the sample's id. A larger draw with the same seed mostly contains the smaller one, so a run can grow.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from maestro_eval.tasks.file_task import Task
 def choose(task: Task, selection: Selection, seed: int) -> list[str]:
     """Return the ids of the chosen samples in the order of the data.
 
-    In this order: those named, then past the first ``offset``, then the first ``limit`` of them (a fraction is that
-    share, rounded up), then a draw of ``subset``. UserError for a choice of nothing, or of a sample that is not there.
+    The steps in order: the named samples, skip ``offset``, the first ``limit`` (a fraction is that share, rounded up),
+    a draw of ``subset``. UserError for an empty choice, or for a sample that does not exist.
     """
     check_selection(selection)
     chosen = task.ids()
@@ -33,7 +33,7 @@ def choose(task: Task, selection: Selection, seed: int) -> list[str]:
         )
     if selection.limit is not None:
         limit = selection.limit
-        # Exactly as written: a tenth of 70 is 7, not 8 for a binary fraction slightly above.
+        # The decimal fraction as written: a tenth of 70 is 7, not 8 for a binary fraction slightly above.
         chosen = chosen[: int(limit) if limit >= 1 else math.ceil(Fraction(repr(limit)) * len(chosen))]
     if selection.subset is not None and selection.subset < len(chosen):
         categories = task.categories()
@@ -43,7 +43,7 @@ def choose(task: Task, selection: Selection, seed: int) -> list[str]:
 
 
 def check_selection(selection: Selection) -> None:
-    """UserError for numbers that select nothing or make no sense, before any data is opened."""
+    """Raise UserError for numbers that select nothing or are invalid, before any data is opened."""
     limit = selection.limit
     if limit is not None and not (0 < limit < 1 or (limit >= 1 and float(limit).is_integer())):
         raise UserError(f"--limit {limit}: expected a whole number from 1, or a fraction between 0 and 1")
@@ -56,7 +56,7 @@ def check_selection(selection: Selection) -> None:
 
 
 def rows_needed(selection: Selection) -> int | None:
-    """Return how many samples from the first one on can be chosen; ``None`` when that takes the whole task to know."""
+    """Return the number of leading samples that the choice needs; None if it may need the whole task."""
     limit = selection.limit
     if limit is None or limit < 1 or selection.sample_ids is not None:
         return None
@@ -64,7 +64,7 @@ def rows_needed(selection: Selection) -> int | None:
 
 
 def draw(categories: Mapping[str, str], count: int, salt: str) -> frozenset[str]:
-    """Draw ``count`` of the ids: of each category its share by largest remainders, and one at least if there is room.
+    """Draw ``count`` of the ids: each category's share by largest remainders, and at least one if ``count`` allows.
 
     ``categories`` maps each id to its category.
     """
@@ -80,7 +80,7 @@ def draw(categories: Mapping[str, str], count: int, salt: str) -> frozenset[str]
 
 
 def read_sample_ids(path: Path) -> tuple[str, ...]:
-    """Read lines of ``TASK ID`` (a tab or a space between them) or ``ID``; skip lines that begin with ``#``."""
+    """Read lines of ``TASK ID`` (separated by a tab or a space) or ``ID``; skip lines that begin with ``#``."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
@@ -95,7 +95,7 @@ def read_sample_ids(path: Path) -> tuple[str, ...]:
 
 
 def check_sample_ids(selection: Selection, tasks: Sequence[str]) -> None:
-    """UserError for ids of a task that is not selected, as far as the name before the id tells that."""
+    """Raise UserError for ids of a task that is not selected, if the name before the id shows that."""
     for written in selection.sample_ids or ():
         name, _, rest = written.partition(" ")
         if rest and name not in tasks and name.startswith(("maestro_", "lmms:")):
@@ -113,7 +113,7 @@ def _named(task: str, ids: Sequence[str], written: Sequence[str]) -> list[str]:
         elif own in known:
             wanted.add(own)
         elif own != one or " " not in one:
-            # 'OTHER ID' is a sample of another task; an id alone is meant for every task.
+            # 'OTHER ID' is a sample of another task; an id alone applies to every task.
             unknown.append(own)
     if unknown:
         shown = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
@@ -124,12 +124,12 @@ def _named(task: str, ids: Sequence[str], written: Sequence[str]) -> list[str]:
 
 
 def _shares(sizes: Mapping[str, int], count: int) -> dict[str, int]:
-    """Share a count among categories: proportional, never more than there are, adding up to ``count``."""
+    """Divide a count among categories: proportional, never more than their size, adding up to ``count``."""
     total = sum(sizes.values())
     count = min(count, total)
     exact = {category: Fraction(count * size, total) for category, size in sizes.items()}
     shares = {category: math.floor(part) for category, part in exact.items()}
-    # By name where remainders tie, so that the order of the data decides nothing.
+    # By name for equal remainders, so that the result does not depend on the order of the data.
     by_remainder = sorted(sizes, key=lambda category: (shares[category] - exact[category], category))
     for category in by_remainder[: count - sum(shares.values())]:
         shares[category] += 1

@@ -1,15 +1,15 @@
-"""Find the files that have the rows of a task, and open them.
+"""Find the files with the rows of a task, and open them.
 
-A path is a Parquet, Arrow, JSONL or JSON file, or a folder: of Parquet files, of a dataset that was saved with
-``save_to_disk``, of a JSON file of the split, or laid out as its repository on the hub is. Where a folder holds
-several splits, the one that the task asks is told by the files' names; a folder in which that cannot be told is
-refused, since the wrong split would be measured without a word. The schema is checked before the first row is used.
+A path is a Parquet, Arrow, JSONL or JSON file, or a folder: of Parquet files, of a dataset saved with ``save_to_disk``,
+of a JSON file of the split, or with the layout of its repository on the hub. In a folder with several splits, the names
+of the files identify the requested one; if they do not, the folder is refused, since the wrong split would silently be
+measured. The schema is checked before the first row is used.
 
-Of Arrow data memory holds a few decoded batches (``_KEPT_BYTES``, or one batch where that is larger), never the file.
-A Parquet batch is ours to size; a batch of an IPC stream is as its writer made it, which for ``datasets`` means up to
-1,000 rows, or 100 where a column holds images. Both are read as forward streams, since arro3 offers no seek: rows
-asked for in rising order cost one pass over the file in all (about 1 GB/s), a step back beyond the kept batches costs
-another pass. A scan of single columns decodes the whole file too.
+Of Arrow data, memory has a few decoded batches (``_KEPT_BYTES``, or one batch if that is larger), never the file. We
+choose the size of a Parquet batch; a batch of an IPC stream is as written, by ``datasets`` up to 1,000 rows, or 100 if
+a column contains images. Both are read as forward streams, since arro3 cannot seek: rows in rising order cost one pass
+over the file in all (about 1 GB/s), a step back beyond the stored batches another pass. A scan of single columns
+decodes the whole file too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from arro3.core import RecordBatch, RecordBatchReader
 
 _READABLE = "give a .parquet, .arrow, .jsonl or .json file, or a folder of them"
-# What 'datasets' and the hub's tools write beside the data.
+# Files that 'datasets' and the hub's tools write beside the data.
 _NOT_DATA = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}
 _SPLITS = {"train", "training", "valid", "val", "validation", "dev", "test", "testmini"}
 _SHARD = re.compile(r"(?P<split>.+)-\d+-of-\d+")
@@ -47,10 +47,10 @@ _KEPT_BYTES = 64_000_000
 def open_source(
     path: Path, columns: Mapping[str, Column], split: str = "", *, images_in: str = "", name: str = ""
 ) -> Source:
-    """Open local data and check its schema. UserError for a path, a format or a column that is not as it must be.
+    """Open local data and check its schema. UserError for an invalid path, format or column.
 
-    ``name`` is the dataset's configuration, which the hub keeps in a folder of that name; ``images_in`` where JSON
-    data has its images.
+    ``name`` is the dataset's configuration, which has a folder of that name on the hub; ``images_in`` is the place of
+    the images of JSON data.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
@@ -63,7 +63,7 @@ def open_source(
 
 
 def hash_files(files: Sequence[Path]) -> str:
-    """Return the SHA-256 of one file, or the fingerprint of several; remembered while size and time of change stay."""
+    """Return the SHA-256 of one file, or the fingerprint of several; cached until size or modification time change."""
     digests = []
     for file in files:
         state = file.stat()
@@ -78,7 +78,7 @@ def _hash_file(file: Path, size: int, changed_ns: int) -> str:
 
 
 def _files_in(folder: Path, split: str, name: str) -> tuple[Path, ...]:
-    """Find the files of the split, all of one kind."""
+    """Return the files of the split, all of one kind."""
     if (folder / "dataset_dict.json").is_file():
         inner = folder / split
         if not split or not (inner / "state.json").is_file():
@@ -96,7 +96,7 @@ def _files_in(folder: Path, split: str, name: str) -> tuple[Path, ...]:
 
 
 def _places(folder: Path, split: str, name: str) -> list[Path]:
-    """Return the folders where the hub's repositories have columnar files, the folder itself first."""
+    """Return the folders in which the hub's repositories have columnar files, the folder itself first."""
     places = [folder]
     places += [folder / name] if name else []
     places += [folder / "data", folder / "default"]
@@ -107,7 +107,7 @@ def _places(folder: Path, split: str, name: str) -> list[Path]:
 def _of_split(folder: Path, files: Sequence[Path], split: str) -> tuple[Path, ...]:
     shards = {file: shard["split"] for file in files if (shard := _SHARD.fullmatch(file.stem))}
     splits = {file: shards.get(file, file.stem) for file in files}
-    # 'datasets' puts the dataset's name before the split's in its cache.
+    # In the cache of 'datasets' the dataset's name precedes the split's.
     for names in ({split}, {of for of in splits.values() if of.endswith(f"-{split}")}):
         if split and (chosen := [file for file, of in splits.items() if of in names]):
             return tuple(chosen)
@@ -119,7 +119,7 @@ def _of_split(folder: Path, files: Sequence[Path], split: str) -> tuple[Path, ..
 
 
 def _saved(folder: Path) -> tuple[Path, ...]:
-    """Find the files of a dataset saved with ``save_to_disk``, in the order that its ``state.json`` gives."""
+    """Return the files of a dataset saved with ``save_to_disk``, in the order of its ``state.json``."""
     state = folder / "state.json"
     try:
         written = msgspec.json.decode(state.read_bytes(), type=_State)
@@ -127,7 +127,7 @@ def _saved(folder: Path) -> tuple[Path, ...]:
         raise UserError(f"{state}: cannot be read ({error}); save the dataset again") from error
     files = tuple(folder / one.filename for one in written.data_files)
     for file in files:
-        # The name is data of others.
+        # The name is foreign data.
         if file.parent != folder or not file.is_file():
             raise UserError(f"{state}: names {file.name}, which is not beside it; save the dataset again")
     if not files:
@@ -156,7 +156,7 @@ class _State(msgspec.Struct, frozen=True):
 
 
 class ColumnarSource:
-    """Files of one schema, one after the other; all Parquet or all IPC streams, told by their names."""
+    """Files of one schema, one after the other; all Parquet or all IPC streams, by their names."""
 
     def __init__(self, files: Sequence[Path], columns: Mapping[str, Column]) -> None:
         self.files = tuple(files)
@@ -193,7 +193,7 @@ class ColumnarSource:
             self._stream, self._at = _batches(self.files), 0
         for batch in self._stream:
             start, self._at = self._at, self._at + batch.num_rows
-            # Batches passed over are kept too: rollouts start nearly in order, and a straggler wants one of them.
+            # Skipped batches are stored too: rollouts start nearly in order, and a late one needs one of them.
             self._keep(start, batch)
             if index < self._at:
                 return start, batch
@@ -215,7 +215,7 @@ def _open_stream(file: Path) -> RecordBatchReader:
     try:
         with file.open("rb") as stream:
             begins = stream.read(8)
-        # The mark with which each message begins; arro3 reads a length out of whatever else stands there.
+        # Each message begins with this marker; arro3 interprets any other bytes as a length.
         if begins[:4] != b"\xff\xff\xff\xff":
             raise UserError(f"{file}: not an Arrow IPC stream as 'datasets' writes it; save the dataset again")
         if _is_compressed(file, file.stat().st_mtime_ns):
@@ -231,12 +231,12 @@ def _open_stream(file: Path) -> RecordBatchReader:
 
 @lru_cache(maxsize=4096)
 def _is_compressed(file: Path, modified: int) -> bool:
-    """Once for a file as it is, which is read many times."""
+    """Return whether the file is compressed; cached, since a file is opened many times."""
     return is_compressed(file)
 
 
 def _check(file: Path, columns: Mapping[str, Column]) -> frozenset[str]:
-    """Return the names of the file's columns. UserError for one that is missing or of another type."""
+    """Return the names of the file's columns. UserError if one is missing or has another type."""
     schema = _open(file).schema
     names = frozenset(schema.names)
     for name, column in columns.items():
@@ -267,7 +267,7 @@ def _batches(files: Sequence[Path]) -> Iterator[RecordBatch]:
 
 
 def _is_arrow_failure(error: BaseException) -> bool:
-    # A panic of Rust code is no Exception in Python; everything else of that rank is not ours to catch.
+    # A panic of Rust code is no Exception in Python; other BaseExceptions must not be caught.
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 

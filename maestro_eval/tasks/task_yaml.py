@@ -1,14 +1,14 @@
 """Task files: the part of lmms-eval's YAML dialect that we use, read without lmms-eval.
 
-The same file loads in lmms-eval. What only we need stands under ``metadata: maestro:``, which lmms-eval passes by;
-``generation_kwargs`` and ``doc_to_messages`` are for lmms-eval and are passed by here. ``metadata.maestro.metric`` says
-how answers are judged; without it ``process_results`` does, and of its results the first of ``metric_list``.
-Any key that is not known is refused by name, file and line, because a key that is ignored changes what is
-measured. ``process_docs`` filters rows in lmms-eval; here ``keep`` must say the same of a row, or the file is refused.
+The same file loads in lmms-eval. Our own fields are under ``metadata: maestro:``, which lmms-eval ignores;
+``generation_kwargs`` and ``doc_to_messages`` are for lmms-eval and ignored here. ``metadata.maestro.metric`` defines
+the scoring; without it ``process_results`` does, and of its results the first of ``metric_list``. An unknown key is
+refused by name, file and line, because ignoring a key changes what is measured. ``process_docs`` filters rows in
+lmms-eval; a file with it needs ``keep``, which must decide the same for a row.
 
-``include`` merges whole keys, the including file winning, as lmms-eval does. ``!function module.name`` names a
-function of ``module.py`` beside the file that says it, run only from inside ``root``: a bundled folder, or one that
-the user named.
+``include`` merges whole keys, and the including file wins, as in lmms-eval. ``!function module.name`` names a function
+of ``module.py`` beside the file that names it, which runs only from inside ``root``: a bundled folder, or one that the
+user named.
 """
 
 from __future__ import annotations
@@ -36,12 +36,11 @@ from maestro_eval.tasks.merged_yaml import (
 
 
 class Definition(Struct, frozen=True):
-    """A task file, resolved. ``hash`` covers its data and the text of every file of functions that it names.
+    """A resolved task file. ``hash`` covers its measured fields and the text of every file of functions that it names.
 
-    ``size`` is how many samples the split is known to have, 0 where that is not said. ``keep`` tells a row that is
-    a sample from one that is not. ``images_in`` is the folder (or the zip file without its ending) in which the image
-    paths of JSON data are looked up. ``released`` names the rule of the released scorer (in the
-    file also under the former key ``paper``), empty where there is none.
+    ``size`` is the known number of samples in the split, 0 if unknown. ``keep`` returns whether a row is a sample.
+    ``images_in`` is the folder (or the zip file without its ending) of the images of JSON data. ``released`` names the
+    rule of the released scorer (formerly ``paper`` in the file), empty if there is none.
     """
 
     name: str
@@ -74,7 +73,7 @@ class Definition(Struct, frozen=True):
 
 
 class TaskEntry(Struct, frozen=True):
-    """A task that can be selected. ``folder`` is the root it was found in, ``path`` its file."""
+    """A task that can be selected. ``folder`` is the root in which it was found, ``path`` its file."""
 
     name: str
     tags: tuple[str, ...]
@@ -145,7 +144,7 @@ _OURS: dict[str, tuple[type, ...]] = {
     "citation": _TEXT,
 }
 _ABOUT = ("description", "reference", "licence", "citation")
-# What lmms-eval alone reads changes nothing that is measured here.
+# Fields that only lmms-eval reads do not change what is measured here.
 _LMMS_ONLY = ("generation_kwargs", "doc_to_messages")
 _LMMS_RULE = ("metric_list", "process_results")
 _ASKS_OR_JUDGES_NOTHING = (*_ABOUT, "model_judge")
@@ -161,12 +160,12 @@ _NAMES = {
 
 
 def load_definition(path: Path, root: Path) -> Definition:
-    """Read, check and resolve one task file. UserError with file and line for what is wrong in it."""
+    """Read, check and resolve one task file. UserError with file and line for an error in it."""
     written = resolve(path, root)
     _check_keys(written)
     functions = Functions(root, written)
     ours = written.ours
-    # What a file says of its dataset does not hold where an including file put another in its place.
+    # An included file's facts on its dataset do not apply if the including file replaces the dataset.
     of_this_dataset = written.source("dataset_path") is written.source("metadata")
     kwargs = written.data.get("lmms_eval_specific_kwargs")
 
@@ -192,7 +191,7 @@ def load_definition(path: Path, root: Path) -> Definition:
         split=written.data["test_split"],
         size=ours.get("size", 0) if of_this_dataset else 0,
         visual=read("doc_to_visual"),
-        # As lmms-eval does for a model that has no entry of its own.
+        # As in lmms-eval for a model without an entry of its own.
         text=read("doc_to_text", kwargs=None if kwargs is None else kwargs.get("default", kwargs)),
         target=read("doc_to_target"),
         choice=optional("doc_to_choice"),
@@ -215,7 +214,7 @@ def load_definition(path: Path, root: Path) -> Definition:
 
 
 def read_heading(path: Path, root: Path) -> TaskEntry | TaskGroup | None:
-    """Read which task or group a file defines; ``None`` for a template without a name. Runs no code, checks no keys."""
+    """Return the task or group that a file defines; None for a nameless template. Runs no code and checks no keys."""
     data = resolve(path, root).data
     task, group = data.get("task"), data.get("group")
     if isinstance(task, str) and task:
@@ -329,9 +328,9 @@ def _tags(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _measured(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a definition that decides what is asked and how it is judged."""
+    """Return the part of a definition that determines what is asked and how it is scored."""
     ours = {key: value for key, value in data["metadata"]["maestro"].items() if key not in _ASKS_OR_JUDGES_NOTHING}
     if "paper" in ours:
         ours["released"] = ours.pop("paper")
-    passed_by = (*_LMMS_ONLY, *_LMMS_RULE) if "metric" in ours else _LMMS_ONLY
-    return {key: value for key, value in data.items() if key not in passed_by} | {"metadata": ours}
+    ignored = (*_LMMS_ONLY, *_LMMS_RULE) if "metric" in ours else _LMMS_ONLY
+    return {key: value for key, value in data.items() if key not in ignored} | {"metadata": ours}
