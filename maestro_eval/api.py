@@ -1,4 +1,4 @@
-"""The Python interface: evaluate, open a run folder, look at its rollouts, score and compare runs."""
+"""The Python interface: evaluate, open a run folder, read its rollouts, score and compare runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class CallCounts(Struct, frozen=True):
 
     @property
     def cached_share(self) -> float:
-        """The part of the calls that came from the cache, 0 to 1."""
+        """The share of the calls that came from the cache, 0 to 1."""
         return self.cached / self.calls
 
 
@@ -65,17 +65,17 @@ class Run:
         return f"Run({str(self.folder)!r}, {self.manifest.system!r}, n={planned})"
 
     def counts(self) -> JournalCounts:
-        """How many rollouts were planned, answered, exhausted, failed."""
+        """Count the planned, answered, exhausted and failed rollouts."""
         with Journal.open(self.folder, read_only=True) as journal:
             return journal.counts()
 
     def samples(self) -> dict[str, int]:
-        """How many samples of each task are planned, those that an early stop spared left out."""
+        """Count the planned samples of each task, without those that an early stop spared."""
         with Journal.open(self.folder, read_only=True) as journal:
             return {task.name: len({key.sample_id for key in journal.plan(task.name)}) for task in self.manifest.tasks}
 
     def calls(self) -> list[CallCounts]:
-        """The expert and service calls of all rollouts that stand, by model, most calls first."""
+        """Count the expert and service calls of all current rollouts, by model, most calls first."""
         calls, cached, failed = Counter[_Model](), Counter[_Model](), Counter[_Model]()
         with Journal.open(self.folder, read_only=True) as journal:
             for rollout, _ in journal.rollouts():
@@ -88,13 +88,13 @@ class Run:
         return sorted(counts, key=lambda count: (-count.calls, count.kind, count.name))
 
     def scores(self, protocol: str = "official") -> RunScores:
-        """A score for every planned rollout, computed from the journal."""
+        """Return a score for every planned rollout, computed from the journal."""
         return score_run(self.folder, protocol)
 
     def rollouts(self, protocol: str = "official") -> pandas.DataFrame:
-        """One row a rollout, in key order; the index is (task, sample_id, repeat).
+        """Return one row per rollout, in key order; the index is (task, sample_id, repeat).
 
-        Columns: outcome, answer, score (NaN where it failed, or could not be judged), question, targets, category,
+        Columns: outcome, answer, score (NaN if it failed, or could not be judged), question, targets, category,
         searches (the calls as ``EXPERT@@SKILL``), turns, prompt_tokens, completion_tokens, elapsed_s, cause, detail.
         """
         made = _pandas().DataFrame
@@ -113,9 +113,9 @@ class Run:
 
 
 def open_run(path: str | Path, *, include: Iterable[str | Path] = ()) -> Run:
-    """Open a run folder, of a finished run or of one that is going on. UserError when there is none.
+    """Open the folder of a run, finished or in progress. UserError if there is none.
 
-    ``include`` are folders of task files whose own code may judge from now on, as in ``RunConfig``.
+    ``include`` are folders of task files whose own code is trusted to judge from now on, as in ``RunConfig``.
 
     >>> list(open_run(folder / "random").rollouts().columns)[:3]
     ['outcome', 'answer', 'searches']
@@ -140,9 +140,9 @@ def evaluate(
     """Run ``policy`` with ``registry`` on ``tasks`` into the new folder ``out``, and open it.
 
     ``policy`` is a ``--policy`` argument, or a class or function that makes a policy; ``registry`` a name, a file or a
-    loaded registry; ``data`` maps tasks to local data; ``name`` is the system's name in tables. ``config`` holds
-    everything else; what the other parameters say goes before it. ``hooks`` are called while it goes on. Inside a
-    running event loop (a notebook) the run has a loop and a thread of its own, and Ctrl-C ends it in order.
+    loaded registry; ``data`` maps tasks to local data; ``name`` is the system's name in tables. ``config`` has
+    everything else; the other parameters override it. ``hooks`` are called during the run. Inside a running event loop
+    (a notebook) the run has a loop and a thread of its own, and Ctrl-C ends it in order.
 
     Raises UserError for bad input, and MaestroError for a run that was ended because it stalled or was hopeless: its
     folder can be resumed.
@@ -176,7 +176,7 @@ async def evaluate_async(
     config: RunConfig | None = None,
     hooks: Sequence[Hook] = (),
 ) -> Run:
-    """`evaluate` beside other tasks of this event loop; cancelling it ends the run in order, resumable.
+    """Run `evaluate` beside other tasks of this event loop; cancelling it ends the run in order, resumable.
 
     >>> async def both():
     ...     shared = dict(registry="embedded", tasks=["maestro_mini_chartqa"], data=data,
@@ -217,7 +217,7 @@ def compare(
     """Compare runs: accuracies with intervals, group means, and each system's paired difference from the baseline.
 
     ``baseline`` is a system's name, by default that of the first run. ``groups`` are sets of tasks, each with a mean.
-    UserError where the runs cannot be compared, naming what differs.
+    UserError, naming what differs, if the runs cannot be compared.
 
     >>> found = compare(folder / "a", folder / "b")
     >>> [contrast.verdict for contrast in found.contrasts]
@@ -234,7 +234,7 @@ def compare(
 
 
 def accuracies(comparison: Comparison) -> pandas.DataFrame:
-    """One row a system and scope (a task or a group's mean): accuracy, low and high (0 to 1), n.
+    """Return one row per system and scope (a task or a group's mean): accuracy, low and high (0 to 1), n.
 
     >>> accuracies(compare(folder / "a", folder / "b")).n.to_list()
     [1, 1]
@@ -247,7 +247,7 @@ def accuracies(comparison: Comparison) -> pandas.DataFrame:
 
 
 def differences(comparison: Comparison) -> pandas.DataFrame:
-    """One row a contrast and scope: difference from the baseline, low and high (-1 to 1), n, adjusted p, verdict."""
+    """Return a row per contrast and scope: difference from baseline, low and high (-1 to 1), n, adjusted p, verdict."""
     return _frame(
         {
             "system": contrast.system,
@@ -304,7 +304,7 @@ def _config(
 
 
 def _registry_file(registry: Registry) -> Path:
-    """The file that workers load. UserError where the object is no longer what the file says: it would be ignored."""
+    """Return the file that workers load. UserError if the object differs from it: the difference would be ignored."""
     if load_registry(registry.path).hash != registry.hash:
         raise UserError(
             f"registry={registry.name}: differs from {registry.path}, which is what would run; load it again, and give "
@@ -330,7 +330,7 @@ def _opened(outcome: RunOutcome) -> Run:
 
 
 def _apart(start: Callable[[], RunOutcome]) -> tuple[threading.Thread, Future[RunOutcome]]:
-    """Start a run in a thread, which has an event loop of its own; `stop_run` ends it in order."""
+    """Start a run in a thread with an event loop of its own; `stop_run` ends it in order."""
     done: Future[RunOutcome] = Future()
 
     def work() -> None:

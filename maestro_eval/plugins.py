@@ -1,7 +1,7 @@
-"""Components found by name: a bundled name, ``package.module:object``, or an entry point ``maestro_eval.GROUP``.
+"""Finds components by name: a bundled name, ``package.module:object``, or an entry point ``maestro_eval.GROUP``.
 
-A bundled name wins over an entry point of the same name. Objects are imported when they are asked for. A module that
-is only in the working folder is refused: a registry or task file of a stranger may have a Python file beside it.
+A bundled name wins over an entry point of the same name. Objects are imported at their first use. A module that is only
+in the working folder is refused: a stranger's registry or task file may have a Python file beside it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _doors: list[Door[Any]] = []
 
 
 class Door(Generic[T]):
-    """All components of one kind. ``accept`` returns the component in what was imported, or None if it is not one."""
+    """All components of one kind. ``accept`` returns the component in an imported object, or None if it is not one."""
 
     def __init__(
         self, kind: str, group: str, bundled: Mapping[str, str], accept: Callable[[object], T | None], wanted: str
@@ -47,7 +47,7 @@ class Door(Generic[T]):
         _doors.append(self)
 
     def find(self, name: str) -> T:
-        """Return the component. UserError for an unknown name, and for an object that is no such component."""
+        """Return the component. UserError for an unknown name, and for an object of another kind."""
         found = self._found.get(name)
         if found is None:
             place = self.place(name)
@@ -57,14 +57,14 @@ class Door(Generic[T]):
             if name in self.bundled:
                 self._found[name] = found
             else:
-                # While the file is what was imported; the object is looked up anew, for its module may be reloaded.
+                # Hash the file while it is what was imported. The object is not stored, for its module may be reloaded.
                 self.code_hash(name)
         return found
 
     def add(self, component: T) -> str:
-        """Make a class or function known to this process, and return its name ``module:object``.
+        """Register a class or function in this process, and return its name ``module:object``.
 
-        Another process finds it by that name only where it can import it.
+        Another process finds it by that name only if it can import it.
         """
         name = f"{component.__module__}:{component.__qualname__}"  # type: ignore[attr-defined]
         self._found[name] = component
@@ -95,7 +95,7 @@ class Door(Generic[T]):
         return self._hashes[known]
 
     def place(self, name: str) -> str:
-        """Return what a name stands for, ``module`` or ``module:object``. UserError for an unknown one."""
+        """Return the place that a name refers to, ``module`` or ``module:object``. UserError for an unknown name."""
         if name in self.bundled:
             return self.bundled[name]
         if ":" in name:
@@ -108,7 +108,7 @@ class Door(Generic[T]):
 
 
 def forget() -> None:
-    """Forget all components: a package was installed or removed while the program runs."""
+    """Forget all components, after a package was installed or removed while the program runs."""
     _installed.cache_clear()
     for door in _doors:
         door._found.clear()
@@ -127,14 +127,14 @@ def folders(group: str) -> list[Path]:
 
 
 def uninstalled() -> str:
-    """Return the end of an error line where this package runs from an uninstalled checkout; else empty."""
+    """Return the end of an error line if this package runs from an uninstalled checkout; else empty."""
     if any(point.module.startswith("maestro_eval.") for point in _installed("maestro_eval.commands").values()):
         return ""
     return "; this checkout is not installed and so lacks what plugs in: pip install -e ."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` where a known name is close, else nothing."""
+    """Return ``; did you mean 'x'?`` if a known name is close, else ""."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -153,7 +153,7 @@ def _installed(group: str) -> dict[str, EntryPoint]:
 
 
 def _refusal(line: str) -> UserError:
-    # The records take longer to import than all of ``--help``.
+    # Importing the records takes longer than all of ``--help``.
     from maestro_eval.records import UserError
 
     return UserError(line)
@@ -178,7 +178,7 @@ def imported(what: str, place: str) -> object:
         return functools.reduce(getattr, filter(None, path.split(".")), found)
     except AttributeError as error:
         file = Path(getattr(found, "__file__", None) or module).name
-        # What the module has of its own, not what it imports.
+        # The module's own names, without those that it imports.
         named = {name for name, each in vars(found).items() if getattr(each, "__module__", module) == module}
         known = suggest(path, sorted(name for name in named if not name.startswith("_")), "it has")
         raise _refusal(f"{what}: {file} has no {path}{known}") from error
@@ -191,22 +191,22 @@ def raised_at(error: BaseException, file: str = "") -> str:
 
 
 def raised_in(module: str, error: BaseException) -> str:
-    """Return what ``error`` says, and the last line of ``module`` on its way, or else the line that raised it."""
+    """Return the text of ``error``, and the last line of ``module`` on its way, or else the line that raised it."""
     file = getattr(sys.modules.get(module), "__file__", None) or ""
     return f"{type(error).__name__}: {error} ({raised_at(error, file) or raised_at(error)})"
 
 
 def _only_in_working_folder(package: str) -> bool:
     """Return whether Python finds ``package`` only because it searches the folder where it was started."""
-    # `python -m` puts the working folder at the head of the path, an interactive Python an empty name for it. Named in
-    # PYTHONPATH too, it is there twice.
+    # `python -m` prepends the working folder to the path, an interactive Python an empty name for it. If PYTHONPATH
+    # names it too, it is there twice.
     if not package:
         return False
     folder, named = os.getcwd(), [path for path in sys.path if path]
     if "-m" in sys.orig_argv and not sys.flags.safe_path and folder in named:
         named.remove(folder)
     by_path = importlib.machinery.PathFinder
-    # What is installed as editable may have a finder of its own, and lie in the working folder too.
+    # An editable package may have a finder of its own, and be in the working folder too.
     others = [finder for finder in sys.meta_path if finder is not by_path]
     if by_path.find_spec(package, named) or any(finder.find_spec(package, None) for finder in others):
         return False
@@ -217,7 +217,7 @@ def _object_hash(component: object) -> str:
     try:
         source = inspect.getsource(component).encode()  # type: ignore[arg-type]
     except (OSError, TypeError):
-        # A class of a notebook has no file: its functions as compiled.
+        # A class of a notebook has no file: use its compiled functions.
         functions = [component, *vars(component).values()] if isinstance(component, type) else [component]
         source = b"".join(marshal.dumps(each.__code__) for each in functions if inspect.isfunction(each))
     return hashlib.sha256(source).hexdigest()
@@ -226,13 +226,13 @@ def _object_hash(component: object) -> str:
 def _source_hash(module: str) -> str:
     """Hash every Python file of the package that a module belongs to, or the module's file; empty for ours.
 
-    Also nothing for a module that was made without a file.
+    Also empty for a module without a file.
     """
     top = module.partition(".")[0]
     if not top or top == __name__.partition(".")[0]:
         return ""
     made = sys.modules.get(top)
-    # What has no spec was not imported: the main program, or a module that was made by hand.
+    # A module without a spec was not imported: the main program, or one created in code.
     spec = None if made is not None and made.__spec__ is None else importlib.util.find_spec(top)
     file = Path(getattr(made, "__file__", None) or "" if spec is None else spec.origin or "")
     if not file.is_file():

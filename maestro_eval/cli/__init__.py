@@ -1,4 +1,4 @@
-"""What does the user want? One module a command, and what the commands of others are made of.
+"""The command line: one module for each command, and the parts that commands share.
 
 A command is a module with ``add_arguments(parser)`` and ``run(arguments)``, which returns one of the exit codes here.
 The helpers are imported when they are first used, so that ``--help`` stays instant.

@@ -15,7 +15,7 @@ _Container = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
 def add_protocol(parser: argparse.ArgumentParser, default: str | None = "official", known: str = "") -> None:
-    """``--protocol`` and ``--include-path``, of all commands that judge; ``known`` says what a default of None is."""
+    """Add ``--protocol`` and ``--include-path``, of all commands that judge; ``known`` explains a default of None."""
     parser.add_argument(
         "--protocol",
         type=protocol,
@@ -28,14 +28,14 @@ def add_protocol(parser: argparse.ArgumentParser, default: str | None = "officia
 
 
 def protocol(name: str) -> str:
-    """An argparse type: a former name becomes the name, with a note on standard error."""
+    """Parse a protocol as an argparse type; a former name becomes the present one, with a note on standard error."""
     if name in FORMER_PROTOCOLS:
         print(f"maestro-eval: the protocol {name} is called {FORMER_PROTOCOLS[name]} now", file=sys.stderr)
     return FORMER_PROTOCOLS.get(name, name)
 
 
 def add_progress(parser: argparse.ArgumentParser) -> None:
-    """``--quiet``, ``--metrics-port``, ``--stall-after`` and ``--hook``."""
+    """Add ``--quiet``, ``--metrics-port``, ``--stall-after`` and ``--hook``."""
     shown = parser.add_argument_group("progress")
     shown.add_argument("--quiet", action="store_true", help="show no progress")
     shown.add_argument(
@@ -48,7 +48,7 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
         "--stall-after",
         type=seconds,
         metavar="SECONDS",
-        help="say what is stuck when nothing was committed for so long, and end the run, resumable, after twice that "
+        help="report what is stuck after this time without a commit, and end the run, resumable, after twice that "
         "(default: the longest that a rollout may take; 0: never)",
     )
     shown.add_argument(
@@ -62,7 +62,7 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """``--json``."""
+    """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else on standard output")
 
 
@@ -71,19 +71,19 @@ def print_json(value: object) -> None:
     import msgspec
 
     def encodable(each: Any) -> object:
-        # The entries of a registry are of pydantic.
+        # The entries of a registry are pydantic models.
         return each.model_dump() if hasattr(each, "model_dump") else str(each)
 
     print(msgspec.json.format(msgspec.json.encode(value, enc_hook=encodable), indent=2).decode())
 
 
 def prints_elsewhere(wanted: bool) -> contextlib.AbstractContextManager[object]:
-    """Send what is printed to standard error if ``wanted``, so that standard output has JSON alone."""
+    """Redirect printed text to standard error if ``wanted``, so that standard output has JSON alone."""
     return contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext()
 
 
 def add_port(parser: argparse.ArgumentParser, default: int) -> None:
-    """``--port`` of a server on loopback."""
+    """Add ``--port`` of a server on loopback."""
     parser.add_argument(
         "--port", type=int, default=default, help="listen here on 127.0.0.1 (default: %(default)s; 0: a free port)"
     )
@@ -91,7 +91,7 @@ def add_port(parser: argparse.ArgumentParser, default: int) -> None:
 
 @contextlib.contextmanager
 def listening(port: int) -> Iterator[None]:
-    """Raise UserError where a server cannot listen on ``port``."""
+    """Raise UserError if a server cannot listen on ``port``."""
     try:
         yield
     except (OSError, OverflowError) as error:
@@ -100,7 +100,7 @@ def listening(port: int) -> Iterator[None]:
 
 
 def add_include(parser: _Container) -> None:
-    """``--include-path``, repeatable: `main` lets the task files of these folders judge by rules of their own."""
+    """Add ``--include-path``, repeatable: `main` lets the task files of these folders judge by rules of their own."""
     parser.add_argument(
         "--include-path",
         action="append",
@@ -111,7 +111,7 @@ def add_include(parser: _Container) -> None:
 
 
 def add_data(parser: _Container) -> None:
-    """``--data TASK=PATH``, repeatable."""
+    """Add ``--data TASK=PATH``, repeatable."""
     parser.add_argument(
         "--data",
         action="append",
@@ -123,9 +123,9 @@ def add_data(parser: _Container) -> None:
 
 
 def add_selection(parser: _Container) -> None:
-    """``--limit``, ``--offset``, ``--sample-ids``, ``--subset``: which samples of each task."""
+    """Add ``--limit``, ``--offset``, ``--sample-ids``, ``--subset``: which samples of each task."""
     parser.add_argument("--limit", type=share, metavar="N", help="the first N samples of each task, or 0.1 for a tenth")
-    parser.add_argument("--offset", type=not_negative, default=0, metavar="N", help="pass over the first N samples")
+    parser.add_argument("--offset", type=not_negative, default=0, metavar="N", help="skip the first N samples")
     parser.add_argument(
         "--subset",
         type=positive,
@@ -138,7 +138,7 @@ def add_selection(parser: _Container) -> None:
 
 
 def parse_selection(arguments: argparse.Namespace) -> Selection:
-    """Return the selection that the flags of ``add_selection`` say."""
+    """Return the selection that the flags of ``add_selection`` make."""
     from maestro_eval.tasks import read_sample_ids
 
     return Selection(
@@ -150,7 +150,7 @@ def parse_selection(arguments: argparse.Namespace) -> Selection:
 
 
 def parse_data(values: Iterable[str]) -> dict[str, str]:
-    """Read ``--data``: pairs, and YAML files of pairs, over which the pairs win."""
+    """Parse ``--data``: pairs, and YAML files of pairs, over which the pairs win."""
     from maestro_eval.tasks import read_data_file
 
     written = list(values)
@@ -162,7 +162,7 @@ def parse_data(values: Iterable[str]) -> dict[str, str]:
 
 
 def parse_pairs(flag: str, pairs: Iterable[str]) -> dict[str, str]:
-    """Read ``NAME=PATH`` pairs. UserError for anything else, and for a name given twice."""
+    """Parse ``NAME=PATH`` pairs. UserError for anything else, and for a name given twice."""
     parsed: dict[str, str] = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")
@@ -182,7 +182,7 @@ def split_names(values: Iterable[str]) -> tuple[str, ...]:
 def _number(
     kind: Callable[[str], float], name: str, wanted: str, good: Callable[[float], bool]
 ) -> Callable[[str], Any]:
-    """An argparse type: a number of some ``kind`` that is ``good``; ``wanted`` says in words what that is."""
+    """Make an argparse type for a number of some ``kind`` that is ``good``; ``wanted`` describes that in words."""
 
     def read(text: str) -> float:
         number = kind(text)
@@ -190,7 +190,7 @@ def _number(
             raise argparse.ArgumentTypeError(f"{text}: {wanted}")
         return number
 
-    # argparse names the type where the text is no number at all.
+    # argparse prints the type's name if the text is no number at all.
     read.__name__ = name
     return read
 
@@ -205,7 +205,7 @@ more_than_0 = _number(float, "more_than_0", "expected a number above 0", lambda 
 
 
 def share(text: str) -> int | float:
-    """An argparse type: a whole number from 1, or a fraction between 0 and 1."""
+    """Parse a whole number from 1, or a fraction between 0 and 1, as an argparse type."""
     number = float(text)
     if number.is_integer() and number >= 1:
         return int(number)

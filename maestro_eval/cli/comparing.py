@@ -1,4 +1,4 @@
-"""Find run folders and read what they are compared with, for ``compare`` and ``report``."""
+"""Finds run folders and reads what they are compared with, for ``compare`` and ``report``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_NAMED = 20
 
 
 def add_comparison(parser: argparse.ArgumentParser) -> None:
-    """Add run folders, each with a name if its user wants one, and what they are compared with."""
+    """Add run folders, optionally named, and what they are compared with."""
     parser.add_argument(
         "folders",
         type=Path,
@@ -35,14 +35,14 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=TASK,…",
         help="a set of tasks of your own, with its mean and the difference on all of it; may be repeated",
     )
-    parser.add_argument("--baseline", metavar="NAME", help="the system to hold the others against (default: the first)")
+    parser.add_argument("--baseline", metavar="NAME", help="the system to compare the others with (default: the first)")
     parser.add_argument(
         "--explore",
         type=Path,
         action="append",
         default=[],
         metavar="RUN",
-        help="a run of --policy explore: rows of its oracles, and where the orchestrators stand; may be repeated",
+        help="a run of --policy explore: adds rows for its oracles, to compare with; may be repeated",
     )
     parser.add_argument(
         "--reference",
@@ -56,7 +56,7 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
 
 
 def compared(arguments: argparse.Namespace, **asked: Any) -> tuple[list[Path], list[RunScores], Asked]:
-    """Return the run folders, their scores under distinct names, and what is asked: the flags and ``asked``."""
+    """Return the run folders, their scores under distinct names, and the comparison by the flags and ``asked``."""
     from maestro_eval import open_run
     from maestro_eval.analysis import distinct_names, load_reference, renamed
     from maestro_eval.records import ContrastSpec
@@ -67,7 +67,7 @@ def compared(arguments: argparse.Namespace, **asked: Any) -> tuple[list[Path], l
     manifests = [open_run(folder).manifest for folder in folders]
     called = distinct_names(manifests, folders, given)
     names = [name for name, manifest in zip(called, manifests, strict=True) if not manifest.candidates]
-    # What the user may have got wrong comes before what takes time.
+    # Check the user's input before anything that takes time.
     baseline = arguments.baseline or next(iter(names), "")
     if baseline and baseline not in names:
         raise UserError(f"--baseline {baseline}: no such system; there are {', '.join(names)} (NAME=RUN names a run)")
@@ -82,7 +82,7 @@ def compared(arguments: argparse.Namespace, **asked: Any) -> tuple[list[Path], l
 
 
 def _groups(values: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Read ``--group``: the tasks by the group's name."""
+    """Parse ``--group`` into the tasks by the group's name."""
     groups = {name: split_names([tasks]) for name, tasks in parse_pairs("--group", values).items()}
     if empty := next((name for name, tasks in groups.items() if not tasks), None):
         raise UserError(f"--group {empty}: names no task; expected NAME=TASK,TASK")
@@ -90,9 +90,9 @@ def _groups(values: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _named_runs(given: Sequence[Path], explore: Sequence[Path] = ()) -> tuple[list[Path], dict[Path, str]]:
-    """Find runs where each may be given as ``NAME=RUN``; also return the names by resolved folder.
+    """Find runs, each of which may be given as ``NAME=RUN``; also return the names by resolved folder.
 
-    UserError where a name is given twice, or to something other than one run.
+    UserError if a name is given twice, or to something other than one run.
     """
     names: dict[Path, str] = {}
     paths: list[Path] = []
@@ -114,9 +114,9 @@ def _named_runs(given: Sequence[Path], explore: Sequence[Path] = ()) -> tuple[li
 def find_runs(given: Sequence[Path], explore: Sequence[Path] = ()) -> list[Path]:
     """Find the run folders among ``given``, each once: also those directly below a folder, and a preset's.
 
-    ``given`` may be what a shell made of ``DIR/runs/*``: what is no run there, such as a table that was written beside
-    the runs, is passed over, and named on standard error. UserError for a path that does not exist, where none of
-    them is a run, and for one of ``explore`` that is none.
+    ``given`` may be a shell's expansion of ``DIR/runs/*``: paths that are no runs, such as a table written beside them,
+    are skipped and named on standard error. UserError for a path that does not exist, if none of them is a run, and for
+    one of ``explore`` that is none.
     """
     found: list[Path] = []
     passed: list[Path] = []
@@ -132,8 +132,8 @@ def find_runs(given: Sequence[Path], explore: Sequence[Path] = ()) -> list[Path]
             raise _no_runs([path])
         found += runs
     if passed:
-        print(f"maestro-eval: passed over, being no runs: {one_line(_listed(passed))}", file=sys.stderr)
-    # The explore run may lie among the others, and be named besides.
+        print(f"maestro-eval: skipped, not run folders: {one_line(_listed(passed))}", file=sys.stderr)
+    # The explore run may be among the others, and be named in addition.
     return list({folder.resolve(): folder for folder in found}.values())
 
 

@@ -1,4 +1,4 @@
-"""``maestro-eval judge``: have a model judge a run's answers where authors do."""
+"""``maestro-eval judge``: have a model judge answers, as the authors do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CAUSES = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="the run folder")
-    parser.add_argument("--model", required=True, metavar="openai:URL#MODEL", help="who judges")
+    parser.add_argument("--model", required=True, metavar="openai:URL#MODEL", help="the judge")
     parser.add_argument("--key-env", default="", metavar="NAME", help="the environment variable that holds its key")
     parser.add_argument("--concurrency", type=positive, default=16, metavar="N", help="calls at once (default: 16)")
 

@@ -1,13 +1,13 @@
-"""The entry point: find the command, run it, turn failures into one line and an exit code.
+"""The entry point: finds the command, runs it, turns failures into one line and an exit code.
 
-Exit codes: 0 done, 3 done with failed rollouts, 4 interrupted (resumable), 2 bad input, 5 a check that disagrees,
-1 a defect of ours.
+Exit codes: 0 done, 3 done with failed rollouts, 4 interrupted (resumable), 2 bad input, 5 a check that disagrees, 1 a
+defect of ours.
 
-The core's own commands are named here, all others by the entry points ``maestro_eval.commands``: a module that is a
+The core's own commands are listed here, all others by the entry points ``maestro_eval.commands``: a module that is a
 command (see ``maestro_eval.cli``); ``NAME.ACTION`` is an action of the command NAME. The first line of the module's
-docstring says what the command does, behind a colon if it has one. A command's module is imported only when it is the
-one asked for, so that ``--help`` stays instant. Where it has ``COMMON``, its ``--help`` shows these flags and its
-``EXAMPLE`` alone, and ``--help-all`` shows the rest.
+docstring, after a colon if it has one, is the command's help. A command's module is imported only when that command is
+requested, so that ``--help`` stays instant. If it has ``COMMON``, its ``--help`` shows only these flags and its
+``EXAMPLE``, and ``--help-all`` shows the rest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CORE = (
     "run", "resume", "runs", "judge", "score", "compare", "swap", "reproduce", "report", "prices", "view", "replay",
     "registry", "tasks", "completion",
 )  # fmt: skip
-# What lmms-eval calls otherwise than we do; its underscores are read as hyphens anyway.
+# Flags that lmms-eval names differently; its underscores are read as hyphens anyway.
 _LMMS_EVAL = {"--output-path": "--out"}
 _BEFORE_DOCSTRING = (tokenize.ENCODING, tokenize.COMMENT, tokenize.NL)
 
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             trust(map(Path, folders))
         code: int = chosen.run(chosen)
-        # Here, where a reader that went away can still be handled, and not at the interpreter's exit.
+        # Here, where a closed pipe can still be handled, and not at the interpreter's exit.
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return DONE
     except Exception as error:
-        # Neither ``--help`` nor a typo waits for the records.
+        # Neither ``--help`` nor a typo waits for the import of the records.
         from maestro_eval.records import MaestroError, RolloutFailure
 
         match error:
@@ -83,13 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _fail(f"{error.cause}: {error.detail}", DEFECT)
             case MaestroError():
                 return _fail(str(error), BAD_INPUT)
-        # Whatever it is, the user gets a line that says it is not their fault.
+        # For any exception, the user gets a line that says it is not their fault.
         traceback.print_exc()
         return _fail(f"this is a defect of maestro-eval: {type(error).__name__}: {error}", DEFECT)
 
 
 def _hyphenated(given: Sequence[str]) -> list[str]:
-    """Read ``--top_p``, as lmms-eval spells it, as ``--top-p``; values stay as they are."""
+    """Read ``--top_p``, as lmms-eval spells it, as ``--top-p``; values stay unchanged."""
     words = []
     for word in given:
         flag, equals, value = word.partition("=")
@@ -101,7 +101,7 @@ def _hyphenated(given: Sequence[str]) -> list[str]:
 
 
 def make_parser(wanted: Collection[str] | None = None) -> argparse.ArgumentParser:
-    """Make the parser of all commands; only the ``wanted`` ones (None: all) know their arguments."""
+    """Make the parser of all commands; only the ``wanted`` ones (None: all) get their arguments."""
     parser = _Parser(
         prog="maestro-eval",
         description="Evaluate orchestrated multimodal agents: rollouts against registries of experts, with error bars.",
@@ -109,7 +109,7 @@ def make_parser(wanted: Collection[str] | None = None) -> argparse.ArgumentParse
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    # Who asks for a command of the core does not wait for a look at all installed packages.
+    # A command of the core does not wait for a search of all installed packages.
     core = wanted is not None and set(wanted) <= set(CORE)
     for name in CORE if core else (each for each in COMMANDS.names() if "." not in each):
         command = _add(commands, name)
@@ -126,7 +126,7 @@ def _add(parsers: argparse._SubParsersAction[_Parser], name: str) -> _Parser:
 def summary(name: str) -> str:
     """Return in one line what a command or an action does. Imports neither its module nor the packages around it."""
     module = COMMANDS.place(name)
-    # A package installed as editable has a finder of its own; the parts below lie in its folders.
+    # An editable package has a finder of its own; the parts below are in its folders.
     path, *below = module.split(".")
     spec = find_spec(path)
     for part in below:
@@ -135,7 +135,7 @@ def summary(name: str) -> str:
     if spec is None:
         return f"(not found: {module})"
     try:
-        # To parse the whole of each module would take most of the time of `--help`.
+        # Parsing the whole of each module would take most of the time of `--help`.
         with Path(spec.origin or "").open("rb") as file:
             tokens = tokenize.tokenize(file.readline)
             first = next(token for token in tokens if token.type not in _BEFORE_DOCSTRING)
@@ -146,7 +146,7 @@ def summary(name: str) -> str:
 
 
 def _fill(parser: _Parser, name: str) -> None:
-    """Give ``parser`` the arguments of a command, and the actions that others add to it."""
+    """Add the arguments of a command to ``parser``, and the actions that others add to it."""
     module = COMMANDS.find(name)
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)
@@ -159,17 +159,17 @@ def _fill(parser: _Parser, name: str) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line: a long usage above it hides it. Its subparsers are like it."""
+    """Reports errors in one line: a long usage above would hide it. Its subparsers do the same."""
 
     _common: frozenset[str] = frozenset()
     _example = ""
 
     def error(self, message: str) -> NoReturn:
         lack = uninstalled() if "invalid choice" in message else ""
-        self.exit(BAD_INPUT, f"{self.prog}: {message}; {self.prog} --help says what there is{lack}\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help{lack}\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse what a command does not know by that command's name; argparse would leave it to the parser above."""
+        """Refuse unknown arguments under the command's name; argparse would leave them to the parent parser."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -196,7 +196,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _HelpAll(argparse.Action):
-    """Print the help that argparse makes of all flags."""
+    """Prints argparse's help of all flags."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(argparse.ArgumentParser.format_help(parser), end="")
@@ -204,7 +204,7 @@ class _HelpAll(argparse.Action):
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for: the look-up costs more than all of ``--help``."""
+    """Looks the version up only on request: that takes longer than all of ``--help``."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib import metadata

@@ -1,4 +1,4 @@
-"""Print the summary of some runs and write all that is known of them where others read it."""
+"""Prints the summary of some runs and writes their results where others read them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from maestro_eval.scoring import RunScores, score_run
 from maestro_eval.tasks import named_folders
 from maestro_eval.text import printable
 
-# What a command prints besides: where the files are, how to go on, and the progress of a run.
+# Other lines of a command: the files, how to continue, and the progress of a run.
 _LINES = 32
-# Early stops that a terminal shows.
+# The early stops that a terminal shows.
 _STOPS = 4
 
 
@@ -48,8 +48,8 @@ def publish(
 ) -> Findings:
     """Compare, print the summary, and write everything into ``out`` as ``write_report`` does.
 
-    ``scored`` are the scores of ``folders``. Another protocol than the official one writes into a folder of its name
-    below ``out``: it replaces nothing. Each run folder keeps its scores in its ``exports/``.
+    ``scored`` are the scores of ``folders``. A protocol other than the official one writes into a folder of its name
+    below ``out``: it replaces nothing. Each run folder has its scores in its ``exports/``.
     """
     found = find(list(zip(scored, folders, strict=True)), asked, protocol)
     show(summary_document(found, width=terminal_width(), lines=lines))
@@ -59,9 +59,9 @@ def publish(
 
 
 def publish_run(folder: Path, *, protocol: str, scored: RunScores) -> None:
-    """Print the summary of a run that ended, and keep its numbers; the page and the speed are for ``report``."""
+    """Print the summary of a run that ended, and store its numbers; ``report`` writes the page and the throughput."""
     found = find([(scored, folder)], Asked(), protocol)
-    # Each stop takes two lines beneath.
+    # Each stop takes two lines below.
     lines = _LINES - 2 * min(_STOPS + 1, len(scored.manifest.stopped))
     show(summary_document(found, width=terminal_width(), lines=lines))
     out = by_protocol(folder / "report", protocol)
@@ -77,7 +77,7 @@ def publish_run(folder: Path, *, protocol: str, scored: RunScores) -> None:
 
 
 def conclude(outcome: RunOutcome, protocol: str) -> int:
-    """Score and publish a run that ended, say how to go on with it, and return the exit code."""
+    """Score and publish a run that ended, print how to continue it, and return the exit code."""
     scored = score_run(outcome.folder, protocol)
     publish_run(outcome.folder, protocol=protocol, scored=scored)
     _print_early_stops(outcome.folder, scored.manifest)
@@ -98,7 +98,7 @@ def _print_early_stops(folder: Path, manifest: RunManifest) -> None:
 def print_form(
     form: Format, folders: Sequence[Path], out: Path | None, *, protocol: str, asked: Asked, scored: Sequence[RunScores]
 ) -> None:
-    """Print the comparison in one form and nothing else; write it in every form into ``out``, if that is given."""
+    """Print the comparison in one form and nothing else; if ``out`` is given, write it there in every form."""
     found = find(list(zip(scored, folders, strict=True)), asked, protocol)
     if form == "terminal":
         show(summary_document(found, width=terminal_width()))
@@ -109,5 +109,5 @@ def print_form(
 
 
 def by_protocol(out: Path, protocol: str) -> Path:
-    """Return ``out``, or a folder below it for another protocol than the official one."""
+    """Return ``out``, or a folder below it for a protocol other than the official one."""
     return out if protocol == "official" else out / protocol

@@ -130,7 +130,7 @@ def _schema(arguments: argparse.Namespace) -> int:
 
 
 def _facts(registry: Registry) -> dict[str, object]:
-    """Return what a registry holds, but for its prompts."""
+    """Return the contents of a registry, without its prompts."""
     fields = ("name", "description", "path", "hash", "endpoints", "experts", "services", "skills")
     return {field: getattr(registry, field) for field in fields}
 
@@ -153,7 +153,7 @@ def _print_diff(difference: RegistryDiff) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    # Without colours where they would be noise, and without reading the registry's text as rich's own markup.
+    # Without highlighting, and without reading the registry's text as rich's own markup.
     console = Console(highlight=False, markup=False)
     before, after = difference.before_hash[:12], difference.after_hash[:12]
     console.print(f"{difference.before} {before} -> {difference.after} {after}")
@@ -176,7 +176,7 @@ def _print_diff(difference: RegistryDiff) -> None:
 
 
 def _field_lines(change: EntryChange) -> list[str]:
-    """Write what fits on a line, and only name longer texts; ``--json`` has them whole."""
+    """Write values that fit on a line, and only name longer texts; ``--json`` has them whole."""
     lines = []
     for field in change.fields:
         values = [" ".join(str(value).split()) for value in (field.before, field.after)]

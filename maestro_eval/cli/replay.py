@@ -1,4 +1,4 @@
-"""``maestro-eval replay``: roll a run out again from one turn on, another call."""
+"""``maestro-eval replay``: replay a run from one turn on with another call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--at", type=not_negative, required=True, metavar="TURN", help="the turn whose call is replaced, from 0"
     )
     parser.add_argument(
-        "--call", required=True, metavar="EXPERT@@SKILL", help="who is called instead, with the recorded request"
+        "--call", required=True, metavar="EXPERT@@SKILL", help="the pair to call instead, with the recorded request"
     )
     parser.add_argument(
         "--sample",
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--control",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="also make the recorded call again, to tell the effect from the noise of rolling out again (default: yes)",
+        help="also make the recorded call again, to separate the effect from the noise of rerunning (default: yes)",
     )
     parser.add_argument(
         "--out",
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.scoring import score_run
 
     run_folder: Path = arguments.folder
-    # Inside the run: beside it, a command given all runs there would take the two for systems of their own.
+    # Inside the run: beside it, a command for all runs there would count the two as systems of their own.
     out = arguments.out or run_folder / "replays" / f"turn-{arguments.at}-{_slug(arguments.call)}"
     replayed = replay_run(
         run_folder,

@@ -1,4 +1,4 @@
-"""``maestro-eval resume``: run what an interrupted or failed run still lacks."""
+"""``maestro-eval resume``: run the missing and failed rollouts of a run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--missing-evidence",
         action="store_true",
-        help="run exactly the rollouts again that ended without evidence that a service failed to give",
+        help="run again exactly the rollouts that ended without evidence because a service failed",
     )
     parser.add_argument(
         "--refused",
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _say_if_done(folders: Sequence[Path]) -> None:
-    """Print so where the runs in ``folders`` lack nothing: what follows is then the table alone."""
+    """If the runs in ``folders`` are complete, print that: then only the table follows."""
     from maestro_eval import open_run
 
     if not all((folder / "manifest.json").exists() for folder in folders):

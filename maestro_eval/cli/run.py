@@ -47,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--preset", help="a bundled set of systems and tasks: quickstart")
     what.add_argument(
         "--policy",
-        help="who decides: openai:URL[|URL][#MODEL], vllm:MODEL_OR_PATH, transformers:MODEL_OR_PATH, router[:bm25], "
-        "random, fixed:EXPERT@@SKILL, direct:EXPERT, explore: all of those two, for the oracles, or your own "
-        "module:Class (docs/baselines.md)",
+        help="the orchestrator: openai:URL[|URL][#MODEL], vllm:MODEL_OR_PATH, transformers:MODEL_OR_PATH, "
+        "router[:bm25], random, fixed:EXPERT@@SKILL, direct:EXPERT, explore (every fixed and direct, for oracles), or "
+        "your own module:Class (docs/baselines.md)",
     )
     what.add_argument("--registry", help="a registry file, or a bundled one by name (see registry list)")
     what.add_argument("--tasks", action="append", default=[], help="task names or tags, with commas or several times")
@@ -147,7 +147,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_early_stop(parser: argparse._ArgumentGroup) -> None:
-    """``--stop-when``, ``--until-halfwidth``, ``--against`` and ``--alpha``."""
+    """Add ``--stop-when``, ``--until-halfwidth``, ``--against`` and ``--alpha``."""
     rule = parser.add_mutually_exclusive_group()
     rule.add_argument(
         "--stop-when",
@@ -194,7 +194,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _early_stop(arguments: argparse.Namespace) -> EarlyStopping | None:
-    """Return the rule that the flags ask for. UserError where they do not go together."""
+    """Return the rule that the flags ask for. UserError if they do not go together."""
     halfwidth = arguments.until_halfwidth
     if arguments.stop_when is None:
         for flag in ("alpha",) if halfwidth else ("against", "alpha"):
@@ -217,7 +217,7 @@ def _early_stop(arguments: argparse.Namespace) -> EarlyStopping | None:
     )
 
 
-# What a preset leaves open; it fixes all else.
+# The flags that go with a preset; it fixes all others.
 _WITH_PRESET = frozenset(
     ("preset", "out", "seed", "executor", "workers", "gpus_per_worker", "concurrency", "ray_address", "cache",
      "no_cache", "sandbox", "protocol", "quiet", "metrics_port", "stall_after", "hook")
@@ -240,7 +240,7 @@ def run_whole_preset(
     *,
     changes: Mapping[str, Any] | None = None,
 ) -> int:
-    """Run what ``out`` lacks of a preset, and publish the whole; ``changes`` as in ``run_preset``.
+    """Run the missing rollouts of the preset in ``out``, and publish the whole; ``changes`` as in ``run_preset``.
 
     Of ``arguments`` it reads the protocol and the flags of ``add_progress``.
     """
@@ -276,7 +276,7 @@ def _publish_preset(
     if preset.swap is not None and {preset.swap.base, preset.swap.augmented} <= ran:
         swap = SwapRuns(preset_run(out, preset.swap.base), preset_run(out, preset.swap.augmented))
     asked = Asked(contrasts, swap=swap, routing=True)
-    # A line of progress for each system, one before them, where the files are, and how to look at them.
+    # A progress line for each system, one before them, the files, and the viewer's command.
     lines = LINES - len(folders) - 5
     publish(folders, out, protocol=protocol, asked=asked, scored=scored, plots=True, lines=lines)
     print(f"look at it: maestro-eval view {shlex.quote(str(out))}")

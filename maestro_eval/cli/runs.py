@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _means(folder: Path, attempt: int) -> dict[str, float]:
-    """Return the groups' official means from the run's own report; none where the journal has a later ``attempt``."""
+    """Return the groups' official means from the run's own report; empty if the journal has a later ``attempt``."""
     report = folder / "report" / "results.json"
     try:
         (own,) = [each for each in json.loads(report.read_text("utf-8"))["systems"] if each["run"] == ".."]

@@ -78,7 +78,7 @@ async def _serve(folders: list[Path], port: int, no_browser: bool, include: list
 
 
 def _open(address: str) -> None:
-    """Ask for a browser, if there is a screen to show it on."""
+    """Open a browser, if there is a screen to show it on."""
     import contextlib
     import os
     import webbrowser

@@ -1,4 +1,4 @@
-"""Show rollouts while a command runs them, and end the command."""
+"""Shows rollouts while a command runs them, and ends the command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from maestro_eval.cli import DONE, DONE_WITH_FAILURES, INTERRUPTED
 from maestro_eval.text import one_line
 
-# Of the answers that could not be judged.
+# The causes shown of answers that could not be judged.
 _CAUSES = 3
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ def exit_code(outcomes: Sequence[RunOutcome], again: str, scored: Sequence[RunSc
     """Print how the command ``again`` continues, and return the exit code.
 
     ``scored`` are the scores of the outcomes, if they have been judged: answers may lack a verdict, and rollouts that
-    ended well evidence that a service failed to give. Why a run stalled is printed.
+    did not fail may lack evidence from a service. The reason of a stall is printed.
     """
     for outcome in outcomes:
         if outcome.given_up:
             _say(outcome.given_up)
     if any(outcome.interrupted for outcome in outcomes):
-        _say(f"interrupted; {again} goes on")
+        _say(f"interrupted; {again} continues")
         return INTERRUPTED
     failed = sum(outcome.counts.failed for outcome in outcomes)
     if failed:
@@ -69,7 +69,7 @@ def exit_code(outcomes: Sequence[RunOutcome], again: str, scored: Sequence[RunSc
 
 
 def tell_unjudged(folder: Path, scores: RunScores) -> bool:
-    """Return whether answers of a run could not be judged; print for which causes, and what command judges them."""
+    """Return whether answers of a run could not be judged; print the causes, and the command that judges them."""
     from maestro_eval.scoring import rejudge_command
 
     tasks = {task.name: task for task in scores.manifest.tasks}
@@ -81,7 +81,7 @@ def tell_unjudged(folder: Path, scores: RunScores) -> bool:
 
 
 def _say(message: str) -> None:
-    # The table before it may still be on its way.
+    # The table before it may still be buffered.
     sys.stdout.flush()
     print(f"maestro-eval: {one_line(message)}", file=sys.stderr)
 

@@ -64,7 +64,7 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
         try:
             if (folder / MANIFEST).exists():
                 raise UserError(
-                    f"{folder}: already holds a run; `maestro-eval resume {folder}` goes on with it, "
+                    f"{folder}: already holds a run; `maestro-eval resume {folder}` continues it, "
                     "or choose another --out"
                 )
             for suffix in ("", "-wal", "-shm", "-journal"):
@@ -265,5 +265,5 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
         fix = "free some space" if full else "fix that"
         return UserError(
             f"{self.folder}: {reason}; what was committed is safe: {fix}, then "
-            f"`maestro-eval resume {self.folder}` goes on"
+            f"`maestro-eval resume {self.folder}` continues"
         )

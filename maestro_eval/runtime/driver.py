@@ -184,7 +184,7 @@ class Driver:
         self._stalled = (
             f"the run stalled: {describe(stall)}; what was committed is safe: fix that (a deadline that is too long "
             f"for it: --regime-set rollout_deadline_s=…, or --stall-after), then `maestro-eval resume {folder}` "
-            f"goes on; {where}"
+            f"continues; {where}"
         )
         # Rollouts that have hung for so long get no grace time.
         running.cancel()

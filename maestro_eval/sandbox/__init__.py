@@ -1,4 +1,4 @@
-"""The one isolation in which generated code runs."""
+"""Runs generated code, always in isolation."""
 
 from maestro_eval.sandbox.bubblewrap import PACKAGES_FOLDER, lacking
 from maestro_eval.sandbox.launch import PROCESS_PROMISES, Isolation, Limits, Reason, SandboxResult

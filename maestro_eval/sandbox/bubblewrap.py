@@ -1,18 +1,17 @@
-"""The isolation: a bubblewrap sandbox that holds an interpreter and nothing else.
+"""The isolation: a bubblewrap sandbox that contains an interpreter and nothing else.
 
 Promises: no network, no home, no environment, no process but the program's own, no capability and no way to a new one;
-/usr read-only; /tmp private, bounded and gone afterwards; nothing else can be written. The program is process 1 of its
-own process namespace, so that all it started dies with it, before we hear of its end.
+/usr read-only; /tmp private, bounded and removed afterwards; nothing else can be written. The program is process 1 of
+its own process namespace, so that all it started dies with it, before we learn of its end.
 
-Accepted: the kernel is shared (the filter in ``seccomp`` narrows it), and so is the time of its CPUs. /usr can be
-read. Process 1 is deaf to signals that it has no handler for: a program cannot kill itself by one (an abort shows as
-signal 11), and CPU time is enforced by the kill a second after the signal. A bubblewrap older than 0.8 lacks
-``--disable-userns`` (the filter refuses the same), one older than 0.7 ``--size`` (then each file is bounded, but not
-all together).
+Accepted: the kernel is shared (the filter in ``seccomp`` narrows it), and so is the time of its CPUs. /usr can be read.
+Process 1 ignores signals that it has no handler for: a program cannot kill itself by one (an abort shows as signal 11),
+and CPU time is enforced by the kill a second after the signal. A bubblewrap older than 0.8 lacks ``--disable-userns``
+(the filter refuses the same), one older than 0.7 ``--size`` (then each file is bounded, but not all together).
 
-Packages of ours are lent read-only, one distribution at a time: name those that it needs, too. The sandbox's
-interpreter is the system's, not ours. What is lent must therefore fit it: Python files always do, compiled modules
-only where the minor versions are equal.
+Our packages can be mounted read-only, one distribution at a time: name those that it needs, too. The sandbox's
+interpreter is the system's, not ours. A mounted package must therefore fit it: Python files always do, compiled modules
+only if the minor versions are equal.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ _ISOLATION = (
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
 _ROOT_FOLDERS = ("/bin", "/lib", "/lib32", "/lib64")
 PACKAGES_FOLDER = "/packages"
-"""The folder of lent packages in the sandbox. A program that wants them puts this folder on ``sys.path``."""
+"""The folder of mounted packages in the sandbox. A program that wants them puts this folder on ``sys.path``."""
 
 
 def in_bubblewrap(bwrap: str, code: bytes, limits: Limits, stack: ExitStack, packages: tuple[str, ...] = ()) -> Launch:
-    """Prepare a launch of ``code`` in a fresh sandbox, with the packages that can be lent to it.
+    """Prepare a launch of ``code`` in a fresh sandbox, with those of ``packages`` that can be mounted.
 
-    ``stack`` closes its files. No shell sees any of it.
+    ``stack`` closes its files. No shell is involved.
     """
     known = _options(bwrap)
     program = memory_file(stack, "program", code)
@@ -55,7 +54,7 @@ def in_bubblewrap(bwrap: str, code: bytes, limits: Limits, stack: ExitStack, pac
     for package in packages:
         for name, path in lent(package).items():
             command += ["--ro-bind", str(path), f"{PACKAGES_FOLDER}/{name}"]
-    # /dev holds null, zero, random and the like. There is no /proc: nothing in it is the program's concern.
+    # /dev has null, zero, random and the like. There is no /proc: the program needs nothing in it.
     command += ["--dev", "/dev", "--remount-ro", "/dev"]
     if "--size" in known:
         command += ["--size", str(limits.file_mb << 20)]
@@ -67,7 +66,7 @@ def in_bubblewrap(bwrap: str, code: bytes, limits: Limits, stack: ExitStack, pac
         command += ["--seccomp", str(descriptors[-1])]
     return Launch(
         command=(*command, "--", *limited_python(limits, "/main.py")),
-        # Our own folder may be closed to the user that we drop to.
+        # Our own folder may be inaccessible to the user that we drop to.
         cwd="/",
         descriptors=tuple(descriptors),
         user=ordinary_user(),
@@ -76,7 +75,7 @@ def in_bubblewrap(bwrap: str, code: bytes, limits: Limits, stack: ExitStack, pac
 
 
 def _system_folders() -> list[str]:
-    """Bind /usr, the names in / that lead into it, and what the dynamic linker reads."""
+    """Bind /usr, the root folder's names that lead into it, and what the dynamic linker reads."""
     arguments = ["--ro-bind", "/usr", "/usr", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     for folder in map(Path, _ROOT_FOLDERS):
         if folder.is_symlink():
@@ -94,7 +93,7 @@ def _options(bwrap: str) -> frozenset[str]:
 
 @cache
 def lacking(name: str) -> str | None:
-    """Return why the distribution cannot be lent, and the fix, in one line; ``None`` where it can."""
+    """Return why the distribution cannot be mounted, and the fix, in one line; ``None`` if it can."""
     try:
         found = distribution(name)
     except PackageNotFoundError:
@@ -115,7 +114,7 @@ def lacking(name: str) -> str | None:
 
 
 def lent(name: str) -> dict[str, Path]:
-    """Return what to bind for the distribution, by its name within ``PACKAGES_FOLDER``; nothing where it is lacking."""
+    """Map the names within ``PACKAGES_FOLDER`` to the distribution's paths to bind; empty if it is lacking."""
     if lacking(name) is not None:
         return {}
     found = distribution(name)
@@ -138,7 +137,7 @@ def _tops(found: Distribution) -> list[str]:
 
 
 def _is_compiled(found: Distribution) -> bool:
-    """Tell whether it has a compiled module that no Python file beside it can stand for."""
+    """Return whether it has a compiled module without an equivalent Python file beside it."""
     files = set(_files(found))
     modules = (
         file for file in files if file.suffix == ".so" and ".cpython-" in file.name and "__mypyc" not in file.name

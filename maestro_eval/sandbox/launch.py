@@ -1,4 +1,4 @@
-"""The limits of a sandboxed program, and how it is started: what both isolations share, and the weaker one."""
+"""The limits of a sandboxed program, and its launch: what both isolations share, and the weaker one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from maestro_eval.records import UserError
 
 _INTERPRETERS = (Path("/usr/bin/python3"), Path("/usr/local/bin/python3"))
 _OPEN_FILES = 32
-# The range that systemd keeps for users who exist only while something runs: no one's files are theirs.
+# The range that systemd reserves for users who exist only while something runs: they own no files.
 _FIRST_USER, _USERS = 61184, 4336
 _runs = itertools.count()
 
@@ -42,11 +42,11 @@ limit that ended it: ``timeout`` (wall or CPU), ``memory``, ``output``. ``refuse
 
 
 class Limits(Struct, frozen=True):
-    """Bounds of one run; what is not named so is for the program and its children together.
+    """Bounds of one run, for the program and its children together unless noted.
 
-    ``wall_s`` and ``cpu_s`` are whole or broken seconds; CPU is for each process and rounded up. ``memory_mb``
-    bounds the address space of each process and the memory of all. ``file_mb`` bounds each file and, in
-    bubblewrap, all of them. ``output_kb`` is for stdout and stderr each.
+    ``wall_s`` and ``cpu_s`` may be fractions; CPU time is for each process and rounded up. ``memory_mb`` bounds the
+    address space of each process and the memory of all. ``file_mb`` bounds each file and, in bubblewrap, all of them.
+    ``output_kb`` is for stdout and stderr each.
     """
 
     wall_s: float = 10.0
@@ -74,7 +74,7 @@ class SandboxResult(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The start of one run. ``user`` is dropped to before anything of ours is executed; ``None`` stays as we are.
+    """The start of one run. The process drops to ``user`` before it executes anything of ours; ``None``: no change.
 
     ``status`` is a descriptor to which the isolation writes once the program itself was reached.
     """
@@ -88,7 +88,7 @@ class Launch:
 
 
 def system_python() -> str:
-    """Return the path of the interpreter that runs generated code; UserError where there is none."""
+    """Return the path of the interpreter that runs generated code; UserError if there is none."""
     interpreter = next((path for path in _INTERPRETERS if path.exists()), None)
     if interpreter is None:
         raise UserError("sandbox: no system interpreter (/usr/bin/python3): install the package 'python3'")
@@ -119,9 +119,9 @@ def limited_python(limits: Limits, program: str) -> tuple[str, ...]:
 
 
 def ordinary_user() -> int | None:
-    """Return a user id for one run where we are root, whom the limit on processes would not bind; else ``None``.
+    """Return a user id for one run if we are root, whom the limit on processes would not bind; else ``None``.
 
-    Runs side by side get different ones, so that they can neither count as nor signal each other.
+    Concurrent runs get different ones, so that they can neither count as nor signal each other.
     """
     if os.geteuid() != 0:
         return None
@@ -151,6 +151,6 @@ def in_process(code: bytes, limits: Limits, stack: ExitStack) -> Launch:
         shutil.chown(folder, user, user)
         program.chmod(0o644)
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"}
-    # By its bare name: the user may not be allowed to walk the folders above.
+    # By its bare name: the user may not be allowed to traverse the folders above.
     command = limited_python(limits, program.name)
     return Launch(command, cwd=os.fspath(folder), environment=environment, user=user)

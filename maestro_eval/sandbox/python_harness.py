@@ -31,17 +31,17 @@ import types
 from typing import Any, NoReturn
 
 _LONGEST_MESSAGE = 16 << 20
-# Where the kernel ends a program that nobody looked after in time, in multiples of its CPU limit. Its limit counts
-# whole ticks, which on a loaded machine say up to twice what the program used.
+# The kernel ends a program that was not stopped in time, at this multiple of its CPU limit. The kernel counts whole
+# ticks, which on a loaded machine sum to up to twice the time that the program used.
 _HARD_LIMIT = 4
 
 
 class _Ended(BaseException):
-    """The program is over; says how. Tests that catch ``Exception`` do not catch it."""
+    """Raised when the program is over; says how. Tests that catch ``Exception`` do not catch it."""
 
 
 class _Strange:
-    """Stands for a value that is no plain data. Equals nothing, not even itself."""
+    """Represents a value that is no plain data. Equals nothing, not even itself."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -58,11 +58,11 @@ class _Strange:
 def main() -> None:
     """Judge the case on standard input; print its nonce at the beginning and, as JSON, the outcome at the end."""
     if os.environ.get("PYTHONHASHSEED") != "0":
-        # Sets in the same order each time, and so the same verdict.
+        # Fixes the order of sets, and so the verdict.
         options = ("-s", "-B", "-X", "utf8")
         os.execve(sys.executable, [sys.executable, *options, __file__], {**os.environ, "PYTHONHASHSEED": "0"})
     del sys.path[0]
-    # Process 1 is deaf to signals that it has no handler for; Python has one for this.
+    # Process 1 ignores signals that it has no handler for; Python installs one for this signal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
@@ -79,7 +79,7 @@ def main() -> None:
     other = _Other(child, ours_in, ours_out, case["cpu_s"], case["wall_s"])
     os.write(ours, case["nonce"].encode("ascii") + b"\n")
     outcome, detail = _judge(case, other)
-    # No address of an object: it differs from run to run.
+    # Addresses of objects differ from run to run.
     detail = re.sub(r"\b0x[0-9a-f]+", "0x", " ".join(detail.split()))[:200]
     os.write(ours, json.dumps({"outcome": outcome, "detail": detail}).encode("ascii"))
     os._exit(0)  # nothing that the tests have left to run at the end is waited for
@@ -124,7 +124,7 @@ class _Function:
 
 
 class _Other:
-    """The process of the program, as the tests have it."""
+    """The process of the program, as seen by the tests."""
 
     def __init__(self, child: int, receive: int, send: int, cpu_s: float, wall_s: float) -> None:
         self.calls = 0
@@ -174,7 +174,7 @@ class _Other:
     def _read(self, length: int) -> bytes:
         read = bytearray()
         while len(read) < length:
-            # The end of the process is looked for, too: a child of its own may hold the pipe open.
+            # Also checks for the end of the process: a child of its own may hold the pipe open.
             if select.select([self._receive], [], [], 0.05)[0]:
                 chunk = os.read(self._receive, min(length - len(read), 1 << 20))
                 if not chunk:
@@ -207,7 +207,7 @@ class _Other:
             time.sleep(0.01)
         _, status, usage = os.wait4(self._child, 0)
         signalled = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        # Children of its own count, too, where it waited for them.
+        # Children that it waited for count, too.
         if signalled == signal.SIGKILL and usage.ru_utime + usage.ru_stime >= self._cpu_s:
             raise _Ended("timeout", f"exceeded {self._cpu_s:g} s of CPU time")
         raise _Ended("failed", "the program ended itself before the tests did")
@@ -226,7 +226,7 @@ class _Program:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         cpu_s, packages, preload = self._next()
         sys.path.insert(0, packages)
-        # A thread for each core of a large machine would be more than the sandbox allows.
+        # A thread for each core of a large machine would exceed the sandbox's limit.
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
         for name in preload:
             with contextlib.suppress(Exception):  # the program will find out
@@ -245,7 +245,7 @@ class _Program:
         except BaseException as error:
             self._answer("unloaded", [type(error).__name__, _text(error)])
             os._exit(0)
-        # As they are now: what the program does to its own names later changes nothing.
+        # A copy: what the program does to its own names later changes nothing.
         functions = dict(module.__dict__)
         self._answer("value", _encoded(None))
         while True:
@@ -281,12 +281,12 @@ class _Program:
 
 
 def _cpu_clock(pid: int) -> int:
-    """Return the clock of the CPU time of a process, as clock_getcpuclockid(3) makes it."""
+    """Return the clock of the CPU time of a process, as clock_getcpuclockid(3) computes it."""
     return (~pid << 3) | 2
 
 
 def _as_raised(name: str, text: str) -> Exception:
-    """The builtin exception of that name, if the tests may expect it: none of missing modules, none that ends loops."""
+    """Return the builtin exception of that name, or RuntimeError if it signals a missing module or ends a loop."""
     raised = getattr(builtins, name, None)
     kept = (ImportError, StopIteration, StopAsyncIteration)
     if isinstance(raised, type) and issubclass(raised, Exception) and not issubclass(raised, kept):
@@ -300,12 +300,12 @@ def _undefined(*_: Any, **__: Any) -> NoReturn:
 
 
 def _compiled(source: str, name: str) -> types.CodeType:
-    # Not with the future features of this file.
+    # Without the future features of this file.
     return compile(source, name, "exec", dont_inherit=True)
 
 
 def _module() -> types.ModuleType:
-    """The module of that name in both processes, so that classes of the task's own code can be sent."""
+    """Register a module of this name in both processes, so that instances of the task's own classes can be sent."""
     module = types.ModuleType("program")
     sys.modules["program"] = module
     return module
@@ -318,7 +318,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _encoded(value: Any) -> Any:
-    """A value as JSON with tags. Builtin methods are called on the types, so that a subclass cannot disguise itself."""
+    """Encode a value as JSON with tags, by builtin methods of the types, so that a subclass cannot disguise itself."""
     if value is None or value is True or value is False:
         return value
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):

@@ -1,10 +1,10 @@
-"""Run a piece of generated Python, and say how it ended.
+"""Runs a piece of generated Python, and returns how it ended.
 
-The code is hostile by assumption: nothing that it does raises here, fills our memory, or outlives the call. What
-raises is ours: a machine that cannot isolate (UserError, for the user to mend) or a sandbox that could not be built
-this time (RolloutFailure, to be tried again). A program may lie about itself only in the harmless direction: it can
-print what it likes, and make its own run look worse than it was. Tests run against a program each in a process of its
-own within one sandbox (``python_harness`` says how).
+The code is hostile by assumption: nothing that it does raises here, fills our memory, or outlives the call. Only our
+own failures raise: a machine that cannot isolate (UserError, for the user to fix) or a sandbox that could not be built
+this time (RolloutFailure, to be retried). A program may lie about itself only in the harmless direction: it can print
+what it likes, and make its own run look worse than it was. Tests and the program that they test run in two processes
+within one sandbox (see ``python_harness``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LONGEST_CODE = 1 << 20
 _WEAKER = "accept the weaker --sandbox=process"
 _KILLED, _CPU_EXCEEDED = 128 + 9, 128 + 24
 _GRACE_S = 5.0
-# CPU time is the harness's to bound: the sandbox cannot tell the program's from its own.
+# The harness bounds CPU time: the sandbox cannot distinguish the program's from the harness's own.
 _CPU_S = 120.0
 _MEMORY_MB = 1024
 
@@ -45,10 +45,10 @@ def run_python(
     isolation: Isolation = "bubblewrap",
     packages: tuple[str, ...] = (),
 ) -> SandboxResult:
-    """Run ``code`` as a program of the system's interpreter, without any package of ours but those named.
+    """Run ``code`` as a program of the system's interpreter, with those of our packages that are named.
 
-    Those of ``packages`` that can be lent (``lacking`` says why one cannot) lie in ``PACKAGES_FOLDER``; bubblewrap
-    only. Blocks for at most ``limits.wall_s`` and a little; safe to call from threads (say ``asyncio.to_thread``).
+    Those of ``packages`` that can be mounted (see ``lacking``) are in ``PACKAGES_FOLDER``; bubblewrap only. Blocks for
+    little more than ``limits.wall_s``; safe to call from threads (say ``asyncio.to_thread``).
 
     Raises:
         UserError: this machine lacks what ``isolation`` needs; the line says what to install.
@@ -70,7 +70,7 @@ def run_python(
 
 
 def available(isolation: Isolation = "bubblewrap") -> str | None:
-    """Return what is missing to run code with ``isolation``, and the fix, in one line; ``None`` where it can run."""
+    """Return what is missing to run code with ``isolation``, and the fix, in one line; ``None`` if nothing is."""
     try:
         result = run_python("print('ready')", isolation=isolation)
     except (UserError, RolloutFailure) as error:
@@ -82,7 +82,7 @@ class _SetupError(Exception):
     """The program was never reached; one line of why."""
 
 
-@cache  # A success, that is: an exception is not kept, so that a mended machine is seen at once.
+@cache  # A success: exceptions are not cached, so that a fixed machine is noticed at once.
 def _prove(bwrap: str) -> None:
     try:
         _attempt(b"", "", _DEFAULT_LIMITS, bwrap)
@@ -98,13 +98,13 @@ def _attempt(code: bytes, stdin: str, limits: Limits, bwrap: str | None, package
             launch = in_process(code, limits, stack)
         else:
             launch = in_bubblewrap(bwrap, code, limits, stack, packages)
-        # A file and not a pipe: a program that does not read its input cannot make us wait.
+        # A file and not a pipe: a program that does not read its input cannot block us.
         given = memory_file(stack, "stdin", stdin.encode("utf-8", "surrogatepass"))
         process = stack.enter_context(_start(launch, given))
         ending = watch(process, limits, keeper=launch.status is not None)
         if launch.status is None or ending.broke is not None:
             return ending
-        # bwrap reports an exit code only when the sandbox stood and the program was executed in it.
+        # bwrap reports an exit code only when the sandbox was set up and executed the program.
         if b'"exit-code"' not in os.pread(launch.status, 1 << 16, 0):
             raise _SetupError(_last_line(ending.stderr.decode("utf-8", "replace")))
         return ending
@@ -143,7 +143,7 @@ def _result(ending: Ending, limits: Limits) -> SandboxResult:
 def _own_end(ending: Ending, stderr: str, limits: Limits) -> Reason:
     if ending.exit_code == 0:
         return "ok"
-    # As process 1 of its namespace it is deaf to the signal and gets the kill that follows it.
+    # As process 1 of its namespace it ignores the signal and gets the kill that follows it.
     if ending.exit_code == _CPU_EXCEEDED or (ending.exit_code == _KILLED and ending.elapsed_s >= limits.cpu_s):
         return "timeout"
     return "memory" if _last_line(stderr).startswith("MemoryError") else "error"
@@ -174,7 +174,7 @@ def run_tests(
     wall_s: float = 10.0,
     isolation: Isolation = "bubblewrap",
 ) -> TestReport:
-    """Tell whether ``program`` passes ``tests``, which call its functions ``names`` after their own ``signature`` code.
+    """Run ``tests`` on ``program``: they call its functions ``names`` after the ``signature`` code of the task.
 
     ``cpu_s`` and ``wall_s`` bound the program once it is loaded; importing ``preload`` does not count. Raises as
     ``run_python`` does.

@@ -1,9 +1,9 @@
 """A system call filter for what namespaces and resource limits leave open, as a classic BPF program.
 
 It is a list of refusals, not of permissions: the program is an ordinary interpreter, and namespaces carry the
-isolation. Refused are memory that outlives the process (and so has no limit), doors to kernel code that a
-script has no use for, new namespaces, sockets other than Unix ones (VM sockets know no network namespace), and
-outliving a sandbox whose owner was killed. A refused call fails with ENOSYS, as on a kernel without it.
+isolation. Refused are memory that outlives the process (and so has no limit), entries to kernel code that a script has
+no use for, new namespaces, sockets other than Unix ones (VM sockets ignore network namespaces), and outliving a sandbox
+whose owner was killed. A refused call fails with ENOSYS, as on a kernel without it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class _ByArgument:
-    """A call refused by its first argument: where ``jump`` holds against ``value``, or where it does not."""
+    """A call refused by its first argument: if ``jump`` holds against ``value``, or if it does not."""
 
     numbers: tuple[int, int]
     jump: int
@@ -85,14 +85,14 @@ _FIRST_X32_CALL = 0x40000000
 
 
 def system_call_filter(machine: str | None = None) -> bytes | None:
-    """Make the program for ``machine`` (ours unless named); ``None`` where we do not know its call numbers."""
+    """Return the program for ``machine`` (default: ours); ``None`` if we do not know its call numbers."""
     known = _ARCHITECTURES.get(machine or platform.machine())
     if known is None:
         return None
     column, architecture = known
     program = [
         _step(_LOAD, _ARCHITECTURE),
-        # Another architecture's calls have other numbers: there is no safe reading of them.
+        # Another architecture's calls have other numbers, which cannot be interpreted safely.
         _step(_IF_EQUAL, architecture, then=1),
         _step(_RETURN, _KILL),
         _step(_LOAD, _NUMBER),
@@ -113,5 +113,5 @@ def system_call_filter(machine: str | None = None) -> bytes | None:
 
 
 def _step(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
-    """One ``struct sock_filter``; ``then`` and ``otherwise`` are how many steps a test skips."""
+    """Encode one ``struct sock_filter``; ``then`` and ``otherwise`` are how many steps a test skips."""
     return struct.pack("=HBBI", code, then, otherwise, value)

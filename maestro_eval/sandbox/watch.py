@@ -1,9 +1,9 @@
-"""Watch a running program: read its output within a bound, and end it with all its children in time.
+"""Watches a running program: reads its output within a bound, and ends it with all its children in time.
 
-Memory of the whole tree is looked at every 50 ms, so a fast program can pass the limit by what it takes in that
-time; the limits that the kernel holds for each process are the hard bound. No limit of a process covers what the kernel
-keeps for it itself: what its sockets and pipes can buffer, and the files and folders of its /tmp, count as memory.
-A control group would account for them exactly; none is made, because few machines let an ordinary user have one.
+Memory of the whole tree is measured every 50 ms, so a fast program can exceed the limit by what it allocates in that
+time; the limits that the kernel enforces for each process are the hard bound. No limit of a process covers the kernel's
+own memory for it: what its sockets and pipes can buffer, and the files and folders of its /tmp, count as memory. A
+control group would account for them exactly; none is used, because few machines let an ordinary user have one.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Broken = Literal["timeout", "memory", "output"]
 _LOOK_EVERY_S = 0.05
 _KEEPER_WAIT_S = 2.0
 _CHUNK = 1 << 16
-# What the kernel may keep: of a socket the largest buffer (twice net.core.wmem_max), of a pipe 16 pages, of a file in
-# memory or a folder its inode and its name.
+# Bounds of the kernel's memory: of a socket the largest buffer (twice net.core.wmem_max), of a pipe 16 pages, of a file
+# in memory or a folder its inode and its name.
 _SOCKET_BYTES, _PIPE_BYTES, _INODE_BYTES = 425_984, 65_536, 1_536
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """``broke``: the limit for which we ended it. ``exit_code`` is 128 + n after signal n."""
+    """The end of a process. ``broke``: the limit for which we ended it. ``exit_code`` is 128 + n after signal n."""
 
     broke: Broken | None
     exit_code: int
@@ -43,9 +43,9 @@ class Ending:
 
 
 def watch(process: subprocess.Popen[bytes], limits: Limits, *, keeper: bool) -> Ending:
-    """Wait for the end of ``process`` (with pipes and a session of its own), or bring it about; nothing is left.
+    """Wait for ``process`` (with pipes and a session of its own), or end it at a limit; no process remains.
 
-    A ``keeper`` is a process that ends by itself once all that it keeps is dead, as bwrap does.
+    A ``keeper`` is a process that ends by itself once all its children are dead, as bwrap does.
     """
     try:
         with closing(_Watched(process, limits, own_tmp=keeper)) as watched:
@@ -63,7 +63,7 @@ def watch(process: subprocess.Popen[bytes], limits: Limits, *, keeper: bool) -> 
 
 
 class _Watched:
-    """A process, what it has written so far, and since when it runs."""
+    """A process, its output so far, and its start time."""
 
     def __init__(self, process: subprocess.Popen[bytes], limits: Limits, *, own_tmp: bool) -> None:
         assert process.stdout is not None
@@ -86,7 +86,7 @@ class _Watched:
         return time.monotonic() - self._began
 
     def until_it_ends(self) -> Broken | None:
-        """``None`` at its own end, or the limit that it broke."""
+        """Wait for its own end (return ``None``), or return the limit that it broke."""
         next_look = _LOOK_EVERY_S
         while True:
             ready = {key.fd for key, _ in self._selector.select(_LOOK_EVERY_S)}
@@ -107,7 +107,7 @@ class _Watched:
         os.close(self._end)
 
     def _drain(self) -> bool:
-        """Take what the ended process left in its pipes. Their end may never come: a stray child can hold them."""
+        """Read what the ended process left in its pipes. They may never reach EOF: a stray child can hold them open."""
         self._selector.unregister(self._end)
         while ready := self._selector.select(0):
             if not all(self._take(key.fd) for key, _ in ready):
@@ -115,7 +115,7 @@ class _Watched:
         return True
 
     def _take(self, descriptor: int) -> bool:
-        """Read once from a pipe that has something; whether it stays within the bound."""
+        """Read once from a ready pipe; return whether the output stays within the bound."""
         chunk = os.read(descriptor, _CHUNK)
         if not chunk:
             self._selector.unregister(descriptor)
@@ -126,9 +126,9 @@ class _Watched:
 
 
 def _kill_all(process: subprocess.Popen[bytes], *, keeper: bool) -> None:
-    """Kill what ``process`` started and itself, and wait for it.
+    """Kill ``process`` and all that it started, and wait for it.
 
-    A keeper is left to end by itself first: killed before the others, it could no longer tell us of their death.
+    A keeper ends by itself first: killed before the others, it could not report their death.
     """
     started = tuple(_descendants(process.pid))
     for pid in started:
@@ -153,7 +153,7 @@ def _descendants(pid: int) -> Iterator[int]:
 
 
 def _tree_memory(pid: int) -> int:
-    """Count the bytes of ``pid`` and all below it, shared pages once; a process that we may not see counts 0."""
+    """Count the bytes of ``pid`` and all below it, shared pages once; an unreadable process counts 0."""
     total = 0
     for each in (pid, *_descendants(pid)):
         with suppress(OSError):
@@ -164,7 +164,7 @@ def _tree_memory(pid: int) -> int:
 
 
 def _kernel_memory(pid: int, *, own_tmp: bool) -> int:
-    """Count the bytes that the kernel may keep for the processes below ``pid``, and those in a /tmp of their own."""
+    """Count the bytes that the kernel may use for the processes below ``pid``, and those in a /tmp of their own."""
     total = inodes = 0
     for each in _descendants(pid):
         with suppress(OSError):

@@ -319,4 +319,4 @@ def test_a_flag_that_is_missing_or_wrong_is_one_line(cli: Cli, arguments: list[s
     assert refused.returncode == 2
     assert refused.stderr.startswith("maestro-eval")
     assert refused.stderr.count("\n") == 1
-    assert "--help says what there is" in refused.stderr
+    assert "; see maestro-eval " in refused.stderr

@@ -62,7 +62,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_leaves_a_run_that_resume_ends(cli
         driver.send_signal(signal.SIGINT)
         table, said = driver.communicate(timeout=60)
         assert driver.returncode == 4
-        assert said.splitlines()[-1] == f"maestro-eval: interrupted; maestro-eval resume {out} goes on"
+        assert said.splitlines()[-1] == f"maestro-eval: interrupted; maestro-eval resume {out} continues"
         # The table of what is there says how much is not.
         assert "†" in table
         # Every request that was begun ended as a record.

@@ -37,7 +37,7 @@ def test_a_run_on_a_ray_of_its_own_ends_in_order_and_is_resumed(cli: Cli, tmp_pa
             driver.send_signal(signal.SIGTERM)
             _, said = driver.communicate(timeout=90)
         assert driver.returncode == 4, said
-        assert said.splitlines()[-1] == f"maestro-eval: interrupted; maestro-eval resume {out} goes on"
+        assert said.splitlines()[-1] == f"maestro-eval: interrupted; maestro-eval resume {out} continues"
         # Every request that was begun ended as a record.
         assert 0 < _committed(out) == len(server.requests) < SAMPLES
         assert cli("resume", out, "--executor", "local", "--quiet").returncode == 0

@@ -30,7 +30,7 @@ def test_what_a_shell_finds_beside_the_runs_is_passed_over_and_named(
     assert find_runs(sorted(runs.iterdir())) == [runs / "a", runs / "b"]
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == f"maestro-eval: passed over, being no runs: {runs / 'figures'}, {runs / 'report.md'}\n"
+    assert said.err == f"maestro-eval: skipped, not run folders: {runs / 'figures'}, {runs / 'report.md'}\n"
 
 
 def test_a_folder_of_runs_is_its_runs_and_none_comes_twice(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

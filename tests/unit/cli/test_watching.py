@@ -30,5 +30,5 @@ def test_an_interruption_goes_before_failures_and_after_why_it_was_given_up(caps
     assert exit_code([outcome(answered=1, failed=1, interrupted=True, given_up="stuck")], "the same command") == 4
     assert capsys.readouterr().err.splitlines() == [
         "maestro-eval: stuck",
-        "maestro-eval: interrupted; the same command goes on",
+        "maestro-eval: interrupted; the same command continues",
     ]

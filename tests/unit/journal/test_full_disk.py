@@ -65,7 +65,7 @@ def test_a_full_disk_is_told_with_the_way_on(tmp_path: Path) -> None:
         journal.commit([finished(key, Answered("2")) for key in BATCH])
     assert str(caught.value) == (
         f"{tmp_path}: the disk is full; what was committed is safe: free some space, then "
-        f"`maestro-eval resume {tmp_path}` goes on"
+        f"`maestro-eval resume {tmp_path}` continues"
     )
     journal._connection.execute(f"PRAGMA max_page_count = {pages + 1000}")
     journal.close()

@@ -165,7 +165,7 @@ def test_a_closed_journal_opens_with_all_it_had(tmp_path: Path) -> None:
 def test_creating_over_a_run_names_resume_and_changes_nothing(tmp_path: Path) -> None:
     with made(tmp_path) as journal:
         journal.commit([finished(KEYS[0])])
-    with pytest.raises(UserError, match=r"already holds a run; `maestro-eval resume .*run` goes on"):
+    with pytest.raises(UserError, match=r"already holds a run; `maestro-eval resume .*run` continues"):
         made(tmp_path)
     with Journal.open(tmp_path / "run") as journal:
         assert len(outcomes(journal)) == 1
