@@ -1,4 +1,4 @@
-"""Judge recorded texts: replies with their right values, authors' verdicts, released scores; and resolve names."""
+"""Judges recorded texts (replies with right values, authors' verdicts, released scores) and resolves recorded names."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Recorded(Struct, frozen=True):
 
 
 def cases(file: Path) -> Iterator[Case]:
-    """Yield a case for each protocol of each line. UserError for an unknown benchmark."""
+    """Yield a case for each protocol of each line. Raise UserError for an unknown benchmark."""
     for line, recorded in read_lines(file, Recorded):
         if recorded.benchmark not in METRIC_OF:
             raise UserError(f"{file}: line {line}: benchmark {recorded.benchmark!r}: one of {', '.join(METRIC_OF)}")
@@ -165,7 +165,7 @@ def cases(file: Path) -> Iterator[Case]:
 
 
 def judged(sample: Sample, reply: str, metric: str, protocol: str, expected: float) -> str:
-    """Return the value of a reply; if it is unexpected, also the extracted answer or the note."""
+    """Return the value of a reply as text; if it is unexpected, with the extracted answer or the note."""
     verdict = judge(sample, reply, metric, protocol)
     value = "no verdict" if verdict.value is None else f"{verdict.value:g}"
     return value if verdict.value == expected else f"{value}, read: {verdict.extracted or verdict.note}"
@@ -179,7 +179,7 @@ def names(file: Path) -> Iterator[Case]:
 
 
 def parity(file: Path) -> Iterator[Case]:
-    """Yield a case for each row. UserError if the file's name does not begin with a known benchmark."""
+    """Yield a case for each line. Raise UserError if the file's name does not begin with a known benchmark."""
     benchmark = file.name.partition("_")[0]
     if benchmark not in _FORMS:
         raise UserError(f"{file}: the first word of its name is the benchmark, up to a _: one of {', '.join(_FORMS)}")
@@ -192,7 +192,7 @@ def parity(file: Path) -> Iterator[Case]:
 
 
 def scores(file: Path) -> Iterator[Case]:
-    """Yield a case for each line. UserError for a benchmark without a task."""
+    """Yield a case for each line. Raise UserError for a benchmark without a task."""
     for number, line in read_lines(file, _Scored):
         try:
             rule = _released_rule(line.benchmark)

@@ -16,14 +16,14 @@ from msgspec import Struct
 from maestro_eval.records import UserError
 
 KINDS: dict[str, str] = {
-    "cases": "replies and what they are worth under fair, official or strict",
+    "cases": "replies with their right values under fair, official or strict",
     "names": "names as a policy wrote them, and the expert or skill that each became",
     "scores": "transcripts with the score that the released scorer gave them",
     "parity": "replies of models with the verdicts that a benchmark's authors published",
     "skills": "uses of skills: each model call, what it is sent and in which order",
-    "trajectories": "what a policy said turn by turn, what was called, and the prompts that it was shown",
+    "trajectories": "the texts of a policy turn by turn, its calls, and the prompts that it was shown",
 }
-"""Name → one line on the content of a recording of that kind."""
+"""Maps the name of a kind to one line about the content of such a recording."""
 
 _Line = TypeVar("_Line")
 
@@ -55,7 +55,7 @@ class Conformance:
 
     @classmethod
     def of(cls, cases: Iterable[Case], keep: int = 10) -> Conformance:
-        """Count ``cases``, and store the first ``keep`` disagreements."""
+        """Count ``cases`` and store the first ``keep`` disagreements."""
         tally = cls(keep)
         for case in cases:
             tally.cases += 1
@@ -66,15 +66,15 @@ class Conformance:
 
     @property
     def complete(self) -> bool:
-        """True when all agree, and there is at least one."""
+        """True if there is at least one case and all agree."""
         return 0 < self.cases == self.agreeing
 
 
 def cases_of(kind: str, file: Path) -> Iterator[Case]:
-    """Return the cases of ``file``, a recording of ``kind``. UserError for an unknown kind or an unreadable file."""
+    """Return the cases of ``file``, a recording of ``kind``. Raise UserError for an unknown kind or unreadable file."""
     if kind not in KINDS:
         raise UserError(f"conformance {kind}: unknown; there are {', '.join(KINDS)}")
-    # These two play rollouts and skills, which takes more imports than judging a text.
+    # These two run rollouts and skills, which needs more imports than judging a text.
     module = kind if kind in ("skills", "trajectories") else "cases"
     check: Check = getattr(importlib.import_module(f"maestro_eval.conformance.{module}"), kind)
     return check(file)

@@ -29,7 +29,7 @@ from maestro_eval.skills import EvidenceCache, SkillContext
 from maestro_eval.testing import SimulatedServer
 
 REGISTRY = "released_augmented"
-"""The registry that has every released skill."""
+"""The registry that contains every released skill."""
 
 _FIRST_SIZE, _OTHER_SIZE = (560, 280), (300, 200)
 _REPLIES = {
@@ -37,7 +37,7 @@ _REPLIES = {
     "caption": "SAID-IN-CAPTION",
     "detection": '[{"bbox_2d": [20, 20, 120, 100], "label": "bird"}]',
     "zoom": '<think>Closer.</think> <tool_call>{"name": "image_zoom_in", "arguments": {"bbox_2d": [100, 50, 180, 90]}}',
-    # Distinct from the text of prompts; contains a test that any program passes, and a program.
+    # This differs from the text of prompts, and contains a test that any program passes and a program.
     "expert": "EXPERT-REPLY-{number}.\nassert True\n```python\ndef solution(*given):\n    return given\n```",
 }
 _STEP = re.compile(r"EXPERT-REPLY-(\d+)\.")
@@ -116,7 +116,7 @@ class Recorder:
 
 
 def skills(file: Path) -> Iterator[Case]:
-    """Return a case for each use of a skill; if the calls differ, it contains the first difference."""
+    """Return a case for each use of a skill; if the calls differ, the case contains the first difference."""
     lines = list(read_lines(file, Recording))
     return iter(asyncio.run(_replay(lines, load_registry(REGISTRY))))
 
@@ -126,7 +126,7 @@ async def _replay(lines: list[tuple[str, Recording]], registry: Registry) -> lis
 
 
 async def played(line: Recording, registry: Registry) -> tuple[Call, ...]:
-    """Return the calls of our skill for the same use; UserError if the registry lacks the expert or skill."""
+    """Return the calls of our skill for the same use. Raise UserError for an expert or skill not in the registry."""
     found = resolve(registry, line.expert, line.skill, "released")
     if found.expert is None or found.skill is None:
         raise UserError(f"{line.case}: {registry.name} has no {line.expert}@@{line.skill}")

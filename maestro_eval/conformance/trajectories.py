@@ -64,7 +64,7 @@ class _Played(Struct, frozen=True):
 
 
 def trajectories(file: Path) -> Iterator[Case]:
-    """Yield a case for each episode: what was called and shown, how it ended, and what is scored, as JSON."""
+    """Yield a case for each episode: its calls, observations and prompts, its end and its scored text, as JSON."""
     regime = _regime()
     registry = _registry()
     for number, episode in read_lines(file, _Episode):
@@ -95,13 +95,13 @@ def _differences(expected: _Played, got: _Played) -> tuple[str, str]:
     )
 
 
-# Context variables, because the loop passes a pipeline nothing but its context.
+# These are context variables, because the loop passes a pipeline nothing but its context.
 _REPLIES: ContextVar[list[str]] = ContextVar("replies")
 _CALLED: ContextVar[list[tuple[str, str, str]]] = ContextVar("called")
 
 
 async def recorded_reply(context: SkillContext) -> str:
-    """Return the recorded reply of a skill. A pipeline."""
+    """Return the recorded reply of a skill; this function is a pipeline."""
     called, replies = _CALLED.get(), _REPLIES.get()
     number = len(called)
     called.append((context.expert.model, context.skill.name, context.request))

@@ -1,4 +1,4 @@
-"""Connects lmms-eval with us, in both directions.
+"""Connects lmms-eval and maestro-eval in both directions.
 
 lmms-eval runs us as its model ``maestro``: our rollouts, its evaluator, our journal beside its results. It finds
 ``manifest`` through the entry point group ``lmms_eval.models``. Our runs use its tasks as ``lmms:NAME`` (``task.py``,

@@ -1,7 +1,7 @@
 """Loads a task of lmms-eval by name, without its data: its rules and scorer. Tasks that we cannot run are refused.
 
-lmms-eval is an extra. This module imports it only inside functions, because that takes about ten seconds; finding a
-name reads its task files as text, because indexing them as YAML takes ten more.
+lmms-eval is an extra. This module imports it only inside functions, because the import takes about ten seconds. Task
+names are found in its task files as text, because indexing those as YAML takes ten more.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _JUDGE_KEYS = {"openai": "OPENAI_API_KEY", "azure": "AZURE_API_KEY", "bedrock": 
 
 @dataclass(frozen=True, kw_only=True)
 class LmmsRules(ResultRules):
-    """The rules of a task; ``config`` is its merged YAML, ``asks_judge`` the code that may call a judge, or "".
+    """The rules of a task; ``config`` is its merged YAML, ``asks_judge`` names code that may call a judge, or is "".
 
     ``hash`` covers the task's code.
     """
@@ -66,8 +66,8 @@ def check_judge(rules: LmmsRules) -> None:
     """
     if rules.asks_judge and not rules.may_call:
         raise UserError(
-            f"{LMMS}{rules.name}: its scorer may ask a judge model ({rules.asks_judge}); set {_judge_key()} to let "
-            "it, or choose a task without one"
+            f"{LMMS}{rules.name}: its scorer may call a judge model ({rules.asks_judge}); set {_judge_key()} to "
+            "let it, or choose a task without one"
         )
 
 
@@ -78,7 +78,7 @@ def builtin_hash(name: str) -> str:
 
 
 def installed() -> str:
-    """Return the version of lmms-eval. UserError if it is not installed."""
+    """Return the version of lmms-eval. Raise UserError if it is not installed."""
     try:
         version = metadata.version("lmms-eval")
     except metadata.PackageNotFoundError:
@@ -113,7 +113,7 @@ def _rules(name: str) -> LmmsRules:
 
 
 def task_file(name: str) -> Path:
-    """Find the YAML file of a task of lmms-eval. UserError suggests close names if there is none."""
+    """Return the YAML file of a task of lmms-eval. UserError suggests close names if there is none."""
     tasks, groups = _names()
     if name in tasks:
         return tasks[name]
@@ -150,7 +150,7 @@ def _names() -> tuple[dict[str, Path], dict[str, list[str]]]:
 
 
 def _load(name: str, path: Path) -> dict[str, Any]:
-    """Load the merged YAML with its functions, which are lmms-eval's own code and are imported here."""
+    """Load the merged YAML and import its functions, which are lmms-eval's own code."""
     try:
         from lmms_eval.utils import load_yaml_config
 
@@ -168,7 +168,7 @@ def _load(name: str, path: Path) -> dict[str, Any]:
 
 def _check_kind(name: str, config: Mapping[str, Any]) -> None:
     if "class" in config:
-        raise UserError(f"{LMMS}{name}: is a program of its own (class:), which lmms-eval alone can run")
+        raise UserError(f"{LMMS}{name}: is a program of its own (class:), which only lmms-eval can run")
     kind = config.get("output_type", "generate_until")
     if kind != "generate_until":
         raise UserError(f"{LMMS}{name}: asks for {kind}; only generate_until tasks can be rolled out")
@@ -197,13 +197,13 @@ def _check_reached(name: str, reached: Mapping[str, str]) -> None:
 
 
 def _judge_key() -> str:
-    """Return the variable with the key of the judge's provider, which lmms-eval reads from API_TYPE."""
+    """Return the variable with the key of the judge's provider; lmms-eval reads the provider from API_TYPE."""
     provider = os.environ.get("API_TYPE", "openai").lower().removeprefix("async_")
     return next((key for kind, key in _JUDGE_KEYS.items() if provider.startswith(kind)), "OPENAI_API_KEY")
 
 
 def _scorer(name: str, config: Mapping[str, Any]) -> tuple[Any, Callable[[Mapping[str, Any], list[str]], object]]:
-    """Make lmms-eval's task and its scorer as lmms-eval makes them, but without the data that it would load first."""
+    """Make lmms-eval's task and its scorer as lmms-eval does, but without loading the data first."""
     try:
         import lmms_eval.api.metrics  # noqa: F401  its import registers the metrics that tasks name
         from lmms_eval.api.task import ConfigurableTask, TaskConfig
@@ -227,7 +227,7 @@ def _scorer(name: str, config: Mapping[str, Any]) -> tuple[Any, Callable[[Mappin
                 for one in (config.get("filter_list") or [])[:1]
             ]
     except Exception as error:
-        raise UserError(f"{LMMS}{name}: lmms-eval cannot set its scorer up ({_one_line(error)})") from error
+        raise UserError(f"{LMMS}{name}: lmms-eval cannot set up its scorer ({_one_line(error)})") from error
 
     def process(doc: Mapping[str, Any], replies: list[str]) -> object:
         answers: Any = replies
@@ -242,7 +242,7 @@ def _scorer(name: str, config: Mapping[str, Any]) -> tuple[Any, Callable[[Mappin
         target = task.doc_to_target(doc)
         task.multiple_target = len(target) if isinstance(target, list) else 0
         task.multiple_input = 0
-        # Unwrapped, because lmms-eval retries five times, with pauses, an error that does not change.
+        # It is unwrapped, because lmms-eval would retry an error that does not change five times, with pauses.
         return ConfigurableTask.process_results.__wrapped__(task, doc, answers)
 
     return task, process
@@ -261,7 +261,7 @@ def _fingerprints(folder: Path) -> Iterator[tuple[str, str]]:
 def _quiet(folder: Path | None = None) -> Any:
     """Redirect lmms-eval's prints to standard error and disable its log.
 
-    The files of ``folder`` are imported, and log, under their bare names.
+    The files of ``folder`` are imported under their bare names and log under them.
     """
     from loguru import logger
 

@@ -8,12 +8,12 @@ from maestro_eval.scoring import Metric, ResultScorer, Strictness, Verdict
 
 
 def lmms_score(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-    """Judge an answer to a sample of an ``lmms:`` task. UserError if lmms-eval or the task is missing."""
+    """Judge an answer to a sample of an ``lmms:`` task. Raise UserError if lmms-eval or the task is missing."""
     return ResultScorer(lmms_rules(sample.task)).verdict(sample, answer, strictness)
 
 
 def lmms_lack(sample: Sample) -> str:
-    """Return why lmms-eval's scorer has no verdict on this sample whatever the answer; "" if it has one."""
+    """Return why lmms-eval's scorer can judge no answer to this sample, or "" if it can."""
     rules = lmms_rules(sample.task)
     return "" if rules.asks_judge else ResultScorer(rules).lack(sample)
 

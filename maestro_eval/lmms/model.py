@@ -67,7 +67,7 @@ class Maestro(lmms):  # type: ignore[misc]
         self._out = str(out)
 
     def generate_until(self, requests: Sequence[Any]) -> list[Any]:
-        """Return the answers in the order of the requests. MaestroError if a rollout failed."""
+        """Return the answers in the order of the requests. Raise MaestroError if a rollout failed."""
         if self.world_size > 1:
             raise UserError("the model maestro runs in one process; raise concurrency instead of starting several")
         batch = read_requests(requests)

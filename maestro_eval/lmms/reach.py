@@ -1,8 +1,8 @@
-"""Finds out, without running it, whether a scorer of lmms-eval could call a judge model, a program or ``eval``.
+"""Analyses, without running it, whether a scorer of lmms-eval could call a judge model, a program or ``eval``.
 
 The functions that a scorer's code can name are followed through lmms-eval's modules: globals, methods of the objects
 among them, functions behind decorators. The result is an over-estimate: a judge that is called only for some answers
-counts like one that always is.
+counts like one that is always called.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _OWN = re.compile(r"[/\\]lmms_eval[/\\](?:tasks|verifiers|llm_judge)[/\\]")
 
 
 def reaches(*scorers: Callable[..., object]) -> dict[str, str]:
-    """Map each thing that ``scorers`` could call (``JUDGE``, ``CODE``, ``PROGRAM``) to the place of the call.
+    """Map each kind of call that ``scorers`` could make (``JUDGE``, ``CODE``, ``PROGRAM``) to the place of the call.
 
-    ``MISSING`` names a global that the code uses and its module lacks, because an import failed and was ignored.
+    ``MISSING`` names a global that the code uses and its module does not define, because a failed import was ignored.
     """
     found: dict[str, str] = {}
     seen: set[object] = set()
@@ -63,7 +63,7 @@ def _sink(thing: object) -> str:
 
 
 def _functions(thing: object, owner: type | None, names: frozenset[str]) -> Iterator[tuple[FunctionType, type | None]]:
-    """Yield lmms-eval's functions that code which mentions ``thing`` and ``names`` may run."""
+    """Yield lmms-eval's functions that may run if code mentions ``thing`` and ``names``."""
     if isinstance(thing, functools.partial):
         yield from _functions(thing.func, owner, names)
     elif isinstance(thing, MethodType):
@@ -119,7 +119,7 @@ def _mentioned(function: FunctionType, owner: type | None, names: frozenset[str]
         try:
             yield cell.cell_contents
         except ValueError:
-            continue  # Not filled yet: nothing can be called through it either.
+            continue  # The cell is empty, so nothing can be called through it.
 
 
 def _names(code: CodeType) -> frozenset[str]:

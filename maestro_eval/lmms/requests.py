@@ -1,8 +1,8 @@
 """Converts lmms-eval's requests into our keys and tasks.
 
 A request names its row and contains a method of the task that lmms-eval has loaded. One of our task files reads the
-rows that lmms-eval has loaded for it; a task of lmms-eval becomes ``lmms:NAME``. Samples, names and hashes are then
-those of our own runs, so the two can be paired and are scored the same way.
+rows that lmms-eval has loaded for it; a task of lmms-eval becomes ``lmms:NAME``. Samples, names and hashes equal those
+of our own runs, so the two can be paired and are scored the same way.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class RequestBatch:
 
     @property
     def repeats(self) -> int:
-        """Count how often each sample is asked."""
+        """The number of rollouts of each sample."""
         return max(key.repeat for key in self.keys) + 1
 
 
 def read_requests(requests: Sequence[Any]) -> RequestBatch:
-    """Read requests as keys and tasks; UserError for a task whose rows cannot be read."""
+    """Read requests as keys and tasks. Raise UserError for a task whose rows cannot be read."""
     tasks: dict[str, Task] = {}
     opened: dict[str, Task] = {}
     asked: Counter[tuple[str, str]] = Counter()
@@ -81,7 +81,7 @@ def read_requests(requests: Sequence[Any]) -> RequestBatch:
 
 
 class _OurTask(FileTask):
-    """A task file of ours over the rows that lmms-eval has loaded for it."""
+    """One of our task files, which reads the rows that lmms-eval has loaded for it."""
 
     def __init__(self, definition: Definition, task: Any, data: str) -> None:
         self._theirs = LmmsTask(definition.name, definition.hash, task, data)
@@ -139,7 +139,7 @@ def _open_task(written: str, task: Any) -> Task:
 
 
 def _our_definition(written: str, config: Mapping[str, Any]) -> Definition | None:
-    """Find the task file of ours behind a task of lmms-eval, beside the functions that it names."""
+    """Return our task file behind a task of lmms-eval, which is beside the functions that it names; None if none is."""
     if not isinstance(config.get("metadata"), Mapping) or "maestro" not in config["metadata"]:
         return None
     for function in filter(inspect.isfunction, config.values()):

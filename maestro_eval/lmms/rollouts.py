@@ -35,7 +35,7 @@ class System:
 def answer(system: System, batch: RequestBatch, folder: Path) -> Mapping[RolloutKey, Rollout]:
     """Return a finished rollout for every key of the batch; those that ``folder`` contains are not run again.
 
-    UserError for bad input or a folder with another run. MaestroError if rollouts failed.
+    Raise UserError for bad input or a folder with another run, and MaestroError if rollouts failed.
     """
     if isinstance(read_policy(system.policy), ExploreSpec):
         raise UserError(f"policy={system.policy}: is many systems in one; run it with `maestro-eval run`")
@@ -72,5 +72,5 @@ def _refuse_failures(rollouts: Mapping[RolloutKey, Rollout], batch: RequestBatch
         first = f" (the first: {failures[0].cause}: {failures[0].detail})" if failures else ""
         raise MaestroError(
             f"{len(failures) + missing} of {len(frozenset(batch.keys))} rollouts failed{first}; a failure is no "
-            f"answer, so nothing is scored. The rest is kept in {folder}: run the same command again to go on"
+            f"answer, so nothing is scored. The rest is kept in {folder}: run the same command again to continue"
         )

@@ -39,7 +39,7 @@ class LmmsTask(Task):
         self._task = task
         self._docs = task.eval_docs
         self._rows = task.eval_docs_no_media
-        # No hub id, because it is unknown whether rows given by path replace a dataset of the hub.
+        # No hub id is given, because rows given by path may not replace a dataset of the hub.
         revision = _revision(self._docs)
         super().__init__(TaskRecord(name, definition_hash, "lmms", "mean", (), data, "", 0, revision=revision))
         # The functions of task files are not thread-safe.
@@ -47,7 +47,7 @@ class LmmsTask(Task):
 
     @property
     def data_hash(self) -> str:
-        """The hash of the hub's revision, or of the rows of local data; each ``content_hash`` covers the images."""
+        """The hash of the hub's revision, or of the rows of local data. Only a ``content_hash`` covers the images."""
         identity = self.record.revision or [self._row(number) for number in range(len(self._rows))]
         return fingerprint({"task": self.name, "rows": len(self._docs), "data": identity})
 
@@ -84,7 +84,7 @@ class LmmsTask(Task):
 
 
 def open_lmms_task(name: str, data: str = "") -> LmmsTask:
-    """Open ``lmms:NAME``, from the hub or from a local folder or file. UserError if it cannot be run here."""
+    """Open ``lmms:NAME``, from the hub or from a local folder or file. Raise UserError if it cannot be run here."""
     rules = lmms_rules(name)
     check_judge(rules)
     config = {**rules.config, **(_local(rules, Path(data)) if data else _without_token(rules.config))}
@@ -111,7 +111,7 @@ def targets_of(target: object) -> tuple[str, ...]:
 
 
 def content_of(messages: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
-    """Return the text of chat messages and their images in order. ValueError for media that is no image."""
+    """Return the text and the images of chat messages, in order. Raise ValueError without either or for other media."""
     texts: list[str] = []
     pictures: list[Any] = []
     for message in messages:

@@ -1,8 +1,8 @@
 """A simulated chat-completions server over real HTTP, for tests and load: latency, faults and a record of requests.
 
-In asynchronous code ``async with SimulatedServer(reply="Answer: 4") as server``, in synchronous code
-``with simulated_in_thread(reply="Answer: 4") as server``, in another process
-``python -m maestro_eval.testing``, on the command line ``maestro-eval serve-simulated``.
+Start it in asynchronous code by ``async with SimulatedServer(reply="Answer: 4") as server``, in synchronous code by
+``with simulated_in_thread(reply="Answer: 4") as server``, in another process by
+``python -m maestro_eval.testing``, on the command line by ``maestro-eval serve-simulated``.
 ``server.url`` ends in ``/v1``.
 """
 

@@ -1,4 +1,4 @@
-"""The simulated server as a process of a test or a benchmark, which it can be made to end with."""
+"""Run the simulated server for a test or a benchmark; with --exit-with-parent it ends when its input closes."""
 
 from __future__ import annotations
 

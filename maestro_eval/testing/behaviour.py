@@ -1,4 +1,4 @@
-"""The configuration of the simulated server: its latency and its faults. Pure; no HTTP.
+"""The configuration of the simulated server: its latency and its faults, without HTTP.
 
 Faults depend on the number of a request (from 1, in order of arrival), never on time, so that a test has the same
 faults on a slow machine.
@@ -45,7 +45,7 @@ class Latency(Struct, frozen=True):
 class Fault(Struct, frozen=True):
     """A fault of one request.
 
-    status: an error of that status, with ``body`` and, where set, ``Retry-After``; a 3xx points to itself.
+    status: an error of that status, with ``body`` and, if set, ``Retry-After``; a 3xx redirects to itself.
     hang: no answer at all. drip: a good reply, one byte each ``drip_s``.
     cut: the connection ends without a reply. truncated: it ends in the middle of one.
     malformed: a body that is no JSON. empty: no choices. null: ``content`` is null.
@@ -64,7 +64,7 @@ FaultPlan = Callable[[int], Fault | None]
 
 
 def on_requests(faults: Mapping[int, Fault]) -> FaultPlan:
-    """Return a plan with faults for these requests, counted from 1."""
+    """Return a plan with these faults, by the numbers of their requests, from 1."""
     return faults.get
 
 

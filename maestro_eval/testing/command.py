@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exit-with-parent", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--reply", metavar="TEXT", help="the text of every reply (default: Answer: 4)")
     parser.add_argument(
-        "--model", action="append", metavar="NAME", help="a model that is served, several times for several (any)"
+        "--model", action="append", metavar="NAME", help="a model that is served; may be repeated (default: any)"
     )
-    parser.add_argument("--latency", type=seconds, metavar="S", help="seconds each reply takes at least (0)")
+    parser.add_argument("--latency", type=seconds, metavar="S", help="minimum seconds of each reply (0)")
     parser.add_argument("--prefill", type=seconds, metavar="S", help="seconds more for each token of the prompt (0)")
     parser.add_argument("--decode", type=seconds, metavar="S", help="seconds more for each token of the reply (0)")
     parser.add_argument("--slots", type=positive, metavar="N", help="requests served at once; the rest queue (256)")
@@ -38,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fault",
         action="append",
         metavar="KIND@N|KIND%P",
-        help="what goes wrong: with the N-th request, or with P percent of them; several times for several. KIND is a "
+        help="a fault of the N-th request, or of P percent of them; may be repeated. KIND is a "
         "status (429, 503, …), hang, drip, cut, truncated, malformed, empty, null or wrong_type",
     )
-    parser.add_argument("--no-metrics", action="store_true", help="no /metrics: a server unlike vLLM")
+    parser.add_argument("--no-metrics", action="store_true", help="no /metrics, as of a server that is not vLLM")
     parser.add_argument(
         "--chat-template",
         type=Path,
@@ -49,11 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="render messages by it, as vLLM does: answer /tokenize and give token ids (with --tokenizer)",
     )
     parser.add_argument("--tokenizer", metavar="PATH", help="a tokenizer.json, qwen.tiktoken, or a checkpoint's folder")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="append one JSON line a request here")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append one JSON line per request here")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print ``listening URL`` and serve until Ctrl-C, SIGTERM or the end of standard input (if that is asked for)."""
+    """Print ``listening URL`` and serve until Ctrl-C, SIGTERM or, on request, the end of standard input."""
     given = {
         "base_s": options.latency,
         "per_prompt_token_s": options.prefill,
@@ -110,7 +110,7 @@ async def _until_stopped(server: SimulatedServer, *, exit_with_parent: bool) -> 
 
 
 def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    # The raw file, because a read of the buffered stdin holds a lock that the interpreter needs at exit.
+    # The file is unbuffered, because a read of the buffered stdin locks it and the interpreter needs the lock at exit.
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:
         while stdin.read(4096):
             pass
@@ -118,7 +118,7 @@ def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event)
 
 
 class _Log:
-    """A log of JSON lines. The file is opened for each line, so that a killed process loses none."""
+    """Appends records to a file as JSON lines; it opens the file for each, so that a killed process loses none."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

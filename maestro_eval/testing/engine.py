@@ -24,7 +24,7 @@ class _Queued:
 
 
 class Engine:
-    """The simulated engine; ``serve`` lasts as long as the request would, the properties are its current state."""
+    """The simulated engine. ``serve`` takes as long as the request would; the properties are the current state."""
 
     def __init__(self, latency: Latency) -> None:
         self._latency = latency
@@ -44,7 +44,7 @@ class Engine:
         return min(1.0, self._used_tokens / self._latency.cache_tokens)
 
     async def serve(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """Queue, then prefill and decode. Cancellation frees the slot and the cache."""
+        """Queue, prefill and decode. Cancellation frees the slot and the cache."""
         whole = prompt_tokens + completion_tokens
         allocated = prompt_tokens
         await self._enter(allocated)

@@ -10,14 +10,14 @@ from maestro_eval.records import UserError
 from maestro_eval.testing.behaviour import Fault, FaultPlan, at_random, on_requests
 
 _WRITTEN = re.compile(r"(?P<kind>[a-z_]+|[345]\d\d)(?P<how>[@%])(?P<number>\d{1,9}(?:\.\d{1,9})?)")
-# "status" is written as its number.
+# A "status" is written as its number instead.
 _KINDS = tuple(kind for kind in get_args(get_type_hints(Fault)["kind"]) if kind != "status")
 
 
 def parse_faults(written: Sequence[str]) -> FaultPlan:
     """Combine the faults into one plan: a numbered fault precedes random ones, which are tried in order.
 
-    UserError names the text that cannot be parsed.
+    Raise UserError that names a text that cannot be parsed.
     """
     numbered: dict[int, Fault] = {}
     drawn: list[FaultPlan] = []

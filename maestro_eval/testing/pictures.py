@@ -27,11 +27,11 @@ class PictureDesk:
 
     @property
     def is_vllm(self) -> bool:
-        """True if files or UUIDs are accepted, as vLLM does."""
+        """True if files or UUIDs are accepted, as by vLLM."""
         return bool(self._media_path or self._cached)
 
     def take(self, messages: list[dict[str, Any]]) -> tuple[PictureWay, ...]:
-        """Replace each picture in ``messages`` by its data URL; return how each one was sent. RefusedError."""
+        """Replace each picture in ``messages`` by its data URL; return how each was sent. Raise RefusedError."""
         parts = [
             part
             for message in messages

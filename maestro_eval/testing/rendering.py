@@ -14,7 +14,7 @@ _END = "<|im_end|>"
 
 class Renderer:
     def __init__(self, chat_template: str, tokenizer: Tokenizer) -> None:
-        # The options with which transformers, and so vLLM, renders chat templates.
+        # transformers, and therefore vLLM, renders chat templates with these options.
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         self._template = environment.from_string(chat_template)
         self._tokenizer = tokenizer

@@ -1,8 +1,8 @@
 """The simulated server: ``/v1/chat/completions``, ``/v1/models``, ``/health`` and ``/metrics`` on loopback.
 
 It behaves like vLLM towards clients: an unknown model is a 404, a wrong key a 401, ``stop`` and ``max_tokens`` cut the
-reply, requests beyond its slots queue silently. Tokens are estimated (4 characters each, an image 256). ``requests``
-records each arrival.
+reply, requests beyond its slots queue silently. Tokens are estimated (one per 4 characters, 256 per image).
+``requests`` records each arrival.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _LARGEST_REQUEST = 256 * 2**20
 
 
 class ServedRequest(Struct):
-    """A requested chat completion.
+    """The record of a requested chat completion.
 
-    ``text`` is that of the last user message. ``arrived_at`` is Unix seconds; ``in_flight`` counts the unanswered
+    ``text`` is that of the last user message. ``arrived_at`` is in Unix seconds; ``in_flight`` counts the unanswered
     requests on arrival, this one included. ``fault`` is the kind of its fault, ``""`` for none. ``pictures`` is how
     each picture was sent, once they have been read.
     """
@@ -160,7 +160,7 @@ class SimulatedServer:
     async def _list_models(self, request: web.Request) -> web.Response:
         if not self._authorised(request):
             return _error(401, "Unauthorized")
-        # A server for any name lists one only to report that it is vLLM.
+        # A server of any model lists one only to report that it is vLLM.
         names = self._models or (("simulated",) if self._pictures.is_vllm else ())
         owner = {"owned_by": "vllm"} if self._pictures.is_vllm else {}
         return web.json_response(

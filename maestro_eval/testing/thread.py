@@ -26,7 +26,7 @@ def _on_thread(make: Callable[P, SimulatedServer]) -> Callable[P, AbstractContex
                     started.set_result((server, asyncio.get_running_loop(), stop))
                     await stop.wait()
             except Exception as error:
-                # The caller gets an exception during the start; the thread raises a later one.
+                # An exception during the start is raised in the caller, a later one in this thread.
                 if started.done():
                     raise
                 started.set_exception(error)
