@@ -1,9 +1,9 @@
-"""The questions of an embedded expert, and the wording of its replies.
+"""Parses the questions of an embedded expert and words its replies.
 
 An expert sees pixels and the words of the question, nothing else. Its reply is one or two sentences and a last
 line ``Answer: X``; a reply without that line means that the expert has no answer, so that a router can try another.
 Listed options are recognised only as a run of letters from A in one style ("A.", "A)", "A:" or "(A)"), because a
-lone capital letter in a geometry question is a point and no option.
+lone capital letter in a geometry question is a point.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Ask:
 
 
 def options(question: str) -> dict[str, str]:
-    """Return the options that the question lists, by letter; empty when it lists none."""
+    """Return the options that the question lists, by letter; empty if it lists none."""
     best: dict[str, str] = {}
     for marker in _MARKERS:
         found = _longest_run(question, marker)
@@ -77,7 +77,7 @@ def cannot_tell(why: str) -> str:
 
 
 def match_option(listed: dict[str, str], value: str) -> str | None:
-    """Return the letter of the only option with this value: same words, else same number, else containing the words."""
+    """Return the letter of the option with these words or this number, else of the only one that contains the words."""
     wanted = fold(value)
     same = [letter for letter, text in listed.items() if fold(text) == wanted]
     if same:
@@ -117,7 +117,7 @@ def parse_number(text: str) -> float | None:
 
 
 def fold(text: str) -> str:
-    """Lower-case words without punctuation and articles."""
+    """Return the words in lower case, without punctuation and articles."""
     words = re.sub(r"[^\w.%°√π\\-]+", " ", text.casefold()).split()
     stripped = [word.strip(".") for word in words]
     return " ".join(word for word in stripped if word and word not in _ARTICLES) or " ".join(stripped)

@@ -1,7 +1,7 @@
-"""Makes a table of a chart's marks and its printed text: the label and the value of each mark.
+"""Makes a table from a chart's marks and its printed text: the label and the value of each mark.
 
 A value is the number printed at the mark, or else it is measured on the linear scale that the axis' printed numbers
-define; logarithmic axes are not supported. Marks that cannot be named or measured are left out.
+define; logarithmic axes are not supported. Marks that cannot be named or measured are omitted.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _legend(shapes: Shapes, texts: Sequence[TextBox]) -> list[tuple[Rgb, TextBox
 
 
 def _own_part(shapes: Shapes, colour: Rgb, box: TextBox) -> str:
-    """Return the words right of the colour's swatch, where the reader has joined several legend entries."""
+    """Return the words right of the colour's swatch, if OCR has joined several legend entries."""
     swatches = sorted(
         p.x1 for p in shapes.others if abs(p.y - box.y) < 0.5 * box.height and p.width < 60 and p.height > 4
     )
@@ -88,7 +88,7 @@ def _read_pie(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) -
     by_colour: dict[Rgb, list[Patch]] = {}
     for patch in shapes.marks:
         by_colour.setdefault(patch.colour, []).append(patch)
-    # A split slice (text across it) is one slice where each colour has a name, else each patch is its own.
+    # If colours have names, the patches of one colour are one slice, split by text; otherwise each patch is a slice.
     slices = list(by_colour.values()) if names else [[p] for p in shapes.marks]
     labels: list[list[TextBox]] = [[] for _ in slices]
     values: list[list[TextBox]] = [[] for _ in slices]
@@ -217,7 +217,7 @@ def _labels_below(texts: Sequence[TextBox], centres: Sequence[float], foot: floa
 
 
 def _tilted_labels(boxes: Sequence[TextBox], centres: Sequence[float]) -> list[str]:
-    """Slanted labels end, begin or are centred at their tick: whichever fits all of them best."""
+    """Return slanted labels, which end, begin or are centred at their tick: whichever fits all of them best."""
 
     def misfit(share: float) -> float:
         return sum(min(abs(c - (box.x0 + share * box.width)) for c in centres) for box in boxes)
@@ -245,7 +245,7 @@ def _labels_left(texts: Sequence[TextBox], groups: Sequence[Sequence[Patch]], fo
 
 
 def _value_box(patch: Patch, texts: Sequence[TextBox], upright: bool, taken: set[int]) -> TextBox | None:
-    """Return the printed number at the bar's end or within it."""
+    """Return the printed number at the bar's end or inside the bar."""
     best: tuple[float, TextBox] | None = None
     for box in texts:
         if id(box) in taken or number_in(box.text) is None:

@@ -1,4 +1,4 @@
-"""The values of a line chart: each line's height at the labels of the axis below."""
+"""Measures a line chart: each line's height at the labels of the axis below."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_lines(shapes: Shapes, texts: Sequence[TextBox], names: dict[Rgb, str]) 
 
 
 def _trace(shapes: Shapes, colour: Rgb, mask: NDArray[np.bool_]) -> list[tuple[int, float]]:
-    """Column and height of the line, without its legend swatch and without printed words in its colour."""
+    """Return columns and heights of the line, without its legend swatch and printed words in its colour."""
     import numpy as np
 
     parts = [p for p in shapes.others if p.colour == colour and p.width > 6 and p.area > 12]
@@ -80,7 +80,7 @@ def _ticks_below(texts: Sequence[TextBox], shapes: Shapes) -> list[tuple[str, fl
 
 
 def _pieces(box: TextBox, span: float) -> int:
-    """Count the labels that a box may have: several only if it runs along much of the axis."""
+    """Count the labels that a box may contain: several only if it spans much of the axis."""
     return len(box.words) if box.words and box.width > 0.4 * span else 1
 
 

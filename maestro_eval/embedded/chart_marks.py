@@ -1,4 +1,4 @@
-"""One value of a chart, the numbers that its labels state, and the scale that an axis' numbers define."""
+"""Parses the numbers of a chart's labels, and finds the scale that an axis' numbers define."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NUMBER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One value of the chart; `printed` is its label's text, empty when the value was measured."""
+    """One value of the chart; `printed` is its label's text, empty if the value was measured."""
 
     category: str
     series: str
@@ -28,7 +28,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Value = slope x pixel + offset; `ticks` are the ids of the text boxes it was read from."""
+    """A linear scale: value = slope x pixel + offset; `ticks` are the ids of the text boxes that define it."""
 
     slope: float
     offset: float
@@ -51,7 +51,7 @@ def number_in(text: str) -> float | None:
 
 
 def scale_of(texts: Sequence[TextBox], *, upright: bool) -> Scale | None:
-    """Find the scale of the numbers that are in one column (row) and agree with their places; None without three."""
+    """Return the scale of numbers in one column (row) that fit their places; None if there are fewer than three."""
     ticks = [(box, value) for box in texts for value in [number_in(box.text)] if value is not None]
     if not upright:
         pieces = [word for box in texts for word in box.words]
@@ -74,7 +74,7 @@ def scale_of(texts: Sequence[TextBox], *, upright: bool) -> Scale | None:
 
 
 def _collinear(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the largest set of ticks on one straight scale, within two pixels and a half."""
+    """Return the largest set of ticks on one linear scale, within 2.5 pixels."""
     best: list[tuple[float, float]] = []
     for i, (p0, v0) in enumerate(points):
         for p1, v1 in points[i + 1 :]:

@@ -1,9 +1,9 @@
 """Answers questions about bar, line and pie charts.
 
 The chart becomes a table (`chart_shapes`, `chart_figure`), the question a choice of rows and one operation: look-up,
-which is highest or lowest, which shows a given value, difference, sum, average, median, ratio, count, comparison,
-colour. Rows are chosen by the categories, series and colours that the question names. A question whose words belong
-to another kind of picture, and a picture without marks, are refused before any text is read.
+highest or lowest row, row with a given value, difference, sum, average, median, ratio, count, comparison, colour. The
+categories, series and colours that the question names choose the rows. A question whose words belong to another kind of
+picture, and a picture without marks, are refused before any text is read.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _named(words: str, names: Sequence[str]) -> list[str]:
 
 
 def _loosely(words: str, name: str) -> int:
-    """Find nearly this name in the question: a misread letter, a plural, "July 20" for "Jul 20"; -1 if nowhere."""
+    """Return where the question has nearly this name (a misread letter, a plural, "July 20" for "Jul 20"), or -1."""
     tight, squeezed = re.sub(r"\W", "", name), re.sub(r"\W", "", words)
     if len(tight) >= 5 and tight in squeezed and not tight.isdigit():
         return words.find(name[:3])
@@ -290,7 +290,7 @@ def _by_option(question: str, rows: _Rows) -> str | None:
 
 
 def _said(row: Mark) -> str:
-    """Return the printed number as printed, without its unit; a measured one in three significant digits."""
+    """Return a printed number as printed, without its unit; a measured one in three significant digits."""
     if row.printed:
         digits = re.search(r"-?\d[\d ,]*(?:\.\d+)?", row.printed)
         return digits.group().replace(" ", "").replace(",", "").strip() if digits else row.printed

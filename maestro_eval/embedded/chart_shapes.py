@@ -1,7 +1,7 @@
 """Finds the marks of a chart (bars, slices and lines) by shape and colour alone, before any text is read.
 
 A bar is a solid rectangle with one end on a common base line, a slice is a part of a disc, a line is a thin
-region that runs across the picture. Three-dimensional charts, areas and hatched fills are beyond it.
+region across the picture. Three-dimensional charts, areas and hatched fills are not supported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Kind", "Patch", "Rgb", "Shapes", "find_shapes", "foot_of"]
 Kind = Literal["vertical bars", "horizontal bars", "lines", "pie"]
 Rgb = tuple[int, int, int]
 
-# Colours nearer than this are one fill; more than this many fills is no chart's palette.
+# Colours nearer than this are one fill; no chart's palette has more fills than this.
 _TOLERANCE = 22
 _MOST_COLOURS = 14
 
@@ -31,7 +31,7 @@ class Patch:
     """A region of one colour: its rectangle (exclusive right and lower edge), its centre of mass.
 
     `solidity` is the share of the rectangle inside the outline, `inked` the share of that which has the colour: the
-    blended rim of a bar is an outline with nothing in it.
+    blended rim of a bar is an empty outline.
     """
 
     colour: Rgb
@@ -73,7 +73,7 @@ class Shapes:
 
 
 def find_shapes(image: NDArray[np.uint8]) -> Shapes | None:
-    """Return the chart's marks by shape and colour alone; None when the picture shows no chart that we know."""
+    """Return the chart's marks by shape and colour alone; None if the picture shows no known kind of chart."""
     import numpy as np
 
     masks = _masks(image)
@@ -91,7 +91,7 @@ def find_shapes(image: NDArray[np.uint8]) -> Shapes | None:
 
 
 def foot_of(patch: Patch, upright: bool) -> int:
-    """Return where a bar begins: its lower edge, or the left one of a lying bar."""
+    """Return where a bar begins: its lower edge, or the left edge of a horizontal bar."""
     return patch.y1 if upright else patch.x0
 
 
@@ -131,7 +131,7 @@ def _patches(colour: Rgb, mask: NDArray[np.bool_]) -> list[Patch]:
         x, y, width, height = cv2.boundingRect(outline)
         if width * height < 12:
             continue
-        # A contour runs through the centres of the edge pixels: half its length is missing from its area.
+        # A contour goes through the centres of the edge pixels, so half its length is missing from its area.
         area = cv2.contourArea(outline) + cv2.arcLength(outline, True) / 2 + 1
         moments = cv2.moments(outline)
         mass = moments["m00"] or 1.0
@@ -170,7 +170,7 @@ def _pie(patches: Sequence[Patch], width: int) -> Shapes | None:
 
 
 def _is_in_slice(patch: Patch, slices: Sequence[Patch]) -> bool:
-    """Return True if the patch is the box of a printed number: a rectangle well inside a slice's."""
+    """Return True if the patch is the box of a printed number: a rectangle well inside that of a slice."""
     return patch.solidity > 0.8 and any(
         s.x0 < patch.x0 and patch.x1 < s.x1 and s.y0 < patch.y0 and patch.y1 < s.y1 and patch.area < 0.3 * s.area
         for s in slices if s is not patch

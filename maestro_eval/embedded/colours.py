@@ -1,7 +1,7 @@
 """Finds the colours of a picture and their names.
 
 Names come from the nearest of a few typical colours for each name, compared in CIE Lab with lightness counted half:
-good for flat, lively colours, poor under tinted light. Distances are in Lab units, where about 2 is just visible.
+this works for flat, saturated colours, and poorly under tinted light. Distances are in Lab units; 2 is just visible.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def lab(image: Pixels) -> Floats:
 
 def background(image: Pixels) -> tuple[int, int, int]:
     """Return the commonest colour, to within an eighth of each channel."""
-    # One pixel in nine is plenty to find what is everywhere.
+    # One pixel in nine is enough to find the commonest colour.
     some = image[::3, ::3] if min(image.shape[:2]) > 100 else image
     pixels = some.reshape(-1, 3)
     cells = (pixels >> 5).astype(np.int32) @ np.array([64, 8, 1], dtype=np.int32)
@@ -70,7 +70,7 @@ def paints(image: Pixels, where: Pixels, *, reach: float = 20.0, least: float = 
     """Return the flat colours among the pixels of ``where``, commonest first.
 
     Each pixel goes to the first colour within ``reach``; colours with less than ``least`` of the pixels, and those
-    that are only the smooth edge between another colour and the background, are left out.
+    that are only the smooth edge between another colour and the background, are omitted.
     """
     inside = where > 0
     pixels = image[inside]
@@ -91,12 +91,12 @@ def paints(image: Pixels, where: Pixels, *, reach: float = 20.0, least: float = 
 
 
 def name_of(rgb: tuple[int, int, int]) -> str:
-    """Return what people call a colour."""
+    """Return the usual name of a colour."""
     return nearest_name(rgb, list(_TYPICAL))
 
 
 def nearest_name(rgb: tuple[int, int, int], names: list[str]) -> str:
-    """Return the name among ``names`` (all of ``NAMES``) whose typical colours come nearest."""
+    """Return the name among ``names``, a part of ``NAMES``, whose typical colours are nearest."""
     return min(names, key=lambda name: _distance(rgb, _SPELLINGS.get(name) or name))
 
 
@@ -118,7 +118,7 @@ def _as_mask(inside: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> Pixels:
 
 
 def _without_edges(found: list[Paint], paper: tuple[int, int, int]) -> list[Paint]:
-    """Smooth edges are blends of a colour and the paper, right beside that colour; the fuller half joins it."""
+    """Drop smooth edges, which are blends of a colour and the paper beside that colour; its fuller half joins it."""
     kept: list[Paint] = []
     for paint in found:
         owner = next((at for at, other in enumerate(kept) if _is_edge_of(paint, other, paper)), None)
@@ -140,7 +140,7 @@ def _is_edge_of(paint: Paint, other: Paint, paper: tuple[int, int, int]) -> bool
 
 
 def _share_of(rgb: tuple[int, int, int], other: tuple[int, int, int], paper: tuple[int, int, int]) -> float:
-    """Return where a colour is on the way from the paper (0) to another colour (1)."""
+    """Return the position of a colour between the paper (0) and another colour (1)."""
     way = np.array(other, dtype=np.float64) - np.array(paper)
     length = float(way @ way)
     return float((np.array(rgb, dtype=np.float64) - np.array(paper)) @ way / length) if length else 0.0

@@ -1,8 +1,8 @@
 """Answers questions about coloured shapes: their number, colour and relative position.
 
 The question is read as noun phrases ("small red triangles", "the green star") and one relation between them; a
-question without a known shape in it is refused before any pixel is looked at. The picture must be a scene of filled
-flat shapes, or, where shapes of one kind are just to be counted, a drawing of their outlines; photographs are refused.
+question without a known shape in it is refused before any pixel is read. The picture must be a scene of filled flat
+shapes, or, to count shapes of one kind, a drawing of their outlines; photographs are refused.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _count(scene: _Scene) -> str:
 
 
 def _count_outlines(image: Pixels, phrases: list[_Phrase]) -> int | None:
-    """Count the outlines of the one plain shape that is asked for; None when this is another question or picture."""
+    """Count the outlines of the one plain shape in the question; None if the question or picture is another."""
     (shape, plain) = (phrases[0].shape, not (phrases[0].colour or phrases[0].size))
     if len(phrases) != 1 or not plain or not shape:
         return None
@@ -182,7 +182,7 @@ def _matcher(scene: _Scene, phrase: _Phrase) -> Callable[[Thing], bool]:
     denied = _NOT.search(scene.asked)
     banned = set(find_names(denied[1])) if denied else set()
     wanted = set() if banned else {phrase.colour} - {""}
-    # "shapes that are red": the colour may follow its noun.
+    # The colour may follow its noun: "shapes that are red".
     if not wanted and not banned and not any(other.colour for other in scene.phrases):
         wanted = set(find_names(scene.asked))
     middle = _middle_size([thing.radius for thing in scene.things])
@@ -197,7 +197,7 @@ def _matcher(scene: _Scene, phrase: _Phrase) -> Callable[[Thing], bool]:
 
 
 def _find(scene: _Scene, phrase: _Phrase) -> Thing | None:
-    """The one thing that a phrase like "the small red star" means: the clearest case of it."""
+    """Return the thing that a phrase like "the small red star" means: the clearest match, or None."""
     holds = [
         thing
         for thing in scene.things
@@ -211,7 +211,7 @@ def _find(scene: _Scene, phrase: _Phrase) -> Thing | None:
 
 
 def _doubt(thing: Thing, shape: str) -> float:
-    """Return how far the shape is from certain: its error against that of the next best."""
+    """Return the uncertainty of the shape: its error relative to that of the next best."""
     if not shape:
         return 0.0
     rival = min(error for name, error in thing.errors.items() if name != shape)
@@ -223,7 +223,7 @@ def _shape_fits(thing: Thing, shape: str) -> bool:
 
 
 def _same_colour(name: str, names: set[str]) -> bool:
-    """Cyan and teal, and pink and magenta, are one colour to many people."""
+    """Return True if a name is among ``names``; many people do not distinguish cyan and teal, pink and magenta."""
     return not {_FAMILY.get(name, name)}.isdisjoint(_FAMILY.get(other, other) for other in names)
 
 
@@ -249,7 +249,7 @@ def _in_half(word: str, thing: Thing, scene: _Scene) -> bool:
 
 
 def _middle_size(radii: list[float]) -> float:
-    """Find where sizes part into large and small: in the middle of their widest gap."""
+    """Return the size that separates large from small: the middle of the widest gap."""
     ordered = sorted(radii)
     gaps = [(big / small, math.sqrt(big * small)) for small, big in pairwise(ordered)]
     return max(gaps, default=(1.0, 0.0))[1]

@@ -1,8 +1,7 @@
 """Answers questions about simple diagrams: crossings, touching circles, squares, grids, rings, a circled letter, maps.
 
-The words of the question alone choose the kind, before any pixel is looked at, and the picture must then look like a
-drawing of that kind: pictures of filled shapes, photographs and charts are left to others. OCR runs for the circled
-letter only.
+The words of the question alone choose the kind, before any pixel is read, and the picture must then be a drawing of
+that kind: pictures of filled shapes, photographs and charts are refused. OCR runs for the circled letter only.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def answer(ask: Ask) -> str:
 
 
 def _kind(question: str) -> Callable[[str, Pixels], str] | None:
-    """Tell from the words of the question what to measure."""
+    """Choose the measurement by the words of the question; None if they fit no kind."""
     words = _OPTION_LETTER.sub("option", question[:_LONGEST_QUESTION].lower())
     counts = bool(_COUNT.search(words))
     if _ROWS.search(words) and _COLUMNS.search(words):
@@ -105,7 +104,7 @@ def _contact(question: str, image: Pixels) -> str:
     first, second = pair
     gap = math.hypot(first.x - second.x, first.y - second.y) - first.radius - second.radius
     words = question.lower()
-    # A gap under a pixel or so is not to be seen, neither is an overlap.
+    # A gap or an overlap of about a pixel is not visible.
     slack = 1.25 + 0.004 * (first.radius + second.radius)
     holds = gap < -slack if _OVERLAP.search(words) else gap <= slack
     if _APART.search(words):
@@ -185,7 +184,7 @@ def _stations(question: str) -> list[str]:
 
 
 def _within_ring(letters: Pixels, ring: Pixels) -> Pixels | None:
-    """Return the picture of the letter inside the oval, without the pieces of its neighbours that reach in."""
+    """Return the picture of the letter inside the oval, without the parts of its neighbours inside the oval."""
     outline = max(cv2.findContours(ring, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=cv2.contourArea)
     inside = cv2.drawContours(np.zeros_like(ring), [outline], -1, 255, cv2.FILLED)
     x, y, width, height = cv2.boundingRect(outline)
@@ -205,7 +204,7 @@ def _within_ring(letters: Pixels, ring: Pixels) -> Pixels | None:
 
 
 def _read_both(plain: Pixels, glyph: Pixels) -> tuple[list[str], str]:
-    """Read the words of a picture and its lone letter several times, because OCR misses lone letters."""
+    """Read the words of a picture, and its letter alone five times in a row, because OCR misses lone letters."""
     scale = 40 / max(glyph.shape)
     letter = 255 - cv2.resize(glyph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     tall, wide = letter.shape[:2]
@@ -231,7 +230,7 @@ def _letters_of_line(plain: Pixels, ring: tuple[int, int, int, int]) -> tuple[in
 
 
 def _at(words: list[str], line: tuple[int, int], x: float, alone: str) -> str:
-    """Return the letter of the longest word at x; of the two nearest, the one that was also read alone."""
+    """Return the letter of the longest word at x: of those nearby, the one that was also read alone."""
     word = max(words, key=len, default="")
     if not word:
         return alone
@@ -260,7 +259,7 @@ def _largest_piece(mask: Pixels) -> Pixels:
 
 
 def _within_bounds(image: Pixels) -> Pixels:
-    """Return the picture with three channels, scaled down to what takes a fraction of a second."""
+    """Return the picture with three channels, scaled down so that reading it takes a fraction of a second."""
     if image.ndim == 2:
         image = np.repeat(image[:, :, None], 3, axis=2)
     size = image.shape[0] * image.shape[1]

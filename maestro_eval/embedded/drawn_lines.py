@@ -1,6 +1,6 @@
 """Traces the straight strokes of a figure: where they meet, and the angle or length beside a printed number.
 
-Measures are those of the drawing, which need not be to scale: they choose between values that a theorem allows.
+Measurements are those of the drawing, which need not be to scale: they choose among values that a theorem allows.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Stroke:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """The strokes of a figure and the points where two of them meet; `circle` is the diameter of the one circle."""
+    """The strokes of a figure and the points where two of them meet; `circle` is the diameter of the largest circle."""
 
     strokes: tuple[Stroke, ...]
     corners: tuple[Point, ...]
@@ -66,7 +66,7 @@ class Drawing:
         return math.degrees(following[0] - before[-1])
 
     def angle_at(self, place: Point) -> float | None:
-        """Return the inner angle in degrees at the corner nearest to the place, if just two strokes meet there."""
+        """Return the inner angle in degrees at the corner nearest to the place, if exactly two strokes meet there."""
         corner = self.corner_at(place)
         rays = self._rays(corner) if corner is not None else []
         return math.degrees(abs(math.remainder(rays[1] - rays[0], math.tau))) if len(rays) == 2 else None
@@ -97,7 +97,7 @@ def trace_drawing(image: NDArray[np.uint8], texts: Sequence[TextBox]) -> Drawing
 
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     paper = float(np.median(grey))
-    # The reader's boxes are a little larger than the letters; strokes that pass beside a letter must stay.
+    # OCR's boxes are a little larger than the letters; strokes beside a letter must stay.
     for box in texts:
         inset = 0.15 * box.height
         x0, y0, x1, y1 = (

@@ -48,7 +48,7 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Linear:
-    """slope * unknown + constant."""
+    """The expression slope * unknown + constant."""
 
     slope: float
     constant: float
@@ -77,7 +77,7 @@ class _Figure:
 
 @dataclass(frozen=True, slots=True)
 class _Solution:
-    """Values a theorem allows, likeliest first, and what the drawing measures for the same thing, if it could."""
+    """The values that a theorem allows, likeliest first, and the same quantity as measured in the drawing, if it is."""
 
     values: tuple[float, ...]
     because: str
@@ -85,7 +85,7 @@ class _Solution:
 
 
 def answer(ask: Ask) -> str:
-    """Return the value of what the question seeks in the figure."""
+    """Return the reply to a question about a geometric figure, or a refusal."""
     question = ask.question
     stem = question.split("\nA", 1)[0].split("(A)", 1)[0]
     if not ask.images:
@@ -201,7 +201,7 @@ def _angle(words: str, name: str, figure: _Figure) -> _Solution | None:
 
 
 def _sides(figure: _Figure, name: str) -> int:
-    """Count the polygon's corners by their letters, including one that only the question names."""
+    """Count the polygon's corners by their letters, including those that only the question names."""
     capitals = {letter for letter, _ in figure.letters if letter.isupper()} | ({name} if len(name) == 1 else set())
     return min(8, max(3, len(capitals)))
 

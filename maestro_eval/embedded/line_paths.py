@@ -37,7 +37,7 @@ class Label:
 
 
 def line_colours(image: Pixels, names: list[str]) -> list[Paint]:
-    """Return the colours of the lines: those that the names mean, or all the lively ones when there are no names."""
+    """Return the colours of the lines: those with the names, or all saturated ones if there are no names."""
     found = paints(image, ink(image))
     if not names:
         return [paint for paint in found if _colourfulness(paint.rgb) > _GREY]
@@ -55,19 +55,19 @@ def crossings(first: Paint, second: Paint) -> int:
     if right - left < 2:
         return _count_overlaps(first.mask, second.mask)
     gap = one.at[left - one.left : right - one.left + 1] - two.at[left - two.left : right - two.left + 1]
-    # Distances between touching and clearly apart are ignored, or jagged pixels would count as meetings.
+    # Distances between touching and clearly apart are ignored; otherwise jagged pixels would count as meetings.
     near = min(one.thickness, two.thickness)
     said = (np.abs(gap) < near) | (np.abs(gap) > 2 * near)
     return _sign_changes(np.where(np.abs(gap) < near, 0, np.sign(gap).astype(int))[said])
 
 
 def find_labels(image: Pixels, letters: list[str]) -> list[Label]:
-    """Find the letters in the picture: the best assignment of dark compact blobs to the wanted letters."""
+    """Return the letters in the picture: the best assignment of dark compact blobs to the wanted letters."""
     mask = ink(image)
     dark = [paint.mask for paint in paints(image, mask, least=0.005) if _colourfulness(paint.rgb) <= _GREY]
     if not dark:
         return []
-    # The grey rims of letters belong to them, the rims of coloured lines do not matter.
+    # The grey rims of letters belong to them; the rims of coloured lines are ignored.
     blobs = _blobs(np.bitwise_or.reduce(dark), 0.008 * max(mask.shape), 0.15 * max(mask.shape))
     found: list[Label] = []
     likeness = [(box, _likeness(glyph)) for box, glyph in blobs]
@@ -80,7 +80,7 @@ def find_labels(image: Pixels, letters: list[str]) -> list[Label]:
 
 
 def joining_colours(image: Pixels, start: Label, end: Label) -> int | None:
-    """Count the colours that have a line that ends at both labels; None when no line ends at either."""
+    """Count the colours of lines that end at both labels; None if no line ends at either."""
     ends = [(_ends_at(paint.mask, start), _ends_at(paint.mask, end)) for paint in line_colours(image, [])]
     if not any(one or two for one, two in ends):
         return None
@@ -146,7 +146,7 @@ def _blobs(mask: Pixels, least: float, most: float) -> list[tuple[tuple[int, int
 
 
 def _likeness(glyph: Pixels) -> dict[str, float]:
-    """Return how much a glyph looks like each letter, and more so than like any other letter."""
+    """Return a glyph's likeness to each letter, relative to its likeness to the other letters."""
     similar = _templates() @ _normal(glyph)
     scores = similar.reshape(len(_LETTERS), -1).max(axis=1)
     order = np.sort(scores)
@@ -156,7 +156,7 @@ def _likeness(glyph: Pixels) -> dict[str, float]:
 
 @cache
 def _templates() -> NDArray[np.float32]:
-    """Return each letter in a few faces and weights, one a row."""
+    """Return pictures of each letter in a few faces and weights, one per row."""
     rows = [_normal(_mould(letter, font, weight)) for letter in _LETTERS for font in _FONTS for weight in (4, 10, 16)]
     return np.stack(rows)
 
@@ -179,7 +179,7 @@ def _normal(glyph: Pixels) -> NDArray[np.float32]:
 def _ends_at(mask: Pixels, label: Label) -> bool:
     """Return True if the line ends at the label, instead of passing it.
 
-    About a point near an end the line leaves a small circle once, elsewhere twice or more.
+    The line leaves a small circle around a point once near its end, and twice or more elsewhere.
     """
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     thickness = 2 * float(depth.max())
@@ -192,7 +192,7 @@ def _ends_at(mask: Pixels, label: Label) -> bool:
 
 
 def _arms(mask: Pixels, x: NDArray[np.int_], y: NDArray[np.int_], radius: float) -> NDArray[np.int_]:
-    """Count how many times the line leaves a circle about each of the points."""
+    """Count how often the line leaves a circle around each of the points."""
     angles = np.linspace(0, 2 * math.pi, 120, endpoint=False)
     edge = math.ceil(radius) + 1
     padded = cv2.copyMakeBorder(mask, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=0)

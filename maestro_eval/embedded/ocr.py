@@ -1,9 +1,9 @@
 """Reads the printed text of a picture with PP-OCR on the CPU.
 
-Promise: `read_text` gives every text line found, in reading order, with its box in the picture's own pixels; each
-picture is read once while it is among the last `REMEMBERED`. One engine a process behind one lock:
-two readings at a time would only share the same two cores. No angle classifier: it costs a tenth of the time and
-matters only for upside-down text. The models are in the wheel of ``rapidocr``; nothing is downloaded.
+`read_text` returns every text line found, in reading order, with its box in the picture's own pixels; the readings of
+the last `REMEMBERED` pictures are cached. A process has one engine behind one lock, because two readings at a time
+would only share the same two cores. There is no angle classifier: it would take a tenth of the time and matter only
+for upside-down text. The models are in the wheel of ``rapidocr``; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["TextBox", "in_lines", "read_text", "warm"]
 
 REMEMBERED = 256
 _THREADS = 2
-# Letters under ten pixels are lost, so small pictures are enlarged; above 1600 pixels only the time grows.
+# Letters under ten pixels are missed, so small pictures are enlarged; above 1600 pixels only the time grows.
 _SMALL, _LARGE, _MOST_ENLARGED = 640, 1600, 3.0
 # Text that touches the edge is not detected.
 _MARGIN = 16
@@ -31,7 +31,7 @@ _MARGIN = 16
 
 @dataclass(frozen=True, slots=True)
 class TextBox:
-    """One line of text and the upright rectangle around it, in pixels; its words likewise, when there are several.
+    """A line of text and the upright rectangle around it, in pixels; its words likewise, if there are several.
 
     OCR joins neighbours such as axis labels into one line; ``words`` separates them.
     """
@@ -74,7 +74,7 @@ def read_text(image: NDArray[np.uint8]) -> tuple[TextBox, ...]:
 
 
 def warm() -> None:
-    """Load the engine now, so that the first question does not wait for it."""
+    """Load the engine, so that the first question does not wait for it."""
     with _lock:
         _engine()
 
@@ -151,7 +151,7 @@ def _read(image: NDArray[np.uint8]) -> tuple[TextBox, ...]:
 
 
 def _spans(words: list[str], pieces: list[tuple[str, list[float]]]) -> list[tuple[str, float, float]]:
-    """Return where each word is, from the engine's own pieces, which may be parts of words; empty if they disagree."""
+    """Return the box of each word, from the engine's pieces, which may be parts of words; empty if they disagree."""
     if len(words) < 2 or "".join(words) != "".join(text.replace(" ", "") for text, _ in pieces):
         return []
     spans: list[tuple[str, float, float]] = []

@@ -3,7 +3,7 @@
 A transcription is all text in reading order. A value is found in one of two ways: things with a form of their own
 (date, time, telephone number, mail and web address) by that form, everything else by its label: the printed words
 most like the question's, and the text after the label's colon, else to its right, else below it. Questions about
-charts, counts and highlighted letters are refused before anything is read.
+charts, counts and highlighted letters are refused before any text is read.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ _STOP = frozenset(
         "exactly as",
     )
 )
-# Below this the recogniser is guessing, and turning the picture may help.
+# Below this confidence the recogniser guesses, and rotating the picture may help.
 _SURE = 0.75
 
 
@@ -97,7 +97,7 @@ class _Found:
 
 
 def answer(ask: Ask) -> str:
-    """Return the printed text that answers the question."""
+    """Return the reply to a question about printed text, or a refusal."""
     question = ask.question
     if not ask.images:
         return cannot_tell("there is no picture to read")
@@ -120,7 +120,7 @@ def _is_about_text(question: str) -> bool:
 
 
 def _legible(ask: Ask) -> tuple[TextBox, ...]:
-    """Return the picture's text; an illegible picture is turned by quarters and eighths."""
+    """Return the picture's text; an illegible picture is rotated by quarters and eighths of a turn."""
     import cv2
     import numpy as np
 
@@ -244,7 +244,7 @@ def _by_label(question: str, lines: list[list[TextBox]]) -> _Found | None:
             likeness = _likeness(keys, label)
             if likeness <= 0.5:
                 continue
-            # A label that returns on every line heads a column: the rest of the line chooses.
+            # A label that recurs on every line heads a column, so the rest of the line decides.
             likeness += 0.2 * max((_likeness(keys, other.text) for other in line if other is not box), default=0.0)
             if likeness <= best[0]:
                 continue
@@ -283,7 +283,7 @@ def _keys(question: str) -> list[str]:
 
 
 def _likeness(keys: Sequence[str], text: str) -> float:
-    """Return how far words and question agree, 0 to 1: a label is wholly in the question, seldom the reverse."""
+    """Return how far words and question agree, 0 to 1: the question contains the whole label, seldom the reverse."""
     words = re.findall(r"[^\W\d_]+", text.casefold())
     words = [word for word in words if word not in _STOP] or words
     if not words or not keys:

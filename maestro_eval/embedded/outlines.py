@@ -1,7 +1,7 @@
 """Measures drawings made of outlines: nested squares, grids, interlocked rings; and the gap between two discs.
 
-Everything here expects one plain background. Shapes that touch along a side still count, because it is the closed
-areas and not the strokes that are counted. Other pictures give None, never a guess.
+All functions expect one plain background. Shapes that touch along a side still count, because closed areas are counted
+and not strokes. For other pictures the functions return None, never a guess.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Disc:
 
 
 def ink(image: Pixels) -> Pixels:
-    """Return a mask (0 or 255) of what differs from the background, without specks of noise."""
+    """Return a mask (0 or 255) of the pixels that differ from the background, without specks of noise."""
     difference = contrast(image, background(image))
-    # A median filter would eat hairlines, so specks go by their area.
+    # Specks are removed by their area, because a median filter would erase hairlines.
     seen = np.cumsum(np.bincount(difference.ravel(), minlength=256))
     strongest = int(np.searchsorted(seen, 0.9995 * seen[-1]))
     mask = np.where(difference > max(24.0, 0.35 * strongest), 255, 0).astype(np.uint8)
@@ -48,7 +48,7 @@ def ink(image: Pixels) -> Pixels:
 
 
 def is_line_art(mask: Pixels) -> bool:
-    """Return True if the ink is thin strokes about empty areas: most of what they enclose is paper."""
+    """Return True if the ink is thin strokes around empty areas: most of the area that they enclose is paper."""
     height, width = mask.shape
     inked = np.count_nonzero(mask)
     if not 0 < inked < 0.6 * np.count_nonzero(_filled(mask)):
@@ -65,7 +65,7 @@ def count_squares(mask: Pixels) -> int | None:
         (_, _), (width, height), _ = cv2.minAreaRect(outline)
         if min(width, height) < _SMALLEST_CELL - 1 or max(width, height) > 1.25 * min(width, height) + 2:
             continue
-        # Contour points are pixel centres: half a pixel is missing on each side, which matters for tiny squares.
+        # Contour points are pixel centres, so half a pixel is missing on each side, which matters for tiny squares.
         hull = float(cv2.contourArea(cv2.convexHull(outline)))
         found += hull > 0.88 * width * height
     return found or None
@@ -83,7 +83,7 @@ def grid_size(mask: Pixels) -> tuple[int, int] | None:
 
 
 def count_outlines(mask: Pixels, shape: str) -> int | None:
-    """Count the outlines of a regular shape (circle, triangle, … hexagon) there are, overlapping or not.
+    """Count the outlines of a regular shape (circle, triangle, … hexagon), overlapping or not.
 
     Each place and size votes by how much of its outline is inked; upright shapes only, of any size.
     """
@@ -168,7 +168,7 @@ def _matches(inked: NDArray[np.bool_], shape: str, turned: bool) -> list[_Match]
 
 
 def _outline(shape: str, radius: float, turned: bool) -> NDArray[np.int64]:
-    """Return whole-pixel points along the outline, about the centre of the circle through its corners."""
+    """Return whole-pixel points along the outline, relative to the centre of the circle through its corners."""
     corners = _CORNERS[shape]
     many = max(40, int(2 * math.pi * radius))
     if corners == 0:
@@ -233,7 +233,7 @@ def _enclosing(mask: Pixels) -> Disc | None:
     (x, y), radius = cv2.minEnclosingCircle(points)
     if not 0.6 < len(points) / (math.pi * max(radius, 1) ** 2) < 1.2:
         return None
-    # The circle runs through pixel centres, half a pixel too far in, but through the faintest pixels of a smooth edge.
+    # The circle goes through pixel centres, half a pixel inside, but through the faintest pixels of a smooth edge.
     return Disc(x, y, radius)
 
 
@@ -243,7 +243,7 @@ def _alike(first: Disc, second: Disc) -> bool:
 
 
 def _peaks(filled: Pixels) -> tuple[Disc, Disc] | None:
-    """Return two discs in a mask by the two deepest separate places of its distance transform."""
+    """Return two discs in a mask: the two highest separate peaks of its distance transform."""
     depth = cv2.distanceTransform(cv2.copyMakeBorder(filled, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 5)
     rest = depth.copy()
     found: list[Disc] = []

@@ -1,10 +1,10 @@
 """Serves the embedded experts on loopback with an OpenAI-compatible API.
 
-``GET /v1/models`` and ``POST /v1/chat/completions``. Pictures must be base64 data URLs: nothing is ever
-fetched. The question is all text of the last user message. Sampling parameters are accepted and without effect, for
+It answers ``GET /v1/models`` and ``POST /v1/chat/completions``. Pictures must be base64 data URLs: nothing is ever
+fetched. The question is all text of the last user message. Sampling parameters are accepted and have no effect, because
 the experts are deterministic; streaming is refused. Tokens are counted as words. A failure of an expert is status 500,
-never an answer. With ``--exit-with-parent`` the process ends when its standard input
-closes, so that no server outlives the run that started it.
+never an answer. With ``--exit-with-parent`` the process ends when its standard input closes, so that no server outlives
+the run that started it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 def _expert(module: str) -> Expert:
-    """Return the expert of that module, imported at its first question: start-up needs no computer vision."""
+    """Return the expert of that module, which is imported at its first question to keep the start fast."""
 
     def answer(ask: Ask) -> str:
         reply = importlib.import_module(f"maestro_eval.embedded.{module}").answer(ask)
@@ -90,7 +90,7 @@ def application() -> web.Application:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="maestro_eval.embedded.server", description="serve the embedded experts")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 chooses a free one")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
     chosen = parser.parse_args(arguments)
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
@@ -123,7 +123,7 @@ def _warm() -> None:
 
 
 def _end_at_eof(loop: asyncio.AbstractEventLoop, end: Callable[[], object]) -> None:
-    # Unbuffered, because a blocked buffered read holds a lock that the interpreter needs at exit.
+    # The file is unbuffered, because a blocked buffered read locks it and the interpreter needs the lock at exit.
     with contextlib.suppress(OSError, ValueError):
         while os.read(sys.stdin.fileno(), 4096):
             pass
@@ -141,7 +141,7 @@ async def _with_pool(app: web.Application) -> Any:
 
 
 class _RequestError(Exception):
-    """An error of a request, for its sender to read."""
+    """A bad request; the message is returned to the sender."""
 
     def __init__(self, message: str, status: int = 400, code: str = "invalid_value") -> None:
         super().__init__(message)
@@ -213,7 +213,7 @@ def _last_user_message(messages: object) -> tuple[str, list[str]]:
         raise _RequestError("'messages' must be a list")
     asked = [message for message in messages if isinstance(message, dict) and message.get("role") == "user"]
     if not asked:
-        raise _RequestError("'messages' holds no message of the user")
+        raise _RequestError("'messages' contains no message of the user")
     content = asked[-1].get("content")
     if isinstance(content, str):
         return content, []
@@ -228,7 +228,7 @@ def _texts(parts: list[object]) -> Iterable[str]:
             raise _RequestError("each part of 'content' must be of type text or image_url")
         if part["type"] == "text":
             if not isinstance(part.get("text"), str):
-                raise _RequestError("a text part lacks its 'text'")
+                raise _RequestError("a text part has no 'text'")
             yield part["text"]
 
 
@@ -245,7 +245,7 @@ def _urls(parts: list[object]) -> Iterable[str]:
 
 
 def _picture(url: str) -> NDArray[np.uint8]:
-    """Return the RGB pixels of a data URL, as everybody reads them."""
+    """Return the RGB pixels of a data URL, decoded as in the rest of maestro-eval."""
     import io
 
     import numpy as np

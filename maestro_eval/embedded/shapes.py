@@ -1,9 +1,9 @@
 """Finds the things in a scene of flat coloured shapes: the position, size, colour and shape of each.
 
 A shape is named by its radius as a function of direction, compared with those of ideal shapes in all directions: that
-uses every edge pixel, so it works down to a radius of about eight pixels. Things must be on a plain background, faint
-thin lines aside, and things of one colour must not touch. What resembles nothing known, or is only an outline,
-has no shape.
+uses every edge pixel, so it works down to a radius of about eight pixels. Things must be on a plain background, except
+for faint thin lines, and things of one colour must not touch. A thing that resembles no known shape, or is only an
+outline, has no shape.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Thing:
 
 
 def find_things(image: Pixels) -> list[Thing]:
-    """Return the things of the picture, in no order; empty when they are too many to be a scene of shapes."""
+    """Return the things of the picture, in no order; empty if they are too many for a scene of shapes."""
     smooth = np.asarray(cv2.medianBlur(image, 3), dtype=np.uint8)
     paper = background(smooth)
     apart = contrast(smooth, paper)
@@ -75,7 +75,7 @@ def _parts(image: Pixels, here: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     block = np.ones((3, 3), np.uint8)
     kinds = paints(image, core, reach=30.0, least=0.12)
     opened = [cv2.morphologyEx(kind.mask, cv2.MORPH_OPEN, block) for kind in kinds]
-    # The drawn edge of a thing is a thin paint, its noise a scattered one: only a solid area is a thing of its own.
+    # The drawn edge of a thing is a thin paint, its noise a scattered one; only a solid area is a thing of its own.
     solid = [mask for mask in opened if np.count_nonzero(mask) > 0.1 * np.count_nonzero(whole)]
     if len(solid) < 2:
         return [here]
@@ -201,7 +201,7 @@ def _cross(arm: float) -> NDArray[np.float64]:
 
 
 def _profile(polygon: NDArray[np.float64]) -> Floats:
-    """Return the radii of a polygon, drawn large and measured as any thing is, so that both are blurred alike."""
+    """Return the radii of a polygon, drawn large and measured like any thing, so that both are blurred alike."""
     canvas = np.zeros((96, 96), np.float32)
     unit = polygon / np.abs(polygon).max() * 42 + 48
     cv2.fillPoly(canvas, [np.rint(unit * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)

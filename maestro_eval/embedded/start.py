@@ -1,7 +1,7 @@
 """Starts the embedded experts in a process of their own.
 
 The process ends when its standard input closes, and the kernel closes it when we die, so that even a driver killed
-with SIGKILL leaves nothing behind. Its output goes to a log file, whose name every error gives.
+with SIGKILL leaves no process behind. Its output goes to a log file, which every error names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LIBRARIES = ("numpy", "onnxruntime", "opencv-python-headless", "pillow", "rapid
 
 
 def check_installed() -> None:
-    """Raise UserError that names missing packages of the experts."""
+    """Raise UserError that names the experts' packages that are not installed."""
     missing = [module for module in _NEEDS if importlib.util.find_spec(module) is None]
     if missing:
         raise UserError(f"the embedded experts need {', '.join(missing)}; pip install 'maestro-eval[embedded]'")
@@ -60,10 +60,10 @@ def served(log: Path) -> Iterator[str]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log_file,
-            # A buffer of ours would hide lines from the selector that waits for them.
+            # A buffer would hide lines from the selector that waits for them.
             bufsize=0,
             env=_environment(),
-            # Ctrl-C is for the driver, which still needs the experts while it finishes what is in flight.
+            # Ctrl-C must reach only the driver, which still needs the experts while it finishes rollouts in flight.
             start_new_session=True,
         )
     try:

@@ -1,7 +1,7 @@
-"""Mini benchmarks: small seeded substitutes with the schemas of real benchmarks.
+"""Generates mini benchmarks: small seeded substitutes with the schemas of real benchmarks.
 
-They make a run possible without datasets; their scores are unrelated to the real benchmarks. Everything in a row
-follows from (seed, task, index), see ``stage``.
+They allow a run without datasets; their scores are unrelated to the real benchmarks. A row depends only on
+(seed, task, index), see ``stage``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAKERS: dict[str, tuple[Callable[[Stage], DataclassInstance], type[DataclassIns
 }
 MINI_TASKS = tuple(_MAKERS)
 
-# Rows a sample asked for: vlmsareblind is seven tasks, and ``per_task`` counts the samples of each.
+# Rows per requested sample: vlmsareblind has seven tasks, and ``per_task`` counts the samples of each.
 _ROWS = {"maestro_mini_vlmsareblind": len(blind.TASKS)}
 
 
@@ -41,7 +41,7 @@ def make_mini(folder: Path, *, seed: int, per_task: Mapping[str, int] | int) -> 
 
     ``per_task`` is how many samples a task gets; ``maestro_mini_vlmsareblind`` gets that many for *each* of
     its seven tasks, in turn, so any multiple of seven rows from the start is balanced. A longer benchmark
-    begins with the rows of the shorter. UserError for an unknown task, a number that cannot be, and a missing
+    begins with the rows of the shorter. Raise UserError for an unknown task, an invalid number or a missing
     package.
     """
     counts = dict.fromkeys(MINI_TASKS, per_task) if isinstance(per_task, int) else dict(per_task)
@@ -54,7 +54,7 @@ def make_mini(folder: Path, *, seed: int, per_task: Mapping[str, int] | int) -> 
             raise UserError(f"{task}: {count} samples asked for; must be 1 or more")
     written = {task: folder / task / "test.parquet" for task in counts}
     try:
-        # The generators import what they draw with when they draw.
+        # The generators import their drawing packages on use.
         for task, count in counts.items():
             maker, kind = _MAKERS[task]
             write_rows(written[task], _rows(task, maker, seed, count * _ROWS.get(task, 1)), kind)

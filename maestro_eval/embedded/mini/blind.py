@@ -1,6 +1,6 @@
-"""The seven tasks of VLMsAreBlind, by the parameters of their authors, asked in our own words.
+"""Draws the seven tasks of VLMsAreBlind with the parameters of their authors, and asks them in our own words.
 
-The tasks alternate; within one, the answers are dealt. ``metadata`` describes the drawing as JSON, for people and
+The tasks alternate; within one, the answers are balanced. ``metadata`` describes the drawing as JSON, for people and
 tests; no expert sees it.
 """
 
@@ -42,7 +42,7 @@ class BlindRow:
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """The drawing of a task: the canvas, the task's name, the question, the answer, and what was drawn."""
+    """The drawing of a task: the canvas, the task's name, the question, the answer, and the drawing's parameters."""
 
     canvas: Canvas
     task: str
@@ -52,9 +52,9 @@ class _Drawn:
 
 
 def make(stage: Stage) -> BlindRow:
-    """Sample ``index`` is of task ``index % 7``."""
+    """Make a sample; sample ``index`` is of task ``index % 7``."""
     drawer = TASKS[stage.index % len(TASKS)]
-    # A task deals its answers over its own samples, not over those of the seven together.
+    # A task balances its answers over its own samples, not over those of all seven tasks.
     own = replace(stage, task=f"{stage.task}/{drawer.__name__}", index=stage.index // len(TASKS))
     drawn = drawer(own, own.rng())
     about = json.dumps(drawn.about, sort_keys=True)
@@ -62,7 +62,7 @@ def make(stage: Stage) -> BlindRow:
 
 
 def lines(stage: Stage, rng: Generator) -> _Drawn:
-    """Draw two polylines of two pieces over three common x, y on 12 levels, that cross 0, 1 or 2 times."""
+    """Draw two polylines of two pieces over three common x, with y on 12 levels, that cross 0, 1 or 2 times."""
     crossings = stage.deal("crossings", (0, 1, 2))
     while True:
         blue, red = ([int(level) for level in rng.integers(0, 12, 3)] for _line in range(2))
@@ -141,7 +141,7 @@ def letter(stage: Stage, rng: Generator) -> _Drawn:
     ry = max(1.4 * (bottom - top) / 2, 0.28 * size)
     canvas = Canvas(side, side)
     canvas.text((start, base), word, name, size, anchor="ls")
-    # Half the line width is added to the radii, so that the line stays outside of the letter.
+    # Half the line width is added to the radii, so that the line is outside the letter.
     width = max(2.0, line * shrunk * 1.4)
     canvas.overlay_ellipse(middle, rx + width / 2, ry + width / 2, "#ff0000", width)
     question = pick(
@@ -166,7 +166,7 @@ def rings(stage: Stage, rng: Generator) -> _Drawn:
     radius = side * pick(rng, (0.05, 1 / 16, 1 / 14) if count > 7 else (0.05, 1 / 14, 1 / 12, 1 / 11))
     upper = (count + 1) // 2
     spacing = radius * (2.2 if shape == "circles" else 2.1)
-    # An odd row sits in the gaps of the longer one; equal rows are shifted by half a place.
+    # The lower row is in the gaps of a longer upper one; equal rows are shifted by half a place.
     wide = spacing * (upper - 1 + (0.5 if count % 2 == 0 else 0))
     x0, y0 = side / 2 - wide / 2, side / 2 - radius / 2
     if pick(rng, (False, True)) and count % 2 == 0:
@@ -209,7 +209,7 @@ def squares(stage: Stage, rng: Generator) -> _Drawn:
 
 
 def grid(stage: Stage, rng: Generator) -> _Drawn:
-    """Draw a table of 3 to 10 rows and columns that differ by one at most, empty or with a word a cell."""
+    """Draw a table of 3 to 10 rows and columns that differ by one at most, empty or with a word in each cell."""
     kind = stage.deal("kind", ("Blank", "Word"))
     sizes = [(r, c) for r in range(3, 11) for c in range(3, 11) if abs(r - c) <= 1]
     rows, columns = replace(stage, index=stage.index // 2).deal(kind, sizes)

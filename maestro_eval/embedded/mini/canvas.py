@@ -1,6 +1,6 @@
 """A small drawing surface: matplotlib's Agg renderer draws smooth shapes, Pillow draws words.
 
-A matplotlib figure costs 80 ms, its renderer alone one. Coordinates are pixels from the top left. Words are above all
+A matplotlib figure takes 80 ms, its renderer 1 ms. Coordinates are pixels from the top left. Words are above all
 shapes but those of ``overlay_ellipse``. Only fonts bundled with matplotlib are used, with Pillow's own layout engine,
 so that a picture does not depend on the machine.
 """
@@ -33,7 +33,7 @@ FONTS: tuple[str, ...] = (
 
 @lru_cache(maxsize=256)
 def font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    """Return a font of matplotlib's by its file's name, ``size`` pixels high."""
+    """Return one of matplotlib's fonts by its file name, ``size`` pixels high."""
     from matplotlib import get_data_path
 
     file = Path(get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
@@ -47,7 +47,7 @@ class Canvas:
         from matplotlib.backends import backend_agg
 
         self.width, self.height = width, height
-        # At 72 dots an inch a point, the renderer's unit of line width, is a pixel.
+        # At 72 dots per inch a point, the renderer's unit of line width, is a pixel.
         agg: Any = backend_agg
         self._renderer = agg.RendererAgg(width, height, 72)
         self._words: list[tuple[Point, str, ImageFont.FreeTypeFont, str, str]] = []
@@ -68,7 +68,7 @@ class Canvas:
         self._stroke(Outline.unit_circle(), place, fill, edge, width, "butt")
 
     def text(self, at: Point, text: str, name: str, size: int, colour: str = "#000000", anchor: str = "mm") -> None:
-        """``text`` with its ``anchor`` (as Pillow names it; ``mm`` is the middle) at the point."""
+        """Draw ``text`` with its ``anchor`` (as Pillow names it; ``mm`` is the middle) at the point."""
         self._words.append((at, text, font(name, size), colour, anchor))
 
     def overlay_ellipse(self, centre: Point, rx: float, ry: float, edge: str, width: float) -> None:
@@ -116,7 +116,7 @@ class Canvas:
 
 
 def with_noise(image: Image.Image, rng: Generator, strength: float) -> Image.Image:
-    """``image`` with Gaussian noise of ``strength`` grey levels, the same on all channels."""
+    """Return ``image`` with Gaussian noise of ``strength`` grey levels, the same on all channels."""
     import numpy
 
     if strength <= 0:

@@ -22,7 +22,7 @@ _PALETTES = (
     ("#264653", "#e76f51", "#2a9d8f", "#e9c46a", "#8ab17d", "#b5838d"),
     ("#2f7ed8", "#0d233a", "#8bbc21", "#910000", "#1aadce", "#f28f43"),
 )
-# Behind numbers, so that no line or slice makes them hard to read.
+# This is behind numbers, so that no line or slice makes them hard to read.
 _PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.75}
 _FAMILIES = ("DejaVu Sans", "DejaVu Serif", "STIXGeneral", "DejaVu Sans Mono")
 
@@ -122,7 +122,7 @@ def _pie(rng: Generator, axes: Any, chart: Chart, colours: list[str]) -> None:
 
 
 def _scale(rng: Generator, axes: Any, chart: Chart, axis: Any, limit: Any, name: Any) -> None:
-    """Gridlines a tick apart: always where values are not printed, else sometimes."""
+    """Draw gridlines one tick apart: always if values are not printed, otherwise sometimes."""
     from matplotlib.ticker import MultipleLocator
 
     top = max(max(values) for values in chart.values)

@@ -1,4 +1,4 @@
-"""The substitute for ChartQA: a chart, a question about its numbers or its extremes, a short answer.
+"""Generates the substitute for ChartQA: a chart, a question about its numbers or its extremes, a short answer.
 
 Every answer can be read by eye within the benchmark's 5 %: either the values are printed, or they are on
 gridlines or half-way between two of them. Years are never an answer, since any year is within 5 % of any other.
@@ -29,7 +29,7 @@ class ChartRow:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """The subject of a chart: "the MEASURE IN Oslo", its categories being CITIES."""
+    """A chart's subject, with the words of its questions: "the MEASURE IN Oslo", where the categories are CITIES."""
 
     title: str
     measure: str
@@ -43,7 +43,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """``values[series][category]``; ``tick`` is the distance of gridlines, ``labelled`` whether values are printed."""
+    """A chart: ``values[series][category]``; ``tick`` is the gridline distance; ``labelled``: values are printed."""
 
     kind: str
     topic: Topic
@@ -120,7 +120,7 @@ def compose(rng: Generator, kind: str) -> Chart:
         return Chart(kind, topic, categories, series, (_shares(rng, count),), 0.0, True)
     # Printed values of several lines would overlap.
     labelled = kind != "lines" and groups * count <= 12 and bool(rng.random() < 0.6)
-    # Counts are whole numbers, also half-way between gridlines.
+    # Counts are whole numbers, even half-way between gridlines.
     measured = topic.unit in _MEASURED
     tick = float(pick(rng, (1, 2, 5, 10, 20, 50, 100) if measured else (2, 10, 20, 50, 100)))
     if labelled:
@@ -130,7 +130,7 @@ def compose(rng: Generator, kind: str) -> Chart:
             for _series in series
         )
     else:
-        # On a gridline or half-way between two.
+        # Each value is on a gridline or half-way between two.
         values = tuple(tuple(int(rng.integers(3, 14)) * tick / 2 for _category in categories) for _series in series)
     return Chart(kind, topic, categories, series, values, tick, labelled)
 
@@ -223,7 +223,7 @@ def _count(rng: Generator, chart: Chart, measure: str, values: tuple[float, ...]
 
 
 def _shares(rng: Generator, count: int) -> tuple[float, ...]:
-    """Return whole percentages of at least 4, all different, that make 100."""
+    """Return whole percentages of at least 4, all different, that add up to 100."""
     while True:
         cuts = sorted(int(cut) for cut in rng.integers(4, 97, count - 1))
         shares = [high - low for low, high in zip([0, *cuts], [*cuts, 100], strict=True)]

@@ -1,8 +1,8 @@
-"""The substitute for TallyQA: how many things of a kind are in a scene of coloured shapes.
+"""Generates the substitute for TallyQA: how many things of a kind are in a scene of coloured shapes.
 
 Simple questions name a kind (colour, shape or both); complex ones add a relation, a size, a negation or a
-second kind. The answer is dealt, 0–15 for simple and 0–9 for complex questions, and the scene built to fit;
-then it is counted again in the finished scene, which also contains near misses.
+second kind. The answers are balanced, 0–15 for simple and 0–9 for complex questions, and the scene is built to
+fit; then it is counted again in the finished scene, which also contains near misses.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class CountingRow:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The things in the picture, the question, and those that count."""
+    """The things in the picture, the words for those to count, and the test for them."""
 
     width: int
     height: int
@@ -67,7 +67,7 @@ def make(stage: Stage) -> CountingRow:
 
 
 def compose(stage: Stage, rng: Generator, simple: bool) -> Scene:
-    """Return a scene whose answer is the one dealt to this sample."""
+    """Return a scene with the answer that balances the samples."""
     kind = "simple" if simple else "complex"
     half = Stage(stage.seed, f"{stage.task}/{kind}", stage.index // 2)
     target = half.deal("answer", range(16) if simple else range(10))
@@ -149,7 +149,7 @@ def _left(rng: Generator, target: int, style: Look) -> Scene | None:
 
     wanted = f"{colour} {_many(shape)} to the {side} of the {spot.name}"
     kinds = _kinds(rng, min(target + 3, 12), shapes, colours, (22.0, 18.0, 15.0), at_least=target)
-    # Far enough from the anchor's middle that left and right are plain to see.
+    # Things are far enough from the anchor's middle that left and right are obvious.
     things = [thing for thing in place(rng, kinds, width, height, [spot], style) if abs(thing.x - spot.x) > 45]
     return Scene(width, height, (spot, *things), wanted, counts, style)
 
@@ -197,7 +197,7 @@ def _kinds(
     kinds = []
     for number in range(count + at_least):
         asked = number < at_least
-        # Half of all have the shape asked for, half the colour: near misses are common.
+        # Half of all have the requested shape, half the colour, so near misses are common.
         shape = shapes[0] if asked or rng.random() < 0.4 else pick(rng, shapes)
         colour = colours[0] if asked or rng.random() < 0.4 else pick(rng, colours)
         kinds.append(Kind(shape, colour, pick(rng, sizes)))

@@ -1,4 +1,4 @@
-"""A geometric figure with its texts: where they go, and how it is painted."""
+"""Places the texts of a geometric figure and paints it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FACES = ("DejaVuSans", "DejaVuSerif", "STIXGeneral", "DejaVuSans-Bold")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A text at a point of the figure, moved ``away`` from it by so many letter heights."""
+    """A text at a point of the figure, moved ``away`` from it, in letter heights."""
 
     at: Point
     text: str
@@ -28,7 +28,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A figure in units of its own (y upwards), the question and its answer; ``slips`` are likely wrong answers."""
+    """A figure in its own units (y upwards), the question and its answer; ``slips`` are likely wrong answers."""
 
     question: str
     answer: float
@@ -40,7 +40,7 @@ class Problem:
 
 
 def triangle(one: int, two: int) -> tuple[Point, ...]:
-    """Return corners with those angles at the first two, the base ten long."""
+    """Return the corners of a triangle with these angles at the first two and a base of length 10."""
     side = 10 * math.sin(math.radians(two)) / math.sin(math.radians(one + two))
     return ((0.0, 0.0), (10.0, 0.0), (side * math.cos(math.radians(one)), side * math.sin(math.radians(one))))
 
@@ -51,23 +51,23 @@ def ring(corners: Sequence[Point]) -> tuple[Point, ...]:
 
 
 def corner_names(names: str, corners: Sequence[Point]) -> list[Label]:
-    """Write the corners' names, outside the figure."""
+    """Return labels with the corners' names, outside the figure."""
     centre = _centre(corners)
     return [Label(at, name, _towards(centre, at, 0.95)) for name, at in zip(names, corners, strict=True)]
 
 
 def angle_label(corners: Sequence[Point], corner: int, text: str) -> Label:
-    """Place a text inside the figure at a corner, on the line that halves the angle there."""
+    """Return a label inside the figure at a corner, on the bisector of its angle."""
     at = corners[corner]
     before, after = corners[corner - 1], corners[(corner + 1) % len(corners)]
     one, two = _towards(at, before, 1), _towards(at, after, 1)
     half = math.radians(inner_angle(corners, corner)) / 2
-    # The narrower the angle, the farther in is there room for the text.
+    # The narrower the angle, the farther from the corner is there room for the text.
     return Label(at, text, _towards((0, 0), (one[0] + two[0], one[1] + two[1]), 0.75 + 0.75 / math.sin(half)))
 
 
 def label_beside(start: float, end: float, text: str, least: float = 1.2) -> Label:
-    """Place a text at the origin, between two directions in degrees."""
+    """Return a label at the origin, between two directions in degrees."""
     half, way = math.radians(end - start) / 2, math.radians((start + end) / 2)
     reach = max(least, 0.85 + 0.85 / math.sin(min(half, math.pi / 2)))
     return Label((0, 0), text, (reach * math.cos(way), reach * math.sin(way)))
@@ -101,7 +101,7 @@ def _towards(start: Point, end: Point, length: float) -> Point:
 
 
 def paint(rng: Generator, problem: Problem) -> Image.Image:
-    """Paint the figure turned at random, as large as fits, its texts upright."""
+    """Paint the figure rotated at random, as large as fits, with upright texts."""
     width, height = pick(rng, ((420, 360), (480, 400), (520, 420), (600, 480)))
     turn = math.radians(float(pick(rng, (0, 0, 0, 90, 180, 270)) + rng.uniform(-12, 12)))
     flip = pick(rng, (1, -1))

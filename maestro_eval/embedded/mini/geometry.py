@@ -1,7 +1,7 @@
-"""The substitute for Geometry3K: a drawn figure with printed numbers, a question that needs them, four choices.
+"""Generates the substitute for Geometry3K: a drawn figure with printed numbers, a question about them, four choices.
 
 The numbers are only in the picture. The choices are sorted, as in the original, and the right one's
-letter is dealt; the wrong ones are what usual slips would give, where those fit the place.
+letter is balanced; the wrong ones come from usual mistakes, if those fit the place.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def make(stage: Stage) -> GeometryRow:
 
 
 def third_angle(rng: Generator) -> Problem:
-    """Two angles of a triangle are given."""
+    """Ask for the third angle of a triangle with two given angles."""
     one, two = (int(angle) for angle in rng.integers(32, 78, 2))
     names = pick(rng, _LETTERS)
     corners = triangle(one, two)
@@ -64,7 +64,7 @@ def third_angle(rng: Generator) -> Problem:
 
 
 def isosceles(rng: Generator) -> Problem:
-    """The angle at the top of a triangle with two sides marked as equal is given."""
+    """Ask for a base angle of an isosceles triangle with a given angle at the top."""
     top = 2 * int(rng.integers(16, 50))
     names = pick(rng, _LETTERS)
     base = (180 - top) // 2
@@ -89,31 +89,31 @@ def isosceles(rng: Generator) -> Problem:
 
 
 def hypotenuse(rng: Generator) -> Problem:
-    """Both legs of a right triangle are given."""
+    """Ask for the hypotenuse of a right triangle with given legs."""
     return _right(rng, missing=2)
 
 
 def leg(rng: Generator) -> Problem:
-    """The hypotenuse and one leg of a right triangle are given."""
+    """Ask for a leg of a right triangle with a given hypotenuse and other leg."""
     return _right(rng, missing=1)
 
 
 def rectangle_area(rng: Generator) -> Problem:
-    """Two sides of a rectangle are given."""
+    """Ask for the area of a rectangle with two given sides."""
     wide, high = _sides(rng)
     question = pick(rng, ("Find the area of the rectangle.", "What is the area of the figure?"))
     return _rectangle(rng, question, wide, high, wide * high, (2 * (wide + high), wide + high, wide * high / 2))
 
 
 def rectangle_perimeter(rng: Generator) -> Problem:
-    """Two sides of a rectangle are given."""
+    """Ask for the perimeter of a rectangle with two given sides."""
     wide, high = _sides(rng)
     question = pick(rng, ("Find the perimeter of the rectangle.", "What is the perimeter of the figure?"))
     return _rectangle(rng, question, wide, high, 2 * (wide + high), (wide * high, wide + high, 2 * wide + high))
 
 
 def triangle_area(rng: Generator) -> Problem:
-    """The base of a triangle and the height upon it are given."""
+    """Ask for the area of a triangle with given base and height."""
     base, high = (int(length) for length in (rng.integers(8, 22), rng.integers(5, 16)))
     foot = base * float(rng.uniform(0.3, 0.7))
     corners = ((0.0, 0.0), (float(base), 0.0), (foot, float(high)))
@@ -131,17 +131,17 @@ def triangle_area(rng: Generator) -> Problem:
 
 
 def circle_area(rng: Generator) -> Problem:
-    """The radius or the diameter of a circle is given."""
+    """Ask for the area of a circle with given radius or diameter."""
     return _circle(rng, "area")
 
 
 def circle_circumference(rng: Generator) -> Problem:
-    """The radius or the diameter of a circle is given."""
+    """Ask for the circumference of a circle with given radius or diameter."""
     return _circle(rng, "circumference")
 
 
 def straight_line(rng: Generator) -> Problem:
-    """One of two angles on a straight line is given."""
+    """Ask for the other of two angles on a straight line."""
     given = int(rng.integers(35, 146))
     ray = (4.5 * math.cos(math.radians(given)), 4.5 * math.sin(math.radians(given)))
     labels = (label_beside(0, given, f"{given}°"), label_beside(given, 180, "x"))
@@ -151,7 +151,7 @@ def straight_line(rng: Generator) -> Problem:
 
 
 def right_corner(rng: Generator) -> Problem:
-    """A ray splits a right angle; one of the parts is given."""
+    """Ask for the other part of a right angle that a ray splits."""
     given = int(rng.integers(24, 67))
     ray = (4.5 * math.cos(math.radians(given)), 4.5 * math.sin(math.radians(given)))
     labels = (label_beside(0, given, f"{given}°", 3.8), label_beside(given, 90, "x", 3.8))
@@ -167,7 +167,7 @@ def right_corner(rng: Generator) -> Problem:
 
 
 def parallels(rng: Generator) -> Problem:
-    """A line crosses two parallels; the angle at one of them is given."""
+    """Ask for an angle at one of two parallels that a line crosses; one at the other is given."""
     given = int(rng.integers(40, 76)) if rng.random() < 0.5 else int(rng.integers(105, 141))
     lean = 3 / math.tan(math.radians(given))
     upper, lower = (lean / 2, 1.5), (-lean / 2, -1.5)
@@ -178,7 +178,7 @@ def parallels(rng: Generator) -> Problem:
         ((lower[0] - out[0], lower[1] - out[1]), (upper[0] + out[0], upper[1] + out[1])),
     )
     same = bool(rng.random() < 0.5)
-    # Corresponding angles are equal; the neighbour of one adds up with the other to a straight angle.
+    # Corresponding angles are equal; the neighbour of one and the other add up to 180°.
     sought = label_beside(0, given, "x") if same else label_beside(given, 180, "x")
     labels = (
         moved(label_beside(0, given, f"{given}°"), upper),
@@ -195,7 +195,7 @@ def parallels(rng: Generator) -> Problem:
 
 
 def fourth_angle(rng: Generator) -> Problem:
-    """Three angles of a quadrilateral are given."""
+    """Ask for the fourth angle of a quadrilateral with three given angles."""
     names = pick(rng, ("ABCD", "PQRS", "WXYZ", "EFGH"))
     while True:
         corners = tuple(

@@ -1,9 +1,9 @@
-"""Rows to Parquet, as Hugging Face's ``datasets`` would have written them, without pyarrow.
+"""Writes rows to Parquet as Hugging Face's ``datasets`` would, without pyarrow.
 
 A row is a frozen dataclass; its fields are the columns, their annotations the column types: ``str``, ``int``
 (int64), ``bool``, ``Picture`` (struct<bytes: binary, path: string>), and tuples of these as lists. The schema
-carries the ``huggingface`` key, so ``datasets`` shows pictures instead of bytes. Rows are written in one go:
-a mini benchmark fits in memory by its nature.
+contains the ``huggingface`` key, so ``datasets`` shows pictures instead of bytes. All rows are written at once, because
+a mini benchmark fits in memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FEATURES: dict[type, dict[str, str]] = {
 
 
 def write_rows(path: Path, rows: Sequence[DataclassInstance], kind: type[DataclassInstance]) -> None:
-    """Write ``rows``, all of type ``kind``, to ``path`` atomically. UserError if it cannot be written."""
+    """Write ``rows``, all of type ``kind``, to ``path`` atomically. Raise UserError if it cannot be written."""
     from arro3.core import Field, Schema, Table
     from arro3.io import write_parquet
 

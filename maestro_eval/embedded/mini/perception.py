@@ -1,7 +1,7 @@
-"""The substitute for V*: find one small thing in a large, crowded picture, and name its colour or position.
+"""Generates the substitute for V*: find one small thing in a large, crowded picture, and name its colour or position.
 
 Direct attributes: the colour of the only star, or of the only large cross. Relative position: on which side
-of a second thing it is. The letter of the right option is dealt.
+of a second thing it is. The letter of the right option is balanced.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class PerceptionRow:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The crowd, the question, its options and which of them is right."""
+    """The crowd, the question, its options and the number of the right one."""
 
     things: tuple[Thing, ...]
     question: str
@@ -80,7 +80,7 @@ def attribute(stage: Stage, rng: Generator, width: int, height: int) -> Search:
 
 
 def position(stage: Stage, rng: Generator, width: int, height: int) -> Search:
-    """Ask on which side of another thing something is; both are the only ones of their name."""
+    """Ask on which side of another thing a thing is; each is the only one of its name."""
     right = stage.deal("label", range(2))
     axis = pick(rng, tuple(_SIDES))
     names = [(shape, colour) for shape in SHAPES for colour in COLOURS]
@@ -123,7 +123,7 @@ def position(stage: Stage, rng: Generator, width: int, height: int) -> Search:
 def _crowd(
     rng: Generator, width: int, height: int, taken: list[Thing], style: Look, allowed: Callable[[Kind], bool]
 ) -> list[Thing]:
-    """Return forty to a hundred other things, some similar to the one in question, none the same."""
+    """Return forty to a hundred other things; some are similar to the one in question, none is the same."""
     kinds = [
         Kind(pick(rng, SHAPES), pick(rng, tuple(COLOURS)), float(rng.uniform(12, 34)))
         for _thing in range(int(rng.integers(40, 100)))

@@ -2,7 +2,7 @@
 
 Three pictures of five are easy: flat shapes, apart from each other, on a plain ground. The others are hard for programs
 and easy for people: overlapping shapes, shading, shapes drawn as outlines only, a varying ground, stronger compression.
-At least ``1 - HIDDEN_AT_MOST`` of every shape shows, and touching shapes differ in colour or have a dark edge.
+At least ``1 - HIDDEN_AT_MOST`` of every shape is visible, and touching shapes differ in colour or have a dark edge.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ COLOURS = {
     "black": "#161616",
 }
 HIDDEN_AT_MOST = 0.3
-# A pentagon and a hexagon differ by one corner, so more of them has to show.
+# A pentagon and a hexagon differ by one corner, so more of them must be visible.
 _MANY_CORNERS_HIDDEN_AT_MOST = 0.18
 BACKGROUNDS = ("#ffffff", "#f4f4f0", "#eef4fa", "#e9efe6", "#dcdcdc", "#fbf4e6")
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One shape: ``size`` is the radius of the circle around it, ``turn`` degrees; ``hollow`` ones have no filling."""
+    """One shape: ``size`` is the radius of the circle around it, ``turn`` in degrees; ``hollow`` is not filled."""
 
     shape: str
     colour: str
@@ -59,7 +59,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A thing before it has a place."""
+    """A thing that has no position yet."""
 
     shape: str
     colour: str
@@ -68,7 +68,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The style of a picture; ``hollow`` is the share of unfilled shapes, ``jpeg`` a quality or 0 for any."""
+    """The style of a picture; ``hollow`` is the share of unfilled shapes, ``jpeg`` is a quality (0: any)."""
 
     edged: bool = False
     touching: bool = False
@@ -80,7 +80,7 @@ class Look:
 
 
 def look(stage: Stage) -> Look:
-    """Return the look of a sample: two hard ones are dealt to three easy ones."""
+    """Return the style of a sample: two in five are hard."""
     rng = stage.rng("look")
     if not stage.deal("hard", (True, True, False, False, False)):
         return Look(edged=rng.random() < 0.25, ground="striped" if rng.random() < 0.3 else "plain")
@@ -98,7 +98,7 @@ def look(stage: Stage) -> Look:
 def place(
     rng: Generator, kinds: Sequence[Kind], width: int, height: int, taken: Sequence[Thing] = (), style: Look = Look()
 ) -> list[Thing]:
-    """Return the kinds at random places, largest first, later ones on top, off the border; those with room only."""
+    """Place the kinds at random inside the border, largest first, later ones on top; omit those without room."""
     pile = _Pile(style)
     for thing in taken:
         pile.add(thing)
@@ -145,7 +145,7 @@ class _Pile:
         self._covered: list[NDArray[bool_]] = []
 
     def has_room(self, thing: Thing) -> bool:
-        """Return True if ``thing`` may be put there, on top of those that it overlaps."""
+        """Return True if ``thing`` may be placed, on top of those that it overlaps."""
         for number in self._near(thing):
             if not self._may_touch(thing, self.things[number]):
                 return False
@@ -174,7 +174,7 @@ class _Pile:
         ]
 
     def _may_touch(self, one: Thing, other: Thing) -> bool:
-        """Return True if the edge between the two is visible: a dark edge does not show on black."""
+        """Return True if the edge between the two is visible; a dark edge is not visible on black."""
         apart = one.colour != other.colour or (self._style.edged and one.colour != "black")
         return self._style.touching and apart and not (one.hollow or other.hollow)
 
@@ -191,7 +191,7 @@ def _spot(rng: Generator, kind: Kind, width: int, height: int, others: Sequence[
 
 
 def _points(thing: Thing) -> NDArray[float64]:
-    """Return some hundred points spread evenly over a thing."""
+    """Return about a hundred points spread evenly over a thing."""
     import numpy
 
     line = numpy.linspace(-0.97, 0.97, 20) * thing.size
@@ -221,7 +221,7 @@ def _outline(thing: Thing) -> list[Point]:
     if thing.shape == "cross":
         arm, edge = 0.94, 0.32
         corners = [(arm, -edge), (arm, edge), (edge, edge)]
-        # A quarter of the outline, turned four times.
+        # This is a quarter of the outline, rotated four times.
         polar = [
             (math.hypot(x, y), math.degrees(math.atan2(y, x)) + 90 * quarter)
             for quarter in range(4)
@@ -248,7 +248,7 @@ def _shade(rng: Generator, colour: str) -> str:
 
 
 def _lit(colour: str, light: float) -> str:
-    """``colour`` darker, where ``light`` is below 0, or lighter by that share."""
+    """Return ``colour`` made darker (``light`` below 0) or lighter by that share."""
     return _hex(
         round(channel * (1 + light) if light < 0 else channel + (255 - channel) * light)
         for channel in ImageColor.getrgb(colour)

@@ -1,9 +1,9 @@
-"""The input of a generator: a sample's position in its benchmark, and the random stream that depends on it alone.
+"""The input of a generator: a sample's position in its benchmark, and a random stream that depends only on that.
 
 Every sample has its own random stream, seeded by (seed, task, index, attempt). So sample 7 is the same in a
-benchmark of ten and of a thousand, and two machines make the same rows. What has to be balanced, above all
-the answers, is *dealt* like cards instead of drawn: each run of n successive samples has each of the n
-options once, in a random order.
+benchmark of ten and of a thousand, and two machines make the same rows. What must be balanced, above all the
+answers, is *dealt* like cards instead of drawn: each run of n successive samples has each of the n options
+once, in a random order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Sample ``index`` of ``task`` under ``seed``; ``attempt`` counts the tries that gave a row already there."""
+    """Sample ``index`` of ``task`` under ``seed``; ``attempt`` counts the tries that repeated an earlier row."""
 
     seed: int
     task: str
@@ -45,7 +45,7 @@ class Stage:
         return default_rng([self.seed, _number(self.task), self.index, self.attempt, _number(purpose)])
 
     def deal(self, what: str, options: Sequence[T]) -> T:
-        """Return one of ``options``, each equally often over successive samples, whatever the attempt."""
+        """Return one of ``options``, each equally often over successive samples; the attempt does not matter."""
         from numpy.random import default_rng
 
         block, place = divmod(self.index, len(options))
@@ -56,7 +56,7 @@ class Stage:
         return replace(self, attempt=self.attempt + 1)
 
     def picture(self, image: Image.Image, *, jpeg: int = 0) -> Picture:
-        """``image`` encoded as PNG, or as JPEG of quality ``jpeg`` where that is not 0."""
+        """Return ``image`` encoded as PNG, or as JPEG of quality ``jpeg`` if that is not 0."""
         encoded = io.BytesIO()
         if jpeg:
             image.save(encoded, "JPEG", quality=jpeg)
@@ -66,12 +66,12 @@ class Stage:
 
 
 def pick(rng: Generator, options: Sequence[T]) -> T:
-    """Return one of ``options``, as it is (``Generator.choice`` would turn it into a numpy scalar)."""
+    """Return one of ``options`` unchanged (``Generator.choice`` would convert it into a numpy scalar)."""
     return options[int(rng.integers(len(options)))]
 
 
 def some(rng: Generator, options: Sequence[T], count: int) -> list[T]:
-    """``count`` different ones of ``options``, in random order."""
+    """Return ``count`` different ones of ``options``, in random order."""
     return [options[int(place)] for place in rng.permutation(len(options))[:count]]
 
 

@@ -1,8 +1,7 @@
-"""A subway map: coloured routes on an 18 by 18 lattice between four stations of three ports each.
+"""Lays out a subway map: coloured routes on an 18 by 18 lattice between four stations of three ports each.
 
-Routes never share a piece of track, and where two meet both go straight on, so that every route can be
-followed by eye through all crossings. A route is found as the cheapest way under random costs of the tracks,
-which makes it wind.
+Routes never share a piece of track, and if two meet both continue straight, so that the eye can follow every
+route through all crossings. A route is the cheapest path under random costs of the tracks, which makes it wind.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class SubwayMap:
-    """``degree`` routes end at each station; a node is (column, row), row 0 at the top."""
+    """A map: ``degree`` routes end at each station; a node is (column, row), with row 0 at the top."""
 
     degree: int
     routes: tuple[Route, ...]
@@ -57,7 +56,7 @@ def lay_out(rng: Generator, colours: tuple[str, ...], pair: tuple[str, str], wan
 
 
 def _pairing(rng: Generator, degree: int, pair: tuple[str, str], wanted: int) -> list[tuple[str, str]] | None:
-    """Draw which stations the routes join: each has ``degree`` ends, no route returns to its own station."""
+    """Choose the stations that routes join: each has ``degree`` ends, and no route returns to its own station."""
     for _attempt in range(40):
         ends = some(rng, STATIONS * degree, 4 * degree)
         pairs = [(min(two), max(two)) for two in zip(ends[::2], ends[1::2], strict=True)]
@@ -95,7 +94,7 @@ def _routes(
             return None
         routes.append(Route(colour, (one, other), nodes))
         for node, straight in _passages(nodes):
-            # None: a bend or an end, which no other route may use; else the axis in use.
+            # The value is the axis in use, or None at a bend or an end, which no other route may use.
             taken[node] = straight
     return routes
 
@@ -115,7 +114,7 @@ def _cheapest(
             continue
         if node == goal:
             nodes = _back(came, (node, way))
-            # Straight out of the lattice into the station; a route that meets itself would look like two.
+            # A route leaves the lattice straight into the station; one that met itself would look like two.
             return nodes if way == last and len(set(nodes)) == len(nodes) else None
         for turn in _WAYS:
             if (node == start and turn != first) or turn == (-way[0], -way[1]) or (node in taken and turn != way):

@@ -1,4 +1,4 @@
-"""The substitute for OCRBench: printed words, bent words, digits, letters without sense, signs and receipts.
+"""Generates the substitute for OCRBench: printed and bent words, digits, meaningless letters, signs and receipts.
 
 A picture may be tilted, noisy, or of low contrast, but a person always reads it at once.
 """
@@ -76,14 +76,14 @@ def make(stage: Stage) -> TextRow:
 
 
 def regular_word(rng: Generator) -> Page:
-    """One word on a plain or shaded ground."""
+    """Draw one word."""
     word = _cased(rng, pick(rng, (*SHORT_WORDS, *LONG_WORDS)))
     return Page(_printed(rng, word), pick(rng, _READ), word)
 
 
 def nonsense(rng: Generator) -> Page:
-    """Draw letters that make no word, so that no dictionary helps."""
-    # Without the letters that look alike in capitals and small letters, or like a digit.
+    """Draw letters that form no word, so that a dictionary does not help."""
+    # Letters that are alike in upper and lower case, or like a digit, are excluded.
     letters = "".join(pick(rng, "ABDEFGHKLMNPQRTY") for _letter in range(int(rng.integers(4, 9))))
     return Page(
         _printed(rng, letters), pick(rng, (_READ[0], _READ[2], "Which letters does the picture show?")), letters
@@ -100,7 +100,7 @@ def digits(rng: Generator) -> Page:
 
 
 def rotated_word(rng: Generator) -> Page:
-    """Draw a word askew, up to 35 degrees."""
+    """Draw a word rotated by up to 35 degrees."""
     word = _cased(rng, pick(rng, (*SHORT_WORDS, *LONG_WORDS)))
     ink, ground = pick(rng, _PAIRS)
     angle = float(pick(rng, (-1, 1)) * rng.uniform(10, 35))
@@ -275,7 +275,7 @@ def _till_roll(rng: Generator, bill: Receipt) -> Image.Image:
 
 
 def _printed(rng: Generator, text: str, ink: str = "", ground: str = "") -> Image.Image:
-    """Draw the text in the middle of a picture not much larger, perhaps on a shaded ground."""
+    """Draw the text in the middle of a picture that is not much larger."""
     if not ink:
         ink, ground = pick(rng, _PAIRS)
     face = font(pick(rng, FONTS), int(rng.integers(30, 68)))
@@ -291,13 +291,13 @@ def _from_aside(rng: Generator, image: Image.Image, ground: str) -> Image.Image:
     width, height = image.size
     near, far = height * float(rng.uniform(0.25, 0.5)), height * float(rng.uniform(0.0, 0.1))
     left, right = (near, far) if rng.random() < 0.5 else (far, near)
-    # The positions in the picture of the result's corners; they are outside of it on the side that shrinks.
+    # These are the positions of the result's corners in the picture; on the side that shrinks they are outside of it.
     quad = (0, -left, 0, height + left, width, height + right, width, -right)
     return image.transform(image.size, Image.Transform.QUAD, quad, Image.Resampling.BICUBIC, fillcolor=ground)
 
 
 def _scene(rng: Generator, board: Image.Image) -> Image.Image:
-    """Draw a board before a wall or a sky that grows darker downwards, a little askew."""
+    """Draw a board, slightly rotated, in front of a wall or a sky with a vertical gradient."""
     width, height = board.width + int(rng.integers(60, 160)), board.height + int(rng.integers(60, 160))
     top, low = pick(rng, ((235, 190), (190, 120), (160, 210)))
     shade = Image.linear_gradient("L").resize((width, height)).point(lambda level: top + (low - top) * level // 255)
@@ -309,7 +309,7 @@ def _scene(rng: Generator, board: Image.Image) -> Image.Image:
 
 
 def _askew(rng: Generator, page: Image.Image) -> Image.Image:
-    """Turn a page by up to three degrees, on a table."""
+    """Draw a page on a table, rotated by up to three degrees."""
     ground = pick(rng, ("#8a7a66", "#5c6670", "#b9b2a4", "#d8d8d8"))
     turned = page.convert("RGBA").rotate(float(rng.uniform(-3, 3)), Image.Resampling.BICUBIC, expand=True)
     table = Image.new("RGB", (turned.width + 30, turned.height + 30), ground)
