@@ -157,7 +157,7 @@ def evaluate(
         asyncio.get_running_loop()
     except RuntimeError:
         return _opened(_start(chosen, out, hooks))
-    thread, done = _apart(lambda: _start(chosen, out, hooks))
+    thread, done = _in_thread(lambda: _start(chosen, out, hooks))
     try:
         return _opened(done.result())
     except KeyboardInterrupt:
@@ -188,7 +188,7 @@ async def evaluate_async(
     [0, 0]
     """
     chosen = _config(policy, registry, tasks, data, name, config)
-    thread, done = _apart(lambda: _start(chosen, out, hooks))
+    thread, done = _in_thread(lambda: _start(chosen, out, hooks))
     waiting = asyncio.wrap_future(done)
     try:
         return _opened(await asyncio.shield(waiting))
@@ -329,7 +329,7 @@ def _opened(outcome: RunOutcome) -> Run:
     return open_run(outcome.folder)
 
 
-def _apart(start: Callable[[], RunOutcome]) -> tuple[threading.Thread, Future[RunOutcome]]:
+def _in_thread(start: Callable[[], RunOutcome]) -> tuple[threading.Thread, Future[RunOutcome]]:
     """Start a run in a thread with an event loop of its own; `stop_run` ends it in order."""
     done: Future[RunOutcome] = Future()
 

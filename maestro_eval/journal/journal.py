@@ -34,7 +34,7 @@ from maestro_eval.records import Failed, RolloutKey, RunManifest, UserError
 # During an amendment, a reader may find the old manifest with the new checksum, and then tries again.
 _READINGS = 3
 # Errors of the caller, not of the disk.
-_OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+_CALLER_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 
 class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None]):
@@ -216,7 +216,7 @@ class Journal(JournalReader, contextlib.AbstractContextManager["Journal", None])
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
-            if isinstance(error, (sqlite3.DatabaseError, OSError)) and not isinstance(error, _OURS):
+            if isinstance(error, (sqlite3.DatabaseError, OSError)) and not isinstance(error, _CALLER_ERRORS):
                 raise self._unwritable(error) from error
             raise
 

@@ -33,11 +33,11 @@ _TASKS = 4
 # Longer than a commit's interval: a shorter silence means nothing.
 _QUIET_S = 30.0
 
-_APART = (
+_SEPARATE = (
     "the policy's server returns thoughts apart from the text (a reasoning parser); they are kept as the turns' "
     "`reasoning`, and put before the text where the regime shows them"
 )
-_WITHIN = "the policy's server leaves thoughts in the text (no reasoning parser)"
+_INLINE = "the policy's server leaves thoughts in the text (no reasoning parser)"
 
 
 def make_watcher(
@@ -152,12 +152,12 @@ class _Ticker(threading.Thread):
         self._every_s = every_s
         self._pace = PaceMeter()
         self._end = threading.Event()
-        self.facts = self._look()
+        self.facts = self._latest_facts()
 
     def run(self) -> None:
         shown, every_s = time.monotonic(), self._every_s
         while not self._end.wait(min(_LIVE_EVERY_S, every_s)):
-            self.facts = self._look()
+            self.facts = self._latest_facts()
             if time.monotonic() - shown >= every_s:
                 shown = time.monotonic()
                 self._view.show(self.facts)
@@ -169,10 +169,10 @@ class _Ticker(threading.Thread):
         self._end.set()
         if threading.current_thread() is not self:
             self.join(2.0)
-        self.facts = self._look()
+        self.facts = self._latest_facts()
         return self.facts
 
-    def _look(self) -> Facts:
+    def _latest_facts(self) -> Facts:
         state = self._read()
         return Facts(self._name, state, self._pace.measure(state), self.judge.work())
 
@@ -242,9 +242,9 @@ def _where_thoughts_are(rollouts: Iterable[Rollout]) -> str:
     for rollout in rollouts:
         for turn in rollout.turns:
             if turn.reasoning:
-                return _APART
+                return _SEPARATE
             if "</think>" in turn.text:
-                return _WITHIN
+                return _INLINE
     return ""
 
 

@@ -39,7 +39,7 @@ STALL_FILE = "stall.json"
 IN_A_ROW = 20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _stops: dict[threading.Thread, Callable[[], object]] = {}
-_asked: WeakSet[threading.Thread] = WeakSet()
+_stop_requests: WeakSet[threading.Thread] = WeakSet()
 
 
 class RunOutcome(Struct, frozen=True):
@@ -113,7 +113,7 @@ class Driver:
             for observer in self._observers:
                 observer.begin(self._stop)
             running = asyncio.create_task(self._executor.run(self._queue, self._factory, self._commit, stop=self._stop))
-            looking = asyncio.create_task(self._look(running))
+            looking = asyncio.create_task(self._monitor(running))
             try:
                 await asyncio.wait({running, looking}, return_when=asyncio.FIRST_COMPLETED)
                 if looking.done():
@@ -155,7 +155,7 @@ class Driver:
         if self._rules.leave is not None:
             self._rules.leave()
 
-    async def _look(self, running: asyncio.Task[None]) -> None:
+    async def _monitor(self, running: asyncio.Task[None]) -> None:
         """Publish the state about twice a second; report a stall of ``running`` and end it."""
         warned = False
         while True:
@@ -192,7 +192,7 @@ class Driver:
 
 def stop_run(thread: threading.Thread) -> None:
     """End another thread's run in order, as Ctrl-C ends the main thread's; also a run that has not begun yet."""
-    _asked.add(thread)
+    _stop_requests.add(thread)
     # The loop may close in between.
     with contextlib.suppress(KeyError, RuntimeError):
         _stops[thread]()
@@ -210,7 +210,7 @@ def interruptible(stop: asyncio.Event) -> Iterator[None]:
     if thread is not threading.main_thread():
         # Signals reach the main thread only; the main thread may call `stop_run`.
         _stops[thread] = lambda: loop.call_soon_threadsafe(stop.set)
-        if thread in _asked:
+        if thread in _stop_requests:
             stop.set()
         try:
             yield

@@ -87,10 +87,10 @@ def endpoints_up(
             with watcher.step("starting the embedded experts"):
                 addresses = stack.enter_context(started([registry], folder / "logs"))
         bound = _require_services(bind(registry, addresses), request.require_services)
-        yield asyncio.run(_asked(request, bound, watcher))
+        yield asyncio.run(_check_all(request, bound, watcher))
 
 
-async def _asked(request: RunConfig, bound: Registry, watcher: Watcher) -> Up:
+async def _check_all(request: RunConfig, bound: Registry, watcher: Watcher) -> Up:
     policy = read_policy(request.policy)
     async with ExpertClient() as client:
         checked = await check_models(wanted_of(bound, policy, request.policy_key_env), client)
@@ -224,10 +224,10 @@ async def check_models(wanted: Iterable[Wanted], client: ExpertClient) -> Checke
     asked = list(wanted)
     ways = [(each.endpoint.url, each.endpoint.api_key_env) for each in asked]
     endpoints = {way: each.endpoint for way, each in zip(ways, asked, strict=True)}
-    replies = await asyncio.gather(*(_listed(client, endpoint) for endpoint in endpoints.values()))
+    replies = await asyncio.gather(*(_served_models(client, endpoint) for endpoint in endpoints.values()))
     replied = dict(zip(endpoints, replies, strict=True))
     listed = [replied[way] for way in ways]
-    whys = await asyncio.gather(*(_lack(client, each, models) for each, models in zip(asked, listed, strict=True)))
+    whys = await asyncio.gather(*(_problem(client, each, models) for each, models in zip(asked, listed, strict=True)))
     contexts = {}
     for each, models in zip(asked, listed, strict=True):
         if isinstance(models, EndpointError):
@@ -239,7 +239,7 @@ async def check_models(wanted: Iterable[Wanted], client: ExpertClient) -> Checke
     return Checked(tuple(Lack(each, why) for each, why in zip(asked, whys, strict=True) if why), contexts)
 
 
-async def _listed(client: ExpertClient, endpoint: Endpoint) -> tuple[ServedModel, ...] | EndpointError:
+async def _served_models(client: ExpertClient, endpoint: Endpoint) -> tuple[ServedModel, ...] | EndpointError:
     """Return the models that a server lists (empty if it lists none), or the reason why it cannot be called."""
     try:
         return await client.models(msgspec.structs.replace(endpoint, timeout_s=_TIMEOUT_S))
@@ -249,7 +249,7 @@ async def _listed(client: ExpertClient, endpoint: Endpoint) -> tuple[ServedModel
         return () if error.reached and not told else error
 
 
-async def _lack(client: ExpertClient, wanted: Wanted, listed: tuple[ServedModel, ...] | EndpointError) -> str:
+async def _problem(client: ExpertClient, wanted: Wanted, listed: tuple[ServedModel, ...] | EndpointError) -> str:
     """Return why a model cannot be called, beginning with the field to change; empty if it can."""
     url, variable = wanted.endpoint.url, wanted.endpoint.api_key_env
     if isinstance(listed, EndpointError):

@@ -93,10 +93,10 @@ class Hooks(Observer):
         self._manifest = manifest
         self._warn = warn
         self._waiting: queue.Queue[Finished] = queue.Queue(_MOST_WAITING)
-        self._untold = 0
-        self._told_of: set[tuple[Hook, str]] = set()
+        self._dropped = 0
+        self._reported: set[tuple[Hook, str]] = set()
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, name="hooks", daemon=True)
+        self._thread = threading.Thread(target=self._call_all, name="hooks", daemon=True)
 
     def begin(self, stop: asyncio.Event) -> None:
         self._thread.start()
@@ -106,7 +106,7 @@ class Hooks(Observer):
             try:
                 self._waiting.put_nowait(finished)
             except queue.Full:
-                self._untold += 1
+                self._dropped += 1
 
     def close(self) -> None:
         """Wait, with a time limit, until the hooks have processed the queue; a second call does nothing."""
@@ -116,10 +116,10 @@ class Hooks(Observer):
         self._thread.join(_SECONDS_TO_END)
         if self._thread.is_alive():
             self._warn(f"the hooks have not ended after {_SECONDS_TO_END:g} s; what they had still to do is lost")
-        if self._untold:
-            self._warn(f"the hooks were too slow: {self._untold:,} rollouts were not told to them")
+        if self._dropped:
+            self._warn(f"the hooks were too slow: {self._dropped:,} rollouts were not told to them")
 
-    def _go_on(self) -> None:
+    def _call_all(self) -> None:
         self._call("on_run_start", self._manifest)
         while not (self._ending.is_set() and self._waiting.empty()):
             try:
@@ -134,7 +134,7 @@ class Hooks(Observer):
             try:
                 getattr(hook, method)(*arguments)
             except BaseException as error:
-                if (hook, method) not in self._told_of:
-                    self._told_of.add((hook, method))
+                if (hook, method) not in self._reported:
+                    self._reported.add((hook, method))
                     said = one_line(raised_in(type(hook).__module__, error))
                     self._warn(f"hook {type(hook).__name__}: {method} raised {said}; the run goes on")

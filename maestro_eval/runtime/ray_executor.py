@@ -202,7 +202,7 @@ class Fleet:
         self._banned: set[str] = set()
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._most_up = 0
-        self._said_few = False
+        self._warned_few = False
         self._begun = 0.0
 
     @property
@@ -264,8 +264,8 @@ class Fleet:
             return
         up = self._up()
         late = asyncio.get_running_loop().time() - self._begun > _FEW_S
-        if up < self._room.workers and late and not self._said_few:
-            self._said_few = True
+        if up < self._room.workers and late and not self._warned_few:
+            self._warned_few = True
             why = f" ({self._reason})" if self._reason else ""
             self.settings.warn(f"{up} of {self._room.workers} workers are up, the others wait for room{why}")
         if self.settings.workers is None and self._room.gpus:
@@ -292,7 +292,7 @@ class Fleet:
 
     async def _keep_alive(self, name: str) -> None:
         restarts = 0
-        while not self.over and restarts <= self.settings.max_restarts and not self._nowhere():
+        while not self.over and restarts <= self.settings.max_restarts and not self._no_node_left():
             actor = self._new_actor()
             life = self.lives[name] = Life(self, actor, name)
             sick: SickNodeError | None = None
@@ -340,7 +340,7 @@ class Fleet:
             .remote()
         )
 
-    def _nowhere(self) -> bool:
+    def _no_node_left(self) -> bool:
         """Return whether every present machine has been given up. A cluster that was joined may get new ones."""
         if not self._banned:
             return False

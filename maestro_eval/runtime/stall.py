@@ -184,13 +184,13 @@ class Watchdog:
         bound = self._closing_s if self._closing else self._after_s
         if silent_s >= bound and not self._warned:
             self._warned = True
-            self._say(f"{self._what(silent_s)}; it is given {_span(bound)} more")
+            self._say(f"{self._message(silent_s)}; it is given {_span(bound)} more")
         elif silent_s >= 2 * bound and self._leave is not None:
-            self._say(f"{self._what(silent_s)}; what was committed is safe: the process ends here, resume the run")
+            self._say(f"{self._message(silent_s)}; what was committed is safe: the process ends here, resume the run")
             self._end.set()
             self._leave()
 
-    def _what(self, silent_s: float) -> str:
+    def _message(self, silent_s: float) -> str:
         where = line_of(self._thread)
         if self._closing:
             return f"the run is over and has not been closed for {_span(silent_s)}, at {where}"

@@ -29,7 +29,7 @@ _PATIENCE_S = 5.0
 # glibc's number of the setting, from malloc.h.
 _M_ARENA_MAX = -8
 
-_given_up: list[threading.Thread] = []
+_abandoned: list[threading.Thread] = []
 
 
 class Readers:
@@ -53,7 +53,7 @@ class Readers:
                 try:
                     result.set_result(call())
                 except BaseException as raised:  # it is the caller's, whatever it is
-                    result.set_exception(_carried(raised))
+                    result.set_exception(_storable(raised))
 
             threading.Thread(target=work, name="reader", daemon=True).start()
             return await asyncio.wrap_future(result)
@@ -68,7 +68,7 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
 
 def left_behind() -> list[str]:
     """Return the names of threads that a loop's end abandoned, and for which the interpreter would wait for ever."""
-    return [thread.name for thread in _given_up if thread.is_alive()]
+    return [thread.name for thread in _abandoned if thread.is_alive()]
 
 
 class PatientPool(ThreadPoolExecutor):
@@ -82,10 +82,10 @@ class PatientPool(ThreadPoolExecutor):
         for thread in list(self._threads):
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
-                _given_up.append(thread)
+                _abandoned.append(thread)
 
 
-def _carried(error: BaseException) -> BaseException:
+def _storable(error: BaseException) -> BaseException:
     """Wrap what a future cannot store (StopIteration), and what would end the loop."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error

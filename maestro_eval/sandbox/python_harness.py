@@ -1,7 +1,7 @@
 """Runs inside the sandbox, never here: tests in one process, the program that they test in another.
 
-Only its text is used (``tested`` gives it to the sandbox), so it stands alone. The first process reads the
-case from its standard input only after the second was forked from it, to which that input is closed: the second
+Only its text is used (``run_tests`` passes it to the sandbox), so it imports nothing of ours. The first process reads
+the case from its standard input only after the second was forked from it, to which that input is closed: the second
 sees neither the tests nor the nonce that begins our report. What the tests call (``solution``, say) sends the arguments
 over and gets plain data back. A program can therefore pass in one way only, by returning what the tests accept: it
 cannot end the tests early, replace ``print`` or ``assert``, or return something that is equal to everything. Nor can

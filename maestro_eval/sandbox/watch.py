@@ -90,7 +90,7 @@ class _Watched:
         next_look = _LOOK_EVERY_S
         while True:
             ready = {key.fd for key, _ in self._selector.select(_LOOK_EVERY_S)}
-            if not all(self._take(descriptor) for descriptor in ready - {self._end}):
+            if not all(self._read_once(descriptor) for descriptor in ready - {self._end}):
                 return "output"
             if self._end in ready:
                 return None if self._drain() else "output"
@@ -110,11 +110,11 @@ class _Watched:
         """Read what the ended process left in its pipes. They may never reach EOF: a stray child can hold them open."""
         self._selector.unregister(self._end)
         while ready := self._selector.select(0):
-            if not all(self._take(key.fd) for key, _ in ready):
+            if not all(self._read_once(key.fd) for key, _ in ready):
                 return False
         return True
 
-    def _take(self, descriptor: int) -> bool:
+    def _read_once(self, descriptor: int) -> bool:
         """Read once from a ready pipe; return whether the output stays within the bound."""
         chunk = os.read(descriptor, _CHUNK)
         if not chunk:
