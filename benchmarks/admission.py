@@ -1,17 +1,17 @@
-"""What the limiter gains and costs: throughput and latency at an engine with few slots, with and without it.
+"""Measures the limiter's benefit and cost: throughput and latency of an engine with few slots, with and without it.
 
 ``--callers`` callers call without a pause until ``--calls`` calls are done; the engine (the simulated server, in a
-process of its own) serves ``--slots`` at once and queues the rest in silence, as vLLM does. The ways, one after the
-other in one run:
+process of its own) serves ``--slots`` at once and queues the rest silently, as vLLM does. The settings, one after
+the other in one process:
 
-- ideal: as many places as slots, which nobody knows beforehand,
+- ideal: the limit is the number of slots, which no client knows in advance,
 - no limit: every caller's call is sent at once,
 - limiter, metrics: the cap is the number of callers, and the engine publishes its state,
-- limiter, no metrics: the same against a server without ``/metrics``: its limit stays at the cap.
+- limiter, no metrics: the same with a server without ``/metrics``, so that the limit stays at the cap.
 
-Throughput is over the ideal's; latency is that of the request at the engine (what a time-out counts against), of all
-calls and of the second half. Targets are those of the limiter with metrics: at least 95 % of the ideal's throughput,
-and a p95 at most twice the ideal's in the second half.
+Throughput is relative to the ideal's. Latency is that of the request at the engine, which timeouts apply to; it is
+given for all calls and for the second half. Targets are those of the limiter with metrics: at least 95 % of the
+ideal's throughput, and a p95 at most twice the ideal's in the second half.
 
     python benchmarks/admission.py [--json]
 """
@@ -43,7 +43,7 @@ MOST_P95 = 2.0
 
 
 class Measured(Struct, frozen=True):
-    """One way. ``throughput`` and ``p95`` are over the ideal's; ``limit`` is where the limiter ended."""
+    """The result of one setting. ``throughput`` and ``p95`` are over the ideal's; ``limit`` is the final limit."""
 
     way: str
     wall_s: float
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 async def _measure(way: str, cap: int, readable: bool | None, options: argparse.Namespace) -> Measured:
-    """``readable``: whether the engine publishes its state; ``None`` leaves the limit at the cap."""
+    """Measure one setting. ``readable``: the engine publishes its state; None keeps the limit at the cap."""
     fixed = readable is None or way == "ideal"
     with _server(options, metrics=readable is not False) as url:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -97,7 +97,7 @@ async def _measure(way: str, cap: int, readable: bool | None, options: argparse.
                     await _call(session, url, tokens)
                     took = time.monotonic() - began
                     seconds.append(took)
-                    # A limit that is fixed is told nothing.
+                    # A fixed limit gets no signal.
                     how = "broken" if fixed else "answered"
                     limiter.leave(endpoint, CallEnd(how, began, took))
 
@@ -110,7 +110,7 @@ async def _measure(way: str, cap: int, readable: bool | None, options: argparse.
 
 
 async def _call(session: aiohttp.ClientSession, url: str, tokens: int) -> None:
-    """``max_tokens`` cuts the server's long reply, so it decides how long the engine takes."""
+    """Send a call; ``max_tokens`` cuts the server's long reply and so sets the time at the engine."""
     body = {"model": "m", "messages": [{"role": "user", "content": "How many?"}], "max_tokens": tokens}
     async with session.post(f"{url}/chat/completions", json=body) as response:
         assert (await response.json())["usage"]["completion_tokens"] == tokens
@@ -139,11 +139,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--slots", type=int, default=16, help="requests that the engine serves at once (default: 16)")
     parser.add_argument("--callers", type=int, default=128, help="callers at once, and the cap (default: 128)")
     parser.add_argument("--calls", type=int, default=3000, help="calls of each way (default: 3000)")
-    parser.add_argument("--latency", type=float, default=0.03, help="seconds that each reply takes at least (0.03)")
+    parser.add_argument("--latency", type=float, default=0.03, help="minimum seconds of each reply (0.03)")
     parser.add_argument("--decode", type=float, default=0.001, help="seconds more for each token (default: 0.001)")
     parser.add_argument("--shortest", type=int, default=10, help="tokens of the shortest reply (default: 10)")
     parser.add_argument("--longest", type=int, default=100, help="tokens of the longest reply (default: 100)")
-    parser.add_argument("--poll", type=float, default=0.25, help="seconds between two looks at /metrics (0.25)")
+    parser.add_argument("--poll", type=float, default=0.25, help="seconds between two polls of /metrics (0.25)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
 

@@ -1,15 +1,15 @@
-"""What a call costs the client: CPU time of a text call, and how many of the asked calls are in flight.
+"""Measures what a call costs the client: CPU time of a text call, and the share of requested calls in flight.
 
-The simulated server runs in a process of its own and answers after ``--latency`` seconds. ``--asked`` callers ask
+The simulated server runs in a process of its own and answers after ``--latency`` seconds. ``--asked`` callers call
 without a pause, each ``--rounds`` times, through
 
-- bare aiohttp, which is the least that one HTTP request costs here (what the client adds is the ratio to it),
-- the client (``ExpertClient``), which has targets: at most 1 ms of CPU a call, at least 90 % of the asked in flight,
-- the client with a call cache that has none of the replies, and again when it has them all.
+- bare aiohttp, the least that one HTTP request costs here (the client's cost is given relative to it),
+- the client (``ExpertClient``), with targets: at most 1 ms of CPU per call, at least 90 % of ``--asked`` in flight,
+- the client with a call cache that contains none of the replies, and again when it contains all.
 
 In flight is the mean over the whole time: calls × latency / wall time (Little's law), so the server's own slowness
 and the ends of the measurement count against the client. On a machine with less than two free cores the server
-competes for the client's time; the row of bare aiohttp says how much is left to reach.
+competes with the client for CPU; the row of bare aiohttp shows what is possible there.
 
     python benchmarks/client.py [--json]
 """
@@ -37,14 +37,14 @@ from maestro_eval.records import Endpoint, Message, Sampling, TextPart
 
 MOST_CPU_MS = 1.0
 LEAST_SHARE = 0.90
-# About what a skill sends: a page of evidence and a question.
+# A skill sends about as much: a page of evidence and a question.
 REQUEST = "You are given what an OCR service read in a chart. " * 20 + "Which bar is the highest, {number}?"
 
 Caller = Callable[[str], Awaitable[None]]
 
 
 class Measured(Struct, frozen=True):
-    """One way of calling. ``share`` is in flight over asked; ``None`` where no request is made."""
+    """The result of one way of calling. ``share`` is in flight over ``--asked``; None if no request is made."""
 
     way: str
     calls: int
@@ -60,7 +60,7 @@ def main() -> int:
         rows = asyncio.run(_measure_all(url, options))
     rows = [_with_ratio(row, rows[0].cpu_ms) for row in rows]
     bare, client = rows[:2]
-    # What the least client there is cannot reach says something of the machine, not of ours.
+    # If even bare aiohttp misses the target, the machine is too busy, not our client too slow.
     busy = (bare.share or 0.0) < LEAST_SHARE
     met = client.cpu_ms <= MOST_CPU_MS and (client.share or 0.0) >= LEAST_SHARE
     if options.json:
@@ -80,7 +80,7 @@ def main() -> int:
     for row in rows:
         share = "—" if row.share is None else f"{row.share * options.asked:.0f} ({row.share:.0%})"
         print(f"{row.way:24}{row.calls:>7}{row.cpu_ms:>13.2f}{row.cpu_ratio:>8.1f}{share:>20}")
-    verdict = "met" if met else f"MISSED{', as by bare aiohttp: this machine is too busy to tell' if busy else ''}"
+    verdict = "met" if met else f"MISSED{', as by bare aiohttp: this machine is too busy' if busy else ''}"
     print(f"targets of the client: at most {MOST_CPU_MS:g} ms, at least {LEAST_SHARE:.0%} in flight: {verdict}")
     return 0 if met else 1
 
@@ -105,7 +105,7 @@ async def _measure(way: str, call: Caller, options: argparse.Namespace, *, reque
             await call(REQUEST.format(number=number * options.rounds + turn))
 
     if requests:
-        # Connections are opened once in a run of hours; they are not part of what a call costs.
+        # Connections are opened once in a run of hours, so they are not part of the cost of a call.
         await asyncio.gather(*(call(f"warm {way} {number}") for number in range(options.asked)))
     calls = options.asked * options.rounds
     cpu, wall = time.process_time(), time.perf_counter()

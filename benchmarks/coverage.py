@@ -1,10 +1,10 @@
-"""How often the intervals hold the truth, and how often the tests reject it: by seeded simulation.
+"""Measures by seeded simulation how often intervals contain the true value and how often tests reject it.
 
-Data are made whose true means are known, with clusters whose samples are correlated (ICC, the share of the variance
-that lies between clusters), and given to the functions of ``maestro_eval.analysis.stats`` as an evaluation gives them.
-Each line is ``--trials`` draws; at 10,000 a coverage of 95 % is known to ±0.4 points. ``naive`` treats all
-samples as independent; ``t`` is the plain mean ± t × cluster-robust error with Bell and McCaffrey's degrees of
-freedom; ``exact`` is McNemar's exact conditional test.
+Data with known true means and correlated clusters (ICC: the share of the variance that is between clusters) are drawn
+and given to the functions of ``maestro_eval.analysis.stats`` as an evaluation does. Each line is ``--trials`` draws;
+with 10,000, a coverage of 95 % has an error of ±0.4 points. ``naive`` treats all samples as independent; ``t`` is the
+plain mean ± t × cluster-robust error with Bell and McCaffrey's degrees of freedom; ``exact`` is McNemar's exact
+conditional test.
 
     python benchmarks/coverage.py [--trials 10000] [--only proportions,differences,…] [--json FILE]
 """
@@ -47,13 +47,13 @@ from maestro_eval.analysis.stats.significance import difference_p, heterogeneity
 Generator = np.random.Generator
 Floats = NDArray[np.float64]
 Trial = Callable[[Generator], Mapping[str, float]]
-"""One draw: for each method whether its interval held the truth, whether its test rejected it, or a width."""
+"""Makes one draw; returns per method: interval contains the truth, test rejects it, or a width."""
 
 SIZES = (12, 14, 16, 18, 20, 24)
 
 
 class Scenario(Struct, frozen=True):
-    """``share`` of the trials asked for are run; ``tells`` says what the percentages count."""
+    """A line of a table: ``share`` of the requested trials are run; ``tells`` names what the percentages count."""
 
     table: str
     name: str
@@ -63,7 +63,7 @@ class Scenario(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """A scenario's percentages by method."""
+    """The percentages of a scenario by method."""
 
     table: str
     name: str
@@ -72,11 +72,11 @@ class Line(Struct, frozen=True):
     percent: dict[str, float]
 
 
-# ---- making data -----------------------------------------------------------------------------------------------------
+# ---- data ------------------------------------------------------------------------------------------------------------
 
 
 def cluster_sizes(groups: int, mean: int, unequal: bool) -> NDArray[np.int64]:
-    """Sizes about ``mean``; unequal ones lie on a log-normal curve (σ = 0.8), the same in every trial."""
+    """Return sizes with mean ``mean``; unequal ones follow a log-normal curve (σ = 0.8), the same in every trial."""
     if not unequal:
         return np.full(groups, mean)
     ranks = (np.arange(groups) + 0.5) / groups
@@ -85,7 +85,7 @@ def cluster_sizes(groups: int, mean: int, unequal: bool) -> NDArray[np.int64]:
 
 
 def clustered_chances(generator: Generator, p: float, icc: float, groups: int) -> Floats:
-    """Each cluster's own accuracy: beta with mean ``p`` and variance icc × p (1 − p)."""
+    """Return each cluster's own accuracy: beta with mean ``p`` and variance icc × p (1 − p)."""
     if icc in (0, 1):
         return np.full(groups, p) if icc == 0 else (generator.random(groups) < p).astype(float)
     scale = (1 - icc) / icc
@@ -101,7 +101,7 @@ def binary(generator: Generator, p: float, icc: float, sizes: NDArray[np.int64])
 def pairs(
     generator: Generator, gain: float, loss: float, icc: float, sizes: NDArray[np.int64]
 ) -> tuple[Sampled, Sampled]:
-    """Pairs whose clusters have their own shares of gains and losses: Dirichlet about the given ones."""
+    """Draw pairs whose clusters have their own shares of gains and losses: Dirichlet around the given ones."""
     codes = np.repeat(np.arange(len(sizes)), sizes)
     shares = np.array([gain, loss, 1 - gain - loss])
     if icc:
@@ -167,7 +167,7 @@ def one_clustered_pair(
 
 
 def rotations(generator: Generator, groups: int, p: float, icc: float) -> list[Sampled]:
-    """HRBench: every question in four rotations, which are the strata and share its cluster."""
+    """Draw HRBench: each question is in four rotations, which are the strata and share its cluster."""
     chances = clustered_chances(generator, p, icc, groups)
     return [Sampled((generator.random(groups) < chances).astype(float), np.arange(groups), 0.25) for _ in range(4)]
 
@@ -184,7 +184,7 @@ def six_tasks(generator: Generator, accuracies: Sequence[float]) -> list[Sampled
 
 
 def mixed_tasks(generator: Generator, p: float) -> list[Sampled]:
-    """Three tasks of equal weight: one of independent samples, one of 15 images, one of fractions."""
+    """Draw three tasks of equal weight: one of independent samples, one of 15 images, one of fractions."""
     alone = (generator.random(60) < p).astype(float)
     images = binary(generator, p, 0.3, np.full(15, 6))
     parts = generator.binomial(4, clustered_chances(generator, p, 0.4, 40)) / 4
@@ -206,7 +206,7 @@ def many_pairs(
 
 
 def repeated_pairs(generator: Generator, n: int, gain: float) -> tuple[list[Sampled], list[Sampled]]:
-    """The means of 4 repeats of two systems that share how hard a sample is; the second is better by ``gain``."""
+    """Draw means of 4 repeats of two systems that share a sample's difficulty; the second is better by ``gain``."""
     chances = generator.beta(0.7, 0.7, n) * (1 - gain)
     return (
         independent([generator.binomial(4, chances + gain) / 4]),
@@ -237,7 +237,7 @@ def design_widths(
 
 
 def null_or_effect(generator: Generator, n: int, gain: float, loss: float) -> dict[str, bool]:
-    """The mid-p test beside the exact one."""
+    """Run the mid-p test and the exact one on the same pairs."""
     a, b = pairs(generator, gain, loss, 0.0, np.ones(n, dtype=np.int64))
     gains, losses = int((a.values > b.values).sum()), int((a.values < b.values).sum())
     exact = 2 * binomial_tails(min(gains, losses), gains + losses, 0.5)[0]
@@ -252,7 +252,7 @@ def null_test(generator: Generator, share: float, icc: float, sizes: NDArray[np.
 
 
 def null_family(generator: Generator) -> dict[str, bool]:
-    """Five systems as good as the baseline, over the same clusters; any rejection is a false one."""
+    """Test five systems as good as the baseline, over the same clusters; any rejection is false."""
     family = []
     for _ in range(5):
         a, b = pairs(generator, 0.15, 0.15, 0.3, np.full(40, 3))
@@ -270,7 +270,7 @@ SPREAD = [(0.325, 0.275), (0.225, 0.175), (0.125, 0.075), (0.05, 0.0)]
 def equal_categories(
     generator: Generator, sizes: Sequence[int], shares: Sequence[tuple[float, float]], cluster: int
 ) -> dict[str, bool]:
-    """Categories of ``sizes`` clusters each, with their own shares of gains and losses."""
+    """Test categories of ``sizes`` clusters each, with their own shares of gains and losses."""
     found, start = [], 0
     for size, (gain, loss) in zip(sizes, shares, strict=True):
         a, b = pairs(generator, gain, loss, 0.3 if cluster > 1 else 0, np.full(size, cluster))
@@ -288,7 +288,7 @@ def mixed_categories(generator: Generator, groups: int, categories: int) -> dict
 
 
 def _category_tests(generator: Generator, parts: Sequence[Sampled]) -> dict[str, bool]:
-    """``plain``: Cochran's Q of category means with their cluster-robust errors, against χ²."""
+    """Run our test and ``plain``: Cochran's Q of category means with cluster-robust errors, against χ²."""
     from scipy.special import chdtrc
 
     spreads = [standard_error([Sampled(part.values, part.clusters, signed=True)]).error for part in parts]
@@ -299,7 +299,7 @@ def _category_tests(generator: Generator, parts: Sequence[Sampled]) -> dict[str,
 
 
 def ranks(generator: Generator, accuracies: Sequence[float], groups: int) -> dict[str, bool]:
-    """Systems over the same clusters, half of the difficulty shared; all true ranks at once, and the first's."""
+    """Rank systems over the same clusters with half of the difficulty shared; return if true ranks are covered."""
     hard = np.repeat(generator.random(groups), 3)
     systems = []
     for p in accuracies:
@@ -307,7 +307,7 @@ def ranks(generator: Generator, accuracies: Sequence[float], groups: int) -> dic
         systems.append([Sampled((mixed < p).astype(float), np.repeat(np.arange(groups), 3))])
     found = rank_intervals(systems, draws=1000, seed=int(generator.integers(2**31)))
     order = np.array(accuracies)
-    # Equal systems share every rank from their best to their worst place.
+    # Equal systems share all ranks from the best to the worst of them.
     best = 1 + (order[None, :] > order[:, None]).sum(axis=1)
     worst = (order[None, :] >= order[:, None]).sum(axis=1)
     inside = [r.low <= b and w <= r.high for r, b, w in zip(found, best, worst, strict=True)]
@@ -403,7 +403,7 @@ def errors() -> Iterator[Scenario]:
 
 
 def heterogeneity() -> Iterator[Scenario]:
-    """Tests of equal differences by category: sizes, and the power of the last."""
+    """Yield tests of equal differences by category: their error rates, and the power of the last."""
     for name, sizes, shares, cluster in (
         ("6 categories of 30, 20 / 10", [30] * 6, [(0.2, 0.1)] * 6, 1),
         ("6 categories of 30, 5 / 0", [30] * 6, [(0.05, 0.0)] * 6, 1),
@@ -433,7 +433,7 @@ def rank_scenarios() -> Iterator[Scenario]:
 
 
 def designs() -> Iterator[Scenario]:
-    """108 clustered differences: few and many clusters, of one size or not, rare and one-sided discordance."""
+    """Yield 108 clustered differences: few and many clusters, equal and unequal, rare and one-sided discordance."""
     for trial, tells, share in ((one_design, "covers", 0.1), (design_widths, "points wide", 0.02)):
         for groups, unequal, icc in product((10, 30, 100), (False, True), (0.0, 0.3, 0.8)):
             for gain, loss in ((0.2, 0.2), (0.3, 0.1), (0.5, 0.05), (0.05, 0.05), (0.1, 0.0), (0.02, 0.0)):
@@ -464,7 +464,7 @@ TABLES: dict[str, Callable[[], Iterator[Scenario]]] = {
 
 
 def measure(scenario: Scenario, trials: int, seed: int = 20) -> Line:
-    """Run ``scenario`` from ``seed``."""
+    """Run ``scenario`` from ``seed`` and return its percentages."""
     generator = np.random.default_rng(seed)
     number = max(1, round(trials * scenario.share))
     outcomes = [scenario.trial(generator) for _ in range(number)]

@@ -1,7 +1,7 @@
-"""One run in a fresh process, and what it cost: time, CPU and memory before, during and after its rollouts.
+"""Runs one run in a fresh process and measures its time, CPU and memory before, during and after its rollouts.
 
 The process is a driver as ``maestro-eval run`` starts one, with a watcher that reads the clocks when the first rollout
-is about to start and when the last has ended. What is read is the process's own: Ray's workers are not in it.
+is about to start and when the last has ended. Only this process is measured, not Ray's workers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Driven(Struct, frozen=True):
-    """``planning_s`` is from the request to where the first rollout may start, ``wall_s`` and ``cpu_s`` from there on.
+    """The measurements. ``planning_s`` ends when the first rollout may start, ``wall_s`` and ``cpu_s`` begin there.
     ``planned_at`` is that moment, in Unix seconds.
 
     Memory is resident MB: when the package is imported, when the run is planned, the peak while rollouts ran, and
@@ -46,7 +46,7 @@ class Driven(Struct, frozen=True):
 
 
 class _Order(Struct, frozen=True):
-    """Without a request the run in ``folder`` is to go on. ``stop_after``: Ctrl-C after so many rollouts."""
+    """What to run: ``request``, or without one the rest of ``folder``; Ctrl-C after ``stop_after`` rollouts."""
 
     folder: str
     request: RunConfig | None = None
@@ -54,7 +54,7 @@ class _Order(Struct, frozen=True):
 
 
 def drive(folder: Path, request: RunConfig | None = None, *, stop_after: int | None = None) -> Driven:
-    """Run ``request`` into ``folder`` (or go on with what it holds) and end it after ``stop_after`` rollouts."""
+    """Run ``request`` into ``folder`` (or resume the run there) and stop it after ``stop_after`` rollouts."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.driver"],
         input=msgspec.json.encode(_Order(str(folder), request, stop_after)),
@@ -74,7 +74,7 @@ class _Meter(Watcher):
 
     def started(self, manifest: RunManifest, read: Callable[[], object]) -> None:
         self.planned_mb = resident_mb()
-        # The peak of planning is not that of the rollouts.
+        # The peak of the rollouts must not include that of planning.
         clear_peak()
         self.planned_at = time.time()
         self.planned, self.cpu = time.perf_counter(), time.process_time()

@@ -1,12 +1,12 @@
-"""How close a run comes to the shortest time that its engines allow.
+"""Measures how close a run comes to the shortest time that its engines allow.
 
-The orchestrator and five experts are six simulated engines with slots and latencies of their own, which queue in
-silence what exceeds their slots, as vLLM does; the client is told nothing of slots and learns them from ``/metrics``.
+The orchestrator and five experts are six simulated engines with slots and latencies of their own, which silently queue
+requests beyond their slots, as vLLM does; the client is not given the slots and learns them from ``/metrics``.
 A rollout has three turns: the orchestrator searches twice and answers, five calls in all.
 
-The lower bound is derived from what the engines saw: for each, its requests × latency ÷ slots, of these the longest.
-No schedule of the same calls is shorter. The makespan is the driver's, from where the first rollout may start to
-where the last is in the journal, so that opening the task, the limiter's first look and the tail count against it.
+The lower bound follows from the engines' records: the largest of requests × latency ÷ slots over the engines.
+No schedule of the same calls is shorter. The makespan is the driver's, from when the first rollout may start until
+the last is in the journal, so opening the task, the limiter's first poll and the tail count against it.
 
     python benchmarks/efficiency.py [--rollouts 1280] [--json]
 """
@@ -29,8 +29,8 @@ from benchmarks.worlds import orchestrated, write_questions
 from maestro_eval.testing import Latency
 
 MOST_OVER_BOUND = 1.05
-# The orchestrator first, which is the narrowest: 64 calls a second, where the rollouts ask it three times each. The
-# experts, asked 0.4 times each, could serve 10 to 16 a second of the 8.5 that then come.
+# The orchestrator is first and is the bottleneck: 64 calls a second, and each rollout calls it three times. Each
+# expert, called 0.4 times per rollout, could serve 10 to 16 a second and gets 8.5.
 ENGINES = (
     Latency(base_s=0.5, slots=32),
     Latency(base_s=0.5, slots=8),
@@ -42,7 +42,7 @@ ENGINES = (
 
 
 class Measured(Struct, frozen=True):
-    """One run. ``peak``: the most requests at the orchestrator at once, those in its queue included."""
+    """The result of one run. ``peak`` is the most requests at the orchestrator at once, queued ones included."""
 
     rollouts: int
     calls: int

@@ -1,8 +1,8 @@
-"""Simulated engines in one process of their own, which play the orchestrator and its experts and tell what they saw.
+"""Runs simulated engines in one process of their own: the orchestrator and its experts, with a record of requests.
 
-The first engine serves the orchestrator and any model that is no expert of the world: it searches as often as it was
-told to, each time another expert, and then answers. The others serve one expert each. What an engine saw is read from
-its own records, so that a client cannot flatter itself.
+The first engine serves the orchestrator and any model that is not one of the experts: it searches a given number of
+times, each time with another expert, and then answers. The others serve one expert each. The measurements are read
+from the engines' own records, so they do not depend on the client.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FORMS = ("file", "uuid", "bytes")
 
 
 class Seen(Struct, frozen=True):
-    """What one engine saw since it was last asked: when requests arrived (Unix seconds), their images, most at once.
+    """One engine's record since the last report: arrivals (Unix seconds), number of images, most requests at once.
 
     ``by_bytes`` of the images came as bytes.
     """
@@ -44,7 +44,7 @@ class Seen(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """``cpu_s`` is what the process of the engines has spent in all."""
+    """The records of all engines; ``cpu_s`` is the CPU time of their process so far."""
 
     engines: tuple[Seen, ...]
     cpu_s: float
@@ -59,14 +59,14 @@ class Report(Struct, frozen=True):
 
     @property
     def last_reply_at(self) -> float:
-        """When the last reply should have gone out."""
+        """The time when the last reply is due."""
         return max(engine.arrivals[-1] + engine.latency_s for engine in self.engines if engine.arrivals)
 
     def in_flight(self, share: float = 1.0) -> float:
-        """The mean number of requests at the engines, by Little's law with the engines' own latencies.
+        """Return the mean number of requests at the engines, by Little's law with the engines' own latencies.
 
-        Their slowness so counts against the client. ``share``: over the middle part of the arrivals only, without the
-        beginning and the end of a run; 1 is all, from the first arrival to the last reply.
+        The engines' slowness therefore counts against the client. ``share`` selects the middle part of the arrivals,
+        without the beginning and the end of a run; 1 is all, from the first arrival to the last reply.
         """
         if share >= 1:
             begin, end = self.first_at, self.last_reply_at
@@ -81,14 +81,14 @@ class Report(Struct, frozen=True):
 
 
 class Engines:
-    """``urls`` in the order that was asked for."""
+    """The running engines; ``urls`` are in the order of their latencies."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.urls: tuple[str, ...] = tuple(self._read(list[str]))
 
     def seen(self) -> Report:
-        """What they saw since the last call."""
+        """Return the records since the last call."""
         assert self._process.stdin is not None
         self._process.stdin.write("seen\n")
         self._process.stdin.flush()
@@ -104,9 +104,9 @@ class Engines:
 
 @contextmanager
 def engines(latencies: Sequence[Latency], searches: int = 0, pictures: str = "bytes") -> Iterator[Engines]:
-    """One engine for each of ``latencies``; the first one's orchestrator asks ``searches`` times.
+    """Run one engine for each of ``latencies``; the first one's orchestrator searches ``searches`` times.
 
-    ``pictures`` is the best of ``FORMS`` that the engines take.
+    ``pictures`` is the best of ``FORMS`` that the engines accept.
     """
     told = json.dumps({"latencies": msgspec.to_builtins(latencies), "searches": searches, "pictures": pictures})
     with subprocess.Popen(
@@ -123,7 +123,7 @@ def engines(latencies: Sequence[Latency], searches: int = 0, pictures: str = "by
 
 
 def expert(number: int) -> str:
-    """The name of the expert that the ``number``-th engine (from 1) serves."""
+    """Return the name of the expert that the ``number``-th engine (from 1) serves."""
     return f"expert{number}"
 
 
@@ -135,10 +135,10 @@ def _orchestrator(searches: int, experts: int) -> Rule:
         searched = len(users) - 1
         if searched >= searches:
             return "<think> That settles it. </think><answer> 4 </answer>"
-        # Spread over the experts by the question, so that the load of each is about even and the same in every run.
+        # The question chooses the expert, so that the load of each is about even and the same in every run.
         asked = zlib.crc32("".join(part.get("text", "") for part in users[0]["content"]).encode())
         name = expert(1 + (asked + searched) % experts)
-        # No two alike, or the run would not ask again.
+        # Requests differ, because a run does not send the same one twice.
         request = f"What does bar {asked} read?"
         return f"<think> {name} should know. </think><search> {name}@@Ask: {request} </search>"
 
@@ -146,7 +146,7 @@ def _orchestrator(searches: int, experts: int) -> Rule:
 
 
 class _Tally:
-    """What has arrived at one engine since it was last told."""
+    """Counts the arrivals at one engine since the last report."""
 
     def __init__(self, latency: Latency) -> None:
         self._latency_s = latency.base_s
@@ -167,7 +167,7 @@ class _Tally:
     def _clear(self) -> None:
         self._arrivals = array("d")
         self._images = self._peak = 0
-        # How the pictures came is not known yet when a request arrives.
+        # The form of the pictures is not known yet when a request arrives.
         self._records: list[ServedRequest] = []
 
 

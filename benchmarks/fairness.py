@@ -1,9 +1,9 @@
-"""Is the reading of replies fair to every manner of answering? Right and wrong answers, each in forty phrasings.
+"""Measures whether reading replies is fair to every style of answer: right and wrong answers, each in forty phrasings.
 
-For each benchmark but HumanEval-V, ``--answers`` right answers and as many wrong ones are made up of the kinds that its
-questions have (a third of the options with their text, counts with their noun, values with a unit) and written in
-forty phrasings, from the bare word to a page with tags, as models of several families write. Wherever a phrasing names
-another answer on its way, a wrong reply names the right one. What is counted is the share of right answers that a
+For each benchmark but HumanEval-V, ``--answers`` right answers and as many wrong ones are generated in the kinds of
+its questions (a third of the options with their text, counts with their noun, values with a unit) and written in
+forty phrasings, from the bare word to a page with tags, as models of several families write. If a phrasing mentions
+another answer on the way, a wrong reply mentions the right one. The results are the share of right answers that a
 protocol accepts, per phrasing, and the number of wrong ones.
 
     python benchmarks/fairness.py [--answers 250] [--only vstar …] [--protocols fair official strict] [--json]
@@ -32,7 +32,7 @@ _GOAL = 0.99
 
 
 class Item(Struct, frozen=True):
-    """A question with a right and a wrong answer, as a model writes them; ``sentence`` states one in words."""
+    """A question with a right and a wrong answer as a model writes them; ``sentence`` states one in words."""
 
     sample: Sample
     right: str
@@ -41,7 +41,7 @@ class Item(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """What a protocol makes of one phrasing of a benchmark's answers."""
+    """A protocol's results on one phrasing of a benchmark's answers."""
 
     benchmark: str
     phrasing: str
@@ -62,7 +62,7 @@ def _json(answer: str, explanation: bool) -> str:
     return json.dumps({"answer": answer} | ({"explanation": "It follows from the image."} if explanation else {}))
 
 
-# Each writes an answer, given another one that it may weigh on its way and a sentence that states it.
+# Each writes an answer, given another one that it may consider first and a sentence that states it.
 PHRASINGS: dict[str, Callable[[str, str, str], str]] = {
     "bare": lambda a, o, s: a,
     "full stop": lambda a, o, s: f"{a}.",
@@ -346,7 +346,7 @@ MAKERS: dict[str, Callable[[random.Random], Item]] = {
 
 
 def measure(benchmark: str, answers: int, protocols: tuple[str, ...], examples: int = 2) -> list[Row]:
-    """What each protocol makes of each phrasing of a benchmark's answers; the seed is fixed."""
+    """Return each protocol's results on each phrasing of a benchmark's answers; the seed is fixed."""
     draw = random.Random(f"{_SEED} {benchmark}")
     items = [MAKERS[benchmark](draw) for _ in range(answers)]
     rows = []

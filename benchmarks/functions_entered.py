@@ -1,6 +1,6 @@
-"""How many functions of ours one sample enters, from the command to the table: what a reader has to know.
+"""Counts our functions that one sample enters, from the command to the table: what a reader has to know.
 
-One rollout of a fixed policy on a simulated server, judged and printed, all in this process and its threads.
+One rollout of a fixed policy with a simulated server is run, judged and printed, all in this process and its threads.
 
     python benchmarks/functions_entered.py [--list]
 """
@@ -26,7 +26,7 @@ GOAL = 400
 
 
 def entered(arguments: list[str]) -> set[tuple[str, str]]:
-    """File (in the package) and qualified name of each function that ``maestro-eval`` enters for ``arguments``."""
+    """Return file and qualified name of each function that ``maestro-eval`` enters for ``arguments``."""
     from maestro_eval.cli.main import main
 
     found: set[tuple[str, str]] = set()
@@ -64,7 +64,7 @@ def main() -> None:
         data = write_chartqa(folder / "d", [{"question": "What is 2 + 2?", "answer": "4"}])
         run = ["run", "--policy", "fixed:oracle@@Ask", "--registry", str(registry), "--tasks", "maestro_chartqa"]
         run += ["--data", f"maestro_chartqa={data}", "--quiet", "--out"]
-        # What modules do when they are imported is not counted.
+        # Functions that are entered by imports are not counted.
         entered([*run, str(folder / "first")])
         found = entered([*run, str(folder / "second")])
     if options.list:

@@ -1,10 +1,10 @@
-"""Readers of model output on text that is made to be slow for their regular expressions.
+"""Measures readers of model output on text that is generated to make their regular expressions slow.
 
-Every compiled pattern of the packages that read model output is taken apart; what it repeats, and what it matches but
-for its end, is written over and over up to ``--kb``. Each reader (judges under every protocol, released rules, turn
-grammar, reply, statements, boxes, embedded experts) reads each text, and those that take longest are printed. Patterns
-are not run by themselves: many are quadratic on long text and are applied to a few words of it. Above ``--most-s`` of
-processor time the exit code is 1.
+Every compiled pattern of the packages that read model output is analysed: its repeated parts, and texts that it matches
+but for their end, are repeated up to ``--kb``. Each reader (judges under every protocol, released rules, turn
+grammar, reply, statements, boxes, embedded experts) reads each text, and the slowest pairs are printed. Patterns
+are not run alone, because many are quadratic on long text and are applied to a few words of it. If a reader takes more
+than ``--most-s`` of processor time, the exit code is 1.
 
     python benchmarks/hostile_text.py [--kb 400] [--texts 300] [--seed 0] [--most-s 2]
 """
@@ -55,7 +55,7 @@ Text = tuple[str, str, str]
 
 
 def patterns() -> list[re.Pattern[str]]:
-    """The compiled patterns of all modules below ``_ROOMS``, also those inside of tables and records."""
+    """Return the compiled patterns of all modules below ``_ROOMS``, including those inside tables and records."""
     found: dict[tuple[str, int], re.Pattern[str]] = {}
 
     def walk(value: Any, depth: int) -> None:
@@ -84,7 +84,7 @@ def patterns() -> list[re.Pattern[str]]:
 
 
 def texts() -> list[Text]:
-    """What the patterns repeat, after what leads there and without it, and what they match but for the end."""
+    """Return repetitions of the patterns' repeated parts, with and without their prefix, and of near-matches."""
     found = {("", sign, end) for sign in _COMMON for end in _ENDS}
     for pattern in patterns():
         tree = parser.parse(pattern.pattern, pattern.flags)
@@ -103,7 +103,7 @@ def written(text: Text, length: int) -> str:
 
 
 def readers() -> dict[str, Reader]:
-    """Whatever reads model output, by name."""
+    """Return all readers of model output, by name."""
     found: dict[str, Reader] = {"spoken": spoken, "visible": visible, "statements": statements, "tidied": tidied}
     found["boxes"] = find_boxes
     for metric in METRICS.names():
@@ -125,7 +125,7 @@ def readers() -> dict[str, Reader]:
 
 
 def cost(reader: Reader, text: str) -> float:
-    """Processor seconds of this process. What a reader raises is for other tests."""
+    """Return the processor seconds that a reader takes for a text."""
     begin = time.process_time()
     reader(text)
     return time.process_time() - begin
@@ -141,7 +141,7 @@ def _released(name: str, around: str) -> Reader:
 
 
 def _matching(tree: Any) -> str:
-    """A short text that the parsed pattern matches, lookarounds apart."""
+    """Return a short text that the parsed pattern matches, ignoring lookarounds."""
     return "".join(_of_node(code, value) for code, value in tree)
 
 
@@ -172,7 +172,7 @@ def _of_class(members: Any) -> str:
 
 
 def _repeated(tree: Any, lead: str) -> Iterator[tuple[str, str]]:
-    """What is repeated often, with what leads there."""
+    """Yield the parts that the pattern repeats many times, with their prefixes."""
     for code, value in tree:
         if code in _REPEATS:
             if value[1] > 8:
@@ -191,7 +191,7 @@ def _repeated(tree: Any, lead: str) -> Iterator[tuple[str, str]]:
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--kb", type=int, default=400)
-    arguments.add_argument("--texts", type=int, default=300, help="so many, drawn; 0 for all")
+    arguments.add_argument("--texts", type=int, default=300, help="number of texts, drawn at random; 0 for all")
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--most-s", type=float, default=2.0)
     asked = arguments.parse_args()

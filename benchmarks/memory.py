@@ -1,14 +1,14 @@
-"""What a run over a million samples with 200 kB pictures takes of the driver's memory.
+"""Measures the driver's memory in a run over a million samples with 200 kB pictures.
 
-``--samples`` questions are planned as one run: rows of a JSONL file whose pictures are taken in turn from a pool of
-``--pictures`` different JPEG files, more than any cache holds. The orchestrator and one
-expert are the simulated server, in a process of its own; a rollout makes three calls, each with the picture. After
-``--share`` of the samples the run is ended as by Ctrl-C.
+``--samples`` questions are planned as one run: rows of a JSONL file whose pictures cycle through a pool of
+``--pictures`` different JPEG files, more than any cache stores. The orchestrator and one expert are the simulated
+server, in a process of its own; a rollout makes three calls, each with the picture. After ``--share`` of the samples
+the run is stopped as by Ctrl-C.
 
 Memory is the driver's resident set: when the package is imported, when the run is planned (rows checked, the plan
-written), its peak while the rollouts ran, and at their end. The target is about the growth from the first of them to
-the peak, so it holds for planning too. A small run beside it, of a hundredth of the samples, says what does not come
-from their number: connections, pictures in flight.
+written), its peak while the rollouts ran, and at their end. The target limits the growth from the first of them to
+the peak, so it covers planning too. A small run of a hundredth of the samples shows what does not depend on their
+number: connections, pictures in flight.
 
     python benchmarks/memory.py [--samples 1000000] [--json]
 """
@@ -35,7 +35,7 @@ CALLS = 3
 
 
 class Measured(Struct, frozen=True):
-    """One run; memory in MB. ``growth_mb`` is from the imported package to the peak."""
+    """The result of one run; memory in MB. ``growth_mb`` is from the imported package to the peak."""
 
     samples: int
     rollouts: int
@@ -85,7 +85,7 @@ def _measure(samples: int, stop_after: int, options: argparse.Namespace) -> Meas
         seen = served.seen()
     assert not run.failed, f"{run.failed} rollouts failed"
     pictures = sum(engine.images for engine in seen.engines)
-    # Begun rollouts that the stop let end are in both counts.
+    # Rollouts in flight at the stop are finished and are in both counts.
     assert pictures >= CALLS * run.rollouts, f"{pictures} pictures for {run.rollouts} rollouts"
     return Measured(
         samples=samples,
@@ -103,13 +103,13 @@ def _measure(samples: int, stop_after: int, options: argparse.Namespace) -> Meas
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="the driver's memory over the first part of a very large run")
-    parser.add_argument("--samples", type=int, default=1_000_000, help="planned (default: 1000000)")
-    parser.add_argument("--share", type=float, default=0.01, help="of them that is run (default: 0.01)")
+    parser.add_argument("--samples", type=int, default=1_000_000, help="planned samples (default: 1000000)")
+    parser.add_argument("--share", type=float, default=0.01, help="share of them that is run (default: 0.01)")
     parser.add_argument("--pictures", type=int, default=512, help="different files (default: 512)")
     parser.add_argument("--picture-kb", type=int, default=200, help="size of each (default: 200)")
     parser.add_argument("--concurrency", type=int, default=64, help="rollouts at once (default: 64)")
     parser.add_argument("--latency", type=float, default=0.1, help="seconds until the server answers (default: 0.1)")
-    parser.add_argument("--dir", type=Path, help="where the data go for the time being (default: the system's)")
+    parser.add_argument("--dir", type=Path, help="folder for temporary data (default: the system's)")
     add_output(parser)
     return parser.parse_args()
 

@@ -1,13 +1,12 @@
-"""What a whole run costs for each model call, and how many of the asked calls it keeps in flight.
+"""Measures the cost of a whole run per model call, and how many of the requested calls it keeps in flight.
 
-Policy and two experts are simulated engines in a process of their own that answer after ``--latency`` seconds and have
-room for all. A rollout makes five calls: the orchestrator searches twice and answers. Each run has ``--rounds``
-rollouts for each of the places that are asked, a picture in each, and commits to a journal as every run does.
+Policy and two experts are simulated engines in a process of their own that answer after ``--latency`` seconds and never
+queue. A rollout makes five calls: the orchestrator searches twice and answers. Each run has ``--rounds`` times
+``--asked`` rollouts with a picture in each, and commits to a journal as every run does.
 
-CPU is the driver's, from its first rollout to its last, over the calls that the engines saw: client, turn loop,
-reading pictures, journal. In flight is the mean that the engines saw: in the middle half of the run, and in all of it,
-where the first calls and the last rollouts count too. The server competes for the same cores: its
-CPU a call stands beside.
+CPU is the driver's, from its first rollout to its last, over the calls that the engines received: client, turn loop,
+reading pictures, journal. In flight is the mean at the engines: in the middle half of the run, and in all of it,
+including the first calls and the last rollouts. The server competes for the same cores; its CPU per call is given too.
 
     python benchmarks/overhead.py [--asked 64 256 512] [--json]
 """
@@ -35,7 +34,7 @@ TARGET_AT = 256
 
 
 class Measured(Struct, frozen=True):
-    """One run. ``share`` is in flight over asked in the middle half, ``whole_share`` over the whole run."""
+    """The result of a run. ``share`` is in flight over ``--asked`` in the middle half, ``whole_share`` over the run."""
 
     asked: int
     calls: int

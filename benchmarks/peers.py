@@ -1,18 +1,18 @@
-"""The same single-turn job on inspect_ai, lmms-eval (``async_openai``), evalscope and maestro-eval, side by side.
+"""Runs the same single-turn job on inspect_ai, lmms-eval (``async_openai``), evalscope and maestro-eval.
 
 ``--samples`` questions, each about one of a pool of JPEG files, go to one simulated engine that answers after
-``--latency`` seconds and has room for all. Each harness is a fresh process, is told to have ``--asked`` requests in
-flight by its own setting for that, scores the replies in its cheapest way and writes its own results. They take turns,
+``--latency`` seconds and never queues. Each harness is a fresh process, is configured by its own setting to keep
+``--asked`` requests in flight, scores the replies in its cheapest way and writes its own results. They take turns,
 ``--repeats`` times, on the same machine and the same server.
 
-Samples a second and requests in flight are what the engine saw, from the first request to the last reply. CPU is the
-harness's process and its children, from the first request to its end (scoring and writing included, start-up not),
-over the samples; start-up is told apart, in seconds until the first request. Memory is the largest resident set of
-all its processes together.
+Samples per second and requests in flight are measured at the engine, from the first request to the last reply. CPU is
+that of the harness's process and its children, from the first request to its end (with scoring and writing, without
+start-up), over the samples; start-up is given separately, in seconds until the first request. Memory is the largest
+resident set of all its processes together.
 
-Each peer has an environment of its own below ``--environments``, made by venv and pip when it is not there (lmms-eval
-takes 2.4 GB). A peer that cannot be installed or does not ask every sample is said to have failed, with its last line,
-and has no numbers.
+Each peer has an environment of its own below ``--environments``, made by venv and pip if it is missing (lmms-eval
+takes 2.4 GB). A peer that cannot be installed or does not request every sample is reported as failed, with its last
+line and without numbers.
 
     python benchmarks/peers.py [--asked 64 256] [--json]
 """
@@ -45,12 +45,12 @@ OURS = "maestro-eval"
 _PATIENCE_S = 900.0
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _JOBS = Path(__file__).parent / "peer_jobs"
-# The CPU build: an unpinned torch brings gigabytes of CUDA.
+# This is the CPU build: an unpinned torch installs gigabytes of CUDA.
 _CONSTRAINT = "torch==2.13.0"
 
 
 class Peer(Struct, frozen=True):
-    """A harness: its distribution, what pip is asked for, and what must not stay of what pip then brings."""
+    """A harness: its distribution, the packages to install, and those of their dependencies to remove."""
 
     name: str
     install: tuple[str, ...]
@@ -63,14 +63,14 @@ class Peer(Struct, frozen=True):
 
 PEERS = (
     Peer("inspect_ai", ("inspect_ai", "openai")),
-    # It uses a private module that filelock 4 has no more. Torchvision cannot be loaded beside the CPU build of torch.
+    # It uses a private module that filelock 4 removed. Torchvision cannot be loaded with the CPU build of torch.
     Peer("lmms-eval", ("lmms-eval>=0.7.3,<0.8", "filelock<4", _CONSTRAINT), ("torchvision",)),
     Peer("evalscope", ("evalscope",)),
 )
 
 
 class Measured(Struct, frozen=True):
-    """One harness at one concurrency; ``problem`` instead of numbers where it failed."""
+    """The result of one harness at one concurrency; ``problem`` replaces the numbers if it failed."""
 
     harness: str
     version: str
@@ -116,7 +116,7 @@ def main() -> int:
 
 
 def _targets(rows: Sequence[Measured]) -> list[Target]:
-    """Ours is to cost less than any peer, and to keep more in flight, each time that both were measured."""
+    """Return the targets: we use less CPU than any peer and keep more in flight, whenever both were measured."""
     cheaper, fuller = [], []
     for ours in (row for row in rows if row.harness == OURS):
         for peer in (row for row in rows if row.harness != OURS and row.asked == ours.asked):
@@ -187,7 +187,7 @@ def _write_job(data: Path, out: Path, asked: int, served: Engines, options: argp
 
 
 class Ran:
-    """A command that ended: when, its CPU in all and over time, and the most memory of its processes together."""
+    """A command that has ended: its times, its CPU in all and over time, and the peak memory of all its processes."""
 
     def __init__(self, began: float) -> None:
         self.began = self.ended = began
@@ -201,7 +201,7 @@ class Ran:
         self.peak_mb = max(self.peak_mb, resident_mb)
 
     def cpu_at(self, moment: float) -> float:
-        """CPU seconds until then, between two looks in proportion."""
+        """Return the CPU seconds until ``moment``, interpolated between two polls."""
         before = max((look for look in self._looks if look[0] <= moment), default=self._looks[0])
         after = min((look for look in self._looks if look[0] > moment), default=(self.ended, self.cpu_s))
         share = (moment - before[0]) / (after[0] - before[0]) if after[0] > before[0] else 0.0
@@ -230,14 +230,14 @@ def _watch(command: Sequence[str], out: Path) -> Ran:
         ran.ended, ran.cpu_s = time.time(), used.ru_utime + used.ru_stime
         log.seek(0)
         said = [_COLOURS.sub("", line).strip() for line in log]
-        # What a harness logged as an error tells more than how it then said goodbye.
+        # A line that a harness logged as an error is more informative than its last one.
         errors = [line for line in said if "error" in line.lower()]
         ran.last_line = next((line for line in reversed(errors or said) if line), "")
     return ran
 
 
 def _tree(pid: int) -> tuple[float, float]:
-    """CPU seconds (of children that ended too) and resident MB of a process and all below it."""
+    """Return CPU seconds (with ended children) and resident MB of a process and all its descendants."""
     import psutil
 
     cpu_s = resident = 0.0
@@ -248,7 +248,7 @@ def _tree(pid: int) -> tuple[float, float]:
             cpu_s += times.user + times.system + times.children_user + times.children_system
             resident += process.memory_info().rss
     except psutil.Error:
-        # It ended while it was looked at.
+        # The process ended during the poll.
         pass
     return cpu_s, resident / 2**20
 
@@ -258,7 +258,7 @@ def _python(peer: Peer, environments: Path) -> Path:
 
 
 def _install(peer: Peer, environments: Path) -> str:
-    """Make the peer's environment unless it is there; why it cannot be made, else nothing."""
+    """Make the peer's environment if it is missing; return why it cannot be made, or ""."""
     python = _python(peer, environments)
     ready = python.parent.parent / "ready"
     if ready.exists():
@@ -279,9 +279,7 @@ def _install(peer: Peer, environments: Path) -> str:
     for step in steps:
         done = subprocess.run(step, capture_output=True, text=True, check=False)
         if done.returncode:
-            lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()] or [
-                "(it says nothing)"
-            ]
+            lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()] or ["(no output)"]
             return f"not installed: {lines[-1]}"[:200]
     ready.touch()
     return ""

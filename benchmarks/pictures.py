@@ -1,10 +1,10 @@
-"""What pictures of several MB cost: as files that the engine reads, by UUIDs once it has them, and as bytes each time.
+"""Measures the cost of pictures of several MB: as files that the engine reads, by UUIDs once it has them, and as bytes.
 
-The orchestrator and one expert are simulated engines in a process of their own that take pictures as vLLM does. A
-rollout makes five calls, each with its picture, which it shares with three others, as in HRBench. CPU is the driver's
-over the calls that the engines saw, reading and checking the picture included. Memory is how far the driver's resident
-peak lies above what it had when the run was planned, over the pictures of all places. In flight is the mean that the
-engines saw in the middle half of the run.
+The orchestrator and one expert are simulated engines in a process of their own that accept pictures as vLLM does. A
+rollout makes five calls, each with its picture, which three other rollouts share, as in HRBench. CPU is the driver's
+over the calls that the engines received, with reading and checking the picture. Memory is the growth of the driver's
+resident peak after the run was planned, over the pictures in flight. In flight is the mean at the engines in the
+middle half of the run.
 
     python benchmarks/pictures.py [--kb 20 1000 4000 10000] [--asked 32] [--forms file uuid bytes] [--json]
 """
@@ -33,12 +33,12 @@ TARGET_KB = 4000
 MOST_CPU_MS = {"file": 3.0, "uuid": 3.0, "bytes": 12.0}
 MOST_MEMORY = 3.0
 LEAST_SHARE = 0.90
-# Smaller pictures weigh less than what the driver takes anyway.
+# Smaller pictures take less memory than the driver itself.
 WEIGHTY_KB = 1000
 
 
 class Measured(Struct, frozen=True):
-    """One run. ``sent_mb``: what went over the wire for pictures; ``memory``: growth over the pictures in flight."""
+    """The result of one run. ``by_bytes`` pictures were sent as bytes; ``memory`` is growth over pictures in flight."""
 
     picture_kb: int
     form: str
@@ -111,12 +111,12 @@ def _measure(kb: int, form: str, options: argparse.Namespace) -> Measured:
 
 
 def _write_questions(folder: Path, questions: int, picture_bytes: int) -> Path:
-    """Rows of ChartQA's schema, four to a picture; the pictures differ in a comment."""
+    """Write rows of ChartQA's schema, four per picture; the pictures differ in a comment."""
     import numpy as np
     from PIL import Image
 
     folder.mkdir(parents=True)
-    # Noise takes some 6 bits a pixel at quality 85.
+    # Noise takes about 6 bits per pixel at quality 85.
     side = max(16, int((picture_bytes * 8 / 6.06) ** 0.5))
     pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
     encoded = io.BytesIO()

@@ -1,4 +1,4 @@
-"""How much memory this process has, in MB, as Linux tells it."""
+"""Reads this process's memory, in MB, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def resident_mb() -> float:
 
 
 def peak_mb() -> float:
-    """Since the process began, or since ``clear_peak``."""
-    # Not getrusage, which for a fresh process begins with what its parent was.
+    """Return the peak since the process began, or since ``clear_peak``."""
+    # getrusage is not used: for a fresh process it begins with its parent's peak.
     return _status("VmHWM")
 
 

@@ -1,13 +1,13 @@
-"""What it costs to watch a run: CPU of the driver with the display, with plain lines and with metrics, and without.
+"""Measures the driver's CPU for watching a run: with the display, with plain lines and with metrics, and without.
 
-The same run, ``--rollouts`` rollouts of one expert call each, is made again and again in one process against the
-simulated server in a process of its own, each way in turn, ``--rounds`` times in an order that is drawn anew. It takes
-about ``--seconds`` (the server's latency is set by it), so that what is drawn twice a second counts as it does in a
-run of hours. The display is drawn on a terminal of 120 × 40 that goes nowhere; metrics are fetched once a second, by
-this process, so the scraper's own time is charged too.
+The same run, ``--rollouts`` rollouts of one expert call each, is repeated in one process with the simulated server in a
+process of its own, once per way, ``--rounds`` times in a new random order. It takes about ``--seconds`` (the server's
+latency is set accordingly), so that work done twice a second weighs as in a run of hours. The display is drawn on a
+terminal of 120 × 40 whose output is discarded; this process fetches the metrics once a second, so the scraper's own
+time is included.
 
-CPU is this process's, user and system, threads included. A way's cost is the median over the rounds of its CPU less
-that of ``quiet`` in the same round, as a share of one core over the time the run took. Target: at most 2 % for each.
+CPU is this process's, user and system, threads included. A way's cost is the median over the rounds of its CPU minus
+that of ``quiet`` in the same round, as a share of one core over the duration of the run. Target: at most 2 % for each.
 
     python benchmarks/progress.py [--json]
 """
@@ -41,7 +41,7 @@ WAYS = ("quiet", "display", "lines", "metrics")
 
 
 class Measured(Struct, frozen=True):
-    """A way over all rounds: seconds are medians. ``share`` is of one core, over what ``quiet`` takes."""
+    """The result of a way over all rounds: medians, in seconds. ``share`` is of one core, in addition to ``quiet``."""
 
     way: str
     wall_s: float
@@ -79,7 +79,7 @@ def main() -> int:
 def _alternate(home: Path, world: RunConfig, options: argparse.Namespace) -> dict[str, list[Ran]]:
     rng = random.Random(0)
     ran: dict[str, list[Ran]] = {way: [] for way in WAYS}
-    # What is imported and opened for the first time belongs to no way.
+    # First imports and opened files must not count for any way.
     for way in WAYS:
         _run(way, world, home / f"warm-{way}")
     for number in range(options.rounds):
@@ -119,7 +119,7 @@ def _scrape(url: str, end: threading.Event) -> None:
 
 
 class _Nowhere(io.StringIO):
-    """A file that may be a terminal, and keeps nothing."""
+    """A file that claims to be a terminal, or not, and discards its input."""
 
     def __init__(self, *, terminal: bool) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ def _measured(way: str, ran: dict[str, list[Ran]]) -> Measured:
 
 
 def _world(home: Path, url: str, options: argparse.Namespace) -> RunConfig:
-    """A task of questions about one picture, and a registry of one expert."""
+    """Write a task of questions about one picture, and a registry of one expert."""
     from PIL import Image
 
     (home / "data").mkdir()

@@ -1,4 +1,4 @@
-"""How a benchmark says what it measured: a table for readers, or one JSON object, with what else the machine did."""
+"""Publishes a benchmark's results as a table or as one JSON object, with the load of the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from msgspec import Struct, to_builtins
 
 
 class Column(Struct, frozen=True):
-    """A column of the table: its heading, the field of the row, and how the value is written."""
+    """A column of the table: its heading, the field of the row, and the format of the value."""
 
     heading: str
     field: str
@@ -23,7 +23,7 @@ class Column(Struct, frozen=True):
 
 
 class Target(Struct, frozen=True):
-    """What was to be reached, and whether it was. ``met`` is ``None`` where this run cannot tell."""
+    """A target, and whether it was met; ``met`` is None if this run cannot show it."""
 
     what: str
     met: bool | None
@@ -41,7 +41,7 @@ def publish(
     targets: Sequence[Target],
     facts: Mapping[str, Any] | None = None,
 ) -> int:
-    """Print and write the result; 1 where a target is missed, else 0. A row's ``problem`` stands below the table."""
+    """Print and write the result; return 1 if a target is missed, else 0. A row's ``problem`` is below the table."""
     missed = any(target.met is False for target in targets)
     said = {
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -70,7 +70,7 @@ def publish(
     return int(missed)
 
 
-_VERDICTS = {True: "met", False: "MISSED", None: "cannot be told here"}
+_VERDICTS = {True: "met", False: "MISSED", None: "not measured here"}
 
 
 def _written(value: Any, form: str) -> str:

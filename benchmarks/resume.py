@@ -1,14 +1,14 @@
-"""How long ``maestro-eval resume`` takes to go on with a run of which a million rollouts are done.
+"""Measures how long ``maestro-eval resume`` takes to continue a run of which a million rollouts are done.
 
-A run of ``--done`` + ``--pending`` samples is begun and ended after its first rollout; then its journal is filled, by
-its own ``commit``, with that rollout's record under the other keys, until ``--pending`` are left. What is timed, from
-the start of the process each time:
+A run of ``--done`` + ``--pending`` samples is stopped after its first rollout; then its journal is filled, by its own
+``commit``, with that rollout's record under the other keys, until ``--pending`` are left. Two times are measured from
+the start of a process:
 
 - ``pending known``: package imported, manifest and registry read, the task's rows checked and hashed, the journal
-  opened, its settings compared, the rollouts that it lacks found (a process that does what the command does),
-- ``first call``: ``maestro-eval resume`` itself, until the engine hears of the first of the rollouts that were left.
+  opened, its settings compared, the missing rollouts found (a process that does what the command does),
+- ``first call``: ``maestro-eval resume`` itself, until the engine receives the first of the remaining rollouts.
 
-The target is for the first. The files are in the page cache, as they are for whoever resumes a run that just died.
+The target is for the first. The files are in the page cache, as after a run that just died.
 
     python benchmarks/resume.py [--done 1000000] [--json]
 """
@@ -41,7 +41,7 @@ _PATIENCE_S = 300.0
 
 
 class Measured(Struct, frozen=True):
-    """One resumption. ``resumed_s``: the part of ``pending_known_s`` after the package was imported."""
+    """The result of one resumption. ``resumed_s``: the part of ``pending_known_s`` after the package was imported."""
 
     done: int
     pending: int
@@ -63,7 +63,7 @@ COLUMNS = (
 
 def main() -> int:
     options = _options()
-    # Calls take a while, so that few rollouts end before the stop is heard.
+    # Calls are slow, so that few rollouts end before the stop takes effect.
     slow = [Latency(base_s=0.1)] * 2
     with tempfile.TemporaryDirectory(dir=options.dir) as name, engines(slow, searches=1) as served:
         folder = Path(name)
@@ -103,7 +103,7 @@ def _measure(folder: Path, served: Engines, left: int) -> Measured:
 
 
 def _first_call(folder: Path, served: Engines) -> float:
-    """The command is killed once it has called: what it would do at the end is not measured here."""
+    """Return the time to the first call; then kill the command, because its end is not measured here."""
     served.seen()
     began = time.time()
     with subprocess.Popen(
@@ -122,7 +122,7 @@ def _first_call(folder: Path, served: Engines) -> float:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="seconds until a very large run is gone on with")
+    parser = argparse.ArgumentParser(description="seconds until a very large run continues")
     parser.add_argument("--done", type=int, default=1_000_000, help="rollouts in the journal (default: 1000000)")
     parser.add_argument("--pending", type=int, default=1_000, help="rollouts that it lacks (default: 1000)")
     parser.add_argument("--repeats", type=int, default=3, help="resumptions (default: 3)")

@@ -1,12 +1,12 @@
-"""What more workers bring where the engines are not the limit: throughput with 1, 2 and 4 workers on Ray.
+"""Measures throughput with 1, 2 and 4 workers on Ray when the engines are not the limit.
 
 Each worker runs ``--concurrency`` rollouts at once; the simulated engines (orchestrator and one expert) answer after
-``--latency`` seconds and have room for all, so that a worker which does nothing but wait makes ``--concurrency`` ÷
-(3 × latency) rollouts a second. That is the ideal. The work grows with the workers.
+``--latency`` seconds and never queue, so that a worker which only waits makes ``--concurrency`` ÷ (3 × latency)
+rollouts a second. That is the ideal. The work grows with the workers.
 
-Throughput is what the engines saw in the middle half of the run, without Ray's start and the last rollouts; the wall
-time of the whole run, Ray's start included, stands beside. With more workers than free cores the workers' Python
-competes for them: read it beside the load.
+Throughput is measured at the engines in the middle half of the run, without Ray's start and the last rollouts; the wall
+time of the whole run, Ray's start included, is given too. With more workers than free cores the workers' Python
+competes for them, so compare it with the load.
 
     python benchmarks/scaling.py [--workers 1 2 4] [--json]
 """
@@ -33,7 +33,7 @@ CALLS = 3
 
 
 class Measured(Struct, frozen=True):
-    """One run. ``rate`` is rollouts a second, ``of_ideal`` its part of the ideal, ``gain`` over the first row's."""
+    """The result of a run. ``rate`` is rollouts a second, ``of_ideal`` over the ideal, ``gain`` over the first row."""
 
     workers: int
     rollouts: int

@@ -1,27 +1,27 @@
-"""How well the order of rollouts fills many engines: makespan over the ideal bound, by discrete-event simulation.
+"""Simulates how well the order of rollouts fills many engines: makespan over the ideal bound, by discrete events.
 
     python benchmarks/schedule.py [--json] [--largest 1000000] [--draws 3]
     python benchmarks/schedule.py --hours      # how long the benchmarks take, by their sizes and these times
 
 The model. An engine has 64 slots; a slot runs one rollout at a time, for that rollout's own time times the engine's
-slowness. Slots are independent: an engine is as quick with 64 rollouts as with one, handing out takes no time, and
+slowness. Slots are independent: an engine is as fast with 64 rollouts as with one, assignment takes no time, and
 experts are never the bottleneck. Fourteen tasks have the sizes of the benchmarks that the released system is
-evaluated on, scaled to the number of rollouts asked for. Their mean times (``TASKS``) are assumptions: 3 to 60 s.
+evaluated on, scaled to the requested number of rollouts. Their mean times (``TASKS``) are assumptions: 3 to 60 s.
 Within a task, times are lognormal with sigma 0.8, cut at the deadline of 1800 s. The order of the tasks in the plan
-is drawn anew for each draw, with the times.
+and the times are random in each draw.
 
 The ideal bound is the larger of all work over the engines' joint speed, and the longest rollout on the fastest
 engine. No schedule is shorter, and some bounds cannot be reached.
 
-- contiguous shards: each engine is given one block of the plan, and works through it alone;
+- contiguous shards: each engine gets one block of the plan, and works through it alone;
 - strided shards: the same, with every n-th key of the plan;
 - pull: a free slot takes the next key of the plan;
-- oracle: the same, with keys sorted by their true times, longest first. Nobody knows these, and it knows no engines;
-- ours, cold: ``maestro_eval.runtime.scheduler.Order``, which knows nothing beforehand and is told of each end;
-- ours, warm: the same, told each task's mean time beforehand, right to within some 7 %, as 200 rollouts would tell it.
+- oracle: the same, with keys sorted by their true times, longest first, which are unknown in practice;
+- ours, cold: ``maestro_eval.runtime.scheduler.Order`` without prior times; it receives the end of each rollout;
+- ours, warm: the same with each task's mean time to within some 7 %, as estimated from 200 rollouts.
 
-The events are run by a heap, which needs a quarter of SimPy's time. Before anything is measured, small cases are
-run by SimPy as well, with the same plans and orders: their makespans must be equal.
+A heap runs the events, in a quarter of SimPy's time. Before any measurement, SimPy runs small cases as well, with the
+same plans and orders: the makespans must be equal.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SLOTS = 64
 SIGMA = 0.8
 DEADLINE_S = 1800.0
 MOST_RATIO = 1.05
-# Samples, and the assumed mean seconds of a rollout.
+# The samples, and the assumed mean seconds of a rollout.
 TASKS = {
     "chartqa": (2500, 8.0),
     "geometry3k": (601, 30.0),
@@ -76,32 +76,32 @@ class Work(Struct, frozen=True):
 
 
 class Engines(Struct, frozen=True):
-    """``slowness`` of each; every one has ``SLOTS`` slots."""
+    """The engines by their ``slowness``; each has ``SLOTS`` slots."""
 
     slowness: tuple[float, ...]
 
     @property
     def speed(self) -> float:
-        """Rollout seconds done in a second by all slots together."""
+        """The rollout seconds that all slots together complete per second."""
         return SLOTS * sum(1 / slow for slow in self.slowness)
 
 
 class Scheduler(Protocol):
-    """Hands out positions of the plan. ``None``: nothing for this engine now."""
+    """Assigns positions of the plan to engines; ``take`` returns None if the engine gets nothing now."""
 
     def take(self, engine: int, now: float) -> int | None: ...
 
     def finish(self, position: int, now: float) -> None: ...
 
     def left(self, engine: int) -> int:
-        """How many this engine may still be given."""
+        """Return the number of rollouts that this engine may still get."""
 
 
 Strategy = Callable[[Work, int], Scheduler]
 
 
 class Measured(Struct, frozen=True):
-    """One strategy in one case: makespan over the bound, over all draws."""
+    """The result of one strategy in one case: makespan over the bound, over all draws."""
 
     engines: int
     rollouts: int
@@ -134,7 +134,7 @@ def main() -> int:
 
 
 def measure(engines: int, rollouts: int, slow: bool, draws: int) -> list[Measured]:
-    """Every strategy on the same draws."""
+    """Measure every strategy on the same draws."""
     fleet = Engines((2.0 if slow else 1.0,) + (1.0,) * (engines - 1))
     ratios: dict[str, list[float]] = {name: [] for name in STRATEGIES}
     for seed in range(draws):
@@ -148,7 +148,7 @@ def measure(engines: int, rollouts: int, slow: bool, draws: int) -> list[Measure
 
 
 def verdicts(rows: Sequence[Measured]) -> list[str]:
-    """The targets that are missed: ours at most 1.05 on 8 engines, and never worse than pull beside a slow engine."""
+    """Return the missed targets: ours at most 1.05 on 8 engines, and never worse than pull with a slow engine."""
     of = {(row.engines, row.rollouts, row.slow_engine, row.strategy): row for row in rows}
     missed = []
     for row in rows:
@@ -164,7 +164,7 @@ def verdicts(rows: Sequence[Measured]) -> list[str]:
 
 
 def draw(rollouts: int, seed: int) -> Work:
-    """About ``rollouts`` keys: the tasks in a drawn order, times by lognormals with the tasks' means."""
+    """Draw about ``rollouts`` keys: the tasks in random order, with lognormal times around the tasks' means."""
     rng = random.Random(f"schedule {seed}")
     names = list(TASKS)
     rng.shuffle(names)
@@ -175,13 +175,13 @@ def draw(rollouts: int, seed: int) -> Work:
         samples, mean = TASKS[name]
         for number in range(max(1, round(rollouts * samples / total))):
             keys.append(RolloutKey(name, str(number)))
-            # The factor that makes the mean 1 whatever sigma is.
+            # This factor makes the mean 1 for any sigma.
             seconds.append(min(DEADLINE_S, mean * rng.lognormvariate(-(SIGMA**2) / 2, SIGMA)))
     return Work(keys, seconds)
 
 
 def whole(names: Sequence[str], passes: int) -> Work:
-    """Every sample of the named tasks, ``passes`` times."""
+    """Return the work of every sample of the named tasks, ``passes`` times."""
     rng = random.Random(f"whole {passes}")
     keys = [RolloutKey(name, str(n), k) for name in names for n in range(TASKS[name][0]) for k in range(passes)]
     seconds = [min(DEADLINE_S, TASKS[key.task][1] * rng.lognormvariate(-(SIGMA**2) / 2, SIGMA)) for key in keys]
@@ -189,12 +189,12 @@ def whole(names: Sequence[str], passes: int) -> Work:
 
 
 def bound(work: Work, engines: Engines) -> float:
-    """The time that no schedule beats."""
+    """Return a time that no schedule can beat."""
     return max(sum(work.seconds) / engines.speed, max(work.seconds) * min(engines.slowness))
 
 
 def makespan(work: Work, engines: Engines, scheduler: Scheduler) -> float:
-    """When the last rollout ends; by a heap of ends."""
+    """Return the end of the last rollout, simulated by a heap of ends."""
     floor = Floor(scheduler, len(engines.slowness))
     ends: list[tuple[float, int, Begun]] = []
     now, number = 0.0, 0
@@ -203,7 +203,7 @@ def makespan(work: Work, engines: Engines, scheduler: Scheduler) -> float:
         nonlocal number
         for start in starts:
             seconds = work.seconds[start.position] * engines.slowness[start.engine]
-            # Ends at the same moment come in the order of their beginnings.
+            # Ends at the same moment are in the order of their beginnings.
             number += 1
             heapq.heappush(ends, (now + seconds, number, start))
 
@@ -216,7 +216,7 @@ def makespan(work: Work, engines: Engines, scheduler: Scheduler) -> float:
 
 
 def makespan_by_simpy(work: Work, engines: Engines, scheduler: Scheduler) -> float:
-    """The same by SimPy, one process a rollout."""
+    """Return the same, simulated by SimPy with one process per rollout."""
     import simpy
 
     environment = simpy.Environment()
@@ -235,7 +235,7 @@ def makespan_by_simpy(work: Work, engines: Engines, scheduler: Scheduler) -> flo
 
 
 def check_against_simpy() -> None:
-    """AssertionError where the two event queues disagree."""
+    """Raise AssertionError if the two event queues disagree."""
     for slow in (1.0, 2.0):
         fleet = Engines((slow, 1.0, 1.0, 1.0))
         work = draw(2000, seed=1)
@@ -253,21 +253,21 @@ class Begun(NamedTuple):
 
 
 class Floor:
-    """All slots: who is free, and what begins when something ends."""
+    """All slots: the free ones, and the rollouts that begin when one ends."""
 
     def __init__(self, scheduler: Scheduler, engines: int) -> None:
         self._scheduler = scheduler
         self._free = [SLOTS] * engines
-        # Engines that were given nothing although more will come, in the order in which they were refused.
+        # Engines that got nothing although there will be more, in the order of the refusals.
         self._waiting: dict[int, None] = {}
 
     def open(self) -> list[Begun]:
-        """All engines are up at time 0, and each in turn is given one, as if they pulled at the same pace."""
+        """Start all engines at time 0; each in turn gets one rollout, as if they pulled at the same pace."""
         engines = range(len(self._free))
         return [begun for _ in range(SLOTS) for engine in engines for begun in self._give(engine, 0.0, most=1)]
 
     def end(self, ended: Begun, now: float) -> list[Begun]:
-        """What begins now: first on the slot that is free."""
+        """End a rollout and return those that begin now, first on the freed slot."""
         self._scheduler.finish(ended.position, now)
         self._free[ended.engine] += 1
         started = self._give(ended.engine, now)
@@ -297,7 +297,7 @@ class Floor:
 
 
 class Shards:
-    """Each engine has positions of its own; it may be that all engines share one list."""
+    """Gives each engine its own positions; engines may also share one list."""
 
     def __init__(self, shards: Sequence[deque[int]]) -> None:
         self._shards = shards
@@ -313,7 +313,7 @@ class Shards:
 
 
 class Ours:
-    """``Order`` with engines and positions for workers and keys."""
+    """Adapts ``Order``: engines are its workers, positions its keys."""
 
     def __init__(self, work: Work, engines: int, expected: Mapping[str, float]) -> None:
         self._keys = work.keys
@@ -355,7 +355,7 @@ def cold(work: Work, engines: int) -> Scheduler:
 
 
 def warm(work: Work, engines: int) -> Scheduler:
-    # What 200 rollouts of an earlier run came to: right to within some 7 %.
+    # These are estimates from 200 rollouts of an earlier run, right to within some 7 %.
     rng = random.Random("earlier")
     return Ours(work, engines, {name: mean * rng.gauss(1.0, 0.07) for name, (_, mean) in TASKS.items()})
 
@@ -374,7 +374,7 @@ def _cases(largest: int) -> Iterator[tuple[int, int, bool]]:
     for slow in (False, True):
         for engines in (8, 64, 512):
             for rollouts in (10_000, 100_000, 1_000_000):
-                # A million take minutes, and tell nothing more of a slow engine than a hundred thousand do.
+                # A million rollouts take minutes, and show no more about a slow engine than a hundred thousand.
                 if rollouts <= (min(largest, 100_000) if slow else largest):
                     yield engines, rollouts, slow
 
@@ -389,7 +389,7 @@ def _print(rows: Sequence[Measured], *, first: bool) -> None:
 
 
 def _print_hours() -> int:
-    """Hours of each set of benchmarks on orchestrator engines of 64 slots; experts are never the bottleneck here."""
+    """Print the hours of each set of benchmarks on orchestrator engines of 64 slots with unlimited experts."""
     outside = ("erqa", "ocrbench", "vlmsareblind", "humanevalv")
     sets = {"main": [name for name in TASKS if name not in outside], "out of domain": list(outside)}
     sets["main without tallyqa"] = [name for name in sets["main"] if name != "tallyqa"]
@@ -408,7 +408,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     parser.add_argument("--hours", action="store_true", help="print how long the benchmarks take, and nothing else")
-    parser.add_argument("--largest", type=int, default=1_000_000, help="leave out the cases of more rollouts than this")
+    parser.add_argument("--largest", type=int, default=1_000_000, help="omit the cases with more rollouts than this")
     parser.add_argument("--draws", type=int, default=3, help="plans drawn for a case of at most 100,000 rollouts")
     return parser.parse_args()
 

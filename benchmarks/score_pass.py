@@ -1,10 +1,10 @@
-"""What the score pass costs: rollouts a second, and the memory of the pass, of its workers and of the table.
+"""Measures the score pass: rollouts per second, and the memory of the pass, of its workers and of the table.
 
-A journal is generated with ``--rollouts`` rollouts of ChartQA (one a sample, three turns, two expert calls; one in
+A journal is generated with ``--rollouts`` rollouts of ChartQA (one per sample, three turns, two expert calls; one in
 fifty never ran), and one with half as many. Each is scored by 1, 2, … processes, in a fresh interpreter each time:
-``score_run``, and then the comparison on top of it, which keeps what it needs of every sample. Peak memory is the
+``score_run``, and then the comparison in addition, which stores what it needs of every sample. Peak memory is the
 largest resident set: of the process itself after each of the two, and of the largest of its workers. The target is
-that the pass takes no more memory for the whole than for the half (20 % and 8 MB apart). A million rollouts take
+that the pass takes no more memory for the whole than for the half (to within 20 % and 8 MB). A million rollouts take
 some ten minutes and 3 GB of disk.
 
     python benchmarks/score_pass.py [--rollouts 1000000] [--processes 1 2] [--json]
@@ -57,7 +57,7 @@ _EVIDENCE = "[OCR] Title: exports by year; axis: 2010 to 2020; bars: 12.5, 14.1,
 
 
 class Measured(Struct, frozen=True):
-    """One pass. ``pass_mb`` and ``worker_mb`` are peaks up to its end, ``table_mb`` that of pass and comparison."""
+    """The result of a pass. ``pass_mb`` and ``worker_mb`` are peaks until its end, ``table_mb`` with the comparison."""
 
     rollouts: int
     processes: int
@@ -106,7 +106,7 @@ def _measure(run: Path, processes: int) -> Measured:
     start = time.perf_counter()
     scores = score_run(run, processes=processes)
     scored = time.perf_counter()
-    # Of the largest child that has ended; a child counts what its parent was when it was started.
+    # This is of the largest child that has ended; a child includes its parent's size at its start.
     own, workers = peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     compared = compare([scores])
     table = time.perf_counter()
@@ -123,7 +123,7 @@ def _measure(run: Path, processes: int) -> Measured:
 
 
 def _generate(folder: Path, rollouts: int) -> None:
-    """A run folder with its journal, committed as a driver does, in another order than that of the keys."""
+    """Write a run folder with its journal, committed as by a driver, in another order than that of the keys."""
     keys = (RolloutKey(_TASK, str(number)) for number in range(rollouts))
     ran = (RolloutKey(_TASK, str(number)) for number in range(rollouts) if number % _EVERY_MISSING)
     with Journal.create(folder, _manifest(rollouts), keys) as journal:

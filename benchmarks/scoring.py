@@ -1,10 +1,10 @@
-"""What a verdict costs: answers judged a second on one core, by benchmark, and against lmms-eval's own scorers.
+"""Measures the cost of a verdict: answers judged per second on one core, by benchmark, and by lmms-eval's own scorers.
 
-For each benchmark ``--answers`` answers are made up (a quarter each right, wrong, and both in a paragraph of
-reasoning) to as many samples, and judged under ``official`` and, where there is a released rule, ``released``. Where
-lmms-eval 0.7.3 can be imported, its ``process_results`` for the benchmark judges the same answers in turn with ours,
-and the ratio is ours over its time: the machine's mood hits both. Where it has no such task, or one that asks a judge
-model, there is no ratio. Programs run in the sandbox, a handful of them. Imports and the first dozen are not timed.
+For each benchmark ``--answers`` answers are generated (a quarter each right, wrong, and both in a paragraph of
+reasoning) to as many samples, and judged under ``official`` and, if there is a released rule, ``released``. If
+lmms-eval 0.7.3 can be imported, its ``process_results`` for the benchmark judges the same answers alternating with
+ours, so that other load affects both; the ratio is our time over its time. There is none if it has no such task, or
+one that calls a judge model. A few programs run in the sandbox. Imports and the first dozen answers are not timed.
 
     python benchmarks/scoring.py [--answers 400] [--json]
 """
@@ -30,7 +30,7 @@ from maestro_eval.scoring import judge, judge_released
 
 _PROGRAMS = 4
 _UNTIMED = 12
-# Programs run in a child process: timed by the clock on the wall, the others by processor time.
+# Programs run in a child process, so they are timed by wall time, the others by processor time.
 _THOUGHTS = (
     "I look at the picture again. There are several parts to compare, 3 on the left and 12 on the right, and the "
     "legend says what each of them is. (It is not B or 7 alone that decides.) The values in the last row settle it. "
@@ -39,7 +39,7 @@ _OPTIONS = ("a red ball", "two blue boxes", "the third door", "none of these")
 
 
 class Row(Struct, frozen=True):
-    """A sample for us, the row of the dataset for lmms-eval, and what a right and a wrong answer say."""
+    """A sample for us, the row of the dataset for lmms-eval, and the texts of a right and a wrong answer."""
 
     sample: Sample
     doc: dict[str, Any]
@@ -48,7 +48,7 @@ class Row(Struct, frozen=True):
 
 
 class Benchmark(Struct, frozen=True):
-    """``theirs`` is MODULE:FUNCTION below lmms_eval.tasks; ``released`` the released rule, if there is one."""
+    """A benchmark: ``theirs`` is MODULE:FUNCTION below lmms_eval.tasks, ``released`` the released rule, if any."""
 
     name: str
     metric: str
@@ -58,7 +58,7 @@ class Benchmark(Struct, frozen=True):
 
 
 class Measured(Struct, frozen=True):
-    """Microseconds an answer under each protocol; ``None`` where there is nothing to measure."""
+    """Microseconds per answer under each protocol; None if there is nothing to measure."""
 
     name: str
     answers: int
@@ -127,12 +127,12 @@ def _answer(row: Row, number: int) -> str:
 
 
 def _theirs(name: str, row: Row) -> Callable[[Mapping[str, Any], list[str]], object] | None:
-    """The scorer of lmms-eval; ``None`` where it cannot be imported or, for want of its own extras, does not run."""
+    """Return the scorer of lmms-eval, or None if it cannot be imported or its own extras are missing."""
     module, _, function = name.partition(":")
     try:
         from loguru import logger
 
-        # Some of its scorers log each answer.
+        # Some of lmms-eval's scorers log each answer.
         logger.remove()
         found: Callable[[Mapping[str, Any], list[str]], object]
         found = getattr(importlib.import_module(f"lmms_eval.tasks.{module}"), function)
@@ -161,7 +161,7 @@ def _choice(task: str, **doc: object) -> Callable[[int], Row]:
         right, wrong = number % 4, (number + 1) % 4
         sample = Sample(task, str(number), "?", ("ABCD"[right],), _OPTIONS)
         known = {"answer": "ABCD"[right], "label": "ABCD"[right], "ground_truth": "ABCD"[right], "correct_index": right}
-        # Half of the answers say the option's text.
+        # Half of the answers contain the option's text.
         saying = "ABCD" if number % 3 else _OPTIONS
         return Row(sample, {**known, "choices": list(_OPTIONS), **doc}, saying[right], saying[wrong])
 
@@ -187,7 +187,7 @@ def _slake(number: int) -> Row:
 
 
 def _mathvision(number: int) -> Row:
-    """A third each letters, numbers, and expressions that are equal only in value."""
+    """Return letters, numbers, and expressions that are equal only in value, a third each."""
     if number % 3 == 0:
         row = _choice("maestro_mathvision", options=list(_OPTIONS), question="?")(number)
         return Row(row.sample, row.doc, "ABCD"[number % 4], "ABCD"[(number + 1) % 4])

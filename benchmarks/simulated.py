@@ -1,4 +1,4 @@
-"""The simulated server in a process of its own, for as long as it is measured."""
+"""Runs the simulated server in a process of its own during a measurement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def simulated(*options: str) -> Iterator[str]:
-    """Its address; ``options`` are those of ``maestro-eval serve-simulated``."""
+    """Yield the server's address; ``options`` are those of ``maestro-eval serve-simulated``."""
     with subprocess.Popen(
         [sys.executable, "-m", "maestro_eval.testing", "--exit-with-parent", *options],
         stdin=subprocess.PIPE,

@@ -1,11 +1,11 @@
-"""What stopping early costs and saves: the size, the power, the samples asked, and the interval after a stop.
+"""Measures early stopping: the error rate, the power, the samples run, and the interval after a stop.
 
     python benchmarks/stopping.py [--games 2000] [--case NAME] [--json FILE]
 
-Two systems are compared on a benchmark, by the code that a run uses, in games that end by each rule. Where there is
-no difference, what is decided is the error, at most 5 %; elsewhere it is the power, beside that of the test on the
-whole benchmark. Coverage is of the 95 % interval that is printed, whether it stopped or not; above: the share of
-games in which the true difference is above the estimate, half of them if it is median-unbiased. Seeded.
+Two systems are compared on a benchmark, by the code that a run uses, in games that end by each rule. If there is no
+difference, the share of decided games is the error rate, at most 5 %; otherwise it is the power, beside that of the
+test on the whole benchmark. Coverage is of the 95 % interval that is printed, with or without a stop; "above" is the
+share of games whose true difference is above the estimate, half of them if it is median-unbiased. It is seeded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TASK = TaskRecord("t", "", "exact", "mean", (), "", "", 0)
 
 
 class Case(NamedTuple):
-    """A benchmark of ``sizes`` (of clusters, answered alike with the chance ``alike``), and how often one side wins."""
+    """A benchmark: cluster ``sizes``, the chance ``alike`` of equal answers in one, and how often one side wins."""
 
     name: str
     sizes: list[int]
@@ -104,7 +104,7 @@ def _row(case: Case, rule: StopRuleName, games: int) -> dict[str, float | str]:
 
 
 def _drawn(rng: np.random.Generator, case: Case) -> NDArray[np.float64]:
-    """1 where only the new system is right, -1 where only the baseline is."""
+    """Draw each sample: 1 if only the new system is right, -1 if only the baseline is, else 0."""
     owner = np.repeat(np.arange(len(case.sizes)), case.sizes)
     together, apart = rng.random(len(case.sizes))[owner], rng.random(owner.size)
     drawn = np.where((rng.random(owner.size) < case.alike), together, apart)

@@ -1,10 +1,10 @@
-"""The viewer's speed: the index, the first page, every filter, memory, a folder of many runs, a huge transcript.
+"""Measures the viewer: the index, the first page, every filter, memory, a folder of many runs, a huge transcript.
 
-The journals are synthetic: words of a Zipf vocabulary, 4 kB of text a rollout, ten tasks, twelve experts, up to three
-calls, four verdicts. They are written straight into the tables, since a run of a million rollouts takes days.
+The journals are synthetic: words of a Zipf vocabulary, 4 kB of text per rollout, ten tasks, twelve experts, up to three
+calls, four verdicts. They are written directly into the tables, because a run of a million rollouts takes days.
 
-Each part is a process of its own, so that its peak memory is its own; ``cpu`` is its processor time, which another
-load on the machine moves less than the clock.
+Each part is a process of its own, so that its peak memory is its own; ``cpu`` is its processor time, which depends
+less on other load of the machine than the wall time.
 
     python benchmarks/view.py [--rollouts 100000] [--folder DIR] [--json]     # DIR keeps the journals
 """
@@ -67,7 +67,7 @@ _BATCH = 5000
 
 
 class Row(Struct, frozen=True):
-    """What one thing took. ``goal`` is in seconds, 0 where there is none."""
+    """The time of one operation. ``goal`` is in seconds, 0 if there is none."""
 
     what: str
     seconds: float
@@ -129,7 +129,7 @@ def index(folder: Path) -> Iterator[Row]:
 
 
 def pages(folder: Path) -> Iterator[Row]:
-    """The first page after the index is there, then random combinations of filters, orders and searches."""
+    """Measure the first page with a ready index, then random combinations of filters, orders and searches."""
     site, run = _site(folder / "large")
     took = _Clock()
     _get(site, f"/run/{run}/samples")
@@ -184,7 +184,7 @@ def _get(site: Site, path: str, query: str = "") -> None:
 
 
 class _Clock:
-    """Measures from when it is made."""
+    """Measures from its creation."""
 
     def __init__(self) -> None:
         self._began, self._cpu = time.monotonic(), time.process_time()
@@ -218,7 +218,7 @@ def _queries(chance: random.Random, count: int) -> Iterator[str]:
 
 
 def make(folder: Path, rollouts: int, runs: int, megabytes: int) -> None:
-    """The journals that are not there yet."""
+    """Make the journals that do not exist yet."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "large" / "manifest.json").exists():
         _large(folder / "large", rollouts)
@@ -265,7 +265,7 @@ def _words(random_numbers: np.random.Generator, count: int) -> str:
 
 
 def _large(folder: Path, rollouts: int) -> None:
-    """A journal of so many rollouts, their texts cut from a long one."""
+    """Write a journal of that many rollouts, with texts cut from a long one."""
     each = max(1, rollouts // len(TASKS))
     keys = [RolloutKey(task, f"{number:07d}") for task in TASKS for number in range(each)]
     Journal.create(folder, _manifest(folder.name, rollouts), keys).close()
@@ -293,7 +293,7 @@ def _large(folder: Path, rollouts: int) -> None:
 
 
 def _made(number: int, key: RolloutKey, chance: random.Random, blob: str) -> tuple:
-    """The rows of one rollout: sample, transcript, columns, values."""
+    """Return the rows of one rollout: sample, transcript, columns, values."""
 
     def text(length: int) -> str:
         at = chance.randrange(len(blob) - length)

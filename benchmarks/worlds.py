@@ -1,4 +1,4 @@
-"""What a benchmark runs on: questions about pictures as data, a registry of simulated experts, and the request."""
+"""Makes the input of a benchmark run: questions about pictures, a registry of simulated experts, and the request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUESTION = "In row {number}, what does the highest bar of the chart read?"
 
 
 def write_questions(folder: Path, questions: int, *, pictures: int = 64, picture_bytes: int = 20_000) -> Path:
-    """``questions`` rows of ChartQA's schema; they share ``pictures`` different JPEG files of about that size each."""
+    """Write rows of ChartQA's schema, which share ``pictures`` different JPEG files of about ``picture_bytes`` each."""
     folder.mkdir(parents=True, exist_ok=True)
     write_pictures(folder, pictures, picture_bytes)
     path = folder / "questions.jsonl"
@@ -32,12 +32,12 @@ def write_questions(folder: Path, questions: int, *, pictures: int = 64, picture
 
 
 def write_pictures(folder: Path, pictures: int, picture_bytes: int) -> None:
-    """JPEG files that differ in their pixels: coarse shapes under noise, as large as ``picture_bytes`` asks for."""
+    """Write JPEG files with different pixels: coarse shapes under noise, of about ``picture_bytes`` each."""
     import numpy as np
     from PIL import Image
 
     rng = np.random.default_rng(0)
-    # So much noise takes some four bits a pixel at quality 85.
+    # This noise takes about four bits per pixel at quality 85.
     side = max(16, int((picture_bytes * 2.3) ** 0.5))
     coarse = Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).resize((side, side))
     noise = rng.normal(0, 24, (side, side, 3))
@@ -53,7 +53,7 @@ def picture_name(number: int) -> str:
 
 
 def write_registry(path: Path, urls: Sequence[str], concurrency: int) -> Path:
-    """A registry of one expert behind each of ``urls``."""
+    """Write a registry of one expert behind each of ``urls``."""
     endpoints = "\n".join(
         f'  {expert(number)}: {{url: "{url}", concurrency: {concurrency}}}' for number, url in enumerate(urls, 1)
     )
@@ -69,7 +69,7 @@ def write_registry(path: Path, urls: Sequence[str], concurrency: int) -> Path:
 
 
 def orchestrated(folder: Path, urls: Sequence[str], data: Path, *, concurrency: int) -> RunConfig:
-    """A run of the orchestrator behind the first of ``urls`` with an expert behind each of the others."""
+    """Return the config of a run with the orchestrator behind the first of ``urls``, experts behind the others."""
     registry = write_registry(folder / "registry.yaml", urls[1:], concurrency)
     return RunConfig(
         policy=f"openai:{urls[0]}#{ORCHESTRATOR}",

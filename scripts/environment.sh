@@ -1,5 +1,5 @@
 # Sourced by quickstart and test: find a Python, make a virtual environment, install this checkout into it.
-# Says which system package is missing, where one is.
+# Names the system package that is missing, if any.
 
 fail() {
     echo "$(basename "$0"): $*" >&2
@@ -33,7 +33,7 @@ make_environment() {
         "$python" -m venv "$folder" || fail "cannot make $folder; is the python3-venv package installed?"
     fi
     echo "installing $* (the first time takes about a minute)"
-    # Modules are compiled when they are first imported: most of what the wheels bring never is.
+    # Modules are compiled when they are first imported, which most modules of the wheels never are.
     "$folder/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check "$@" \
         || fail "pip could not install $*; its last lines above say why (is the package index reachable?)"
 }

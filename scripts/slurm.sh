@@ -8,17 +8,17 @@
 #SBATCH --signal=B:TERM@300
 #SBATCH --requeue
 # One run over the nodes of a Slurm job, on a Ray cluster of its own. Everything after the script's name goes to
-# `maestro-eval run` (or to `resume`, when the run folder is there already, as after a requeue):
+# `maestro-eval run` (or to `resume`, if the run folder exists already, as after a requeue):
 #
 #   sbatch scripts/slurm.sh --policy openai:http://127.0.0.1:8000/v1 --registry mine.yaml --tasks maestro_main \
 #       --workers 16 --out $SCRATCH/run
 #
 # The experts, and a policy behind an endpoint, run elsewhere: in a job of their own (`maestro-eval serve REGISTRY`), at
 # addresses that all nodes of this job reach (the registry's urls name that job's nodes, not 127.0.0.1). A policy that
-# each worker holds (`--policy vllm:MODEL`) needs none.
+# each worker loads (`--policy vllm:MODEL`) needs none.
 #
-# Five minutes before the time limit Slurm sends SIGTERM: the run ends what is in flight, commits it and stops; the
-# job is then put into the queue again and goes on where it was. MAESTRO_VENV names the virtual environment.
+# Five minutes before the time limit Slurm sends SIGTERM: the run finishes rollouts in flight, commits them and stops;
+# the job is then requeued and continues. MAESTRO_VENV names the virtual environment.
 set -euo pipefail
 
 environment="${MAESTRO_VENV:-.venv}"
@@ -32,7 +32,7 @@ for argument in "$@"; do
 done
 [ -n "$out" ] || { echo "slurm.sh: give --out DIR on storage that all nodes see" >&2; exit 2; }
 
-# Without its own setting `srun` gives a step one CPU (Slurm 22.05 and newer), whatever the job has.
+# Without its own setting `srun` gives a step one CPU (Slurm 22.05 and newer), regardless of the job's CPUs.
 cpus="$SLURM_CPUS_PER_TASK"
 steps=()
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
@@ -41,9 +41,9 @@ head_address="$head:$port"
 
 # Nothing is reported to Ray's authors.
 export RAY_USAGE_STATS_ENABLED=0
-# Ray gives its own daemon half a minute to start, which is too short where the environment is on a busy network disk.
+# Ray gives its own daemon half a minute to start, which is too short if the environment is on a busy network disk.
 export RAY_raylet_start_wait_time_s="${RAY_raylet_start_wait_time_s:-120}"
-# Ray listens on the network of the nodes: whoever is on it needs this token, which only this job's processes have.
+# Ray listens on the network of the nodes: clients there need this token, which only this job's processes have.
 export RAY_AUTH_MODE="${RAY_AUTH_MODE:-token}"
 [ -n "${RAY_AUTH_TOKEN:-}${RAY_AUTH_TOKEN_PATH:-}" ] || RAY_AUTH_TOKEN="$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"
 export RAY_AUTH_TOKEN
@@ -55,14 +55,14 @@ for node in "${nodes[@]:1}"; do
         "$environment/bin/ray" start --address="$head_address" --num-cpus="$cpus" --block &
     steps+=("$!")
 done
-# All nodes, because a run that begins on some of them says so and goes on, but leaves GPUs idle meanwhile.
+# Wait for all nodes, because a run that begins on some of them continues, but leaves GPUs idle meanwhile.
 up=0
 for _ in $(seq 90); do
     up="$("$environment/bin/ray" status --address="$head_address" 2>/dev/null | grep -c '^ *1 node_' || true)"
     [ "$up" -ge "${#nodes[@]}" ] && break
     sleep 2
 done
-[ "$up" -ge "${#nodes[@]}" ] || echo "slurm.sh: $up of ${#nodes[@]} nodes joined Ray; the run goes on with them" >&2
+[ "$up" -ge "${#nodes[@]}" ] || echo "slurm.sh: $up of ${#nodes[@]} nodes joined Ray; the run continues with them" >&2
 
 if [ -e "$out/manifest.json" ]; then
     set -- resume "$out" --executor ray --ray-address "$head_address"
@@ -79,7 +79,7 @@ while kill -0 "$run" 2>/dev/null; do
     code=0
     wait "$run" || code=$?
 done
-# Only what was started here: `ray stop` would end every Ray of this user on the node.
+# Stop only the processes started here: `ray stop` would end every Ray of this user on the node.
 kill "${steps[@]}" 2>/dev/null || true
 # 4: interrupted and resumable.
 if [ "$code" = 4 ]; then

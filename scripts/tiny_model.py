@@ -2,11 +2,11 @@
 
     python scripts/tiny_model.py OUT [--seed N]
 
-It loads wherever a Qwen3-VL loads (transformers, vLLM), takes images and speaks through a chat template; what it
-says is noise. Its tokenizer is byte-level, so every text has tokens; it is trained on the texts given, so that these
-have few. Nothing here is copied from a released model but the names of its special tokens.
+It loads wherever a Qwen3-VL loads (transformers, vLLM), accepts images and uses a chat template; its replies are
+noise. Its tokenizer is byte-level, so every text has tokens; it is trained on the given texts, so that these have
+few. Only the names of its special tokens are copied from a released model.
 
-``build`` is the whole of it and importable, for tests and for training such a model.
+``build`` does everything, and can be imported by tests and by training.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CHAT_TEMPLATE = """\
 {{- '<|im_start|>assistant\\n' -}}
 {%- endif -%}"""
 
-# Words of the protocol and of plain questions: without any text of its own a tokenizer would be bytes only.
+# Words of the protocol and of plain questions; without any text a tokenizer would contain only bytes.
 PLAIN_TEXTS = (
     "system user assistant <search> </search> <answer> </answer> <information> </information> <think> </think>",
     "What does the sign in the image say? How many red circles are there? Which colour is the largest bar?",
@@ -72,9 +72,9 @@ def build(
 ) -> Path:
     """Write the model, its tokenizer and its processor to ``out``; the same arguments write the same weights.
 
-    ``vocab_texts`` are what the tokenizer is trained on besides a few plain sentences. ``max_pixels`` bounds an
-    image, of which every 32×32 pixels are one token. ``spread`` is the weights' standard deviation: with a large
-    model's 0.02, what so small a one says hardly depends on what it is told; to train it, 0.02 is the better start.
+    The tokenizer is trained on ``vocab_texts`` besides a few plain sentences. ``max_pixels`` bounds an image, of which
+    every 32×32 pixels are one token. ``spread`` is the weights' standard deviation: with a large model's 0.02, the
+    replies of so small a model hardly depend on the prompt; to train it, 0.02 is the better start.
     """
     import torch
     from transformers import Qwen3VLForConditionalGeneration
@@ -99,7 +99,7 @@ def build(
 
 
 def make_processor(vocab_texts: Iterable[str] = (), *, vocab_size: int = 1024, max_pixels: int = 256 * 256) -> Any:
-    """Tokenizer, chat template and image processor as one ``Qwen3VLProcessor``."""
+    """Return tokenizer, chat template and image processor as one ``Qwen3VLProcessor``."""
     from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
     pixels = {"shortest_edge": 32 * 32, "longest_edge": max_pixels}
@@ -114,7 +114,7 @@ def make_processor(vocab_texts: Iterable[str] = (), *, vocab_size: int = 1024, m
 
 
 def make_tokenizer(vocab_texts: Iterable[str] = (), vocab_size: int = 1024) -> Any:
-    """A byte-level BPE tokenizer trained on ``vocab_texts``."""
+    """Return a byte-level BPE tokenizer trained on ``vocab_texts``."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -147,13 +147,13 @@ def make_config(
     vision_layers: int,
     spread: float,
 ) -> Any:
-    """The architecture: grouped heads, interleaved rotary positions and deepstack, as in the large ones."""
+    """Return the architecture: grouped heads, interleaved rotary positions and deepstack, as in large models."""
     from transformers import Qwen3VLConfig
 
     return Qwen3VLConfig(
         architectures=["Qwen3VLForConditionalGeneration"],
         text_config={
-            # Rows for tokens that do not exist would be noise that greedy decoding can choose.
+            # Greedy decoding could choose rows for tokens that do not exist.
             "vocab_size": len(tokenizer),
             "hidden_size": hidden_size,
             "intermediate_size": 2 * hidden_size,

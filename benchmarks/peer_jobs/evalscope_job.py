@@ -1,4 +1,4 @@
-"""The job on evalscope, run by the Python of its environment: ``job.json`` is what ``benchmarks/peers.py`` wrote."""
+"""The job on evalscope, run by the Python of its environment; ``benchmarks/peers.py`` writes ``job.json``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ with open(sys.argv[1], encoding="utf-8") as file:
     job = json.load(file)
 data = os.path.join(job["out"], "data")
 os.makedirs(data, exist_ok=True)
-# A choice of four, because its scoring costs least there.
+# The questions are a choice of four, because scoring that is the cheapest.
 with open(os.path.join(data, "rows.jsonl"), "w", encoding="utf-8") as file:
     for row in job["rows"]:
         options = ["one", "two", "three", row["answer"]]

@@ -1,4 +1,4 @@
-"""The job on inspect_ai, run by the Python of its environment: ``job.json`` is what ``benchmarks/peers.py`` wrote."""
+"""The job on inspect_ai, run by the Python of its environment; ``benchmarks/peers.py`` writes ``job.json``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ samples = [
 (log,) = evaluate(
     Task(dataset=MemoryDataset(samples), solver=generate(), scorer=includes()),
     model=f"openai-api/simulated/{job['model']}",
-    # As many connections and samples at once as are asked, and no live display.
+    # Connections and samples at once are as requested, and there is no live display.
     max_connections=job["concurrency"],
     max_samples=job["concurrency"],
     max_tasks=1,

@@ -1,4 +1,4 @@
-"""The job on lmms-eval's ``async_openai``, run by its environment: ``benchmarks/peers.py`` makes ``job.json``."""
+"""The job on lmms-eval's ``async_openai``, run in its environment; ``benchmarks/peers.py`` writes ``job.json``."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ with open(os.path.join(folder, "peer_job.yaml"), "w", encoding="utf-8") as file:
         "process_results: !function peer_utils.process_results\n"
         "metric_list:\n  - {metric: right, aggregation: mean, higher_is_better: true}\nmetadata: {version: 0.0}\n"
     )
-# Its default is PNG, which costs more and is larger; the others send the files as they are.
+# Its default, PNG, costs more and is larger; the others send the files unchanged.
 os.environ["LMMS_IMAGE_ENCODE_FORMAT"] = "JPEG"
-# ``num_cpus`` is what it calls the number of requests at once.
+# ``num_cpus`` is its name for the number of concurrent requests.
 sys.argv = [
     "lmms_eval",
     *("--model", "async_openai", "--tasks", "peer_job", "--include_path", folder, "--batch_size", "1"),

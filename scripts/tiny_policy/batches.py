@@ -1,4 +1,4 @@
-"""Lessons as tensors: the very tokens that the harness would send, and which of them are to be learnt."""
+"""Encodes lessons as tensors: the very tokens that the harness would send, and which of them are to be learnt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TURN = "<|im_start|>assistant\n"
 
 
 class _Pixels(Struct, frozen=True):
-    """An image as the model takes it; ``tokens`` is how many it becomes."""
+    """An image as the model reads it; ``tokens`` is its number of tokens."""
 
     values: torch.Tensor
     grid: torch.Tensor
@@ -45,7 +45,7 @@ class Encoder:
         self._turn = processor.tokenizer.encode(_TURN, add_special_tokens=False)
 
     def batch(self, lessons: Iterable[Lesson]) -> dict[str, torch.Tensor]:
-        """What the model's ``forward`` takes, and ``labels``. Padded on the right, where nothing looks back at it."""
+        """Return the inputs of the model's ``forward``, and ``labels``, padded on the right, which no token sees."""
         encoded = [self._encode(lesson) for lesson in lessons]
         length = max(len(one.tokens) for one in encoded)
         pad = self._processor.tokenizer.pad_token_id
@@ -60,7 +60,7 @@ class Encoder:
         return batch
 
     def check(self, question: Question) -> None:
-        """AssertionError unless a prompt's tokens are those that the processor makes of it."""
+        """Raise AssertionError unless a prompt's tokens are those that the processor makes from it."""
         images = [open_image(image) for image in question.images]
         (expected,) = self._processor(text=[self._prompt(question)], images=images, add_special_tokens=False)[
             "input_ids"
@@ -83,7 +83,7 @@ class Encoder:
         return _Encoded(tokens, self._labels(tokens, learnt), pixels)
 
     def _labels(self, tokens: Sequence[int], learnt: Sequence[bool]) -> list[int]:
-        """The tokens of the assistant's turns that are to be learnt, each turn's end included."""
+        """Return the tokens of the assistant's turns that are to be learnt, with each turn's end."""
         labels = [_NOT_LEARNT] * len(tokens)
         turns = iter(learnt)
         width = len(self._turn)
@@ -108,13 +108,13 @@ class Encoder:
 
 
 def loss_of(model: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, list[list[bool]]]:
-    """The mean loss over the learnt tokens; and for each lesson, for each of its learnt turns, whether greedy
+    """Return the mean loss over the learnt tokens; and by lesson, for each of its learnt turns, whether greedy
     decoding would write it exactly."""
     given = {name: tensor for name, tensor in batch.items() if name != "labels"}
     hidden = model.model(**given).last_hidden_state[:, :-1]
     labels = batch["labels"][:, 1:]
     learnt = labels != _NOT_LEARNT
-    # Most tokens are only read; the vocabulary is a large part of so small a model.
+    # Most tokens have no label, and the vocabulary is a large part of so small a model.
     logits = model.lm_head(hidden[learnt])
     right = torch.zeros_like(learnt)
     right[learnt] = logits.argmax(-1) == labels[learnt]

@@ -1,4 +1,4 @@
-"""The untrained policy: a tiny Qwen3-VL, and a tokenizer in which what is copied can be copied piece by piece."""
+"""Makes the untrained policy: a tiny Qwen3-VL, with a tokenizer that can copy any text piece by piece."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from scripts.tiny_model import CHAT_TEMPLATE, CONTEXT, SPECIAL_TOKENS, make_config
 
 VOCABULARY = 1536
-# A picture is four tokens or fewer. Nothing is learnt from it, but it stands where a large model's pictures stand.
+# A picture is four tokens or fewer. Nothing is learnt from it, but it is where a large model's pictures are.
 PIXELS = 64 * 64
-# What a token never crosses: tags, names (with hyphens and underscores), digits, punctuation, white space.
+# A token never crosses the end of a tag, name (with hyphens and underscores), digit, punctuation or white space.
 _PIECES = r" ?</?[a-z]+>| ?[A-Za-z][A-Za-z_-]*| ?\d|@@| ?[^\sA-Za-z\d<]+| ?<|\s+"
 
 
 def make_processor(texts: Iterable[str]) -> Any:
-    """Tokenizer, chat template and image processor."""
+    """Return tokenizer, chat template and image processor."""
     from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
     pixels = {"shortest_edge": PIXELS, "longest_edge": PIXELS}
@@ -30,7 +30,7 @@ def make_processor(texts: Iterable[str]) -> Any:
 
 
 def make_model(processor: Any, seed: int) -> Any:
-    """Random weights, about two million."""
+    """Return a model with about two million random weights."""
     import torch
     from transformers import Qwen3VLForConditionalGeneration
 
@@ -46,7 +46,7 @@ def make_model(processor: Any, seed: int) -> Any:
 
 
 def _tokenizer(texts: Iterable[str]) -> Any:
-    """Byte-level, so that it writes anything. A digit is a token; so is a tag, and a name once it is frequent."""
+    """Return a byte-level tokenizer, which writes any text. A digit is a token; so are a tag and a frequent name."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

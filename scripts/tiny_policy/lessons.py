@@ -1,9 +1,9 @@
-"""Dialogues to learn from: a mini benchmark's question, the call of the right expert, a reply, the answer it states.
+"""Generates dialogues to learn: a mini benchmark's question, the call of the right expert, a reply, its answer.
 
-Questions and pictures are the mini benchmarks' own, of seeds from 1000 on; the replies are made up. Of an expert's
-reply only its form is kept (a sentence or two, then a last line ``Answer: X``, or no such line from one that cannot
-tell), and X is anything, so that there is nothing to learn but to copy it. Everything is worded as the harness words
-it, by its own functions.
+Questions and pictures are the mini benchmarks' own, of seeds from 1000 on; the replies are generated. A reply has only
+the form of an expert's (a sentence or two, then a last line ``Answer: X``, or no such line from one that has no
+answer), and X is anything, so that the policy can only learn to copy it. Everything is worded as in the harness,
+by its own functions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from maestro_eval.tasks import open_task, select_tasks
 from maestro_eval.text import neutralise
 
 FIRST_SEED = 1000
-"""Mini benchmarks of smaller seeds are for measuring."""
+"""Mini benchmarks of smaller seeds are for evaluation."""
 
 SYMBOLS = ("{", "}", "(", ")", ",", ".", ":", "-", "/", "$", "%", "=", "°", "π", "√")
 _REFUSAL = "I cannot tell"
@@ -29,7 +29,7 @@ _EXCHANGES = 6
 
 
 class Route(Struct, frozen=True):
-    """Whom to ask about a kind of question, and the words for it."""
+    """The expert and skill for a kind of question, and the words of the call."""
 
     expert: str
     skill: str
@@ -38,7 +38,7 @@ class Route(Struct, frozen=True):
 
     @property
     def call(self) -> str:
-        """The turn that asks."""
+        """The turn that calls the expert."""
         return f"{self.thought}{self.search}"
 
     @property
@@ -63,7 +63,7 @@ ROUTES: Mapping[str, Route] = {
 
 
 class Question(Struct, frozen=True):
-    """A question of a mini benchmark, its pictures, and whom to ask."""
+    """A question of a mini benchmark, its pictures, and its route."""
 
     text: str
     images: tuple[Image, ...]
@@ -71,7 +71,7 @@ class Question(Struct, frozen=True):
 
 
 class Said(Struct, frozen=True):
-    """One message after the first two. ``learn``: whether the policy is to learn to write it."""
+    """A message after the first two. ``learn`` is True if the policy is to learn to write it."""
 
     role: str
     text: str
@@ -79,22 +79,22 @@ class Said(Struct, frozen=True):
 
 
 class Lesson(Struct, frozen=True):
-    """A question and what was said about it. A drill has no question (and no prompt)."""
+    """A question and the messages that follow it. A drill has no question (and no prompt)."""
 
     question: Question | None
     said: tuple[Said, ...]
 
     def length(self) -> int:
-        """In words, roughly."""
+        """Return the approximate number of words."""
         asked = len(self.question.text.split()) if self.question else 0
         return asked + sum(len(said.text.split()) for said in self.said)
 
 
 def draw_questions(folder: Path, seed: int, per_task: int) -> list[Question]:
-    """The questions of the mini benchmarks of one seed, ``per_task`` of each."""
+    """Return the questions of the mini benchmarks of one seed, ``per_task`` of each."""
     if seed < FIRST_SEED:
         raise ValueError(f"seed {seed}: those under {FIRST_SEED} are for measuring")
-    # Seven rows are made of a sample of VLMsAreBlind.
+    # One sample of VLMsAreBlind is seven rows.
     counts = {task: -(-per_task // 7) if task.endswith("vlmsareblind") else per_task for task in MINI_TASKS}
     data = {task: str(path) for task, path in make_mini(folder, seed=seed, per_task=counts).items()}
     questions = []
@@ -107,7 +107,7 @@ def draw_questions(folder: Path, seed: int, per_task: int) -> list[Question]:
 
 
 def vocabulary_texts(questions: Sequence[Question], rng: random.Random) -> list[str]:
-    """Texts whose words deserve tokens of their own: what is asked, what is written, and some of what is copied."""
+    """Return texts whose words deserve tokens of their own: questions, turns, and some of the copied values."""
     texts = [question.text for question in questions]
     for route in ROUTES.values():
         names = f" {route.expert} {route.skill}{_observed('Answer: B').text}This is option B,"
@@ -126,7 +126,7 @@ class Lessons:
         self._words = sorted({word for question in questions for word in question.text.split() if word.isascii()})
 
     def draw(self) -> Lesson:
-        """Each kind of question equally often. Some begin with somebody else's call, to learn what to do then."""
+        """Return a lesson; all kinds of question are equally frequent. Some begin with a wrong call that is refused."""
         rng = self._rng
         question = rng.choice(self._by_route[rng.choice(list(self._by_route))])
         question = Question(_reworded(question.text, rng), question.images, question.route)
@@ -145,7 +145,7 @@ class Lessons:
         return Lesson(question, tuple(said))
 
     def drill(self) -> Lesson:
-        """Replies and answers alone: to copy is the hard part, and of a whole lesson it is a few tokens."""
+        """Return replies and answers alone: copying is the hard part, and only a few tokens of a whole lesson."""
         said: list[Said] = []
         for _exchange in range(_EXCHANGES):
             value = make_value(self._rng)
@@ -171,7 +171,7 @@ class Lessons:
 
 
 def make_value(rng: random.Random) -> str:
-    """Anything that an expert might answer."""
+    """Return anything that an expert might answer."""
     forms: Sequence[Callable[[random.Random], str]] = (
         lambda rng: rng.choice("ABCD"),
         lambda rng: rng.choice(("Yes", "No")),
@@ -204,7 +204,7 @@ def _digits(rng: random.Random, length: int) -> str:
 
 
 def _word(rng: random.Random) -> str:
-    """Pronounceable, and mostly no word."""
+    """Return a pronounceable text, which is mostly no word."""
     letters = [rng.choice("aeiou" if place % 2 else "bcdfghjklmnprstvwyz") for place in range(rng.randint(3, 8))]
     return rng.choice((str.lower, str.upper, str.capitalize))("".join(letters))
 
@@ -215,14 +215,14 @@ def _mixed(rng: random.Random) -> str:
 
 
 def _reworded(text: str, rng: random.Random) -> str:
-    """The same question in slightly other words, more often than not."""
+    """Return the same question, in slightly other words more often than not."""
     if rng.random() < 0.3:
         text = rng.choice(("Please help. ", "Look at the picture. ", "Look at the image: ", "Question: ")) + text
     if rng.random() < 0.15:
         text = text.lower()
     if rng.random() < 0.3:
         words = text.split(" ")
-        # One word of many does not change what it is about.
+        # Without one word of many, the question keeps its subject.
         if len(words) > 8:
             words.pop(rng.randrange(len(words)))
         text = " ".join(words)
@@ -240,7 +240,7 @@ def _observed(reply: str) -> Said:
 
 
 def _without_thoughts(said: Sequence[Said]) -> list[Said]:
-    """As a regime shows the dialogue that drops the thoughts of earlier turns: these are only read, not learnt."""
+    """Drop the thoughts of earlier turns, as some regimes do; these turns are only read, not learnt."""
     *earlier, last = said
     return [
         Said(one.role, one.text.partition("</think>\n")[2]) if one.role == "assistant" else one for one in earlier

@@ -1,9 +1,9 @@
-"""What a policy did in a run over the mini benchmarks: whom it asked first, and whether it repeats what it was told.
+"""Reports on a policy's run over the mini benchmarks: its first calls, and whether it repeats the answers it received.
 
     python -m scripts.tiny_policy.routing RUN [BASELINE]
 
-Both come from the run's records. The right pair is that of ``ROUTES``; a repeated answer is, word for word, the last
-line ``Answer: X`` of what came back last.
+Both come from the run's records. The right pair is that of ``ROUTES``; a repeated answer equals, word for word, the
+line ``Answer: X`` at the end of the last observation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scripts.tiny_policy.lessons import ROUTES
 
 class Routing(Struct, frozen=True):
     """Per rollout, in the plan's order: whether the first call was to the right pair, or at least the right expert;
-    and for those that were told an answer, whether they gave it."""
+    and for those that received an answer, whether they repeated it."""
 
     pairs: list[bool]
     experts: list[bool]
@@ -30,7 +30,7 @@ class Routing(Struct, frozen=True):
 
 
 def routing_of(rollouts: Sequence[Rollout]) -> Routing:
-    """What was done in these rollouts, failed ones included."""
+    """Return the routing of these rollouts, failed ones included."""
     experts, pairs, repeated = [], [], []
     for rollout in rollouts:
         route = ROUTES[rollout.key.task]
@@ -45,7 +45,7 @@ def routing_of(rollouts: Sequence[Rollout]) -> Routing:
 
 
 def rollouts_of(run: Path) -> list[Rollout]:
-    """A run's rollouts, in the plan's order."""
+    """Return a run's rollouts, in the plan's order."""
     with Journal.open(run, read_only=True) as journal:
         return [rollout for rollout, _sample in journal.rollouts()]
 

@@ -1,7 +1,7 @@
 """Train the tiny policy: python -m scripts.tiny_policy.train --out DIR [--steps N] [--seed N] [--threads N]
 
-All chance is seeded. What it prints while it learns is measured on mini benchmarks of another seed than those it
-learns from; `scripts/train-tiny-policy` then measures what is made in real rollouts.
+Every random choice is seeded. The printed measurements are made on mini benchmarks of another seed than those of the
+training; `scripts/train-tiny-policy` then measures the checkpoint in real rollouts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HELD_OUT = 96
 
 
 def train(out: Path, *, steps: int, seed: int, per_task: int) -> None:
-    """Write a trained checkpoint to ``out``, and ``training.json`` beside it with what was reached."""
+    """Write a trained checkpoint to ``out``, with its measurements in ``training.json`` beside it."""
     started = time.monotonic()
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +56,7 @@ def train(out: Path, *, steps: int, seed: int, per_task: int) -> None:
         flush=True,
     )
 
-    # What is seen is not learnt: the eye stays random, and constant.
+    # Vision is not learnt: the vision tower stays random and constant.
     model.model.visual.requires_grad_(False)
     optimizer = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad], lr=_PEAK, betas=(0.9, 0.98), weight_decay=0.01
@@ -69,7 +69,7 @@ def train(out: Path, *, steps: int, seed: int, per_task: int) -> None:
     for step in range(1, steps + 1):
         model.train()
         if not ready:
-            # Lessons of like length go together; padding would be a quarter of the work.
+            # Lessons of similar length are batched; otherwise padding would be a quarter of the work.
             drawn = sorted((lessons.draw() for _lesson in range(_POOL * _BATCH)), key=Lesson.length)
             ready = [drawn[start : start + _BATCH] for start in range(0, len(drawn), _BATCH)]
             rng.shuffle(ready)
@@ -100,7 +100,7 @@ def train(out: Path, *, steps: int, seed: int, per_task: int) -> None:
 
 
 def measure(model: Any, encoder: Encoder, tests: list[Any]) -> dict[str, float]:
-    """The share of held-out calls, and of answers, that greedy decoding writes exactly."""
+    """Return the share of held-out calls, and of answers, that greedy decoding writes exactly."""
     model.eval()
     calls: list[bool] = []
     answers: list[bool] = []
@@ -122,12 +122,12 @@ def _rate(step: int, steps: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="the folder to make")
+    parser.add_argument("--out", type=Path, required=True, help="the new folder")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--questions", type=int, default=28, help="of each mini benchmark")
-    # Threads that wait for each other on shared cores burn seven times the CPU of one.
-    parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1; 0: all cores)")
+    parser.add_argument("--questions", type=int, default=28, help="questions of each mini benchmark")
+    # On shared cores, threads that wait for each other use seven times the CPU of one.
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1; 0: all cores)")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
