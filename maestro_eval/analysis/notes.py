@@ -33,7 +33,7 @@ def notes_on(runs: Sequence[MeasuredRun], groups: Sequence[Group]) -> tuple[str,
 
 def _of_manifest(run: MeasuredRun) -> Iterator[str]:
     if run.manifest.accepted:
-        yield f"{run.name} mixes two settings or more: it went on with another {accepted_text(run.manifest)}"
+        yield f"{run.name} mixes two settings or more: it continued with another {accepted_text(run.manifest)}"
     for stop in run.manifest.ended_early:
         yield f"{run.name} ended early: {stop_text(stop)}; no other comparison on it is judged"
 
@@ -52,7 +52,7 @@ def stop_text(stop: EarlyStop) -> str:
     verdict = {
         "decided": f"{'better' if stop.value > 0 else 'worse'} than {stop.against} by",
         "futile": f"unlikely to be decided against {stop.against} by the rest:",
-        "precise": f"as precise as asked for against {stop.against}:",
+        "precise": f"as precise as requested against {stop.against}:",
         "complete": f"not decided against {stop.against}:",
     }[stop.reason]
     after = f"after {stop.samples} of {stop.planned} samples ({stop.method}, p = {stop.p:.2g})"
@@ -112,13 +112,13 @@ def _not_run(tasks: Sequence[str]) -> str:
 
 def _of_samples(run: MeasuredRun) -> Iterator[str]:
     for service, count in run.source.tally.missing_evidence.items():
-        yield f"{run.name} went without the evidence of {service} for {count} images"
+        yield f"{run.name}: {count} images without the evidence of service {service}"
     for task in run.records:
         outcomes = run.outcomes(task)
         names = category_names(outcomes)
         unknown = sum(not outcome.category for outcome in outcomes.values())
         if len(names) > MOST_CATEGORIES:
-            yield f"{run.name}, {task}: {len(names)} categories, which are too many to show apart"
+            yield f"{run.name}, {task}: {len(names)} categories, too many to show"
         elif len(names) > 1 and unknown:
             yield f"{run.name}, {task}: {unknown} samples have no known category and are in none of those shown"
         if any(outcome.draws and outcome.draws.right is None for outcome in outcomes.values()):

@@ -91,16 +91,16 @@ def published_notes(
     }
     without = [system for system, found in scopes.items() if not found]
     if len(without) == len(runs):
-        return [f"nothing that was run here can be held against {name}; known of it: {has}"]
+        return [f"nothing that was run here can be compared with {name}, which has: {has}"]
     meaning = "; ".join(
         f"{mark}: {MARKS[mark]}" for mark in sorted({value.mark for value in reference.values.values()})
     )
     notes = [
         f"{name}: {reference.citation}, {reference.where}{reference.date and f', {reference.date}'} ({meaning}). "
-        "No samples of it are known: it is paired with nothing and tested as a fixed number"
+        "It has no samples: it is tested as a fixed number and paired with nothing"
     ]
     if without:
-        notes.append(f"nothing of {', '.join(without)} can be held against {name}; known of it: {has}")
+        notes.append(f"nothing of {', '.join(without)} can be compared with {name}, which has: {has}")
     alike: dict[str, list[str]] = {}
     for run in runs:
         found = setting_differences(run, reference, scopes[run.name])
@@ -109,7 +109,7 @@ def published_notes(
         ]
         if known and scopes[run.name]:
             alike.setdefault("; ".join(known), []).append(run.name)
-    notes += [f"{', '.join(systems)}: unlike {name} in {settings}" for settings, systems in alike.items()]
+    notes += [f"{', '.join(systems)}: other settings than {name}: {settings}" for settings, systems in alike.items()]
     return notes
 
 

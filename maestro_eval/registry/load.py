@@ -28,7 +28,7 @@ _Value = TypeVar("_Value")
 _Entry = TypeVar("_Entry", Expert, Service)
 
 ALLOWED_KEYS = "MAESTRO_ALLOW_KEY_ENV"
-"""The variable that lists, with commas, the variables that any registry of this user may have sent as keys."""
+"""The environment variable with the comma-separated variables that any registry may send as keys."""
 
 
 def load_registry(name_or_path: str | Path) -> Registry:

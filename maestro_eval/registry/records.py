@@ -235,7 +235,7 @@ _LATER_FIELDS: dict[str, object] = {
     "pictures": "after",
     "thoughts": "drop",
 }
-"""Fields that registries did not always have, with what they are where nothing is said of them."""
+"""Fields that earlier registries did not have, with their defaults."""
 
 
 def _drop_unset(content: dict[str, Any]) -> None:

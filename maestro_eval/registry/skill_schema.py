@@ -61,7 +61,7 @@ Url = Annotated[str, AfterValidator(_check_url)]
 Variable = Annotated[str, AfterValidator(_check_variable)]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 Stripped = Annotated[str, AfterValidator(str.strip)]
-"""Text without the white space around it: a folded YAML block ends in a newline that no prompt wants."""
+"""Text without surrounding white space: a folded YAML block ends in a newline that is not meant for a prompt."""
 StrippedText = Annotated[Text, AfterValidator(str.strip)]
 Version = Annotated[str, BeforeValidator(_check_version)]
 Scalar = Annotated[str | int | float | bool, BeforeValidator(_check_scalar)]

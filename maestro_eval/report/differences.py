@@ -11,10 +11,10 @@ from maestro_eval.analysis.scored_run import Explored, pair_of
 from maestro_eval.report import document as doc
 
 STAR = "*"
-REPORTED_NOTE = "A reported number is taken as fixed and tested as such; its own error is not known."
+REPORTED_NOTE = "A reported number is tested as a fixed value, since its own error is unknown."
 CATEGORY_NOTE = (
-    "p of equality: whether the differences of a task's categories are equal, by dealing the categories anew among "
-    "clusters; adjusted over the tasks. Failures are read so that they are as alike as may be."
+    "p of equality: whether the differences of a task's categories are equal, by permuting the categories of clusters; "
+    "adjusted over the tasks. Failures are read so that the differences are as equal as possible."
 )
 
 _MOST_TASKS = 4
@@ -24,9 +24,9 @@ _ADJUSTED = {
     "none": "not adjusted",
 }
 _FAMILIES = {
-    "system": "over the tasks of each system, its means apart",
-    "baseline": "over all tasks against one baseline, its means apart",
-    "all": "over all that is shown",
+    "system": "over the tasks of each system, and separately over its means",
+    "baseline": "over all tasks against one baseline, and separately over all means",
+    "all": "over all differences shown",
 }
 _COLUMNS = ("Δ, 95 % interval", "p adj.", "n", *doc.words("verdict"))
 

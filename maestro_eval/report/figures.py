@@ -137,12 +137,12 @@ def pareto_figure(comparison: Comparison, routings: Sequence[Routing]) -> Iterat
                 panels.append(ParetoPanel(scope_title(group.name), label, spots))
     if panels:
         caption = (
-            "Accuracy (mean over the group's benchmarks) against what a rollout takes (the same mean). Filled: no "
-            "system is both more accurate and takes less; the dashed line joins these."
+            "Accuracy (mean over the group's benchmarks) against the use of a rollout (the same mean). Filled: no "
+            "system is both more accurate and uses less; the dashed line joins these."
         )
         if untimed:
             names = ", ".join(name for name in cached if name in untimed)
-            caption += f" Seconds say nothing of {names}, whose replies came from the cache (over a tenth of them)."
+            caption += f" No seconds for {names}: over a tenth of the replies came from the cache."
         yield Figure("pareto", pareto_plot(panels), caption)
 
 

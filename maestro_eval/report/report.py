@@ -20,15 +20,15 @@ from maestro_eval.report.terminal import WIDTH, render_terminal
 from maestro_eval.scoring import FailureGroup
 
 OWN_TEXT_NOTE = (
-    f"{accuracy.OWN_TEXT_MARK}: judged on all that the policy wrote: its rollouts are not in the released "
+    f"{accuracy.OWN_TEXT_MARK}: scored on the policy's whole text, because its rollouts are not in the released "
     "style, which records the text that the released scorer reads."
 )
 FAILURE_NOTE = (
-    f"{doc.FAILURE_MARK}n: n samples failed or never ran. They have no verdict: the percentage takes them as "
-    "wrong, the interval reaches from all of them wrong to all of them right."
+    f"{doc.FAILURE_MARK}n: n samples failed or never ran. They have no verdict: the percentage counts them as "
+    "wrong, the interval ranges from all of them wrong to all of them right."
 )
 LACKING_NOTE = (
-    f"{doc.LACKING_MARK}n: n rollouts went without evidence that a service failed to give; "
+    f"{doc.LACKING_MARK}n: n rollouts ran without evidence that a service failed to deliver; "
     "`maestro-eval resume RUN --missing-evidence` runs them again."
 )
 INTERVAL_NOTE = "A group's mean weighs its benchmarks equally."
@@ -38,10 +38,10 @@ REPEAT_NOTE = (
     "of one pass, by asking the same system again."
 )
 MEASURE_NOTE = "Further measures: mean over the n samples that have one, in its own unit [95 % interval]."
-RANK_NOTE = "Rank by the mean, on the samples that all have [95 % interval of the rank, all other systems allowed for]."
+RANK_NOTE = "Rank by the mean on the samples that all systems have [95 % interval of the rank among all systems]."
 JUDGEMENT_NOTE = (
     "Percent of the answers that both judged: right by the rule, right by the model, and judged alike. The accuracies "
-    "above are the rule's; a model's are no part of them."
+    "above use the rule alone."
 )
 
 _NAMED = 3
@@ -107,8 +107,8 @@ def _of_rollouts(comparison: Comparison) -> Iterator[str]:
         )
         more = f"; and of {len(failed) - _NAMED} more systems" if len(failed) > _NAMED else ""
         yield (
-            f"failed samples ({doc.FAILURE_MARK}) have no verdict: the percentage takes them as wrong, the interval "
-            f"as either: {causes}{more}"
+            f"failed samples ({doc.FAILURE_MARK}) have no verdict: the percentage counts them as wrong, the interval "
+            f"covers both: {causes}{more}"
         )
     lacking = [system for system in comparison.systems if system.n_lacking]
     if lacking:
@@ -116,7 +116,7 @@ def _of_rollouts(comparison: Comparison) -> Iterator[str]:
             f"{system.name}: {system.n_lacking:,} rollouts without {', '.join(system.missing_evidence)}"
             for system in lacking[:_NAMED]
         )
-        yield f"evidence that a service failed to give ({doc.LACKING_MARK}): {listed}"
+        yield f"evidence that a service failed to deliver ({doc.LACKING_MARK}): {listed}"
     if any(map(accuracy.is_on_own_text, comparison.systems)):
         yield OWN_TEXT_NOTE
 

@@ -17,14 +17,12 @@ from maestro_eval.report.results import about
 
 _COLUMNS = ("published", "here", "gap, 95 % interval", "excluded", *doc.words("of", "verdict"))
 _NOTES: dict[str, str] = {
-    "all": "Gap: here minus published, in points [95 % interval over the chance of both sides and what failures hide]. "
-    "Compatible: the interval holds 0. Excluded: gaps beyond this. Reproduced: gaps beyond {margin} are excluded.",
-    "benchmark": "Of this benchmark: both sides were asked the same questions, so that only answering again moves the "
-    "numbers.",
-    "kind": "Of its kind: other questions were asked than the published number is over; both are taken as drawn from "
-    "all of their kind.",
-    "n": "How many samples the published numbers are over is not known: the whole benchmark is assumed.",
-    "repeats": "How often the published system was asked is not known: once is assumed.",
+    "all": "Gap: here minus published, in points [95 % interval over both sides' chance and all readings of failures]. "
+    "Compatible: the interval contains 0. Excluded: gaps beyond this. Reproduced: gaps beyond {margin} are excluded.",
+    "benchmark": "Of this benchmark: both sides answered the same questions, so only asking again changes the numbers.",
+    "kind": "Of its kind: the two sides answered different questions; both sets count as random samples of their kind.",
+    "n": "The number of samples behind the published numbers is unknown: the whole benchmark is assumed.",
+    "repeats": "The number of repeats of the published system is unknown: one is assumed.",
 }
 
 

@@ -17,34 +17,34 @@ MOST_PAIRS = 24
 """The number of a system's pairs that a table shows; the last row sums up the others."""
 OTHERS = "(other pairs)"
 
-_CALLS_NOTE = "Calls that reached an expert through a skill, and in percent their share of the benchmark's calls."
+_CALLS_NOTE = "Calls that reached an expert through a skill, and their share of the benchmark's calls in percent."
 _GIVEN_NOTE = (
-    "Accuracy in percent of the samples of which a rollout made the call [95 % interval], n samples. It describes the "
-    "routing and does not rank experts: each is asked other questions. The percentage takes failed rollouts as wrong; "
-    "the interval reaches from all of them wrong to all of them right."
+    "Accuracy in percent of the samples with a rollout that made the call [95 % interval], n samples. It describes the "
+    "routing and does not rank experts, since each gets other questions. The percentage counts failed rollouts as "
+    "wrong; the interval ranges from all of them wrong to all of them right."
 )
 _TURNS_NOTE = (
-    "Shares in percent. Of the calls: the same request to the same pair again, apart from case and spacing; others "
-    "that brought back word for word what the rollout had been told before. Of the turns: malformed, refused by the "
-    "regime, calls of unknown names, and calls in the last turn, which are not made."
+    "Shares in percent. Of the calls: the same request to the same pair again, apart from case and spacing; other "
+    "calls whose reply repeats an earlier one word for word. Of the turns: malformed, refused by the regime, calls of "
+    "unknown names, and calls in the last turn, which are not made."
 )
 _LOST_NOTE = (
-    "Rollouts, and in percent their share: of all rollouts, then of those without full marks. The rules are in "
-    "docs/routing.md. “expert” means that no reply of those asked held the right answer: that another expert would "
-    "have had it, one rollout cannot tell."
+    "Rollouts, and their share in percent: of all rollouts, then of those without full marks. docs/routing.md has the "
+    "rules. “expert”: no reply in the rollout contained the right answer; one rollout does not show whether another "
+    "expert has it."
 )
 _TOKENS_NOTE = (
-    "As the endpoints reported them, replies from the cache included. Calls that succeeded without a report of tokens "
-    "are counted last; the sums are too small by theirs."
+    "As the endpoints reported them, including replies from the cache. Successful calls without a report of tokens are "
+    "counted last, and the sums are without theirs."
 )
 _LATENCY_NOTE = (
-    "Percentiles over the n records. A call lasts from when it was asked for until its reply was there, the time in "
-    "the queue and between tries included; cached and failed calls are counted apart and are in no percentile. A "
-    "rollout with a cached call (counted in “cached”) was quicker than it would have been."
+    "Percentiles over the n records. The time of a call includes the queue and the waits between tries; cached and "
+    "failed calls are counted separately and are in no percentile. A rollout with a cached call (counted in “cached”) "
+    "took less time than without the cache."
 )
 _COST_NOTE = (
-    "“uncached” is what the system costs, as if no reply had come from the cache; “paid” is what this run cost. A "
-    "right answer costs a rollout's cost over the accuracy; its 95 % interval is the accuracy's."
+    "“uncached” is what the system costs without the cache; “paid” is what this run cost. The cost of a right answer "
+    "is that of a rollout divided by the accuracy, and its 95 % interval is the accuracy's."
 )
 
 
@@ -128,7 +128,7 @@ def _turns(routings: Sequence[Routing]) -> Iterator[doc.Table]:
               "malformed turns", "refused turns", "unknown names", "calls too late")  # fmt: skip
     yield doc.table("turns and calls", titles, map(_turns_row, routings))
     malformed, unresolved = zip(*((Counter(one.malformed), Counter(one.unresolved)) for one in routings), strict=True)
-    yield from _by_system("why turns were malformed or refused", "what the policy was told", routings, malformed)
+    yield from _by_system("why turns were malformed or refused", "error shown to the policy", routings, malformed)
     yield from _by_system("names that the registry does not have", "as written", routings, unresolved)
 
 
@@ -148,7 +148,7 @@ def _turns_row(routing: Routing) -> doc.Row:
 
 
 def _lost(routings: Sequence[Routing]) -> Iterator[doc.Table]:
-    names = {side: "not told" if side == "open" else side for side in SIDES}
+    names = {side: "not attributed" if side == "open" else side for side in SIDES}
     rows = []
     for one in routings:
         sides = [sum(each.rollouts for each in one.blame if each.side == side) for side in SIDES]

@@ -20,12 +20,12 @@ SWAP_NOTE = (
     "ones did not. docs/swap.md says what may be concluded from strata that the policy itself chose."
 )
 ADOPTION_NOTE = (
-    "Samples gained where they score higher than in the base run, lost where lower; of those that failed in either run "
-    "nothing is known."
+    "Gained samples score higher than in the base run, lost ones lower; samples that failed in either run are in "
+    "neither."
 )
 CREDIT_NOTE = (
-    "A gained or lost sample is put down to the new entries that its last call named, in equal parts; calls of "
-    f"{_NO_ENTRY!r} are the others."
+    "A gained or lost sample is attributed in equal parts to the new entries that its last call named; "
+    f"{_NO_ENTRY!r} has the other calls."
 )
 
 

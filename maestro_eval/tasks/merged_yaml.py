@@ -31,7 +31,7 @@ from maestro_eval.tasks.rows import plain
 
 MAESTRO = ("metadata", "maestro")
 Read = Callable[[Mapping[str, Any]], object]
-"""Takes something from a row."""
+"""A function that reads one field of a sample from a row."""
 
 
 ENVIRONMENT = "MAESTRO_INCLUDE_PATH"

@@ -28,13 +28,13 @@ from maestro_eval.tasks.sources import open_source
 from maestro_eval.tasks.task_yaml import Definition, TaskEntry, TaskGroup, load_definition, read_heading
 
 MAKE = "make:"
-"""``dataset_path: make:NAME`` marks data that a generator of ours makes."""
+"""``dataset_path: make:NAME`` marks data that a bundled generator makes."""
 
 LOCAL = "local:"
 """``dataset_path: local:NAME`` marks data that no hub has in this schema."""
 
 LMMS = "lmms:"
-"""``lmms:NAME`` names a task of lmms-eval, which has no file of ours."""
+"""``lmms:NAME`` names a task of lmms-eval, which has no task file here."""
 
 
 SOURCES: Door[Callable[[str, str], Task]] = Door(
@@ -281,7 +281,7 @@ def _members(name: str, catalogue: _Catalogue, within: tuple[str, ...] = ()) -> 
     if name in catalogue.entries:
         return [name]
     if name in within:
-        raise UserError(f"group {name} holds itself: {' -> '.join((*within, name))}")
+        raise UserError(f"group {name} contains itself: {' -> '.join((*within, name))}")
     if name not in groups:
         known = [*catalogue.entries, *groups]
         if name in catalogue.nameless:

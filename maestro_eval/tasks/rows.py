@@ -13,7 +13,7 @@ from maestro_eval.tasks.column_types import Column
 from maestro_eval.tasks.image_decoding import EncodedImage
 
 Row = dict[str, Any]
-"""A row's declared columns by name; image columns hold ``EncodedImage`` (or a list of them, or ``None``)."""
+"""A row's declared columns by name; image columns have ``EncodedImage`` (or a list of them, or None)."""
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 """An encoded image larger than this is refused before it is unpacked: an 8K frame as PNG takes about half."""

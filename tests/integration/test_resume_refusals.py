@@ -149,7 +149,7 @@ def test_what_was_accepted_is_in_the_tables_notes_and_in_the_provenance(cli: Cli
     assert done.returncode == 0, done.stderr
     assert "mixes two settings or more" in " ".join(done.stdout.split())
     report = report_of(world.out)
-    assert "it went on with another registry (was " in report
+    assert "it continued with another registry (was " in report
     assert "| changes accepted | registry (was " in report
 
 

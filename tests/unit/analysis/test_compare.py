@@ -428,7 +428,7 @@ def test_a_different_seed_is_said_and_not_refused() -> None:
 
 def test_missing_evidence_is_said_beneath_the_table() -> None:
     without = replace(chart_run("blindfolded", [1.0, 0.0]), tally=Tally(missing_evidence={"caption": 2}))
-    assert "blindfolded went without the evidence of caption for 2 images" in compare([without]).notes
+    assert "blindfolded: 2 images without the evidence of service caption" in compare([without]).notes
 
 
 class TestCategoriesAndPairs:

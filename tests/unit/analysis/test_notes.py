@@ -57,6 +57,6 @@ def test_a_run_that_went_on_after_a_change_says_so_first() -> None:
     accepted = (Accepted("registry", "a" * 64, "b" * 64, 1.0), Accepted("policy-model", "m1", "m2", 1.0))
     mixed = replace(run, manifest=replace(run.manifest, accepted=accepted))
     assert compare([mixed]).notes[0] == (
-        "a mixes two settings or more: it went on with another "
+        "a mixes two settings or more: it continued with another "
         "registry (was aaaaaaaaaaaa, is bbbbbbbbbbbb), policy-model (was m1, is m2)"
     )

@@ -65,19 +65,19 @@ def test_a_mini_benchmark_is_never_held_against_a_real_ones_number() -> None:
     run = run_scores("a", [(MINI, scores_of(MINI, [1.0]))])
     comparison = compare([run], references=[reference])
     assert comparison.reported == ()
-    assert comparison.notes == ("nothing that was run here can be held against S-1 (reported); known of it: mini_main",)
+    assert comparison.notes == ("nothing that was run here can be compared with S-1 (reported), which has: mini_main",)
 
 
 def test_where_it_is_from_and_what_differs_is_said() -> None:
     notes = compared(replace(PUBLISHED, protocol="released", repeats=8)).notes
     assert notes[0].startswith("S-1 (reported): somebody, table 2, 2026 (D: from a digest")
-    assert notes[1] == "a: unlike S-1 (reported) in protocol (released, here official); repeats (8, here 1)"
+    assert notes[1] == "a: other settings than S-1 (reported): protocol (released, here official); repeats (8, here 1)"
 
 
 def test_systems_that_differ_alike_are_said_in_one_line() -> None:
     runs = [run_scores(name, [(CHART, scores_of(CHART, [1.0]))]) for name in ("a", "b")]
     notes = compare(runs, references=[replace(PUBLISHED, protocol="released")]).notes
-    assert "a, b: unlike S-1 (reported) in protocol (released, here official)" in notes
+    assert "a, b: other settings than S-1 (reported): protocol (released, here official)" in notes
 
 
 def test_numbers_reached_with_different_registries_are_told_apart() -> None:
@@ -86,7 +86,7 @@ def test_numbers_reached_with_different_registries_are_told_apart() -> None:
         "maestro_chartqa": ReportedValue(0.5, "P", registry="augmented"),
     }
     notes = compared(replace(PUBLISHED, values=values)).notes
-    assert notes[1] == "a: unlike S-1 (reported) in registry of maestro_chartqa (augmented, here embedded)"
+    assert notes[1] == "a: other settings than S-1 (reported): registry of maestro_chartqa (augmented, here embedded)"
 
 
 def test_no_run_may_be_called_as_a_reported_row() -> None:

@@ -50,7 +50,7 @@ def test_the_notes_explain_the_question_the_assumptions_the_failures_and_the_mar
     notes = render_markdown(reproduction_document([held([1, None, 0])]))
     assert "Of this benchmark:" in notes
     assert "Of its kind:" not in notes
-    assert "once is assumed" in notes
+    assert "one is assumed" in notes
     assert "the whole benchmark is assumed" in notes
     assert "†n" in notes
     assert "D: from a digest" in notes

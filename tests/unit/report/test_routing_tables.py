@@ -73,7 +73,7 @@ def test_losses_add_up_to_the_rollouts_without_a_right_answer() -> None:
     )
     assert lost["not right"] == Cell("18", "(21 %)")  # of the 84 that were planned
     assert lost["expert"] == Cell("12", "(67 %)")
-    assert sum(int(lost[side].value) for side in SIDES[:-1]) + int(lost["not told"].value) == 18
+    assert sum(int(lost[side].value) for side in SIDES[:-1]) + int(lost["not attributed"].value) == 18
 
 
 def test_a_rule_is_a_row_over_all_systems() -> None:
