@@ -130,7 +130,7 @@ def uninstalled() -> str:
     """Return the end of an error line if this package runs from an uninstalled checkout; else empty."""
     if any(point.module.startswith("maestro_eval.") for point in _installed("maestro_eval.commands").values()):
         return ""
-    return "; this checkout is not installed and so lacks what plugs in: pip install -e ."
+    return "; this checkout is not installed and so lacks its plug-ins: pip install -e ."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -103,7 +103,7 @@ def _named_runs(given: Sequence[Path], explore: Sequence[Path] = ()) -> tuple[li
             continue
         runs = _runs_at(Path(rest))
         if len(runs) != 1 or not name.strip():
-            raise UserError(f"{path}: expected NAME=RUN with one run folder; {rest} holds {len(runs)}")
+            raise UserError(f"{path}: expected NAME=RUN with one run folder; {rest} has {len(runs)}")
         if name in names.values():
             raise UserError(f"{path}: {name} is given twice")
         names[runs[0].resolve()] = name

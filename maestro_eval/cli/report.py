@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FIELD",
-        help="go on with --swap although the runs differ in this too, as the refusal names it",
+        help="continue with --swap although the runs differ in this too, as named in the refusal",
     )
     parser.add_argument("--prices", type=Path, metavar="FILE", help="a price table (`maestro-eval prices` prints one)")
 

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=percentage_points,
         default=1.0,
         metavar="POINTS",
-        help="reproduced: gaps beyond so many points are excluded (default: 1)",
+        help="reproduced: gaps beyond this many points are excluded (default: 1)",
     )
     parser.add_argument("--format", choices=_FORMATS, default="terminal", help="what is printed")
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")

@@ -21,7 +21,7 @@ EXAMPLE = "maestro-eval resume runs/mine --missing-evidence"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="a run folder, or the --out of a preset")
-    parser.add_argument("--executor", choices=("local", "ray"), help="go on with this executor (default: the run's)")
+    parser.add_argument("--executor", choices=("local", "ray"), help="continue with this executor (default: the run's)")
     parser.add_argument("--workers", type=positive, help="processes (with --executor ray)")
     parser.add_argument("--concurrency", type=positive, help="rollouts at once in each worker")
     parser.add_argument("--ray-address", help="join this Ray cluster; '' for a Ray of its own (with --executor ray)")
@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FIELD",
-        help="go on although this has changed (registry, prompt, policy-model, task:NAME, data:NAME, … as the refusal "
-        "names it); the run's tables will say so; may be repeated",
+        help="continue although this has changed (registry, prompt, policy-model, task:NAME, data:NAME, … as named in "
+        "the refusal); the run's tables will say so; may be repeated",
     )
     parser.add_argument(
         "--missing-evidence",
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--refused",
         action="store_true",
-        help="also run again what a server refused for its length or its pictures, though no setting has changed",
+        help="also run again what a server refused for its length or images, though no setting has changed",
     )
     add_protocol(parser)
     add_progress(parser)

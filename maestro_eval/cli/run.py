@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--workers",
         type=positive,
-        help="processes with --executor ray (default: one, or one a GPU where each holds an engine)",
+        help="processes with --executor ray (default: one, or one per GPU if each loads an engine)",
     )
     how.add_argument(
         "--gpus-per-worker",
@@ -131,7 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sandbox",
         choices=("bubblewrap", "process"),
         default="bubblewrap",
-        help="where code that a model writes is run; process is weaker and says how",
+        help="the isolation of code that a model writes; process is weaker and says how",
     )
     how.add_argument(
         "--require-services",
@@ -152,14 +152,14 @@ def _add_early_stop(parser: argparse._ArgumentGroup) -> None:
     rule.add_argument(
         "--stop-when",
         choices=("decided", "anytime"),
-        help="end a benchmark once its difference to --against is decided, or can hardly be any more, at 20 planned "
-        "looks (decided), or once it is by a test after every sample, which needs more (anytime); see docs/stopping.md",
+        help="end a benchmark once its difference to --against is decided, or hardly can be, at one of 20 planned "
+        "looks (decided), or by a test after every sample, which needs more samples (anytime); see docs/stopping.md",
     )
     rule.add_argument(
         "--until-halfwidth",
         type=percentage_points,
         metavar="POINTS",
-        help="end a benchmark once the interval of its difference to --against is ± so many points or less",
+        help="end a benchmark once the interval of its difference to --against is ± this many points or less",
     )
     parser.add_argument("--against", type=Path, metavar="RUN", help="the finished run folder to compare with")
     parser.add_argument(

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FIELD",
-        help="go on although the runs differ in this too, as the refusal names it; the report says so",
+        help="continue although the runs differ in this too, as named in the refusal; the report says so",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where swap.html, .md and .json go (default: beside BASE)"

@@ -76,7 +76,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
     specs = _selected([arguments.task], arguments)
     if len(specs) > 1:
-        raise UserError(f"{arguments.task} stands for several tasks; show one: {', '.join(s.name for s in specs)}")
+        raise UserError(f"{arguments.task} matches several tasks; show one: {', '.join(s.name for s in specs)}")
     task = open_task(localise(specs[0]))
     ids, record = task.ids(), task.record
     print(f"{task.name}\ntags      {', '.join(record.tags)}\nmetric    {record.metric} ({record.aggregation})")

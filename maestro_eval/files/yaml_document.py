@@ -100,4 +100,4 @@ def _refuse_bomb(root: yaml.Node | None) -> None:
         return sizes[id(node)]
 
     if root is not None and size(root) > _MOST_NODES:
-        raise ValueError(f"its aliases stand for more than {_MOST_NODES:,} values")
+        raise ValueError(f"its aliases expand to more than {_MOST_NODES:,} values")

@@ -117,7 +117,7 @@ class Hooks(Observer):
         if self._thread.is_alive():
             self._warn(f"the hooks have not ended after {_SECONDS_TO_END:g} s; what they had still to do is lost")
         if self._dropped:
-            self._warn(f"the hooks were too slow: {self._dropped:,} rollouts were not told to them")
+            self._warn(f"the hooks were too slow: {self._dropped:,} rollouts were not passed to them")
 
     def _call_all(self) -> None:
         self._call("on_run_start", self._manifest)

@@ -1,4 +1,4 @@
-"""Prepares a run: makes the checks, the registry, the manifest and the workers' spec."""
+"""Prepares a run: checks the request, loads the registry, and makes the manifest and the workers' spec."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def _check_rules(tasks: Sequence[Task]) -> None:
         except UserError as error:
             raise UserError(f"task {task.name}: {error}") from error
         if released and released not in RELEASED:
-            raise UserError(f"task {task.name}: released: {released!r} is none of {', '.join(RELEASED)}")
+            raise UserError(f"task {task.name}: released: {released!r} is not one of {', '.join(RELEASED)}")
         if lack := lack_of(task):
             raise UserError(
                 f"task {task.name}: nothing here could be scored ({lack}); run it as "

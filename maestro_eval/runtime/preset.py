@@ -82,7 +82,7 @@ def claim_preset_folder(out: Path, name: str, seed: int) -> None:
     before, claimed = preset_of(out), PresetRecord(name, seed)
     if before is not None and before != claimed:
         raise UserError(
-            f"{out}: holds preset {before.preset} with --seed {before.seed}; give the same again to go on, "
+            f"{out}: holds preset {before.preset} with --seed {before.seed}; give the same to continue, "
             f"or choose another --out"
         )
     write_atomic(out / _MARKER, msgspec.json.encode(claimed) + b"\n")

@@ -66,9 +66,9 @@ def _refusal(error: Exception, address: str | None) -> str:
     if address and (_names_token(error) or _is_listening(address)):
         # Ray's error is the same for a wrong token and a wrong address.
         return (
-            f"Ray at {address} is there and refuses us ({said[:160]}); if it asks for a token, set RAY_AUTH_MODE=token "
-            f"and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to its own; if it asks for none, RAY_AUTH_MODE=disabled, or "
-            f"remove ~/{_TOKEN_FILE}; else its version of Ray is another one"
+            f"Ray at {address} refuses the connection ({said[:160]}); if it asks for a token, set RAY_AUTH_MODE=token "
+            f"and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to its token; if it asks for none, RAY_AUTH_MODE=disabled, "
+            f"or remove ~/{_TOKEN_FILE}; otherwise its version of Ray differs"
         )
     where = f"at {address} cannot be reached" if address else "cannot be started"
     return f"Ray {where} ({said}); `--executor local` does without it"

@@ -64,14 +64,14 @@ async def _ask(client: ExpertClient, request: RunConfig, regime: Regime, server:
             opening = probe[:2]
             turn = 1 if await rendered_by(client, server, model, opening) == render_stream(opening) else 0
             raise UserError(
-                f"{where}: the policy's server renders turn {turn} otherwise than the checkpoint was trained: start it "
-                f"with --chat-template {STREAM_TEMPLATE} --generation-config vllm"
+                f"{where}: the policy's server renders turn {turn} differently from the checkpoint's training: start "
+                f"it with --chat-template {STREAM_TEMPLATE} --generation-config vllm"
             )
         if regime.style != "released":
             if rendered == streamed:
                 raise UserError(
-                    f"{where}: the policy's server renders the released stream, and the regime {regime.name!r} speaks "
-                    "in chat turns: take --regime released, or start the server without --chat-template"
+                    f"{where}: the policy's server renders the released stream, and the regime {regime.name!r} uses "
+                    "chat turns: take --regime released, or start the server without --chat-template"
                 )
             return True
     return True

@@ -164,4 +164,4 @@ def _from_hub(source: str) -> Path:
         raise UserError(f"tokenizer of {name}: needs a package; pip install 'maestro-eval[hub]'") from error
     except Exception as error:  # the hub's errors have no common type: not there, gated, no network
         reason = one_line(str(error))[:200]
-        raise UserError(f"tokenizer of {name}: not to be had from the hub ({reason})") from None
+        raise UserError(f"tokenizer of {name}: not available from the hub ({reason})") from None

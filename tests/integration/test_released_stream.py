@@ -116,7 +116,7 @@ def test_a_thought_that_is_cut_away_is_in_no_later_prompt(play):
 def test_a_server_that_renders_otherwise_is_refused_before_the_first_rollout(play, tmp_path, template, turn):
     with pytest.raises(UserError) as caught:
         play(template)
-    said = f"the policy's server renders turn {turn} otherwise than the checkpoint was trained: start it with"
+    said = f"the policy's server renders turn {turn} differently from the checkpoint's training: start it with"
     assert said in str(caught.value)
     assert f"--chat-template {STREAM_TEMPLATE} --generation-config vllm" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -132,7 +132,7 @@ def test_of_a_server_that_does_not_say_it_cannot_be_known(play):
 
 
 def test_a_run_in_chat_turns_refuses_a_server_of_the_stream(play):
-    with pytest.raises(UserError, match="renders the released stream, and the regime 'default' speaks in chat turns"):
+    with pytest.raises(UserError, match="renders the released stream, and the regime 'default' uses chat turns"):
         play(STREAM_TEMPLATE.read_text(), "default")
 
 

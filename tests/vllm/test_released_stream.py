@@ -138,7 +138,7 @@ async def test_the_server_is_asked_what_it_renders(stream_endpoint: Server, endp
             return await check_rendering(client, request, chosen, "tiny")
 
     assert await ask(stream_endpoint, regime) == "checked"
-    with pytest.raises(UserError, match="renders turn 0 otherwise than the checkpoint was trained"):
+    with pytest.raises(UserError, match="renders turn 0 differently from the checkpoint's training"):
         await ask(endpoint, regime)
     assert await ask(endpoint, choose_regime("default")) == ""
     with pytest.raises(UserError, match="renders the released stream"):

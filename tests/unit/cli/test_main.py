@@ -254,7 +254,7 @@ def test_a_checkout_that_is_not_installed_says_what_it_lacks(
 ) -> None:
     monkeypatch.setattr(plugins, "_installed", lambda group: {})
     line = said(capsys, "export", "run", "--format", "hf")
-    assert line.endswith("; this checkout is not installed and so lacks what plugs in: pip install -e .\n")
+    assert line.endswith("; this checkout is not installed and so lacks its plug-ins: pip install -e .\n")
     assert line.count("\n") == 1
 
 

@@ -95,7 +95,7 @@ def test_a_hook_that_is_too_slow_delays_nothing_and_it_is_said(monkeypatch: pyte
     free.set()
     assert shown == [
         "the hooks have not ended after 0.05 s; what they had still to do is lost",
-        "the hooks were too slow: 3 rollouts were not told to them",
+        "the hooks were too slow: 3 rollouts were not passed to them",
     ]
 
 
