@@ -31,7 +31,7 @@ class NoAnswer(StrEnum):
 
 
 class Score(Struct, frozen=True, gc=False):
-    """A verdict: ``value`` is in [0, 1], or ``None`` when the rollout failed or never ran.
+    """A verdict: ``value`` is in [0, 1], or ``None`` if the rollout failed, never ran or could not be judged.
 
     ``extracted`` is the answer as the protocol read it; ``note`` explains the value if that is not obvious.
     ``category`` is what a task reports separately, ``stratum`` what its accuracy averages over first (the same, unless
