@@ -78,25 +78,25 @@ REASONS = (
     Reason(
         "judge",
         ("hrbench4k",),
-        "Where lmms-eval finds no letter and no option text it asks a judge model; we ask none and read it or not.",
+        "If lmms-eval finds no letter and no option text, it calls a judge model; we call none.",
         lambda difference: difference.theirs is None,
     ),
     Reason(
         "asked-form",
         ("microvqa",),
-        'lmms-eval reads nothing but "answer is (N)", the form that its prompt asks for; our prompt asks for a letter.',
+        'lmms-eval accepts only "answer is (N)", the form that its prompt requests; our prompt requests a letter.',
         lambda difference: difference.only_ours and not re.search(r"answer is \W{0,3}[0-9]", difference.case.theirs),
     ),
     Reason(
         "asked-number",
         ("microvqa",),
-        "After \"answer is\" lmms-eval takes a digit for the option's number, even where it begins the option's text.",
+        "After \"answer is\" lmms-eval reads a digit as the option's number, even at the start of the option's text.",
         lambda difference: difference.case.said.isdecimal() and len(difference.case.said) > 1,
     ),
     Reason(
         "weighed",
         ("geometry3k", "vstar_bench", "erqa"),
-        'Of two letters that a reply weighs ("A or B") lmms-eval takes one; to us nothing is chosen.',
+        'If a reply leaves two letters open ("A or B"), lmms-eval takes one; we take none.',
         lambda difference: not difference.only_ours and " or " in difference.case.said,
     ),
     Reason(
@@ -108,45 +108,45 @@ REASONS = (
     Reason(
         "first-letter",
         ("vstar_bench",),
-        'lmms-eval takes the reply\'s first character for the option when it is A to D: "Answer: B" chooses A.',
+        'lmms-eval takes the reply\'s first character as the option if it is A to D: "Answer: B" chooses A.',
         lambda difference: difference.case.theirs.strip()[:1].upper() in tuple("ABCD"),
     ),
     Reason(
         "option-text",
         ("geometry3k", "erqa", "vstar_bench"),
-        "The text of an option chooses it; lmms-eval knows no texts there, or reads an article in them as A.",
+        "The text of an option chooses it; lmms-eval does not compare texts there, or reads an article in them as A.",
         lambda difference: difference.only_ours and difference.case.said in difference.case.sample.choices,
     ),
     Reason(
         "full-width",
         ("geometry3k", "erqa", "vstar_bench"),
-        "Full-width letters, digits and punctuation are read as the usual ones.",
+        "We read full-width letters, digits and punctuation as the usual ones.",
         lambda difference: difference.only_ours and difference.case.ours == "\uff21",
     ),
     Reason(
         "small-letter",
         ("erqa",),
-        "A small letter that stands for an option counts; lmms-eval wants capitals.",
+        "We accept a lower-case letter for an option; lmms-eval requires upper case.",
         lambda difference: difference.only_ours and difference.case.said.islower() and len(difference.case.said) == 1,
     ),
     Reason(
         "unmarked-letter",
         _LETTERED,
-        "A letter or text that stands in a reply without being stated or marked as the choice is none to us: "
-        '"a" may be an article. lmms-eval takes the likeliest.',
+        "We ignore a letter or text that is not stated or marked as the choice: "
+        '"a" may be an article. lmms-eval takes the most likely one.',
         _unmarked,
     ),
     Reason(
         "final-answer",
         ("chartqa", "slake_en", "mathvision_test", "vlmsareblind", "vstar_bench"),
-        "We judge what the reply states as its answer, without its reasoning; lmms-eval judges the reply as it stands, "
-        "and on that statement alone agrees with us.",
+        "We judge the answer that the reply states, without its reasoning; lmms-eval judges the whole reply, "
+        "and agrees with us on that answer alone.",
         lambda difference: difference.on_final == difference.ours,
     ),
     Reason(
         "number-forms",
         ("chartqa",),
-        "Thousands separators and currency signs belong to a number, and a zero equals a zero however it is written.",
+        "We read thousands separators and currency signs as part of a number, and all spellings of zero as equal.",
         _reads_number,
     ),
     Reason(
@@ -158,13 +158,13 @@ REASONS = (
     Reason(
         "explained-yes",
         ("slake_en", "vlmsareblind"),
-        "A yes or no may be explained or marked; lmms-eval wants the word alone.",
+        "We accept an explained or marked yes or no; lmms-eval requires the word alone.",
         _explained_yes,
     ),
     Reason(
         "word-anywhere",
         ("vlmsareblind",),
-        'The authors\' code finds yes or no anywhere in a reply, "not Yes" too; lmms-eval wants the word alone.',
+        'The authors\' code finds yes or no anywhere in a reply, "not Yes" too; lmms-eval requires the word alone.',
         lambda difference: (
             difference.only_ours
             and difference.case.sample.targets[0].lower() in ("yes", "no")
@@ -174,13 +174,13 @@ REASONS = (
     Reason(
         "plain-grid",
         ("vlmsareblind",),
-        'Rows and columns may be written "4,5"; lmms-eval wants brackets around them.',
+        'We accept rows and columns written "4,5"; lmms-eval requires brackets around them.',
         _of_task("Counting Grid"),
     ),
     Reason(
         "circled-first-letter",
         ("vlmsareblind",),
-        'lmms-eval takes the first letter of the reply for the circled one, that of "nan" too; we want it by itself.',
+        'lmms-eval takes the first letter of the reply as the circled one, that of "nan" too; we require it by itself.',
         _of_task("Circled Letter"),
     ),
 )
