@@ -50,7 +50,7 @@ class EndpointError(Exception):
     """A request failed; ``retry``: sending it again at once may help.
 
     ``parameter`` is the setting that the model does not accept, and ``unknown_model`` is true, if that is the reason.
-    ``reached`` is false if no HTTP reply arrived.
+    ``reached`` is false if no HTTP reply arrived (but true for ``deadline``).
     """
 
     def __init__(
