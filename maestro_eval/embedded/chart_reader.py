@@ -127,7 +127,7 @@ def _answer(question: str, chart: Chart) -> str | None:
     if _LABEL.search(question) and not categories:
         return _with_value(question, rows)
     if (categories or series or colour is not None) and len(rows) <= 4:
-        return _said(rows[0])
+        return _value_text(rows[0])
     return _by_option(question, rows)
 
 
@@ -260,7 +260,7 @@ def _extreme(question: str, rows: _Rows, asked: re.Match[str], *, series_asked: 
     best = ranked[place]
     if _LABEL.search(question):
         return (best.series if series_asked and best.series else best.category) or best.series or None
-    return _said(best)
+    return _value_text(best)
 
 
 def _with_value(question: str, rows: _Rows) -> str | None:
@@ -289,7 +289,7 @@ def _by_option(question: str, rows: _Rows) -> str | None:
     return known[0] if len(known) == 1 else None
 
 
-def _said(row: Mark) -> str:
+def _value_text(row: Mark) -> str:
     """Return a printed number as printed, without its unit; a measured one in three significant digits."""
     if row.printed:
         digits = re.search(r"-?\d[\d ,]*(?:\.\d+)?", row.printed)

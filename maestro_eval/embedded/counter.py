@@ -58,7 +58,7 @@ class _Phrase:
 
 def answer(ask: Ask) -> str:
     """Return the reply to a question about coloured shapes, or a refusal."""
-    asked = _asked(ask.question)
+    asked = _without_options(ask.question)
     listed = options(ask.question)
     phrases = list(_phrases(asked))
     handle = _kind(asked, phrases, listed)
@@ -187,30 +187,30 @@ def _matcher(scene: _Scene, phrase: _Phrase) -> Callable[[Thing], bool]:
         wanted = set(find_names(scene.asked))
     middle = _middle_size([thing.radius for thing in scene.things])
 
-    def holds(thing: Thing) -> bool:
+    def matches(thing: Thing) -> bool:
         called = name_of(thing.rgb)
         size_fits = not phrase.size or (thing.radius > middle) == (phrase.size == "large")
         colour_fits = _same_colour(called, wanted) if wanted else not _same_colour(called, banned)
         return _shape_fits(thing, phrase.shape) and colour_fits and size_fits
 
-    return holds
+    return matches
 
 
 def _find(scene: _Scene, phrase: _Phrase) -> Thing | None:
     """Return the thing that a phrase like "the small red star" means: the clearest match, or None."""
-    holds = [
+    matches = [
         thing
         for thing in scene.things
         if _shape_fits(thing, phrase.shape) and (not phrase.colour or _same_colour(name_of(thing.rgb), {phrase.colour}))
     ]
-    if not holds:
+    if not matches:
         return None
     if phrase.size:
-        return (max if phrase.size == "large" else min)(holds, key=lambda thing: thing.radius)
-    return min(holds, key=lambda thing: _doubt(thing, phrase.shape))
+        return (max if phrase.size == "large" else min)(matches, key=lambda thing: thing.radius)
+    return min(matches, key=lambda thing: _uncertainty(thing, phrase.shape))
 
 
-def _doubt(thing: Thing, shape: str) -> float:
+def _uncertainty(thing: Thing, shape: str) -> float:
     """Return the uncertainty of the shape: its error relative to that of the next best."""
     if not shape:
         return 0.0
@@ -259,7 +259,7 @@ def _apart(one: Thing, other: Thing) -> int:
     return round(math.hypot(one.x - other.x, one.y - other.y))
 
 
-def _asked(question: str) -> str:
+def _without_options(question: str) -> str:
     """Return the question without its options, in lower case."""
     text = question[:_LONGEST_QUESTION]
     listed = re.search(r"(?m)\(A\)|^\s*A[.):]", text)

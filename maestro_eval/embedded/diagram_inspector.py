@@ -106,11 +106,11 @@ def _contact(question: str, image: Pixels) -> str:
     words = question.lower()
     # A gap or an overlap of about a pixel is not visible.
     slack = 1.25 + 0.004 * (first.radius + second.radius)
-    holds = gap < -slack if _OVERLAP.search(words) else gap <= slack
+    is_yes = gap < -slack if _OVERLAP.search(words) else gap <= slack
     if _APART.search(words):
-        holds = gap > slack
+        is_yes = gap > slack
     seen = f"are {gap:.0f} pixels apart" if gap > slack else "overlap" if gap < -slack else "just touch"
-    return state(question, "Yes" if holds else "No", f"The two circles {seen}.")
+    return state(question, "Yes" if is_yes else "No", f"The two circles {seen}.")
 
 
 def _squares(question: str, image: Pixels) -> str:

@@ -94,11 +94,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
     chosen = parser.parse_args(arguments)
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-        asyncio.run(_serve_until_told(chosen.host, chosen.port, chosen.exit_with_parent))
+        asyncio.run(_serve_until_stopped(chosen.host, chosen.port, chosen.exit_with_parent))
     return 0
 
 
-async def _serve_until_told(host: str, port: int, exit_with_parent: bool) -> None:
+async def _serve_until_stopped(host: str, port: int, exit_with_parent: bool) -> None:
     serving = asyncio.ensure_future(serve(host, port, _announce))
     if exit_with_parent:
         threading.Thread(

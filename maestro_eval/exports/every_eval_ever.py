@@ -285,14 +285,14 @@ def _messages(rollout: Rollout, manifest: RunManifest, options: Options) -> list
         {"role": "user", "content": words(rollout.user_prompt)},
     ]
     for number, turn in enumerate(rollout.turns):
-        said: dict[str, Any] = {"role": "assistant", "content": words(turn.text)}
+        written: dict[str, Any] = {"role": "assistant", "content": words(turn.text)}
         action = turn.action
         if isinstance(action, SearchAction):
             name = f"{action.expert}@@{action.skill}"
-            said["tool_calls"] = [
+            written["tool_calls"] = [
                 {"id": f"call_{number}", "name": words(name), "arguments": {"request": words(action.request)}}
             ]
-        found.append(said)
+        found.append(written)
         if turn.observation is not None:
             if isinstance(action, SearchAction):
                 answered = {"role": "tool", "tool_call_id": [f"call_{number}"]}

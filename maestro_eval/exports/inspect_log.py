@@ -249,7 +249,7 @@ def _messages(
     yield {"id": f"{prefix}-user", "role": "user", "source": "input", "content": content}
     for number, turn in enumerate(rollout.turns):
         call = f"call_{number}"
-        said: dict[str, Any] = {
+        written: dict[str, Any] = {
             "id": f"{prefix}-{number}",
             "role": "assistant",
             "source": "generate",
@@ -260,10 +260,10 @@ def _messages(
         searching = isinstance(action, SearchAction)
         if isinstance(action, SearchAction):
             name = words(f"{action.expert}@@{action.skill}")
-            said["tool_calls"] = [
+            written["tool_calls"] = [
                 {"id": call, "type": "function", "function": name, "arguments": {"request": words(action.request)}}
             ]
-        yield said
+        yield written
         failed = next((each.error for each in turn.calls if each.error), "")
         if turn.observation is not None and searching:
             reply: dict[str, Any] = {"role": "tool", "tool_call_id": call, "function": name}

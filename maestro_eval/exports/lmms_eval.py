@@ -62,19 +62,19 @@ def _samples(source: Source, task: TaskRecord, scrubber: Scrubber, digest: Any) 
 
 def _sample(rows: list[Row], task: TaskRecord, number: int, scrubber: Scrubber) -> dict[str, Any]:
     sample = next((row.sample for row in rows if row.sample is not None), None)
-    asked = next((row.rollout.user_prompt for row in rows if row.rollout is not None), "")
+    prompt = next((row.rollout.user_prompt for row in rows if row.rollout is not None), "")
     words = scrubber.answer
     answers = [words(row.answer or "") for row in rows]
-    said = [words(_transcript(row)) for row in rows]
+    transcripts = [words(_transcript(row)) for row in rows]
     values = [row.score.value for row in rows]
     score = fmean(value for value in values if value is not None) if None not in values else None
     targets = list(sample.targets) if sample else []
     return {
         "doc_id": number,
         "target": targets[0] if len(targets) == 1 else str(targets),
-        "input": words(asked),
+        "input": words(prompt),
         # lmms-eval writes one response as a list of one, and several as a list of lists.
-        "resps": said if len(rows) == 1 else [[text] for text in said],
+        "resps": transcripts if len(rows) == 1 else [[text] for text in transcripts],
         # Empty if a rollout failed: otherwise the loader would score the remaining answers itself.
         "filtered_resps": ([] if score is None else answers) if len(rows) > 1 else answers[0],
         "token_counts": [_tokens(row) for row in rows],

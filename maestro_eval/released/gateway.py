@@ -91,9 +91,9 @@ class Gateway:
             return _refusal(str(error))
         entry = self._expert if name == EXPERT else self._registry.services.get(name)
         if entry is None:
-            lack = CallError("connection", f"{self._registry.name} has no service {name}", retriable=False)
-            self._record_missing(name, asked, lack)
-            return _refusal(str(lack))
+            fault = CallError("connection", f"{self._registry.name} has no service {name}", retriable=False)
+            self._record_missing(name, asked, fault)
+            return _refusal(str(fault))
         # The registry names the model: the one in the request is hard-coded in the released code.
         ask = model_ask(self._registry, entry, asked.messages, sampling=asked.sampling)
         call = await self._client.call(ask, deadline=self._deadline)

@@ -216,8 +216,8 @@ def _read(ended: Ended) -> _Outcome:
         last = ended.errors.decode(errors="replace").strip().rpartition("\n")[2]
         return _fault(f"the process ended without a result ({_line(last) or 'nothing on stderr'})")
     try:
-        said: dict[str, Any] = json.loads(ended.line)
-        kind, text = said["kind"], said.get("text")
+        result: dict[str, Any] = json.loads(ended.line)
+        kind, text = result["kind"], result.get("text")
     except (ValueError, TypeError, KeyError):
         return _fault(_UNKNOWN_REPLY, kind="malformed")
     if kind == "checked":

@@ -37,8 +37,8 @@ class Ended(Struct, frozen=True):
     too_long: bool = False
 
 
-async def converse(command: Sequence[Path], said: bytes, environment: Mapping[str, str], folder: Path) -> Ended:
-    """Start ``command`` in ``folder``, send ``said`` and read its line. Raise RolloutFailure if it cannot start."""
+async def converse(command: Sequence[Path], message: bytes, environment: Mapping[str, str], folder: Path) -> Ended:
+    """Start ``command`` in ``folder``, send ``message`` and read its line. Raise RolloutFailure if it cannot start."""
     mark = secrets.token_hex(16)
     try:
         process = await asyncio.create_subprocess_exec(
@@ -58,7 +58,7 @@ async def converse(command: Sequence[Path], said: bytes, environment: Mapping[st
     try:
         # A process that ends at once writes the reason to standard error, so a broken pipe is ignored.
         with contextlib.suppress(ConnectionError):
-            stdin.write(said)
+            stdin.write(message)
             await stdin.drain()
         stdin.close()
         line, too_long = await _first_line(stdout)

@@ -135,11 +135,11 @@ def _port(registry: Registry, endpoint: Endpoint) -> int:
 
 
 def _check_arguments(registry: Registry, what: str, serve: ServeBlock) -> None:
-    said_elsewhere = dict(_DECIDED_HERE)
+    set_elsewhere = dict(_DECIDED_HERE)
     if serve.memory_gb is not None:
-        said_elsewhere["gpu_memory_utilization"] = "serve.memory_gb"
+        set_elsewhere["gpu_memory_utilization"] = "serve.memory_gb"
     for argument in serve.args:
-        place = said_elsewhere.get(argument.replace("-", "_"))
+        place = set_elsewhere.get(argument.replace("-", "_"))
         if place:
             raise UserError(f"{registry.path}: {what}.serve.args.{argument}: leave it out, {place} sets it")
 

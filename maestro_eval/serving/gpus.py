@@ -24,7 +24,7 @@ def detect_gpus(
     if visible == []:
         return ()
     gpus: dict[str, Gpu] = {}
-    for line in (ask or _ask)().splitlines():
+    for line in (ask or _query_gpus)().splitlines():
         if not line.strip():
             continue
         try:
@@ -62,14 +62,14 @@ def _by_prefix(gpus: Mapping[str, Gpu], name: str) -> Gpu:
     return found.pop()
 
 
-def _ask() -> str:
+def _query_gpus() -> str:
     try:
         reply = subprocess.run(_QUERY, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
     except FileNotFoundError:
         return ""
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stdout", "") or getattr(error, "stderr", "") or str(error)
+        output = getattr(error, "stdout", "") or getattr(error, "stderr", "") or str(error)
         raise UserError(
-            f"nvidia-smi fails ({' '.join(str(said).split())[:200]}); give --gpus and --gpu-memory"
+            f"nvidia-smi fails ({' '.join(str(output).split())[:200]}); give --gpus and --gpu-memory"
         ) from error
     return reply.stdout

@@ -142,9 +142,9 @@ class _Bundle:
                 await asyncio.wait_for(stop.now.wait(), delay)
 
     async def _follow(self, actor: Any, report: Report, stop: Stop, states: set[str]) -> None:
-        trouble = await cluster.answer(actor.begin.remote())
-        if trouble:
-            raise UserError(trouble)
+        problem = await cluster.answer(actor.begin.remote())
+        if problem:
+            raise UserError(problem)
         ending = asyncio.create_task(self._stop_with(actor, stop))
         try:
             while (news := await cluster.answer(actor.news.remote())) is not None:

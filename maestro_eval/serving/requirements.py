@@ -66,7 +66,7 @@ class Node(Struct, frozen=True):
 def problems(registry: Registry, engines: Sequence[Engine], node: Node) -> list[Problem]:
     """Return the problems of all engines, in the order of ``engines``."""
     pictures = _Pictures(registry)
-    return [problem for engine in engines for problem in _of(engine, registry, pictures, node)]
+    return [problem for engine in engines for problem in _problems_of(engine, registry, pictures, node)]
 
 
 def unknown(engines: Iterable[Engine], node: Node) -> str:
@@ -91,7 +91,7 @@ def this_node(vllm: str, names: Iterable[str], environment: Mapping[str, str] = 
     return Node(_versions_beside(vllm, sorted(set(names))) if vllm else None, token, has_model)
 
 
-def _of(engine: Engine, registry: Registry, pictures: _Pictures, node: Node) -> Iterator[Problem]:
+def _problems_of(engine: Engine, registry: Registry, pictures: _Pictures, node: Node) -> Iterator[Problem]:
     serve, name = engine.serve, engine.name
     if serve.gated and not node.token and not node.has_model(serve.model):
         yield Problem(
@@ -128,12 +128,12 @@ def _refused_requests(engine: Engine, registry: Registry, pictures: _Pictures) -
     ]
     length = serve.args.get("max_model_len")
     limit = _image_limit(serve)
-    for who, shown, entry in asked:
+    for name, shown, entry in asked:
         tokens = shown.of_one * serve.image_tokens + _TEXT_TOKENS + (entry.sampling.max_tokens or 0)
         if serve.image_tokens and isinstance(length, int) and length < tokens:
             yield Problem(
                 engine.name,
-                f"max_model_len is {length:,}, and {shown.skill} can send {who} {tokens:,} tokens ({shown.of_one} × "
+                f"max_model_len is {length:,}, and {shown.skill} can send {name} {tokens:,} tokens ({shown.of_one} × "
                 f"{serve.image_tokens:,} for a large picture, and text): raise it, or limit the pictures with "
                 "mm_processor_kwargs",
                 "will refuse",
@@ -141,7 +141,7 @@ def _refused_requests(engine: Engine, registry: Registry, pictures: _Pictures) -
         if limit is not None and shown.of_views > limit:
             yield Problem(
                 engine.name,
-                f"limit_mm_per_prompt allows {limit} images, and {shown.views_skill} can send {who} {shown.of_views} "
+                f"limit_mm_per_prompt allows {limit} images, and {shown.views_skill} can send {name} {shown.of_views} "
                 f"of a sample with {_VIEWS} views: raise it",
                 "will refuse",
             )
@@ -171,17 +171,17 @@ class _Pictures:
     def of_service(self, name: str) -> _Shown:
         """Return one picture, because a request to a service contains one image."""
         uses = ((skill.name, use) for skill in self._skills() for each in _evidences(skill) for use in each)
-        who = next((skill for skill, use in uses if use.service == name), "a skill")
-        return _Shown(1, who, 1, who)
+        sender = next((skill for skill, use in uses if use.service == name), "a skill")
+        return _Shown(1, sender, 1, sender)
 
     def _skills(self) -> Iterable[Skill]:
         return self._registry.skills.values()
 
     def _of_skill(self, skill: Skill, images: int) -> int:
         shown = 1 if skill.images == "first" else images
-        return shown + max(sum(self._made(use, images) for use in uses) for uses in _evidences(skill))
+        return shown + max(sum(self._added_by(use, images) for use in uses) for uses in _evidences(skill))
 
-    def _made(self, use: EvidenceUse, images: int) -> int:
+    def _added_by(self, use: EvidenceUse, images: int) -> int:
         """Count the pictures that a use of a service adds: one for each image that is sent to it."""
         service = self._registry.services.get(use.service)
         if service is None or service.kind == "text" or use.show in ("text", "nothing"):
@@ -232,10 +232,10 @@ def _versions_beside(program: str, names: Sequence[str]) -> Mapping[str, str] | 
         with open(program, "rb") as script:
             first = script.readline(512).decode(errors="replace")
         interpreter = first[2:].split() if first.startswith("#!") else []
-        said = subprocess.run(
+        output = subprocess.run(
             [*interpreter, "-c", _VERSIONS, *wanted], capture_output=True, text=True, timeout=30, check=True
         ).stdout
-        found: dict[str, str] = json.loads(said)
+        found: dict[str, str] = json.loads(output)
     except (OSError, IndexError, ValueError, subprocess.SubprocessError):
         return None
     return found

@@ -112,8 +112,8 @@ def print_problems(registry: Registry, engines: Sequence[Engine]) -> list[str]:
     found = problems(registry, engines, node)
     for problem in found:
         print(f"{problem.kind}: {problem.engine}: {problem.text}")
-    if lack := unknown(engines, node):
-        print(lack)
+    if unchecked := unknown(engines, node):
+        print(unchecked)
     return list(dict.fromkeys(problem.engine for problem in found if problem.kind == "cannot start"))
 
 

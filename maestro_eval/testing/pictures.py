@@ -23,7 +23,7 @@ class PictureDesk:
     def __init__(self, media_path: str, cached: int) -> None:
         self._media_path = media_path
         self._cached = cached
-        self._kept: OrderedDict[str, str] = OrderedDict()
+        self._by_uuid: OrderedDict[str, str] = OrderedDict()
 
     @property
     def is_vllm(self) -> bool:
@@ -39,17 +39,17 @@ class PictureDesk:
             for part in message["content"]
             if part.get("type") == "image_url"
         ]
-        return tuple(self._take(part, number) for number, part in enumerate(parts))
+        return tuple(self._resolve(part, number) for number, part in enumerate(parts))
 
-    def _take(self, part: dict[str, Any], number: int) -> PictureWay:
+    def _resolve(self, part: dict[str, Any], number: int) -> PictureWay:
         uuid, shown = str(part.get("uuid") or ""), part.get("image_url")
         if shown is None and not (self._cached and uuid):
             raise RefusedError("1 validation error: image_url: Input should be a valid dictionary")
         if shown is None:
-            if uuid not in self._kept:
+            if uuid not in self._by_uuid:
                 raise RefusedError(f"Cache miss for image at index {number} but data is not provided.")
-            self._kept.move_to_end(uuid)
-            part["image_url"] = {"url": self._kept[uuid]}
+            self._by_uuid.move_to_end(uuid)
+            part["image_url"] = {"url": self._by_uuid[uuid]}
             return "uuid"
         url, way = str(shown.get("url")), "bytes"
         if url.startswith("file:"):
@@ -58,9 +58,9 @@ class PictureDesk:
         elif not url.startswith("data:"):
             raise RefusedError("The URL must be either a HTTP, data or file URL.")
         if self._cached and uuid:
-            self._kept[uuid] = url
-            while len(self._kept) > self._cached:
-                self._kept.popitem(last=False)
+            self._by_uuid[uuid] = url
+            while len(self._by_uuid) > self._cached:
+                self._by_uuid.popitem(last=False)
         return "file" if way == "file" else "bytes"
 
     def _read(self, url: str) -> str:

@@ -219,7 +219,7 @@ class Library:
 
         version = " ".join(stamp_of(run.folder) for run in runs)
         name = f"comparison {protocol} {' '.join(run.id for run in runs)}"
-        found: Comparison = self._made(name, version, "computing intervals", work)
+        found: Comparison = self._computed(name, version, "computing intervals", work)
         return found
 
     def close(self) -> None:
@@ -234,7 +234,7 @@ class Library:
         """Return the cached result for ``key``, or that of ``work``, run in this thread."""
         return self._results[key] if key in self._results else self._store(key, work())
 
-    def _made(self, name: str, version: str, what: str, work: Callable[[], Any]) -> Any:
+    def _computed(self, name: str, version: str, what: str, work: Callable[[], Any]) -> Any:
         """Return the result of ``work``, run in the background; until it is done, the result for an earlier version.
 
         Raise Waiting if there is no earlier result.

@@ -157,8 +157,8 @@ def conversation(rollout: Rollout, manifest: RunManifest) -> list[Sent]:
         if reading.dropped:
             continue
         for message in style.extend(reading, turn.observation):
-            goes_on = message.role == "user" and number + 1 < len(rollout.turns)
-            sent.append(Sent(message.role, excerpt(message.text, ""), number + 1 if goes_on else None))
+            is_followed = message.role == "user" and number + 1 < len(rollout.turns)
+            sent.append(Sent(message.role, excerpt(message.text, ""), number + 1 if is_followed else None))
     return sent
 
 

@@ -212,7 +212,7 @@ def notice(rng: Generator) -> Page:
             (f"At what time does {subjects[asked]} begin?", f"{hours[asked]}:30"),
         ),
     )
-    return Page(_askew(rng, image), question, answer)
+    return Page(_on_table(rng, image), question, answer)
 
 
 def receipt(rng: Generator) -> Page:
@@ -235,7 +235,7 @@ def receipt(rng: Generator) -> Page:
             ("What is the name of the shop on the receipt?", bill.shop),
         ),
     )
-    return Page(_askew(rng, _till_roll(rng, bill)), question, answer)
+    return Page(_on_table(rng, _till_roll(rng, bill)), question, answer)
 
 
 KINDS: dict[str, Callable[[Generator], Page]] = {
@@ -267,8 +267,8 @@ def _till_roll(rng: Generator, bill: Receipt) -> Image.Image:
         y += 30
     pen.line((20, y - 8, 360, y - 8), fill=ink)
     paid = -(-bill.total // 1000) * 1000
-    for told, amount in ((pick(rng, ("TOTAL", "Total")), bill.total), ("Cash", paid), ("Change", paid - bill.total)):
-        pen.text((24, y + 16), told, font=face, fill=ink, anchor="lm")
+    for label, amount in ((pick(rng, ("TOTAL", "Total")), bill.total), ("Cash", paid), ("Change", paid - bill.total)):
+        pen.text((24, y + 16), label, font=face, fill=ink, anchor="lm")
         pen.text((356, y + 16), _money(amount), font=face, fill=ink, anchor="rm")
         y += 32
     return image
@@ -308,7 +308,7 @@ def _scene(rng: Generator, board: Image.Image) -> Image.Image:
     return scene
 
 
-def _askew(rng: Generator, page: Image.Image) -> Image.Image:
+def _on_table(rng: Generator, page: Image.Image) -> Image.Image:
     """Draw a page on a table, rotated by up to three degrees."""
     ground = pick(rng, ("#8a7a66", "#5c6670", "#b9b2a4", "#d8d8d8"))
     turned = page.convert("RGBA").rotate(float(rng.uniform(-3, 3)), Image.Resampling.BICUBIC, expand=True)
