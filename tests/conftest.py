@@ -1,10 +1,28 @@
-"""Which tests share a process of pytest-xdist: those of a file, and all that start Ray, which wants the machine."""
+"""What holds for all tests: nothing is hurried on a busy machine, and tests that start Ray share an xdist process."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+with contextlib.suppress(ImportError):  # not in the environment of vLLM's tests
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
+
+# Modules are compiled once, wherever Python would do it anew in each of a thousand processes.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+sys.pycache_prefix = os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parents[1] / ".pycache"))
+
+# Ray gives its daemon half a minute to start, and its workers give way to all others.
+os.environ |= {"RAY_raylet_start_wait_time_s": "600", "RAY_worker_niceness": "0"}
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadFileScheduling

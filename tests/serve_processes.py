@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
+from patience import PATIENCE_S, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,54 +34,40 @@ class Served:
         assert self.process.stdout
         self.lines += (line.rstrip() for line in iter(self.process.stdout.readline, ""))
 
-    def wait_for(self, beginning: str, times: int = 1, seconds: float = 40.0) -> str:
-        deadline = time.monotonic() + seconds
-        while True:
-            found = [line for line in self.lines if line.startswith(beginning)]
-            if len(found) >= times:
-                return found[-1]
-            assert self._reader.is_alive(), self.said()
-            assert time.monotonic() < deadline, self.said()
-            time.sleep(0.05)
+    def wait_for(self, beginning: str, times: int = 1, seconds: float = PATIENCE_S) -> str:
+        """The last of ``times`` lines that begin so."""
+
+        def found() -> list[str]:
+            return [line for line in self.lines if line.startswith(beginning)]
+
+        wait_until(lambda: len(found()) >= times or not self._reader.is_alive(), seconds, self.said)
+        assert len(found()) >= times, self.said()
+        return found()[-1]
 
     def said(self) -> str:
         return "\n".join(self.lines)
 
-    def exit_code(self, seconds: float = 30.0) -> int:
+    def exit_code(self, seconds: float = PATIENCE_S) -> int:
         code = self.process.wait(timeout=seconds)
-        self._reader.join(timeout=5)
+        self._reader.join(timeout=PATIENCE_S)
         return code
-
-
-def free_ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [listener.getsockname()[1] for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    return ports
 
 
 def listening(ports: list[int]) -> list[int]:
     """The processes that serve at ``ports``."""
-    wanted = set(map(str, ports))
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if any(word in wanted for word in line) and process.status() != psutil.STATUS_ZOMBIE:
-            found.append(process.pid)
-    return found
-
-
-def all_gone(ports: list[int], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while listening(ports):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+    return [process.pid for process in _serving(ports)]
 
 
 def engine_pid(port: int) -> int:
     """The engine itself, not its watcher."""
-    (pid,) = [pid for pid in listening([port]) if "watcher.py" not in " ".join(psutil.Process(pid).cmdline())]
+    (pid,) = [each.pid for each in _serving([port]) if "watcher.py" not in " ".join(each.info["cmdline"])]
     return pid
+
+
+def _serving(ports: list[int]) -> list[psutil.Process]:
+    wanted = set(map(str, ports))
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "status"])
+        if wanted & set(process.info["cmdline"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]

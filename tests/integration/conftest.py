@@ -8,9 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from patience import wait_until
 from PIL import Image
+
+from maestro_eval.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -20,7 +24,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 def cli(tmp_path: Path) -> Cli:
     """``cli("run", …)``: ``maestro-eval run …`` in a process of its own, in an empty folder."""
 
-    def call(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command(*arguments),
             cwd=tmp_path,
@@ -42,6 +46,24 @@ def command(*arguments: str | Path) -> list[str]:
 def environment() -> dict[str, str]:
     """The test's environment with this checkout first on the path."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))}
+
+
+def answered(out: Path) -> int:
+    """How many rollouts of the run in ``out`` are committed as answered; none where there is no run yet."""
+    if not (out / "manifest.json").exists():
+        return 0
+    with Journal.open(out, read_only=True) as journal:
+        return journal.counts().answered
+
+
+def wait_for_records(out: Path, driver: subprocess.Popen[Any], at_least: int = 1) -> None:
+    """Return once so many rollouts are committed; the run's driver must not end before."""
+
+    def are_there() -> bool:
+        assert driver.poll() is None, "the driver ended too soon"
+        return answered(out) >= at_least
+
+    wait_until(are_there)
 
 
 def report_of(folder: Path, *arguments: str) -> str:

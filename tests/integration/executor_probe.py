@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from maestro_eval.journal import Finished
 from maestro_eval.models.limiter import InUse, Places
@@ -56,21 +56,27 @@ class Factory:
 
 
 class GpuFactory:
-    """Workers that are called by the GPUs that they see, and begin when ``workers`` of them are up."""
+    """Workers that are called by the GPUs that they see; no rollout ends before each of ``workers`` has begun one."""
 
     def __init__(self, folder: str, workers: int) -> None:
         self.folder = folder
         self.workers = workers
 
     async def __call__(self, name: str) -> ProbeWorker:
-        await asyncio.to_thread(self._meet, name)
-        return ProbeWorker(os.environ.get("CUDA_VISIBLE_DEVICES", "none"), None, 0.05)
+        worker = _Meeting(os.environ.get("CUDA_VISIBLE_DEVICES", "none"), None, 0.0)
+        worker.mark, worker.others = Path(self.folder, name), self.workers
+        return worker
 
-    def _meet(self, name: str) -> None:
-        with open(os.path.join(self.folder, name), "x"):
-            pass
-        while len(os.listdir(self.folder)) < self.workers:
-            time.sleep(0.05)
+
+class _Meeting(ProbeWorker):
+    mark: Path
+    others: int
+
+    async def run(self, key: RolloutKey) -> Finished:
+        self.mark.touch()
+        while len(os.listdir(self.mark.parent)) < self.others:  # noqa: ASYNC110  other processes make them
+            await asyncio.sleep(0.05)
+        return await super().run(key)
 
 
 async def refuse(name: str) -> ProbeWorker:

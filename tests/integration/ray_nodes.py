@@ -25,8 +25,6 @@ from pathlib import Path
 from integration.conftest import environment
 
 HEAD, EXPERTS = "10.77.0.1", "10.78.0.1"
-# For a Ray on a busy machine: its daemon has half a minute to start, and its workers give way to all others.
-PATIENT = {"RAY_raylet_start_wait_time_s": "120", "RAY_worker_niceness": "0"}
 _BRIDGE = "maestro-br"
 _UP_S = 300.0
 
@@ -192,7 +190,7 @@ def cluster(folder: Path, count: int = 2) -> Iterator[Cluster]:
 def node_environment() -> dict[str, str]:
     """No token of the machine's user, and this checkout's code only where it travels."""
     kept = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
-    return {**kept, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", **PATIENT}
+    return {**kept, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 class _Experts:

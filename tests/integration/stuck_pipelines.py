@@ -1,10 +1,11 @@
-"""Pipelines that do not come back for as long as the file that ``STUCK`` names is there."""
+"""Pipelines that do not come back while the file that ``STUCK`` names is there; they write into it once they began."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
+from pathlib import Path
 
 from maestro_eval.skills import SkillContext
 
@@ -20,5 +21,8 @@ async def blocks_a_thread(context: SkillContext) -> str:
 
 
 def _wait() -> None:
-    while os.path.exists(os.environ["STUCK"]):
+    stuck = Path(os.environ["STUCK"])
+    if stuck.exists():
+        stuck.write_text("in")
+    while stuck.exists():
         time.sleep(0.1)

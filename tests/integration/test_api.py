@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from integration.conftest import environment, write_chartqa, write_registry
+from patience import PATIENCE_S, wait_until
 
 import maestro_eval
 from maestro_eval import RunConfig, Selection, api, evaluate, evaluate_async
@@ -90,7 +91,7 @@ async def test_cancelling_ends_a_run_in_order(world, tmp_path: Path) -> None:
     running = asyncio.create_task(
         evaluate_async(policy="fixed:oracle@@Ask", out=tmp_path / "out", config=RunConfig(concurrency=1), **world)
     )
-    await asyncio.to_thread(wait_for, tmp_path / "out" / "manifest.json")
+    await asyncio.to_thread(wait_until, (tmp_path / "out" / "manifest.json").exists)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -98,13 +99,6 @@ async def test_cancelling_ends_a_run_in_order(world, tmp_path: Path) -> None:
     assert counts.failed == 0
     assert counts.answered < len(QUESTIONS)
     assert not [thread for thread in threading.enumerate() if thread.name == "run"]
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Oracle(RoutingStrategy):
@@ -155,6 +149,8 @@ def test_the_notebook_runs_in_a_kernel(tmp_path: Path, monkeypatch: pytest.Monke
     pytest.importorskip("ipykernel")
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     notebook = nbformat.reads(json.dumps(json.loads(NOTEBOOK.read_text("utf-8"))), as_version=4)
-    done = client.NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    where = {"metadata": {"path": str(tmp_path)}}
+    patient = client.NotebookClient(notebook, timeout=600, startup_timeout=int(PATIENCE_S), resources=where)
+    done = patient.execute()
     printed = [output for cell in done.cells for output in cell.get("outputs", ())]
     assert any("accuracy" in str(output) for output in printed)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from integration.conftest import Cli, command, environment, report_of, write_chartqa
+from integration.conftest import Cli, command, environment, report_of, wait_for_records, write_chartqa
 
 from maestro_eval import open_run
 from maestro_eval.cli.comparing import find_runs
 from maestro_eval.journal import Journal
 from maestro_eval.records import Rollout
 from maestro_eval.scoring import score_run
-from maestro_eval.testing import Latency, simulated_in_thread
+from maestro_eval.testing import Fault, simulated_in_thread
 
 TASK = "maestro_chartqa"
 SAMPLES = 12
@@ -79,11 +78,15 @@ def test_an_explore_run_survives_a_kill_and_its_oracles_stand_above_every_fixed_
     runs = tmp_path / "runs"
     runs.mkdir()
     asked: Counter[str] = Counter()
+    killed = False
 
     def count(request: Any) -> None:
         asked.update([f"{request.model} {request.text}"])
 
-    with simulated_in_thread(reply=answer, latency=Latency(base_s=0.1), on_request=count) as server:
+    def hang(number: int) -> Fault | None:
+        return None if killed or number <= 20 else Fault("hang")
+
+    with simulated_in_thread(reply=answer, faults=hang, on_request=count) as server:
         registry(tmp_path, server.url)
         explore = runs / "explore"
         arguments = run_arguments(tmp_path, "explore", data, explore)
@@ -91,10 +94,11 @@ def test_an_explore_run_survives_a_kill_and_its_oracles_stand_above_every_fixed_
             command(*arguments, "--concurrency", "3"), cwd=tmp_path, env=environment(),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        wait_for_records(explore, driver, at_least=12)
+        wait_for_records(explore, driver, at_least=20)
         driver.kill()
         assert driver.wait() == -signal.SIGKILL
-        assert 12 <= len(rollouts(explore)) < SAMPLES * CANDIDATES
+        killed = True
+        assert 20 <= len(rollouts(explore)) < SAMPLES * CANDIDATES
         resumed = cli("resume", explore, "--quiet")
         assert resumed.returncode == 0, resumed.stderr
         assert len(rollouts(explore)) == SAMPLES * CANDIDATES == len(values(explore))
@@ -246,13 +250,3 @@ def bare(rollout: Rollout) -> Any:
         return [without(item) for item in value] if isinstance(value, list | tuple) else value
 
     return without(msgspec.to_builtins(rollout))
-
-
-def wait_for_records(out: Path, driver: subprocess.Popen[bytes], at_least: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert driver.poll() is None, "the driver ended before it could be killed"
-        if (out / "journal.db").exists() and (out / "manifest.json").exists() and len(rollouts(out)) >= at_least:
-            return
-        time.sleep(0.05)
-    raise AssertionError("not enough records within a minute")

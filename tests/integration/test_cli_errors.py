@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from integration.conftest import Cli, report_of, write_chartqa, write_registry
+from patience import free_ports
 
 from maestro_eval import open_run
 from maestro_eval.testing import SimulatedServer, simulated_in_thread
@@ -132,8 +133,7 @@ def test_resume_runs_the_failed_sample_again_once_its_image_is_mended(
 
 
 def test_an_endpoint_that_is_down_stops_the_run_before_it_begins(cli: Cli, tmp_path: Path) -> None:
-    with simulated_in_thread(reply="x") as gone:
-        url = gone.url
+    url = f"http://127.0.0.1:{free_ports(1)[0]}/v1"
     registry = write_registry(tmp_path / "r.yaml", url)
     line = one_line(cli(*run_arguments(registry, write_chartqa(tmp_path / "d", SAMPLES))), 2)
     assert url in line
@@ -229,8 +229,7 @@ def test_an_unknown_protocol_is_refused_before_anything_runs(cli: Cli, tmp_path:
 def test_a_policy_that_is_down_stops_the_run_before_it_begins(
     cli: Cli, server: SimulatedServer, tmp_path: Path
 ) -> None:
-    with simulated_in_thread(reply="x") as gone:
-        url = gone.url
+    url = f"http://127.0.0.1:{free_ports(1)[0]}/v1"
     registry = write_registry(tmp_path / "r.yaml", server.url)
     arguments = run_arguments(registry, write_chartqa(tmp_path / "d", SAMPLES))
     arguments[2] = f"openai:{url}#m"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S, wait_until
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "slurm.sh"
 ADDRESS = "10.1.2.3:6379"
@@ -24,7 +25,7 @@ signal.signal(signal.SIGTERM, ended)
 (here / "called").write_text("\\n".join(sys.argv[1:]))
 if (here / "code").exists():
     sys.exit(int((here / "code").read_text()))
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -65,7 +66,7 @@ def test_a_new_run_is_begun_on_the_jobs_nodes_and_its_code_is_the_jobs(
     slurm: dict[str, str], tmp_path: Path, code: int
 ) -> None:
     (tmp_path / "code").write_text(str(code))
-    assert job(slurm, "--tasks", "maestro main", "--out", "run").wait(30) == code
+    assert job(slurm, "--tasks", "maestro main", "--out", "run").wait(PATIENCE_S) == code
     called = (tmp_path / "called").read_text().split("\n")
     assert called == ["run", "--tasks", "maestro main", "--out", "run", "--executor", "ray", "--ray-address", ADDRESS]
     started = (tmp_path / "started").read_text()
@@ -80,7 +81,7 @@ def test_a_run_that_is_there_is_gone_on_with(slurm: dict[str, str], tmp_path: Pa
     (tmp_path / "code").write_text("0")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "manifest.json").write_text("{}")
-    assert job(slurm, "--tasks", "main", *given).wait(30) == 0
+    assert job(slurm, "--tasks", "main", *given).wait(PATIENCE_S) == 0
     called = (tmp_path / "called").read_text().split("\n")
     assert called == ["resume", "run", "--executor", "ray", "--ray-address", ADDRESS]
 
@@ -89,12 +90,9 @@ def test_before_its_time_limit_the_run_is_let_end_and_the_job_queued_again(
     slurm: dict[str, str], tmp_path: Path
 ) -> None:
     with job(slurm, "--out", "run") as running:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "called").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until((tmp_path / "called").exists)
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 4
+        assert running.wait(PATIENCE_S) == 4
     assert (tmp_path / "requeued").read_text() == "requeue 77\n"
 
 
@@ -102,16 +100,14 @@ def test_the_run_waits_for_all_nodes(slurm: dict[str, str], tmp_path: Path) -> N
     (tmp_path / "code").write_text("0")
     (tmp_path / "status").write_text("Active:\n 1 node_a1\n")
     with job(slurm, "--out", "run") as running:
-        deadline = time.monotonic() + 20
-        while "n2" not in (tmp_path / "started").read_text() if (tmp_path / "started").exists() else True:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        started = tmp_path / "started"
+        wait_until(lambda: started.exists() and "n2" in started.read_text())
         time.sleep(1)
         assert not (tmp_path / "called").exists()
         (tmp_path / "status").write_text("Active:\n 1 node_a1\n 1 node_b2\n")
-        assert running.wait(20) == 0
+        assert running.wait(PATIENCE_S) == 0
 
 
 def test_without_a_run_folder_nothing_is_started(slurm: dict[str, str], tmp_path: Path) -> None:
-    assert job(slurm, "--tasks", "main").wait(20) == 2
+    assert job(slurm, "--tasks", "main").wait(PATIENCE_S) == 2
     assert not (tmp_path / "started").exists()

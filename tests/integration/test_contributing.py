@@ -51,7 +51,7 @@ def run(command: str, folder: Path, programs: Path) -> subprocess.CompletedProce
     environment = {**os.environ, "PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
     return subprocess.run(
         ["bash", "-c", command],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from maestro_eval.journal import Journal
 from maestro_eval.testing import Latency, simulated_in_thread
 
 SAMPLES = 120
+# Three seconds for all, a judgement takes some 50 ms: there is something left to save on a busy machine too.
+SLOWLY = ("--concurrency", "2")
 
 
 @pytest.fixture
@@ -40,8 +42,7 @@ def base(cli: Cli, tmp_path: Path) -> Iterator[list[str]]:
     rng = random.Random(0)
     rows = [{"question": f"What is value {n}?", "answer": rng.choice("4455")} for n in range(SAMPLES)]
     write_chartqa(tmp_path / "d", rows)
-    # A judgement takes some 50 ms, as do a few rollouts, so that there is something left to save.
-    with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=0.02)) as server:
+    with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=0.05)) as server:
         registry = write_registry(tmp_path / "four.yaml", server.url)
         yield [
             "run", "--policy", "fixed:oracle@@Ask", "--registry", str(registry), "--tasks", "maestro_chartqa",
@@ -62,9 +63,7 @@ def wrong(cli: Cli, base: list[str], tmp_path: Path) -> str:
 def test_a_decided_benchmark_ends_and_says_what_was_saved(
     cli: Cli, base: list[str], wrong: str, tmp_path: Path
 ) -> None:
-    done = cli(
-        *base, "--name", "four", "--out", "four", "--stop-when", "decided", "--against", wrong, "--concurrency", "4"
-    )
+    done = cli(*base, "--name", "four", "--out", "four", "--stop-when", "decided", "--against", wrong, *SLOWLY)
     assert done.returncode == 0, done.stderr
     run = open_run(tmp_path / "four")
     (stop,) = run.manifest.stopped
@@ -116,7 +115,7 @@ def test_what_is_not_decided_is_run_whole_or_until_it_hardly_can_be(cli: Cli, ba
 
 def test_a_run_ends_once_its_interval_is_as_narrow_as_asked_for(cli: Cli, base: list[str], tmp_path: Path) -> None:
     assert cli(*base, "--out", "one", "--name", "one").returncode == 0
-    done = cli(*base, "--out", "two", "--until-halfwidth", "6", "--against", "one", "--concurrency", "4")
+    done = cli(*base, "--out", "two", "--until-halfwidth", "6", "--against", "one", *SLOWLY)
     assert done.returncode == 0, done.stderr
     (stop,) = open_run(tmp_path / "two").manifest.stopped
     assert stop.reason == "precise"

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest_asyncio
+from patience import PATIENCE_S
 from PIL import Image
 
 from maestro_eval.embedded.server import EXPERTS
@@ -32,7 +33,7 @@ async def started(*extra: str) -> tuple[asyncio.subprocess.Process, str]:
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().split()
+    line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode().split()
     assert line[0] == "listening"
     return process, line[1]
 
@@ -96,4 +97,4 @@ async def test_ends_when_its_parent_closes_standard_input() -> None:
     process, _ = await started("--exit-with-parent")
     assert process.stdin is not None
     process.stdin.close()
-    assert await asyncio.wait_for(process.wait(), 15) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0

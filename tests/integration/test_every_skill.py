@@ -4,11 +4,13 @@ One simulated server plays all experts and services. What was called, in which o
 from the record and compared with what came over the wire.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
 
 import pytest
+from patience import PATIENCE_S
 
 from maestro_eval.models import ExpertClient
 from maestro_eval.records import (
@@ -231,23 +233,21 @@ async def test_with_everybody_down_a_skill_ends_with_the_experts_failure(skill):
 async def test_with_services_too_slow_a_skill_does_not_wait_for_them(skill):
     async with (
         SimulatedServer(reply=cast()) as experts,
-        SimulatedServer(reply=cast(), latency=Latency(base_s=60)) as services,
+        SimulatedServer(reply=cast(), latency=Latency(base_s=600)) as services,
         ExpertClient() as client,
     ):
-        began = time.monotonic()
-        result = await use(skill, "", bound(AUGMENTED, experts.url, services.url, timeout_s=0.5), client, experts)
-        assert time.monotonic() - began < 15
+        registry = bound(AUGMENTED, experts.url, services.url, services_timeout_s=0.3)
+        result = await asyncio.wait_for(use(skill, "", registry, client, experts), PATIENCE_S)
     assert result.failure is None
     assert all(call.error.startswith("timeout") for call in result.calls if call.kind == "service")
 
 
 @pytest.mark.parametrize("skill", PARTNER)
 async def test_with_everybody_too_slow_a_skill_ends_at_the_deadline(skill):
-    async with SimulatedServer(latency=Latency(base_s=60)) as server, ExpertClient() as client:
-        began = time.monotonic()
+    async with SimulatedServer(latency=Latency(base_s=600)) as server, ExpertClient() as client:
         registry = bound(AUGMENTED, server.url)
-        result = await use(skill, "", registry, client, server, deadline=time.monotonic() + 0.3)
-        assert time.monotonic() - began < 10
+        using = use(skill, "", registry, client, server, deadline=time.monotonic() + 0.3)
+        result = await asyncio.wait_for(using, PATIENCE_S)
     assert result.failure.cause == "deadline"
 
 

@@ -7,7 +7,6 @@ import importlib
 import os
 import re
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
-from integration.ray_nodes import PATIENT
 from msgspec.structs import replace
+from patience import PATIENCE_S
 
 from maestro_eval.journal import Finished
 from maestro_eval.records import Failed, RolloutKey, Timing, UserError
@@ -42,8 +41,6 @@ def probe() -> Iterator[Any]:
 def running_ray() -> Iterator[None]:
     """One Ray for the tests that do not ask how it is started."""
     ray = pytest.importorskip("ray")
-    for name, value in PATIENT.items():
-        os.environ.setdefault(name, value)
     ray.init(
         # Not one that other tests left behind.
         address="local",
@@ -64,7 +61,7 @@ async def run(
 ) -> list[Finished]:
     records: list[Finished] = []
     queue = LeaseQueue(keys, **order)
-    await asyncio.wait_for(executor.run(queue, factory, records.extend, stop=asyncio.Event()), 90)
+    await asyncio.wait_for(executor.run(queue, factory, records.extend, stop=asyncio.Event()), PATIENCE_S)
     return records
 
 
@@ -112,9 +109,17 @@ async def test_what_takes_longest_is_begun_first_and_the_records_are_the_same(pr
 
 
 async def test_local_keeps_as_many_in_flight_as_asked(probe: Any) -> None:
-    began = time.monotonic()
-    await run(LocalExecutor(40), probe.Factory(delay_s=0.3))
-    assert time.monotonic() - began < 0.3 * 3
+    all_at_once = asyncio.Barrier(40)
+
+    class Meeting(probe.ProbeWorker):  # type: ignore[misc]
+        async def run(self, key: RolloutKey) -> Finished:
+            await all_at_once.wait()
+            return await super().run(key)  # type: ignore[no-any-return]
+
+    async def factory(name: str) -> Meeting:
+        return Meeting(name, None, 0)
+
+    assert each_key_once(await run(LocalExecutor(40), factory))
 
 
 async def test_a_batch_is_committed_while_the_run_goes_on(probe: Any) -> None:
@@ -156,14 +161,25 @@ async def test_a_result_that_cannot_be_written_fails_alone(probe: Any) -> None:
 async def test_after_a_stop_what_is_in_flight_ends_and_nothing_new_begins(probe: Any) -> None:
     stop = asyncio.Event()
     records: list[Finished] = []
-    asyncio.get_running_loop().call_later(0.1, stop.set)
-    await LocalExecutor(4).run(LeaseQueue(KEYS), probe.Factory(delay_s=0.3), records.extend, stop=stop)
-    assert [record.rollout.key for record in records] == KEYS[:4]
+
+    class Stopping(probe.ProbeWorker):  # type: ignore[misc]
+        async def run(self, key: RolloutKey) -> Finished:
+            if key == KEYS[3]:
+                stop.set()
+            return await super().run(key)  # type: ignore[no-any-return]
+
+    async def factory(name: str) -> Stopping:
+        return Stopping(name, None, 0.1)
+
+    await LocalExecutor(4).run(LeaseQueue(KEYS), factory, records.extend, stop=stop)
+    assert each_key_once(records, KEYS[:4])
 
 
 async def test_after_the_grace_time_what_is_in_flight_is_cancelled_and_the_finished_kept(probe: Any) -> None:
     class Mixed:
         async def run(self, key: RolloutKey) -> Finished:
+            if key == KEYS[3]:
+                stop.set()
             finished: Finished = await probe.ProbeWorker("w", None, 0 if key.sample_id < "2" else 600).run(key)
             return finished
 
@@ -175,9 +191,8 @@ async def test_after_the_grace_time_what_is_in_flight_is_cancelled_and_the_finis
 
     stop = asyncio.Event()
     records: list[Finished] = []
-    asyncio.get_running_loop().call_later(0.1, stop.set)
     await asyncio.wait_for(
-        LocalExecutor(4, grace_s=0.2).run(LeaseQueue(KEYS[:4]), factory, records.extend, stop=stop), 20
+        LocalExecutor(4, grace_s=0.2).run(LeaseQueue(KEYS[:4]), factory, records.extend, stop=stop), PATIENCE_S
     )
     assert [record.rollout.key for record in records] == KEYS[:2]
 
@@ -199,7 +214,8 @@ async def test_a_stop_does_not_wait_for_a_worker_that_is_still_starting(probe: A
 
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(0.1, stop.set)
-    await asyncio.wait_for(LocalExecutor(2).run(LeaseQueue(KEYS), loads_for_ages, lambda batch: None, stop=stop), 10)
+    running = LocalExecutor(2).run(LeaseQueue(KEYS), loads_for_ages, lambda batch: None, stop=stop)
+    await asyncio.wait_for(running, PATIENCE_S)
     assert not started
 
 
@@ -287,7 +303,7 @@ class TestOnRay:
         meanwhile = len(records)
         assert before < meanwhile < len(keys)
         stopped.resume()
-        await asyncio.wait_for(running, 60)
+        await asyncio.wait_for(running, PATIENCE_S)
         assert each_key_once(records, keys)
         assert failures(records) == {}
         assert said == []
@@ -303,7 +319,7 @@ class TestOnRay:
         executor, queue = RayExecutor(2, 2, warn=said.append), LeaseQueue(KEYS, lease_s=6)
         running = start(executor, probe.Factory(probe.Note(str(note)), delay_s=0.5), records, queue)
         stopped = await stop_one_worker(records, running)
-        await asyncio.wait_for(running, 60)
+        await asyncio.wait_for(running, PATIENCE_S)
         assert each_key_once(records)
         assert failures(records) == {}
         (lost,) = said
@@ -333,7 +349,7 @@ class TestOnRay:
             stop.set()
 
         await asyncio.wait_for(
-            RayExecutor(1, 2).run(LeaseQueue(KEYS), probe.Factory(delay_s=0.4), commit, stop=stop), 60
+            RayExecutor(1, 2).run(LeaseQueue(KEYS), probe.Factory(delay_s=0.4), commit, stop=stop), PATIENCE_S
         )
         assert 2 <= len(records) < len(KEYS)
         assert len({record.rollout.key for record in records}) == len(records)

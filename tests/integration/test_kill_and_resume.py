@@ -5,37 +5,42 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections import Counter
 from pathlib import Path
 
-from integration.conftest import Cli, command, environment, write_chartqa, write_registry
+from integration.conftest import Cli, command, environment, wait_for_records, write_chartqa, write_registry
+from patience import PATIENCE_S
 
 from maestro_eval import open_run
 from maestro_eval.journal import Journal
-from maestro_eval.testing import Latency, simulated_in_thread
+from maestro_eval.testing import Fault, Latency, simulated_in_thread
 
 SAMPLES = 60
+ANSWERED = 30
 
 
 def test_after_kill_9_resume_ends_with_one_record_a_sample_and_reruns_no_committed_rollout(
     cli: Cli, tmp_path: Path
 ) -> None:
     asked: Counter[str] = Counter()
+    killed = False
     questions = [{"question": f"What is the value of item {number} here?", "answer": "4"} for number in range(SAMPLES)]
     data = write_chartqa(tmp_path / "d", questions)
     with simulated_in_thread(
-        reply="Answer: 4", latency=Latency(base_s=0.15), on_request=lambda request: asked.update([request.text])
+        reply="Answer: 4",
+        faults=lambda number: None if killed or number <= ANSWERED else Fault("hang"),
+        on_request=lambda request: asked.update([request.text]),
     ) as server:
         registry = write_registry(tmp_path / "r.yaml", server.url)
         out = tmp_path / "out"
         driver = _start("fixed:oracle@@Ask", registry, data, out)
-        _wait_for_records(out, driver, at_least=8)
+        wait_for_records(out, driver, ANSWERED)
         driver.kill()
         assert driver.wait() == -signal.SIGKILL == -9
+        killed = True
 
         committed = _committed(out)
-        assert 8 <= len(committed) < SAMPLES
+        assert len(committed) == ANSWERED
         before = Counter(asked)
 
         assert cli("resume", out, "--quiet").returncode == 0
@@ -54,20 +59,20 @@ def test_after_kill_9_resume_ends_with_one_record_a_sample_and_reruns_no_committ
 
 def test_ctrl_c_finishes_what_is_in_flight_and_leaves_a_run_that_resume_ends(cli: Cli, tmp_path: Path) -> None:
     data = write_chartqa(tmp_path / "d", [{"question": f"Item {number}?", "answer": "4"} for number in range(SAMPLES)])
-    with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=0.15)) as server:
+    with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=0.5)) as server:
         registry = write_registry(tmp_path / "r.yaml", server.url)
         out = tmp_path / "out"
         driver = _start("direct:oracle", registry, data, out)
-        _wait_for_records(out, driver, at_least=5)
+        wait_for_records(out, driver, at_least=5)
         driver.send_signal(signal.SIGINT)
-        table, said = driver.communicate(timeout=60)
+        table, said = driver.communicate(timeout=PATIENCE_S)
         assert driver.returncode == 4
         assert said.splitlines()[-1] == f"maestro-eval: interrupted; maestro-eval resume {out} continues"
         # The table of what is there says how much is not.
         assert "†" in table
         # Every request that was begun ended as a record.
         assert len(_committed(out)) == len(server.requests) < SAMPLES
-        assert cli("resume", out, "--quiet").returncode == 0
+        assert cli("resume", out, "--quiet", "--concurrency", "32").returncode == 0
         assert len(server.requests) == SAMPLES
     assert open_run(out).counts().answered == SAMPLES
 
@@ -85,16 +90,6 @@ def _start(policy: str, registry: Path, data: Path, out: Path) -> subprocess.Pop
         stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
-
-
-def _wait_for_records(out: Path, driver: subprocess.Popen[str], at_least: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert driver.poll() is None, "the driver ended before it could be killed"
-        if (out / "journal.db").exists() and (out / "manifest.json").exists() and len(_committed(out)) >= at_least:
-            return
-        time.sleep(0.05)
-    raise AssertionError("no records within a minute")
 
 
 def _committed(out: Path) -> set[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from integration.conftest import Cli, report_of, write_chartqa, write_registry
+from patience import free_ports
 
 from maestro_eval.journal import Journal, read_manifest
 from maestro_eval.records import Regime, UserError
@@ -45,12 +46,11 @@ class World:
         self.data = write_chartqa(home / "data", [{"question": f"Item {n}?", "answer": "4"} for n in range(4)])
         self.registry = home / "r.yaml"
         self.out = home / "out"
-        self._port = 0
+        (self._port,) = free_ports(1)
 
     @contextmanager
     def served(self, model: str) -> Iterator[SimulatedServer]:
         with simulated_in_thread(reply="<answer>4</answer>", models=["oracle", model], port=self._port) as server:
-            self._port = int(server.url.split(":")[2].removesuffix("/v1"))
             yield server
 
     def start(self, policy: str = "direct:oracle", regime: Regime = Regime()) -> None:  # noqa: B008  frozen
@@ -113,8 +113,8 @@ def test_a_change_is_refused_by_name_accepted_by_name_and_written_down(
 
 def test_another_model_at_the_policys_endpoint_is_asked_only_when_it_is_accepted(tmp_path: Path) -> None:
     world = World(tmp_path)
-    with simulated_in_thread(reply="<answer>4</answer>", models=["m1"]) as policy:
-        port = int(policy.url.split(":")[2].removesuffix("/v1"))
+    (port,) = free_ports(1)
+    with simulated_in_thread(reply="<answer>4</answer>", models=["m1"], port=port) as policy:
         world.start(policy=f"openai:{policy.url}")
     assert read_manifest(world.out).policy_model == "m1"
     lose_two_records(world.out)

@@ -17,20 +17,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
+from patience import PATIENCE_S, wait_until
 
 from maestro_eval.sandbox import Limits, SandboxResult, available, run_python
 
 MISSING = available()
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
-LIMITS = Limits(wall_s=3, cpu_s=1, memory_mb=128, processes=16, file_mb=4, output_kb=64)
-SLACK_S = 3.0
+# By the clock only what would never end: a busy machine may take long to begin.
+LIMITS = Limits(wall_s=PATIENCE_S, cpu_s=1, memory_mb=128, processes=16, file_mb=4, output_kb=64)
 
 
 def attempt(code: str, limits: Limits = LIMITS) -> SandboxResult:
-    began = time.monotonic()
     result = run_python(code, limits=limits)
-    assert time.monotonic() - began < limits.wall_s + SLACK_S
+    assert result.elapsed_s < PATIENCE_S
     return result
 
 
@@ -47,16 +48,6 @@ def living(name: str) -> list[int]:
                 if (entry / "comm").read_text().strip() == name:
                     found.append(int(entry.name))
     return found
-
-
-def wait_until(condition: object, seconds: float = 10.0) -> bool:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 @pytest.fixture
@@ -149,9 +140,7 @@ def test_a_socket_to_the_machine_below_is_refused() -> None:
 
 
 def test_an_endless_loop_ends_by_its_cpu_time() -> None:
-    result = attempt("while True: pass", Limits(wall_s=20, cpu_s=1))
-    assert result.reason == "timeout"
-    assert result.elapsed_s < 15
+    assert attempt("while True: pass").reason == "timeout"
 
 
 def test_a_loop_that_ignores_signals_ends() -> None:
@@ -171,7 +160,7 @@ def test_a_fork_bomb_stays_small_and_ends(name: str) -> None:
     code = called(name) + "while True:\n    try: os.fork()\n    except OSError: pass"
     most = 0
     with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(attempt, code)
+        run = pool.submit(attempt, code, replace(LIMITS, wall_s=3))
         while not run.done():
             most = max(most, len(living(name)))
             time.sleep(0.05)
@@ -188,7 +177,7 @@ def test_a_memory_bomb_is_reported_as_memory() -> None:
 def test_a_memory_bomb_of_many_processes_is_reported_as_memory() -> None:
     result = attempt(
         "import os, time\nfor _ in range(3): os.fork()\nx = b'x' * (64 << 20)\ntime.sleep(60)",
-        Limits(wall_s=20, memory_mb=128),
+        LIMITS,
     )
     assert (result.reason, result.exit_code) == ("memory", None)
 
@@ -212,9 +201,8 @@ def test_memory_of_no_process_cannot_be_taken() -> None:
     ids=["folders", "empty files", "buffers of sockets"],
 )
 def test_memory_of_the_kernel_counts_as_the_programs(code: str) -> None:
-    result = attempt(f"import os, socket, time\n{code}", Limits(wall_s=20, memory_mb=80))
+    result = attempt(f"import os, socket, time\n{code}", Limits(wall_s=PATIENCE_S, cpu_s=PATIENCE_S, memory_mb=80))
     assert (result.reason, result.exit_code) == ("memory", None)
-    assert result.elapsed_s < 15
 
 
 @pytest.mark.parametrize("files", [1, 8])
@@ -255,7 +243,7 @@ def test_a_daemon_does_not_survive(name: str, end: str) -> None:
     daemon += "        for fd in range(3): os.close(fd)\n        time.sleep(600)\n    os._exit(0)\n"
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(attempt, called(name) + daemon + "time.sleep(1)" + end)
-        assert wait_until(lambda: len(living(name)) >= 2)
+        wait_until(lambda: len(living(name)) >= 2)
         result = run.result()
     assert living(name) == []
     assert result.reason == ("timeout" if end else "ok")
@@ -274,11 +262,11 @@ def test_a_program_does_not_outlive_a_killed_harness(name: str) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     try:
-        assert wait_until(lambda: living(name))
+        wait_until(lambda: living(name))
     finally:
         harness.send_signal(signal.SIGKILL)
         harness.wait()
-    assert wait_until(lambda: not living(name))
+    wait_until(lambda: not living(name))
 
 
 def test_a_descriptor_of_another_process_is_not_taken() -> None:

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import psutil
 import pytest
 from integration.conftest import report_of
+from patience import PATIENCE_S, wait_for_end, wait_until
 from small_worlds import small_manifest, small_run
 
 from maestro_eval.cli.main import main
@@ -67,7 +68,7 @@ def test_a_killed_process_fails_the_pass_and_leaves_the_earlier_file(run_folder:
         (worker, *_) = wait_for_children(parent.pid)
         os.kill(worker, signal.SIGKILL)
         os.kill(parent.pid, signal.SIGUSR1)
-        printed, _ = parent.communicate(timeout=30)
+        printed, _ = parent.communicate(timeout=PATIENCE_S)
     assert "a scoring process was killed (signal 9)" in printed
     assert earlier.read_bytes() == before
     assert len(list(earlier.parent.iterdir())) == len(PROTOCOLS)
@@ -78,10 +79,7 @@ def test_workers_end_when_their_parent_is_killed(run_folder: Path) -> None:
         workers = wait_for_children(parent.pid)
         parent.kill()
         parent.wait()
-    deadline = time.monotonic() + 60
-    while any(map(is_running, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(is_running, workers))
+    wait_for_end(workers)
 
 
 def test_a_caller_without_a_main_guard_can_use_processes(run_folder: Path, tmp_path: Path) -> None:
@@ -93,7 +91,7 @@ def test_a_caller_without_a_main_guard_can_use_processes(run_folder: Path, tmp_p
         "print(sum(score.value or 0 for score in run.scores))\n"
     )
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=60, check=True, env=environment()
+        [sys.executable, script], capture_output=True, text=True, timeout=PATIENCE_S, check=True, env=environment()
     )
     right = sum(1 for number in range(_ROLLOUTS) if number % 3 == 0 and number % 7)
     assert done.stdout == f"{float(right)}\n"
@@ -126,7 +124,7 @@ def test_a_worker_that_died_is_not_ended_twice_at_once(run_folder: Path, monkeyp
 
     def stretches() -> Iterator[list[PackedRecord]]:
         yield records
-        assert begun.wait(30)
+        assert begun.wait(PATIENCE_S)
         raise UserError("the disk failed")
 
     met: list[bool] = []
@@ -202,20 +200,9 @@ def scoring_elsewhere(folder: Path) -> subprocess.Popen[str]:
 
 
 def wait_for_children(pid: int) -> list[int]:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        if len(children) == 2:
-            return [int(child) for child in children]
-        time.sleep(0.02)
-    raise AssertionError(f"process {pid} has started no two workers")
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    parent = psutil.Process(pid)
+    wait_until(lambda: len(parent.children()) == 2)
+    return [child.pid for child in parent.children()]
 
 
 def environment() -> dict[str, str]:

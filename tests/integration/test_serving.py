@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
+from patience import wait_for_end
 
 from maestro_eval.models import ExpertClient
 from maestro_eval.registry import Registry, load_registry
@@ -30,22 +30,6 @@ with started([load_registry("embedded")], Path(sys.argv[1])) as served:
     print(served["embedded"], server.pid, flush=True)
     time.sleep(600)
 """
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def ended_within(pid: int, seconds: float) -> bool:
-    give_up = time.monotonic() + seconds
-    while is_running(pid):
-        if time.monotonic() > give_up:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def answers(url: str) -> bool:
@@ -70,7 +54,7 @@ def test_two_registries_share_one_server_that_ends_with_the_block(tmp_path):
         for registry in registries:
             assert asyncio.run(lacks(bind(registry, served))) == ()
         assert answers(served["embedded"])
-    assert ended_within(server.pid, 5)
+    wait_for_end([server.pid])
     assert not answers(served["embedded"])
 
 
@@ -86,7 +70,7 @@ def test_it_ends_when_the_block_is_left_by_an_exception(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     (server,) = seen
-    assert ended_within(server.pid, 5)
+    wait_for_end([server.pid])
 
 
 def test_it_ends_when_its_driver_is_killed(tmp_path):
@@ -102,5 +86,5 @@ def test_it_ends_when_its_driver_is_killed(tmp_path):
         assert answers(url)
         driver.kill()
         assert driver.wait() == -signal.SIGKILL
-    assert ended_within(int(pid), 5)
+    wait_for_end([int(pid)])
     assert not answers(url)

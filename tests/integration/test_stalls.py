@@ -11,16 +11,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from integration.conftest import Cli, command, environment, write_chartqa, write_registry
+from integration.conftest import Cli, answered, command, environment, write_chartqa, write_registry
+from patience import PATIENCE_S, catches, wait_until
 
 from maestro_eval import open_run
-from maestro_eval.journal import Journal
 from maestro_eval.testing import Fault, Latency, simulated_in_thread
 
 SAMPLES = 12
@@ -52,11 +51,10 @@ class TestALocalRun:
             reply="Answer: 4", faults=lambda number: Fault("hang") if hanging and number > 3 else None
         ) as server:
             registry = write_registry(tmp_path / "r.yaml", server.url)
-            began = time.monotonic()
             stalled = cli(*arguments(registry, data), "--stall-after", "1.5", "--quiet")
-            assert time.monotonic() - began < 30
             assert stalled.returncode == 4, stalled.stderr
-            warning, verdict = [line for line in stalled.stderr.splitlines() if "was committed" in line]
+            # A busy machine may be warned of before.
+            *_, warning, verdict = [line for line in stalled.stderr.splitlines() if "was committed" in line]
             for line in (warning, verdict):
                 assert "3 rollouts are in flight: maestro_chartqa/" in line
                 assert "on local" in line
@@ -79,7 +77,7 @@ class TestALocalRun:
         with stuck_registry(tmp_path, "blocks_the_loop") as registry:
             stalled = cli(*arguments(registry, data, skill="Stuck"), "--stall-after", "1.5")
             assert stalled.returncode == 4, stalled.stderr
-            warning, verdict = [line for line in stalled.stderr.splitlines() if "has been blocked" in line]
+            *_, warning, verdict = [line for line in stalled.stderr.splitlines() if "has been blocked" in line]
             assert "stuck_pipelines.py" in warning
             assert "(_wait)" in warning
             assert "the process ends here, resume the run" in verdict
@@ -93,7 +91,7 @@ class TestALocalRun:
     ) -> None:
         with stuck_registry(tmp_path, "blocks_a_thread") as registry:
             short = ("--regime-set", "rollout_deadline_s=1")
-            ended = cli(*arguments(registry, data, skill="Stuck"), *short, "--quiet", "--limit", "3", timeout=60)
+            ended = cli(*arguments(registry, data, skill="Stuck"), *short, "--quiet", "--limit", "3")
             assert ended.returncode == 3, ended.stderr
             said = " ".join(ended.stdout.split())
             assert "3 × deadline" in said
@@ -101,19 +99,19 @@ class TestALocalRun:
             assert stuck.exists()
 
     def test_a_run_that_only_takes_long_is_left_alone(self, cli: Cli, tmp_path: Path, data: Path) -> None:
-        with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=0.6)) as server:
+        with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=1.2)) as server:
             registry = write_registry(tmp_path / "r.yaml", server.url)
-            ended = cli(*arguments(registry, data), "--stall-after", "1.5", "--quiet")
+            ended = cli(*arguments(registry, data), "--stall-after", "4", "--quiet")
         assert (ended.returncode, ended.stderr) == (0, "")
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_the_first_signal_lets_end_what_is_in_flight(self, tmp_path: Path, data: Path, number: int) -> None:
-        with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=0.8)) as server:
+        with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=3.0)) as server:
             with driving(*arguments(write_registry(tmp_path / "r.yaml", server.url), data)) as driver:
                 wait_until(lambda: len(server.requests) >= 3)
                 driver.send_signal(number)
-                assert driver.wait(30) == 4
-            assert committed(tmp_path / "out") == len(server.requests) == 3
+                assert driver.wait(PATIENCE_S) == 4
+            assert answered(tmp_path / "out") == len(server.requests) == 3
 
     def test_ctrl_c_twice_stops_at_once(self, cli: Cli, tmp_path: Path, data: Path) -> None:
         slow = Latency(base_s=60)
@@ -122,8 +120,8 @@ class TestALocalRun:
             with driving(*arguments(registry, data)) as driver:
                 wait_until(lambda: len(server.requests) >= 3)
                 interrupt_twice(driver)
-                assert driver.wait(10) == 4
-            assert committed(tmp_path / "out") == 0
+                assert driver.wait(50) == 4
+            assert answered(tmp_path / "out") == 0
         with simulated_in_thread(reply="Answer: 4") as server:
             write_registry(registry, server.url)
             assert cli("resume", "out", "--quiet", "--accept", "registry").returncode == 0
@@ -132,10 +130,9 @@ class TestALocalRun:
     def test_ctrl_c_twice_stops_even_a_blocked_event_loop(self, tmp_path: Path, data: Path, stuck: Path) -> None:
         with stuck_registry(tmp_path, "blocks_the_loop") as registry:
             with driving(*arguments(registry, data, skill="Stuck")) as driver:
-                wait_until(lambda: (tmp_path / "out/manifest.json").exists())
-                time.sleep(1.0)
+                wait_until(lambda: stuck.read_text() == "in")
                 interrupt_twice(driver)
-                assert driver.wait(10) == 4
+                assert driver.wait(PATIENCE_S) == 4
             assert stuck.exists()
 
     def test_a_defect_of_ours_ends_with_1(self, tmp_path: Path, data: Path) -> None:
@@ -149,7 +146,7 @@ class TestALocalRun:
             registry = write_registry(tmp_path / "r.yaml", server.url)
             ended = subprocess.run(
                 [sys.executable, "-c", program, *arguments(registry, data)],
-                cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False,
+                cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
             )  # fmt: skip
         assert ended.returncode == 1, ended.stderr
         assert "this is a defect of maestro-eval: ZeroDivisionError: ours" in ended.stderr
@@ -162,7 +159,7 @@ class TestOnRay:
     ) -> None:
         with stuck_registry(tmp_path, "blocks_the_loop") as registry:
             on_ray = ("--executor", "ray", "--workers", "2")
-            stalled = cli(*arguments(registry, data, skill="Stuck"), *on_ray, "--stall-after", "8", timeout=180)
+            stalled = cli(*arguments(registry, data, skill="Stuck"), *on_ray, "--stall-after", "8")
             assert stalled.returncode == 4, stalled.stderr
             warning, verdict = [line for line in stalled.stderr.splitlines() if "was committed" in line]
             for line in (warning, verdict):
@@ -178,7 +175,7 @@ class TestOnRay:
         with simulated_in_thread(reply="Answer: 4", faults=lambda number: Fault("hang")) as server:
             registry = write_registry(tmp_path / "r.yaml", server.url)
             on_ray = ("--executor", "ray", "--workers", "2", "--quiet")
-            stalled = cli(*arguments(registry, data), *on_ray, "--stall-after", "6", timeout=180)
+            stalled = cli(*arguments(registry, data), *on_ray, "--stall-after", "6")
             url = server.url
         assert stalled.returncode == 4, stalled.stderr
         verdict = stalled.stderr.splitlines()[-1]
@@ -193,8 +190,8 @@ class TestOnRay:
                 wait_until(lambda: len(server.requests) >= 6)
                 # As a terminal does it: to the driver, and to all that it started.
                 os.killpg(driver.pid, signal.SIGINT)
-                assert driver.wait(60) == 4
-            assert committed(tmp_path / "out") == len(server.requests) < SAMPLES
+                assert driver.wait(PATIENCE_S) == 4
+            assert answered(tmp_path / "out") == len(server.requests) < SAMPLES
 
 
 def arguments(registry: Path, data: Path, *, skill: str = "Ask") -> list[str]:
@@ -235,19 +232,7 @@ def driving(*given: str, start_new_session: bool = False) -> Iterator[subprocess
 
 def interrupt_twice(driver: subprocess.Popen[bytes]) -> None:
     driver.send_signal(signal.SIGINT)
-    # Two that come together are one to the process.
-    time.sleep(0.5)
+    # Two that come together are one to the process, which leaves SIGTERM to the system once it has had the first.
+    wait_until(lambda: not catches(driver.pid, signal.SIGTERM))
     assert driver.poll() is None
     driver.send_signal(signal.SIGINT)
-
-
-def wait_until(condition: object, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
-
-
-def committed(out: Path) -> int:
-    with Journal.open(out, read_only=True) as journal:
-        return journal.counts().answered

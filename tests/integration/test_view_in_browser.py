@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from view_worlds import AUGMENTED, BASE, EXPLORE, hostile_run, manifest_of, rollout_of, samples_of, two_systems
 
 from maestro_eval.journal import Finished, Journal
@@ -27,7 +28,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe i
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 
-_PATIENCE_MS = 60_000
+_PATIENCE_MS = 1000 * PATIENCE_S
 _SCREENSHOTS = os.environ.get("MAESTRO_SCREENSHOTS", "")
 
 
@@ -49,7 +50,7 @@ def served(folder: Path) -> Iterator[str]:
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        yield address.result(60)
+        yield address.result(PATIENCE_S)
     finally:
         loop.call_soon_threadsafe(ending.set)
         thread.join()
@@ -64,7 +65,6 @@ class Tab:
         self.base = address.partition("/?")[0]
         self.complaints: list[str] = []
         self.elsewhere: list[str] = []
-        page.set_default_timeout(_PATIENCE_MS)
         page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: request.url.startswith(self.base) or self.elsewhere.append(request.url))
@@ -83,7 +83,7 @@ class Tab:
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
         # Chromium's own sandbox does not start as root, which is what containers are.
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=_PATIENCE_MS)
         yield browser
         browser.close()
 
@@ -107,9 +107,15 @@ def ids(folder: Path) -> dict[str, str]:
     return found
 
 
+def new_context(browser: Any, **options: Any) -> Any:
+    context = browser.new_context(**options)
+    context.set_default_timeout(_PATIENCE_MS)
+    return context
+
+
 @pytest.fixture
 def tab(browser: Any, address: str) -> Iterator[Tab]:
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    context = new_context(browser, viewport={"width": 1400, "height": 1000})
     tab = Tab(context.new_page(), address)
     yield tab
     assert tab.complaints == []
@@ -212,7 +218,7 @@ def test_a_picture_is_shown_with_its_boxes_and_at_its_own_size(tab: Tab, ids: di
 
 
 def test_it_reads_without_scripts(browser: Any, address: str, ids: dict[str, str]) -> None:
-    context = browser.new_context(java_script_enabled=False)
+    context = new_context(browser, java_script_enabled=False)
     page = context.new_page()
     page.goto(address)
     for path in pages(ids).values():
@@ -222,7 +228,7 @@ def test_it_reads_without_scripts(browser: Any, address: str, ids: dict[str, str
 
 
 def test_without_the_token_there_is_nothing(browser: Any, address: str) -> None:
-    context = browser.new_context()
+    context = new_context(browser)
     page = context.new_page()
     assert page.goto(address.partition("?")[0]).status == 403
     context.close()
@@ -233,7 +239,7 @@ def test_a_run_that_goes_on_is_followed(browser: Any, tmp_path: Path) -> None:
     plan = [RolloutKey(sample.task, sample.sample_id) for sample in samples]
     with Journal.create(tmp_path / "run", manifest_of("live", [record]), plan) as journal, served(tmp_path) as address:
         journal.commit([Finished(rollout_of(samples[0], "1"), samples[0])])
-        context = browser.new_context()
+        context = new_context(browser)
         tab = Tab(context.new_page(), address)
         tab.page.get_by_text("1 of 6").wait_for()
         assert tab.page.locator(".live").is_visible()
@@ -252,7 +258,7 @@ def test_hostile_texts_run_nothing_and_break_nothing(browser: Any, tmp_path: Pat
     paths += [f"{base}/rollout/1?turns_page=20", f"{base}/samples?q=%3Cscript%3E&cause=%22%3E%3Cimg%20onerror%3Dx%3E"]
     paths += [f"{base}/rollout/0/text?part=turns.0.calls.0.reply", f"{base}/rollout/0/raw"]
     with served(tmp_path) as address:
-        context = browser.new_context(viewport={"width": 1400, "height": 1000})
+        context = new_context(browser, viewport={"width": 1400, "height": 1000})
         tab = Tab(context.new_page(), address)
         for path in paths:
             page = tab.open(path)
@@ -273,9 +279,8 @@ def test_files_open_from_a_disk(browser: Any, folder: Path, tmp_path: Path) -> N
     library = Library([folder / BASE, folder / AUGMENTED])
     written = write_static(library, Pictures(), tmp_path / "out")
     library.close()
-    context = browser.new_context()
+    context = new_context(browser)
     page = context.new_page()
-    page.set_default_timeout(_PATIENCE_MS)
     complaints: list[str] = []
     page.on("console", lambda said: said.type in ("error", "warning") and complaints.append(said.text))
     page.goto(written.index.as_uri())

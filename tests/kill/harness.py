@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from integration.conftest import write_chartqa, write_registry
 from kill.driver import Point, drive
+from patience import PATIENCE_S
 
 from maestro_eval.journal import Journal
 from maestro_eval.records import Answered, UserError
@@ -37,6 +39,7 @@ class Bench:
     home: Path
     registry: Path
     data: Path
+    url: str = ""
     asked: Counter[str] = field(default_factory=Counter)
     broken: bool = False
     drivers: int = 0
@@ -68,10 +71,12 @@ class Bench:
         log.parent.mkdir(exist_ok=True)
         process = _forked.Process(target=drive, args=(list(arguments), kill_at, log))
         process.start()
-        process.join(after_s if after_s is not None else 120)
+        process.join(after_s if after_s is not None else PATIENCE_S)
         if process.is_alive():
             process.kill()
             process.join()
+        # What it had sent before its end is counted once the server has answered somebody else.
+        urllib.request.urlopen(f"{self.url}/models").close()
         assert process.exitcode is not None
         return Driven(process.exitcode, log)
 
@@ -178,6 +183,7 @@ def bench(home: Path, latency_s: float = 0.03) -> Iterator[Bench]:
         faults=lambda number: Fault("status", status=400) if made.broken and number % 2 else None,
         on_request=lambda request: made.asked.update([request.text]),
     ) as server:
+        made.url = server.url
         write_registry(made.registry, server.url)
         yield made
 

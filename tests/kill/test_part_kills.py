@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,8 +17,9 @@ from typing import Self
 
 import psutil
 import pytest
-from integration.conftest import Cli, command, environment, write_chartqa, write_registry
+from integration.conftest import Cli, command, environment, wait_for_records, write_chartqa, write_registry
 from kill.harness import SCORES, committed
+from patience import PATIENCE_S, free_ports
 
 from maestro_eval.journal import Journal
 
@@ -33,8 +33,7 @@ class Expert:
     def __init__(self, folder: Path, latency_s: float) -> None:
         self._log = folder / "asked.jsonl"
         self._latency_s = latency_s
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        (self.port,) = free_ports(1)
 
     def __enter__(self) -> Self:
         self.start()
@@ -103,7 +102,7 @@ def test_an_expert_that_dies_and_comes_back_costs_no_answer(
         expert.kill()
         time.sleep(0.3)
         expert.start()
-        assert driver.wait(60) in (0, 3)
+        assert driver.wait(PATIENCE_S) in (0, 3)
     finish(cli, out, expert)
     same_scores_as_undisturbed(cli, arguments, out)
 
@@ -115,11 +114,12 @@ class TestUnderRay:
     ) -> None:
         out = tmp_path / "out"
         with driving([*arguments, "--out", out, *ON_RAY]) as driver:
-            before = wait_for_records(out, driver, at_least=8)
+            wait_for_records(out, driver, at_least=8)
+            before = committed(out)
             asked = expert.asked()
             (worker, *_) = children(driver, lambda name: name.startswith("ray::Host"))
             worker.kill()
-            assert driver.wait(90) == 0
+            assert driver.wait(PATIENCE_S) == 0
         assert not (expert.asked() - asked).keys() & before
         # What the dead worker was at is asked once more, and nothing else.
         assert sum(expert.asked().values()) <= MANY + 2
@@ -137,7 +137,7 @@ class TestUnderRay:
             (raylet,) = children(driver, lambda name: name == "raylet")
             raylet.kill()
             # Ray does not start again by itself, and its workers end with it.
-            assert driver.wait(120) == 2
+            assert driver.wait(PATIENCE_S) == 2
         assert len(committed(out)) < MANY
         finish(cli, out, expert, "--executor", "local", "--workers", "3", "--concurrency", "8", cut_off=True)
         same_scores_as_undisturbed(cli, arguments, out)
@@ -168,18 +168,6 @@ def driving(arguments: list[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
         finally:
             if driver.poll() is None:
                 driver.kill()
-
-
-def wait_for_records(out: Path, driver: subprocess.Popen[bytes], at_least: int) -> set[str]:
-    """Wait until so many rollouts are committed; their questions."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert driver.poll() is None, "the driver ended too soon"
-        there = committed(out)
-        if len(there) >= at_least:
-            return there
-        time.sleep(0.05)
-    raise AssertionError("no records within two minutes")
 
 
 def children(driver: subprocess.Popen[bytes], named: Callable[[str], bool]) -> list[psutil.Process]:

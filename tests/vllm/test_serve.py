@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 from integration.conftest import command, environment
-from serve_processes import Served, free_ports
+from patience import free_ports
+from serve_processes import Served
 
 from maestro_eval.records import Answered, Rollout
 from tests.vllm.engine_worlds import CONTEXT, DTYPE, START_S, rollouts_of

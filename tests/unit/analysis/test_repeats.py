@@ -90,7 +90,7 @@ def test_partial_credit_has_no_pass_and_says_so() -> None:
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0, None]), min_size=2, max_size=4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_rerun_deviation_reaches_over_all_readings_of_its_failures(values: list[float | None]) -> None:
     found = repeats_of(measured([[value] for value in values]))
     if None not in values:

@@ -121,7 +121,7 @@ def test_the_interval_at_the_moment_of_stopping_covers_the_truth() -> None:
     assert covered / games >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / games)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(units_lists)
 def test_whole_games_are_the_same_game_as_unit_by_unit(units: list[float]) -> None:
     evidence, crossed = Evidence(), 0
@@ -134,7 +134,7 @@ def test_whole_games_are_the_same_game_as_unit_by_unit(units: list[float]) -> No
         assert stopping_times(np.array([units]), ALPHA)[0] == crossed
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(units_lists)
 def test_exchanging_the_systems_mirrors_everything(units: list[float]) -> None:
     one, other = _evidence(units), _evidence([-unit for unit in units])
@@ -144,7 +144,7 @@ def test_exchanging_the_systems_mirrors_everything(units: list[float]) -> None:
     assert (a.low, a.high) == pytest.approx((-b.high, -b.low), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(units_lists)
 def test_p_never_rises_and_the_interval_holds_the_mean(units: list[float]) -> None:
     evidence, before = Evidence(), 1.0

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -205,7 +205,7 @@ def test_refuses_empty_pictures(question: str, shade: int) -> None:
         assert _last(question, np.full((*size, 3), shade, np.uint8)) == "refused"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     question=st.sampled_from(_KINDS_OF_QUESTION) | st.text(max_size=80),
     image=arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=60).map(lambda shape: (*shape, 3))),

@@ -1,9 +1,9 @@
 """What is decided before a process is started, and what is said when it does not come up."""
 
 import sys
-import time
 
 import pytest
+from patience import PATIENCE_S
 
 from maestro_eval.embedded import start
 from maestro_eval.records import UserError
@@ -39,19 +39,17 @@ def test_a_server_that_ends_at_once_is_told_with_its_code_and_log(tmp_path, monk
 def test_a_server_that_never_listens_is_given_up(tmp_path, monkeypatch):
     stand_in(monkeypatch, tmp_path, "import sys; print('loading', flush=True); sys.stdin.read()")
     monkeypatch.setattr(start, "_READY_S", 0.5)
-    began = time.monotonic()
     with (
         pytest.raises(UserError, match=r"did not serve within 0\.5 s; see "),
         start.served(tmp_path / "logs" / "embedded.log"),
     ):
         pytest.fail("served nevertheless")
-    assert time.monotonic() - began < 20
 
 
 def test_other_lines_before_the_address_do_no_harm(tmp_path, monkeypatch):
     code = "import sys; print('hello\\n\\nlistening http://127.0.0.1:5/v1', flush=True); sys.stdin.read()"
     stand_in(monkeypatch, tmp_path, code)
-    monkeypatch.setattr(start, "_READY_S", 20.0)
+    monkeypatch.setattr(start, "_READY_S", PATIENCE_S)
     with start.served(tmp_path / "logs" / "embedded.log") as served:
         assert served == "http://127.0.0.1:5/v1"
 

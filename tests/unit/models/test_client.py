@@ -5,7 +5,6 @@ import gzip
 import json
 import logging
 import random
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from patience import PATIENCE_S, free_ports
 
 from maestro_eval.models import ExpertClient, ModelAsk, RetryPolicy
 from maestro_eval.models.http import parse_retry_after
@@ -66,12 +66,6 @@ async def hanging_server() -> AsyncIterator[tuple[SimulatedServer, asyncio.Event
     faults = on_requests({1: Fault("hang")})
     async with SimulatedServer(faults=faults, on_request=lambda record: arrived.set()) as server:
         yield server, arrived
-
-
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 async def test_a_good_call_is_recorded_whole():
@@ -138,7 +132,7 @@ async def test_a_hostile_error_body_stays_one_short_line():
 
 
 async def test_a_refused_connection_is_retried_and_says_where():
-    port = closed_port()
+    (port,) = free_ports(1)
     async with ExpertClient(retry=QUICK) as client:
         call = await client.call(question(Endpoint("e", f"http://127.0.0.1:{port}/v1", max_tries=2)))
     assert call.tries == 2
@@ -200,17 +194,17 @@ async def test_a_redirect_is_not_followed():
 
 async def test_a_server_that_hangs_times_out_and_is_not_asked_again():
     async with SimulatedServer(faults=always(Fault("hang"))) as server:
-        call = await ask_once(server, timeout_s=0.1)
+        call = await ask_once(server, timeout_s=0.5)
     assert (call.tries, len(server.requests)) == (1, 1)
-    assert call.error.startswith(f"timeout: {call.endpoint} gave no reply in 0.1 s")
-    assert call.timing.elapsed_s < 5
+    assert call.error.startswith(f"timeout: {call.endpoint} gave no reply in 0.5 s")
+    assert call.timing.elapsed_s < 50
 
 
 async def test_a_slow_drip_times_out_although_bytes_keep_coming():
     async with SimulatedServer(faults=always(Fault("drip", drip_s=0.02))) as server:
         call = await ask_once(server, timeout_s=0.2)
     assert call.error.startswith("timeout:")
-    assert call.timing.elapsed_s < 5
+    assert call.timing.elapsed_s < 50
 
 
 async def test_a_drip_within_the_time_is_a_good_reply():
@@ -223,7 +217,7 @@ async def test_the_deadline_ends_a_call_before_its_time_out():
     async with SimulatedServer(faults=always(Fault("hang"))) as server:
         call = await ask_once(server, deadline_s=0.1, timeout_s=60.0)
     assert call.error.startswith("deadline:")
-    assert call.timing.elapsed_s < 5
+    assert call.timing.elapsed_s < 50
 
 
 async def test_the_deadline_holds_while_queued():
@@ -243,10 +237,10 @@ async def test_the_deadline_holds_while_queued():
 
 async def test_a_wait_that_the_deadline_forbids_is_not_begun():
     async with SimulatedServer(faults=always(Fault("status", 503, retry_after="50"))) as server:
-        call = await ask_once(server, deadline_s=5.0)
+        call = await ask_once(server, deadline_s=30.0)
     assert call.error.startswith("deadline:")
     assert "http 503" in call.error
-    assert call.timing.elapsed_s < 4
+    assert call.timing.elapsed_s < 29
 
 
 async def test_nothing_is_sent_after_the_deadline():
@@ -279,7 +273,7 @@ async def test_engines_do_not_share_their_places():
     slow = Latency(base_s=60.0)
     async with SimulatedServer(latency=slow) as busy, SimulatedServer() as idle, ExpertClient() as client:
         blocking = asyncio.create_task(client.call(question(Endpoint("e", busy.url, concurrency=1))))
-        call = await asyncio.wait_for(client.call(question(Endpoint("e", idle.url, concurrency=1))), 5)
+        call = await asyncio.wait_for(client.call(question(Endpoint("e", idle.url, concurrency=1))), PATIENCE_S)
         blocking.cancel()
     assert call.error == ""
 
@@ -296,7 +290,7 @@ async def test_a_call_that_backs_off_leaves_its_place_to_others():
         endpoint = Endpoint("e", server.url, concurrency=1)
         first = asyncio.create_task(client.call(question(endpoint, "first")))
         await backing_off.wait()
-        second = await asyncio.wait_for(client.call(question(endpoint, "second")), 5)
+        second = await asyncio.wait_for(client.call(question(endpoint, "second")), PATIENCE_S)
         go_on.set()
         assert (second.tries, (await first).tries) == (1, 2)
 
@@ -307,7 +301,7 @@ async def test_places_are_given_back_after_every_kind_of_end():
     async with SimulatedServer(faults=faults) as server, ExpertClient() as client:
         endpoint = Endpoint("e", server.url, concurrency=1, max_tries=1, timeout_s=0.2)
         calls = [await client.call(question(endpoint)) for _ in kinds]
-        last = await asyncio.wait_for(client.call(question(endpoint)), 5)
+        last = await client.call(question(replace(endpoint, timeout_s=20.0)))
     assert all(call.error for call in calls)
     assert last.error == ""
 
@@ -320,7 +314,7 @@ async def test_cancellation_comes_out_and_gives_the_place_back():
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert (await asyncio.wait_for(client.call(question(endpoint)), 5)).error == ""
+        assert (await asyncio.wait_for(client.call(question(endpoint)), PATIENCE_S)).error == ""
 
 
 # Replies that are none
@@ -493,7 +487,7 @@ async def test_no_answer_whatever_comes_out_as_an_exception(answer):
 
     server, url = await raw_server(handle)
     async with server, ExpertClient(retry=QUICK) as client:
-        call = await client.call(question(Endpoint("e", url, timeout_s=1.0, max_tries=2)))
+        call = await client.call(question(Endpoint("e", url, timeout_s=20.0, max_tries=2)))
     assert call.error.startswith(("connection:", "http ", "malformed:"))
     assert call.error.isprintable()
 
@@ -510,7 +504,7 @@ async def test_a_compressed_bomb_is_cut_at_the_size_limit():
 
     server, url = await raw_server(handle)
     async with server, ExpertClient(max_reply_bytes=2**20) as client:
-        call = await client.call(question(Endpoint("e", url, timeout_s=5.0)))
+        call = await client.call(question(Endpoint("e", url, timeout_s=20.0)))
     assert "more than 1048576 bytes" in call.error
 
 
@@ -599,7 +593,7 @@ async def test_credentials_in_an_address_that_is_none_are_not_shown(url):
 
 async def test_a_proxy_in_the_environment_is_not_used(monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_ports(1)[0]}")
     async with SimulatedServer() as server:
         assert (await ask_once(server)).error == ""
 
@@ -651,7 +645,7 @@ async def test_the_only_model_is_named_or_the_expert_fails():
         with pytest.raises(UserError, match=r"^--policy openai:URL: serves a, b; choose one: openai:URL#MODEL$"):
             await client.only_model(Endpoint("e", two.url), *policy)
         with pytest.raises(RolloutFailure, match="refused the connection") as caught:
-            await client.only_model(Endpoint("e", f"http://127.0.0.1:{closed_port()}/v1", max_tries=1), *policy)
+            await client.only_model(Endpoint("e", f"http://127.0.0.1:{free_ports(1)[0]}/v1", max_tries=1), *policy)
     assert caught.value.cause == "expert"
 
 

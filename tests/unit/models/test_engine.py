@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import pytest
+from patience import PATIENCE_S
 
 from maestro_eval.testing.behaviour import Latency
 from maestro_eval.testing.engine import Engine
@@ -48,13 +49,13 @@ async def test_a_reply_that_does_not_fit_is_preempted_and_finishes_once_it_does(
     engine = Engine(Latency(per_prompt_token_s=0.0, per_completion_token_s=0.001, cache_tokens=100))
     tasks = await start(engine, (40, 20), (30, 40))
     assert (engine.preemptions, engine.running, engine.waiting) == (1, 1, 1)
-    await asyncio.wait_for(asyncio.gather(*tasks), 5)
+    await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_S)
     assert (engine.preemptions, engine.running, engine.cache_usage) == (1, 0, 0)
 
 
 async def test_a_request_larger_than_the_cache_is_served_alone():
     engine = Engine(Latency(cache_tokens=100))
-    await asyncio.wait_for(asyncio.gather(*await start(engine, (500, 500), (10, 10), (500, 1))), 5)
+    await asyncio.wait_for(asyncio.gather(*await start(engine, (500, 500), (10, 10), (500, 1))), PATIENCE_S)
     assert (engine.running, engine.cache_usage) == (0, 0)
 
 
@@ -66,6 +67,6 @@ async def test_whatever_is_cancelled_when_everything_is_given_back():
     for task in rng.sample(tasks, 75):
         await asyncio.sleep(0.001)
         task.cancel()
-    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE_S)
     assert engine.preemptions > 0
     assert (engine.running, engine.waiting, engine.cache_usage) == (0, 0, 0)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+from patience import PATIENCE_S
 
 from maestro_eval.models.adaptive_concurrency import CallEnd, Control
 from maestro_eval.models.engine_metrics import EngineState
@@ -58,10 +59,10 @@ async def test_a_record_that_is_full_does_not_hold_up_another():
     await limiter.enter(small)
     second = asyncio.create_task(limiter.enter(small))
     await settle()
-    await asyncio.wait_for(limiter.enter(ENDPOINT), 1)
+    await asyncio.wait_for(limiter.enter(ENDPOINT), PATIENCE_S)
     assert (limiter.places.cap, limiter.places.in_flight, limiter.places.queued) == (2, 2, 1)
     limiter.leave(small, GOOD)
-    await asyncio.wait_for(second, 1)
+    await asyncio.wait_for(second, PATIENCE_S)
 
 
 async def test_a_part_of_the_places_holds_from_the_next_call_on():
@@ -71,14 +72,14 @@ async def test_a_part_of_the_places_holds_from_the_next_call_on():
     await settle()
     assert limiter.in_use() == {"e": InUse(1, 2)}
     limiter.allow({"e": 2})
-    await asyncio.wait_for(second, 1)
+    await asyncio.wait_for(second, PATIENCE_S)
     limiter.allow({"e": 0})
     limiter.leave(ENDPOINT, GOOD)
     limiter.leave(ENDPOINT, GOOD)
     await settle()
     assert limiter.in_use() == {"e": InUse(0, 1)}
     limiter.allow({"e": 1})
-    await asyncio.wait_for(third, 1)
+    await asyncio.wait_for(third, PATIENCE_S)
     assert limiter.places.limit == limiter.places.cap == 1
 
 
@@ -92,10 +93,10 @@ async def test_who_is_cancelled_while_waiting_takes_no_place():
     await settle()
     assert limiter.places.queued == 2
     limiter.leave(ENDPOINT, GOOD)
-    await asyncio.wait_for(waiting[1], 1)
+    await asyncio.wait_for(waiting[1], PATIENCE_S)
     assert not waiting[2].done()
     limiter.leave(ENDPOINT, GOOD)
-    await asyncio.wait_for(waiting[2], 1)
+    await asyncio.wait_for(waiting[2], PATIENCE_S)
 
 
 async def test_who_is_cancelled_in_the_moment_of_being_let_in_passes_the_place_on():
@@ -106,12 +107,12 @@ async def test_who_is_cancelled_in_the_moment_of_being_let_in_passes_the_place_o
     await settle()
     limiter.leave(ENDPOINT, GOOD)
     first.cancel()
-    await asyncio.wait_for(second, 1)
+    await asyncio.wait_for(second, PATIENCE_S)
     assert (limiter.places.in_flight, limiter.places.queued) == (2, 0)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_is_cancelled_every_place_comes_back_and_nobody_starves(seed, places):
     rng = random.Random(seed)
     endpoints = [Endpoint(name, ENDPOINT.url, concurrency=rng.randint(1, places)) for name in "abc"]
@@ -313,7 +314,7 @@ EVENTS = st.one_of(
 
 
 @given(st.integers(1, 300), st.lists(st.tuples(EVENTS, st.integers(1, 300))))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_limit_stays_between_one_and_the_cap_whatever_comes(cap, events):
     control = Control(cap)
     for now, (event, in_flight) in enumerate(events):

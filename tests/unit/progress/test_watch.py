@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from patience import wait_until
 from rich.console import Console
 from small_worlds import small_manifest
 from unit.runtime.live_worlds import finished, live, out
@@ -120,10 +121,10 @@ class TestAWatcher:
         file = io.StringIO()
         watcher = make_watcher(quiet=False, file=file)
         with watcher.step("reading 1 tasks"):
-            _wait_for(file.getvalue)
+            wait_until(file.getvalue)
         watcher.started(MANIFEST, live)
         watcher.committed([finished()])
-        _wait_for(lambda: "so far chart" in file.getvalue())
+        wait_until(lambda: "so far chart" in file.getvalue())
         watcher.warn("it\x1b stands")
         watcher.close()
         said = file.getvalue().splitlines()
@@ -145,13 +146,13 @@ class TestAWatcher:
 
     @pytest.mark.parametrize("fails", [False, True])
     def test_says_nothing_of_a_step_that_has_ended(self, fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(watch, "_STEP_S", 0.1)
+        monkeypatch.setattr(watch, "_STEP_S", 0.5)
         file = io.StringIO()
         watcher = make_watcher(quiet=False, file=file)
         with contextlib.suppress(UserError), watcher.step("reading 1 tasks"):
             if fails:
                 raise UserError("no such task")
-        time.sleep(0.2)
+        time.sleep(0.7)
         watcher.started(MANIFEST, live)
         watcher.close()
         assert file.getvalue().splitlines() == ["s: 10/40 rollouts in 1:40"]
@@ -177,14 +178,6 @@ class TestAWatcher:
         with urllib.request.urlopen(url) as response:
             assert 'maestro_rollouts_total{task="chart",state="answered"} 10' in response.read().decode()
         watcher.close()
-
-
-def _wait_for(condition) -> None:
-    for _ in range(200):
-        if condition():
-            return
-        threading.Event().wait(0.05)
-    raise AssertionError("it did not come about")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from unit.report.report_comparisons import HOSTILE, detailed, findings, hostile, page, quickstart, reported
 from unit.report.routing_reports import hostile as hostile_routing
@@ -69,7 +69,6 @@ def read(text: str) -> Reader:
 
 
 @given(st.text(min_size=1))
-@settings(deadline=None)
 def test_any_text_is_text(text: str) -> None:
     seen = read(text)
     assert not seen.open

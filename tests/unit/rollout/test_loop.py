@@ -530,7 +530,7 @@ async def test_a_pipeline_that_meets_the_deadline_keeps_its_calls(world, pipelin
         await asyncio.sleep(60)
 
     pipelines.own = own
-    rollout = await world(Scripted(ASK_OWN), more=OWN, rollout_deadline_s=0.5)
+    rollout = await world(Scripted(ASK_OWN), more=OWN, rollout_deadline_s=2.0)
     assert rollout.outcome.cause == "deadline"
     assert [call.request for call in rollout.turns[0].calls] == ["first step"]
 

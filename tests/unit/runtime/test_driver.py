@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from small_worlds import small_manifest
 from unit.analysis.analysis_runs import task_record
 from unit.runtime.live_worlds import finished
@@ -44,7 +45,7 @@ class Blind:
 
     async def run(self, queue: LeaseQueue, factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event) -> None:
         commit([finished("0", task="signs")])
-        await asyncio.wait_for(stop.wait(), 20)
+        await asyncio.wait_for(stop.wait(), PATIENCE_S)
         commit([finished("1", task="signs")])
 
     def state(self) -> ExecutorState:
@@ -74,7 +75,7 @@ class Hanging:
     async def run(self, queue: LeaseQueue, factory: WorkerFactory, commit: Commit, *, stop: asyncio.Event) -> None:
         queue.lease("w")
         self.queue = queue
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 
     def state(self) -> ExecutorState:
         return ExecutorState(out=self.queue.out())

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from small_worlds import small_manifest
 from unit.analysis.analysis_runs import task_record
 
@@ -120,7 +121,7 @@ async def test_what_the_rule_raises_stops_the_run_and_comes_out_at_its_end(tmp_p
         stopper = EarlyStopper(Refuses(), journal, lambda task: None, lambda _: None)
         stopper.begin(stop)
         stopper.committed([_finished(KEYS[0])])
-        await asyncio.wait_for(stop.wait(), 10)
+        await asyncio.wait_for(stop.wait(), PATIENCE_S)
         with pytest.raises(UserError, match="content_hash differs"):
             await stopper.end()
 
@@ -144,7 +145,7 @@ async def test_a_stop_that_cannot_be_carried_out_ends_the_run_and_is_told(
         )
         stopper.begin(stop)
         stopper.committed([_finished(KEYS[0]), _finished(KEYS[1])])
-        await asyncio.wait_for(stop.wait(), 10)
+        await asyncio.wait_for(stop.wait(), PATIENCE_S)
         with pytest.raises(UserError, match="the disk is full"):
             await stopper.end()
 
@@ -155,7 +156,7 @@ async def test_a_run_that_is_broken_off_does_not_judge_what_is_left(tmp_path: Pa
     class Slow(AfterTwo):
         def observe(self, batch: Iterable[Finished], manifest: RunManifest) -> list[EarlyStop]:
             begun.set()
-            go_on.wait(10)
+            go_on.wait(PATIENCE_S)
             return super().observe(batch, manifest)
 
     rule = Slow()
@@ -164,8 +165,8 @@ async def test_a_run_that_is_broken_off_does_not_judge_what_is_left(tmp_path: Pa
         stopper.begin(asyncio.Event())
         for key in KEYS:
             stopper.committed([_finished(key)])
-        assert await asyncio.to_thread(begun.wait, 10)
-        threading.Timer(0.3, go_on.set).start()
+        assert await asyncio.to_thread(begun.wait, PATIENCE_S)
+        threading.Timer(1.0, go_on.set).start()
         stopper.close()
     assert rule.seen == KEYS[:1]
 
@@ -176,7 +177,7 @@ async def test_a_run_that_is_broken_off_leaves_what_is_not_being_judged_to_the_n
     class Slow(AfterTwo):
         def observe(self, batch: Iterable[Finished], manifest: RunManifest) -> list[EarlyStop]:
             begun.set()
-            go_on.wait(10)
+            go_on.wait(PATIENCE_S)
             return super().observe(batch, manifest)
 
     rule = Slow()
@@ -186,8 +187,8 @@ async def test_a_run_that_is_broken_off_leaves_what_is_not_being_judged_to_the_n
         for key in KEYS:
             journal.commit([_finished(key)])
             stopper.committed([_finished(key)])
-        assert await asyncio.to_thread(begun.wait, 10)
-        threading.Timer(0.3, go_on.set).start()
+        assert await asyncio.to_thread(begun.wait, PATIENCE_S)
+        threading.Timer(1.0, go_on.set).start()
         await stopper.end(broken_off=True)
         assert rule.seen == KEYS[:1]
         next_session = AfterTwo()
@@ -206,7 +207,7 @@ async def test_what_an_earlier_session_left_is_read_as_it_is_judged_and_each_onc
 
     class Slow(AfterTwo):
         def observe(self, batch: Iterable[Finished], manifest: RunManifest) -> list[EarlyStop]:
-            go_on.wait(10)
+            go_on.wait(PATIENCE_S)
             return super().observe(batch, manifest)
 
     rule = Slow()

@@ -180,7 +180,7 @@ def test_where_nothing_is_much_shorter_nothing_is_put_off() -> None:
     deaths=st.lists(st.integers(0, 60), max_size=3),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_key_is_run_once_whatever_happens(
     tasks: list[tuple[int, float, bool]], slowness: list[float], deaths: list[int], seed: int
 ) -> None:

@@ -144,7 +144,7 @@ def test_a_worker_is_told_again_only_when_something_changes() -> None:
 
 
 @given(st.integers(1, 7), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_whatever_happens_in_whatever_order_the_limit_holds(limit: int, data: st.DataObject) -> None:
     fleet, made = Fleet(limit), 0
     for _ in range(60):

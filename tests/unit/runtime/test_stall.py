@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from msgspec.structs import replace
+from patience import PATIENCE_S, wait_until
 from unit.runtime.live_worlds import URL, live, out
 
 from maestro_eval.models.limiter import Places
@@ -189,13 +189,13 @@ class TestTheWatchdog:
     def test_looks_by_itself_in_a_thread_and_stops_with_its_block(self) -> None:
         said = threading.Event()
         with Watchdog(0.05, say=lambda line: said.set()):
-            assert said.wait(5)
+            assert said.wait(PATIENCE_S)
         assert "watchdog" not in {thread.name for thread in threading.enumerate() if _outlives(thread)}
 
 
 def _outlives(thread: threading.Thread) -> bool:
     if thread.name == "watchdog":
-        thread.join(5)
+        thread.join(PATIENCE_S)
     return thread.is_alive()
 
 
@@ -203,10 +203,9 @@ def test_where_a_thread_stands_is_told_by_its_innermost_line_and_the_innermost_o
     end = threading.Event()
     thread = threading.Thread(target=lambda: end.wait(), daemon=True)
     thread.start()
-    time.sleep(0.05)
+    wait_until(lambda: "threading.py" in line_of(thread.ident or 0))
     where = line_of(thread.ident or 0)
     end.set()
-    assert "threading.py" in where
     assert "called from " in where
     assert "test_stall.py" in where
 

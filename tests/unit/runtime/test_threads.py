@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from patience import PATIENCE_S
 
 from maestro_eval.runtime.threads import Readers, run_loop
 
@@ -57,14 +58,16 @@ async def test_calls_that_hang_and_were_given_up_leave_their_places_to_others() 
 
 def test_the_loop_waits_for_threads_that_come_back() -> None:
     done: list[bool] = []
+    begun = threading.Event()
 
     def work() -> None:
+        begun.set()
         time.sleep(0.2)
         done.append(True)
 
     async def main() -> int:
         task = asyncio.create_task(asyncio.to_thread(work))
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(begun.wait)
         task.cancel()
         return 3
 
@@ -90,5 +93,6 @@ os._exit(0)
 
 
 def test_threads_that_do_not_come_back_are_left_and_told() -> None:
-    ended = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=30, check=False)
+    program = [sys.executable, "-c", HANGS]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert ended.stdout == "2\n", ended.stderr

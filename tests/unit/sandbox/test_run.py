@@ -38,7 +38,7 @@ def fake_bwrap(folder: Path, script: str) -> None:
 def test_what_it_prints_comes_back(isolation: Isolation) -> None:
     result = run_python("print('Grüße, 世界')", isolation=isolation)
     assert (result.reason, result.exit_code, result.stdout, result.stderr) == ("ok", 0, "Grüße, 世界\n", "")
-    assert 0 < result.elapsed_s < 10
+    assert result.elapsed_s > 0
 
 
 @both
@@ -91,10 +91,10 @@ def test_nothing_is_left_from_one_run_to_the_next(isolation: Isolation) -> None:
 @both
 def test_output_before_a_timeout_is_kept(isolation: Isolation) -> None:
     result = run_python(
-        "print('so far', flush=True)\nimport time; time.sleep(60)", limits=Limits(wall_s=1), isolation=isolation
+        "print('so far', flush=True)\nimport time; time.sleep(600)", limits=Limits(wall_s=3), isolation=isolation
     )
     assert (result.reason, result.exit_code, result.stdout) == ("timeout", None, "so far\n")
-    assert 1 <= result.elapsed_s < 3
+    assert 3 <= result.elapsed_s < 60
 
 
 @both

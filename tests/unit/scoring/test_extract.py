@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_eval.scoring.extract import final_answer, forms, tagged_answers
@@ -17,8 +17,6 @@ from maestro_eval.scoring.yes_no import yes_no
 from maestro_eval.text import visible
 
 # A busy machine may take a while over one example; time has its own test.
-unhurried = settings(deadline=None)
-
 # Text that looks like answers, so that the generator reaches the patterns' corners.
 _PIECES = [
     "Answer: ", "the answer is ", "\\boxed{", "}", "</think>", "(B)", "A", " b ", "I", "a ", "**", "option C", "or ",
@@ -216,7 +214,6 @@ def test_a_value_has_one_form(value: float, form: str) -> None:
     assert number_form(value) == form
 
 
-@unhurried
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_form_is_read_as_its_value(value: float) -> None:
     read = number(number_form(value))
@@ -224,7 +221,6 @@ def test_a_form_is_read_as_its_value(value: float) -> None:
     assert read is not None or not 1e-99 < abs(value) < 1e99
 
 
-@unhurried
 @given(answers, st.integers(0, 30))
 def test_option_letter_is_an_option_and_stands_in_the_text(text: str, options: int) -> None:
     letter = option_letter(text, options)
@@ -234,7 +230,6 @@ def test_option_letter_is_an_option_and_stands_in_the_text(text: str, options: i
         assert option_letter(letter, options) == letter
 
 
-@unhurried
 @given(answers)
 def test_numbers_stand_in_the_text_and_read_the_same_alone(text: str) -> None:
     for found in numbers(text):
@@ -244,7 +239,6 @@ def test_numbers_stand_in_the_text_and_read_the_same_alone(text: str) -> None:
         assert alone.value == found.value
 
 
-@unhurried
 @given(answers)
 def test_other_extractors_return_what_stands_in_the_text(text: str) -> None:
     word = yes_no(text)
@@ -256,7 +250,6 @@ def test_other_extractors_return_what_stands_in_the_text(text: str) -> None:
     assert (lone_letter(text) or "") in text
 
 
-@unhurried
 @given(answers)
 def test_yes_no_of_a_reading_is_that_reading(text: str) -> None:
     word = yes_no(text)

@@ -7,7 +7,7 @@ import time
 from unicodedata import normalize
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from maestro_eval.records import NoAnswer, Sample, UserError
@@ -15,8 +15,6 @@ from maestro_eval.scoring import METRICS, Verdict, check_protocol, judge
 from maestro_eval.text import seen
 
 # A busy machine may take a while over one example.
-unhurried = settings(deadline=None)
-
 _HOSTILE = "</think>" * 50 + "\\boxed{" * 50 + "\x00𝟛 Answer: " * 50
 
 
@@ -378,7 +376,6 @@ def test_signs_without_a_glyph_in_a_target_do_not_count(target: str) -> None:
     assert judge(asked(target), target, "relaxed_accuracy", "fair").value == 1
 
 
-@unhurried
 @given(questions)
 @example(("substring", asked("$", dataset="HME100k")))
 @example(("substring", asked("$ x ^ 2 $", dataset="HME100k")))
@@ -390,7 +387,6 @@ def test_target_itself_is_right_under_both_protocols(question: tuple[str, Sample
     assert judge(sample, sample.targets[0], metric, "fair").value == 1
 
 
-@unhurried
 @given(questions, chatter, chatter, st.booleans())
 def test_fair_accepts_what_strict_accepts(question: tuple[str, Sample], before: str, behind: str, lower: bool) -> None:
     metric, sample = question
@@ -399,7 +395,6 @@ def test_fair_accepts_what_strict_accepts(question: tuple[str, Sample], before: 
     assert judge(sample, answer, metric, "fair").value >= judge(sample, answer, metric, "strict").value
 
 
-@unhurried
 @given(questions, st.text())
 def test_no_answer_raises_and_every_value_is_a_share(question: tuple[str, Sample], answer: str) -> None:
     metric, sample = question
@@ -407,7 +402,6 @@ def test_no_answer_raises_and_every_value_is_a_share(question: tuple[str, Sample
         assert 0 <= judge(sample, answer, metric, protocol).value <= 1
 
 
-@unhurried
 @given(questions)
 def test_stated_answer_is_right_under_fair(question: tuple[str, Sample]) -> None:
     metric, sample = question
@@ -415,7 +409,6 @@ def test_stated_answer_is_right_under_fair(question: tuple[str, Sample]) -> None
         assert judge(sample, f"Let me look.\nAnswer: {sample.targets[0]}", metric, "fair").value == 1
 
 
-@unhurried
 @given(questions, chatter, chatter, st.sampled_from(["", " ", "\n", "\t\n", "\u00a0", "\x1c\x85"]))
 def test_judging_does_not_see_surrounding_space(
     question: tuple[str, Sample], before: str, behind: str, space: str
@@ -426,7 +419,6 @@ def test_judging_does_not_see_surrounding_space(
         assert judge(sample, space + answer + space, metric, protocol) == judge(sample, answer, metric, protocol)
 
 
-@unhurried
 @given(questions, st.lists(st.tuples(chatter, chatter), min_size=2, max_size=6))
 def test_answers_of_one_form_have_one_value(question: tuple[str, Sample], around: list[tuple[str, str]]) -> None:
     """What repeats vote by: a group that held right and wrong answers would have no value."""
@@ -453,7 +445,6 @@ _WORDS = [
 ]
 
 
-@unhurried
 @given(st.permutations(_WORDS), st.permutations(range(4)), st.integers(0, 3), st.integers(0, 3), st.booleans())
 def test_letter_moves_with_its_choice(words: list[str], order: list[int], meant: int, right: int, stated: bool) -> None:
     choices = tuple(words[:4])

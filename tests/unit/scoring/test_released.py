@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_eval.records import Sample, UserError
 from maestro_eval.scoring import RELEASED, judge_released
-
-unhurried = settings(deadline=None)
 
 
 def posed(*targets: str, choices: tuple[str, ...] = ()) -> Sample:
@@ -228,7 +226,6 @@ def test_unknown_rule_names_the_task_and_the_rules() -> None:
         judge_released(_ROCK, said("B"), "bleu")
 
 
-@unhurried
 @given(
     st.sampled_from([*_TEXT_RULES, "math"]),
     st.text(),
@@ -265,7 +262,6 @@ def test_no_transcript_raises(rule: str, target: str, choices: tuple[str, ...], 
 _WORDS = ["actin", "basalt", "dark red car", "45 cm", "zinc", "north", "uphill"]
 
 
-@unhurried
 @given(st.permutations(_WORDS), st.permutations(range(4)), st.integers(0, 3), st.integers(0, 3))
 def test_letter_moves_with_its_choice(words: list[str], order: list[int], meant: int, right: int) -> None:
     choices = tuple(words[:4])

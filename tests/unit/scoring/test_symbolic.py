@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from maestro_eval.scoring import symbolic
 from maestro_eval.scoring.symbolic import Equivalence, bare_expression, equivalent
 
-_QUICK = settings(max_examples=40, deadline=None)
+_QUICK = settings(max_examples=40)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_every_text_equals_itself_or_is_undecided(text: str) -> None:
     st.text(alphabet=r"0123456789xy+-*/^(){}[]\.,$=<>! %°√πfracsqt", max_size=25),
     st.sampled_from(["5", "x", r"\frac{1}{2}"]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_never_raises(text: str, target: str) -> None:
     assert equivalent(text, target, limit_s=0.5).result in ("same", "different", "undecided")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_eval.scoring.vlms_are_blind import blind_readers, blind_reading
@@ -56,7 +56,6 @@ def test_reply_is_read_in_its_form(task: str, text: str, official: str | None, s
     assert blind_reading(task, text, "strict") == strict
 
 
-@settings(deadline=None)
 @given(st.sampled_from(_TASKS), replies)
 def test_a_reading_of_a_reading_is_itself(task: str, text: str) -> None:
     for strictness in ("official", "strict"):
@@ -64,7 +63,6 @@ def test_a_reading_of_a_reading_is_itself(task: str, text: str) -> None:
         assert read is None or blind_reading(task, read, strictness) == read
 
 
-@settings(deadline=None)
 @given(st.sampled_from(_TASKS), replies)
 def test_what_strict_reads_official_reads_too(task: str, text: str) -> None:
     strict = blind_reading(task, text, "strict")

@@ -76,7 +76,7 @@ def fits_by_trying_everything(engines: list[Engine], gpus: list[Gpu]) -> bool:
     return possible(engines, {i: gpu.memory_gb * 0.95 for i, gpu in enumerate(gpus)})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ENGINES, GPUS)
 def test_a_plan_keeps_every_promise_and_is_the_same_again(engines: list[Engine], gpus: list[Gpu]) -> None:
     placed = place(engines, gpus)
@@ -84,7 +84,7 @@ def test_a_plan_keeps_every_promise_and_is_the_same_again(engines: list[Engine],
     assert place(engines, gpus) == placed
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ENGINES, GPUS)
 def test_it_fits_exactly_when_trying_everything_finds_a_fit(engines: list[Engine], gpus: list[Gpu]) -> None:
     placed = place(engines[:5], gpus[:4])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S, free_ports
 
 from maestro_eval.records import UserError
 from maestro_eval.serving.launch import Launch
@@ -34,12 +34,12 @@ time.sleep(delay)
 server = http.server.HTTPServer(("127.0.0.1", port), Page)
 note("ready")
 if how == "mute-later":
-    for _ in range(2):
+    for _ in range(5):
         server.handle_request()
     time.sleep(600)
 server.serve_forever()
 """
-QUICK = Supervision(Restarts(first_s=0.05), start_s=20, silent_s=60, grace_s=5, ask_every_s=0.2)
+QUICK = Supervision(Restarts(first_s=0.05), start_s=PATIENCE_S, silent_s=60, grace_s=PATIENCE_S, ask_every_s=0.2)
 
 
 @pytest.fixture
@@ -48,8 +48,7 @@ def make(tmp_path: Path) -> Callable[..., Launch]:
     script.write_text(ENGINE)
 
     def launch(name: str, *, delay: float = 0.0, how: str = "well", gpus: tuple[str, ...] = ()) -> Launch:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        (port,) = free_ports(1)
         command = (sys.executable, str(script), str(port), str(delay), str(tmp_path / "notes"), how)
         return Launch(name, command, {}, "127.0.0.1", port, gpus)
 
@@ -66,7 +65,7 @@ async def until(supervisor_of: Callable[[Callable[[Event], None]], Supervisor], 
         if enough(events):
             stop.now.set()
 
-    await asyncio.wait_for(supervisor_of(hear).run(stop), 40)
+    await asyncio.wait_for(supervisor_of(hear).run(stop), PATIENCE_S)
     return events
 
 

@@ -117,7 +117,7 @@ async def run_skill(context: SkillContext) -> SkillResult:
     return SkillResult(text, tuple(context.calls), tuple(context.notes), tuple(context.missing), failure)
 
 
-def bound(registry: Registry, url: str, services_url: str = "", timeout_s: float = 20.0) -> Registry:
+def bound(registry: Registry, url: str, services_url: str = "", services_timeout_s: float = 20.0) -> Registry:
     """The registry with every endpoint at ``url``, and those of its services at ``services_url`` where given."""
     of_services = {service.endpoint for service in registry.services.values()}
     endpoints = {
@@ -127,7 +127,7 @@ def bound(registry: Registry, url: str, services_url: str = "", timeout_s: float
             start="",
             api_key_env="",
             max_tries=1,
-            timeout_s=timeout_s,
+            timeout_s=services_timeout_s if name in of_services else 20.0,
         )
         for name, entry in registry.endpoints.items()
     }

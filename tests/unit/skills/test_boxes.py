@@ -73,9 +73,9 @@ def test_a_label_is_one_short_line_that_cannot_act():
     "reply", ["[" * 10**6, "{" * 10**6, '[{"a":' * 10**5, "[1," * 10**5, "9" * 10**6, "[9" * 10**5]
 )
 def test_a_hostile_reply_costs_little(reply):
-    began = time.monotonic()
+    began = time.process_time()
     assert find_boxes(reply) is None
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 @given(anything)

@@ -90,9 +90,7 @@ async def test_evidence_of_every_service_about_every_image_is_in_the_prompt(worl
 
 async def test_evidence_is_fetched_at_the_same_time(world):
     async with world("spotter, captioner", latency=Latency(base_s=0.2)) as w:
-        began = time.monotonic()
         await w.context(FIRST, SECOND).evidence()
-        assert time.monotonic() - began < 0.6
         assert max(request.in_flight for request in w.server.requests) == 4
 
 
@@ -149,7 +147,7 @@ async def test_an_experts_failure_is_a_result_that_keeps_its_calls(world):
 
 async def test_a_deadline_that_passes_is_not_the_experts_fault(world):
     async with world(latency=Latency(base_s=60)) as w:
-        result = await run_skill(w.context(FIRST, deadline=time.monotonic() + 0.2))
+        result = await run_skill(w.context(FIRST, deadline=time.monotonic() + 0.5))
         assert result.failure.cause == "deadline"
         assert result.calls[0].error.startswith("deadline: ")
 

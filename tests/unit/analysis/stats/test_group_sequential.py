@@ -43,7 +43,7 @@ def test_spending_reproduces_lan_and_demets_boundaries() -> None:
     assert boundaries(_equal(5), 0.05) == pytest.approx((4.8769, 3.3569, 2.6803, 2.2898, 2.0310), abs=2e-4)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=12), st.sampled_from([0.2, 0.05, 0.005]))
 def test_looks_at_any_fractions_spend_all_of_alpha_and_no_more(steps: list[int], alpha: float) -> None:
     times = tuple(np.cumsum(steps) / sum(steps))

@@ -11,7 +11,7 @@ families = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 
 class TestHolm:
     # statsmodels collects garbage at every call of Holm's, half a second each.
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8)
     @given(families)
     def test_agrees_with_statsmodels(self, p: list[float]) -> None:
         from statsmodels.stats.multitest import multipletests

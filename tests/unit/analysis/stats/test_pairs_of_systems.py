@@ -38,7 +38,7 @@ designs = st.builds(
 
 
 @given(designs)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_all_pairs_at_once_have_the_numbers_of_each_pair_alone(found: list[list[Sampled]]) -> None:
     for (a, b), interval, p in zip(PAIRS, difference_intervals(found, PAIRS), difference_ps(found, PAIRS), strict=True):
         alone, tested = difference_interval(found[a], found[b]), difference_p(found[a], found[b])

@@ -64,13 +64,13 @@ class TestRankIntervals:
         table = systems([0.5, 0.6, 0.65], 20)
         assert rank_intervals(table, seed=seed) == rank_intervals(table, seed=seed)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(tables)
     def test_every_interval_holds_its_rank(self, table: list[list[float]]) -> None:
         found = rank_intervals([independent([row]) for row in table], draws=500)
         assert all(1 <= each.low <= each.rank <= each.high <= len(table) for each in found)
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     @given(tables)
     def test_the_order_in_which_systems_are_listed_does_not_matter(self, table: list[list[float]]) -> None:
         forth = rank_intervals([independent([row]) for row in table], draws=500)

@@ -249,7 +249,7 @@ def test_the_style_is_refused_without_a_tokenizer():
 TAGS = ["<search>", "</search>", "<answer>", "</answer>", "<think>", "</think>", "<|im_end|>", CALL, " ", "é", "x:y@@z"]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from(TAGS) | st.text(max_size=4), max_size=8).map("".join),
     st.integers(0, 4),
