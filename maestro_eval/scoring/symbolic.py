@@ -35,7 +35,7 @@ _REMEMBERED = 4096
 # SymPy keeps some of what it saw for ever; a fresh child bounds that.
 _CHECKS_OF_A_CHILD = 20_000
 # No more than an interpreter needs: keys have no place beside what a model wrote.
-_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "VIRTUAL_ENV")
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
 _FLOAT_NOISE = 1e-9
 
 _WRAPPED = re.compile(
@@ -277,7 +277,7 @@ def _start() -> Child:
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "0"}
     program = Path(__file__).with_name("symbolic_child.py")
-    return Child([sys.executable, "-P", "-B", str(program)], stderr=subprocess.DEVNULL, env=environment)
+    return Child([sys.executable, "-P", str(program)], stderr=subprocess.DEVNULL, env=environment)
 
 
 def _cause(code: int) -> Equivalence:

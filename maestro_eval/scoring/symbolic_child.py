@@ -42,13 +42,15 @@ _Reply = tuple[str, str]
 
 def main() -> None:
     """Say that we are ready, then answer requests until the other end closes."""
-    _confine()
+    _prepare_signals()
     requests, replies = Connection(0, writable=False), Connection(os.dup(1), readable=False)
     # What a library prints is no reply.
     os.dup2(2, 1)
     signal.setitimer(signal.ITIMER_REAL, _START_S)
     check = _checker()
     signal.setitimer(signal.ITIMER_REAL, 0)
+    # Not before SymPy is imported: Python may write its bytecode, without which each start would compile it again.
+    _confine()
     replies.send_bytes(b"ready")
     while True:
         try:
@@ -65,11 +67,14 @@ def main() -> None:
         replies.send_bytes(json.dumps(reply).encode())
 
 
-def _confine() -> None:
+def _prepare_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for deadly in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(deadly, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
+
+
+def _confine() -> None:
     for limit, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(limit)
         resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard),) * 2)
