@@ -58,7 +58,8 @@ class Watcher:
     def _end(self, grace_s: float) -> None:
         _signal_all(signal.SIGTERM)
         deadline = time.monotonic() + grace_s
-        terms = self._terms
+        # Two may have arrived together.
+        terms = min(self._terms, 1)
         while _descendants() and self._terms == terms and (left := deadline - time.monotonic()) > 0:
             # A grandchild sends us no SIGCHLD until it is our child, so the waits are short.
             self._wait(min(left, 0.05), stdin=False)
