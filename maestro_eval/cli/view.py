@@ -47,11 +47,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(folders: list[Path], out: Path, subset: int | None, include: list[Path]) -> None:
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
     from maestro_eval.view import Library, Pictures, write_static
 
     library = Library(folders, subset=subset)
     pictures = Pictures(include)
-    written = write_static(library, pictures, out)
+    columns = TextColumn("{task.completed:,} pages written, {task.total:,} known")
+    console = Console(stderr=True)
+    with Progress(columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=0)
+        written = write_static(
+            library, pictures, out, lambda done, known: progress.update(bar, completed=done, total=known)
+        )
     library.close()
     lacking = "; ".join(f"{task}: {one_line(why)}" for task, why in pictures.lacking.items())
     why_fewer = f" (not all could be read: {lacking})" if lacking else ""

@@ -283,6 +283,10 @@ class RunManifest(Struct, frozen=True):
     rendering: Rendering = ""
     schema: int = 2
 
+    def policy_of(self, repeat: int) -> str:
+        """Return the policy of a rollout with this repeat: in an explore run, that of its candidate."""
+        return self.candidates[repeat].policy if repeat < len(self.candidates) else self.policy
+
     @property
     def ended_early(self) -> tuple[EarlyStop, ...]:
         """The benchmarks that ended before their last sample."""

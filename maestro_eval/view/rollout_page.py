@@ -109,7 +109,7 @@ def _attribution(known: Known, entry: Judged, protocol: str) -> Attribution | No
     if entry.rollout is None or entry.sample is None or score is None or not is_judged_here(task):
         return None
     episode = Episode(entry.rollout, entry.sample, score)
-    return None if is_right(episode) else attribute(episode, task, known.manifest.policy)
+    return None if is_right(episode) else attribute(episode, task, known.manifest.policy_of(entry.key.repeat))
 
 
 def _elsewhere(library: Library, known: Known, entry: Judged, protocol: str) -> Iterator[Elsewhere]:

@@ -10,7 +10,7 @@ import hashlib
 import re
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape, unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -46,10 +46,13 @@ class Written(Struct, frozen=True):
     pictures: int
 
 
-def write_static(library: Library, pictures: Pictures, out: Path) -> Written:
+def write_static(
+    library: Library, pictures: Pictures, out: Path, show: Callable[[int, int], object] = lambda written, known: None
+) -> Written:
     """Write all pages of ``library`` into the empty or new folder ``out``.
 
-    Raise UserError if ``out`` is not empty, or if a run is too large to be written without a subset.
+    ``show`` is called after each page with the numbers of pages written and known so far. Raise UserError if ``out`` is
+    not empty, or if a run is too large to be written without a subset.
     """
     runs = library.runs()
     if not runs:
@@ -66,7 +69,7 @@ def write_static(library: Library, pictures: Pictures, out: Path) -> Written:
     if library.subset is not None:
         note = f"Rollouts of {library.subset:,} samples of each run are here. The numbers are of whole runs."
     export = _Export(Site(library, pictures), out, list(_comparisons(runs)), note)
-    export.write_all()
+    export.write_all(show)
     return Written(out / "index.html", export.pages, export.pictures)
 
 
@@ -92,7 +95,7 @@ class _Export:
         self.pages = 0
         self.pictures = 0
 
-    def write_all(self) -> None:
+    def write_all(self, show: Callable[[int, int], object]) -> None:
         self.file_of("/")
         while self._waiting:
             address = self._waiting.popleft()
@@ -106,6 +109,7 @@ class _Export:
                 body = (self._with_comparisons(text) if address == "/" else text).encode()
             (self._out / self._names[address]).write_bytes(body)
             self.pages += 1
+            show(self.pages, self.pages + len(self._waiting))
 
     def file_of(self, href: str) -> str | None:
         """Return the file name of an address and queue it for writing; ``None`` if it is not exported."""

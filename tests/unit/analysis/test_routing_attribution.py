@@ -6,11 +6,22 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from unit.analysis.routing_worlds import TASK, answer, call, episode, malformed, rollout, routed, search, unknown
+from unit.analysis.routing_worlds import (
+    TASK,
+    answer,
+    call,
+    episode,
+    malformed,
+    manifest,
+    rollout,
+    routed,
+    search,
+    unknown,
+)
 
 from maestro_eval.analysis.routing import Attribution, attribute, is_right
 from maestro_eval.analysis.routing.build import Blame
-from maestro_eval.records import CallError, Exhausted, Failed, MissingEvidence, Outcome, RolloutKey, Turn
+from maestro_eval.records import CallError, Candidate, Exhausted, Failed, MissingEvidence, Outcome, RolloutKey, Turn
 
 POLICY = "openai:http://here/v1"
 
@@ -82,6 +93,12 @@ def test_replies_that_are_programs_are_not_run() -> None:
     one = episode(search("def f(): …"), answer("6"))
     judged = replace(one, score=replace(one.score, value=0.0, extracted="def f"))
     assert attribute(judged, task, POLICY).side == "open"
+
+
+def test_a_candidate_of_an_explore_run_is_judged_by_its_own_policy() -> None:
+    explored = manifest(policy="explore", candidates=(Candidate("fixed:reader@@Reading"), Candidate("direct:reader")))
+    sides = [attribute(episode(answer("6")), TASK, explored.policy_of(repeat)).side for repeat in (0, 1)]
+    assert sides == ["policy", "expert"]
 
 
 def test_what_never_ran_is_counted_as_the_harnesss(tmp_path: Path) -> None:
