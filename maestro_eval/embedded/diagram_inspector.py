@@ -246,7 +246,7 @@ def _at(words: list[str], line: tuple[int, int], x: float, alone: str) -> str:
 
 
 def _alike(letter: str, other: str) -> bool:
-    """Return True if OCR cannot distinguish the two letters when they stand alone."""
+    """Return True if OCR cannot distinguish the two letters alone."""
     return letter.casefold().translate(_LOOK_ALIKES) == other.casefold().translate(_LOOK_ALIKES)
 
 

@@ -142,7 +142,7 @@ def verdicts(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 class Sequences(Struct, frozen=True, eq=False):
     """The distinct sequences of calls in a run: ``calls[steps[k]]`` belongs to sequence ``owners[k]``, in order.
 
-    ``last`` is the number of the last call of each sequence, 0 where it is empty.
+    ``last`` is the number of the last call of each sequence, 0 if it is empty.
     """
 
     calls: list[Called]

@@ -90,7 +90,7 @@ def side_by_side(library: Library, ask: Ask) -> Answer:
     index = library.index(baseline)
     ranks = library.ranks_of(index, entry.key.task, entry.key.sample_id)
     if not len(ranks):
-        raise NotFound(f"{baseline.name} was not asked this sample")
+        raise NotFound(f"{baseline.name} does not have this sample")
     # Prefer the same repeat; otherwise use the first.
     other_rank = int(ranks[np.argmax(index.frame["repeat"][ranks] == entry.key.repeat)])
     other = library.entry_at(baseline, other_rank)

@@ -213,7 +213,7 @@ def test_a_picture_is_shown_with_its_boxes_and_at_its_own_size(tab: Tab, ids: di
     assert boxes.is_hidden()
     image.click()
     assert "large" in (page.locator(".frame").get_attribute("class") or "")
-    page.get_by_text("Play on from here with another call").click()
+    page.get_by_text("Replay from here with another call").click()
     assert "maestro-eval replay" in page.get_by_label("replay command").inner_text()
 
 
