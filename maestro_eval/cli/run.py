@@ -22,7 +22,7 @@ from maestro_eval.cli.arguments import (
     positive,
     split_names,
 )
-from maestro_eval.cli.watching import exit_code, resume_command, stall_rules, watcher_of
+from maestro_eval.cli.watching import exit_code, program, resume_command, stall_rules, watcher_of
 from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def _publish_preset(
     # A progress line for each system, one before them, the files, and the viewer's command.
     lines = LINES - len(folders) - 5
     publish(folders, out, protocol=protocol, asked=asked, scored=scored, plots=True, lines=lines)
-    print(f"look at it: maestro-eval view {shlex.quote(str(out))}")
+    print(f"look at it: {program()} view {shlex.quote(str(out))}")
     return scored
 
 

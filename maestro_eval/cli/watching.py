@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,9 +40,16 @@ def stall_rules(arguments: argparse.Namespace) -> StallRules:
     return StallRules(arguments.stall_after, leave=_leave)
 
 
+def program() -> str:
+    """Return how a shell calls this program: by its path if PATH does not have it."""
+    called = Path(sys.argv[0])
+    known = called.name != "maestro-eval" or shutil.which("maestro-eval")
+    return "maestro-eval" if known else shlex.quote(str(called))
+
+
 def resume_command(folder: Path) -> str:
     """Return the command that continues the run in ``folder``."""
-    return f"maestro-eval resume {shlex.quote(str(folder))}"
+    return f"{program()} resume {shlex.quote(str(folder))}"
 
 
 def exit_code(outcomes: Sequence[RunOutcome], again: str, scored: Sequence[RunScores] = ()) -> int:
