@@ -87,10 +87,12 @@ class Verified(Struct, frozen=True):
 def verify(folder: Path, data: Mapping[str, str] | None = None) -> Verified:
     """Check a submission; if ``data`` contains the path of a task's rows, compare its samples with them.
 
-    Raise UserError if ``folder`` is no folder; any other problem is a mismatch.
+    Raise UserError if ``folder`` is no submission; any other problem is a mismatch.
     """
     if folder.is_symlink() or not folder.is_dir():
-        raise UserError(f"{folder}: no such submission folder")
+        raise UserError(f"{folder}: no such folder, or a link; name a run or a submission")
+    if not any((folder / name).exists() for name in (SUMS, MANIFEST)):
+        raise UserError(f"{folder}: not a run or submission (it has neither {MANIFEST} nor {SUMS})")
     check = _Check(folder, data or {})
     try:
         check.run()
@@ -309,21 +311,32 @@ class _Check:
             self.wrong(f"{where}: others are {_cut(row.others)}, judging again gives {_cut(score.others)}")
 
     def _numbers(self, written: Results, computed: Results) -> None:
-        found = dict(flatten(msgspec.to_builtins(written)))
-        expected = dict(flatten(msgspec.to_builtins(computed)))
-        for path in sorted(found.keys() | expected.keys()):
-            self.numbers += isinstance(expected.get(path), (int, float))
-            if path not in expected:
-                self.wrong(f"{RESULTS}: {path} does not follow from the samples")
-            elif path not in found:
-                self.wrong(f"{RESULTS}: {path} is missing; the samples give {_cut(expected[path])}")
-            elif not _same(found[path], expected[path]):
-                self.wrong(f"{RESULTS}: {path} is {_cut(found[path])}, the samples give {_cut(expected[path])}")
+        expected = msgspec.to_builtins(computed)
+        self.numbers += count_numbers(expected)
+        for line in unlike(msgspec.to_builtins(written), expected):
+            self.wrong(f"{RESULTS}: {line}")
 
     def _text(self, name: str, expected: str) -> None:
         data = self._bytes(name)
         if data is not None and data != expected.encode():
             self.wrong(f"{name}: is not the text that {MANIFEST} and {RESULTS} give")
+
+
+def count_numbers(value: object) -> int:
+    """Return how many numbers nested mappings contain."""
+    return sum(isinstance(each, (int, float)) for _, each in flatten(value))
+
+
+def unlike(found: object, expected: object, tolerance: float = _TOLERANCE) -> Iterator[str]:
+    """Yield a line for each value that differs between written and computed results."""
+    written, computed = dict(flatten(found)), dict(flatten(expected))
+    for path in sorted(written.keys() | computed.keys()):
+        if path not in computed:
+            yield f"{path} does not follow from the samples"
+        elif path not in written:
+            yield f"{path} is missing; the samples give {_cut(computed[path])}"
+        elif not _same(written[path], computed[path], tolerance):
+            yield f"{path} is {_cut(written[path])}, the samples give {_cut(computed[path])}"
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, bool]]:
@@ -349,10 +362,10 @@ def _is_inside(name: str) -> bool:
     return plain and not path.is_absolute() and ".." not in path.parts
 
 
-def _same(found: Any, expected: Any) -> bool:
+def _same(found: Any, expected: Any, tolerance: float = _TOLERANCE) -> bool:
     numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (found, expected))
     if numbers:
-        return math.isclose(found, expected, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+        return math.isclose(found, expected, rel_tol=tolerance, abs_tol=tolerance)
     return bool(found == expected and type(found) is type(expected))
 
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from maestro_eval.cli import BAD_INPUT, DONE, parse_data
+from maestro_eval.cli import DISAGREES, DONE, parse_data
 from maestro_eval.exports.verify import verify
 from maestro_eval.exports.verify_run import verify_run
 from maestro_eval.text import one_line
@@ -45,4 +45,4 @@ def run(arguments: argparse.Namespace) -> int:
     if len(verified.mismatches) > _MOST_LINES:
         print(f"mismatch … and {len(verified.mismatches) - _MOST_LINES} more", file=sys.stderr)
     print(f"{folder}: not verified: {len(verified.mismatches)} mismatches", file=sys.stderr)
-    return BAD_INPUT
+    return DISAGREES

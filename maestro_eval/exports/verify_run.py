@@ -1,7 +1,7 @@
 """Verifies that a run folder is undamaged and that its scores follow from its transcripts, without changing it.
 
-The folder is untrusted. Its journal is read with its checksums, every answer is compared with the policy's text, and
-every verdict is computed again unless that would run a program.
+The folder is untrusted. Its journal is read with its checksums, every answer is compared with the policy's text,
+every verdict is computed again unless that would run a program, and so is every number of its report.
 """
 
 from __future__ import annotations
@@ -9,22 +9,37 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO, Any
 
 import msgspec
 
 from maestro_eval.exports.answers import is_answer_of, written
 from maestro_eval.exports.known_tasks import KnownTask, known_task
 from maestro_eval.exports.submission import judged_again
-from maestro_eval.exports.verify import Verified
+from maestro_eval.exports.verify import Verified, count_numbers, unlike
 from maestro_eval.journal import Journal, unpack_record
-from maestro_eval.records import Answered, RunManifest, Score, Selection, UserError
-from maestro_eval.scoring import Heading, check_protocol, heading_of, score_rollout, unscored
+from maestro_eval.records import PROTOCOLS, Answered, RunManifest, Score, ScoringProtocol, Selection, UserError
+from maestro_eval.report import Asked, find, render_as
+from maestro_eval.scoring import (
+    Heading,
+    RunScores,
+    ScoresFile,
+    Tally,
+    check_protocol,
+    heading_of,
+    score_rollout,
+    unscored,
+)
 from maestro_eval.text import printable
 
 _MOST = 1000
 _NEVER_RAN = "never ran"
 _SCORES = "scores.*.jsonl"
 _LONGEST_LINE = 64 << 20
+# Numbers are written with 6 decimals; another platform may round the last one differently.
+_ROUNDED = 2e-6
+_PARTS = ("tasks", "means", "missing_evidence")
+_JUDGED = ("value", "extracted", "others", "category", "stratum", "cluster")
 
 
 def verify_run(folder: Path, data: Mapping[str, str] | None = None) -> Verified:
@@ -53,6 +68,7 @@ class _RunCheck:
         self.mismatches: list[str] = []
         self.unknown = ["whether the model wrote these transcripts: whoever has the folder can write them anew"]
         self.files = self.samples = self.numbers = self.judged_again = 0
+        self.tally = Tally()
 
     def wrong(self, line: str) -> None:
         if len(self.mismatches) < _MOST:
@@ -71,6 +87,7 @@ class _RunCheck:
         pictures: dict[tuple[str, str], str] = {}
         for rollout, sample in journal.rollouts():
             self.samples += 1
+            self.tally.count(rollout)
             where = f"{rollout.key.task}/{rollout.key.sample_id}/{rollout.key.repeat}"
             if isinstance(rollout.outcome, Answered) and not is_answer_of(rollout.outcome.text, written(rollout)):
                 self.wrong(f"{where}: its answer is not in its transcript")
@@ -87,6 +104,11 @@ class _RunCheck:
         for path in sorted((self.folder / "exports").glob(_SCORES)):
             self.files += 1
             self._scores(path, journal, manifest)
+        for protocol in PROTOCOLS:
+            report = self.folder / "report" / ("" if protocol == "official" else protocol) / "results.json"
+            if report.exists():
+                self.files += 1
+                self._report(report, manifest, protocol)
 
     def _report_task(self, known: KnownTask, *, selected: bool) -> None:
         for line in known.mismatches:
@@ -122,14 +144,54 @@ class _RunCheck:
                         continue
                     again = score_rollout(sample, rollout, tasks[record.task], protocol)
                 self.judged_again += 1
-                if (score.value, score.extracted) != (again.value, again.extracted):
-                    self.wrong(f"{name}, line {number}: value is {score.value}, judging again gives {again.value}")
+                for field in _JUDGED:
+                    found, expected = getattr(score, field), getattr(again, field)
+                    if found != expected:
+                        self.wrong(f"{name}, line {number}: {field} is {found}, judging again gives {expected}")
         except (msgspec.DecodeError, UserError, ValueError, KeyError, OSError, RecursionError) as error:
             self.wrong(f"{name}: cannot be checked ({error}); `maestro-eval score {self.folder}` writes it again")
 
+    def _report(self, path: Path, manifest: RunManifest, protocol: ScoringProtocol) -> None:
+        """Compute the numbers of a report again from the scores file and compare them."""
+        name, scores = path.relative_to(self.folder), self.folder / "exports" / f"scores.{protocol}.jsonl"
+        try:
+            with _opened(path) as report, _opened(scores) as file:
+                written = msgspec.json.decode(report.read(_LONGEST_LINE))
+                begin, count = len(file.readline(_LONGEST_LINE)), sum(1 for _ in file)
+                scored = RunScores(manifest, protocol, ScoresFile(file, None, count, begin), self.tally)
+                found = find([(scored, self.folder)], Asked(), protocol)
+                computed = msgspec.json.decode(render_as("json", found, path.parent))
+            rows = {each.get("kind", "run"): each for each in written["systems"] if each["run"] == ".."}
+            for own in computed["systems"]:
+                row = rows.get(own.get("kind", "run"), {})
+                # The file does not have the tasks of a group of the user's own.
+                groups = row.get("means", {}).keys() - own["means"].keys()
+                means = {mean: numbers for mean, numbers in row.get("means", {}).items() if mean not in groups}
+                self._numbers(name, {**row, "means": means}, own)
+                if groups:
+                    self.unknown.append(f"the mean of {', '.join(sorted(groups))} in {name}: a group of somebody's own")
+            if others := len(written["systems"]) - len(rows):
+                self.unknown.append(f"the numbers of {others} other systems in {name}")
+            if written.get("reported"):
+                self.unknown.append(f"the differences from published numbers in {name}")
+        except (msgspec.DecodeError, UserError, ValueError, LookupError, TypeError, AttributeError, OSError,
+                RecursionError) as error:  # fmt: skip
+            self.wrong(f"{name}: cannot be checked ({error}); `maestro-eval score {self.folder}` writes it again")
+
+    def _numbers(self, name: Path, written: dict[str, Any], computed: dict[str, Any]) -> None:
+        found, expected = ({part: row.get(part, {}) for part in _PARTS} for row in (written, computed))
+        self.numbers += count_numbers(expected)
+        row = f" ({computed['kind']})" if "kind" in computed else ""
+        for line in unlike(found, expected, _ROUNDED):
+            self.wrong(f"{name}{row}: {line}")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+
 
 def _lines(path: Path) -> Iterator[bytes]:
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+    with _opened(path) as file:
         while line := file.readline(_LONGEST_LINE):
             if len(line) >= _LONGEST_LINE:
                 raise ValueError(f"a line is longer than {_LONGEST_LINE} bytes")

@@ -15,7 +15,7 @@ from maestro_eval.scoring.metric import (
 from maestro_eval.scoring.released import FALL_BACK, RELEASED, Form, judge_released
 from maestro_eval.scoring.results import ResultScorer
 from maestro_eval.scoring.score_pass import RowKind, RunScores, rejudge_command, score_run
-from maestro_eval.scoring.scores_file import Heading, heading_of
+from maestro_eval.scoring.scores_file import Heading, ScoresFile, heading_of
 
 __all__ = [
     "FALL_BACK",
@@ -28,6 +28,7 @@ __all__ = [
     "ResultScorer",
     "RowKind",
     "RunScores",
+    "ScoresFile",
     "Strictness",
     "Tally",
     "Verdict",

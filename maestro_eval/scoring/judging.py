@@ -62,6 +62,18 @@ class Tally(Struct):
     lacking: dict[str, int] = {}
     failures: dict[ScoringProtocol, tuple[FailureGroup, ...]] = {}
 
+    def count(self, rollout: Rollout) -> None:
+        """Add what one rollout cost and lacked."""
+        self.calls += len(rollout.calls)
+        self.cached_calls += sum(call.cached for call in rollout.calls)
+        self.silent += isinstance(rollout.outcome, Exhausted)
+        for each in rollout.missing_evidence:
+            self.missing_evidence[each.service] = self.missing_evidence.get(each.service, 0) + 1
+        # It ended well, but without evidence that a service failed to give.
+        if rollout.missing_evidence and not isinstance(rollout.outcome, Failed):
+            task = rollout.key.task
+            self.lacking[task] = self.lacking.get(task, 0) + 1
+
     def add(self, other: Tally) -> None:
         self.attempt = max(self.attempt, other.attempt)
         self.calls += other.calls
@@ -89,8 +101,6 @@ def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
     lines: dict[ScoringProtocol, list[bytes]] = {protocol: [] for protocol in PROTOCOLS}
     failures: dict[ScoringProtocol, list[FailureGroup]] = {protocol: [] for protocol in PROTOCOLS}
     tally = Tally(max((record.attempt or 0 for record in records), default=0))
-    missing: Counter[str] = Counter()
-    lacking: Counter[str] = Counter()
     for record in records:
         task = rules.tasks[record.task]
         if record.rollout is None:
@@ -116,13 +126,7 @@ def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
             lines[protocol].append(_encoder.encode(score))
             if score.value is None:
                 failures[protocol].append(_failure(rollout, verdicts[protocol]))
-        tally.calls += len(rollout.calls)
-        tally.cached_calls += sum(call.cached for call in rollout.calls)
-        missing.update(each.service for each in rollout.missing_evidence)
-        # It ended well, but without evidence that a service failed to give.
-        lacking[record.task] += bool(rollout.missing_evidence) and not isinstance(rollout.outcome, Failed)
-        tally.silent += isinstance(rollout.outcome, Exhausted)
-    tally.missing_evidence, tally.lacking = dict(missing), dict(+lacking)
+        tally.count(rollout)
     tally.failures = {protocol: merged(each) for protocol, each in failures.items()}
     joined = {protocol: b"".join(line + b"\n" for line in each) for protocol, each in lines.items()}
     return Judged(joined, tuple(record.attempt for record in records), tally)

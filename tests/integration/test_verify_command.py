@@ -75,7 +75,7 @@ def test_targets_that_are_not_the_benchmarks_are_found_by_its_rows(
     rows = [{"question": f"Item {number}?", "answer": str(number + (number == 4))} for number in range(SAMPLES)]
     data = write_chartqa(tmp_path / "theirs", rows)
     code, said = verified(folders / name, capsys, "--data", f"maestro_chartqa={data}")
-    assert code == 2
+    assert code == 5
     assert "are not those of the data given" in said
     assert "not verified: 1 mismatches" in said
 
@@ -99,7 +99,7 @@ def change(run: Path, table: str, sample: str, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("table", "old", "new", "said"),
     [
-        ("transcripts", '"answered","text":"4"', '"answered","text":"1"', "is not what its transcript ends"),
+        ("transcripts", '"answered","text":"4"', '"answered","text":"1"', "its answer is not in its transcript"),
         ("samples", '"targets":["1"]', '"targets":["4"]', "value is 0.0, judging again gives 1.0"),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_run_that_contradicts_itself_is_found_out(
 ) -> None:
     change(folders / "run", table, "1", old, new)
     code, printed = verified(folders / "run", capsys)
-    assert code == 2
+    assert code == 5
     assert said in printed
 
 
@@ -129,7 +129,7 @@ def test_a_picture_that_was_replaced_within_a_run_is_found_out(
             "--data", f"maestro_chartqa={data}", "--out", str(tmp_path / "run"), "--concurrency", "1",
         ])  # fmt: skip
     code, said = verified(tmp_path / "run", capsys)
-    assert code == 2
+    assert code == 5
     assert "mismatch maestro_chartqa/1/0: 0.png was another picture in a rollout before it" in said
     # Nor does it say that it asked a part of the benchmark.
     assert "mismatch manifest.json: plans 3 of the 2,500 samples of maestro_chartqa, and no selection" in said
@@ -145,7 +145,7 @@ def test_a_submission_of_a_part_that_calls_itself_whole_is_found_out(
     listed = [line.split("  ") for line in (folder / "SHA256SUMS").read_text().splitlines()]
     (folder / "SHA256SUMS").write_text("".join(f"{sha256_of(folder / name)}  {name}\n" for _, name in listed))
     code, said = verified(folder, capsys)
-    assert code == 2
+    assert code == 5
     assert f"plans {SAMPLES} of the 2,500 samples of maestro_chartqa, which results.json does not state" in said
 
 
@@ -153,8 +153,24 @@ def test_scores_that_somebody_wrote_are_found_out(folders: Path, capsys: pytest.
     path = folders / "run" / "exports" / "scores.official.jsonl"
     path.write_text(path.read_text().replace('"value":0.0', '"value":1.0'))
     code, said = verified(folders / "run", capsys)
-    assert code == 2
+    assert code == 5
     assert "exports/scores.official.jsonl, line 2: value is 1.0, judging again gives 0.0" in said
+
+
+def test_numbers_that_somebody_wrote_into_a_report_are_found_out(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = folders / "run"
+    assert " 0 numbers" not in verified(run, capsys)[1]
+    report = run / "report" / "results.json"
+    right = report.read_text()
+    assert '"value": 0.166667' in right
+    report.write_text(right.replace('"value": 0.166667', '"value": 1.0', 1))
+    code, said = verified(run, capsys)
+    assert code == 5
+    assert "report/results.json: tasks.maestro_chartqa.value is 1.0, the samples give 0.166667" in said
+    report.write_text(right.replace('"run": ".."', '"run": "../other"'))
+    assert "tasks.maestro_chartqa.value is missing" in verified(run, capsys)[1]
 
 
 def test_a_damaged_run_and_one_with_strays_are_found_out(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,12 +179,12 @@ def test_a_damaged_run_and_one_with_strays_are_found_out(folders: Path, capsys: 
         connection.execute("UPDATE attempts SET key = 77 WHERE key IN (SELECT key FROM plan WHERE sample_id = '2')")
     connection.close()
     code, said = verified(run, capsys)
-    assert code == 2
+    assert code == 5
     assert "1 records are of no planned rollout" in said
     manifest = json.loads((run / "manifest.json").read_text())
     (run / "manifest.json").write_text(json.dumps({**manifest, "repeats": 2}))
     code, said = verified(run, capsys)
-    assert (code, "is not what this run began with" in said) == (2, True)
+    assert (code, "is not what this run began with" in said) == (5, True)
 
 
 def test_a_metric_that_the_task_file_does_not_have_is_found_out(
@@ -180,7 +196,7 @@ def test_a_metric_that_the_task_file_does_not_have_is_found_out(
     others = [line for line in sums.read_text().splitlines(keepends=True) if "manifest.json" not in line]
     sums.write_text("".join([*others, f"{sha256_of(path)}  manifest.json\n"]))
     code, said = verified(folders / "submission", capsys)
-    assert code == 2
+    assert code == 5
     assert "maestro_chartqa: metric is 'substring', its task file says 'relaxed_accuracy'" in said
 
 
@@ -188,4 +204,10 @@ def test_export_verify_is_the_same(folders: Path, capsys: pytest.CaptureFixture[
     capsys.readouterr()
     assert main(["verify", str(folders / "submission")]) == 0
     assert "verdicts judged again" in capsys.readouterr().out
-    assert main(["verify", str(folders / "nowhere")]) == 2
+
+
+def test_a_folder_that_is_neither_is_refused(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folders / "results.json").write_text("{}")
+    assert verified(folders, capsys)[0] == 2
+    assert "not a run or submission" in verified(folders, capsys)[1]
+    assert "no such folder" in verified(folders / "nowhere", capsys)[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_eval.cli import BAD_INPUT, DONE
+from maestro_eval.cli import BAD_INPUT, DISAGREES, DONE
 from maestro_eval.cli.main import main
 from maestro_eval.exports import EXPORTERS
 
@@ -31,7 +31,7 @@ def test_a_submission_is_verified_by_its_exit_code(
     assert main(["verify", str(out)]) == DONE
     assert "verified: 6 files, 5 rollouts" in capsys.readouterr().out
     (out / "results.json").write_text((out / "results.json").read_text().replace("0.5", "0.6"))
-    assert main(["verify", str(out)]) == BAD_INPUT
+    assert main(["verify", str(out)]) == DISAGREES
     said = capsys.readouterr()
     assert said.out == ""
     assert "mismatch results.json: SHA-256 is" in said.err
@@ -43,7 +43,7 @@ def test_a_submission_is_verified_by_its_exit_code(
     [
         (["export"], "required: RUN, --format"),
         (["export", "RUN"], "required: --format"),
-        (["verify", "/nowhere"], "no such submission folder"),
+        (["verify", "/nowhere"], "no such folder"),
         (["export", "/nowhere", "--format", "hf"], "no such run folder"),
     ],
 )

@@ -225,11 +225,12 @@ def test_a_linked_folder_is_not_entered(original: Path, copy_of: Copy) -> None:
 
 def test_a_submission_that_is_a_link_is_refused(original: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(original)
-    with pytest.raises(UserError, match="no such submission folder"):
+    with pytest.raises(UserError, match="no such folder, or a link"):
         verify(tmp_path / "link")
 
 
-def test_an_empty_folder_is_no_submission(tmp_path: Path) -> None:
+def test_a_manifest_alone_is_no_submission(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").touch()
     assert verify(tmp_path).mismatches == (f"{SUMS}: missing",)
 
 
