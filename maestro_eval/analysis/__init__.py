@@ -13,6 +13,7 @@ from maestro_eval.analysis.comparison import (
     ScopeAccuracy,
     SystemResult,
     TaskAccuracy,
+    main_scopes,
 )
 from maestro_eval.analysis.notes import accepted_text, samples_text, size_texts, stop_text
 from maestro_eval.analysis.oracle import regret_of
@@ -34,10 +35,10 @@ from maestro_eval.analysis.stopping import EarlyStopping, rule_again, stop_rule
 
 __all__ = [
     "SMALL", "Accuracy", "Bounds", "CategoryDifference", "CategoryDifferences", "Comparison", "Contrast",
-    "EarlyStopping", "Estimate", "Group", "Measure", "MeasuredRun", "Reference",
-    "RepeatMeasures", "ReportedContrast", "ScopeAccuracy", "SystemResult", "TaskAccuracy", "accepted_text",
-    "compare", "difference_interval", "distinct_names", "fact_lines", "independent", "load_reference", "measure",
-    "read_explored", "regret_of", "renamed", "reported_name", "rule_again", "run_facts", "sampled", "samples_text",
-    "size_texts", "standard_error", "stop_rule", "stop_text", "training_warning", "wilson",
+    "EarlyStopping", "Estimate", "Group", "Measure", "MeasuredRun", "Reference", "RepeatMeasures",
+    "ReportedContrast", "ScopeAccuracy", "SystemResult", "TaskAccuracy", "accepted_text", "compare",
+    "difference_interval", "distinct_names", "fact_lines", "independent", "load_reference", "main_scopes",
+    "measure", "read_explored", "regret_of", "renamed", "reported_name", "rule_again", "run_facts", "sampled",
+    "samples_text", "size_texts", "standard_error", "stop_rule", "stop_text", "training_warning", "wilson",
     "with_distinct_names",
 ]  # fmt: skip

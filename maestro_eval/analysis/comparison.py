@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -88,6 +88,12 @@ class SystemResult(Struct, frozen=True):
     @property
     def n_lacking(self) -> int:
         return sum(task.n_lacking for task in self.tasks.values())
+
+
+def main_scopes(tasks: Iterable[str], means: Iterable[str]) -> tuple[str, ...]:
+    """Return the scopes of a system's main numbers: its groups' means; its tasks if it has one only, or no mean."""
+    names, groups = tuple(tasks), tuple(means)
+    return names if len(names) == 1 or not groups else groups
 
 
 class _Judged(Struct, frozen=True):

@@ -7,12 +7,17 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maestro_eval.cli import DONE
 from maestro_eval.cli.arguments import add_json, print_json
 from maestro_eval.records import UserError
 from maestro_eval.text import one_line
+
+if TYPE_CHECKING:
+    from maestro_eval.scoring import RunScores
+
+_MOST_MEANS = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             counts = library.counts(known)
             journal = library.source(known).journal
-            means, unjudged = _means(known.folder, journal.progress().attempt), journal.unjudged()
+            unjudged = journal.unjudged()
+            means = {} if manifest.candidates or counts.missing else _reported(known.folder, journal.progress().attempt)
+            if means is None:
+                means = _computed(library.source(known).scores("official"), counts.failed + unjudged)
         except UserError as error:
             library.problems.append(str(error))
             continue
@@ -54,15 +62,28 @@ def run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _means(folder: Path, attempt: int) -> dict[str, float]:
-    """Return the groups' official means from the run's own report; empty if the journal has a later ``attempt``."""
+def _reported(folder: Path, attempt: int) -> dict[str, float] | None:
+    """Return the main official numbers from the run's own report; None if the journal has a later ``attempt``."""
+    from maestro_eval.analysis import main_scopes
+
     report = folder / "report" / "results.json"
     try:
         (own,) = [each for each in json.loads(report.read_text("utf-8"))["systems"] if each["run"] == ".."]
-        means = own["means"] if own["attempt"] == attempt else {}
-        return {str(name): float(mean["value"]) for name, mean in means.items()}
+        scopes = {**own["tasks"], **own["means"]}
+        names = main_scopes(own["tasks"], own["means"])
+        return {name: float(scopes[name]["value"]) for name in names} if own["attempt"] == attempt else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _computed(scores: RunScores, failed: int) -> dict[str, float]:
+    """Return the same numbers from the journal; empty if it lacks scores of other answers than the ``failed`` ones."""
+    from maestro_eval.analysis import compare, main_scopes
+
+    (system,) = compare([scores]).systems
+    if system.n_failed > failed:
         return {}
+    return {name: system.scopes[name].accuracy.value for name in main_scopes(system.tasks, system.means)}
 
 
 def _show(found: list[dict[str, Any]]) -> None:
@@ -72,7 +93,8 @@ def _show(found: list[dict[str, Any]]) -> None:
     rows = []
     for each in found:
         done = f"{each['done']:,} of {each['planned']:,}" + (" …" if each["going_on"] else "")
-        means = ", ".join(f"{name} {100 * value:.1f}" for name, value in each["means"].items()) or "–"
+        shown = [f"{name} {100 * value:.1f}" for name, value in each["means"].items()]
+        means = ", ".join([*shown[:_MOST_MEANS], *["…"] * (len(shown) > _MOST_MEANS)]) or "–"
         folder = min(each["folder"], os.path.relpath(each["folder"]), key=len)
         lost = f"{each['failed']} + {each['unjudged']} unjudged" if each["unjudged"] else str(each["failed"])
         cells = (each["policy"], each["registry"], done, lost, means, folder)

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from maestro_eval.analysis import Comparison, Estimate
+from maestro_eval.analysis import Comparison, Estimate, main_scopes
 from maestro_eval.journal import JournalCounts
 from maestro_eval.records import PROTOCOLS, MaestroError
 from maestro_eval.report import scope_title
@@ -150,16 +150,13 @@ def samples(library: Library, ask: Ask) -> Answer:
 
 
 def headlines(comparison: Comparison | None) -> tuple[tuple[str, Estimate], ...]:
-    """Return a run's main numbers: the means of its groups, or the accuracy of its only benchmark."""
+    """Return a run's main numbers with their titles."""
     if comparison is None:
         return ()
     system = comparison.systems[0]
-    if len(system.tasks) == 1:
-        return tuple((scope_title(name), task.accuracy) for name, task in system.tasks.items())
     return tuple(
-        (scope_title(group.name, is_mean=True), system.means[group.name].accuracy)
-        for group in comparison.groups
-        if group.name in system.means
+        (scope_title(name, is_mean=name in system.means), system.scopes[name].accuracy)
+        for name in main_scopes(system.tasks, system.means)
     )
 
 
