@@ -26,7 +26,7 @@ from maestro_eval.records import (
     UserError,
 )
 from maestro_eval.registry import Registry, load_registry
-from maestro_eval.runtime import Hook, RunConfig, RunOutcome, Watcher, start_run, stop_run
+from maestro_eval.runtime import HOOKS, Hook, RunConfig, RunOutcome, Watcher, start_run, stop_run
 from maestro_eval.scoring import RunScores, score_rollout, score_run
 from maestro_eval.tasks import trust
 
@@ -135,14 +135,14 @@ def evaluate(
     data: Mapping[str, str | Path] | None = None,
     name: str = "",
     config: RunConfig | None = None,
-    hooks: Sequence[Hook] = (),
+    hooks: Sequence[Hook] | Hook = (),
 ) -> Run:
     """Run ``policy`` with ``registry`` on ``tasks`` into the new folder ``out``, and open it.
 
     ``policy`` is a ``--policy`` argument, or a class or function that makes a policy; ``registry`` a name, a file or a
     loaded registry; ``data`` maps tasks to local data; ``name`` is the system's name in tables. ``config`` has
-    everything else; the other parameters override it. ``hooks`` are called during the run. Inside a running event loop
-    (a notebook) the run has a loop and a thread of its own, and Ctrl-C ends it in order.
+    everything else; the other parameters override it. ``hooks`` (or one) are called during the run. Inside a running
+    event loop (a notebook) the run has a loop and a thread of its own, and Ctrl-C ends it in order.
 
     Raises UserError for bad input, and MaestroError for a run that was ended because it stalled or was hopeless: its
     folder can be resumed.
@@ -152,12 +152,12 @@ def evaluate(
     >>> run.counts().planned
     2
     """
-    chosen = _config(policy, registry, tasks, data, name, config)
+    chosen, called = _config(policy, registry, tasks, data, name, config), _hooks(hooks)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _opened(_start(chosen, out, hooks))
-    thread, done = _in_thread(lambda: _start(chosen, out, hooks))
+        return _opened(_start(chosen, out, called))
+    thread, done = _in_thread(lambda: _start(chosen, out, called))
     try:
         return _opened(done.result())
     except KeyboardInterrupt:
@@ -174,7 +174,7 @@ async def evaluate_async(
     data: Mapping[str, str | Path] | None = None,
     name: str = "",
     config: RunConfig | None = None,
-    hooks: Sequence[Hook] = (),
+    hooks: Sequence[Hook] | Hook = (),
 ) -> Run:
     """Run `evaluate` beside other tasks of this event loop; cancelling it ends the run in order, resumable.
 
@@ -187,8 +187,8 @@ async def evaluate_async(
     >>> [run.counts().missing for run in asyncio.run(both())]
     [0, 0]
     """
-    chosen = _config(policy, registry, tasks, data, name, config)
-    thread, done = _in_thread(lambda: _start(chosen, out, hooks))
+    chosen, called = _config(policy, registry, tasks, data, name, config), _hooks(hooks)
+    thread, done = _in_thread(lambda: _start(chosen, out, called))
     waiting = asyncio.wrap_future(done)
     try:
         return _opened(await asyncio.shield(waiting))
@@ -209,13 +209,14 @@ def score(run: Run | str | Path, protocol: str = "official") -> RunScores:
 
 
 def compare(
-    *runs: Run | str | Path,
+    *runs: Run | str | Path | Sequence[Run | str | Path],
     baseline: str = "",
     protocol: str = "official",
     groups: Mapping[str, Sequence[str]] | None = None,
 ) -> Comparison:
     """Compare runs: accuracies with intervals, group means, and each system's paired difference from the baseline.
 
+    Runs are given one by one or as a list.
     ``baseline`` is a system's name, by default that of the first run. ``groups`` are sets of tasks, each with a mean.
     UserError, naming what differs, if the runs cannot be compared.
 
@@ -223,9 +224,12 @@ def compare(
     >>> [contrast.verdict for contrast in found.contrasts]
     ['undecided']
     """
-    if not runs:
+    given: list[Run | str | Path] = []
+    for each in runs:
+        given.extend([each] if isinstance(each, Run | str | Path) or not isinstance(each, Iterable) else each)
+    if not given:
         raise UserError("compare() needs a run, better two")
-    scores = with_distinct_names([score(run, protocol) for run in runs])
+    scores = with_distinct_names([score(run, protocol) for run in given])
     names = [each.manifest.system for each in scores]
     chosen = baseline or names[0]
     if chosen not in names:
@@ -287,6 +291,11 @@ def _config(
     config: RunConfig | None,
 ) -> RunConfig:
     config = config or RunConfig()
+    if not isinstance(policy, str) and not hasattr(policy, "__qualname__"):
+        raise UserError(
+            f"policy={policy!r}: expected a --policy argument, or a class or function that makes a policy (no "
+            "instance, since each worker makes its own)"
+        )
     here = not isinstance(policy, str) and (policy.__module__ == "__main__" or "<locals>" in policy.__qualname__)
     if not isinstance(policy, str) and config.executor == "ray" and here:
         raise UserError(
@@ -297,7 +306,7 @@ def _config(
         config,
         policy=policy if isinstance(policy, str) else POLICIES.add(policy),
         registry=str(_registry_file(registry) if isinstance(registry, Registry) else registry),
-        tasks=(tasks,) if isinstance(tasks, str) else tuple(tasks),
+        tasks=tasks,
         data={**config.data, **{task: str(path) for task, path in (data or {}).items()}},
         system=name or config.system,
     )
@@ -313,6 +322,12 @@ def _registry_file(registry: Registry) -> Path:
     return Path(registry.path)
 
 
+def _hooks(given: Sequence[Hook] | Hook) -> list[Hook]:
+    """Return the hooks. UserError for an object that ``--hook`` refuses too."""
+    each_of = given if isinstance(given, Iterable) else [given]
+    return [HOOKS.accept(f"hooks: {each!r}", each)() for each in each_of]
+
+
 def _start(config: RunConfig, out: str | Path, hooks: Sequence[Hook]) -> RunOutcome:
     watcher = Watcher()
     watcher.hooks = hooks
@@ -320,6 +335,8 @@ def _start(config: RunConfig, out: str | Path, hooks: Sequence[Hook]) -> RunOutc
 
 
 def _folder(run: Run | str | Path) -> Path:
+    if not isinstance(run, Run | str | Path):
+        raise UserError(f"{run!r}: expected a Run, or the path of a run folder")
     return run.folder if isinstance(run, Run) else Path(run)
 
 

@@ -51,14 +51,19 @@ class Door(Generic[T]):
         found = self._found.get(name)
         if found is None:
             place = self.place(name)
-            found = self._accept(imported(f"{self.kind} {name!r}", place))
-            if found is None:
-                raise _refusal(f"{self.kind} {name!r}: {place} is not {self._wanted}")
+            found = self.accept(f"{self.kind} {name!r}: {place}", imported(f"{self.kind} {name!r}", place))
             if name in self.bundled:
                 self._found[name] = found
             else:
                 # Hash the file while it is what was imported. The object is not stored, for its module may be reloaded.
                 self.code_hash(name)
+        return found
+
+    def accept(self, what: str, given: object) -> T:
+        """Return the component in an object. UserError, which begins with ``what``, for an object of another kind."""
+        found = self._accept(given)
+        if found is None:
+            raise _refusal(f"{what} is not {self._wanted}")
         return found
 
     def add(self, component: T) -> str:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from maestro_eval.policies import read_policy
-from maestro_eval.records import Regime, RegistryVariant, Replay, RunManifest, Sampling, Selection, Stopping
+from maestro_eval.records import (
+    Regime,
+    RegistryVariant,
+    Replay,
+    RunManifest,
+    Sampling,
+    Selection,
+    Stopping,
+    UserError,
+)
 from maestro_eval.registry import variant_text
+from maestro_eval.rollout import choose_regime
 from maestro_eval.sandbox import Isolation
 
 ExecutorName = Literal["local", "ray"]
@@ -18,6 +28,7 @@ _SETTINGS = (
     "executor", "workers", "gpus_per_worker", "concurrency", "ray_address", "policy_key_env", "allow_key_env",
     "include", "cache", "keep_calls", "sandbox", "require_services",
 )  # fmt: skip
+_Positive = Annotated[int, Meta(ge=1)]
 
 
 class RunConfig(Struct, frozen=True):
@@ -31,6 +42,8 @@ class RunConfig(Struct, frozen=True):
     the run's own); ``keep_calls`` turns it on. ``sandbox`` isolates code that a model wrote. ``variant`` changes the
     registry before it is used. A rollout fails without the services in ``require_services`` (``all``: every one).
     ``replay`` names a run to replay, ``stopping`` a rule that ends benchmarks early.
+
+    A single name stands for a list of it, and a regime's name for the regime.
     """
 
     policy: str = ""
@@ -40,14 +53,14 @@ class RunConfig(Struct, frozen=True):
     data: dict[str, str] = field(default_factory=dict)
     include: tuple[str, ...] = ()
     selection: Selection = Selection()
-    repeats: int = 1
+    repeats: _Positive = 1
     seed: int = 0
     sampling: Sampling = Sampling(temperature=None)
     regime: Regime = Regime()
     executor: ExecutorName = "local"
-    workers: int | None = None
+    workers: _Positive | None = None
     gpus_per_worker: float | None = None
-    concurrency: int = 16
+    concurrency: _Positive = 16
     ray_address: str = ""
     policy_key_env: str = ""
     allow_key_env: tuple[str, ...] = ()
@@ -58,6 +71,22 @@ class RunConfig(Struct, frozen=True):
     replay: Replay | None = None
     stopping: Stopping | None = None
     require_services: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "include", "allow_key_env", "require_services"):
+            value = getattr(self, name)
+            if isinstance(value, str | Path | list):
+                msgspec.structs.force_setattr(self, name, tuple(value) if isinstance(value, list) else (value,))
+        if isinstance(self.regime, str):
+            msgspec.structs.force_setattr(self, "regime", choose_regime(self.regime))
+
+    def check(self) -> None:
+        """Raise UserError for a value of another type, or out of range."""
+        try:
+            msgspec.convert(msgspec.to_builtins(self, enc_hook=str), RunConfig)
+        except msgspec.ValidationError as error:
+            wanted, _, field_name = str(error).partition(" - at `$.")
+            raise UserError(f"RunConfig: {field_name.rstrip('`')}: {wanted[:1].lower()}{wanted[1:]}") from None
 
     def name(self, model: str, registry: str) -> str:
         """Return the name in tables: the user's, else the policy's ``model`` (or baseline) and ``registry``."""

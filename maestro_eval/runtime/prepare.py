@@ -79,6 +79,7 @@ def prepare(request: RunConfig, watcher: Watcher, opened: Sequence[Task] = ()) -
 
     ``opened`` are tasks that this process has open already; it does not score them.
     """
+    request.check()
     registry = open_registry(request)
     candidates = len(candidates_of(read_policy(request.policy), registry))
     if candidates and request.repeats not in (1, candidates):

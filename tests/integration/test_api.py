@@ -16,7 +16,7 @@ from integration.conftest import environment, write_chartqa, write_registry
 from patience import PATIENCE_S, wait_until
 
 import maestro_eval
-from maestro_eval import RunConfig, Selection, api, evaluate, evaluate_async
+from maestro_eval import Hook, RunConfig, Selection, api, evaluate, evaluate_async
 from maestro_eval.embedded.mini import make_mini
 from maestro_eval.journal import Journal
 from maestro_eval.policies import Pair, RoutingStrategy
@@ -132,6 +132,42 @@ def test_a_registry_that_is_not_what_its_file_says_is_refused(world, tmp_path: P
 def test_comparing_nothing_is_one_line() -> None:
     with pytest.raises(UserError, match="needs a run"):
         api.compare()
+    with pytest.raises(UserError, match="3: expected a Run"):
+        api.compare([3])
+
+
+class Seen(Hook):
+    ended = 0
+
+    def on_run_end(self, manifest: object) -> None:
+        Seen.ended += 1
+
+
+def test_one_value_for_a_list_and_a_regimes_name_are_read_as_meant(world, tmp_path: Path) -> None:
+    config = RunConfig(selection=Selection(limit=1), include=tmp_path, regime="default")
+    runs = [evaluate(policy="random", out=tmp_path / name, config=config, hooks=Seen(), **world) for name in "ab"]
+    assert RunConfig(regime="released").regime.style == "released"
+    assert runs[0].manifest.settings["include"] == [str(tmp_path)]
+    assert Seen.ended == 2
+    assert len(api.compare(runs).systems) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "given", "said"),
+    [
+        ({}, {"hooks": [3]}, "hooks: 3 is not a maestro_eval.Hook"),
+        ({}, {"hooks": 3}, "hooks: 3 is not a maestro_eval.Hook"),
+        ({}, {"policy": object.__new__(Oracle)}, "policy=.*: .*a class or function that makes a policy"),
+        ({"concurrency": 0}, {}, "RunConfig: concurrency: expected `int` >= 1"),
+        ({"include": 3}, {}, "RunConfig: include: expected `array`, got `int`"),
+        ({"regime": "sane"}, {}, "--regime sane: unknown"),
+    ],
+)
+async def test_what_cannot_be_meant_is_one_line(world, tmp_path: Path, settings, given, said: str) -> None:
+    arguments = {"policy": "random", "out": tmp_path / "out", **world, **given}
+    with pytest.raises(UserError, match=said):
+        await evaluate_async(config=RunConfig(**settings), **arguments)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_policy_that_rays_workers_cannot_import_is_refused(world, tmp_path: Path) -> None:
