@@ -104,7 +104,7 @@ def measure(scores: RunScores) -> MeasuredRun:
     return MeasuredRun(scores, records, {name: by_task[name] for name in records})
 
 
-class Episode(Struct, frozen=True):
+class ScoredRollout(Struct, frozen=True):
     """A rollout in the journal, its sample and its score."""
 
     rollout: Rollout
@@ -112,7 +112,7 @@ class Episode(Struct, frozen=True):
     score: Score
 
 
-def episodes(folder: Path, scores: RunScores) -> Iterator[Episode]:
+def scored_rollouts(folder: Path, scores: RunScores) -> Iterator[ScoredRollout]:
     """Yield every rollout in ``folder``'s journal with its score, in key order.
 
     ValueError if the scores are those of another run.
@@ -124,7 +124,7 @@ def episodes(folder: Path, scores: RunScores) -> Iterator[Episode]:
             if score is None:
                 key = rollout.key
                 raise ValueError(f"no score for {key.task}/{key.sample_id}/{key.repeat}: the scores are of another run")
-            yield Episode(rollout, sample, score)
+            yield ScoredRollout(rollout, sample, score)
 
 
 def with_distinct_names(systems: Sequence[RunScores]) -> list[RunScores]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maestro_eval.cli import DONE, DONE_WITH_FAILURES
 from maestro_eval.cli.arguments import add_json, add_protocol, positive, prints_elsewhere
-from maestro_eval.cli.watching import tell_unjudged
+from maestro_eval.cli.watching import warn_unjudged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,4 +31,4 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"scores   {folder / 'exports'}")
     if arguments.json:
         sys.stdout.write((by_protocol(folder / "report", arguments.protocol) / "results.json").read_text("utf-8"))
-    return DONE_WITH_FAILURES if tell_unjudged(folder, scored) else DONE
+    return DONE_WITH_FAILURES if warn_unjudged(folder, scored) else DONE

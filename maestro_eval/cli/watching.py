@@ -72,11 +72,11 @@ def exit_code(outcomes: Sequence[RunOutcome], again: str, scored: Sequence[RunSc
     if lacking:
         _say(f"{lacking} rollouts went without evidence that a service failed to give; once it is up, "
              f"{again} --missing-evidence runs them again")  # fmt: skip
-    unjudged = [tell_unjudged(outcome.folder, scores) for outcome, scores in zip(outcomes, scored, strict=False)]
+    unjudged = [warn_unjudged(outcome.folder, scores) for outcome, scores in zip(outcomes, scored, strict=False)]
     return DONE_WITH_FAILURES if failed or lacking or any(unjudged) else DONE
 
 
-def tell_unjudged(folder: Path, scores: RunScores) -> bool:
+def warn_unjudged(folder: Path, scores: RunScores) -> bool:
     """Return whether answers of a run could not be judged; print the causes, and the command that judges them."""
     from maestro_eval.scoring import rejudge_command
 

@@ -1,4 +1,4 @@
-"""Replays episodes of the released loop in ours, with the recorded texts of the policy and replies of the skills.
+"""Replays trajectories of the released loop in ours, with the recorded texts of the policy and replies of the skills.
 
 Everything else is as in a run: the turn loop, the ``released`` regime and style, the names. The tokenizer is that of
 the recording, Qwen's, which ``dashscope`` ships; ``MAESTRO_CONFORMANCE_TOKENIZER`` names another.
@@ -39,7 +39,7 @@ _SYSTEM = "You coordinate."
 _SAMPLE = LoadedSample(Sample("recorded", "1", "What is it?", ("it",)), ())
 
 
-class _Episode(Struct, frozen=True, kw_only=True):
+class _Trajectory(Struct, frozen=True, kw_only=True):
     kind: str
     generations: tuple[str, ...]
     finish: tuple[str, ...]
@@ -53,7 +53,7 @@ class _Episode(Struct, frozen=True, kw_only=True):
 
 
 class _Played(Struct, frozen=True):
-    """The compared facts of an episode, recorded or replayed."""
+    """The compared facts of a trajectory, recorded or replayed."""
 
     calls: tuple[tuple[str, str, str], ...]
     generated: int
@@ -64,13 +64,13 @@ class _Played(Struct, frozen=True):
 
 
 def trajectories(file: Path) -> Iterator[Case]:
-    """Yield a case for each episode: its calls, observations and prompts, its end and its scored text, as JSON."""
+    """Yield a case for each trajectory: its calls, observations and prompts, its end and its scored text, as JSON."""
     regime = _regime()
     registry = _registry()
-    for number, episode in read_lines(file, _Episode):
-        expected = _Played(*(getattr(episode, name) for name in _Played.__struct_fields__))
-        got = asyncio.run(_play(episode, regime, registry))
-        yield Case(f"{number} ({episode.kind})", *_differences(expected, got))
+    for number, trajectory in read_lines(file, _Trajectory):
+        expected = _Played(*(getattr(trajectory, name) for name in _Played.__struct_fields__))
+        got = asyncio.run(_play(trajectory, regime, registry))
+        yield Case(f"{number} ({trajectory.kind})", *_differences(expected, got))
 
 
 def _regime() -> Regime:
@@ -112,14 +112,14 @@ async def recorded_reply(context: SkillContext) -> str:
 class _Recorded:
     """A policy that generates the recorded texts, and stores the messages that it is shown."""
 
-    episode: _Episode
+    trajectory: _Trajectory
     model: str = "recorded"
     shown: list[str] = field(default_factory=list)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         number = len(self.shown)
         self.shown.append("".join(_streamed(message) for message in messages[2:]))
-        return Completion(self.episode.generations[number], self.episode.finish[number])
+        return Completion(self.trajectory.generations[number], self.trajectory.finish[number])
 
 
 def _streamed(message: Message) -> str:
@@ -128,11 +128,11 @@ def _streamed(message: Message) -> str:
     return f"{text}{_END}" if message.role == "assistant" else f"{_START_USER}{text}{_END}"
 
 
-async def _play(episode: _Episode, regime: Regime, registry: Registry) -> _Played:
-    policy = _Recorded(episode)
+async def _play(trajectory: _Trajectory, regime: Regime, registry: Registry) -> _Played:
+    policy = _Recorded(trajectory)
     called: list[tuple[str, str, str]] = []
     _CALLED.set(called)
-    _REPLIES.set([reply if reply is not None else f"OBS{n}" for n, reply in enumerate(episode.replies or (), 1)])
+    _REPLIES.set([reply if reply is not None else f"OBS{n}" for n, reply in enumerate(trajectory.replies or (), 1)])
     async with ExpertClient() as client:
         rollout = await run_rollout(
             _SAMPLE, 0, RolloutSettings(registry, regime, Sampling(), _SYSTEM, seed=0), policy=policy, client=client

@@ -134,9 +134,9 @@ def _turns(routings: Sequence[Routing]) -> Iterator[doc.Table]:
 
 def _turns_row(routing: Routing) -> doc.Row:
     def total(field: str) -> int:
-        return _sum(routing.conduct, field)
+        return _sum(routing.behaviour, field)
 
-    turns = sum(n * rollouts for each in routing.conduct for n, rollouts in each.turns.items())
+    turns = sum(n * rollouts for each in routing.behaviour for n, rollouts in each.turns.items())
     return doc.row(
         routing.system,
         total("rollouts"),
@@ -152,7 +152,7 @@ def _lost(routings: Sequence[Routing]) -> Iterator[doc.Table]:
     rows = []
     for one in routings:
         sides = [sum(each.rollouts for each in one.blame if each.side == side) for side in SIDES]
-        planned = sum(each.rollouts + each.never_ran for each in one.conduct)
+        planned = sum(each.rollouts + each.never_ran for each in one.behaviour)
         rows.append(doc.row(one.system, doc.counted(sum(sides), planned), *(doc.counted(n, sum(sides)) for n in sides)))
     yield doc.table("rollouts without a right answer", ("not right", *names.values()), rows)
     blamed: list[Counter[str]] = [Counter() for _ in routings]

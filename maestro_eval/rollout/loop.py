@@ -109,7 +109,7 @@ async def run_rollout(
     begun = time.monotonic()
     deadline = begun + regime.rollout_deadline_s
     style = style_of(regime)
-    episode = _Episode(
+    open_rollout = _OpenRollout(
         loaded=loaded,
         settings=settings,
         sampling=msgspec.structs.replace(sampling, seed=own_seed, stop=sampling.stop + style.stop),
@@ -120,40 +120,40 @@ async def run_rollout(
         prefix=prefix,
         style=style,
     )
-    outcome = await _outcome(episode, policy, key)
+    outcome = await _outcome(open_rollout, policy, key)
     return Rollout(
         key=key,
         outcome=outcome,
-        turns=tuple(episode.turns),
+        turns=tuple(open_rollout.turns),
         user_prompt=first.text,
         content_hash=sample.content_hash,
         seed=own_seed,
         worker=worker,
         timing=Timing.since(begun),
-        scored_text=style.scored_text(episode.messages),
-        stop_reason=episode.stop_reason,
+        scored_text=style.scored_text(open_rollout.messages),
+        stop_reason=open_rollout.stop_reason,
     )
 
 
-async def _outcome(episode: _Episode, policy: Policy, key: RolloutKey) -> Outcome:
-    """Play the episode to its end, whatever it raises."""
-    deadline_s = episode.settings.regime.rollout_deadline_s
+async def _outcome(open_rollout: _OpenRollout, policy: Policy, key: RolloutKey) -> Outcome:
+    """Play the rollout to its end, whatever it raises."""
+    deadline_s = open_rollout.settings.regime.rollout_deadline_s
     limit = asyncio.timeout(deadline_s)
     late = Failed("deadline", f"not done within {deadline_s:g} s; turns so far are kept")
     try:
         async with limit, turns_of(policy, key) as turns:
-            return await episode.play(turns)
+            return await open_rollout.play(turns)
     except RolloutFailure as failure:
-        episode.break_off(failure.calls)
+        open_rollout.break_off(failure.calls)
         if failure.cause == "policy" and limit.expired():  # what an author's policy makes of being cancelled
             return late
         too_long = failure.cause == "policy" and failure.fault is not None and failure.fault.kind == "context"
         # A context that the policy's own turns filled is its fault; a first prompt that does not fit is not.
-        if too_long and any(message.role == "assistant" for message in episode.messages):
+        if too_long and any(message.role == "assistant" for message in open_rollout.messages):
             return Exhausted("context")
         return Failed.of(failure)
     except Exception as defect:  # recorded as ours, so that one sample's surprise cannot end a run or score 0
-        episode.break_off()
+        open_rollout.break_off()
         if limit.expired():
             return late
         kind = type(defect).__name__
@@ -199,7 +199,7 @@ class _OpenTurn:
 
 
 @dataclass
-class _Episode:
+class _OpenRollout:
     """A rollout in progress: messages accumulate, and turns are recorded as they end."""
 
     loaded: LoadedSample

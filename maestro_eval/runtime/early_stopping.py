@@ -39,7 +39,7 @@ class StopRule(Protocol):
         """Return the tasks whose comparison these rollouts end. May take seconds; an exception ends the run."""
 
 
-def arranged(rule: StopRule, manifest: RunManifest, plan: Iterable[RolloutKey]) -> Iterator[RolloutKey]:
+def ordered_plan(rule: StopRule, manifest: RunManifest, plan: Iterable[RolloutKey]) -> Iterator[RolloutKey]:
     """Yield the keys of ``plan`` in the rule's order, task by task."""
     rule.check(manifest.tasks)
     ids: dict[str, dict[str, None]] = {task.name: {} for task in manifest.tasks}
@@ -51,7 +51,7 @@ def arranged(rule: StopRule, manifest: RunManifest, plan: Iterable[RolloutKey]) 
                 yield RolloutKey(task.name, sample_id, repeat)
 
 
-def take_up(rule: StopRule, journal: Journal) -> None:
+def restore_rule(rule: StopRule, journal: Journal) -> None:
     """Prepare ``rule`` to resume an interrupted run: pass it the plan of the tasks that did not end early."""
     cut(journal)
     manifest = journal.manifest

@@ -58,7 +58,7 @@ def program_revisions(registry: Registry) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Up:
+class ReadyEndpoints:
     """A registry with every endpoint addressed, and the findings of the check.
 
     contexts: see ``Checked``. down: the optional services that are down. model: the policy's. regime: the request's,
@@ -76,7 +76,7 @@ class Up:
 @contextlib.contextmanager
 def endpoints_up(
     request: RunConfig, registry: Registry, folder: Path, addresses: Mapping[str, str] | None, watcher: Watcher
-) -> Iterator[Up]:
+) -> Iterator[ReadyEndpoints]:
     """Start the endpoints of ``registry``, and check all that a run of ``request`` calls.
 
     ``addresses`` are those of programs that are already running (None: start them). UserError for an expert, a required
@@ -90,17 +90,17 @@ def endpoints_up(
         yield asyncio.run(_check_all(request, bound, watcher))
 
 
-async def _check_all(request: RunConfig, bound: Registry, watcher: Watcher) -> Up:
+async def _check_all(request: RunConfig, bound: Registry, watcher: Watcher) -> ReadyEndpoints:
     policy = read_policy(request.policy)
     async with ExpertClient() as client:
-        checked = await check_models(wanted_of(bound, policy, request.policy_key_env), client)
-        for lack in checked.lacks:
-            if lack.wanted.required:
-                raise UserError(lack.why)
-        for lack in checked.lacks:
-            name = lack.wanted.name
+        checked = await check_models(needed_models(bound, policy, request.policy_key_env), client)
+        for one in checked.unavailable:
+            if one.model.required:
+                raise UserError(one.why)
+        for one in checked.unavailable:
+            name = one.model.name
             watcher.warn(
-                f"service {name} is down, and answers will lack its evidence: {lack.why} "
+                f"service {name} is down, and answers will lack its evidence: {one.why} "
                 f"(--require-services {name} stops the run, --without-services {name} goes without it)"
             )
         try:
@@ -111,7 +111,9 @@ async def _check_all(request: RunConfig, bound: Registry, watcher: Watcher) -> U
         model = f"{made.model} (code {code[:12]})" if code else made.model
         regime = _settled_regime(request, model)
         rendering = await check_rendering(client, request, regime, made.model)
-    return Up(bound, checked.contexts, tuple(lack.wanted.name for lack in checked.lacks), model, regime, rendering)
+    return ReadyEndpoints(
+        bound, checked.contexts, tuple(one.model.name for one in checked.unavailable), model, regime, rendering
+    )
 
 
 def _require_services(registry: Registry, names: Collection[str]) -> Registry:
@@ -145,7 +147,7 @@ def _settled_regime(request: RunConfig, model: str) -> Regime:
     return replace(regime, tokenizer=source)
 
 
-class Wanted(Struct, frozen=True):
+class NeededModel(Struct, frozen=True):
     """A model that a run will call. A run does not begin without a ``required`` one.
 
     ``url_at``, ``key_at`` and ``model_at``: where the user wrote its address, its key's variable and its name.
@@ -161,21 +163,23 @@ class Wanted(Struct, frozen=True):
     required: bool = True
 
 
-class Lack(Struct, frozen=True):
+class Unavailable(Struct, frozen=True):
     """A wanted model that cannot be called, and why: one line with the field and the fix."""
 
-    wanted: Wanted
+    model: NeededModel
     why: str
 
 
-def wanted_of(registry: Registry, policy: PolicySpec | None = None, policy_key_env: str = "") -> Iterator[Wanted]:
+def needed_models(
+    registry: Registry, policy: PolicySpec | None = None, policy_key_env: str = ""
+) -> Iterator[NeededModel]:
     """Yield the experts of a bound registry, the services that its skills use under ``policy``, and policy replicas."""
     used = services_used(registry, policy)
     entries: tuple[Expert | Service, ...] = (*registry.experts.values(), *(registry.services[name] for name in used))
     for entry in entries:
         place = registry.endpoints[entry.endpoint]
         service = isinstance(entry, Service)
-        yield Wanted(
+        yield NeededModel(
             kind="service" if service else "expert",
             name=entry.name,
             endpoint=place,
@@ -189,7 +193,7 @@ def wanted_of(registry: Registry, policy: PolicySpec | None = None, policy_key_e
         return
     for url in policy.addresses:
         at, endpoint = f"--policy {policy.text}", Endpoint("policy", url, api_key_env=policy_key_env)
-        yield Wanted("policy", "policy", endpoint, at, "--policy-key-env", at, policy.text.partition("#")[2])
+        yield NeededModel("policy", "policy", endpoint, at, "--policy-key-env", at, policy.text.partition("#")[2])
 
 
 def services_used(registry: Registry, policy: PolicySpec | None = None) -> list[str]:
@@ -215,11 +219,11 @@ def services_used(registry: Registry, policy: PolicySpec | None = None) -> list[
 class Checked(Struct, frozen=True):
     """The models that cannot be called from here, and the context lengths that servers report, by ``url#model``."""
 
-    lacks: tuple[Lack, ...]
+    unavailable: tuple[Unavailable, ...]
     contexts: dict[str, int]
 
 
-async def check_models(wanted: Iterable[Wanted], client: ExpertClient) -> Checked:
+async def check_models(wanted: Iterable[NeededModel], client: ExpertClient) -> Checked:
     """Check each of ``wanted``; each address is queried once per key."""
     asked = list(wanted)
     ways = [(each.endpoint.url, each.endpoint.api_key_env) for each in asked]
@@ -236,7 +240,7 @@ async def check_models(wanted: Iterable[Wanted], client: ExpertClient) -> Checke
         named = [model for model in models if model.id == each.model or (not each.model and len(models) == 1)]
         if named and isinstance(named[0].max_model_len, int):
             contexts[f"{each.endpoint.url}#{each.model}"] = named[0].max_model_len
-    return Checked(tuple(Lack(each, why) for each, why in zip(asked, whys, strict=True) if why), contexts)
+    return Checked(tuple(Unavailable(each, why) for each, why in zip(asked, whys, strict=True) if why), contexts)
 
 
 async def _served_models(client: ExpertClient, endpoint: Endpoint) -> tuple[ServedModel, ...] | EndpointError:
@@ -249,7 +253,7 @@ async def _served_models(client: ExpertClient, endpoint: Endpoint) -> tuple[Serv
         return () if error.reached and not told else error
 
 
-async def _problem(client: ExpertClient, wanted: Wanted, listed: tuple[ServedModel, ...] | EndpointError) -> str:
+async def _problem(client: ExpertClient, wanted: NeededModel, listed: tuple[ServedModel, ...] | EndpointError) -> str:
     """Return why a model cannot be called, beginning with the field to change; empty if it can."""
     url, variable = wanted.endpoint.url, wanted.endpoint.api_key_env
     if isinstance(listed, EndpointError):
@@ -268,7 +272,7 @@ async def _problem(client: ExpertClient, wanted: Wanted, listed: tuple[ServedMod
     return f"{wanted.model_at}: {url} serves no {wanted.model!r}, it serves {served}; correct the name"
 
 
-async def _is_refused(client: ExpertClient, wanted: Wanted) -> bool:
+async def _is_refused(client: ExpertClient, wanted: NeededModel) -> bool:
     """Return whether the server, asked for one token, replies that it knows no model of that name."""
     body = {"model": wanted.model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     patient = msgspec.structs.replace(wanted.endpoint, timeout_s=_TOKEN_S)

@@ -21,8 +21,8 @@ from maestro_eval.records import Failed, RolloutKey, UserError
 from maestro_eval.registry import Expert, Registry, Service
 from maestro_eval.runtime.config import ExecutorName, RunConfig, config_of
 from maestro_eval.runtime.driver import Driver, RunOutcome
-from maestro_eval.runtime.early_stopping import StopRule, arranged, take_up
-from maestro_eval.runtime.endpoints import Up, endpoints_up
+from maestro_eval.runtime.early_stopping import StopRule, ordered_plan, restore_rule
+from maestro_eval.runtime.endpoints import ReadyEndpoints, endpoints_up
 from maestro_eval.runtime.executor import Executor, LocalExecutor
 from maestro_eval.runtime.leases import LeaseQueue
 from maestro_eval.runtime.observer import Watcher
@@ -82,7 +82,7 @@ def start_run(
             with Journal.open(Path(replay.run), read_only=True) as original:
                 settle_changes(original.manifest, manifest, Path(replay.run))
         if stop_rule is not None:
-            plan = PackedKeys(arranged(stop_rule, manifest, plan))
+            plan = PackedKeys(ordered_plan(stop_rule, manifest, plan))
         with Journal.create(folder, manifest, plan) as journal:
             return _run_pending(journal, prepared, up, journal.pending(), watcher, stall, stop_rule)
 
@@ -136,7 +136,7 @@ def resume_run(
             if settled != before:
                 journal.amend(settled)
             if stop_rule is not None:
-                take_up(stop_rule, journal)
+                restore_rule(stop_rule, journal)
             if missing_evidence:
                 pending = journal.lacking_evidence()
                 journal.reopen(pending)
@@ -185,7 +185,7 @@ def refused_keys(journal: Journal, warn: Callable[[str], None]) -> list[RolloutK
 def _run_pending(
     journal: Journal,
     prepared: Prepared,
-    up: Up,
+    up: ReadyEndpoints,
     pending: Sequence[RolloutKey],
     watcher: Watcher,
     stall: StallRules,

@@ -35,9 +35,9 @@ from maestro_eval.registry import (
 )
 from maestro_eval.rollout import POLICY, RolloutSettings, check_regime, settle_sampling
 from maestro_eval.runtime.config import RunConfig
-from maestro_eval.runtime.endpoints import Up, program_revisions
+from maestro_eval.runtime.endpoints import ReadyEndpoints, program_revisions
 from maestro_eval.runtime.observer import Watcher
-from maestro_eval.runtime.task_check import lack_of
+from maestro_eval.runtime.task_check import unjudged_reason
 from maestro_eval.runtime.worker import CacheSpec, WorkerSpec
 from maestro_eval.sandbox import available
 from maestro_eval.scoring import RELEASED, metric_hash, metric_of
@@ -123,14 +123,14 @@ def open_registry(request: RunConfig) -> Registry:
     _check_policy(request, registry)
     # Without a sandbox for its code, a skill would score differently, and nobody would notice.
     runs_code = next((name for name, one in registry.skills.items() if PIPELINES.find(one.pipeline).runs_code), None)
-    if runs_code and (lack := available(request.sandbox)):
-        raise UserError(f"{registry.path}: skill {runs_code} runs code that a model writes: {lack}")
+    if runs_code and (reason := available(request.sandbox)):
+        raise UserError(f"{registry.path}: skill {runs_code} runs code that a model writes: {reason}")
     if request.cache:
         make_cache_folder(Path(request.cache))
     return registry
 
 
-def manifest_of(prepared: Prepared, up: Up, planned: Mapping[str, int]) -> RunManifest:
+def manifest_of(prepared: Prepared, up: ReadyEndpoints, planned: Mapping[str, int]) -> RunManifest:
     """Describe everything that can change a score of this run; ``planned`` counts the samples of each task."""
     request, registry = prepared.request, prepared.registry
     # A bundled registry is found by its name wherever the package is; a user's file by its full path.
@@ -181,7 +181,7 @@ def manifest_of(prepared: Prepared, up: Up, planned: Mapping[str, int]) -> RunMa
     )
 
 
-def worker_spec(prepared: Prepared, up: Up, folder: Path) -> WorkerSpec:
+def worker_spec(prepared: Prepared, up: ReadyEndpoints, folder: Path) -> WorkerSpec:
     """Make the spec of the workers of a run in ``folder``."""
     request = prepared.request
     # Names the endpoint's model, so that every worker asks for the same one.
@@ -225,9 +225,9 @@ def _check_rules(tasks: Sequence[Task]) -> None:
             raise UserError(f"task {task.name}: {error}") from error
         if released and released not in RELEASED:
             raise UserError(f"task {task.name}: released: {released!r} is not one of {', '.join(RELEASED)}")
-        if lack := lack_of(task):
+        if reason := unjudged_reason(task):
             raise UserError(
-                f"task {task.name}: nothing here could be scored ({lack}); run it as "
+                f"task {task.name}: nothing here could be scored ({reason}); run it as "
                 "`lmms-eval --model maestro`, which aggregates all samples itself"
             )
 

@@ -44,9 +44,9 @@ from maestro_eval.runtime.ray_cluster import (
 from maestro_eval.runtime.ray_worker import (
     LOOK_S,
     TICK_S,
-    Life,
     Node,
     SickNodeError,
+    WorkerActor,
     WorkerLostError,
 )
 from maestro_eval.runtime.shares import Shares
@@ -193,7 +193,7 @@ class Fleet:
         self.shares = Shares(settings.limits)
         self.factory: bytes = ray.cloudpickle.dumps(factory)
         self.code = ray_actor.code_fingerprint(package_folder())
-        self.lives: dict[str, Life] = {}
+        self.lives: dict[str, WorkerActor] = {}
         self.failed_once: dict[RolloutKey, tuple[str, Finished]] = {}
         self._room = room
         self._reason = ""
@@ -294,7 +294,7 @@ class Fleet:
         restarts = 0
         while not self.over and restarts <= self.settings.max_restarts and not self._no_node_left():
             actor = self._new_actor()
-            life = self.lives[name] = Life(self, actor, name)
+            life = self.lives[name] = WorkerActor(self, actor, name)
             sick: SickNodeError | None = None
             try:
                 if await life.start():

@@ -58,7 +58,7 @@ class Node:
     name: str
 
 
-class Life:
+class WorkerActor:
     """One start of a worker: ``start``, then ``work`` until the run is over.
 
     node: where the actor is, once it has a place. up: it is started. results: rollouts that came back.
@@ -68,7 +68,7 @@ class Life:
         self._fleet = fleet
         self._actor = actor
         self._name = name
-        self._heard_at = asyncio.get_running_loop().time()
+        self._reported_at = asyncio.get_running_loop().time()
         self.engines: Mapping[str, Places] = {}
         self.node: Node | None = None
         self.up = False
@@ -76,7 +76,7 @@ class Life:
 
     def state(self, now: float) -> WorkerState:
         """Return its state by its last report; ``now`` is the event loop's time."""
-        return WorkerState(self._name, now - self._heard_at, self.engines, starting=not self.up)
+        return WorkerState(self._name, now - self._reported_at, self.engines, starting=not self.up)
 
     async def start(self) -> bool:
         """Start the worker; return False if the run is over before a full cluster had room for it."""
@@ -102,11 +102,11 @@ class Life:
         fleet.health.begin(self._name, self.node.id)
         # A worker gets its call limits before its first rollout.
         fleet.shares.join(self._name)
-        told = fleet.shares.tell(self._name)
-        report = await self._wait_for(self._actor.report.remote(told), limited=lambda: True)
+        granted = fleet.shares.grant(self._name)
+        report = await self._wait_for(self._actor.report.remote(granted), limited=lambda: True)
         if report is None:
             return False
-        self._on_report(told, report)
+        self._on_report(granted, report)
         self.up = True
         return True
 
@@ -143,15 +143,15 @@ class Life:
         with contextlib.suppress(self._fleet.ray.exceptions.RayError):
             while True:
                 await asyncio.sleep(TICK_S)
-                if shares.due(self._name) or clock() >= self._heard_at + asked_every(len(self._fleet.lives)):
-                    told = shares.tell(self._name)
-                    self._on_report(told, await answer(self._actor.report.remote(told)))
+                if shares.due(self._name) or clock() >= self._reported_at + asked_every(len(self._fleet.lives)):
+                    granted = shares.grant(self._name)
+                    self._on_report(granted, await answer(self._actor.report.remote(granted)))
 
-    def _on_report(self, told: Mapping[str, int], said: bytes) -> None:
+    def _on_report(self, granted: Mapping[str, int], said: bytes) -> None:
         report = msgspec.json.decode(said, type=WorkerReport)
-        self._fleet.shares.heard(self._name, told, report.in_use)
+        self._fleet.shares.on_report(self._name, granted, report.in_use)
         self.engines = report.places
-        self._heard_at = asyncio.get_running_loop().time()
+        self._reported_at = asyncio.get_running_loop().time()
 
     async def _wait_for(self, reference: Any, *, limited: Callable[[], bool]) -> Any:
         """Return the actor's reply, or ``None`` if the run ends first. ``start_s`` counts only while ``limited``."""

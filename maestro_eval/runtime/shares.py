@@ -46,14 +46,14 @@ class Shares:
         """Return whether the worker needs a message: its share has changed, or its calls may have ended."""
         return any(endpoint.next(worker) != endpoint.allowed[worker] for endpoint in self._endpoints.values())
 
-    def tell(self, worker: str) -> dict[str, int]:
+    def grant(self, worker: str) -> dict[str, int]:
         """Return the worker's share, to be sent to it now."""
-        return {name: endpoint.tell(worker) for name, endpoint in self._endpoints.items()}
+        return {name: endpoint.grant(worker) for name, endpoint in self._endpoints.items()}
 
-    def heard(self, worker: str, told: Mapping[str, int], use: Mapping[str, InUse]) -> None:
-        """Record a worker's reply to the share ``told``: what it uses."""
+    def on_report(self, worker: str, granted: Mapping[str, int], use: Mapping[str, InUse]) -> None:
+        """Record a worker's reply to the share ``granted``: what it uses."""
         for name, endpoint in self._endpoints.items():
-            endpoint.heard(worker, told[name], use.get(name, InUse()))
+            endpoint.on_report(worker, granted[name], use.get(name, InUse()))
 
 
 class _Endpoint:
@@ -94,15 +94,15 @@ class _Endpoint:
         # The sum is computed only when more is wanted, which is rare.
         return part if part <= allowed else min(part, allowed + self._limit - sum(self.allowed.values()))
 
-    def tell(self, worker: str) -> int:
-        told = self.next(worker)
+    def grant(self, worker: str) -> int:
+        granted = self.next(worker)
         # It may begin calls as soon as it gets a larger share; only its reply shows that calls have ended.
-        self.allowed[worker] = max(self.allowed[worker], told)
-        return told
+        self.allowed[worker] = max(self.allowed[worker], granted)
+        return granted
 
-    def heard(self, worker: str, told: int, use: InUse) -> None:
+    def on_report(self, worker: str, granted: int, use: InUse) -> None:
         self.use[worker] = use
-        self.allowed[worker] = max(told, use.in_flight)
+        self.allowed[worker] = max(granted, use.in_flight)
 
     def _may_pass_on(self, now: float) -> bool:
         worker, since = self._first()

@@ -39,7 +39,7 @@ def check_task(spec: TaskSpec, selection: Selection | None = None) -> TaskCheck:
     return TaskCheck(task.name, len(ids), tuple(_problems(task, ids)))
 
 
-def lack_of(task: Task, looked_at: int = 3) -> str:
+def unjudged_reason(task: Task, looked_at: int = 3) -> str:
     """Return why a task's metric cannot score any of its first samples; empty if it can, or if none loads."""
     lack, lack_on = "", metric_of(task.record).lack
     if lack_on is None:

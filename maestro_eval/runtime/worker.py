@@ -33,7 +33,7 @@ from maestro_eval.records import (
     SampleError,
 )
 from maestro_eval.rollout import Prefix, RolloutSettings, prefix_of, rollout_seed, run_rollout, style_of
-from maestro_eval.runtime.endpoints import check_models, wanted_of
+from maestro_eval.runtime.endpoints import check_models, needed_models
 from maestro_eval.runtime.executor import UnfitNodeError
 from maestro_eval.runtime.threads import READ_S, Readers, limit_arenas
 from maestro_eval.tasks import Task, TaskSpec, open_task
@@ -203,7 +203,7 @@ async def check_node(spec: WorkerSpec) -> None:
                 raise UnfitNodeError(
                     f"task {task.name}: {path} is not there; put it there, or on storage that all share"
                 )
-    called = wanted_of(spec.settings.registry, read_policy(spec.policy), spec.policy_key_env)
+    called = needed_models(spec.settings.registry, read_policy(spec.policy), spec.policy_key_env)
     # The driver has checked their names.
     models = [
         msgspec.structs.replace(wanted, model="")
@@ -211,6 +211,6 @@ async def check_node(spec: WorkerSpec) -> None:
         if not (wanted.kind == "service" and wanted.name in spec.down)
     ]
     async with ExpertClient() as client:
-        lacks = (await check_models(models, client)).lacks
-    if lacks:
-        raise UnfitNodeError(lacks[0].why)
+        unavailable = (await check_models(models, client)).unavailable
+    if unavailable:
+        raise UnfitNodeError(unavailable[0].why)

@@ -52,7 +52,7 @@ def in_bubblewrap(bwrap: str, code: bytes, limits: Limits, stack: ExitStack, pac
         command += ["--setenv", name, value]
     command += _system_folders()
     for package in packages:
-        for name, path in lent(package).items():
+        for name, path in mounts_of(package).items():
             command += ["--ro-bind", str(path), f"{PACKAGES_FOLDER}/{name}"]
     # /dev has null, zero, random and the like. There is no /proc: the program needs nothing in it.
     command += ["--dev", "/dev", "--remount-ro", "/dev"]
@@ -113,7 +113,7 @@ def lacking(name: str) -> str | None:
     return None
 
 
-def lent(name: str) -> dict[str, Path]:
+def mounts_of(name: str) -> dict[str, Path]:
     """Map the names within ``PACKAGES_FOLDER`` to the distribution's paths to bind; empty if it is lacking."""
     if lacking(name) is not None:
         return {}

@@ -52,14 +52,14 @@ class Engine(Struct, frozen=True):
         return self.serve.gpus * self.serve.replicas
 
 
-class Wanted(Struct, frozen=True):
+class WantedEngines(Struct, frozen=True):
     """The engines in the registry's order, and the endpoints whose models are served on other machines."""
 
     engines: tuple[Engine, ...]
     elsewhere: tuple[str, ...] = ()
 
 
-def wanted_engines(registry: Registry, own_names: Collection[str] | None = None) -> Wanted:
+def wanted_engines(registry: Registry, own_names: Collection[str] | None = None) -> WantedEngines:
     """Find the engines to start for ``registry``; ``own_names`` are this machine's host names besides the loopback's.
 
     Raise UserError for two different engines at one address, for an address that no engine can have, and for an
@@ -84,7 +84,7 @@ def wanted_engines(registry: Registry, own_names: Collection[str] | None = None)
             is_policy=what == "orchestrator",
         )
         engines[engine.port] = _joined(registry, engines.get(engine.port), engine)
-    return Wanted(tuple(_with_all_endpoints(engine, registry) for engine in engines.values()), tuple(elsewhere))
+    return WantedEngines(tuple(_with_all_endpoints(engine, registry) for engine in engines.values()), tuple(elsewhere))
 
 
 def _served(registry: Registry) -> Iterator[tuple[str, str, Endpoint, ServeBlock]]:

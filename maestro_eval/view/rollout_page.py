@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.analysis.routing import Attribution, attribute, is_right
-from maestro_eval.analysis.scored_run import Episode
+from maestro_eval.analysis.scored_run import ScoredRollout
 from maestro_eval.records import PROTOCOLS, Answered, Exhausted, Failed, MaestroError, Rollout
 from maestro_eval.view.answers import Answer, Ask, NotFound
 from maestro_eval.view.comparing import select
@@ -108,8 +108,8 @@ def _attribution(known: Known, entry: Judged, protocol: str) -> Attribution | No
     score = next((score for score in entry.scores if score.protocol == protocol), None)
     if entry.rollout is None or entry.sample is None or score is None or not is_judged_here(task):
         return None
-    episode = Episode(entry.rollout, entry.sample, score)
-    return None if is_right(episode) else attribute(episode, task, known.manifest.policy_of(entry.key.repeat))
+    scored = ScoredRollout(entry.rollout, entry.sample, score)
+    return None if is_right(scored) else attribute(scored, task, known.manifest.policy_of(entry.key.repeat))
 
 
 def _elsewhere(library: Library, known: Known, entry: Judged, protocol: str) -> Iterator[Elsewhere]:

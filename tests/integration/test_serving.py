@@ -14,7 +14,7 @@ from patience import wait_for_end
 
 from maestro_eval.models import ExpertClient
 from maestro_eval.registry import Registry, load_registry
-from maestro_eval.runtime.endpoints import Lack, bind, check_models, started, wanted_of
+from maestro_eval.runtime.endpoints import Unavailable, bind, check_models, needed_models, started
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,9 +40,9 @@ def answers(url: str) -> bool:
         return False
 
 
-async def lacks(registry: Registry) -> tuple[Lack, ...]:
+async def unavailable(registry: Registry) -> tuple[Unavailable, ...]:
     async with ExpertClient() as client:
-        return (await check_models(wanted_of(registry), client)).lacks
+        return (await check_models(needed_models(registry), client)).unavailable
 
 
 def test_two_registries_share_one_server_that_ends_with_the_block(tmp_path):
@@ -52,7 +52,7 @@ def test_two_registries_share_one_server_that_ends_with_the_block(tmp_path):
         (server,) = set(psutil.Process().children()) - before
         assert list(served) == ["embedded"]
         for registry in registries:
-            assert asyncio.run(lacks(bind(registry, served))) == ()
+            assert asyncio.run(unavailable(bind(registry, served))) == ()
         assert answers(served["embedded"])
     wait_for_end([server.pid])
     assert not answers(served["embedded"])

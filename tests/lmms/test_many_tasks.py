@@ -13,7 +13,7 @@ from lmms.task_rows import ROWS, Row
 
 from maestro_eval.lmms.metric import lmms_score
 from maestro_eval.lmms.task import LmmsTask, open_lmms_task
-from maestro_eval.runtime.task_check import lack_of
+from maestro_eval.runtime.task_check import unjudged_reason
 
 _BY_TASK = {row.task: row for row in ROWS}
 
@@ -28,7 +28,7 @@ def test_a_right_reply_scores_1_and_a_wrong_one_0_or_the_task_is_refused(
     opened: tuple[Row, LmmsTask], capsys: pytest.CaptureFixture[str]
 ) -> None:
     row, task = opened
-    assert bool(lack_of(task)) == row.refused
+    assert bool(unjudged_reason(task)) == row.refused
     if not row.refused:
         sample = task.load("0").sample
         values = [lmms_score(sample, reply, "official").value for reply in (row.right, row.wrong)]

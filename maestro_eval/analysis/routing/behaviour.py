@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from maestro_eval.analysis.sample_scores import cluster_codes, cluster_number
-from maestro_eval.analysis.scored_run import Episode
+from maestro_eval.analysis.scored_run import ScoredRollout
 from maestro_eval.analysis.stats.estimates import Estimate, Sampled
 from maestro_eval.analysis.stats.intervals import mean_interval
 from maestro_eval.records import Failed, MalformedAction, RegistryRecord, Score, Search, SearchAction, Turn
@@ -42,7 +42,7 @@ class CallAccuracy(Struct, frozen=True):
     n_failed: int
 
 
-class Conduct(Struct, frozen=True):
+class Behaviour(Struct, frozen=True):
     """Counts of a policy's turns and calls on a task.
 
     ``never_ran`` rollouts were planned and are not in the journal. ``turns`` counts rollouts by their number of turns,
@@ -88,7 +88,7 @@ def normalised(text: str) -> Hashable:
     return folded if len(folded) <= _LONGEST else (len(folded), hash(folded))
 
 
-class ConductTally:
+class BehaviourTally:
     """Sums up a stream of rollouts; memory grows with tasks and pairs, not with rollouts."""
 
     def __init__(self) -> None:
@@ -98,8 +98,8 @@ class ConductTally:
         self.malformed, self.unresolved = Tally(), Tally()
         self._called: set[tuple[str, str]] = set()
 
-    def add(self, episode: Episode) -> None:
-        rollout = episode.rollout
+    def add(self, scored: ScoredRollout) -> None:
+        rollout = scored.rollout
         task, counts = rollout.key.task, self._counts[rollout.key.task]
         turns, calls = rollout.turns, rollout.searches
         if isinstance(rollout.outcome, Failed) and turns and not turns[-1].text:
@@ -117,10 +117,10 @@ class ConductTally:
     def mix(self, task: str) -> dict[str, int]:
         return dict(sorted(self._pairs[task].items(), key=lambda pair: (-pair[1], pair[0])))
 
-    def conduct(self, task: str, planned: int) -> Conduct:
+    def behaviour(self, task: str, planned: int) -> Behaviour:
         counts = self._counts[task]
         turns = dict(sorted(self._turns[task].items()))
-        return Conduct(task=task, never_ran=planned - counts["rollouts"], turns=turns, **counts)
+        return Behaviour(task=task, never_ran=planned - counts["rollouts"], turns=turns, **counts)
 
     def never_called(self, registry: RegistryRecord) -> dict[str, tuple[str, ...]]:
         """Return the registry's entries that no rollout called; a request for a service's evidence is a call of it."""
@@ -131,7 +131,7 @@ class ConductTally:
         }
 
     def _kinds(self, turn: Turn) -> Iterator[str]:
-        """Yield the count of ``Conduct`` that the turn adds to; none for an answer and for a made call."""
+        """Yield the count of ``Behaviour`` that the turn adds to; none for an answer and for a made call."""
         action, found = turn.action, turn.resolution
         if isinstance(action, MalformedAction):
             self.malformed.add(action.reason)
@@ -191,18 +191,18 @@ class GivenTally:
     def __init__(self) -> None:
         self._values: defaultdict[_Scope, _Values] = defaultdict(_Values)
 
-    def add(self, repeats: Sequence[Episode]) -> None:
+    def add(self, repeats: Sequence[ScoredRollout]) -> None:
         scores: defaultdict[_Scope, list[Score]] = defaultdict(list)
-        for episode in repeats:
+        for scored in repeats:
             asked = Counter(
                 (where, call.expert, skill)
-                for call in episode.rollout.searches
-                for where in (episode.rollout.key.task, "")
+                for call in scored.rollout.searches
+                for where in (scored.rollout.key.task, "")
                 for skill in ("", call.skill)
             )
             for scope, calls in asked.items():
                 self._values[scope].calls += calls
-                scores[scope].append(episode.score)
+                scores[scope].append(scored.score)
         for scope, found in scores.items():
             self._values[scope].add(found)
 

@@ -15,10 +15,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from maestro_eval.analysis.routing import behaviour
+from maestro_eval.analysis.routing.behaviour import Behaviour, BehaviourTally, CallAccuracy, GivenTally
 from maestro_eval.analysis.routing.costs import Cost, CostTally, Latency, PriceTable, TokenUse, calls_of
 from maestro_eval.analysis.sample_scores import accuracy
-from maestro_eval.analysis.scored_run import Episode, episodes, measure
+from maestro_eval.analysis.scored_run import ScoredRollout, measure, scored_rollouts
 from maestro_eval.journal import Journal
 from maestro_eval.policies import DirectSpec, read_policy
 from maestro_eval.policies.baselines import NO_ANSWER
@@ -54,58 +54,58 @@ class Blame(Struct, frozen=True):
 NEVER_RAN = Attribution("harness", "never ran")
 
 
-def is_right(episode: Episode) -> bool:
+def is_right(scored: ScoredRollout) -> bool:
     """Return whether the answer has full marks, so that there is nothing to attribute."""
-    return episode.score.value is not None and episode.score.value >= 1
+    return scored.score.value is not None and scored.score.value >= 1
 
 
-def attribute(episode: Episode, task: TaskRecord, policy: str) -> Attribution:
-    """Return the side that ``episode``'s wrong answer is attributed to. ``policy`` is the ``--policy`` argument."""
-    match episode.rollout.outcome:
+def attribute(scored: ScoredRollout, task: TaskRecord, policy: str) -> Attribution:
+    """Return the side that ``scored``'s wrong answer is attributed to. ``policy`` is the ``--policy`` argument."""
+    match scored.rollout.outcome:
         case Failed(cause, _):
             return Attribution(_FAULTS.get(cause, "harness"), f"failed: {cause}")
         case Exhausted() as exhausted:
             return Attribution("policy", f"{exhausted.reason} before an answer")
         case Answered(text):
-            return _wrong_answer(episode, text, task, policy)
+            return _wrong_answer(scored, text, task, policy)
 
 
-def _wrong_answer(episode: Episode, text: str, task: TaskRecord, policy: str) -> Attribution:
-    if episode.score.value is None:
+def _wrong_answer(scored: ScoredRollout, text: str, task: TaskRecord, policy: str) -> Attribution:
+    if scored.score.value is None:
         return Attribution("harness", "the answer could not be judged")
     if not text.strip():
         return Attribution("policy", "empty answer")
-    if not episode.score.extracted and not _abstains(text):
+    if not scored.score.extracted and not _abstains(text):
         return Attribution("parser", "no answer was read from what was said")
     if isinstance(read_policy(policy), DirectSpec):
         return Attribution("expert", "answered wrong when asked directly")
-    if not episode.rollout.searches:
+    if not scored.rollout.searches:
         return Attribution("policy", "answered without a call that reached an expert")
     if metric_of(task).runs_code:
         return Attribution("open", "the replies are programs, and are not run here")
-    return _after_calls(episode, task)
+    return _after_calls(scored, task)
 
 
-def _after_calls(episode: Episode, task: TaskRecord) -> Attribution:
-    calls = episode.rollout.searches
-    if any(_is_answer(episode, call.turn.observation, task) for call in calls):
+def _after_calls(scored: ScoredRollout, task: TaskRecord) -> Attribution:
+    calls = scored.rollout.searches
+    if any(_is_answer(scored, call.turn.observation, task) for call in calls):
         return Attribution("policy", "an observation held the right answer")
     # The skill returns the reply of the last call of a turn.
     last = [made.reply for call in calls for made in call.turn.calls[-1:] if made.kind == "expert"]
-    if any(_is_answer(episode, reply, task) for reply in last):
+    if any(_is_answer(scored, reply, task) for reply in last):
         return Attribution("harness", "an expert's reply held it, the observation made of it did not")
-    if any(turn.missing for turn in episode.rollout.turns):
+    if any(turn.missing for turn in scored.rollout.turns):
         return Attribution("service", "no expert supplied it, and evidence was missing")
     if all(_abstains(call.turn.observation or "") for call in calls):
         return Attribution("expert", "every expert asked said that it cannot tell")
     return Attribution("expert", "no expert asked supplied it")
 
 
-def _is_answer(episode: Episode, text: str | None, task: TaskRecord) -> bool:
+def _is_answer(scored: ScoredRollout, text: str | None, task: TaskRecord) -> bool:
     if not text:
         return False
     try:
-        return (judge(episode.sample, text, metric_of(task), _PROTOCOL).value or 0) >= 1
+        return (judge(scored.sample, text, metric_of(task), _PROTOCOL).value or 0) >= 1
     except Exception:  # a judge that fails on a reply has not found the answer in it
         return False
 
@@ -127,8 +127,8 @@ class Routing(Struct, frozen=True):
     protocol: str
     tasks: tuple[str, ...]
     mix: dict[str, dict[str, int]]
-    accuracy_given: tuple[behaviour.CallAccuracy, ...]
-    conduct: tuple[behaviour.Conduct, ...]
+    accuracy_given: tuple[CallAccuracy, ...]
+    behaviour: tuple[Behaviour, ...]
     malformed: dict[str, int]
     unresolved: dict[str, int]
     never_called: dict[str, tuple[str, ...]]
@@ -150,35 +150,35 @@ def routing(folder: Path, scores: RunScores, prices: PriceTable | None = None) -
     with Journal.open(folder, read_only=True) as journal:
         planned = journal.planned()
     records = {task.name: task for task in manifest.tasks if task.name in planned}
-    conduct, given = behaviour.ConductTally(), behaviour.GivenTally()
+    behaviour, given = BehaviourTally(), GivenTally()
     costs = CostTally(manifest, prices)
     blamed: Counter[tuple[str, Attribution]] = Counter()
-    stream = episodes(folder, scores)
+    stream = scored_rollouts(folder, scores)
     for _, repeats in groupby(stream, key=lambda each: (each.rollout.key.task, each.rollout.key.sample_id)):
         sample = list(repeats)
         given.add(sample)
-        for episode in sample:
-            conduct.add(episode)
-            if not is_right(episode):
-                task = episode.rollout.key.task
-                blamed[task, attribute(episode, records[task], manifest.policy)] += 1
-            costs.add(episode.rollout)
+        for scored in sample:
+            behaviour.add(scored)
+            if not is_right(scored):
+                task = scored.rollout.key.task
+                blamed[task, attribute(scored, records[task], manifest.policy)] += 1
+            costs.add(scored.rollout)
     measured = measure(scores)
     accuracies = {name: accuracy(measured.chosen([name])) for name in measured.records}
-    conducts = tuple(conduct.conduct(name, planned[name]) for name in records)
-    blamed.update({(each.task, NEVER_RAN): each.never_ran for each in conducts if each.never_ran})
+    behaviours = tuple(behaviour.behaviour(name, planned[name]) for name in records)
+    blamed.update({(each.task, NEVER_RAN): each.never_ran for each in behaviours if each.never_ran})
     blames, order = [Blame(task, each.side, each.rule, n) for (task, each), n in blamed.items()], list(records)
     return Routing(
         system=manifest.system,
         policy=manifest.policy,
         protocol=scores.protocol,
         tasks=tuple(records),
-        mix={name: mix for name in records if (mix := conduct.mix(name))},
+        mix={name: mix for name in records if (mix := behaviour.mix(name))},
         accuracy_given=given.given(tuple(records)),
-        conduct=conducts,
-        malformed=conduct.malformed.most(),
-        unresolved=conduct.unresolved.most(),
-        never_called=conduct.never_called(manifest.registry),
+        behaviour=behaviours,
+        malformed=behaviour.malformed.most(),
+        unresolved=behaviour.unresolved.most(),
+        never_called=behaviour.never_called(manifest.registry),
         blame=tuple(
             sorted(blames, key=lambda one: (order.index(one.task), SIDES.index(one.side), -one.rollouts, one.rule))
         ),

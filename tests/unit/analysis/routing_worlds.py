@@ -11,7 +11,7 @@ from unit.analysis.analysis_runs import task_record
 
 from maestro_eval.analysis.routing import Routing, routing
 from maestro_eval.analysis.routing.costs import PriceTable
-from maestro_eval.analysis.scored_run import Episode
+from maestro_eval.analysis.scored_run import ScoredRollout
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import (
     AnswerAction,
@@ -129,10 +129,10 @@ def sample_of(one: Rollout, target: str = "7", cluster: str = "") -> Sample:
     return Sample(one.key.task, one.key.sample_id, "?", (target,), content_hash=one.content_hash, cluster=cluster)
 
 
-def episode(*turns: Turn, outcome: Outcome | None = None, task: TaskRecord = TASK, target: str = "7") -> Episode:
+def scored(*turns: Turn, outcome: Outcome | None = None, task: TaskRecord = TASK, target: str = "7") -> ScoredRollout:
     one = rollout(*turns, task=task.name, outcome=outcome)
     sample = sample_of(one, target)
-    return Episode(one, sample, score_rollout(sample, one, task, "official"))
+    return ScoredRollout(one, sample, score_rollout(sample, one, task, "official"))
 
 
 def manifest(**changes: object) -> RunManifest:

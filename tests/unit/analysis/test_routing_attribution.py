@@ -10,11 +10,11 @@ from unit.analysis.routing_worlds import (
     TASK,
     answer,
     call,
-    episode,
     malformed,
     manifest,
     rollout,
     routed,
+    scored,
     search,
     unknown,
 )
@@ -32,7 +32,7 @@ HELD = "an observation held the right answer"
 
 
 def test_a_right_answer_has_nobody_to_blame() -> None:
-    assert is_right(episode(search("I see 6"), answer("7")))
+    assert is_right(scored(search("I see 6"), answer("7")))
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,13 @@ def test_a_right_answer_has_nobody_to_blame() -> None:
     ],
 )
 def test_a_wrong_answer_is_put_down_to_a_side_by_a_rule(turns: list[Turn], whose: str, rule: str) -> None:
-    one = episode(*turns)
+    one = scored(*turns)
     assert not is_right(one)
     assert attribute(one, TASK, POLICY) == Attribution(whose, rule)
 
 
 def test_a_wrong_answer_of_an_expert_asked_directly_is_the_experts() -> None:
-    assert attribute(episode(answer("6")), TASK, "direct:reader").side == "expert"
+    assert attribute(scored(answer("6")), TASK, "direct:reader").side == "expert"
 
 
 @pytest.mark.parametrize(
@@ -85,19 +85,19 @@ def test_a_wrong_answer_of_an_expert_asked_directly_is_the_experts() -> None:
     ],
 )
 def test_a_rollout_without_an_answer_is_its_causes_whatever_it_had_been_told(outcome: Outcome, whose: str) -> None:
-    assert attribute(episode(search("Answer: 7"), outcome=outcome), TASK, POLICY).side == whose
+    assert attribute(scored(search("Answer: 7"), outcome=outcome), TASK, POLICY).side == whose
 
 
 def test_replies_that_are_programs_are_not_run() -> None:
     task = replace(TASK, metric="python_tests")
-    one = episode(search("def f(): …"), answer("6"))
+    one = scored(search("def f(): …"), answer("6"))
     judged = replace(one, score=replace(one.score, value=0.0, extracted="def f"))
     assert attribute(judged, task, POLICY).side == "open"
 
 
 def test_a_candidate_of_an_explore_run_is_judged_by_its_own_policy() -> None:
     explored = manifest(policy="explore", candidates=(Candidate("fixed:reader@@Reading"), Candidate("direct:reader")))
-    sides = [attribute(episode(answer("6")), TASK, explored.policy_of(repeat)).side for repeat in (0, 1)]
+    sides = [attribute(scored(answer("6")), TASK, explored.policy_of(repeat)).side for repeat in (0, 1)]
     assert sides == ["policy", "expert"]
 
 

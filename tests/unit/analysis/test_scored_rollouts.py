@@ -8,7 +8,7 @@ import pytest
 from small_worlds import small_manifest
 from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
-from maestro_eval.analysis.scored_run import episodes
+from maestro_eval.analysis.scored_run import scored_rollouts
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import (
     Answered,
@@ -44,14 +44,14 @@ def _run(folder: Path, ids: list[str], *, ran: list[str]) -> None:
 def test_each_rollout_comes_with_its_own_score_and_one_that_never_ran_is_passed_over(tmp_path: Path) -> None:
     _run(tmp_path / "run", ["s000", "s001", "s002"], ran=["s000", "s002"])
     scores = run_scores("a", [(TASK, scores_of(TASK, [1.0, None, 0.0]))])
-    found = [(each.rollout.key.sample_id, each.score.value) for each in episodes(tmp_path / "run", scores)]
+    found = [(each.rollout.key.sample_id, each.score.value) for each in scored_rollouts(tmp_path / "run", scores)]
     assert found == [("s000", 1.0), ("s002", 0.0)]
 
 
 def test_scores_of_another_run_are_refused(tmp_path: Path) -> None:
     _run(tmp_path / "run", ["s000", "s009"], ran=["s009"])
     with pytest.raises(ValueError, match="another run"):
-        list(episodes(tmp_path / "run", run_scores("a", [(TASK, scores_of(TASK, [1.0]))])))
+        list(scored_rollouts(tmp_path / "run", run_scores("a", [(TASK, scores_of(TASK, [1.0]))])))
 
 
 def test_a_call_to_nobody_is_unresolved_and_no_search() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from msgspec.structs import replace
 from unit.report.report_comparisons import HOSTILE
 
-from maestro_eval.analysis.routing import CallAccuracy, Conduct, Cost, Latency, Routing
+from maestro_eval.analysis.routing import Behaviour, CallAccuracy, Cost, Latency, Routing
 from maestro_eval.analysis.routing.build import Blame
 from maestro_eval.analysis.routing.costs import TokenUse
 from maestro_eval.analysis.stats.estimates import Estimate, wilson
 from maestro_eval.records import Usage
 
 
-def conduct(task: str, **changes: object) -> Conduct:
-    whole = Conduct(task, 40, 2, {2: 30, 3: 10}, 90, 3, 1, 2, 0, 50, 5, 1)
+def behaviour(task: str, **changes: object) -> Behaviour:
+    whole = Behaviour(task, 40, 2, {2: 30, 3: 10}, 90, 3, 1, 2, 0, 50, 5, 1)
     return replace(whole, **changes)
 
 
@@ -39,7 +39,7 @@ def routing(system: str = "router", *, word: str = "", currency: str = "") -> Ro
             CallAccuracy(tasks[0], reader, "", 30, wilson(15, 30), 1),
             CallAccuracy(tasks[1], counter, "", 50, wilson(20, 40), 0),
         ),
-        conduct=tuple(map(conduct, tasks)),
+        behaviour=tuple(map(behaviour, tasks)),
         malformed={f"no complete call{word}": 3},
         unresolved={f"nobody@@Read{word}": 2},
         never_called={"experts": (f"idle{word}",), "skills": (), "services": ()},

@@ -6,7 +6,7 @@ import math
 
 import pytest
 from msgspec.structs import replace
-from unit.report.routing_reports import conduct, hostile, routing
+from unit.report.routing_reports import behaviour, hostile, routing
 
 from maestro_eval.analysis.routing import SIDES, Cost
 from maestro_eval.analysis.routing.build import Blame
@@ -62,7 +62,7 @@ def test_turns_and_calls_are_shares_of_what_they_are_among() -> None:
 
 
 def test_shares_of_nothing_are_not_zero() -> None:
-    silent = replace(routing(), conduct=(conduct("maestro_signs", rollouts=0, turns={}, said=0, calls=0),))
+    silent = replace(routing(), behaviour=(behaviour("maestro_signs", rollouts=0, turns={}, said=0, calls=0),))
     found = cells(table(routing_sections([silent]), "Turns", "turns and calls"), "router")
     assert {found[title].value for title in ("turns a rollout", "malformed turns")} == {"–"}
 

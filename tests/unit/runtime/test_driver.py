@@ -27,7 +27,7 @@ from maestro_eval.records import (
 )
 from maestro_eval.runtime import driver as conducting
 from maestro_eval.runtime.driver import Driver, HopelessGuard
-from maestro_eval.runtime.early_stopping import take_up
+from maestro_eval.runtime.early_stopping import restore_rule
 from maestro_eval.runtime.executor import Commit, WorkerFactory
 from maestro_eval.runtime.leases import LeaseQueue
 from maestro_eval.runtime.observer import Watcher
@@ -146,7 +146,7 @@ def test_what_ends_the_rollouts_is_told_before_what_goes_wrong_with_an_early_sto
         # The manifest says that it is decided, and the plan is cut by who goes on.
         assert [stop.task for stop in journal.manifest.stopped] == ["signs"]
         assert journal.pending() == KEYS[1:]
-        take_up(Decides(), journal)
+        restore_rule(Decides(), journal)
         assert not journal.pending()
 
 

@@ -26,7 +26,7 @@ from maestro_eval.records import (
     UserError,
 )
 from maestro_eval.runtime import early_stopping
-from maestro_eval.runtime.early_stopping import EarlyStopper, arranged
+from maestro_eval.runtime.early_stopping import EarlyStopper, ordered_plan
 
 TASKS = (task_record("signs"), task_record("charts"))
 KEYS = [RolloutKey(task.name, str(number)) for task in TASKS for number in range(4)]
@@ -64,7 +64,7 @@ def _journal(folder: Path) -> Journal:
 
 def test_keys_are_begun_in_the_rules_order_task_by_task_with_their_repeats() -> None:
     manifest = small_manifest(*TASKS)
-    assert [(key.task, key.sample_id) for key in arranged(AfterTwo(), manifest, KEYS)] == [
+    assert [(key.task, key.sample_id) for key in ordered_plan(AfterTwo(), manifest, KEYS)] == [
         (task.name, str(number)) for task in TASKS for number in (3, 2, 1, 0)
     ]
 

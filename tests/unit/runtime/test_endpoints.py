@@ -17,13 +17,13 @@ from maestro_eval.registry import Registry, load_registry
 from maestro_eval.runtime import endpoints
 from maestro_eval.runtime.endpoints import (
     Checked,
-    Wanted,
+    NeededModel,
     bind,
     check_models,
+    needed_models,
     program_revisions,
     services_used,
     started,
-    wanted_of,
 )
 from maestro_eval.testing import simulated_in_thread
 from tests.plugin_worlds import installed
@@ -112,14 +112,14 @@ def closed_address() -> str:
         return f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
 
 
-async def check(wanted: Iterable[Wanted], environ: dict[str, str] | None = None) -> Checked:
+async def check(wanted: Iterable[NeededModel], environ: dict[str, str] | None = None) -> Checked:
     async with ExpertClient(environ=environ or {}) as client:
         return await check_models(wanted, client)
 
 
 async def faults(registry: Registry, environ: dict[str, str] | None = None) -> list[str]:
     # Two experts share the endpoint.
-    return list(dict.fromkeys(lack.why for lack in (await check(wanted_of(registry), environ)).lacks))
+    return list(dict.fromkeys(one.why for one in (await check(needed_models(registry), environ)).unavailable))
 
 
 async def test_a_server_that_answers_passes_without_a_completion_being_asked(tmp_path):
@@ -142,9 +142,9 @@ async def test_an_address_that_has_moved_is_named(tmp_path):
 async def test_a_dead_endpoint_is_named_with_its_field_and_address(tmp_path):
     url = closed_address()
     registry = small_registry(tmp_path, url)
-    lacks = (await check(wanted_of(registry))).lacks
-    assert all(lack.wanted.required for lack in lacks)
-    message = lacks[0].why
+    unavailable = (await check(needed_models(registry))).unavailable
+    assert all(one.model.required for one in unavailable)
+    message = unavailable[0].why
     assert message.startswith(
         f"{tmp_path / 'small.yaml'}: endpoints.here.url: {url} refused the connection; is the model served there?"
     )
@@ -221,16 +221,16 @@ async def test_a_gateway_may_serve_more_than_it_lists(tmp_path):
         assert await faults(small_registry(tmp_path, url)) == []
 
 
-def wanted_policy(folder, spec: str) -> list[Wanted]:
-    return [each for each in wanted_of(small_registry(folder), read_policy(spec)) if each.kind == "policy"]
+def wanted_policy(folder, spec: str) -> list[NeededModel]:
+    return [each for each in needed_models(small_registry(folder), read_policy(spec)) if each.kind == "policy"]
 
 
 async def test_the_policys_model_is_looked_for_at_each_replica(tmp_path):
     with simulated_in_thread(models=["one"]) as server:
         spec = f"openai:{server.url}#two"
-        (lack,) = (await check(wanted_policy(tmp_path, spec))).lacks
-        assert lack.why.startswith(f"--policy {spec}: {server.url} serves no 'two'")
-        assert (await check(wanted_policy(tmp_path, f"openai:{server.url}#one"))).lacks == ()
+        (one,) = (await check(wanted_policy(tmp_path, spec))).unavailable
+        assert one.why.startswith(f"--policy {spec}: {server.url} serves no 'two'")
+        assert (await check(wanted_policy(tmp_path, f"openai:{server.url}#one"))).unavailable == ()
 
 
 async def test_contexts_are_those_that_servers_tell(tmp_path):
@@ -254,19 +254,19 @@ def with_service(folder, url: str, *, more: str = "", skill: str = SKILL) -> Reg
 
 async def test_a_service_that_is_down_stops_a_run_only_where_it_is_required(tmp_path):
     with simulated_in_thread() as server:
-        (lack,) = (await check(wanted_of(with_service(tmp_path, server.url)))).lacks
-        assert not lack.wanted.required
-        assert (lack.wanted.kind, lack.wanted.name) == ("service", "spotter")
+        (one,) = (await check(needed_models(with_service(tmp_path, server.url)))).unavailable
+        assert not one.model.required
+        assert (one.model.kind, one.model.name) == ("service", "spotter")
         required = with_service(tmp_path, server.url, more=", optional: false")
-        (lack,) = (await check(wanted_of(required))).lacks
-        assert lack.wanted.required
-        assert re.search(r"endpoints\.there\.url: .* refused the connection", lack.why)
+        (one,) = (await check(needed_models(required))).unavailable
+        assert one.model.required
+        assert re.search(r"endpoints\.there\.url: .* refused the connection", one.why)
 
 
 async def test_services_that_no_skill_uses_are_not_asked(tmp_path):
     with simulated_in_thread() as server:
         registry = with_service(tmp_path, server.url, skill="")
-        assert (await check(wanted_of(registry))).lacks == ()
+        assert (await check(needed_models(registry))).unavailable == ()
         used = with_service(tmp_path, server.url)
         assert services_used(used) == ["spotter"]
         assert services_used(used, read_policy("direct:reader")) == []

@@ -25,31 +25,31 @@ class Fleet:
     def __init__(self, limit: int) -> None:
         self.clock = Clock()
         self.shares = Shares({"e": limit}, clock=self.clock)
-        self.told: dict[str, int] = {}
+        self.granted: dict[str, int] = {}
         self.calls: dict[str, int] = {}
         self.served: dict[str, int] = {}
 
     def join(self, *workers: str) -> None:
         for worker in workers:
             self.shares.join(worker)
-            self.told[worker] = self.calls[worker] = 0
+            self.granted[worker] = self.calls[worker] = 0
 
     def die(self, worker: str) -> None:
         self.shares.leave(worker)
-        del self.told[worker], self.calls[worker]
+        del self.granted[worker], self.calls[worker]
 
     def exchange(self, worker: str) -> None:
         """The driver tells the worker its part; it begins calls up to that and replies."""
-        told = self.shares.tell(worker)
-        self.told[worker] = told["e"]
-        begun = max(0, told["e"] - self.calls[worker])
+        granted = self.shares.grant(worker)
+        self.granted[worker] = granted["e"]
+        begun = max(0, granted["e"] - self.calls[worker])
         self.served[worker] = self.served.get(worker, 0) + begun
         self.calls[worker] += begun
-        self.shares.heard(worker, told, {"e": InUse(self.calls[worker], queued=1)})
+        self.shares.on_report(worker, granted, {"e": InUse(self.calls[worker], queued=1)})
 
     def end_call(self, worker: str) -> None:
         """It begins the next at once, where its part allows."""
-        if self.calls[worker] > self.told[worker]:
+        if self.calls[worker] > self.granted[worker]:
             self.calls[worker] -= 1
 
     def pass_time(self, seconds: float, of: Iterable[str] = ()) -> None:
@@ -69,7 +69,7 @@ def settle(fleet: Fleet, seconds: float = 0.25) -> None:
         for worker in list(fleet.calls):
             fleet.end_call(worker)
         fleet.pass_time(seconds, list(fleet.calls))
-    # Every now and then each is asked, whether it is to be told anything or not.
+    # Every now and then each is asked, whether it is to be granted anything or not.
     for worker in list(fleet.calls):
         fleet.exchange(worker)
 
@@ -79,7 +79,7 @@ def test_each_worker_has_an_equal_part_and_no_place_is_left_over(limit: int, par
     fleet = Fleet(limit)
     fleet.join("a", "b", "c")
     settle(fleet)
-    assert sorted(fleet.told.values()) == parts
+    assert sorted(fleet.granted.values()) == parts
     assert fleet.in_flight == limit
 
 
@@ -90,13 +90,13 @@ def test_a_worker_that_joins_late_gets_its_part_when_the_others_calls_have_ended
     fleet.join("c")
     for _ in range(3):
         fleet.pass_time(0.25, "abc")
-    assert (fleet.told["a"], fleet.told["b"], fleet.told["c"]) == (2, 2, 0)
+    assert (fleet.granted["a"], fleet.granted["b"], fleet.granted["c"]) == (2, 2, 0)
     fleet.end_call("a")
     fleet.pass_time(0.25, "abc")
     fleet.pass_time(0.25, "abc")
-    assert fleet.told["c"] == 1
+    assert fleet.granted["c"] == 1
     settle(fleet)
-    assert fleet.told["c"] == 2
+    assert fleet.granted["c"] == 2
 
 
 def test_the_places_of_a_worker_that_died_are_the_others() -> None:
@@ -105,7 +105,7 @@ def test_the_places_of_a_worker_that_died_are_the_others() -> None:
     settle(fleet)
     fleet.die("b")
     settle(fleet)
-    assert fleet.told == {"a": 3, "c": 3}
+    assert fleet.granted == {"a": 3, "c": 3}
 
 
 def test_more_workers_than_places_take_turns() -> None:
@@ -124,12 +124,12 @@ def test_a_place_that_nobody_needs_passes_at_once_to_a_worker_that_does() -> Non
     fleet = Fleet(1)
     fleet.join("a", "b")
     fleet.shares.turn()
-    holder, other = sorted("ab", key=lambda worker: -fleet.shares.tell(worker)["e"])
-    fleet.shares.heard(holder, {"e": 1}, {})
-    fleet.shares.heard(other, {"e": 0}, {"e": InUse(0, queued=3)})
+    holder, other = sorted("ab", key=lambda worker: -fleet.shares.grant(worker)["e"])
+    fleet.shares.on_report(holder, {"e": 1}, {})
+    fleet.shares.on_report(other, {"e": 0}, {"e": InUse(0, queued=3)})
     fleet.shares.turn()
-    fleet.shares.heard(holder, fleet.shares.tell(holder), {})
-    assert fleet.shares.tell(other) == {"e": 1}
+    fleet.shares.on_report(holder, fleet.shares.grant(holder), {})
+    assert fleet.shares.grant(other) == {"e": 1}
 
 
 def test_a_worker_is_told_again_only_when_something_changes() -> None:

@@ -38,7 +38,7 @@ def test_a_lent_package_cannot_be_changed() -> None:
 
 def test_a_package_that_is_not_installed_is_named() -> None:
     assert lacking("no-such-package") == "the sandbox has no no-such-package: install it beside maestro-eval"
-    assert bubblewrap.lent("no-such-package") == {}
+    assert bubblewrap.mounts_of("no-such-package") == {}
 
 
 def test_a_compiled_package_fits_its_own_python_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_a_folder_closed_to_others_cannot_be_lent_by_root(tmp_path: Path, monkey
 
 
 def test_metadata_and_start_up_hooks_are_not_lent() -> None:
-    names = bubblewrap.lent("pytest").keys()
+    names = bubblewrap.mounts_of("pytest").keys()
     assert "pytest" in names
     assert not any(name.endswith((".dist-info", ".pth")) for name in names)
     assert distribution("pytest").files

@@ -34,8 +34,8 @@ def test_a_call_in_the_last_turn_is_late_and_no_call(tmp_path: Path) -> None:
     late = search(None, calls=(), skipped=True)
     found = routed(tmp_path / "run", [rollout(search("3"), late, answer("7"))])
     assert found.mix == {"signs": {"reader@@Read_Text": 1}}
-    (conduct,) = found.conduct
-    assert (conduct.calls, conduct.late) == (1, 1)
+    (behaviour,) = found.behaviour
+    assert (behaviour.calls, behaviour.late) == (1, 1)
 
 
 def test_the_same_request_again_is_repeated_and_the_same_reply_again_is_echoed(tmp_path: Path) -> None:
@@ -46,14 +46,14 @@ def test_the_same_request_again_is_repeated_and_the_same_reply_again_is_echoed(t
         search("I see 5.", request="How many?", expert="counter"),  # another expert
         answer("7"),
     ]
-    (conduct,) = routed(tmp_path / "run", [rollout(*turns)]).conduct
-    assert (conduct.calls, conduct.repeated, conduct.echoed) == (4, 1, 1)
+    (behaviour,) = routed(tmp_path / "run", [rollout(*turns)]).behaviour
+    assert (behaviour.calls, behaviour.repeated, behaviour.echoed) == (4, 1, 1)
 
 
 def test_a_request_of_another_rollout_is_no_repetition(tmp_path: Path) -> None:
     rollouts = [rollout(search("3"), answer("7"), sample=name) for name in ("a", "b")]
-    (conduct,) = routed(tmp_path / "run", rollouts).conduct
-    assert (conduct.repeated, conduct.echoed) == (0, 0)
+    (behaviour,) = routed(tmp_path / "run", rollouts).behaviour
+    assert (behaviour.repeated, behaviour.echoed) == (0, 0)
 
 
 def test_turns_that_say_nothing_usable_are_told_apart(tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ def test_turns_that_say_nothing_usable_are_told_apart(tmp_path: Path) -> None:
         answer("7"),
     ]
     found = routed(tmp_path / "run", [rollout(*turns)])
-    (conduct,) = found.conduct
-    assert (conduct.said, conduct.malformed, conduct.refused, conduct.unresolved) == (5, 1, 2, 1)
+    (behaviour,) = found.behaviour
+    assert (behaviour.said, behaviour.malformed, behaviour.refused, behaviour.unresolved) == (5, 1, 2, 1)
     assert found.unresolved == {"nobody@@Read_Text": 1}
     assert found.malformed == {
         "no complete call or answer; write …": 1,
@@ -78,8 +78,8 @@ def test_turns_that_say_nothing_usable_are_told_apart(tmp_path: Path) -> None:
 def test_a_turn_that_broke_off_before_a_word_is_not_the_policys(tmp_path: Path) -> None:
     broken = Turn("", MalformedAction("the turn was broken off before the policy had written anything"))
     found = routed(tmp_path / "run", [rollout(search("3"), broken, outcome=Failed("policy", "connection: gone"))])
-    (conduct,) = found.conduct
-    assert (conduct.said, conduct.malformed, dict(conduct.turns)) == (1, 0, {1: 1})
+    (behaviour,) = found.behaviour
+    assert (behaviour.said, behaviour.malformed, dict(behaviour.turns)) == (1, 0, {1: 1})
 
 
 def test_turns_are_a_distribution_over_rollouts_and_missing_ones_are_counted(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_turns_are_a_distribution_over_rollouts_and_missing_ones_are_counted(tmp
         rollout(search("7"), answer("7"), sample="b"),
         rollout(search("7"), answer("7"), sample="c"),
     ]
-    (conduct,) = routed(tmp_path / "run", rollouts, never_ran=[RolloutKey("signs", "d")]).conduct
-    assert (conduct.rollouts, conduct.never_ran, dict(conduct.turns)) == (3, 1, {1: 1, 2: 2})
+    (behaviour,) = routed(tmp_path / "run", rollouts, never_ran=[RolloutKey("signs", "d")]).behaviour
+    assert (behaviour.rollouts, behaviour.never_ran, dict(behaviour.turns)) == (3, 1, {1: 1, 2: 2})
 
 
 def test_never_called_entries_are_those_that_no_call_and_no_evidence_asked(tmp_path: Path) -> None:
