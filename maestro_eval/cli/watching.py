@@ -78,12 +78,13 @@ def exit_code(outcomes: Sequence[RunOutcome], again: str, scored: Sequence[RunSc
 
 def warn_unjudged(folder: Path, scores: RunScores) -> bool:
     """Return whether answers of a run could not be judged; print the causes, and the command that judges them."""
+    from maestro_eval.report import failure_text
     from maestro_eval.scoring import rejudge_command
 
     tasks = {task.name: task for task in scores.manifest.tasks}
     groups = [group for group in scores.failures if group.unjudged]
     for group in groups[:_CAUSES]:
-        _say(f"{group.count} answers could not be judged: {group.detail}; fix that, then "
+        _say(f"{group.count} answers could not be judged: {failure_text(group)}; fix that, then "
              f"{rejudge_command(folder, tasks[group.key.task])}")  # fmt: skip
     return bool(groups)
 

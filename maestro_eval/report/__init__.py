@@ -17,7 +17,7 @@ from maestro_eval.report.document import (
     scope_title,
 )
 from maestro_eval.report.findings import Asked, Findings, SwapRuns, explores_beside, find
-from maestro_eval.report.report import LINES, protocol_notes, report_document, summary_document
+from maestro_eval.report.report import LINES, failure_text, protocol_notes, report_document, summary_document
 from maestro_eval.report.reproduction import reproduction_document, reproductions_json
 from maestro_eval.report.results import results_schema
 from maestro_eval.report.swap import swap_summary
@@ -34,7 +34,7 @@ from maestro_eval.report.write import (
 
 __all__ = [
     "LINES", "MISSING", "Asked", "Cell", "Column", "Document", "Findings", "Format", "Notes", "Row", "Section",
-    "SwapRuns", "Table", "escape", "explores_beside", "find", "percent", "percent_interval", "points",
+    "SwapRuns", "Table", "escape", "explores_beside", "failure_text", "find", "percent", "percent_interval", "points",
     "points_interval", "protocol_notes", "render_as", "render_markdown", "render_terminal", "replay_document",
     "report_document", "reproduction_document", "reproductions_json", "results_schema", "scope_title", "show",
     "summary_document", "swap_summary", "terminal_width", "write_document", "write_report", "write_swap",

@@ -121,11 +121,15 @@ def _of_rollouts(comparison: Comparison) -> Iterator[str]:
         yield OWN_TEXT_NOTE
 
 
+def failure_text(group: FailureGroup) -> str:
+    """Return what the failures of a group have in common, and the first of them."""
+    shared = group.detail if group.unjudged and group.alike else group.cause
+    own = group.detail.removeprefix(f"{group.cause}: ").removeprefix(f"{group.key.task} {group.key.sample_id}: ")
+    return f"{shared} (for instance {doc.key_text(group.key)}{'' if shared.endswith(own) else f': {own}'})"
+
+
 def _cause(group: FailureGroup) -> str:
-    if group.unjudged:
-        return f"{group.count:,} × {group.detail} (for instance {doc.key_text(group.key)})"
-    detail = "" if group.cause.endswith(group.detail) else f": {group.detail}"
-    return f"{group.count:,} × {group.cause} (for instance {doc.key_text(group.key)}{detail})"
+    return f"{group.count:,} × {failure_text(group)}"
 
 
 LINES = 40

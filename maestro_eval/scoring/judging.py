@@ -142,7 +142,7 @@ def _failure(rollout: Rollout, verdict: Verdict) -> FailureGroup:
 class FailureGroup(Struct, frozen=True):
     """``count`` rollouts without a score for one ``cause``; ``key`` is the first of them, ``detail`` its own line.
 
-    ``unjudged``: they ended well, and it is their judge that failed.
+    ``unjudged``: they ended well, and it is their judge that failed. ``alike``: all have this detail.
     """
 
     cause: str
@@ -150,6 +150,7 @@ class FailureGroup(Struct, frozen=True):
     key: RolloutKey
     detail: str
     unjudged: bool = False
+    alike: bool = True
 
 
 def cause_of(outcome: Failed) -> str:
@@ -165,7 +166,10 @@ def merged(groups: Iterable[FailureGroup]) -> tuple[FailureGroup, ...]:
     found: dict[str, FailureGroup] = {}
     for group in groups:
         known = found.get(group.cause)
-        found[group.cause] = group if known is None else replace(known, count=known.count + group.count)
+        if known is not None:
+            alike = known.alike and group.alike and known.detail == group.detail
+            group = replace(known, count=known.count + group.count, alike=alike)
+        found[group.cause] = group
     return tuple(sorted(found.values(), key=lambda group: -group.count))
 
 

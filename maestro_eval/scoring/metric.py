@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
@@ -47,11 +48,7 @@ _SHOWN = 200
 
 
 class Judge(Struct, frozen=True, kw_only=True):
-    """The fields that metrics and the rules of the released scorer have in common.
-
-    ``runs_code``: it runs what a model wrote. ``target_is_answer``: a sample's target is itself a right answer.
-    ``live``: quick enough to be shown while a run goes on. ``seconds``: what judging one answer takes, roughly.
-    """
+    """The fields that metrics and the rules of the released scorer have in common; `Metric` explains them."""
 
     runs_code: bool = False
     target_is_answer: bool = True
@@ -71,7 +68,8 @@ class Metric(Judge, frozen=True, kw_only=True):
     or a `Verdict`. ``rule(sample, answer, strictness)`` gets the whole reply and reads it by itself; UserError for a
     rule that needs other arguments. ``fair`` is the rule of that protocol. ``judges_silence``: the rule is asked about
     an empty reply too, which otherwise scores 0. ``lack`` says of a sample why the rule has no verdict on it, whatever
-    is answered.
+    is answered. ``runs_code``: it runs what a model wrote. ``target_is_answer``: a sample's target is itself a right
+    answer. ``live``: quick enough to be shown while a run goes on. ``seconds``: what judging one answer takes, roughly.
     """
 
     rule: Rule
@@ -108,11 +106,21 @@ class Metric(Judge, frozen=True, kw_only=True):
         else:
             answer = answer.strip() if strictness == "strict" else final_answer(half_width(answer))
             given = rule(sample, answer)
-        if isinstance(given, Verdict):
-            return given
-        if not 0 <= given <= 1:
-            raise ValueError(f"the metric returned {given!r}; expected a number in [0, 1]")
-        return Verdict(float(given), answer)
+        if not isinstance(given, Verdict):
+            return Verdict(_share(given), answer)
+        if given.value is not None:
+            _share(given.value)
+        return given
+
+
+def _share(given: object) -> float:
+    try:
+        value = float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        value = math.nan
+    if isinstance(given, str) or not 0 <= value <= 1:
+        raise ValueError(f"returned {given!r}; expected a number from 0 to 1, a bool or a Verdict")
+    return value
 
 
 _RULES = "maestro_eval.scoring.metrics"

@@ -75,7 +75,8 @@ def test_answers_that_cannot_be_judged_end_a_command_with_3_and_the_command_that
 ) -> None:
     assert run(tmp_path, RAISES, url) == 3
     said = capsys.readouterr().err.splitlines()[-1]
-    cause = "2 answers could not be judged: metric rules.judge (rules.py:2): KeyError: 'red'; fix that, then "
+    cause = "2 answers could not be judged: metric rules.judge (rules.py:2): KeyError: 'red' "
+    cause += "(for instance colours 0); fix that, then "
     command = f"maestro-eval resume {tmp_path}/out --accept task:colours --accept metric:colours"
     assert said == f"maestro-eval: {cause}{command}"
     assert program("resume", tmp_path / "out", "--quiet") == 3

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from maestro_eval.records import CallError, Failed, RolloutKey
+from maestro_eval.report import failure_text
+from maestro_eval.scoring import Verdict
 from maestro_eval.scoring.judging import FailureGroup, cause_of, merged
 
 
@@ -32,3 +34,17 @@ def test_without_a_kind_the_line_is_the_cause() -> None:
         ("policy: the engine is not running", 1, "0"),
         ("policy: the engine gave no output", 1, "1"),
     ]
+
+
+def test_failures_of_one_cause_with_different_texts_are_not_shown_as_if_all_were_the_first() -> None:
+    said = [
+        Verdict(None, note=f"metric m: ValueError: returned {each}", cause="metric m: ValueError")
+        for each in ("7", "x")
+    ]
+    found = merged(
+        FailureGroup(each.cause, 1, RolloutKey("t", str(number)), each.note, unjudged=True)
+        for number, each in enumerate(said)
+    )
+    assert list(map(failure_text, found)) == ["metric m: ValueError (for instance t 0: returned 7)"]
+    picture = FailureGroup("sample: unreadable image", 1, RolloutKey("t", "2"), "t 2: image 1: no such image file")
+    assert failure_text(picture) == "sample: unreadable image (for instance t 2: image 1: no such image file)"

@@ -12,7 +12,7 @@ from maestro_eval.api import open_run
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import Answered, NoAnswer, Rollout, RolloutKey, Sample, TaskRecord, UserError
 from maestro_eval.runtime import check_task
-from maestro_eval.scoring import METRICS, Metric, judge, metric_hash, metric_of, score_rollout, score_run
+from maestro_eval.scoring import METRICS, Metric, Verdict, judge, metric_hash, metric_of, score_rollout, score_run
 from maestro_eval.scoring.metric import _of_file
 from maestro_eval.tasks import Task, open_task, select_tasks
 from maestro_eval.tasks.merged_yaml import _named
@@ -28,7 +28,6 @@ def close(sample, answer):
     return answer.casefold() == sample.targets[0].casefold()
 
 CLOSE = Metric(rule=close, live=True)
-TOO_MUCH = Metric(rule=lambda sample, answer: 7)
 """
 TASK = """\
 task: mine
@@ -127,12 +126,10 @@ def test_what_is_no_metric_is_refused_in_one_line(tmp_path: Path, name: str, mes
     assert "\n" not in str(caught.value)
 
 
-def test_a_number_out_of_range_is_a_failure_and_no_verdict(tmp_path: Path) -> None:
-    with (
-        installed(tmp_path, {"stranger/__init__.py": "", "stranger/rules.py": MODULE}),
-        pytest.raises(ValueError, match="expected a number in"),
-    ):
-        judge(SAMPLE, "left", "stranger.rules:TOO_MUCH", "official")
+@pytest.mark.parametrize("given", [7, float("nan"), "yes", "1", None, [1], Verdict(7)])
+def test_what_is_no_share_is_a_failure_and_no_verdict(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"returned .*expected a number from 0 to 1, a bool or a Verdict"):
+        judge(SAMPLE, "left", Metric(rule=lambda sample, answer: given), "official")
 
 
 def judged_with(parameters: str) -> dict[str, Any]:
