@@ -363,14 +363,13 @@ def _in_thread(start: Callable[[], RunOutcome]) -> tuple[threading.Thread, Futur
 
 def _row(rollout: Rollout) -> dict[str, Any]:
     outcome = rollout.outcome
-    searched = [turn.resolution for turn in rollout.turns if turn.resolution is not None]
     return {
         "task": rollout.key.task,
         "sample_id": rollout.key.sample_id,
         "repeat": rollout.key.repeat,
         "outcome": outcome.word,
         "answer": rollout.answer,
-        "searches": tuple(f"{found.expert}@@{found.skill}" for found in searched),
+        "searches": tuple(search.pair for search in rollout.searches),
         "turns": len(rollout.turns),
         "prompt_tokens": rollout.usage.prompt_tokens,
         "completion_tokens": rollout.usage.completion_tokens,

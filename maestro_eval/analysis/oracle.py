@@ -222,13 +222,15 @@ def is_orchestrator(manifest: RunManifest) -> bool:
     return not manifest.candidates and read_policy(manifest.policy).is_orchestrator
 
 
-def headroom(run: RunScores, explored: Sequence[Explored]) -> Headroom | None:
+def headroom(
+    run: RunScores, explored: Sequence[Explored], own: Mapping[str, Sequence[str]] | None = None
+) -> Headroom | None:
     """Return ``run`` against the first of ``explored`` that covers its registry, shares a task and has its protocol."""
     tasks = {task.name for task in run.manifest.tasks}
     for whole in explored:
         part = whole.within(run.manifest.registry)
         if part is not None and tasks & part.tasks.keys() and part.protocol == run.protocol:
-            rows = oracle_rows(part)
+            rows = oracle_rows(part, own)
             specs = [ContrastSpec(run.manifest.system, row.manifest.system) for row in rows]
             # No adjustment: these measure one system, and do not search for a significant one.
             found = compare([run, *rows], specs, adjust="none").contrasts

@@ -161,10 +161,12 @@ _TITLES = {
 }
 
 
-def headroom_sections(headrooms: Sequence[Headroom], explored: Sequence[Explored]) -> Iterator[doc.Section]:
+def headroom_sections(
+    headrooms: Sequence[Headroom], explored: Sequence[Explored], groups: Mapping[str, Sequence[str]]
+) -> Iterator[doc.Section]:
     tables = [*map(_headroom_table, headrooms)]
     for each in explored:
-        tables += _selection_tables(each)
+        tables += _selection_tables(each, groups)
     if tables:
         notes = (*([HEADROOM_NOTE] if headrooms else []), *([SELECTION_NOTE] if explored else []))
         yield doc.Section("Headroom", (doc.Notes(notes), *tables))
@@ -179,9 +181,9 @@ def _headroom_table(each: Headroom) -> doc.Table:
     return doc.table(f"Headroom of {each.system}, with {each.candidates} choices in its registry", titles, rows, "on")
 
 
-def _selection_tables(explored: Explored) -> Iterator[doc.Table]:
+def _selection_tables(explored: Explored, groups: Mapping[str, Sequence[str]]) -> Iterator[doc.Table]:
     alone = [[task] for task in explored.tasks]
-    together = linked_tasks(explored, {})
+    together = linked_tasks(explored, groups)
     kinds = [("Best pair per benchmark", explored.pairs, alone), ("Best single model", explored.singles, together)]
     if together != alone:
         kinds.append(("Best model per benchmark", explored.singles, alone))

@@ -49,7 +49,7 @@ class Asked(Struct, frozen=True):
 class Findings(Struct, frozen=True):
     """A comparison, the run folder of each of its systems, and the other analyses of them.
 
-    ``silent`` counts by system the rollouts that ended without an answer.
+    ``silent`` counts by system the rollouts that ended without an answer. ``groups`` are the user's own sets of tasks.
     """
 
     comparison: Comparison
@@ -61,6 +61,7 @@ class Findings(Struct, frozen=True):
     routings: tuple[Routing, ...] = ()
     swap: Swap | None = None
     silent: dict[str, int] = {}
+    groups: Mapping[str, Sequence[str]] = {}
 
 
 def find(scored: Sequence[tuple[RunScores, Path]], asked: Asked, protocol: str) -> Findings:
@@ -87,7 +88,7 @@ def find(scored: Sequence[tuple[RunScores, Path]], asked: Asked, protocol: str) 
         groups=asked.groups,
     )
     known = [*explored, *(read_explored(score_run(folder, protocol)) for folder in asked.beside)]
-    headrooms = [headroom(scores, known) for scores, _ in runs if is_orchestrator(scores.manifest)]
+    headrooms = [headroom(scores, known, asked.groups) for scores, _ in runs if is_orchestrator(scores.manifest)]
     return Findings(
         comparison,
         {scores.manifest.system: folder for scores, folder in rows},
@@ -103,6 +104,7 @@ def find(scored: Sequence[tuple[RunScores, Path]], asked: Asked, protocol: str) 
         tuple(routing(folder, scores, prices) for scores, folder in runs) if asked.routing else (),
         _swap(runs, explored, asked.swap, protocol) if asked.swap else None,
         {scores.manifest.system: scores.tally.silent for scores, _ in runs if scores.tally.silent},
+        asked.groups,
     )
 
 

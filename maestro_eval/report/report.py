@@ -150,7 +150,7 @@ def report_document(found: Findings, *, plots: bool = True, lead: Sequence[str] 
     sections = [
         *main,
         *([swap_section(found.swap)] if found.swap else []),
-        *differences.headroom_sections(found.headrooms, found.explored),
+        *differences.headroom_sections(found.headrooms, found.explored, found.groups),
         doc.Section("Accuracy against what it takes", tuple(pareto)),
         *routing_sections(found.routings),
         *details,

@@ -63,7 +63,7 @@ def uses_of(
 
 
 def _use(rollout: Rollout, registry: RegistryRecord, wanted: frozenset[str]) -> Use:
-    named = [tuple(sorted(_named(search, registry) & wanted)) for turn in rollout.turns if (search := turn.search)]
+    named = [tuple(sorted(_named(search, registry) & wanted)) for search in rollout.searches]
     counts = Counter(entry for each in named for entry in each)
     return Use(
         calls=len(named),

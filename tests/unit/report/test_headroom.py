@@ -19,8 +19,8 @@ def orchestrator(values):
     return replace(run, manifest=replace(run.manifest, registry=registry_record()))
 
 
-def tables_of(headrooms, explored) -> list[Table]:
-    (section,) = headroom_sections(headrooms, explored)
+def tables_of(headrooms, explored, groups=None) -> list[Table]:
+    (section,) = headroom_sections(headrooms, explored, groups or {})
     return [block for block in section.blocks if isinstance(block, Table)]
 
 
@@ -37,7 +37,7 @@ def test_headroom_says_which_gain_and_which_gap():
     ]
     assert [cell.value for cell in table.rows[0].cells] == ["+65.0", "+40.0", "+40.0", "−10.0", "−10.0"]
     assert table.rows[0].name == "a (mini)"
-    document = Document("", (), tuple(headroom_sections([found], [EXPLORED])))
+    document = Document("", (), tuple(headroom_sections([found], [EXPLORED], {})))
     text = render_terminal(document, 120)
     assert "+65.0" in text
     assert "which flatters" in text
@@ -49,6 +49,15 @@ def test_the_choice_is_told_with_what_it_seems_and_what_it_is_worth():
     assert [cell.value for cell in pairs.rows[0].cells] == ["a@@S", "100.0", "100.0", "100 %"]
     assert pairs.title == "Best pair per benchmark, of 4 of small"
     assert singles.rows[0].cells[0].value == "b"
+
+
+def test_a_group_of_the_users_has_one_best_single_model_in_every_table():
+    tasks = [
+        (task_record(name, tags=(tag,)), [[0.0] * 10] * 5 + [[1.0] * 10]) for name, tag in (("x", "s"), ("y", "t"))
+    ]
+    explored = read_explored(explore_run(tasks))
+    alone, together = ([row.name for row in tables_of([], [explored], own)[1].rows] for own in ({}, {"g": ["x", "y"]}))
+    assert (alone, together) == (["x", "y"], ["x, y"])
 
 
 def test_skills_that_ask_alike_are_told_as_one_choice():

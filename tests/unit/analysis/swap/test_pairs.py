@@ -162,6 +162,7 @@ def test_a_rollout_that_calls_nobody_or_nobody_known_is_untouched() -> None:
     assert use() == Use()
     assert use(turn(None, "Listen"), turn("ear", None)) == Use()
     assert not use(turn("eye", "Look")).touched
+    assert use(replace(turn("ear", "Listen"), skipped=True)) == Use()  # The turns were used up: nobody was asked.
 
 
 def test_a_call_whose_evidence_is_new_is_a_call_of_a_new_entry() -> None:
