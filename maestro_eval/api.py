@@ -95,7 +95,7 @@ class Run:
         """Return one row per rollout, in key order; the index is (task, sample_id, repeat).
 
         Columns: outcome, answer, score (NaN if it failed, or could not be judged), question, targets, category,
-        searches (the calls as ``EXPERT@@SKILL``), turns, prompt_tokens, completion_tokens, elapsed_s, cause, detail.
+        searches (calls made, as ``EXPERT@@SKILL``), turns, prompt_tokens, completion_tokens, elapsed_s, cause, detail.
         """
         made = _pandas().DataFrame
         tasks = {task.name: task for task in self.manifest.tasks}
