@@ -52,8 +52,8 @@ def first_notes(found: Findings, most: int) -> tuple[str, ...]:
     comparison = found.comparison
     notes = [*_of_rollouts(comparison), *_silent(found), *comparison.notes]
     if counts := Counter(each.protocol for each in comparison.readings):
-        listed = ", ".join(f"{protocol} {counts[protocol]}" for protocol in PROTOCOLS if counts[protocol])
-        notes.append(f"accuracies that another scoring protocol puts more than a point higher or lower: {listed}")
+        listed = ", ".join(f"{counts[protocol]} under {protocol}" for protocol in PROTOCOLS if counts[protocol])
+        notes.append(f"accuracies that differ by more than a point under another scoring protocol: {listed}")
     more = len(notes) - most
     if more <= 0:
         return tuple(notes)
