@@ -13,7 +13,7 @@ import pytest
 with contextlib.suppress(ImportError):  # not in the environment of vLLM's tests
     from hypothesis import HealthCheck, settings
 
-    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("patient", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")
 
 # Modules are compiled once, wherever Python would do it anew in each of a thousand processes.

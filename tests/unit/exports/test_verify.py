@@ -164,7 +164,7 @@ def test_what_was_changed_is_found_by_its_checksum(name: str, original: Path, co
     assert any("SHA-256 is" in line or SUMS in line for line in verify(folder).mismatches)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_changed_byte_is_found(
     data: st.DataObject, original: Path, tmp_path_factory: pytest.TempPathFactory
@@ -255,7 +255,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return [place for key in keys for place in ((value, key), *places(value[key]))]
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_whatever_stands_in_it_verifying_ends_with_lines(data: st.DataObject, original: Path) -> None:
     path = original / data.draw(st.sampled_from(["manifest.json", "results.json", SAMPLES]))

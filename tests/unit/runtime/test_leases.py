@@ -323,7 +323,7 @@ class LeasesUnderFire(RuleBasedStateMachine):
 
 
 TestLeasesUnderFire = LeasesUnderFire.TestCase
-TestLeasesUnderFire.settings = settings(max_examples=60, stateful_step_count=30)
+TestLeasesUnderFire.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 def test_a_retired_task_is_leased_no_more_and_the_others_are() -> None:
@@ -405,7 +405,7 @@ class RetirementUnderFire(RuleBasedStateMachine):
 
 
 TestRetirementUnderFire = RetirementUnderFire.TestCase
-TestRetirementUnderFire.settings = settings(max_examples=80, stateful_step_count=30)
+TestRetirementUnderFire.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 def test_a_key_that_failed_at_one_place_is_given_to_another() -> None:

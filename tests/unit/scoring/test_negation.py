@@ -131,7 +131,7 @@ def test_width_and_latex_groups_are_read() -> None:
     "piece", ["not ", "(A) ", "is not ", "A\n", "n't ", "**", "\\boxed{1} or ", "yes is ", "or 4 "]
 )
 def test_hostile_text_takes_linear_time(piece: str) -> None:
-    text = piece * (100_000 // len(piece))
+    text = piece * (30_000 // len(piece))
     for metric, sample, _ in _WRONG[:10]:
         started = time.process_time()
         judge(sample, text, metric, "fair")
