@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 from patience import wait_until
 from PIL import Image
 
+from maestro_eval.cli.main import main
 from maestro_eval.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,8 +24,27 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """``cli("run", …)``: ``maestro-eval run …`` in a process of its own, in an empty folder."""
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], process: Cli) -> Cli:
+    """``cli("run", …)``: ``maestro-eval run …`` in an empty folder; with Ray in a process of its own, else in this."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
+        if "ray" in arguments:
+            return process(*arguments, **more)
+        capsys.readouterr()
+        try:
+            code = main(list(map(str, arguments)))
+        except SystemExit as error:
+            code = int(error.code or 0)
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    return call
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Cli:
+    """``process("run", …)``: ``maestro-eval run …`` in a process of its own, in an empty folder."""
 
     def call(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -68,8 +90,8 @@ def wait_for_records(out: Path, driver: subprocess.Popen[Any], at_least: int = 1
 
 def report_of(folder: Path, *arguments: str) -> str:
     """What ``maestro-eval report`` says of the run in ``folder``, as Markdown."""
-    done = subprocess.run(command("report", folder, *arguments), env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(["report", str(folder), *arguments]) == 0
     return (folder / "report" / Path(*arguments[1:]) / "report.md").read_text()
 
 

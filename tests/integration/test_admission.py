@@ -70,8 +70,8 @@ async def test_an_engine_whose_queue_grows_is_asked_less() -> None:
         await asyncio.gather(*(client.call(ask(endpoint, str(number))) for number in range(150)))
         (left,) = client.places().values()
     late = [request.in_flight for request in server.requests[-100:-40]]
-    # Close to 1.1 of 4.
-    assert sorted(late)[len(late) // 2] <= 8
+    # Close to 1.1 of 4, and far from 32 where HTTP is what takes time.
+    assert sorted(late)[len(late) // 2] <= 12
     assert left.limit < 32
 
 

@@ -151,13 +151,13 @@ services:
         assert len(captions) == SAMPLES
 
 
-def test_a_damaged_cache_is_noted_and_costs_no_rollout(cli: Cli, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_noted_and_costs_no_rollout(process: Cli, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "calls.db").write_bytes(b"not a database" * 999)
     with simulated_in_thread() as server:
         registry = write_registry(tmp_path / "r.yaml", server.url)
         data = write_chartqa(tmp_path / "d", [{"question": f"{number}?", "answer": "4"} for number in range(SAMPLES)])
-        result = cli(
+        result = process(
             "run", "--policy", "fixed:oracle@@Ask", "--registry", registry, "--tasks", "maestro_chartqa",
             "--data", f"maestro_chartqa={data}", "--out", "one", "--cache", "kept",
         )  # fmt: skip

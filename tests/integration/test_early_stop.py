@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,27 +12,12 @@ import pytest
 from integration.conftest import Cli, report_of, write_chartqa, write_registry
 
 from maestro_eval import open_run
-from maestro_eval.cli.main import main
 from maestro_eval.journal import Journal
 from maestro_eval.testing import Latency, simulated_in_thread
 
 SAMPLES = 120
 # Three seconds for all, a judgement takes some 50 ms: there is something left to save on a busy machine too.
 SLOWLY = ("--concurrency", "2")
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """The command in this process: a new one for each of many runs would take longer than they do."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str, **_: object) -> subprocess.CompletedProcess[str]:
-        capsys.readouterr()
-        code = main(arguments)
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, code, out, err)
-
-    return call
 
 
 @pytest.fixture

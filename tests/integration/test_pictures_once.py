@@ -12,10 +12,12 @@ from typing import Any
 import pybase64
 import pytest
 from integration.conftest import write_chartqa, write_registry
+from patience import PATIENCE_S
 from PIL import Image
 
 from maestro_eval.files import picture_folder
 from maestro_eval.journal import Journal
+from maestro_eval.models import picture_forms
 from maestro_eval.records import RunManifest
 from maestro_eval.runtime import RunConfig, Watcher, start_run
 from maestro_eval.tasks import file_task
@@ -77,7 +79,10 @@ def test_once_each_and_none_before_the_rollouts(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("reads_files", [True, False])
-def test_a_picture_of_four_samples_reaches_each_engine_as_bytes_once_at_most(tmp_path: Path, reads_files: bool) -> None:
+def test_a_picture_of_four_samples_reaches_each_engine_as_bytes_once_at_most(
+    tmp_path: Path, reads_files: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_forms, "_ARRIVAL_S", PATIENCE_S)
     data = write_chartqa(tmp_path / "d", [{"question": f"{n}?", "answer": "4", "image": "0.png"} for n in range(4)])
 
     def of_its_own(body: dict[str, Any]) -> str:

@@ -44,14 +44,14 @@ def stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 class TestALocalRun:
     def test_calls_without_a_reply_are_named_with_their_rollouts_and_endpoint(
-        self, cli: Cli, tmp_path: Path, data: Path
+        self, process: Cli, tmp_path: Path, data: Path
     ) -> None:
         hanging = True
         with simulated_in_thread(
             reply="Answer: 4", faults=lambda number: Fault("hang") if hanging and number > 3 else None
         ) as server:
             registry = write_registry(tmp_path / "r.yaml", server.url)
-            stalled = cli(*arguments(registry, data), "--stall-after", "1.5", "--quiet")
+            stalled = process(*arguments(registry, data), "--stall-after", "1.5", "--quiet")
             assert stalled.returncode == 4, stalled.stderr
             # A busy machine may be warned of before.
             *_, warning, verdict = [line for line in stalled.stderr.splitlines() if "was committed" in line]
@@ -67,15 +67,15 @@ class TestALocalRun:
             assert f"{SAMPLES - 3} × never ran" in " ".join(stalled.stdout.split())
 
             hanging = False
-            resumed = cli("resume", "out", "--quiet")
+            resumed = process("resume", "out", "--quiet")
             assert resumed.returncode == 0, resumed.stderr
         assert open_run(tmp_path / "out").counts().answered == SAMPLES
 
     def test_a_blocked_event_loop_is_named_with_the_line_it_stands_at(
-        self, cli: Cli, tmp_path: Path, data: Path, stuck: Path
+        self, process: Cli, tmp_path: Path, data: Path, stuck: Path
     ) -> None:
         with stuck_registry(tmp_path, "blocks_the_loop") as registry:
-            stalled = cli(*arguments(registry, data, skill="Stuck"), "--stall-after", "1.5")
+            stalled = process(*arguments(registry, data, skill="Stuck"), "--stall-after", "1.5")
             assert stalled.returncode == 4, stalled.stderr
             *_, warning, verdict = [line for line in stalled.stderr.splitlines() if "has been blocked" in line]
             assert "stuck_pipelines.py" in warning
@@ -83,25 +83,25 @@ class TestALocalRun:
             assert "the process ends here, resume the run" in verdict
 
             stuck.unlink()
-            assert cli("resume", "out", "--quiet").returncode == 0
+            assert process("resume", "out", "--quiet").returncode == 0
         assert open_run(tmp_path / "out").counts().answered == SAMPLES
 
     def test_threads_that_never_come_back_hold_neither_the_run_nor_the_process(
-        self, cli: Cli, tmp_path: Path, data: Path, stuck: Path
+        self, process: Cli, tmp_path: Path, data: Path, stuck: Path
     ) -> None:
         with stuck_registry(tmp_path, "blocks_a_thread") as registry:
             short = ("--regime-set", "rollout_deadline_s=1")
-            ended = cli(*arguments(registry, data, skill="Stuck"), *short, "--quiet", "--limit", "3")
+            ended = process(*arguments(registry, data, skill="Stuck"), *short, "--quiet", "--limit", "3")
             assert ended.returncode == 3, ended.stderr
             said = " ".join(ended.stdout.split())
             assert "3 × deadline" in said
             assert "not done within 1 s" in said
             assert stuck.exists()
 
-    def test_a_run_that_only_takes_long_is_left_alone(self, cli: Cli, tmp_path: Path, data: Path) -> None:
+    def test_a_run_that_only_takes_long_is_left_alone(self, process: Cli, tmp_path: Path, data: Path) -> None:
         with simulated_in_thread(reply="Answer: 4", latency=Latency(base_s=1.2)) as server:
             registry = write_registry(tmp_path / "r.yaml", server.url)
-            ended = cli(*arguments(registry, data), "--stall-after", "4", "--quiet")
+            ended = process(*arguments(registry, data), "--stall-after", "4", "--quiet")
         assert (ended.returncode, ended.stderr) == (0, "")
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -113,7 +113,7 @@ class TestALocalRun:
                 assert driver.wait(PATIENCE_S) == 4
             assert answered(tmp_path / "out") == len(server.requests) == 3
 
-    def test_ctrl_c_twice_stops_at_once(self, cli: Cli, tmp_path: Path, data: Path) -> None:
+    def test_ctrl_c_twice_stops_at_once(self, process: Cli, tmp_path: Path, data: Path) -> None:
         slow = Latency(base_s=60)
         with simulated_in_thread(reply="Answer: 4", latency=slow) as server:
             registry = write_registry(tmp_path / "r.yaml", server.url)
@@ -124,7 +124,7 @@ class TestALocalRun:
             assert answered(tmp_path / "out") == 0
         with simulated_in_thread(reply="Answer: 4") as server:
             write_registry(registry, server.url)
-            assert cli("resume", "out", "--quiet", "--accept", "registry").returncode == 0
+            assert process("resume", "out", "--quiet", "--accept", "registry").returncode == 0
         assert open_run(tmp_path / "out").counts().answered == SAMPLES
 
     def test_ctrl_c_twice_stops_even_a_blocked_event_loop(self, tmp_path: Path, data: Path, stuck: Path) -> None:
@@ -155,11 +155,11 @@ class TestALocalRun:
 @pytest.mark.slow
 class TestOnRay:
     def test_a_worker_whose_event_loop_is_blocked_is_named_and_the_run_ends(
-        self, cli: Cli, tmp_path: Path, data: Path, stuck: Path
+        self, process: Cli, tmp_path: Path, data: Path, stuck: Path
     ) -> None:
         with stuck_registry(tmp_path, "blocks_the_loop") as registry:
             on_ray = ("--executor", "ray", "--workers", "2")
-            stalled = cli(*arguments(registry, data, skill="Stuck"), *on_ray, "--stall-after", "8")
+            stalled = process(*arguments(registry, data, skill="Stuck"), *on_ray, "--stall-after", "8")
             assert stalled.returncode == 4, stalled.stderr
             warning, verdict = [line for line in stalled.stderr.splitlines() if "was committed" in line]
             for line in (warning, verdict):
@@ -167,15 +167,15 @@ class TestOnRay:
                 assert "worker ray-2 has not answered for" in line
                 assert "6 rollouts are in flight: maestro_chartqa/" in line
             stuck.unlink()
-            resumed = cli("resume", "out", "--quiet", "--executor", "local")
+            resumed = process("resume", "out", "--quiet", "--executor", "local")
             assert resumed.returncode == 0, resumed.stderr
         assert open_run(tmp_path / "out").counts().answered == SAMPLES
 
-    def test_an_expert_that_hangs_is_named_through_the_workers(self, cli: Cli, tmp_path: Path, data: Path) -> None:
+    def test_an_expert_that_hangs_is_named_through_the_workers(self, process: Cli, tmp_path: Path, data: Path) -> None:
         with simulated_in_thread(reply="Answer: 4", faults=lambda number: Fault("hang")) as server:
             registry = write_registry(tmp_path / "r.yaml", server.url)
             on_ray = ("--executor", "ray", "--workers", "2", "--quiet")
-            stalled = cli(*arguments(registry, data), *on_ray, "--stall-after", "6")
+            stalled = process(*arguments(registry, data), *on_ray, "--stall-after", "6")
             url = server.url
         assert stalled.returncode == 4, stalled.stderr
         verdict = stalled.stderr.splitlines()[-1]

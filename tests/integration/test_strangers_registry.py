@@ -139,11 +139,11 @@ def test_templates_below_the_registry_and_the_bundled_ones_are_found(tmp_path: P
 # Code
 
 
-def test_a_python_file_beside_a_registry_is_not_run_for_being_there(cli: Cli, tmp_path: Path) -> None:
+def test_a_python_file_beside_a_registry_is_not_run_for_being_there(process: Cli, tmp_path: Path) -> None:
     (tmp_path / "theirs.py").write_text("open('ran', 'w')\n\nasync def pipeline(context): return 'x'\n")
     path = write_registry(tmp_path / "r.yaml", "http://127.0.0.1:9/v1")
     path.write_text(path.read_text().replace("prompt: prompts/plain.j2", "pipeline: 'theirs:pipeline'"))
-    refused = cli("registry", "check", path)  # `python -m` in that folder
+    refused = process("registry", "check", path)  # `python -m` in that folder
     assert refused.returncode == 2
     assert "r.yaml:8: skills.Ask.pipeline: pipeline 'theirs:pipeline': is in the working folder" in refused.stderr
     assert f"PYTHONPATH={tmp_path}" in refused.stderr

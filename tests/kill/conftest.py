@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from integration.conftest import ROOT, cli  # noqa: F401  a fixture here too
+from integration.conftest import ROOT, process  # noqa: F401  a fixture here too
 from kill import harness
 
 

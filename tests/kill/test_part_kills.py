@@ -94,7 +94,7 @@ def arguments(tmp_path: Path, expert: Expert) -> list[str | Path]:
 
 
 def test_an_expert_that_dies_and_comes_back_costs_no_answer(
-    cli: Cli, tmp_path: Path, expert: Expert, arguments: list[str | Path]
+    process: Cli, tmp_path: Path, expert: Expert, arguments: list[str | Path]
 ) -> None:
     out = tmp_path / "out"
     with driving([*arguments, "--out", out, "--concurrency", "4"]) as driver:
@@ -103,14 +103,14 @@ def test_an_expert_that_dies_and_comes_back_costs_no_answer(
         time.sleep(0.3)
         expert.start()
         assert driver.wait(PATIENCE_S) in (0, 3)
-    finish(cli, out, expert)
-    same_scores_as_undisturbed(cli, arguments, out)
+    finish(process, out, expert)
+    same_scores_as_undisturbed(process, arguments, out)
 
 
 @pytest.mark.slow
 class TestUnderRay:
     def test_a_killed_worker_costs_the_run_nothing(
-        self, cli: Cli, tmp_path: Path, expert: Expert, arguments: list[str | Path]
+        self, process: Cli, tmp_path: Path, expert: Expert, arguments: list[str | Path]
     ) -> None:
         out = tmp_path / "out"
         with driving([*arguments, "--out", out, *ON_RAY]) as driver:
@@ -123,13 +123,13 @@ class TestUnderRay:
         assert not (expert.asked() - asked).keys() & before
         # What the dead worker was at is asked once more, and nothing else.
         assert sum(expert.asked().values()) <= MANY + 2
-        finish(cli, out, expert)
-        same_scores_as_undisturbed(cli, arguments, out)
+        finish(process, out, expert)
+        same_scores_as_undisturbed(process, arguments, out)
 
     # Slow replies, so that there is much to do when Ray has understood that it is dead, on a busy machine too.
     @pytest.mark.parametrize("expert", [3.0], indirect=True)
     def test_a_killed_raylet_ends_the_driver_and_loses_nothing(
-        self, cli: Cli, tmp_path: Path, expert: Expert, arguments: list[str | Path]
+        self, process: Cli, tmp_path: Path, expert: Expert, arguments: list[str | Path]
     ) -> None:
         out = tmp_path / "out"
         with driving([*arguments, "--out", out, *ON_RAY]) as driver:
@@ -139,11 +139,11 @@ class TestUnderRay:
             # Ray does not start again by itself, and its workers end with it.
             assert driver.wait(PATIENCE_S) == 2
         assert len(committed(out)) < MANY
-        finish(cli, out, expert, "--executor", "local", "--workers", "3", "--concurrency", "8", cut_off=True)
-        same_scores_as_undisturbed(cli, arguments, out)
+        finish(process, out, expert, "--executor", "local", "--workers", "3", "--concurrency", "8", cut_off=True)
+        same_scores_as_undisturbed(process, arguments, out)
 
     def test_a_killed_driver_leaves_no_worker_behind_and_the_run_goes_on_with_one(
-        self, cli: Cli, tmp_path: Path, expert: Expert, arguments: list[str | Path]
+        self, process: Cli, tmp_path: Path, expert: Expert, arguments: list[str | Path]
     ) -> None:
         out = tmp_path / "out"
         with driving([*arguments, "--out", out, *ON_RAY]) as driver:
@@ -155,8 +155,8 @@ class TestUnderRay:
             assert driver.wait() == -signal.SIGKILL == -9
         _, left = psutil.wait_procs(of_ray, timeout=30)
         assert [process for process in left if process.status() != psutil.STATUS_ZOMBIE] == []
-        finish(cli, out, expert, "--workers", "1", "--concurrency", "16", cut_off=True)
-        same_scores_as_undisturbed(cli, arguments, out)
+        finish(process, out, expert, "--workers", "1", "--concurrency", "16", cut_off=True)
+        same_scores_as_undisturbed(process, arguments, out)
 
 
 @contextmanager
@@ -180,13 +180,13 @@ def children(driver: subprocess.Popen[bytes], named: Callable[[str], bool]) -> l
     return found
 
 
-def finish(cli: Cli, out: Path, expert: Expert, *more: str, cut_off: bool = False) -> None:
+def finish(process: Cli, out: Path, expert: Expert, *more: str, cut_off: bool = False) -> None:
     """Go on with the run, and check that nothing was lost or repeated.
 
     ``cut_off``: the driver or Ray was killed, and the run's cache may have replies whose rollouts are not committed.
     """
     before, asked = committed(out), expert.asked()
-    resumed = cli("resume", out, "--quiet", *more)
+    resumed = process("resume", out, "--quiet", *more)
     assert resumed.returncode == 0, resumed.stderr
     again = expert.asked() - asked
     assert not again.keys() & before, "a committed rollout was run again"
@@ -199,7 +199,7 @@ def finish(cli: Cli, out: Path, expert: Expert, *more: str, cut_off: bool = Fals
         assert len({rollout.key for rollout, _ in journal.rollouts()}) == MANY
 
 
-def same_scores_as_undisturbed(cli: Cli, arguments: list[str | Path], out: Path) -> None:
+def same_scores_as_undisturbed(process: Cli, arguments: list[str | Path], out: Path) -> None:
     undisturbed = out.parent / "undisturbed"
-    assert cli(*arguments, "--out", undisturbed).returncode == 0
+    assert process(*arguments, "--out", undisturbed).returncode == 0
     assert (out / SCORES).read_bytes() == (undisturbed / SCORES).read_bytes()
