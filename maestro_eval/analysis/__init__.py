@@ -19,7 +19,6 @@ from maestro_eval.analysis.notes import accepted_text, samples_text, size_texts,
 from maestro_eval.analysis.oracle import regret_of
 from maestro_eval.analysis.published import reported_name, training_warning
 from maestro_eval.analysis.reference import Reference, load_reference
-from maestro_eval.analysis.run_facts import fact_lines, run_facts
 from maestro_eval.analysis.sample_scores import Bounds, sampled
 from maestro_eval.analysis.scored_run import (
     MeasuredRun,
@@ -37,8 +36,8 @@ __all__ = [
     "SMALL", "Accuracy", "Bounds", "CategoryDifference", "CategoryDifferences", "Comparison", "Contrast",
     "EarlyStopping", "Estimate", "Group", "Measure", "MeasuredRun", "Reference", "RepeatMeasures",
     "ReportedContrast", "ScopeAccuracy", "SystemResult", "TaskAccuracy", "accepted_text", "compare",
-    "difference_interval", "distinct_names", "fact_lines", "independent", "load_reference", "main_scopes",
-    "measure", "read_explored", "regret_of", "renamed", "reported_name", "rule_again", "run_facts", "sampled",
+    "difference_interval", "distinct_names", "independent", "load_reference", "main_scopes",
+    "measure", "read_explored", "regret_of", "renamed", "reported_name", "rule_again", "sampled",
     "samples_text", "size_texts", "standard_error", "stop_rule", "stop_text", "training_warning", "wilson",
     "with_distinct_names",
 ]  # fmt: skip

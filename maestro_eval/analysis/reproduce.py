@@ -25,12 +25,12 @@ from maestro_eval.analysis.compare import groups_of
 from maestro_eval.analysis.comparison import Group, ScopeKind
 from maestro_eval.analysis.published import SettingDifference, setting_differences
 from maestro_eval.analysis.reference import Reference, ReportedValue
-from maestro_eval.analysis.run_facts import PromptFacts
 from maestro_eval.analysis.sample_scores import TaskOutcomes, accuracy, parts_of, sampled
 from maestro_eval.analysis.scored_run import MeasuredRun, measure
 from maestro_eval.analysis.stats.estimates import Estimate, count_failed, highest, t_quantile, weighted_mean
 from maestro_eval.analysis.stats.intervals import standard_error
 from maestro_eval.records import RunManifest, Selection
+from maestro_eval.runtime import PromptFacts
 from maestro_eval.scoring import RunScores
 
 MARGIN = 0.01

@@ -36,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from maestro_eval.analysis import fact_lines, run_facts
     from maestro_eval.cli.publish import by_protocol
     from maestro_eval.files import write_atomic
     from maestro_eval.report import SwapRuns, explores_beside, find, write_report
+    from maestro_eval.runtime import fact_lines, run_facts
 
     swap = None
     if arguments.swap:

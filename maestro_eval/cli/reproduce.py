@@ -35,10 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from maestro_eval.analysis import load_reference, run_facts
+    from maestro_eval.analysis import load_reference
     from maestro_eval.analysis.reproduce import reproduce
     from maestro_eval.files import write_atomic
     from maestro_eval.report import render_markdown, reproduction_document, reproductions_json, show, write_document
+    from maestro_eval.runtime import run_facts
     from maestro_eval.scoring import score_run
 
     reference = load_reference(arguments.against)

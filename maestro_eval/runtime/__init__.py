@@ -16,6 +16,7 @@ from maestro_eval.runtime.preset import (
     run_preset,
 )
 from maestro_eval.runtime.replay import replay_run
+from maestro_eval.runtime.run_facts import PromptFacts, calls_of, fact_lines, run_facts
 from maestro_eval.runtime.stall import StallRules
 from maestro_eval.runtime.status import EndpointState, LiveState, TaskState
 from maestro_eval.runtime.task_check import check_task
@@ -26,13 +27,16 @@ __all__ = [
     "Hook",
     "LiveState",
     "Preset",
+    "PromptFacts",
     "RunConfig",
     "RunOutcome",
     "StallRules",
     "TaskState",
     "Watcher",
+    "calls_of",
     "check_task",
     "claim_preset_folder",
+    "fact_lines",
     "generate_data",
     "judge_answers",
     "load_preset",
@@ -42,6 +46,7 @@ __all__ = [
     "replay_run",
     "resume_run",
     "roll_out",
+    "run_facts",
     "run_preset",
     "start_run",
     "stop_run",

@@ -13,10 +13,10 @@ import pytest
 from integration.conftest import Cli, write_chartqa, write_registry
 from patience import PATIENCE_S
 
-from maestro_eval.analysis import run_facts
 from maestro_eval.journal import Journal
 from maestro_eval.models import ExpertClient, ModelAsk
 from maestro_eval.records import Answered, Endpoint, ExpertCall, Message, Sampling, TextPart
+from maestro_eval.runtime import run_facts
 from maestro_eval.testing import Fault, Latency, SimulatedServer, at_random, simulated_in_thread
 
 

@@ -16,13 +16,14 @@ from typing import Literal
 from msgspec import Struct
 
 from maestro_eval.analysis.routing.behaviour import Behaviour, BehaviourTally, CallAccuracy, GivenTally
-from maestro_eval.analysis.routing.costs import Cost, CostTally, Latency, PriceTable, TokenUse, calls_of
+from maestro_eval.analysis.routing.costs import Cost, CostTally, Latency, PriceTable, TokenUse
 from maestro_eval.analysis.sample_scores import accuracy
 from maestro_eval.analysis.scored_run import ScoredRollout, measure, scored_rollouts
 from maestro_eval.journal import Journal
 from maestro_eval.policies import DirectSpec, read_policy
 from maestro_eval.policies.baselines import NO_ANSWER
 from maestro_eval.records import Answered, Exhausted, Failed, TaskRecord
+from maestro_eval.runtime import calls_of
 from maestro_eval.scoring import RunScores, judge, metric_of
 
 Side = Literal["policy", "expert", "service", "parser", "harness", "open"]

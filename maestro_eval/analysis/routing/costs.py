@@ -13,7 +13,7 @@ import json
 import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
 
@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from maestro_eval.analysis.stats.estimates import Estimate
 from maestro_eval.files import load_yaml
-from maestro_eval.policies import read_policy
-from maestro_eval.records import ExpertCall, Rollout, RunManifest, Timing, Usage, UserError
+from maestro_eval.records import ExpertCall, Rollout, RunManifest, Usage, UserError
+from maestro_eval.runtime import calls_of
 
 PARTS = {"policy": "policy", "expert": "experts", "service": "services"}
 """The part of the tokens that a kind of call uses."""
@@ -152,20 +152,6 @@ class Cost(Struct, frozen=True):
     @property
     def per_rollout(self) -> float | None:
         return None if self.full is None or not self.rollouts else self.full / self.rollouts
-
-
-def calls_of(rollout: Rollout, manifest: RunManifest) -> Iterator[ExpertCall]:
-    """Yield the calls of ``rollout`` in order, with each generation of the policy as a call."""
-    generates = read_policy(manifest.policy).generates
-    for turn in rollout.turns:
-        yield from turn.calls
-        # A generation is recorded as its turn, or as a call if it failed. One with reasoning only has no text.
-        recorded = any(call.kind == "policy" for call in turn.calls)
-        if generates and not recorded and (turn.text or turn.usage != Usage()):
-            # From the turn's start to its first call, or to its end.
-            called = (call.timing.started_at - turn.timing.started_at for call in turn.calls)
-            timing = Timing(turn.timing.started_at, max(0.0, min((turn.timing.elapsed_s, *called))))
-            yield ExpertCall("policy", "policy", manifest.policy_model, "", "", usage=turn.usage, timing=timing)
 
 
 class _Spent(Struct):

@@ -9,8 +9,8 @@ from unit.analysis.analysis_runs import run_scores, scores_of, task_record
 
 from maestro_eval.analysis.reference import Reference, ReportedValue
 from maestro_eval.analysis.reproduce import Gap, Reproduced, Reproduction, reproduce
-from maestro_eval.analysis.run_facts import PromptFacts
 from maestro_eval.records import Accepted, EarlyStop, Sampling, Selection, TaskRecord
+from maestro_eval.runtime.run_facts import PromptFacts
 from maestro_eval.scoring import RunScores, Tally
 
 MAIN = ("maestro_main",)

@@ -13,15 +13,16 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
 
-from maestro_eval.analysis.routing.costs import calls_of
 from maestro_eval.journal import Journal
-from maestro_eval.records import ExpertCall, RunManifest, UserError
+from maestro_eval.policies import read_policy
+from maestro_eval.records import ExpertCall, Rollout, RunManifest, Timing, Usage, UserError
 from maestro_eval.registry import Registry, load_registry
 from maestro_eval.rollout import RELEASED
 
@@ -78,6 +79,20 @@ class RunFacts(Struct, frozen=True):
 
     throughput: Throughput
     prompts: PromptFacts
+
+
+def calls_of(rollout: Rollout, manifest: RunManifest) -> Iterator[ExpertCall]:
+    """Yield the calls of ``rollout`` in order, with each generation of the policy as a call."""
+    generates = read_policy(manifest.policy).generates
+    for turn in rollout.turns:
+        yield from turn.calls
+        # A generation is recorded as its turn, or as a call if it failed. One with reasoning only has no text.
+        recorded = any(call.kind == "policy" for call in turn.calls)
+        if generates and not recorded and (turn.text or turn.usage != Usage()):
+            # From the turn's start to its first call, or to its end.
+            called = (call.timing.started_at - turn.timing.started_at for call in turn.calls)
+            timing = Timing(turn.timing.started_at, max(0.0, min((turn.timing.elapsed_s, *called))))
+            yield ExpertCall("policy", "policy", manifest.policy_model, "", "", usage=turn.usage, timing=timing)
 
 
 def run_facts(folder: Path) -> RunFacts:

@@ -8,15 +8,6 @@ import pytest
 from unit.analysis.analysis_runs import task_record
 from unit.runtime.live_worlds import finished
 
-from maestro_eval.analysis.run_facts import (
-    POLICY,
-    EndpointThroughput,
-    PromptFacts,
-    RunFacts,
-    Throughput,
-    fact_lines,
-    run_facts,
-)
 from maestro_eval.journal import Finished, Journal
 from maestro_eval.records import (
     AnswerAction,
@@ -31,6 +22,15 @@ from maestro_eval.records import (
     Timing,
     Turn,
     Usage,
+)
+from maestro_eval.runtime.run_facts import (
+    POLICY,
+    EndpointThroughput,
+    PromptFacts,
+    RunFacts,
+    Throughput,
+    fact_lines,
+    run_facts,
 )
 from tests.small_worlds import small_manifest, small_registry, write_run
 
