@@ -12,16 +12,18 @@ from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import Reply, candidates, concluded, is_unsure
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import denied, undenied
+from maestro_eval.scoring.numerals import words_as_digits
 from maestro_eval.scoring.options import LETTERS, choice_letter, lone_letter, option_letter
 from maestro_eval.scoring.subject import (
     HEDGED,
     gives_another,
-    of_another_quantity,
-    of_another_thing,
-    of_the_landmark,
+    is_other_thing,
+    of_another,
+    of_nothing_asked,
     stems,
+    thing_asked,
 )
-from maestro_eval.scoring.yes_no import affirmed, yes_no_alone
+from maestro_eval.scoring.yes_no import affirmed, opposite, yes_no_alone
 
 _LONGEST_SENTENCE = 1000
 _PREFIX = re.compile(
@@ -36,34 +38,19 @@ _JOINED = re.compile(
     rf"(?:\b(?:or|and|nor|and/or|versus|vs)\b|[/,&+])[\W_]{{0,4}}(?:(?:maybe|perhaps|possibly|even|option|choice|both)\s+){{0,2}}{_LETTER}"
     r"(?!\s+[a-z])"
 )
-_CORRECTED = re.compile(
-    rf"[\W_]{{0,6}}{_LETTER}[\W_]{{1,5}}(?:no|wait|actually|sorry|oops|hmm+|correction|or\srather|scratch\sthat)\b",
-    re.IGNORECASE,
-)
-_WITH_TEXT = re.compile(
-    rf"[^\w\u2220\u25b3]{{0,4}}{_LETTER}[ \t]{{0,3}}(?:[).:,\u2013\u2014-]{{1,2}})?[ \t\n]{{0,3}}(?P<text>\S.*)",
-    re.DOTALL,
-)
-_TEXT_FIRST = re.compile(r"(?P<text>\S.{0,400}?)[ \t]{0,3}[(\[]([A-Z])[)\]][\s.*]{0,4}")
 _LETTER_LAST = re.compile(
     r"(?P<text>\S[^\n]{0,200}?)(?:,|\s[\u2013\u2014-])\s{1,3}[(\[*]{0,3}([A-Z])[)\]*]{0,3}[\s.*]{0,4}"
 )
 # "The car on the left", as what an option shows that has no text.
 _DESCRIPTION = re.compile(r"(?i:the|that|this)\s[^A-Z.,;:!?]{1,80}")
-_DENIED = re.compile(
-    r"[\W_]{0,6}(?:(?:it|this|the\sanswer)(?:\sis|'s)?\s+)?(?:definitely\s|certainly\s)?(?:not|never|neither)\b",
-    re.IGNORECASE,
-)
-_TURNED = re.compile(r"\b(?:but|rather)\b", re.IGNORECASE)
 _NEGATED_QUESTION = re.compile(
     r"\b(?:not|cannot|never|except|impossible|least|incorrect|false|wrong)\b|n['\u2019]t\b", re.IGNORECASE
 )
 _PREDICATE = re.compile(
-    r"\b(?:it['\u2019]s|is|are|was|were|be|would|will|should|see|holds?|wears?|looks?|appears?|seems?|shows?|equals?|measures?|gives?|reads?|says?|has|have|contains?|depicts?|represents?|called|named"
+    r"\b(?:it['\u2019]s|is|are|was|were|be|would|will|should|see|holds?|wears?|sits?|stands?|lies|hangs?|looks?|appears?|seems?|shows?|equals?|measures?|gives?|reads?|says?|has|have|contains?|depicts?|represents?|called|named"
     r"|matches|suggests?|indicates?|likely|probably)\b|[=:\u2248]",
     re.IGNORECASE,
 )
-_BOTH = re.compile(r"\bboth\b", re.IGNORECASE)
 _OF_ANSWER = re.compile(
     r"\b(?:it(?:\sis|'s)?|answer(?:\sis)?|is)\s(?:definitely\s)?(?:not|n't)\W{0,4}(?:option\s)?[A-Z]\b|\b(?:correct|answer|right|wrong)\b",
     re.IGNORECASE,
@@ -81,7 +68,7 @@ _ECHOED = re.compile(
 _HAS = re.compile(r"ha(?:s|ve)|contains?|see|holds?|wears?", re.IGNORECASE)
 _SURFACE = re.compile(
     r"[a-z]+(?:ing|ed|ly)|colou?r|colou?ration|hue|shade|tone|tint|finish|paint(?:job)?|body|bodywork|exterior|surface|coat|fur"
-    r"|skin|fabric|appearance|look|and|in|on|at|of|with|from|which|where|when|while|because|since|due|here|there|as",
+    r"|skin|frame|structure|shell|material|fabric|appearance|look|and|in|on|at|of|with|from|which|where|when|while|because|since|due|here|there|as",
     re.IGNORECASE,
 )
 # "Next to a white car", "held by a man in white"; "the handle of the umbrella".
@@ -90,18 +77,21 @@ _BESIDE = re.compile(
     re.IGNORECASE,
 )
 _PART_OF = re.compile(
-    r"\bthe\s(?!(?:majority|whole|most|type|kind|name|number|value)\b)([a-z]{3,20})\sof\s", re.IGNORECASE
+    r"\bthe\s(?!(?:majority|whole|most|type|kind|name|number|value)\b)([a-z]{3,20})\sof\s"
+    r"|['\u2019]s\s(?:[a-z-]{1,20}\s){0,2}([a-z]{3,20})\s*\Z",
+    re.IGNORECASE,
 )
 _NEXT_WORD = re.compile(r"\s+([A-Za-z][A-Za-z'-]*)")
-_LONGEST_PHRASE = 60
-_MANY_WORDS = 4
+_SHORT = 40
+_FEW_WORDS, _MANY_WORDS = 3, 4
+_CLAUSE = re.compile(r"[,;]\s|\b(?:and|but|while|whereas)\b")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n")
+_DEGREES = re.compile(r"\u00b0(?=\s[a-z])")
 _NUMBERS = re.compile(r"[\[(]?[0-9.]{1,9}(?:(?:\s?(?:,|;|->|[-\u2013\u2192])\s?|\s)[0-9.]{1,9}){1,20}[\])]?")
 _SPACED_NUMBERS = re.compile(r"\[?[0-9.]{1,9}(?:\s[0-9.]{1,9}){1,20}\]?")
 _DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _PLAIN_WORD = re.compile(r"the|and|for|with|from|that|this|are|was|were|its|has|have", re.IGNORECASE)
-_RIGHT_ONE = re.compile(r"\bright\s(?:answer|option|choice|one)\b", re.IGNORECASE)
 _CANDIDATE_LETTER = re.compile(r"(?<![^\W_])[(\[*]{0,3}([A-Z])[)\]*]{0,3}(?![^\W_])")
 
 
@@ -111,13 +101,10 @@ def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Rea
     yes_no = _yes_no_letters(choices)
     distinct = _distinct_words(choices)
     about = {*_words(question), "option", "choice"}
-    asked = about.union(*map(_words, choices))
 
     def whole(text: str) -> Read | None:
         if (joined := _JOINED.match(text)) and joined[1] != joined[2] and not _chosen_text(text, choices):
             return NoAnswer.SEVERAL
-        if _DENIED.match(text) and not _TURNED.search(text) and _CANDIDATE_LETTER.search(text) and len(text) < 40:
-            return NoAnswer.DENIED
         prefixed = _PREFIX.match(text)
         bare = text[prefixed.end() :] if prefixed else text
         lone = lone_letter(bare)
@@ -125,11 +112,10 @@ def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Rea
             return lone.upper()
         if gives_another(bare, question):
             return None
-        by_text = _chosen_text(bare, choices) or _same_numbers(bare, choices) or _described(bare, distinct, asked)
+        by_text = _chosen_text(bare, choices) or _same_numbers(bare, choices)
         if by_text:
             return by_text
-        with_text = _letter_with_text(bare, letters, choices)
-        return with_text or (NoAnswer.RETRACTED if _CORRECTED.match(text) else None)
+        return _letter_last(bare, letters, choices)
 
     def within(text: str) -> Read | None:
         letter = option_letter(text, len(letters))
@@ -149,7 +135,9 @@ def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Rea
         if yes_no:
             word = yes_no_alone(text) or affirmed(text, question)
             return yes_no[word] if isinstance(word, str) and word in yes_no else None
-        return NoAnswer.SEVERAL if _several_lines(text, letters) else None
+        if _several_lines(text, letters):
+            return NoAnswer.SEVERAL
+        return NoAnswer.DENIED if len(text) < _SHORT and _only_denied(text, letters) else None
 
     return whole, within
 
@@ -157,30 +145,21 @@ def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Rea
 def _chosen_text(text: str, choices: tuple[str, ...]) -> str | None:
     if not choices or lone_letter(text):
         return None
+    choices = tuple(_DEGREES.sub(" degrees", choice) for choice in choices)
+    text = _DEGREES.sub(" degrees", text.strip().lstrip("#"))
     if not _DIGITS.search(text):
         text = text.replace("-", " ")
     tails = tuple(choice.rpartition("=")[2] for choice in choices) if all("=" in choice for choice in choices) else ()
     return choice_letter(text, choices) or (choice_letter(text.rpartition("=")[2], tails) if tails else None)
 
 
-def _letter_with_text(text: str, letters: str, choices: tuple[str, ...]) -> str | None:
-    """Return the letter of "B. Blue", "B: Blue", "Blue (B)", "the blue one, B", where the text is that of an option."""
-    match = _WITH_TEXT.fullmatch(text)
-    if match and match[1] in letters and _option_text(match["text"], choices):
-        return match[1]
-    match = _TEXT_FIRST.fullmatch(text)
-    if match and match[2] in letters and _option_text(match["text"], choices):
-        return match[2]
+def _letter_last(text: str, letters: str, choices: tuple[str, ...]) -> str | None:
+    """Return the letter of "the blue one, B", where the text is that of the option."""
     match = _LETTER_LAST.fullmatch(text)
-    if match and match[2] in letters and not HEDGED.search(match["text"]):
-        meant = _options_in(match["text"], choices) == {match[2]} if choices else _DESCRIPTION.fullmatch(match["text"])
-        return match[2] if meant else None
-    return None
-
-
-def _option_text(text: str, choices: tuple[str, ...]) -> bool:
-    bare = text.strip().strip("()[]*_`\"' ").removesuffix(".")
-    return bool(choice_letter(bare, choices))
+    if match is None or match[2] not in letters or HEDGED.search(match["text"]):
+        return None
+    meant = _options_in(match["text"], choices) == {match[2]} if choices else _DESCRIPTION.fullmatch(match["text"])
+    return match[2] if meant else None
 
 
 def _yes_no_letters(choices: tuple[str, ...]) -> dict[str, str]:
@@ -218,16 +197,15 @@ def _mentioned(text: str, choices: tuple[str, ...], distinct: list[set[str]], qu
     subjects = " ".join(choice[: said.start()] for choice in choices if (said := _PREDICATE.search(choice)))
     # "The car is red. It's next to a blue house": the sentence about what is asked comes first.
     for sentence in sorted((*sentences[-1:], *sentences[:1]), key=lambda each: not _says_of(each, question)):
-        if HEDGED.search(sentence) or is_unsure(sentence) or _BOTH.search(sentence):
+        if HEDGED.search(sentence) or is_unsure(sentence):
             return None
         sentence = concluded(sentence)
+        if choices and all(map(_DIGITS.search, choices)):
+            sentence = words_as_digits(sentence)
         said = _PREDICATE.search(sentence)
-        subject = sentence[: said.start()] if said else ""
-        if said is None or of_another_quantity(subject, question) or of_the_landmark(subject, question):
-            continue
         # "The frogs would increase. The flies would decrease."
-        foretold = said[0].casefold() in ("would", "will", "should")
-        if (subjects or foretold) and of_another_thing(subject, subjects or question):
+        foretold = said is not None and said[0].casefold() in ("would", "will", "should")
+        if said and (subjects or foretold) and of_nothing_asked(sentence[: said.start()], subjects or question):
             continue
         found = _options_in(sentence, choices)
         if not found and not re.search(r"\bno\b", sentence, re.IGNORECASE):
@@ -236,22 +214,38 @@ def _mentioned(text: str, choices: tuple[str, ...], distinct: list[set[str]], qu
             # Of a chain of equations the last part answers.
             found = _options_in(sentence.rpartition("=")[2], choices)
         if len(found) == 1:
-            letter = found.pop()
-            return None if _of_a_part(sentence, said, choices[LETTERS.index(letter)], asked) else letter
+            (letter,) = found
+            choice = choices[LETTERS.index(letter)]
+            described = bool(distinct) and asked.issuperset(_words(sentence))
+            phrase = not said and (described or len(choice.split()) >= _FEW_WORDS)
+            return letter if phrase or (said and _says_it_of(sentence, choice, question)) else None
         if found:
             return None
     return None
 
 
-def _of_a_part(sentence: str, said: re.Match[str], choice: str, asked: set[str]) -> bool:
-    """Tell whether a sentence says an option of a part or neighbour of what is asked: "has a white handle"."""
-    before, _, after = sentence[said.end() :].casefold().partition(choice.strip().strip(".$").casefold())
-    next_word = _NEXT_WORD.match(after)
-    behind = next_word[1] if next_word else ""
-    named = [word or behind for word in _BESIDE.findall(before)] + _PART_OF.findall(sentence[: said.start()])
-    if _HAS.fullmatch(said[0]):
+def _says_it_of(sentence: str, choice: str, question: str) -> bool:
+    """Tell whether a sentence says an option of what is asked, and not of a part or neighbour: "has a white handle"."""
+    option = re.search(_spelled(choice), sentence, re.IGNORECASE)
+    place = option.start() if option else len(sentence)
+    said = next((match for match in reversed([*_PREDICATE.finditer(sentence)]) if match.end() <= place), None)
+    subject = _CLAUSE.split(sentence[: said.start() if said else place])[-1]
+    next_word = _NEXT_WORD.match(sentence[option.end() :]) if option else None
+    behind = next_word[1].casefold() if next_word else ""
+    asked = thing_asked(question)
+    if opposite(sentence[:place] + sentence[option.end() :] if option else "", question):
+        return False
+    if {*stems(behind)} & {*stems(asked)}:
+        # "She holds a white umbrella."
+        return True
+    named = [word or behind for word in _BESIDE.findall(sentence[said.end() : place] if said else "")]
+    named += [first or last for first, last in _PART_OF.findall(subject)]
+    inverted = _BESIDE.match(subject.strip())
+    if (said and (inverted or _HAS.fullmatch(said[0]))) or is_other_thing({*stems(behind)}, {*stems(asked)}):
         named.append(behind)
-    return any(not asked.issuperset(_words(word)) and not _SURFACE.fullmatch(word) for word in named)
+    known = {*_words(asked), *_words(choice)}
+    elsewhere = any(not known.issuperset(_words(word)) and not _SURFACE.fullmatch(word) for word in named)
+    return not elsewhere and not of_another(subject, question)
 
 
 def _says_of(sentence: str, question: str) -> bool:
@@ -268,7 +262,7 @@ def _options_in(sentence: str, choices: tuple[str, ...]) -> set[str]:
         if (len(text) < 2 and not text.isdigit()) or text.casefold() == "no":
             continue
         pattern = re.compile(
-            r"(?<![^\W_])(?<![0-9].)(?<![0-9\u00b0]\s[-+*/\u2212\u00d7]\s)" + re.escape(text) + r"(?![^\W_])(?!\.[0-9])"
+            r"(?<![^\W_])(?<![0-9].)(?<![0-9\u00b0]\s[-+*/\u2212\u00d7]\s)" + _spelled(text) + r"(?![^\W_])(?!\.[0-9])"
             # "6" is not the option of which "6√2" speaks.
             r"(?!\s?(?:[\u221a\u03c0^]|\\(?:sqrt|pi|frac)|\u00b0?\s?[-+*/\u2212\u00d7]\s?[0-9]))",
             re.IGNORECASE,
@@ -277,6 +271,12 @@ def _options_in(sentence: str, choices: tuple[str, ...]) -> set[str]:
             found.add(LETTERS[index])
         rest = pattern.sub(" ", rest)
     return found
+
+
+def _spelled(choice: str) -> str:
+    """Return a pattern of an option's text in its usual spellings: "light-blue", "counter-clockwise", "wooden"."""
+    text = re.escape(choice.strip().strip(".$")).replace("\\ ", "[ -]")
+    return re.sub(r"(?<=[a-z])(?=[a-z])", "-?", text) + ("(?:en|s)?" if text.isalpha() else "")
 
 
 def _same_numbers(text: str, choices: tuple[str, ...]) -> str | None:
@@ -305,26 +305,9 @@ def _distinct_words(choices: tuple[str, ...]) -> list[set[str]]:
     return distinct if all(distinct) and not any(map(_DIGITS.search, choices)) else []
 
 
-def _described(text: str, distinct: list[set[str]], asked: set[str]) -> str | None:
-    """The option of a phrase in the words of question and options: "white umbrella".
-
-    A sentence may say it of another thing: "The bench is left of the bike".
-    """
-    if (
-        len(text) > _LONGEST_PHRASE
-        or not distinct
-        or not asked.issuperset(_words(text))
-        or HEDGED.search(text)
-        or _PREDICATE.search(text)
-    ):
-        return None
-    found = _named_by(text, distinct)
-    return found.pop() if len(found) == 1 else None
-
-
 def _named_by(sentence: str, distinct: list[set[str]]) -> set[str]:
     """The options of whose own words a sentence has all, undenied; none where it has some of another's."""
-    said = set(_words(" ".join(match[0] for match in undenied(_WORD, _RIGHT_ONE.sub(" ", sentence)))))
+    said = set(_words(" ".join(match[0] for match in undenied(_WORD, sentence))))
     touched = {letter for letter, own in zip(LETTERS, distinct, strict=False) if own & said}
     return {
         letter

@@ -12,7 +12,7 @@ from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import denied
 from maestro_eval.scoring.numerals import WORD, Number, number, numbers, stated_numbers, with_digits
-from maestro_eval.scoring.subject import stems
+from maestro_eval.scoring.subject import is_other_thing, stems, thing_asked
 from maestro_eval.scoring.yes_no import affirmed
 
 _LARGEST = 10**15
@@ -48,12 +48,23 @@ _OF_NOTHING = re.compile(
     re.IGNORECASE,
 )
 _THINGS = re.compile(rf"\A\s*(?:(?:the|these|those)\s)?(?:(?:[0-9]{{1,4}}|{WORD})\s)?\S+", re.IGNORECASE)
+# "Bar 3 is higher" and "one-coloured" count nothing; of "3 trucks" cars are not counted.
+_LABELLED = re.compile(
+    rf"\b(?:number|bar|line|route|path|row|column|step|item|no\.)\s[0-9]{{1,3}}\b|\b(?:{WORD})-(?=[a-z])", re.IGNORECASE
+)
+_OF_THINGS = re.compile(
+    rf"\b([0-9]{{1,4}}|{WORD})((?:\s(?!(?:is|are|was|were|in|on|of|at|and|or|with|have|has)\b)[a-z-]{{2,20}}){{1,2}})",
+    re.IGNORECASE,
+)
+_PAIR = re.compile(r"\ba\s(?:pair|couple)\sof\s", re.IGNORECASE)
+_OR_BRACED = re.compile(r"\}\s?or\s\{")
 _NONE_OF = re.compile(r"\W*none\sof\s", re.IGNORECASE)
 _THERE_ARE_NONE = re.compile(r"\bthere\s(?:are|is|were|was)\snone\b(?=\W*\Z|[,.;])", re.IGNORECASE)
 _TOTAL_OF = re.compile(
     r"\btotal\s?(?:of|is|:|=)\s{0,3}(\S{1,24})|(?<!\S)(\S{1,24})\s(?:in\s(?:total|all)|altogether)\b", re.IGNORECASE
 )
 _CLAUSE = re.compile(r"[,;:.!?](?=\s|\Z)|\n|\b(?:and|but|while|whereas)\b", re.IGNORECASE)
+_YES_OR_NO = re.compile(r"\b(?:yes|no)\b")
 _NEGATES = re.compile(r"\bnot\b|n['\u2019]t\b", re.IGNORECASE)
 _CHINESE = {
     sign: str(value) for value, sign in enumerate("\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d")
@@ -70,9 +81,13 @@ _SINGLE = re.compile(r"\b(?:a|only\sa|just\sa)\ssingle\b", re.IGNORECASE)
 def count_readers(question: str) -> tuple[Reader, Reader]:
     """Make the readers of a text that counts what ``question`` asks for."""
     noun = _noun(question)
+    asked = {*stems(noun or thing_asked(question))}
+
+    def of_things_asked(text: str) -> str:
+        return _OF_THINGS.sub(lambda of: " " if is_other_thing({*stems(of[2])}, asked) else of[0], text)
 
     def whole(text: str) -> Read | None:
-        bare = with_digits(text.strip().strip("{}").strip())
+        bare = of_things_asked(with_digits(text.strip().strip("{}").strip()))
         if "=" in bare:
             bare = bare.rpartition("=")[2].strip()
         read = number(_CHINESE.get(bare.removesuffix("."), bare))
@@ -80,19 +95,20 @@ def count_readers(question: str) -> tuple[Reader, Reader]:
             read = number(counted["number"])
         if read is not None:
             return NoAnswer.UNSTATED if (value := _whole(read)) is None else str(value)
-        if bare.casefold().rstrip("!") in ("none", "no", "nil") and noun:
+        if bare.casefold().rstrip("!") in ("none", "nil") and noun:
             return "0"
         return NoAnswer.SEVERAL if len(bare) < _SHORT and stated_numbers(bare)[:1] == [None] else None
 
     def within(text: str) -> Read | None:
         text = _CHINESE_NUMBER.sub(lambda match: f" {_CHINESE[match[1]]} ", with_digits(text[-_LONGEST:]))
+        text = of_things_asked(_PAIR.sub("2 ", _LABELLED.sub(" ", text)))
         text = _OUT_OF.sub(lambda of: f"{of[1]} of the" if _asked_of(text[of.end() :], question) else of[0], text)
         none = _NONE_OF.match(text)
         if (none and _asked_of(text[none.end() :], question)) or _THERE_ARE_NONE.search(text):
             return "0"
         braced = [match[1] for match in _BRACED.finditer(text) if not denied(text, *match.span())]
         if braced:
-            return str(int(braced[-1]))
+            return NoAnswer.SEVERAL if _OR_BRACED.search(text) else str(int(braced[-1]))
         plain = _BRACKETS.sub(" ", text)
         without = _DEFINITE.sub(r"\1", plain)
         if without != plain and (_stated(without) or _uncounted(without, question, noun) is not None):
@@ -120,11 +136,11 @@ def number_asked_for(text: str, question: str) -> Number | None:
 
     What the question asks of its noun counts before the noun itself.
     """
-    asked = set(stems(question.partition("?")[0]))
+    asked = _said(question.partition("?")[0])
     # "How many bars are above 50?" is not answered by 50.
     given = {read.value for read in numbers(question)} if "how many" in question.casefold() else set()
     clauses = [
-        (found[0], set(stems(clause)))
+        (found[0], _said(clause))
         for clause in _CLAUSE.split(text)
         if len(found := [read for read in stated_numbers(clause) if read is not None and read.value not in given]) == 1
         and not _NEGATES.search(clause)
@@ -135,6 +151,10 @@ def number_asked_for(text: str, question: str) -> Number | None:
         if most:
             return best[0] if len({read.value for read in best}) == 1 else None
     return None
+
+
+def _said(text: str) -> set[str]:
+    return {*stems(text), *_YES_OR_NO.findall(text.casefold())}
 
 
 def _asked_of(behind: str, question: str) -> bool:
@@ -150,6 +170,9 @@ def _chosen(text: str, found: list[int | None], values: set[int], noun: str, que
     if [value for value in found if value is not None] == list(range(1, len(found) + 1)):
         # Counted aloud: "1, 2, 3, 4".
         return str(len(found))
+    positive = "; ".join(clause for clause in re.split(r"[;.]\s", text) if not _NEGATES.search(clause))
+    if positive != text and any(_stated(positive)) and not _NEGATES.search(question):
+        text = positive
     corrected = _stated(text.rpartition("actually")[2]) if "actually" in text else []
     if len(corrected) == 1 and corrected[0] is not None:
         return str(corrected[0])

@@ -77,7 +77,9 @@ _AFTER = 80
 # Full-width letters, digits and punctuation, as writers of Chinese have them, one for one.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3002: ord("."), 0x3000: ord(" ")}
 # The fraction slash, the ratio sign, and the dashes that writers put for a minus.
-_SIGNS = {0x2044: ord("/"), 0x2236: ord(":")}
+_SIGNS = {0x2044: ord("/"), 0x2236: ord(":"), 0x066A: ord("%"), 0x066B: ord(".")}
+# Arabic, Persian and Indian digits.
+_SIGNS |= {zero + digit: ord("0") + digit for zero in (0x0660, 0x06F0, 0x0966) for digit in range(10)}
 _MINUS = re.compile(r"(?<![\w)\]}.%$])[\u2212\u2013](?=[0-9.])")
 ASIAN = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """The characters of Chinese, Japanese and Korean, for a class of a pattern."""
@@ -96,9 +98,9 @@ _TWO_BOXES = re.compile(r"\}[\s$.]{0,4}(?:or|and|,|/)[\s$]{0,4}\Z")
 _SENTENCE = re.compile(r"(?<=[\w)\]}*\"'`$%\u00b0])[.!?][)\"'*]{0,2}\s+")
 _CONCLUDES = re.compile(
     r"(?:\A|(?<=[\s,.;:(]))(?:so|(?<=,\s)but(?!\snot\b)|on\s(?:reflection|second\sthought)|(?:most\s)?(?:probably|likely)|definitely|certainly|clearly|hence|thus|therefore|thereby|consequently|overall|finally|in\s(?:conclusion|summary|short)"
-    r"|to\sconclude|meaning|namely|i\.e\.|(?:which|that|this)\s(?:is|means|gives|makes|leaves)|leaving|by\selimination|points?\sto|(?<![a-z]\s)it\s(?:looks|seems)\slike"
+    r"|to\sconclude|meaning|namely|i\.e\.|(?:(?:that|this)\sis|(?:which|that|this)\s(?:means|gives|makes|leaves))|leaving|by\selimination|points?\sto|(?<![a-z]\s)it\s(?:looks|seems)\slike"
     r"|i(?:\swould|\swill|'ll|'d|\u2019ll|\u2019d|\s?am|'m)?\s(?:choose|pick|select|say|answer|go(?:ing)?\s(?:with|for)|guess|think|believe)"
-    r"|(?:i|we)\s(?:get|find|have|obtain|see|count(?:ed)?)|my\s(?:choice|guess|pick)\sis|it(?:\sis|'s|\u2019s|\smust\sbe))"
+    r"|(?:i|we)\s(?:get|find|have|obtain|see|count(?:ed)?)|my\s(?:choice|guess|pick)\sis|(?<![a-z]\s)it(?:\sis|'s|\u2019s|\smust\sbe))"
     r"(?:\s(?:that\s)?(?:it(?:\sis|'s)|this\sis|there\sare|the\scorrect\s(?:option|choice)\sis|we\s(?:get|have)))?[\s,:]{1,4}"
     r"|(?:->|=>|\u2192|\u21d2|\u27a1\ufe0f?|\u2234|\\(?:therefore|implies|Rightarrow|rightarrow|to))\s{0,4}",
     re.IGNORECASE,

@@ -1,8 +1,8 @@
 r"""Read the expression that a reply gives, and calculate what is written in LaTeX.
 
-`latex_value`: ``\frac{1}{2}`` is 0.5, ``3\cdot2^{5}`` is 96. Plain arithmetic on numerals only, read by a small
-recursive parser: nothing is evaluated as code, no expression of more than 200 signs is read, and powers and factorials
-are bounded. What has a letter in it has no value here; `symbolic` compares such expressions.
+`latex_value`: ``\frac{1}{2}`` is 0.5, ``3\cdot2^{5}`` is 96. Plain arithmetic on numerals only, which
+`arithmetic` calculates; no expression of more than 200 signs is read. What has a letter in it has no value here;
+`symbolic` compares such expressions.
 
 `expressions` leaves out names before ``=``, units and LaTeX's spaces: ``\boxed{S_{\triangle ABC}=8}`` is 8,
 ``8\,\text{cm}^2`` is 8, ``1\frac{1}{2}`` is 1.5, ``x = 1 or x = 2`` is ``1, 2``.
@@ -13,25 +13,41 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from fractions import Fraction
 
+from maestro_eval.scoring.arithmetic import value_of
 from maestro_eval.scoring.numerals import WORD, WORD_VALUES
 
 _LONGEST = 200
 _DEEPEST = 60
-_LARGEST_EXPONENT = 4000
-_LARGEST_FACTORIAL = 170
-_MOST_BITS = 50_000
 _TOKEN = re.compile(r"\s*([0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+|\\[a-zA-Z]+|[-+*/:^(){}\[\]!%,])")
 # What would go on with the expression and is no arithmetic; all else ends it.
 _GOES_ON = re.compile(r"\s*[a-zA-Z=<>_\\\u0080-\uffff]")
 _SPACES = ("$", "\\,", "~", "\\displaystyle", "\\quad", "\\qquad")
-_TIMES = ("*", "\\cdot", "\\times")
-_DIVIDED = ("/", ":", "\\div")
-_CLOSING = {"(": ")", "{": "}", "[": "]"}
-_CLOSINGS = tuple(_CLOSING.values())
-
-_Value = Fraction | float
+_SIGNS = {"\\cdot": "*", "\\times": "*", ":": "/", "\\div": "/", "\\pi": "pi"}
+# From LaTeX to what `arithmetic` calculates, the innermost braces first.
+_GROUPS = tuple(
+    (re.compile(pattern), meant)
+    for pattern, meant in (
+        (r"\\frac \{([^{}]*)\} \{([^{}]*)\}", r"((\1)/(\2))"),
+        (r"\\sqrt \[([^\[\]{}]*)\] \{([^{}]*)\}", r"root((\2),(\1))"),
+        (r"\\sqrt \{([^{}]*)\}", r"sqrt(\1)"),
+        (r"(?<![}\]] )(?<!frac )(?<!sqrt )\{([^{}]*)\}", r"(\1)"),
+    )
+)
+_SPELLINGS = tuple(
+    (re.compile(pattern), meant)
+    for pattern, meant in (
+        (r"\[", "("),
+        (r"\]", ")"),
+        # Without braces LaTeX raises to one digit only, and to no sign.
+        (r"\^ (?=[-+])", "?"),
+        (r"\^ ([0-9])([0-9]*)", r"** \1 \2"),
+        (r"\^", "**"),
+        (r"([0-9.]+) %", r"(\1/100)"),
+        (r" !", "!"),
+        (r"(?<=[0-9)i!])\s+(?=[0-9(.]|sqrt|root|pi)", "*"),
+    )
+)
 _LONGEST_ANSWER = 400
 _SPACING = re.compile(
     r"\\(?:[,;:! ]|quad|qquad|enspace|thinspace|medspace|thickspace|hspace\{[^{}]{0,20}\})|~|[\u00a0\u2009\u202f]"
@@ -69,16 +85,17 @@ _PARTS = {"half": 2, "halve": 2, "quarter": 4} | {
     for value, part in enumerate(("third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"), 3)
 }
 _FRACTION_WORDS = re.compile(rf"\b({WORD})[- ]({'|'.join(_PARTS)})s?\b", re.IGNORECASE)
+_OUT_OF = re.compile(r"\b([0-9]{1,6}) out of ([0-9]{1,6})\b")
+_ABOUT = re.compile(r"\A(?:approximately|about|roughly|around|exactly)\s+(?=[0-9$\\])", re.IGNORECASE)
 _SUPERSCRIPT = re.compile(r"(?<=[0-9)}])[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+")
 _PLAIN_DIGITS = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079", "0123456789")
 _POINT_NAME = re.compile(r"\A(?:[A-Za-z ]{1,30}:\s*|[A-Z])(?=\()")
 _MINUS = re.compile(r"\Aminus\s(?=[0-9])", re.IGNORECASE)
 _ALTERNATIVES = re.compile(r"\s*(?:,|;|\bor\b|\band\b|\\text\s?\{\s?(?:or|and)\s?\})\s*")
+# "0 \\le x < 2" is the interval [0, 2).
+_LESS = r"\s*(<|\\leq?(?![a-z])|\u2264)\s*"
+_BETWEEN = re.compile(rf"([^<>=\u2264,]{{1,30}}?){_LESS}[a-z]{_LESS}([^<>=\u2264,]{{1,30}})")
 _SET = re.compile(r"\\?\{\s*(.*?)\s*\\?\}", re.DOTALL)
-
-
-class _Unreadable(Exception):
-    pass
 
 
 def latex_value(text: str) -> float | None:
@@ -88,145 +105,36 @@ def latex_value(text: str) -> float | None:
     """
     for space in _SPACES:
         text = text.replace(space, " ")
-    try:
-        tokens = _tokens(text)
-        value = float(_Reader(tokens).expression())
-    except (_Unreadable, ArithmeticError, ValueError):
+    written = _calculation(text)
+    if written is None:
         return None
-    return value if math.isfinite(value) else None
+    for _ in range(_DEEPEST):
+        before = written
+        for pattern, meant in _GROUPS:
+            written = pattern.sub(meant, written)
+        if written == before:
+            break
+    for pattern, meant in _SPELLINGS:
+        written = pattern.sub(meant, written)
+    value = value_of(written)
+    return value if value is not None and math.isfinite(value) else None
 
 
-def _tokens(text: str) -> list[str]:
+def _calculation(text: str) -> str | None:
+    """Return a calculation's signs with spaces between, up to what cannot belong to it; None where letters follow."""
     found: list[str] = []
     at = depth = 0
     while match := _TOKEN.match(text, at):
-        depth += (match[1] in _CLOSING) - (match[1] in _CLOSINGS)
+        depth += (match[1] in "({[") - (match[1] in ")}]")
         if depth < 0:
-            return found
-        found.append(match[1])
+            return " ".join(found)
+        # In Python a numeral may not begin with a zero.
+        token = match[1].replace(",", "") or ","
+        found.append(_SIGNS.get(token, token.lstrip("0") if token[0] == "0" and token.isdigit() else token) or "0")
         at = match.end()
-        if len(found) > _LONGEST or len(match[1]) > _LONGEST:
-            raise _Unreadable
-    if _GOES_ON.match(text, at):
-        raise _Unreadable
-    return found
-
-
-class _Reader:
-    """Reads one expression from the left; each method reads what its name says and moves behind it."""
-
-    def __init__(self, tokens: list[str]) -> None:
-        self._tokens = tokens
-        self._at = 0
-        self._depth = 0
-
-    def expression(self) -> _Value:
-        value = self._sum()
-        if self._next():
-            raise _Unreadable
-        return value
-
-    def _next(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
-
-    def _taken(self, *wanted: str) -> str:
-        token = self._next()
-        if token not in wanted:
-            return ""
-        self._at += 1
-        return token
-
-    def _expect(self, token: str) -> None:
-        if not self._taken(token):
-            raise _Unreadable
-
-    def _sum(self) -> _Value:
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise _Unreadable
-        value = self._product()
-        while sign := self._taken("+", "-"):
-            term = self._product()
-            value = value + term if sign == "+" else value - term
-        self._depth -= 1
-        return value
-
-    def _product(self) -> _Value:
-        value = self._signed()
-        while True:
-            if self._taken(*_TIMES):
-                value = value * self._signed()
-            elif self._taken(*_DIVIDED):
-                value = value / self._signed()
-            elif self._begins_factor():
-                value = value * self._power()
-            else:
-                return value
-
-    def _begins_factor(self) -> bool:
-        token = self._next()
-        return token[:1].isdigit() or token[:1] == "." or token in ("(", "{", "[", "\\frac", "\\sqrt", "\\pi")
-
-    def _signed(self) -> _Value:
-        negative = False
-        while sign := self._taken("+", "-"):
-            negative ^= sign == "-"
-        value = self._power()
-        return -value if negative else value
-
-    def _power(self) -> _Value:
-        value = self._atom()
-        while sign := self._taken("!", "%"):
-            value = value / 100 if sign == "%" else _factorial(value)
-        return _raised(value, self._exponent()) if self._taken("^") else value
-
-    def _exponent(self) -> _Value:
-        if self._next() == "{":
-            return self._group("{")
-        token = self._next()
-        if token[:1].isdigit():
-            # Without braces LaTeX raises to one digit only.
-            self._tokens[self._at : self._at + 1] = [token[0], *([token[1:]] if token[1:] else [])]
-        return self._atom()
-
-    def _atom(self) -> _Value:
-        token = self._next()
-        if token in _CLOSING:
-            return self._group(token)
-        self._at += 1
-        if token[:1].isdigit() or token[:1] == ".":
-            return Fraction(token.replace(",", ""))
-        if token == "\\pi":
-            return math.pi
-        if token == "\\frac":
-            above = self._group("{")
-            return above / self._group("{")
-        if token == "\\sqrt":
-            root = self._group("[") if self._next() == "[" else 2
-            return _raised(float(self._group("{")), 1 / root)
-        raise _Unreadable
-
-    def _group(self, opening: str) -> _Value:
-        self._expect(opening)
-        value = self._sum()
-        self._expect(_CLOSING[opening])
-        return value
-
-
-def _factorial(value: _Value) -> Fraction:
-    if value != math.floor(value) or not 0 <= value <= _LARGEST_FACTORIAL:
-        raise _Unreadable
-    return Fraction(math.factorial(int(value)))
-
-
-def _raised(base: _Value, exponent: _Value) -> _Value:
-    if abs(float(exponent)) > _LARGEST_EXPONENT or (base < 0 and exponent != math.floor(exponent)):
-        raise _Unreadable
-    if isinstance(base, Fraction) and exponent == math.floor(exponent):
-        if (base.numerator.bit_length() + base.denominator.bit_length()) * abs(float(exponent)) > _MOST_BITS:
-            raise _Unreadable
-        return Fraction(base ** int(exponent))
-    return float(float(base) ** float(exponent))
+        if len(found) > _LONGEST or len(token) > _LONGEST:
+            return None
+    return None if _GOES_ON.match(text, at) else " ".join(found)
 
 
 def expressions(text: str) -> Iterator[str]:
@@ -234,6 +142,9 @@ def expressions(text: str) -> Iterator[str]:
     if len(text) > _LONGEST_ANSWER:
         return
     plain = _plain(text)
+    between = _BETWEEN.fullmatch(plain.removesuffix("."))
+    if between:
+        yield f"{'(' if between[2] == '<' else '['}{between[1]}, {between[4]}{')' if between[3] == '<' else ']'}"
     seen = set()
     for part in (plain, *(_APPROXIMATE.split(plain) if _APPROXIMATE.search(plain) else ())):
         joined = _joined(part)
@@ -259,6 +170,7 @@ def _plain(text: str) -> str:
     )
     plain = _COPULA.sub("", _PAIRED.sub(r"\1\2", _MINUS.sub("-", plain)))
     plain = _FRACTION_WORDS.sub(lambda match: f"{WORD_VALUES[match[1].lower()]}/{_PARTS[match[2].lower()]}", plain)
+    plain = _OUT_OF.sub(r"\1/\2", _ABOUT.sub("", plain))
     plain = _SUPERSCRIPT.sub(lambda match: f"^{{{match[0].translate(_PLAIN_DIGITS)}}}", plain)
     plain = _GROUPED.sub(lambda match: re.sub(r"[^0-9]", "", match[0]), plain)
     return plain.strip("$").strip()

@@ -36,7 +36,7 @@ from maestro_eval.scoring.numerals import number, number_form, stated_numbers
 from maestro_eval.scoring.options import LETTERS, lone_letter, plain_value
 from maestro_eval.scoring.subject import gives_another, stems
 from maestro_eval.scoring.symbolic import Equivalence, bare_expression, equivalent, without_unit
-from maestro_eval.scoring.values import value_readers, values
+from maestro_eval.scoring.values import usual_digits, value_readers, values
 
 _LIMIT_S = 5.0
 # MathVision's authors and the released scorer both call values equal that agree when rounded to two places.
@@ -267,7 +267,7 @@ def _same_expression(written: str, targets: Sequence[str]) -> Verdict:
 
 def _rounds_to(written: str, target: str) -> bool:
     """Tell whether a written number has the target's value, up to rounding where one of them has two places or more."""
-    read, meant = number(written), latex_value(target)
+    read, meant = number(usual_digits(written)), latex_value(target)
     if read is None or meant is None:
         return False
     wanted = number(target)

@@ -25,6 +25,7 @@ _WORDS = (
 WORD_VALUES = {word: value for value, word in enumerate(_WORDS)}
 _UNITS = "|".join(_WORDS[1:10])
 WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
+_WORD = re.compile(rf"\b(?:{WORD})\b", re.IGNORECASE)
 
 _NUMBER = re.compile(
     r"""
@@ -64,6 +65,7 @@ _TENS = re.compile(
     rf"\b({'|'.join(_TENS_VALUES)})(?:[- ]({_UNITS}))?\b(?! (?:hundred|thousand|million|billion))", re.IGNORECASE
 )
 _DOZENS = re.compile(rf"(?<!half )\b(a|[0-9]{{1,3}}|{_UNITS}) dozen\b(?! or)", re.IGNORECASE)
+_AND_A_HALF = re.compile(rf"\b([0-9]{{1,3}}|{_UNITS}) and a half\b", re.IGNORECASE)
 _MINUS = re.compile(r"\b(?:minus|negative) (?=[0-9])", re.IGNORECASE)
 _SCIENTIFIC = re.compile(
     r"(?<![0-9.])([0-9]{1,6}(?:\.[0-9]{1,12})?)\s?(?:\\times|\\cdot|[x*\u00d7\u00b7])\s?10\s?\^\s?\{?\s?(-?[0-9]{1,3})\s?\}?"
@@ -126,7 +128,13 @@ def with_digits(text: str) -> str:
     text = _TENS.sub(
         lambda match: str(_TENS_VALUES[match[1].lower()] + WORD_VALUES.get((match[2] or "").lower(), 0)), text
     )
+    text = _AND_A_HALF.sub(lambda match: f"{_few(match[1])}.5", text)
     return _DOZENS.sub(lambda match: str(12 * (1 if match[1].lower() == "a" else _few(match[1]))), text)
+
+
+def words_as_digits(text: str) -> str:
+    """Write number words up to twenty in digits."""
+    return _WORD.sub(lambda match: str(WORD_VALUES.get(match[0].lower(), match[0])), text)
 
 
 def number_form(value: float) -> str:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import Reply, is_unsure, legible, retracts, untypeset
 from maestro_eval.scoring.fair import Reading, behind, stated_forms
 from maestro_eval.scoring.negation import denied
-from maestro_eval.scoring.subject import HEDGED, names_another, stems
+from maestro_eval.scoring.subject import HEDGED, names_another, of_another, of_nothing_asked, stems
 from maestro_eval.scoring.yes_no import opposite
 
 _LONGEST_SENTENCE = 300
 _COPULA = re.compile(
     r"\b(?:(?:is|are|was|were|be)(?:\s(?:located|found|situated|seen|visible|shown|drawn|marked|represented|indicated))?(?:\s(?:in|on|at|by))?|shows?|depicts?|displays?"
-    r"|represents?|says|reads|called|named|contains?|includes?|(?:appears?|seems?|looks?)(?:\sto\sbe)?|helps?(?:\sto)?"
+    r"|represents?|stands\sfor|says|reads|ha(?:s|ve)(?=\san?\b)|called|named|contains?|includes?|(?:appears?|seems?|looks?)(?:\sto\sbe)?|helps?(?:\sto)?"
     r"|used\s(?:to|for)|(?:corresponds?|belongs|refers)\sto|consistent\swith|suggestive\sof|suggests?|indicates?)(?:\s?:)?\s+|=\s*",
     re.IGNORECASE,
 )
@@ -30,25 +31,39 @@ _PRESENT = re.compile(
 )
 _PARTICIPLE = re.compile("shown|drawn|marked|represented|indicated", re.IGNORECASE)
 _LEADING = re.compile(
-    r"(?:(?:it|this|that|he|she|they)(?:\sis|'s|\u2019s|\sare|\swas)|as\sof|in|on|at|from|the|an|a|by|with|to)\s+",
+    r"(?:(?:it|this|that|he|she|they)(?:\sis|'s|\u2019s|\sare|\swas)?|as\sof|in|on|at|from|the|an|a|by|with|to)\s+",
     re.IGNORECASE,
 )
 _SUBJECT_VERB = re.compile(
-    r"\s(?:is|are|was|were|has|had|have|shows?|showed|recorded|reached|represents?|appears?)\s", re.IGNORECASE
+    r"\s(?:is|are|was|were|has|had|have|shows?|showed|recorded|reached|represents?|appears?|leads?|led|tops?|ranks?|ranked"
+    r"|comes?|came)\s",
+    re.IGNORECASE,
 )
 _LIST = re.compile(r"\s*(?:,|;|/|\band\b|&)\s*")
 # "Liver, spleen" names two, "Liver, which is enlarged" one.
-_RANK = re.compile(r"\b(?:second|third|fourth|fifth|almost|nearly)\b")
+_RANK = re.compile(r"\b(?:second|third|fourth|fifth|almost|nearly|behind|after)\b")
+_SECOND = re.compile(r"\W*(?:just\s)?(?:behind|after)\s", re.IGNORECASE)
+_HIGHEST = re.compile(r"\b(?:highest|largest|most|greatest|biggest|maximum|top)\b", re.IGNORECASE)
+_LEADS = re.compile(r"\b(?:leads?|led|tops?|first|highest)\b", re.IGNORECASE)
+_CLAUSE = re.compile(r"[,;]\s|\b(?:and|but|while|whereas)\b")
+_NEGATES = re.compile(r"\bnot\b|n['\u2019]t\b")
 _COMPARES = re.compile(r"\b(?:than|not|next|close|compared|adjacent|similar|except)\b|n't\b", re.IGNORECASE)
 _ADVERBIAL = re.compile(r"\A(?:in|during|by)\s[^,]{1,40},\s", re.IGNORECASE)
 _GOES_ON = re.compile(
-    r"\s{0,4}(?:,|&|/|and\b)\s{0,4}(?:and\s)?(?!(?:not|rather|compared)\b)[\w-]{1,30}(?:\s[\w-]{1,30})?\W{0,3}\Z",
+    r"\s{0,4}(?:,|&|/|and\b)\s{0,4}(?:and\s)?(?!(?:not|rather|compared|behind|after|before|ahead|followed|at|with)\b)[\w-]{1,30}(?:\s[\w-]{1,30})?\W{0,3}\Z",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]{3,}")
 _NUMBER = re.compile(r"[0-9]+")
 # "White against the dark ground", "the upper lobe of the lung": what stands behind an answer.
-_TAIL = re.compile(r"\s(?:of\sthe|compared\s(?:to|with)|relative\sto|against\sthe)\b")
+_TAIL = re.compile(
+    r"\s(?:of\sthe|over|in|on|at|for|from|during|among|compared\s(?:to|with)|relative\sto|against\sthe)\b"
+)
+# "The image was taken with MRI", "Blue: Belgium".
+_PREPOSITION = re.compile(r"(?:\b(?:in|to|by|with)\s|:\s?)(?:(?:the|an?)\s)?", re.IGNORECASE)
+_ABBREVIATED = re.compile(r"(\w[\w -]{3,60})\s\(([A-Z]{2,6})\)")
+_MOST_JOINTS = 8
+_BRACED_SIGN = re.compile(r"(?<=[\^_])\{(\w)\}")
 _ITEM = re.compile(r"^\s{0,8}(?:[0-9]{1,2}[.)]|[-*\u2022])\s+", re.MULTILINE)
 _YEARS = re.compile(r"\b((?:19|20)[0-9]{2})\s?(?:/|-|\u2013|\bto\b|\band\b)\s?(?:19|20)?([0-9]{2})\b")
 _MONTH = re.compile(
@@ -58,7 +73,7 @@ _MONTH = re.compile(
 # What a picture shows of a body is not what kind of picture it is, and each is a view, a plane or an image.
 _GENERIC = re.compile(
     r"images?|scans?|pictures?|views?|planes?|sections?|slices?|films?|seasons?"
-    r"|sides?|lines?|bars?|colou?rs?|weighted|between|of|the|an?|and"
+    r"|sides?|lines?|bars?|colou?r(?:s|ed)?|shaped?|weighted|between|of|the|an?|and"
 )
 _MODALITY = re.compile(r"x|ray|xray|ct|mri|ultrasound")
 _WEIGHT = re.compile(r"t1|t2|flair")
@@ -66,7 +81,8 @@ _BODY = re.compile(r"chest|abdom\w{2,5}|brain|head|neck|pelvi[sc]|lung|thora\w{2
 # What may stand beside a target of a kind.
 _BESIDE = ((_MODALITY, _BODY), (_WEIGHT, _MODALITY))
 
-_LONG_VERB = 5
+# "Breathing" is what "breathe" says.
+_ENDING = re.compile(r"(?<=\w{4})(?:ing|e|s)\Z|(?<=\w{3})s\Z")
 WHOLE = "whole reply"
 
 
@@ -94,16 +110,15 @@ def same_spelling(form: str, target: str) -> bool:
 
 def same_meaning(form: str, target: str) -> bool:
     """Tell whether two texts have the same words, in any order and number, general ones like "image" apart."""
-    given, wanted = short_form(form), short_form(target)
-    # "Breathing" is what "breathe" says.
-    if given.isalpha() and wanted.isalpha() and f"{wanted.removesuffix('e')}ing" == given and len(wanted) >= _LONG_VERB:
-        return True
     return same_spelling(form, target) or (_bag(form, target) == _bag(target, target) and "(" not in form[:1])
 
 
 def same_formula(form: str, target: str) -> bool:
     """Tell whether two formulas are equal but for spaces and the dollars around them."""
-    bare, wanted = ("".join(text.strip("$ ").split()) or text for text in (form, target))
+    bare, wanted = (
+        _BRACED_SIGN.sub(r"\1", "".join(text.strip("$ ").removeprefix("\\[").removesuffix("\\]").split())) or text
+        for text in (form, target)
+    )
     return bare == wanted
 
 
@@ -119,11 +134,12 @@ def text_reading(
         return Reading(short_form(reply.text), WHOLE), True
     found = list(stated_forms(reply))
     for candidate, form in found:
-        if _GOES_ON.match(behind(candidate, form)):
+        rest = behind(candidate, form)
+        if _GOES_ON.match(rest) or (_SECOND.match(rest) and "second" not in _ranks(question)):
             continue
         for phrase in _phrases(form, question):
-            if any(same(phrase, target) for target in wanted):
-                if retracts(behind(candidate, form)):
+            if any(same(phrase, target) and not _says_another(form, question, target) for target in wanted):
+                if retracts(rest):
                     return Reading(NoAnswer.RETRACTED, candidate.rule), False
                 return Reading(short_form(phrase), candidate.rule), True
     shown, rule = (found[0][0].text, found[0][0].rule) if found else (reply.text, WHOLE)
@@ -144,11 +160,18 @@ def _phrases(form: str, question: str) -> Iterator[str]:
         yield bare
     if len(form) <= _LONGEST_SENTENCE:
         for match in reversed(_of_subject(form, question)[-3:]):
-            if not denied(form, match.end(), len(form)) and not HEDGED.search(form[: match.start()]):
+            if not denied(form, match.end(), len(form)):
                 predicate = form[match.end() :]
                 yield predicate
                 yield _TAIL.split(predicate, maxsplit=1)[0]
     yield _TAIL.split(bare, maxsplit=1)[0]
+    named = _ABBREVIATED.fullmatch(form)
+    if named and named[1][0].casefold() == named[2][0].casefold():
+        yield named[2]
+    if not _COMPARES.search(form):
+        for match in islice(_PREPOSITION.finditer(form[:_LONGEST_SENTENCE]), _MOST_JOINTS):
+            if _is_asked(form[: match.start()], question):
+                yield _TAIL.split(form[match.end() :], maxsplit=1)[0]
 
 
 def _of_subject(form: str, question: str) -> list[re.Match[str]]:
@@ -156,21 +179,19 @@ def _of_subject(form: str, question: str) -> list[re.Match[str]]:
     copulas = list(_COPULA.finditer(form))
     asked = set(stems(question))
     begins = [0, *(match.end() for match in copulas)]
-    subjects = [set(stems(form[begin : match.start()])) for begin, match in zip(begins, copulas, strict=False)]
+    named = [form[begin : match.start()] for begin, match in zip(begins, copulas, strict=False)]
+    subjects = [set(stems(name)) for name in named]
     most = max((len(asked & subject) for subject in subjects), default=0)
     return [
         match
-        for match, subject in zip(copulas, subjects, strict=True)
+        for match, name, subject in zip(copulas, named, subjects, strict=True)
         # "Men are shown in blue" says nothing of women.
         if len(asked & subject) == most
+        and not of_another(name, question)
         and (most or not subject or not _PARTICIPLE.search(match[0]))
         # What contains the target contains other things too.
         and (not _CONTAINS.match(match[0]) or _PRESENT.search(question))
     ]
-
-
-def _beginnings(text: str) -> set[str]:
-    return {word.casefold()[:5] for word in _WORD.findall(text)}
 
 
 def _bag(text: str, target: str) -> list[str]:
@@ -182,44 +203,61 @@ def _bag(text: str, target: str) -> list[str]:
     words = [word for word in words if not _GENERIC.fullmatch(word)] or words
     if any(map(str.isdigit, words)):
         return [word[:3] if _MONTH.fullmatch(word) else word for word in words]
-    return sorted(word.removesuffix("s") if len(word) > 3 else word for word in words)
+    return sorted(_ENDING.sub("", word) for word in words)
 
 
 def _echo(text: str, targets: list[str], question: str) -> str | None:
-    """Return the target that is the subject of a sentence in the question's own words."""
+    """Return the target of which a sentence says what the question asks, in the question's own words."""
     sentence = re.split(r"(?<=[.!?])\s+|\n", text.strip().replace("**", ""))[0][:_LONGEST_SENTENCE]
-    if HEDGED.search(sentence) or is_unsure(sentence) or opposite(sentence, question):
-        return None
-    if names_another(sentence, question, *targets) or set(_RANK.findall(sentence)) - set(_RANK.findall(question)):
-        return None
     when = _ADVERBIAL.match(sentence)
     if when and set(_NUMBER.findall(when[0])) <= set(_NUMBER.findall(question)):
         sentence = sentence[when.end() :]
-    asked = _beginnings(question)
     for target in targets:
-        ending = re.search(
-            r"(?:\bin|\bto|:)\s(?:the\s)?" + re.escape(target.strip()) + r"[\W_]{0,4}\Z", sentence, re.IGNORECASE
-        )
-        if ending and not _COMPARES.search(sentence):
-            before = _beginnings(sentence[: ending.start()])
-            if before and len(before & asked) * 2 >= len(before):
+        if _says_another(sentence, question, target):
+            continue
+        name = re.escape(target.strip())
+        for clause in _CLAUSE.split(sentence):
+            if opposite(clause, question):
+                # "The bladder is larger than the rectum" names the smaller one.
+                if re.search(rf"\bthan\s(?:the\s)?{name}\W*\Z", clause, re.IGNORECASE):
+                    return target
+                continue
+            subject = re.match(
+                rf"\W*(?:the\s(?P<kind>\w{{3,20}})\s|the\s|an?\s)?{name}(?:s\b|\s(?:bars?|lines?|slices?|areas?)\b|\sside(?:\sof\sthe\s\w{{1,20}})?)?",
+                clause,
+                re.IGNORECASE,
+            )
+            of_asked = subject and not (subject["kind"] and of_nothing_asked(subject["kind"], question))
+            if subject and of_asked and _fits(clause[subject.end() :], question):
                 return target
-        subject = re.match(
-            r"(?:the\s(?P<kind>\w{3,20})\s|the\s|an?\s)?"
-            + re.escape(target.strip())
-            + r"(?:s\b|\sside(?:\sof\sthe\s\w{1,20})?)?",
-            sentence,
-            re.IGNORECASE,
-        )
-        if subject and subject["kind"] and subject["kind"].casefold()[:5] not in asked:
-            continue
-        if subject is None or not _SUBJECT_VERB.match(sentence[subject.end() :]):
-            continue
-        said = [word.casefold()[:5] for word in _WORD.findall(sentence[subject.end() :])]
-        if (
-            said
-            and sum(word in asked for word in said) * 3 >= 2 * len(said)
-            and not re.search(r"\bnot\b|n't\b", sentence)
-        ):
-            return target
     return None
+
+
+def _fits(predicate: str, question: str) -> bool:
+    """Tell whether what is said of a subject is what the question asks for, mostly in its words."""
+    return bool(_SUBJECT_VERB.match(predicate) and not _NEGATES.search(predicate)) and _is_asked(
+        predicate, question, 2 / 3
+    )
+
+
+def _is_asked(text: str, question: str, share: float = 0.5) -> bool:
+    """Tell whether most words of a text are those of the question, or its rank: "leads" where the highest is asked."""
+    asked, said = set(stems(question)), [*stems(text)]
+    leads = _LEADS.search(text) if _HIGHEST.search(question) else _ranks(text) & _ranks(question)
+    return bool(leads) or (bool(asked) and sum(word in asked for word in said) >= share * len(said))
+
+
+def _says_another(sentence: str, question: str, *targets: str) -> bool:
+    """Tell whether a sentence only weighs an answer, or gives it for another name, year or rank."""
+    asked, said = _ranks(question), _ranks(sentence)
+    another_rank = bool(said - asked) if not asked else not said & asked and bool(said)
+    return (
+        bool(HEDGED.search(sentence) or is_unsure(sentence))
+        or another_rank
+        or names_another(sentence, question, *targets)
+    )
+
+
+def _ranks(text: str) -> set[str]:
+    """Return the ranks that a text names; who is behind another is second, and the first is no rank but the highest."""
+    return {"second" if word in ("behind", "after") else word for word in _RANK.findall(text.casefold())}

@@ -23,7 +23,7 @@ def stems(text: str) -> Iterator[str]:
     """Return the stems of the words that are not in every question and sentence."""
     words = (word.casefold() for word in _WORD.findall(text[:_LONGEST]))
     single = (word.removesuffix("s") for word in words if not _PLAIN.fullmatch(word))
-    bare = (re.sub(r"(?:ing|ion|ed|e)\Z", "", re.sub(r"y\Z", "i", word)) for word in single)
+    bare = (re.sub(r"(?<=\w\w)(?:ing|ion|ed|en|e)\Z", "", re.sub(r"y\Z", "i", word)) for word in single)
     return (re.sub(r"(.)\1\Z", r"\1", word) for word in bare)
 
 
@@ -36,20 +36,47 @@ HEDGED = re.compile(
 # "The handle of the umbrella", "the car on the left": what stands before is the head.
 _BEHIND_HEAD = re.compile(
     r"\b(?:of|in|on|at|with|for|to|from|between|under|behind|above|below|near|next|beside|by|inside|within|that|which|who"
-    r"|whose|where|shown|labell?ed|marked|given|located)\b",
+    r"|whose|where|shown|labell?ed|marked|given|located|parked|standing|sitting|wearing|holding)\b",
     re.IGNORECASE,
 )
-# "Where is the dog relative to the car?" asks of the dog.
-_RELATIVE_TO = re.compile(
-    r"\b(?:(?:relative|compared|in\srelation|with\srespect)\sto|(?:left|right|side)\sof)\b", re.IGNORECASE
+_OWNER = re.compile(r"\A.*['\u2019]s?\s")
+# "Where is the dog relative to the car?" asks of the dog, and so does "the dog next to the car".
+_LANDMARK = re.compile(
+    r"\b(?:(?:relative|compared|next|close|in\srelation|with\srespect)\sto|(?:left|right|side|front|top)\sof|behind|beside|near"
+    r"|under|above|below)\b|\bposition\sof\b(?P<placed>.{1,40}?)\sto\b",
+    re.IGNORECASE,
 )
+_NEIGHBOUR = re.compile(r"\b(?:next\sto|beside|behind|above|below)\s(?:it|them|that)\b|\bother\b", re.IGNORECASE)
 # "The colour of the flies" is of flies, "the object of interest" of what is asked.
 _ATTRIBUTES = {*stems("number amount value color colour count population size kind type name measure level share rate")}
 _ANYTHING = {
     *stems("answer solution result object item thing option choice letter label word text here there case step part"),
     *stems("appear seem look observe note see conclude think believe both also likely probably clearly hence thus"),
-    *stems("therefore finally based looking overall"),
+    *stems("therefore finally based looking overall explanation reason conclusion plausible most best correct"),
 }
+# Things by kind: what they are called in general, then each with its other names. Of things that are not listed one
+# may be the other, of these not: a truck is no car, and neither is an umbrella.
+_THINGS = [
+    [{*stems(names)} for names in kind.split(",")]
+    for kind in (
+        "vehicle, car automobile sedan suv taxi cab hatchback, truck lorry pickup, bus coach, van minivan,"
+        " motorcycle motorbike scooter, bicycle bike, train tram, boat ship, airplane aeroplane aircraft jet, kite",
+        "animal pet, dog puppy, cat kitten, horse pony, cow cattle bull, sheep lamb, bird, zebra, giraffe, elephant,"
+        " bear, duck, goat, pig, lion, tiger, monkey, deer, rabbit, fox",
+        "person people human pedestrian player child kid, man men guy boy, woman women lady girl",
+        "organ, lung, liver, kidney, spleen, heart, stomach, brain, bladder, rectum, pancreas, intestine bowel colon",
+        "bone, skull, rib, spine",
+        "abnormality lesion tumor tumour nodule opacity disease finding",
+        "furniture, chair armchair seat, table desk, sofa couch, bed, bench, shelf",
+        "clothes clothing garment, shirt tshirt blouse, jacket coat, trouser pants jeans, skirt, dress, hat cap helmet,"
+        " shoe sneaker boot, scarf, glove",
+        "bag backpack handbag purse",
+        "umbrella parasol",
+        "plant, tree, flower",
+        "building, house, store shop",
+        "sky", "ground", "floor", "wall", "background", "handle", "wheel", "plate", "roof", "window", "door",
+    )
+]  # fmt: skip
 # Names of one quantity; a sentence about one of them says nothing of another.
 _QUANTITIES = [
     {*stems(names)}
@@ -67,14 +94,12 @@ _NAMED = re.compile(
     r"|(?P<before>[A-Za-z][A-Za-z' ]{0,60}?)(?:\s?[:=]|\s(?:is|are|was|equals)\b))"
 )
 
-_NUMBER = re.compile(r"(?<![\w.])(?!(?:19|20)[0-9]{2}\b)[0-9][0-9,.]*")
-# A name within a sentence, and one of which something is said; "according to Statista" says it of nothing else.
+# A name within a question, and one of which a sentence says something; "according to Statista" says it of nothing else.
 _NAME, _OF_NAME = (
     re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}"),
-    re.compile(r"\b(?:for|(?:value|figure) of) ([A-Z][a-z]{2,})"),
+    re.compile(r"\b(?:[Ff]or|[Ii]n|[Oo]f|[Ff]rom) ([A-Z][a-z]{2,})|\A\W*([A-Z][a-z]{2,})(?=\s?[:=]|['\u2019]s\b)"),
 )
 _YEAR = re.compile(r"\b(?:19|20)[0-9]{2}\b")
-_LABEL = re.compile(r"\A\W*([A-Z][a-z]{2,})\s?[:=]")
 # Segments and angles by their points, unknowns by one letter; "a" is an article and "m" a measure or metre.
 _POINTS = re.compile(r"(?<![A-Za-z\\])[A-Z]{2,3}(?![A-Za-z])")
 _UNKNOWN = re.compile(r"(?<![A-Za-z\\'])[b-ln-z](?![A-Za-z'])")
@@ -105,45 +130,53 @@ def gives_another(text: str, question: str) -> bool:
     return any(of_another_quantity(name, question) for name in named)
 
 
-def of_another_thing(subject: str, question: str) -> bool:
-    """Tell whether the thing that a subject names is none of those in a question."""
+def thing_asked(question: str) -> str:
+    """Return a question up to the landmark of the thing that it asks of: "the car" of "the car next to the house"."""
+    sentence = question.partition("?")[0]
+    mark = _LANDMARK.search(sentence)
+    asked = sentence[: mark.start()] + (mark["placed"] or "") if mark else sentence
+    return asked if any(stems(asked)) else sentence
+
+
+def of_another(subject: str, question: str) -> bool:
+    """Tell whether a sentence's subject is another quantity or thing than the question's, or a landmark in it."""
+    if _NEIGHBOUR.search(subject) and not _NEIGHBOUR.search(question):
+        return True
+    asked, head = {*stems(thing_asked(question))}, _head(subject)
+    if not head & asked and head.intersection(stems(question.partition("?")[0])):
+        return True
+    return of_another_quantity(subject, question) or is_other_thing(head, asked)
+
+
+def is_other_thing(named: set[str], asked: set[str]) -> bool:
+    """Tell whether a thing that is named is known to be none of those asked of, under no other name."""
+    known = [kind for kind in _THINGS if any(names & named for names in kind)]
+    wanted = [(kind, names) for kind in _THINGS for names in kind if names & asked]
+    # A general name is that of each: "the vehicle" of a car, "dogs" of animals.
+    related = any(kind in known and (names & named or names is kind[0] or kind[0] & named) for kind, names in wanted)
+    return bool(known and wanted) and not related
+
+
+def of_nothing_asked(subject: str, question: str) -> bool:
+    """Tell whether the thing that a subject names is none of a question's words."""
     asked = {*stems(question)}
-    head = {*stems(_BEHIND_HEAD.split(subject, maxsplit=1)[0])} - _ANYTHING
-    if head <= _ATTRIBUTES:
-        head = {*stems(subject)} - _ATTRIBUTES - _ANYTHING
+    head = _head(subject)
     return bool(asked and head) and not head & asked
 
 
-def of_the_landmark(subject: str, question: str) -> bool:
-    """Tell whether a subject names what the question asks a place relative to, and not what it asks the place of."""
-    asked, *landmark = _RELATIVE_TO.split(question, maxsplit=1)
-    head = {*stems(_BEHIND_HEAD.split(subject, maxsplit=1)[0])}
-    return bool(landmark) and bool(head & {*stems(landmark[0])}) and not head & {*stems(asked)}
+def _head(subject: str) -> set[str]:
+    """Return the words of a subject up to its first preposition; of "the colour of the flies" the flies."""
+    head = {*stems(_OWNER.sub("", _BEHIND_HEAD.split(subject, maxsplit=1)[0]))} - _ANYTHING
+    return head - _ATTRIBUTES or {*stems(subject)} - _ATTRIBUTES - _ANYTHING
 
 
 def names_another(sentence: str, question: str, *targets: str) -> bool:
     """Tell whether a sentence has another name or year in the place of the question's: "the value for France"."""
-    label = _LABEL.match(sentence)
+    known = " ".join((question, *targets))
     for pattern, saying in ((_NAME, _OF_NAME), (_YEAR, _YEAR)):
-        asked, said = {*pattern.findall(question.partition("?")[0])}, {*saying.findall(sentence)}
-        if label and pattern is _NAME and not {*stems(label[1])} & _GENERAL:
-            said.add(label[1])
-        new = said.difference(re.findall(r"\w+", " ".join((question, *targets))))
+        asked = {*pattern.findall(question.partition("?")[0])}
+        said = {found[found.lastindex or 0] for found in saying.finditer(sentence)}
+        new = any(name not in known and not {*stems(name)} & _GENERAL for name in said)
         if new and asked.difference(re.findall(r"\w+", sentence)):
-            return True
-    return False
-
-
-def replaces_a_name(sentence: str, question: str) -> bool:
-    """Tell whether a sentence has another name, year or number for the question's: June where May is asked."""
-    for pattern in (_NAME, _YEAR, _NUMBER):
-        asked, said = (
-            {found.strip(",.").casefold() for found in pattern.findall(text)}
-            for text in (question.partition("?")[0], sentence)
-        )
-        # "48 is greater than 46" compares with the number that is asked of.
-        if pattern is _NUMBER and asked & said:
-            continue
-        if said - asked and asked.difference(re.findall(r"[\w.]*\w", sentence.casefold())):
             return True
     return False

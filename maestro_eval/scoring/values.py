@@ -29,7 +29,7 @@ _SCALES = {
     "hundred": 1e2,
 }
 _UNIT_SIGN = rf"[A-Za-z{ASIAN}\u00b0$\u20ac\u00a3\u00a5/.\u00b2\u00b3-]"
-_UNIT = rf"(?:\s?(?!(?:or|and|to|not|than|more|less|vs)\b){_UNIT_SIGN}{{1,20}}){{0,5}}"
+_UNIT = rf"(?:\s?(?!(?:or|and|to|not|than|more|less|vs|is|are|was|were|had|has|have)\b){_UNIT_SIGN}{{1,20}}){{0,5}}"
 _SPACED = re.compile(r"(?<![0-9.])([0-9]{1,3}(?: [0-9]{3})+)(?![0-9])")
 _VALUE = re.compile(
     rf"{_APPROXIMATELY}(?:US|USD|EUR|GBP)?\s?(?P<number>[$\u20ac\u00a3\u00a5\u20b9]?[+\-\u2212]?[$\u20ac\u00a3\u00a5\u20b9]?(?:[0-9][0-9,.]{{0,30}}[0-9]|[0-9]|\.[0-9]{{1,20}})(?:\s?%)?)"
@@ -37,18 +37,17 @@ _VALUE = re.compile(
     re.IGNORECASE,
 )
 # "Twice 45", "45 more than France": no value by itself.
-_RELATIVE_BEFORE = re.compile(r"\b(?:below|above|twice|half|double|triple)\s\Z", re.IGNORECASE)
+_RELATIVE_BEFORE = re.compile(r"\b(?:below|above|before|after|twice|half|double|triple)\s\Z", re.IGNORECASE)
 _RELATIVE_AFTER = re.compile(r"\A\s?%?\s?(?:more|less|fewer|higher|lower|times)\b", re.IGNORECASE)
 _COMPARES = re.compile(
     r"\b(?:more|less|fewer|higher|lower|larger|smaller|times|differ\w*|above|below|change\w*|gap)\b", re.IGNORECASE
 )
 # "50,02", where no list and no group of thousands can be meant.
-_DECIMAL_COMMA = re.compile(r"\A([0-9]{1,3}),([0-9]{1,2})(?![0-9,])")
+_DECIMAL_COMMA = re.compile(r"(?<![0-9.,])([0-9]{1,3}),([0-9]{1,2})(?=\s?(?:[^\W0-9_]|[%\u20ac$]|\.?\Z))")
 _YEAR = range(1800, 2101)
 _ASKS_YEAR = re.compile(r"\b(?:which|what|in\swhat|in\swhich)\s(?:\w+\s)?year\b|\bwhen\b", re.IGNORECASE)
 _EQUALS = re.compile(r"[=\u2248]|\\approx")
 _RESULTS = {*stems("answer average difference gap mean median percentage ratio rest result share sum total value")}
-_BRACKETS = re.compile(r"\([^()]{0,200}\)")
 _RATIO = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s?(?::|/|to)\s?([0-9]{1,9}(?:\.[0-9]{1,9})?)")
 _GIVES = re.compile(
     r"(?:\b(?:is|was|were|are|be|of|at|reached|equals?|totall?ed|gives?|yields?|makes?|leaves?|to|approximately|about|around)\b|[=:\u2248])\s{0,3}[~$\u20ac\u00a3]?\Z",
@@ -56,6 +55,10 @@ _GIVES = re.compile(
 )
 # "From 45 in 2019 to 38 in 2020": the year begins no range.
 _YEAR_TO = re.compile(r"\b(in\s((?:19|20)[0-9]{2}))\sto\s", re.IGNORECASE)
+# "337.8, compared with 310 in 2019", "in 2010, before falling": what is beside the answer.
+_BESIDE = re.compile(
+    r"[,(]?\s(?:compared\s(?:with|to)|versus|vs\.?|(?:up|down)\sfrom|(?:before|after)\s\w+ing\b)[^;:]*", re.IGNORECASE
+)
 _AND_ANOTHER = re.compile(r"\s?(?:,|&|and\b)\s{0,2}[$\u20ac\u00a3]?[0-9]", re.IGNORECASE)
 _PERCENT_WORDS = re.compile(r"\A\s?(?:percent|per\scent|percentage|pct)", re.IGNORECASE)
 
@@ -68,11 +71,10 @@ def value_readers(question: str) -> tuple[Reader, Reader]:
     compares = bool(_COMPARES.search(question)) or not any(stems(question))
 
     def whole(text: str) -> Read | None:
-        bare = _SPACED.sub(lambda match: match[1].replace(" ", ","), with_digits(text).strip())
+        bare = usual_digits(text).strip()
         ratio = _RATIO.fullmatch(bare.removesuffix(".")) if "ratio" in question.casefold() else None
         if ratio and float(ratio[2]):
             return number_form(float(ratio[1]) / float(ratio[2]))
-        bare = _DECIMAL_COMMA.sub(r"\1.\2", bare)
         if number(bare) is not None:
             return bare.strip("{}$").removesuffix(".").strip()
         match = _VALUE.fullmatch(bare.removesuffix("."))
@@ -81,16 +83,16 @@ def value_readers(question: str) -> tuple[Reader, Reader]:
         return _written(match)
 
     def within(text: str) -> Read | None:
-        text = _YEAR_TO.sub(
-            lambda year: year[0] if year[2] in question else f"{year[1]}, to ",
-            with_digits(text[-_LONGEST:].replace("**", "")),
-        )
+        text = usual_digits(text[-_LONGEST:].replace("**", ""))
+        text = _YEAR_TO.sub(lambda year: year[0] if year[2] in question else f"{year[1]}, to ", text)
         for sentence in reversed([part for part in re.split(r"(?<=[.!?])\s+|\n", text) if part.strip()][-3:]):
-            # What answers is behind the last sign of equality or "so", and outside of brackets.
+            # What answers is behind the last sign of equality or "so".
             sentence = _answering(sentence, question)
+            if not compares and any(stated_numbers(_BESIDE.sub("", sentence))):
+                sentence = _BESIDE.sub("", sentence)
             another = gives_another(sentence, question) or (not years and names_another(sentence, question))
-            for narrowed in (_behind_equals, _without_brackets):
-                sentence = narrowed(sentence) if any(stated_numbers(narrowed(sentence))) else sentence
+            narrowed = _EQUALS.split(sentence)[-1]
+            sentence = narrowed if any(stated_numbers(narrowed)) else sentence
             found = stated_numbers(sentence)
             if not found:
                 continue
@@ -121,6 +123,12 @@ def value_readers(question: str) -> tuple[Reader, Reader]:
     return whole, within
 
 
+def usual_digits(text: str) -> str:
+    """Write number words, ``1 250`` and the decimal comma of ``50,02`` as numbers are usually written."""
+    grouped = _SPACED.sub(lambda match: match[1].replace(" ", ","), with_digits(text))
+    return _DECIMAL_COMMA.sub(r"\1.\2", grouped)
+
+
 def asks_year(question: str) -> bool:
     """Tell whether a question wants a year."""
     return bool(_ASKS_YEAR.search(question))
@@ -146,14 +154,6 @@ def _answering(sentence: str, question: str) -> str:
     asked, said = {*stems(question)}, {*stems(conclusion)}
     of_another = bool(said) and not said & (asked | _RESULTS) and bool(asked.intersection(stems(before)))
     return before if of_another and any(stated_numbers(before)) else conclusion
-
-
-def _behind_equals(sentence: str) -> str:
-    return _EQUALS.split(sentence)[-1]
-
-
-def _without_brackets(sentence: str) -> str:
-    return _BRACKETS.sub(" ", sentence)
 
 
 def _is_relative(sentence: str, read: Number) -> bool:

@@ -16,7 +16,7 @@ from maestro_eval.scoring.counts import count_readers
 from maestro_eval.scoring.extract import Strictness
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import undenied
-from maestro_eval.scoring.numerals import WORD, WORD_VALUES
+from maestro_eval.scoring.numerals import words_as_digits
 from maestro_eval.scoring.options import character, lone_letter
 from maestro_eval.scoring.yes_no import yes_no_readers
 
@@ -54,7 +54,6 @@ _COUNTED_ROWS = re.compile(r"([0-9]{1,6})\s{0,40}rows?\b", re.IGNORECASE)
 _COUNTED_COLUMNS = re.compile(r"([0-9]{1,6})\s{0,40}columns?\b", re.IGNORECASE)
 
 # A careful reader's, after number words have become digits.
-_WORD = re.compile(rf"\b(?:{WORD})\b", re.IGNORECASE)
 _N = r"\{? ?([0-9]{1,4}) ?\}?"
 _BOTH_BRACED = re.compile(
     r"rows?\W{0,6}\{\s?([0-9]{1,4})\s?\}\W{0,6}(?:and\s)?col(?:umn)?s?\W{0,6}\{\s?([0-9]{1,4})\s?\}", re.IGNORECASE
@@ -170,7 +169,7 @@ def _letter_within(text: str) -> Read | None:
 def _whole_pair(text: str) -> Read | None:
     if len(text) > 200:
         return None
-    text = _digits(text)
+    text = words_as_digits(text)
     pair = _BARE_PAIR.fullmatch(text) or _BRACKETS.fullmatch(text) or _TIMES.fullmatch(text)
     if pair:
         return _joined([pair[1], pair[2]])
@@ -178,7 +177,7 @@ def _whole_pair(text: str) -> Read | None:
 
 
 def _pair_within(text: str) -> Read | None:
-    text = _digits(text[-_LONGEST:])
+    text = words_as_digits(text[-_LONGEST:])
     braced = _braced_pair(text)
     if braced:
         return braced
@@ -209,10 +208,6 @@ def _named(text: str, behind: re.Pattern[str], before: re.Pattern[str]) -> set[s
         if found:
             return found
     return set()
-
-
-def _digits(text: str) -> str:
-    return _WORD.sub(lambda match: str(WORD_VALUES.get(match[0].lower(), match[0])), text)
 
 
 def _joined(pair: list[str]) -> str:

@@ -12,7 +12,7 @@ from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import is_unsure, retracts
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import undenied
-from maestro_eval.scoring.subject import HEDGED, replaces_a_name, stems
+from maestro_eval.scoring.subject import HEDGED, is_other_thing, names_another, stems
 
 # "No" answers only where nothing follows that it could belong to: "no gap", "no question", "no-one" do not.
 _YES_NO = re.compile(
@@ -34,15 +34,13 @@ _SHORT_SENTENCE = re.compile(
 )
 _CLAUSE = re.compile(r"[,:;\u2014]\s|\s-\s|\bbut\b")
 _MARKS = re.compile(r"[\W_]{0,8}")
-_EITHER = re.compile(
-    r"\byes\b[\W_]{0,3}(?:or|and|/)[\W_]{0,3}no\b|\bno\b[\W_]{0,3}(?:or|and|/)[\W_]{0,3}yes\b", re.IGNORECASE
-)
 _QUESTION = re.compile(r"\b(?:is|are|was|were|do|does|did|has|have|can|could|will|would|should)\b", re.IGNORECASE)
 _NEGATES = re.compile(
     r"\b(?:not(?!\sonly)|never|no(?!\s(?:doubt|question))|none|neither|nothing|cannot|without|absent|lacks?|fails?)\b|\b(?:nearly|almost|close\sto|short\sof)\s(?:touch|overlap|meet|cross|intersect)|n['\u2019]t\b|\bfree\sof\b",
     re.IGNORECASE,
 )
 # Absence, where a sentence names what the question asks for.
+_NO_GAP = re.compile(r"\bno\s(?:visible\s|clear\s)?(?:gap|space)\b")
 _NOT_VISIBLE = re.compile(r"\bnot\s(?:clearly\s)?(?:visible|seen|present|evident)\b", re.IGNORECASE)
 # As stems.
 _OPPOSITES = (
@@ -50,11 +48,12 @@ _OPPOSITES = (
     ("greater", "les"), ("higher", "lower"), ("longer", "shorter"), ("abov", "below"), ("left", "right"),
     ("touch", "separat"), ("touch", "apart"), ("overlap", "separat"), ("overlap", "apart"), ("increas", "decreas"),
     ("touch", "gap"), ("overlap", "gap"), ("highest", "lowest"), ("largest", "smallest"), ("most", "least"),
-    ("maximum", "minimum"),
+    ("maximum", "minimum"), ("tallest", "shortest"), ("longest", "shortest"), ("first", "last"),
 )  # fmt: skip
 _MORE = {"mor", "greater", "larger", "higher", "bigger", "taller", "longer", "abov"}
 _LESS = {"les", "fewer", "smaller", "lower", "shorter", "below"}
 _DENYING_PREFIX = re.compile(r"\A(?:un|in|im|ir|ab|non|dis)(?=\w{5})")
+_NUMBER = re.compile(r"(?<![\w.])(?!(?:19|20)[0-9]{2}\b)[0-9][0-9,.]*")
 _LONGEST = 2000
 
 
@@ -92,10 +91,10 @@ def affirmed(text: str, question: str) -> str | NoAnswer | None:
     wanted = set(stems(question))
     said: set[str] = set()
     for sentence in re.split(r"(?<=[.!?])\s+|\n", text):
-        if not wanted.intersection(stems(sentence)):
+        if not wanted.intersection(stems(sentence)) and not opposite(sentence, question):
             continue
-        sentence = _NOT_VISIBLE.sub("absent", sentence)
-        if is_unsure(sentence) or HEDGED.search(sentence) or replaces_a_name(sentence, question):
+        sentence = _NO_GAP.sub("contact", _NOT_VISIBLE.sub("absent", sentence))
+        if is_unsure(sentence) or HEDGED.search(sentence) or _of_another(sentence, question):
             return NoAnswer.UNSURE
         if " than " in question:
             compared = _compared(sentence, question)
@@ -115,6 +114,17 @@ def affirmed(text: str, question: str) -> str | NoAnswer | None:
     if len(said) > 1:
         return NoAnswer.SEVERAL
     return said.pop() if said else None
+
+
+def _of_another(sentence: str, question: str) -> bool:
+    """Tell whether a sentence speaks of another name, year, thing or number than the question: June for May."""
+    asked, said = (
+        {found.strip(",.") for found in _NUMBER.findall(text)} for text in (question.partition("?")[0], sentence)
+    )
+    # "48 is greater than 46" compares with the number that is asked of.
+    if asked and said and not asked & said:
+        return True
+    return names_another(sentence, question) or is_other_thing({*stems(sentence)}, {*stems(question)})
 
 
 def opposite(sentence: str, question: str) -> bool:
@@ -159,13 +169,8 @@ def _compared(sentence: str, question: str) -> str | NoAnswer | None:
 def yes_no_readers(question: str) -> tuple[Reader, Reader]:
     """Make the readers of a text that answers ``question`` with yes or no."""
 
-    def whole(text: str) -> Read | None:
-        if _EITHER.search(text):
-            return NoAnswer.SEVERAL
-        return yes_no_alone(text)
-
     def within(text: str) -> Read | None:
         short = _SHORT_SENTENCE.fullmatch(text)
         return "no" if short and short["no"] else "yes" if short else yes_no(text) or affirmed(text, question)
 
-    return whole, within
+    return yes_no_alone, within

@@ -51,6 +51,8 @@ _SALES = asked("337.8", question="What was the value for Belgium in 2020?")
 _SHARE = asked("14%", question="What percentage prefers tea?")
 _YEAR = asked("1998", question="In which year did sales peak?")
 _COUNTRY = asked("Belgium", question="Which country had the highest value in 2020?")
+_SECOND = asked("Germany", question="Which country ranks second?")
+_PARKED = asked("B", "Red", "Blue", "Green", question="What color is the car parked in front of the shop?")
 _CARS = asked("7", question="How many cars are there?")
 
 RIGHT: list[tuple[str, Sample, list[str]]] = [
@@ -436,6 +438,46 @@ RIGHT: list[tuple[str, Sample, list[str]]] = [
         "The material is metal.",
     ]),
     ("math", _LENGTH, ["BC is 5", "BC = 5", "AB is 4, so BC is 5", "CB = 5", "The length is 5.", "The side BC is 5."]),
+    ("option_letter", _PARKED, ["The vehicle in front of the shop is blue.", "A blue car is parked there."]),
+    ("option_letter", asked("C", "wood", "plastic", "metal", question="What is the chair made of?"), [
+        "The chair has a metal frame.", "It's a metal chair.",
+    ]),
+    ("option_letter", asked("A", "wood", "metal", question="What is the desk made of?"), ["It is a wooden desk."]),
+    ("option_letter", asked("B", "90 degrees clockwise", "90 degrees counterclockwise", question="How is it turned?"), [
+        "90° counterclockwise", "It should be turned 90 degrees counter-clockwise.",
+    ]),
+    ("option_letter", asked("B", "2", "3", "4", question="How many boats are there?"), [
+        "There are three boats.", "#3",
+    ]),
+    ("integer", asked("3", question="How many animals are in the picture?"), ["3 dogs", "There are three cats."]),
+    ("integer", asked("3", question="How many dogs are there?"), ["3 animals", "Dog number 2 is brown; there are 3."]),
+    ("short_answer", asked("CT", question="What modality was used to take this image?"), [
+        "CT was used.", "The image was taken with CT.", "Computed tomography (CT)",
+    ]),
+    ("short_answer", asked("Spleen", question="Which is larger, the spleen or the kidney?"), [
+        "The spleen is larger than the kidney.", "The kidney is smaller than the spleen.",
+    ]),
+    ("short_answer", asked("Round", question="What is the shape of the mass?"), [
+        "It has a round shape.", "Round-shaped",
+    ]),
+    ("relaxed_accuracy", _COUNTRY, [
+        "Belgium leads with 400.", "The answer is Belgium, at 400.", "Belgium ranks first.",
+    ]),
+    ("relaxed_accuracy", _SECOND, [
+        "Germany, behind France.", "Germany comes second after France.", "Second place goes to Germany.",
+        "France is first and Germany is second.",
+    ]),
+    ("relaxed_accuracy", asked("Exports", question="What does the blue line represent?"), [
+        "The line stands for exports.", "It shows the exports over time.",
+    ]),
+    ("relaxed_accuracy", asked("37.5", question="What was the turnover in 2020?"), [
+        "It was 37.5 million in 2020, compared with 31 million in 2019.", "٣٧٫٥", "Fue del 37,5 %.",
+    ]),
+    ("math", asked("50.02"), ["50,02", "The price is 50,02 €."]),
+    ("math", asked("\\frac{3}{8}"), ["3 out of 8"]),
+    ("math", asked("[0,2)"), ["$0 \\le x < 2$"]),
+    ("math", asked("2.5", question="How long does it take?"), ["two and a half hours"]),
+    ("substring", asked("x ^ { 2 } + 1", dataset="HME100k"), ["x^2+1"]),
     ("math", _VERTEX, ["vertex: (3,-2)", "The vertex is (3, -2)", "V(3,-2)"]),
     ("relaxed_accuracy", _MONTH, ["Sales increased in May", "In May."]),
     ("relaxed_accuracy", _IN_MAY, ["Sales increased in May.", "In May sales increased.", "Sales did increase in May."]),
@@ -728,6 +770,31 @@ WRONG: list[tuple[str, Sample, list[str]]] = [
     ("option_letter", asked("B", "4", "5", "6", question="Find BC."), ["AB is 5", "AB is 5, so BC is 4."]),
     ("math", _LENGTH, ["AB is 5, so BC is 4", "AB is 5.", "The radius is 5, the length 4.", "Perimeter: 5"]),
     ("mathvista", asked("5", question="What is the area?", answer_type="integer"), ["The perimeter is 5."]),
+    ("option_letter", _PARKED, [
+        "The truck is blue.", "The shop is blue.", "The car's plate is blue.", "A man in blue stands there.",
+        "The car stands in front of a blue shop.", "Next to the car is a blue bench.",
+        "The car behind it is blue, this one is red.",
+    ]),
+    ("option_letter", _SIDE, ["The bench is on the left side."]),
+    ("mathvista", asked("B", "green", "red", question="Which bar is the tallest?"), ["The red bar is the shortest."]),
+    ("integer", asked("3", question="How many cars are there?"), [
+        "3 trucks", "There are three trucks.", "Number 3 is a car.", "There are 3 people and 5 cars.",
+    ]),
+    ("blind", asked("2", question="How many times do the lines cross?"), ["{1} or {2}"]),
+    ("short_answer", asked("Yes", question="Is the lung normal?"), ["The liver is normal."]),
+    ("short_answer", asked("White", question="What color is the tumor?"), [
+        "The skull is white.", "The bone is white, the tumor is gray.", "It is next to the white area.",
+    ]),
+    ("short_answer", asked("Spleen", question="Which is larger, the spleen or the kidney?"), [
+        "The kidney is larger than the spleen.", "The spleen is smaller than the kidney.",
+    ]),
+    ("relaxed_accuracy", _SECOND, ["Germany is first and France second.", "Germany ranks third."]),
+    ("relaxed_accuracy", _COUNTRY, ["Belgium, behind France.", "France leads, ahead of Belgium."]),
+    ("relaxed_accuracy", asked("Dark blue", question="What colour is the bar for 2015?"), [
+        "The bar for 2016 is dark blue.", "The bar next to it is dark blue.",
+    ]),
+    ("relaxed_accuracy", asked("2009", question="When was it launched?"), ["Before 2009."]),
+    ("relaxed_accuracy", asked("62", question="What percentage said yes?"), ["62 people were asked; 45% said yes."]),
     ("math", _VERTEX, ["focus: (3,-2)", "The focus is at (3,-2)."]),
     ("relaxed_accuracy", _MONTH, ["Sales increased in June", "Sales may increase in June"]),
     ("relaxed_accuracy", _IN_MAY, ["Sales increased in June.", "Sales may increase.", "In June sales increased."]),
