@@ -15,6 +15,7 @@ from maestro_eval.scoring.negation import denied, undenied
 from maestro_eval.scoring.numerals import words_as_digits
 from maestro_eval.scoring.options import LETTERS, choice_letter, lone_letter, option_letter
 from maestro_eval.scoring.subject import (
+    CLAUSE,
     HEDGED,
     gives_another,
     is_other_thing,
@@ -84,14 +85,12 @@ _PART_OF = re.compile(
 _NEXT_WORD = re.compile(r"\s+([A-Za-z][A-Za-z'-]*)")
 _SHORT = 40
 _FEW_WORDS, _MANY_WORDS = 3, 4
-_CLAUSE = re.compile(r"[,;]\s|\b(?:and|but|while|whereas)\b")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n")
 _DEGREES = re.compile(r"\u00b0(?=\s[a-z])")
 _NUMBERS = re.compile(r"[\[(]?[0-9.]{1,9}(?:(?:\s?(?:,|;|->|[-\u2013\u2192])\s?|\s)[0-9.]{1,9}){1,20}[\])]?")
 _SPACED_NUMBERS = re.compile(r"\[?[0-9.]{1,9}(?:\s[0-9.]{1,9}){1,20}\]?")
 _DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_PLAIN_WORD = re.compile(r"the|and|for|with|from|that|this|are|was|were|its|has|have", re.IGNORECASE)
 _CANDIDATE_LETTER = re.compile(r"(?<![^\W_])[(\[*]{0,3}([A-Z])[)\]*]{0,3}(?![^\W_])")
 
 
@@ -100,7 +99,7 @@ def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Rea
     letters = LETTERS[: len(choices) or None]
     yes_no = _yes_no_letters(choices)
     distinct = _distinct_words(choices)
-    about = {*_words(question), "option", "choice"}
+    about = {*stems(f"{question} option choice")}
 
     def whole(text: str) -> Read | None:
         if (joined := _JOINED.match(text)) and joined[1] != joined[2] and not _chosen_text(text, choices):
@@ -182,7 +181,8 @@ def _echoed(text: str, about: set[str]) -> Iterator[str]:
         match = _ECHOED.fullmatch(sentence)
         if (
             match
-            and {*_words(f"{match['noun']} {match['rest']}")} <= about
+            and (said := {*stems(f"{match['noun']} {match['rest']}")})
+            and said <= about
             and not denied(sentence, *match.span("letter"))
             and " no " not in sentence
         ):
@@ -192,7 +192,7 @@ def _echoed(text: str, about: set[str]) -> Iterator[str]:
 def _mentioned(text: str, choices: tuple[str, ...], distinct: list[set[str]], question: str) -> str | None:
     """The one option whose text, or whose own words, a sentence states: "The car is blue." The last, else the first."""
     sentences = [part for part in _SENTENCE_END.split(text[-_LONGEST_SENTENCE:]) if part.strip()]
-    asked = {*_words(" ".join((question, *choices)))}
+    asked = {*stems(" ".join((question, *choices)))}
     # Of options that are sentences, the things that these are of.
     subjects = " ".join(choice[: said.start()] for choice in choices if (said := _PREDICATE.search(choice)))
     # "The car is red. It's next to a blue house": the sentence about what is asked comes first.
@@ -216,7 +216,7 @@ def _mentioned(text: str, choices: tuple[str, ...], distinct: list[set[str]], qu
         if len(found) == 1:
             (letter,) = found
             choice = choices[LETTERS.index(letter)]
-            described = bool(distinct) and asked.issuperset(_words(sentence))
+            described = bool(distinct) and asked.issuperset(stems(sentence))
             phrase = not said and (described or len(choice.split()) >= _FEW_WORDS)
             return letter if phrase or (said and _says_it_of(sentence, choice, question)) else None
         if found:
@@ -229,7 +229,7 @@ def _says_it_of(sentence: str, choice: str, question: str) -> bool:
     option = re.search(_spelled(choice), sentence, re.IGNORECASE)
     place = option.start() if option else len(sentence)
     said = next((match for match in reversed([*_PREDICATE.finditer(sentence)]) if match.end() <= place), None)
-    subject = _CLAUSE.split(sentence[: said.start() if said else place])[-1]
+    subject = CLAUSE.split(sentence[: said.start() if said else place])[-1]
     next_word = _NEXT_WORD.match(sentence[option.end() :]) if option else None
     behind = next_word[1].casefold() if next_word else ""
     asked = thing_asked(question)
@@ -243,8 +243,8 @@ def _says_it_of(sentence: str, choice: str, question: str) -> bool:
     inverted = _BESIDE.match(subject.strip())
     if (said and (inverted or _HAS.fullmatch(said[0]))) or is_other_thing({*stems(behind)}, {*stems(asked)}):
         named.append(behind)
-    known = {*_words(asked), *_words(choice)}
-    elsewhere = any(not known.issuperset(_words(word)) and not _SURFACE.fullmatch(word) for word in named)
+    known = {*stems(asked), *stems(choice)}
+    elsewhere = any(not known.issuperset(stems(word)) and not _SURFACE.fullmatch(word) for word in named)
     return not elsewhere and not of_another(subject, question)
 
 
@@ -292,13 +292,9 @@ def _same_numbers(text: str, choices: tuple[str, ...]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _words(text: str) -> list[str]:
-    return [word.casefold().removesuffix("s") for word in _WORD.findall(text) if not _PLAIN_WORD.fullmatch(word)]
-
-
 def _distinct_words(choices: tuple[str, ...]) -> list[set[str]]:
     """The words of each option that no other has; none at all where an option has none, or numbers."""
-    words = [set(_words(choice)) for choice in choices]
+    words = [set(stems(choice)) for choice in choices]
     distinct = [
         own.difference(*(other for place, other in enumerate(words) if place != at)) for at, own in enumerate(words)
     ]
@@ -307,7 +303,7 @@ def _distinct_words(choices: tuple[str, ...]) -> list[set[str]]:
 
 def _named_by(sentence: str, distinct: list[set[str]]) -> set[str]:
     """The options of whose own words a sentence has all, undenied; none where it has some of another's."""
-    said = set(_words(" ".join(match[0] for match in undenied(_WORD, sentence))))
+    said = set(stems(" ".join(match[0] for match in undenied(_WORD, sentence))))
     touched = {letter for letter, own in zip(LETTERS, distinct, strict=False) if own & said}
     return {
         letter

@@ -14,7 +14,7 @@ from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import Reply, is_unsure, legible, retracts, untypeset
 from maestro_eval.scoring.fair import Reading, behind, stated_forms
 from maestro_eval.scoring.negation import denied
-from maestro_eval.scoring.subject import HEDGED, names_another, of_another, of_nothing_asked, stems
+from maestro_eval.scoring.subject import CLAUSE, HEDGED, names_another, of_another, of_nothing_asked, stems
 from maestro_eval.scoring.yes_no import opposite
 
 _LONGEST_SENTENCE = 300
@@ -45,16 +45,13 @@ _RANK = re.compile(r"\b(?:second|third|fourth|fifth|almost|nearly|behind|after)\
 _SECOND = re.compile(r"\W*(?:just\s)?(?:behind|after)\s", re.IGNORECASE)
 _HIGHEST = re.compile(r"\b(?:highest|largest|most|greatest|biggest|maximum|top)\b", re.IGNORECASE)
 _LEADS = re.compile(r"\b(?:leads?|led|tops?|first|highest)\b", re.IGNORECASE)
-_CLAUSE = re.compile(r"[,;]\s|\b(?:and|but|while|whereas)\b")
 _NEGATES = re.compile(r"\bnot\b|n['\u2019]t\b")
 _COMPARES = re.compile(r"\b(?:than|not|next|close|compared|adjacent|similar|except)\b|n't\b", re.IGNORECASE)
-_ADVERBIAL = re.compile(r"\A(?:in|during|by)\s[^,]{1,40},\s", re.IGNORECASE)
 _GOES_ON = re.compile(
     r"\s{0,4}(?:,|&|/|and\b)\s{0,4}(?:and\s)?(?!(?:not|rather|compared|behind|after|before|ahead|followed|at|with)\b)[\w-]{1,30}(?:\s[\w-]{1,30})?\W{0,3}\Z",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]{3,}")
-_NUMBER = re.compile(r"[0-9]+")
 # "White against the dark ground", "the upper lobe of the lung": what stands behind an answer.
 _TAIL = re.compile(
     r"\s(?:of\sthe|over|in|on|at|for|from|during|among|compared\s(?:to|with)|relative\sto|against\sthe)\b"
@@ -209,14 +206,11 @@ def _bag(text: str, target: str) -> list[str]:
 def _echo(text: str, targets: list[str], question: str) -> str | None:
     """Return the target of which a sentence says what the question asks, in the question's own words."""
     sentence = re.split(r"(?<=[.!?])\s+|\n", text.strip().replace("**", ""))[0][:_LONGEST_SENTENCE]
-    when = _ADVERBIAL.match(sentence)
-    if when and set(_NUMBER.findall(when[0])) <= set(_NUMBER.findall(question)):
-        sentence = sentence[when.end() :]
     for target in targets:
         if _says_another(sentence, question, target):
             continue
         name = re.escape(target.strip())
-        for clause in _CLAUSE.split(sentence):
+        for clause in CLAUSE.split(sentence):
             if opposite(clause, question):
                 # "The bladder is larger than the rectum" names the smaller one.
                 if re.search(rf"\bthan\s(?:the\s)?{name}\W*\Z", clause, re.IGNORECASE):

@@ -27,6 +27,7 @@ def stems(text: str) -> Iterator[str]:
     return (re.sub(r"(.)\1\Z", r"\1", word) for word in bare)
 
 
+CLAUSE = re.compile(r"[,;]\s|\b(?:and|but|while|whereas)\b")
 HEDGED = re.compile(
     # "May" within a sentence is a month.
     r"\b(?:could|(?-i:may)|may\sbe|might|either|or|whether|if|unless|maybe|perhaps|possibly)\b",

@@ -55,12 +55,6 @@ _COUNTED_COLUMNS = re.compile(r"([0-9]{1,6})\s{0,40}columns?\b", re.IGNORECASE)
 
 # A careful reader's, after number words have become digits.
 _N = r"\{? ?([0-9]{1,4}) ?\}?"
-_BOTH_BRACED = re.compile(
-    r"rows?\W{0,6}\{\s?([0-9]{1,4})\s?\}\W{0,6}(?:and\s)?col(?:umn)?s?\W{0,6}\{\s?([0-9]{1,4})\s?\}", re.IGNORECASE
-)
-_BOTH_BRACED_TURNED = re.compile(
-    r"col(?:umn)?s?\W{0,6}\{\s?([0-9]{1,4})\s?\}\W{0,6}(?:and\s)?rows?\W{0,6}\{\s?([0-9]{1,4})\s?\}", re.IGNORECASE
-)
 _TWO_BRACES = re.compile(
     r"\{\s?([0-9]{1,4})\s?\}[\s,;x\u00d7&]{0,6}(?:and\s|by\s)?\{\s?([0-9]{1,4})\s?\}|\{\s?([0-9]{1,4})\s?,\s?([0-9]{1,4})\s?\}"
 )
@@ -196,10 +190,8 @@ def _pair_within(text: str) -> Read | None:
 
 
 def _braced_pair(text: str) -> str | None:
-    found = [(match.end(), match.groups()) for match in undenied(_BOTH_BRACED, text)]
-    found += [(match.end(), match.groups()[::-1]) for match in undenied(_BOTH_BRACED_TURNED, text)]
-    found += [(match.end() - 1, tuple(filter(None, match.groups()))) for match in undenied(_TWO_BRACES, text)]
-    return _joined(list(max(found)[1])) if found else None
+    found = [[*filter(None, match.groups())] for match in undenied(_TWO_BRACES, text)]
+    return _joined(found[-1]) if found else None
 
 
 def _named(text: str, behind: re.Pattern[str], before: re.Pattern[str]) -> set[str]:
