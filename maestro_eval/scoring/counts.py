@@ -1,7 +1,7 @@
 """Find the one whole number that a reply counts, though it may list the parts that add up to it.
 
-Of several numbers the one that counts is: what stands in braces, the result of a sum, the one in a conclusion ("5 in
-total"), the one that stands with the question's own noun ("5 circles: 2 red, 3 blue"), the sum of the others.
+Of several numbers the one that counts is: what stands in braces, the one in the question's own words, a total ("5 in
+total"), the one that stands with the question's own noun, the one before a colon ("5: 2 red, 3 blue").
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ _COUNTED = re.compile(
 )
 _BRACED = re.compile(r"\{\s?([0-9]{1,15})\s?\}")
 _BRACKETS = re.compile(r"\([^()]{0,200}\)|\[[^\[\]]{0,200}\]")
-_TOTAL = re.compile(r"\b(?:total|altogether|in\sall|overall|so|therefore|thus|hence|sum)\b|=", re.IGNORECASE)
 _NOUN = re.compile(
     r"\b(?:how\smany|(?:total\s)?number\sof|count(?:\s(?:the|all|total))?(?:\snumber\sof)?)\s(?:the\s|different\s|total\s|separate\s)?"
     r"(?P<words>[a-z][a-z -]{0,60}?)(?=\s(?:are|is|do|does|did|can|have|has|in|on|of|there|where|that"
@@ -49,7 +48,7 @@ _OF_NOTHING = re.compile(
 )
 _THINGS = re.compile(rf"\A\s*(?:(?:the|these|those)\s)?(?:(?:[0-9]{{1,4}}|{WORD})\s)?\S+", re.IGNORECASE)
 # "Bar 3 is higher" and "one-coloured" count nothing; of "3 trucks" cars are not counted.
-_LABELLED = re.compile(
+LABELLED = re.compile(
     rf"\b(?:number|bar|line|route|path|row|column|step|item|no\.)\s[0-9]{{1,3}}\b|\b(?:{WORD})-(?=[a-z])", re.IGNORECASE
 )
 _OF_THINGS = re.compile(
@@ -101,7 +100,7 @@ def count_readers(question: str) -> tuple[Reader, Reader]:
 
     def within(text: str) -> Read | None:
         text = _CHINESE_NUMBER.sub(lambda match: f" {_CHINESE[match[1]]} ", with_digits(text[-_LONGEST:]))
-        text = of_things_asked(_PAIR.sub("2 ", _LABELLED.sub(" ", text)))
+        text = of_things_asked(_PAIR.sub("2 ", LABELLED.sub(" ", text)))
         text = _OUT_OF.sub(lambda of: f"{of[1]} of the" if _asked_of(text[of.end() :], question) else of[0], text)
         none = _NONE_OF.match(text)
         if (none and _asked_of(text[none.end() :], question)) or _THERE_ARE_NONE.search(text):
@@ -184,19 +183,11 @@ def _chosen(text: str, found: list[int | None], values: set[int], noun: str, que
         said = _stated(total[1] or total[2]) if total else []
         if len(said) == 1 and said[0] is not None:
             return str(said[0])
-        if _TOTAL.search(sentence):
-            said = _stated(sentence.rpartition("=")[2])
-            if len(set(said)) == 1 and said[0] is not None:
-                return str(said[0])
     with_noun = _with_noun(text, noun)
     if len(with_noun) == 1:
         return str(with_noun.pop())
     heads = {value for sentence in _sentences(text) if ":" in sentence for value in _stated(sentence.partition(":")[0])}
-    if len(heads) == 1 and None not in heads:
-        return str(heads.pop())
-    counted = [value for value in found if value is not None]
-    sums = {value for value in values if len(counted) > 2 and 2 * value == sum(counted)}
-    return str(sums.pop()) if len(sums) == 1 else NoAnswer.SEVERAL
+    return str(heads.pop()) if len(heads) == 1 and None not in heads else NoAnswer.SEVERAL
 
 
 def _stated(text: str) -> list[int | None]:

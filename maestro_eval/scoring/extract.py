@@ -124,6 +124,8 @@ _RETRACTS = re.compile(
 _NEXT_NUMBER = re.compile(
     r"\s{0,4}[-,;/&+*:=^\u00b7\u00d7\u2013]\s{0,4}(?:(?:and|or)\s{1,4})?[({\[$]{0,3}[-+]?(?:[0-9]|\\(?:frac|sqrt|pi)\b)"
 )
+# "4 people are", before "not wearing hats".
+_BREAKS_OFF = re.compile(r"\b(?:is|are|was|were|do|does|did)\Z")
 _NEXT_EQUATION = re.compile(r",\s{0,4}(?:so\s)?[A-Za-z]\w{0,3}\s{0,4}=")
 _THEREFORE = re.compile(r"[,;]\s{1,4}(?:and\s)?(?:so|thus|hence|therefore)\b", re.IGNORECASE)
 # What ends a number or an expression with one.
@@ -218,7 +220,7 @@ def retracts(after: str) -> bool:
 
 def lists(form: str, after: str) -> bool:
     """Tell whether an answer begins a list or a calculation, or is a whole or a reason: "3, 4", "5, 3 of them red"."""
-    if _THEREFORE.match(after) or ("=" in form and _NEXT_EQUATION.match(after)):
+    if _THEREFORE.match(after) or ("=" in form and _NEXT_EQUATION.match(after)) or _BREAKS_OFF.search(form):
         return True
     return bool((_NUMBER_ENDS.search(form) and _NEXT_NUMBER.match(after)) or _PART_OF_THEM.match(after))
 

@@ -36,7 +36,8 @@ from maestro_eval.scoring.numerals import Number, number, number_form, relaxed_e
 from maestro_eval.scoring.options import LETTERS, choice_letter, lone_letter, option_letter, value_form
 from maestro_eval.scoring.python_tests import python_tests
 from maestro_eval.scoring.short_text import same_formula, same_meaning, same_spelling, short_form, text_reading
-from maestro_eval.scoring.values import asks_year, value_readers, values
+from maestro_eval.scoring.subject import CLAUSE, stems
+from maestro_eval.scoring.values import SCALES, asks_year, value_readers, values
 from maestro_eval.scoring.vlms_are_blind import blind_readers, blind_reading
 from maestro_eval.scoring.yes_no import yes_no, yes_no_readers
 
@@ -229,7 +230,10 @@ def fair_relaxed(sample: Sample, reply: Reply) -> Verdict:
         return _judged(found, set())
     exact = asks_year(sample.question) and all(len(target.strip()) == 4 for target in sample.targets)
     same = operator.eq if exact else relaxed_equal
-    right = any(same(given, meant) for target in sample.targets for meant in values(target) for given in values(read))
+    # "1.25 billion", where millions are asked for.
+    given_in = {1.0} | {scale for word, scale in SCALES.items() if re.search(rf"\b{word}s?\b", sample.question)}
+    given = {value / scale for value in values(read) for scale in given_in}
+    right = any(same(value, meant) for target in sample.targets for meant in values(target) for value in given)
     shown = number(read)
     return Verdict(float(right), read if shown is None else number_form(shown.value), rule=found.rule)
 
@@ -277,6 +281,7 @@ def fair_substring(sample: Sample, reply: Reply) -> Verdict:
     if verdict.value or verdict.no_answer is not None:
         return verdict
     place = next((candidate.text for candidate in candidates(reply.text) if candidate.stated), reply.text)
+    place = _asked_clause(place, sample.question) if any(map(_DIGIT.search, sample.targets)) else place
     right = next((target for target in sample.targets if _stands_in(place, legible(target))), None)
     return verdict if right is None else Verdict(1.0, short_form(right), rule=verdict.rule)
 
@@ -304,6 +309,13 @@ def _letters_of(sample: Sample) -> set[str]:
         for letter, choice in zip(LETTERS, sample.choices, strict=False)
         if short_form(choice) in wanted or choice in sample.targets
     }
+
+
+def _asked_clause(text: str, question: str) -> str:
+    """Return the part of a text with numbers that has most of the question's words: "the tax is 3, the total 45"."""
+    clauses = [clause for clause in CLAUSE.split(text) if _DIGIT.search(clause)]
+    shared = [len({*stems(question)}.intersection(stems(clause))) for clause in clauses]
+    return clauses[shared.index(max(shared))] if len({*shared}) > 1 else text
 
 
 def _stands_in(text: str, target: str) -> bool:

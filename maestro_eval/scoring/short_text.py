@@ -51,7 +51,6 @@ _GOES_ON = re.compile(
     r"\s{0,4}(?:,|&|/|and\b)\s{0,4}(?:and\s)?(?!(?:not|rather|compared|behind|after|before|ahead|followed|at|with)\b)[\w-]{1,30}(?:\s[\w-]{1,30})?\W{0,3}\Z",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"[^\W_]{3,}")
 # "White against the dark ground", "the upper lobe of the lung": what stands behind an answer.
 _TAIL = re.compile(
     r"\s(?:of\sthe|over|in|on|at|for|from|during|among|compared\s(?:to|with)|relative\sto|against\sthe)\b"

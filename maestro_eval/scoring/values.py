@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from maestro_eval.records import NoAnswer
-from maestro_eval.scoring.counts import number_asked_for
+from maestro_eval.scoring.counts import LABELLED, number_asked_for
 from maestro_eval.scoring.extract import ASIAN, concluded
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.numerals import Number, number, number_form, numbers, stated_numbers, with_digits
@@ -16,7 +16,7 @@ _APPROXIMATELY = (
     r"(?:(?:about|approximately|around|roughly|nearly|almost|exactly|only|just|circa|ca\.?|approx\.?|a\stotal\sof)\s+"
     r"|[~\u2248]\s?)?"
 )
-_SCALES = {
+SCALES = {
     "thousand": 1e3,
     "k": 1e3,
     "million": 1e6,
@@ -83,14 +83,17 @@ def value_readers(question: str) -> tuple[Reader, Reader]:
         return _written(match)
 
     def within(text: str) -> Read | None:
-        text = usual_digits(text[-_LONGEST:].replace("**", ""))
+        text = LABELLED.sub(" ", usual_digits(text[-_LONGEST:].replace("**", "")))
         text = _YEAR_TO.sub(lambda year: year[0] if year[2] in question else f"{year[1]}, to ", text)
         for sentence in reversed([part for part in re.split(r"(?<=[.!?])\s+|\n", text) if part.strip()][-3:]):
             # What answers is behind the last sign of equality or "so".
             sentence = _answering(sentence, question)
             if not compares and any(stated_numbers(_BESIDE.sub("", sentence))):
                 sentence = _BESIDE.sub("", sentence)
-            another = gives_another(sentence, question) or (not years and names_another(sentence, question))
+            clauses = [clause for clause in sentence.split("; ") if any(stated_numbers(clause))]
+            another = gives_another(sentence, question) or (
+                not years and any(names_another(clause, question) for clause in clauses[-1:])
+            )
             narrowed = _EQUALS.split(sentence)[-1]
             sentence = narrowed if any(stated_numbers(narrowed)) else sentence
             found = stated_numbers(sentence)
@@ -141,7 +144,7 @@ def values(written: str) -> set[float]:
     if read is None:
         return set()
     plain = read.value * 100 if read.percent else read.value
-    scale = _SCALES.get(unit.casefold().strip("."), 1.0)
+    scale = SCALES.get(unit.casefold().strip("."), 1.0)
     return {plain, plain / 100} if read.percent else {plain, plain * scale}
 
 
@@ -171,7 +174,7 @@ def _written(match: re.Match[str]) -> str:
     if _PERCENT_WORDS.match(unit) and not digits.endswith("%"):
         return digits + "%"
     first = unit.split(" ")[0] if unit else ""
-    return f"{digits} {first}" if first.casefold().strip(".") in _SCALES else digits
+    return f"{digits} {first}" if first.casefold().strip(".") in SCALES else digits
 
 
 def _with_unit(sentence: str, read: Number) -> str:
@@ -179,4 +182,4 @@ def _with_unit(sentence: str, read: Number) -> str:
     following = sentence[at : at + 20].split()
     scale = following[0].strip(".,;") if following else ""
     written = read.text.strip()
-    return f"{written.replace(' ', '')} {scale}" if scale.casefold() in _SCALES else written
+    return f"{written.replace(' ', '')} {scale}" if scale.casefold() in SCALES else written

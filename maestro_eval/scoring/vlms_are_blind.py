@@ -58,17 +58,15 @@ _N = r"\{? ?([0-9]{1,4}) ?\}?"
 _TWO_BRACES = re.compile(
     r"\{\s?([0-9]{1,4})\s?\}[\s,;x\u00d7&]{0,6}(?:and\s|by\s)?\{\s?([0-9]{1,4})\s?\}|\{\s?([0-9]{1,4})\s?,\s?([0-9]{1,4})\s?\}"
 )
-_ROWS_BEHIND = re.compile(
-    rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:horizontal\s)?rows?\b(?!\s?[:=]\s?\{{?[0-9])", re.IGNORECASE
-)
-_COLUMNS_BEHIND = re.compile(
-    rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:vertical\s)?col(?:umn)?s?\b(?!\s?[:=]\s?\{{?[0-9])", re.IGNORECASE
-)
-_ROWS_BEFORE = re.compile(
-    rf"\b(?:rows?|number\sof\srows)\b(?:\s(?:is|are))?[\s:=*({{\[]{{0,6}}{_N}(?![0-9])", re.IGNORECASE
-)
-_COLUMNS_BEFORE = re.compile(
-    rf"\b(?:col(?:umn)?s?|number\sof\scolumns)\b(?:\s(?:is|are))?[\s:=*({{\[]{{0,6}}{_N}(?![0-9])", re.IGNORECASE
+# "8 rows", and "rows: 8", by which they are found where the number does not come first.
+_ROWS, _COLUMNS = (
+    [
+        re.compile(
+            rf"(?<![0-9.]){_N}[ \t*]{{0,3}}(?:horizontal\s|vertical\s)?{noun}\b(?!\s?[:=]\s?\{{?[0-9])", re.IGNORECASE
+        ),
+        re.compile(rf"\b{noun}\b(?:\s(?:is|are))?[\s:=*({{\[]{{0,6}}{_N}(?![0-9])", re.IGNORECASE),
+    ]
+    for noun in ("rows?", "col(?:umn)?s?")
 )
 _BRACKETS = re.compile(r"[(\[]\s?([0-9]{1,4})\s?,\s?([0-9]{1,4})\s?[)\]]")
 _TIMES = re.compile(r"(?<![0-9])([0-9]{1,4})\s?(?:[x\u00d7*]|by|\\times)\s?([0-9]{1,4})(?![0-9])", re.IGNORECASE)
@@ -176,7 +174,7 @@ def _pair_within(text: str) -> Read | None:
     if braced:
         return braced
     # Named apart ("rows: 8, columns: 7"), in either order; of several numbers of rows none is meant more than another.
-    rows, columns = _named(text, _ROWS_BEHIND, _ROWS_BEFORE), _named(text, _COLUMNS_BEHIND, _COLUMNS_BEFORE)
+    rows, columns = _named(text, _ROWS), _named(text, _COLUMNS)
     if rows and columns:
         return _joined([rows.pop(), columns.pop()]) if len(rows) == len(columns) == 1 else NoAnswer.SEVERAL
     for pattern in (_BRACKETS, _TIMES):
@@ -194,8 +192,8 @@ def _braced_pair(text: str) -> str | None:
     return _joined(found[-1]) if found else None
 
 
-def _named(text: str, behind: re.Pattern[str], before: re.Pattern[str]) -> set[str]:
-    for pattern in (behind, before):
+def _named(text: str, patterns: list[re.Pattern[str]]) -> set[str]:
+    for pattern in patterns:
         found = {str(int(match[1])) for match in undenied(pattern, text)}
         if found:
             return found

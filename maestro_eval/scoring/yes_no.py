@@ -129,7 +129,7 @@ def _of_another(sentence: str, question: str) -> bool:
 
 def opposite(sentence: str, question: str) -> bool:
     """Tell whether a sentence has the opposite of a question's word: "smaller" of "larger", "abnormal" of "normal"."""
-    asked, said = set(stems(question)), set(stems(sentence))
+    asked, said = set(stems(question.partition("?")[0])), set(stems(sentence))
     only_asked, only_said = asked - said, said - asked
     if any(
         (one in only_asked and other in only_said) or (other in only_asked and one in only_said)
