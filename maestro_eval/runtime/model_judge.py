@@ -34,10 +34,11 @@ _KIND = "openai:"
 
 
 class JudgePass(Struct, frozen=True):
-    """The result of a pass, by task: answers to judge, those judged before, and the errors of failed calls."""
+    """The result of a pass, by task: answers, those judged (by now, and before it); and the errors of failed calls."""
 
     model: str
     answers: dict[str, int]
+    judged: dict[str, int]
     known: dict[str, int]
     failures: dict[str, int]
 
@@ -67,7 +68,7 @@ async def judge_answers(
         async with ExpertClient(environ=environ) as client:
             model = model or await client.only_model(endpoint, "--model", spec)
             known = {(each.key, each.model, each.prompt) for each in read_judgements(folder)}
-            answers, judged, failures = Counter[str](), Counter[str](), Counter[str]()
+            answers, judged, before, failures = (Counter[str]() for _ in range(4))
 
             def open_questions() -> Iterator[tuple[RolloutKey, Sample, str]]:
                 for rollout, sample in journal.rollouts():
@@ -77,7 +78,7 @@ async def judge_answers(
                     answers[task.name] += 1
                     prompt = prompt_for(sample, rollout.answer, task)
                     if (rollout.key, model, prompt_hash(prompt)) in known:
-                        judged[task.name] += 1
+                        before[task.name] += 1
                     else:
                         yield rollout.key, sample, prompt
 
@@ -92,12 +93,15 @@ async def judge_answers(
                             failures[call.error] += 1
                             continue
                         found = judgement_of(sample, key, model, prompt, call.reply, tasks[key.task])
+                        judged[key.task] += 1
                         file.write(msgspec.json.encode(found) + b"\n")
                         file.flush()
 
                 await asyncio.gather(*(work() for _ in range(concurrency)))
                 os.fsync(file.fileno())
-    return JudgePass(model, dict(answers), dict(judged), dict(failures))
+                if not file.tell():
+                    (folder / NAME).unlink()
+    return JudgePass(model, dict(answers), dict(judged + before), dict(before), dict(failures))
 
 
 def _address(spec: str) -> tuple[str, str]:

@@ -60,13 +60,13 @@ def test_each_answer_is_judged_once_and_shown_beside_the_rule(
     with simulated_in_thread(reply=lambda body: verdict(str(body)), on_request=note) as server:
         arguments = ["judge", str(run_folder), "--model", f"openai:{server.url}#reader", "--concurrency", "2"]
         assert main(arguments) == 0
-        assert "judged   maestro_vstar: 3 answers by reader, 0 before" in capsys.readouterr().out
+        assert "judged   maestro_vstar: 3 of 3 answers by reader, 0 before" in capsys.readouterr().out
         assert len(asked) == 3
         # What a killed pass left of a line is not in the way.
         with (run_folder / NAME).open("ab") as file:
             file.write(b'{"task": "maes')
         assert main(arguments) == 0
-        assert "3 answers by reader, 3 before" in capsys.readouterr().out
+        assert "3 of 3 answers by reader, 3 before" in capsys.readouterr().out
         assert len(asked) == 3
         assert main([*arguments[:3], f"openai:{server.url}#another"]) == 0
         assert len(asked) == 6
@@ -84,8 +84,10 @@ def test_a_call_that_fails_records_nothing_and_is_asked_again(
 ) -> None:
     with simulated_in_thread(reply="B", faults=always(Fault("status", 400))) as server:
         assert main(["judge", str(run_folder), "--model", f"openai:{server.url}#reader"]) == 3
-    assert "failed   3 × " in capsys.readouterr().out
-    assert list(read_judgements(run_folder)) == []
+    said = capsys.readouterr().out
+    assert "judged   maestro_vstar: 0 of 3 answers by reader, 0 before" in said
+    assert "failed   3 × " in said
+    assert not (run_folder / NAME).exists()
     with simulated_in_thread(reply="B") as server:
         assert main(["judge", str(run_folder), "--model", f"openai:{server.url}#reader"]) == 0
     assert [each.value for each in read_judgements(run_folder)] == [1.0] * 3
