@@ -140,7 +140,10 @@ def uninstalled() -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` if a known name is close, else ""."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    known = list(known)
+    # "main" is far from "maestro_main", and means it.
+    whole = sorted((each for each in known if each.endswith(f"_{name}")), key=len)
+    close = whole or difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -38,7 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
     from maestro_eval.analysis import load_reference
     from maestro_eval.analysis.reproduce import reproduce
     from maestro_eval.files import write_atomic
-    from maestro_eval.report import render_markdown, reproduction_document, reproductions_json, show, write_document
+    from maestro_eval.report import (
+        render_markdown,
+        reproduction_document,
+        reproductions_json,
+        scope_title,
+        show,
+        write_document,
+    )
     from maestro_eval.runtime import run_facts
     from maestro_eval.scoring import score_run
 
@@ -50,7 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
         for folder in find_runs(arguments.folders)
     ]
     document = reproduction_document(found)
-    if arguments.format == "terminal":
+    if arguments.format != "json" and not any(row.gap for each in found for row in each.rows):
+        published = ", ".join(map(scope_title, reference.values)) or "no benchmark"
+        print(f"nothing to reproduce: {reference.system} has no number for what these runs asked (it has {published})")
+    elif arguments.format == "terminal":
         show(document)
         print(f"protocol {chosen}")
     else:

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         except UserError as error:
             library.problems.append(str(error))
             continue
-        done = {"planned": counts.planned, "done": counts.planned - counts.missing, "failed": counts.failed}
+        done = {"planned": counts.planned, "done": counts.answered + counts.exhausted, "failed": counts.failed}
         done["unjudged"] = unjudged
         live = library.is_live(known, counts)
         found.append({**names, **done, "going_on": live, "means": means, "folder": folder})

@@ -32,10 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import asyncio
 
+    from maestro_eval.view import Library
+
     folders = arguments.folders or [folder for folder in (Path("results"), Path()) if folder.is_dir()]
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; name a run folder, or a folder of them")
+    library = Library(arguments.folders)
+    if arguments.folders and not library.runs() and not library.problems:
+        raise UserError(f"{', '.join(map(str, folders))}: no runs here; name a run folder, or a folder of them")
     include = [Path(each) for each in arguments.include_path]
     if arguments.static is not None:
         _write(folders, arguments.static, arguments.subset, include)

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from maestro_eval.models import ExpertClient
-from maestro_eval.plugins import Door, did_you_mean, raised_in
+from maestro_eval.plugins import Door, did_you_mean, raised_in, suggest
 from maestro_eval.policies.base import Policy, ResidentPolicy, turns_of
 from maestro_eval.policies.baselines import (
     CallerPolicy,
@@ -191,8 +191,8 @@ def _factory(spec: PolicySpec) -> Callable[..., object]:
 def _expert(spec: DirectSpec | FixedSpec, registry: Registry) -> str:
     found = resolve(registry, spec.expert, "", "lenient").expert
     if found is None:
-        known = ", ".join(registry.experts)
-        raise UserError(f"--policy {spec.text}: no expert {spec.expert!r} in {registry.name}; it has {known}")
+        known = suggest(spec.expert, registry.experts, "it has")
+        raise UserError(f"--policy {spec.text}: no expert {spec.expert!r} in {registry.name}{known}")
     return found
 
 
@@ -201,8 +201,8 @@ def _pair(spec: FixedSpec, registry: Registry) -> tuple[str, str]:
         raise UserError(f"--policy {spec.text}: expected fixed:EXPERT@@SKILL")
     found = resolve(registry, spec.expert, spec.skill, "lenient").skill
     if found is None:
-        known = ", ".join(registry.skills)
-        raise UserError(f"--policy {spec.text}: no skill {spec.skill!r} in {registry.name}; it has {known}")
+        known = suggest(spec.skill, registry.skills, "it has")
+        raise UserError(f"--policy {spec.text}: no skill {spec.skill!r} in {registry.name}{known}")
     return _expert(spec, registry), found
 
 

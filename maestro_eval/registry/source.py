@@ -156,7 +156,7 @@ def _find(name: str, beside: Path | None) -> Path:
     if "/" not in name and shipped is not None:
         return shipped
     known = sorted(file.stem for place in places for file in place.glob("*.yaml"))
-    raise UserError(f"registry {name!r}: no such file and no bundled registry; bundled: {', '.join(known)}")
+    raise UserError(f"registry {name!r}: no such file and no bundled registry{suggest(name, known, 'bundled:')}")
 
 
 def _explain(error: ValidationError, document: YamlDocument) -> str:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from maestro_eval.journal import Journal
+from maestro_eval.plugins import did_you_mean
 from maestro_eval.records import (
     Failed,
     Regime,
@@ -80,10 +81,9 @@ def replay_run(
     expert, _, skill = call.partition("@@")
     named = resolve(registry, expert, skill, "lenient")
     if named.expert is None or named.skill is None:
-        raise UserError(
-            f"--call {call}: expected EXPERT@@SKILL of {registry.name}: experts {', '.join(registry.experts)}; "
-            f"skills {', '.join(registry.skills)}"
-        )
+        wrong = (expert, registry.experts) if named.expert is None else (skill, registry.skills)
+        known = f": experts {', '.join(registry.experts)}; skills {', '.join(registry.skills)}"
+        raise UserError(f"--call {call}: expected EXPERT@@SKILL of {registry.name}{did_you_mean(*wrong) or known}")
     found = find_replayable(run, at, samples=samples, subset=subset, seed=manifest.seed)
     if not found.keys:
         raise UserError(

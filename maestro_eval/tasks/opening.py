@@ -5,7 +5,6 @@ A name on a command line is that of a task, a tag or a group in the folders of t
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from maestro_eval.files import bundled, load_yaml
-from maestro_eval.plugins import Door
+from maestro_eval.plugins import Door, did_you_mean
 from maestro_eval.records import UserError
 from maestro_eval.tasks.file_task import FileTask, Task
 from maestro_eval.tasks.merged_yaml import (
@@ -228,7 +227,7 @@ def check_data_names(data: Mapping[str, str], tasks: Iterable[str]) -> None:
     known = dict.fromkeys(tasks)
     for name, path in data.items():
         if name not in known:
-            raise UserError(f"--data {name}={path}: no task {name!r}{_meant(name, known)}")
+            raise UserError(f"--data {name}={path}: no task {name!r}{did_you_mean(name, known)}")
 
 
 def read_data_file(path: Path) -> dict[str, str]:
@@ -287,13 +286,10 @@ def _members(name: str, catalogue: _Catalogue, within: tuple[str, ...] = ()) -> 
         if name in catalogue.nameless:
             raise UserError(f"no task or tag {name!r}: {catalogue.nameless[name]} has no `task:`; add `task: {name}`")
         place = f" (in group {within[-1]})" if within else ""
-        raise UserError(f"no task or tag {name!r}{place}{_meant(name, known) or f'; there are {_some(sorted(known))}'}")
+        raise UserError(
+            f"no task or tag {name!r}{place}{did_you_mean(name, known) or f'; there are {_some(sorted(known))}'}"
+        )
     return [member for part in groups[name] for member in _members(part, catalogue, (*within, name))]
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _some(names: Sequence[str]) -> str:

@@ -58,7 +58,7 @@ def test_an_unknown_task_is_answered_with_the_nearest_name(cli: Cli, server: Sim
     data = write_chartqa(tmp_path / "d", SAMPLES)
     line = one_line(cli(*run_arguments(registry, data, task="maestro_chartqaa")), 2)
     assert "maestro_chartqaa" in line
-    assert "did you mean maestro_chartqa" in line
+    assert "did you mean 'maestro_chartqa'" in line
     assert not (tmp_path / "out/manifest.json").exists()
 
 
@@ -261,7 +261,7 @@ def test_failures_of_one_kind_are_one_cause_with_a_sample(cli: Cli, server: Simu
 def test_a_listing_refuses_data_of_a_task_that_does_not_exist(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text("maestro_chatqa: here\n")
     line = one_line(cli("tasks", "list", "--data", "data.yaml"), 2)
-    assert "no task 'maestro_chatqa'; did you mean maestro_chartqa" in line
+    assert "no task 'maestro_chatqa'; did you mean 'maestro_chartqa'" in line
 
 
 def test_strict_scores_stand_beside_the_official_ones(cli: Cli, server: SimulatedServer, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def registry(tmp_path):
         ("direct:nobody", "no expert 'nobody' in small; it has reader, counter"),
         ("fixed:reader", "expected fixed:EXPERT@@SKILL"),
         ("fixed:nobody@@Read_Text", "no expert 'nobody' in small; it has reader, counter"),
-        ("fixed:reader@@Nothing", "no skill 'Nothing' in small; it has Read_Text, Count_Things"),
+        ("fixed:reader@@Nothing", "no skill 'Nothing' in small; did you mean 'Count_Things'?"),
     ],
 )
 def test_a_wrong_argument_is_one_line_that_says_what_mends_it(registry, spec, says):

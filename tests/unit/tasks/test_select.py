@@ -72,7 +72,7 @@ def test_no_name_at_all_is_refused() -> None:
 
 
 def test_data_of_a_task_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no task 'maestro_chartq'; did you mean maestro_chartqa( or maestro_mini|\?)"):
+    with pytest.raises(UserError, match=r"no task 'maestro_chartq'; did you mean 'maestro_chartqa'\?"):
         select_tasks(["maestro_chartqa"], data={"maestro_chartq": str(tmp_path)})
 
 
@@ -157,7 +157,7 @@ def test_a_group_that_holds_itself_or_nothing_known_is_refused(tmp_path: Path) -
     (tmp_path / "c.yaml").write_text("group: hollow\ntask: [maestro_chartqu]\n")
     with pytest.raises(UserError, match="ring -> chain -> ring"):
         names("ring", include=(tmp_path,))
-    with pytest.raises(UserError, match=r"'maestro_chartqu' \(in group hollow\); did you mean maestro_chartqa"):
+    with pytest.raises(UserError, match=r"'maestro_chartqu' \(in group hollow\); did you mean 'maestro_chartqa'"):
         names("hollow", include=(tmp_path,))
 
 
