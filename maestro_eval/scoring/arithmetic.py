@@ -1,9 +1,9 @@
-"""Calculate what is written as text, without running it: ``(3)/(4)``, ``2*sqrt(3)``, ``5!``, ``pi``.
+"""Calculate what is written as text, without executing it: ``(3)/(4)``, ``2*sqrt(3)``, ``5!``, ``pi``.
 
-The released scorer gives such text to SymPy, which evaluates it as Python. Here Python's parser makes a tree of it,
-and a table of operators and functions computes the tree's value in bounded time. What the table lacks has no value:
-letters that would cancel out, complex numbers, lists, calculus. Whole numbers and fractions are exact, everything
-else is a float; an operation on whole numbers that would grow beyond some thousand digits is done in floats.
+The released scorer passes such text to SymPy, which evaluates it as Python. Here Python's parser builds a syntax tree,
+and a table of operators and functions computes its value in bounded time. What is not in the table has no value:
+letters that would cancel out, complex numbers, lists, calculus. Whole numbers and fractions are exact, everything else
+is a float; an operation on whole numbers that would exceed some thousand digits uses floats.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _FACTORIAL = re.compile(r"(?P<operand>[\w.]+|\))(?P<marks>!{1,2})(?![!=])")
 
 
 def value_of(text: str) -> float | None:
-    """Return the value of ``text``, or ``None`` where it has none that is a real number.
+    """Return the value of ``text``, or ``None`` if it has no real value.
 
-    A quoted number has the value of what is quoted, as SymPy reads text within text.
+    A quoted number has the value of the text in the quotes, as in SymPy.
     """
     tree = _parsed(text)
     if isinstance(tree, ast.Constant) and isinstance(tree.value, str):
@@ -44,14 +44,14 @@ def _parsed(text: str) -> ast.expr | None:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "5in x" is deprecated Python, and none of our user's concern
+            warnings.simplefilter("ignore")  # "5in x" is deprecated Python, which does not concern our user
             return ast.parse(_spelled_factorials(bare), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
 def _spelled_factorials(text: str) -> str:
-    """``5!`` as ``factorial(5)``; a mark behind nothing stays, and is no Python."""
+    """Write ``5!`` as ``factorial(5)``; a mark without an operand stays, and is no Python."""
     while mark := _FACTORIAL.search(text):
         begin, end = mark.start("operand"), mark.end("operand")
         if mark["operand"] == ")":
@@ -87,7 +87,7 @@ def _value(node: ast.expr) -> Number:
         case ast.UnaryOp(op=ast.Invert(), operand=operand):
             return Fraction(~_whole(_value(operand)))
         case ast.BinOp(left=ast.Name(id=name), op=ast.Pow(), right=right) if name not in _KNOWN and _value(right) == 0:
-            # To SymPy it is a letter, and any letter to the power of 0 is 1.
+            # To SymPy an unknown name is a symbol, and any symbol to the power of 0 is 1.
             return Fraction(1)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             return _OPERATORS[type(op)](_value(left), _value(right))
@@ -194,7 +194,7 @@ _FUNCTIONS: dict[str, Callable[..., Number]] = {
     "sec": lambda number: 1 / math.cos(number),
     "csc": lambda number: 1 / math.sin(number),
     "atan2": lambda y, x: math.atan2(y, x),
-    # SymPy takes a second argument for an option, so that the root of "5,336" is that of 5.
+    # SymPy reads a second argument as an option, so that the root of "5,336" is that of 5.
     "sqrt": lambda number, _=None: _root(number),
     "cbrt": lambda number, _=None: _root(number, Fraction(3)),
     "root": lambda number, degree: _root(number, degree),

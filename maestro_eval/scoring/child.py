@@ -1,4 +1,4 @@
-"""A child process that answers messages over its standard input and output, and ends when its input does."""
+"""Run a child process that answers messages over its standard input and output and exits when its input closes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECONDS_TO_END = 10.0
 
 
 class Child:
-    """The parent's end. ``how`` are further arguments of ``subprocess.Popen``; OSError where it does not start."""
+    """The parent's side of a child process. ``how`` is passed to ``subprocess.Popen``; OSError if it fails to start."""
 
     def __init__(self, command: Sequence[str], **how: Any) -> None:
         theirs, self._requests = Pipe(duplex=False)
@@ -26,20 +26,20 @@ class Child:
         return self._process.pid
 
     def send(self, message: bytes) -> None:
-        """Send a message. What a child that has ended is sent is lost, and `receive` says so."""
+        """Send a message. A message to a child that has exited is lost, and `receive` then returns None."""
         with contextlib.suppress(OSError):
             self._requests.send_bytes(message)
 
     def receive(self) -> bytes | None:
-        """Return the next reply, or None where the child ended instead."""
+        """Return the next reply, or None if the child has exited."""
         return received(self._replies)
 
     def kill(self) -> None:
-        """End the child at once; `end` is still to be called."""
+        """Kill the child at once; call `end` afterwards."""
         self._process.kill()
 
     def end(self) -> int:
-        """End the child by the end of its input, and return its exit code, negative after a signal."""
+        """Close the child's input, kill it if it runs on for 10 s, and return its exit code (-n after signal n)."""
         self._requests.close()
         try:
             self._process.wait(_SECONDS_TO_END)
@@ -50,15 +50,15 @@ class Child:
         return code
 
     def disown(self) -> None:
-        """After a fork: leave the child to the process that we were forked from."""
+        """In a forked process: leave the child to the process that started it."""
         self._requests.close()
         self._replies.close()
-        # It is not ours to wait for, which is all that this field stands for.
+        # With a return code, Popen does not wait for a process that is not our child.
         self._process.returncode = 0
 
 
 def received(pipe: Connection[Any, Any]) -> bytes | None:
-    """Wait for the next message, and return None where the other side ended instead, in the middle of one or not."""
+    """Wait for the next message; return None if the other side closed the pipe, even in the middle of a message."""
     try:
         return pipe.recv_bytes()
     except (EOFError, OSError):
@@ -66,9 +66,9 @@ def received(pipe: Connection[Any, Any]) -> bytes | None:
 
 
 def private_pipes() -> tuple[Connection[Any, Any], Connection[Any, Any]]:
-    """In the child, return requests and replies, out of reach of code that reads or prints.
+    """In the child, return requests and replies as pipes that code which reads or prints cannot reach.
 
-    Such code reads nothing, and prints to standard error.
+    Such code reads an empty input, and what it prints goes to standard error.
     """
     requests, replies = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -1,7 +1,7 @@
-"""Read the ``answer`` of a JSON object, as models write JSON.
+"""Read the ``answer`` of a JSON object as models write JSON.
 
-They leave LaTeX's backslashes, quotes and line breaks bare within strings, use single quotes, add a trailing comma, a
-comment or a fence, and are cut off. An object that is valid is decoded; of any other the member is read by its look.
+Models leave LaTeX's backslashes, quotes and line breaks bare in strings, use single quotes, add a trailing comma, a
+comment or a fence, and get cut off. A valid object is decoded; in any other, a pattern finds the member.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ESCAPED = re.compile(r"\\([\"'/])")
 
 
 def json_answer(text: str) -> str | None:
-    """Return the ``answer`` (any case) of the object that ``text`` is or holds; None where it holds none."""
+    """Return the ``answer`` (in any case) of the object that ``text`` is or contains, or None if there is none."""
     if "{" not in text or "nswer" not in text.lower():
         return None
     for written in (text.strip(), *object_candidates(text)):
@@ -44,7 +44,7 @@ def json_answer(text: str) -> str | None:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Return the members of a valid JSON object by names in lower case, else none. Its strings may break lines."""
+    """Return a valid JSON object's members by lower-case name, else an empty dict. Strings may break lines."""
     if not text.startswith("{") or len(text) > _LONGEST:
         return {}
     try:
@@ -55,7 +55,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def object_candidates(text: str) -> tuple[str, str]:
-    """Return the places where a reply may have an object: its last fenced block, and what is between its braces."""
+    """Return the texts that may be an object: the last fenced block, and all from the first to the last brace."""
     fenced = text.split("```")[1::2]
     block = fenced[-1].strip().removeprefix("json").strip() if fenced else ""
     return block, text[text.find("{") : text.rfind("}") + 1]

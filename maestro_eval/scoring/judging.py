@@ -1,7 +1,7 @@
-"""Judge a stretch of a journal by every protocol: packed records in, lines of the scores files and counts out.
+"""Judge a batch of a journal's records under every protocol: packed records in, lines of the scores files and sums out.
 
-A score is the verdict on one rollout, with what a comparison needs to know of its sample. Scores without a value are
-counted by cause, one group each, with a sample to look at. Nothing is kept between two stretches.
+A score is the verdict on one rollout and the fields of its sample that comparisons need. Scores without a value are
+grouped by cause, and each group names an example. No state is kept between batches.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LONGEST_NOTE = 200
 
 
 class Rules(Struct, frozen=True):
-    """All that judging needs beside the records: the journal's name in errors, and the folders whose code may judge."""
+    """What judging needs besides the records: the journal's name (for errors), and the folders whose code may run."""
 
     source: str
     tasks: dict[str, TaskRecord]
@@ -46,12 +46,11 @@ class Rules(Struct, frozen=True):
 
 
 class Tally(Struct):
-    """The sums of what rollouts cost and lacked.
+    """Sums over rollouts: calls, missing evidence and failures.
 
-    ``missing_evidence`` counts by service what was to be reported and was not, ``lacking`` by task the rollouts that
-    ended well without it, and ``silent`` those that reached a limit without an answer. ``failures`` are by protocol the
-    causes of scores without a value. ``attempt`` is the latest attempt of the journal that is among them, 0 where that
-    is not known.
+    ``missing_evidence`` counts missing evidence by service, ``lacking`` by task the rollouts that miss some but did not
+    fail, and ``silent`` the rollouts that reached a limit without an answer. ``failures`` are, by protocol, the causes
+    of scores without a value. ``attempt`` is the latest of the records' numbers in the journal, 0 if unknown.
     """
 
     attempt: int = 0
@@ -63,13 +62,13 @@ class Tally(Struct):
     failures: dict[ScoringProtocol, tuple[FailureGroup, ...]] = {}
 
     def count(self, rollout: Rollout) -> None:
-        """Add what one rollout cost and lacked."""
+        """Add the calls and the missing evidence of one rollout."""
         self.calls += len(rollout.calls)
         self.cached_calls += sum(call.cached for call in rollout.calls)
         self.silent += isinstance(rollout.outcome, Exhausted)
         for each in rollout.missing_evidence:
             self.missing_evidence[each.service] = self.missing_evidence.get(each.service, 0) + 1
-        # It ended well, but without evidence that a service failed to give.
+        # The rollout did not fail, but a service failed to give evidence.
         if rollout.missing_evidence and not isinstance(rollout.outcome, Failed):
             task = rollout.key.task
             self.lacking[task] = self.lacking.get(task, 0) + 1
@@ -86,9 +85,9 @@ class Tally(Struct):
 
 
 class Judged(Struct, frozen=True, tag="judged"):
-    """The scores by protocol, as lines of JSON in the order of their records.
+    """The scores of a batch by protocol, as lines of JSON in the order of the records.
 
-    ``attempts`` are the numbers of the records in the journal, ``None`` for what never ran.
+    ``attempts`` are the records' numbers in the journal, ``None`` for a rollout that never ran.
     """
 
     lines: dict[ScoringProtocol, bytes]
@@ -97,7 +96,7 @@ class Judged(Struct, frozen=True, tag="judged"):
 
 
 def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
-    """Make one score a record and protocol. UserError for a damaged record, and where a judge cannot work here."""
+    """Make one score per record and protocol. Raise UserError for a damaged record, or if a judge raises it."""
     lines: dict[ScoringProtocol, list[bytes]] = {protocol: [] for protocol in PROTOCOLS}
     failures: dict[ScoringProtocol, list[FailureGroup]] = {protocol: [] for protocol in PROTOCOLS}
     tally = Tally(max((record.attempt or 0 for record in records), default=0))
@@ -117,7 +116,7 @@ def judge_records(rules: Rules, records: Sequence[PackedRecord]) -> Judged:
             ) from error
         verdicts: dict[ScoringProtocol, Verdict] = {}
         for protocol in PROTOCOLS:
-            # A rule without a fair reading is asked once: it may be slow, or ask a judge of its own.
+            # A metric without a fair rule judges once for both: it may be slow, or call a judge model.
             if protocol == "fair" and metric_of(task).fair is None:
                 verdicts[protocol] = verdicts["official"]
             else:
@@ -140,9 +139,9 @@ def _failure(rollout: Rollout, verdict: Verdict) -> FailureGroup:
 
 
 class FailureGroup(Struct, frozen=True):
-    """``count`` rollouts without a score for one ``cause``; ``key`` is the first of them, ``detail`` its own line.
+    """``count`` rollouts without a score for one ``cause``; ``key`` and ``detail`` are those of the first.
 
-    ``unjudged``: they ended well, and it is their judge that failed. ``alike``: all have this detail.
+    ``unjudged``: the rollouts did not fail, but judging them did. ``alike``: all have this detail.
     """
 
     cause: str
@@ -154,7 +153,7 @@ class FailureGroup(Struct, frozen=True):
 
 
 def cause_of(outcome: Failed) -> str:
-    """Return what failures of one kind have in common: ``policy: http 404``, ``sample: unreadable image``."""
+    """Return what failures of one kind share, such as ``policy: http 404`` or ``sample: unreadable image``."""
     fault = outcome.fault
     if fault is None:
         return f"{outcome.cause}: {outcome.kind or outcome.detail[:_LONGEST]}"
@@ -162,7 +161,7 @@ def cause_of(outcome: Failed) -> str:
 
 
 def merged(groups: Iterable[FailureGroup]) -> tuple[FailureGroup, ...]:
-    """Merge groups into one a cause, the most frequent first; of equal ones the first met."""
+    """Merge the groups of each cause into one and sort by count, highest first; ties keep their order."""
     found: dict[str, FailureGroup] = {}
     for group in groups:
         known = found.get(group.cause)
@@ -174,24 +173,23 @@ def merged(groups: Iterable[FailureGroup]) -> tuple[FailureGroup, ...]:
 
 
 def judge_of(task: TaskRecord, protocol: ScoringProtocol) -> Metric | ReleasedRule:
-    """Find what judges a task's answers under a protocol; UserError where that does not exist."""
+    """Return the metric or released rule that judges a task under a protocol; raise UserError if it does not exist."""
     return released_rule(task.released) if protocol == "released" else metric_of(task)
 
 
 def score_rollout(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: str) -> Score:
-    """Judge a rollout: its answer by the task's metric; 0 where a limit ended it; no value where it failed.
+    """Score a rollout: its answer by the task's metric; 0 if a limit ended it; no value if it failed.
 
-    ``released`` judges `released_text` by the task's released rule (or the fall-back of the released scorer), also
-    where a limit ended it. No value where the judge raises: it has judged nobody, and the note says where it failed.
-    UserError for a metric, a released rule or a protocol that does not exist, and from the judge itself: it says what
-    to mend for all samples alike.
+    ``released`` judges `released_text` by the task's released rule (or the fall-back of the released scorer), also if a
+    limit ended the rollout. If the judge raises, the score has no value and its note says where. Raise UserError for a
+    metric, released rule or protocol that does not exist, and if the judge raises one: it concerns all samples alike.
     """
     checked = check_protocol(protocol)
     return score_of(judge_rollout(sample, rollout, task, checked), rollout.key, task, checked, sample)
 
 
 def judge_rollout(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: ScoringProtocol) -> Verdict:
-    """Return the verdict of `score_rollout`."""
+    """Return the verdict for `score_rollout`."""
     outcome = rollout.outcome
     if isinstance(outcome, Failed):
         return Verdict(None, note=f"failed ({outcome.cause}): {outcome.detail}")
@@ -203,19 +201,19 @@ def judge_rollout(sample: Sample, rollout: Rollout, task: TaskRecord, protocol: 
         metric = metric_of(task)
         if isinstance(outcome, Answered):
             return metric.judge(sample, outcome.text, protocol)
-        # A further measure, such as a recall, counts the silence as the value does.
+        # Further measures, such as a recall, count a missing answer as the value does.
         others = metric.judge(sample, "", protocol).others
         return Verdict(0.0, note=f"exhausted: {outcome.reason} before an answer", others=others)
     except UserError:
         raise
-    except Exception as error:  # whatever it is, it is ours or the metric's and this sample's alone
+    except Exception as error:  # an error of ours or of the metric, for this sample only
         if protocol == "released":
             return unjudged(f"released rule {task.released or FALL_BACK}", None, error)
         return unjudged(f"metric {task.metric}", metric_of(task).rule, error)
 
 
 def unscored(key: RolloutKey, task: TaskRecord, protocol: str, note: str) -> Score:
-    """Make the score of a rollout that nothing judged, or that no record exists of."""
+    """Make the score without a value of a rollout that was not judged or has no record."""
     return score_of(Verdict(None, note=note), key, task, protocol, sample=None)
 
 
@@ -227,7 +225,7 @@ def released_text(rollout: Rollout) -> str:
 
 
 def score_of(verdict: Verdict, key: RolloutKey, task: TaskRecord, protocol: str, sample: Sample | None) -> Score:
-    """Make the score that says a verdict of a rollout."""
+    """Make the score of a rollout from its verdict."""
     return Score(
         task=key.task,
         sample_id=key.sample_id,

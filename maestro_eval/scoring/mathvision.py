@@ -1,8 +1,8 @@
-r"""MathVision by its authors' rule, on the whole reply: where they find the answer, and when they call it right.
+r"""Apply MathVision's authors' rule to the whole reply: where they find the answer, and when they call it right.
 
-Their evaluator first cuts the reply down to an answer, then compares it as text, member by member where both are
-tuples, and at last by value rounded to two places. By any human reading it is at times wrong (a reply with two boxes
-keeps the last, words behind ``=`` are part of the answer); `fair` is the careful reading. We evaluate nothing as code.
+Their evaluator first cuts the reply down to an answer, then compares it as text, member by member if both are tuples,
+and finally by value rounded to two places. A human reader would at times disagree (of two boxes only the last counts,
+words after ``=`` are part of the answer); `fair` is the careful reading. We evaluate nothing as code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PLACES = 2
 _LETTERS = "ABCDE"
 _BOX = "oxed{"
 _PHRASES = ("the final answer is", "the answer is", "the correct answer is", "the answer should be")
-# What is dropped or written otherwise before answers are compared, in this order.
+# Replacements before answers are compared, in this order.
 _SPELLINGS = (
     (" ", ""), ("\\,", ""), ("\u221e", "\\infty"), ("+\\infty", "\\infty"), ("\\\\", "\\"), ("\n", ""), ("\\text", ""),
     ("\\mbox", ""), ("bmatrix", "pmatrix"), ("\\left", ""), ("\\right", ""), ("^{\\circ}", ""), ("^\\circ", ""),
@@ -31,7 +31,7 @@ _UNKNOWN = ("a", "-a")
 
 
 def authors_answer(reply: str) -> str:
-    """Find the answer that the authors' evaluator finds in a reply, in its normal form (lower case, no spaces)."""
+    """Return the answer that the authors' evaluator finds in a reply, normalised (lower case, no spaces)."""
     text = reply.strip()
     for letter in _LETTERS:
         ends = text.endswith((f" {letter}.", f" ({letter})."))
@@ -52,7 +52,7 @@ def authors_answer(reply: str) -> str:
 
 
 def authors_equal(answer: str, targets: Sequence[str]) -> bool:
-    """Return whether their comparison calls ``answer`` (as `authors_answer` gives it) equal to one of ``targets``."""
+    """Return whether the authors' comparison calls ``answer`` (from `authors_answer`) equal to one of ``targets``."""
     return any(_equal(answer.lower(), target.lower()) for target in targets)
 
 
@@ -96,7 +96,7 @@ def _equal(answer: str, target: str) -> bool:
     answer, target = _valued_members(answer), _valued_members(target)
     if answer == target:
         return True
-    # An answer "4/3" that `_normal` left as it is ("4/3." ends in a stop) is no fraction in their records.
+    # Of "4/3." `_normal` leaves "4/3" because of the full stop, and in the authors' records that is no fraction.
     given, wanted = None if _SLASHED.fullmatch(answer) else latex_value(answer), latex_value(target)
     return given is not None and wanted is not None and round(given, _PLACES) == round(wanted, _PLACES)
 

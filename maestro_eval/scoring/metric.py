@@ -1,8 +1,8 @@
-"""A metric as one object, and how it is found: a bundled name, ``module:object``, an entry point, a task file's own.
+"""Define a metric, and find it by a bundled name, ``module:object``, an entry point or a task file's own rule.
 
-A metric judges ``(sample, answer text)``, is a pure function of both, and returns a `Verdict`. ``strict`` gets the
-answer and nothing else. ``official`` is the benchmark's authors' rule on the reply. ``fair`` judges as ``official``
-does where a metric has no fair rule of its own.
+A metric judges ``(sample, answer text)``, is a pure function of both, and returns a `Verdict`. ``strict`` accepts the
+answer and nothing else. ``official`` is the rule of the benchmark's authors. ``fair`` judges as ``official`` if a
+metric has no fair rule of its own.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from maestro_eval.text import one_line, seen
 
 
 class Verdict(Struct, frozen=True):
-    """``value`` in [0, 1], or ``None`` where the answer could not be judged, which is our failure and never a wrong
-    answer (a sandbox that does not start); ``extracted`` is what was judged; ``note`` says why where that is not
-    plain; ``others`` are further measures of the answer by name; ``no_answer``: why none was read; ``rule``: by which
-    rule of `extract` the answer was found; ``cause``: what answers without a value have in common, else the note.
+    """``value`` in [0, 1], or ``None`` if the answer could not be judged, which is our failure and never a wrong answer
+    (a sandbox that does not start); ``extracted`` is the text that was judged; ``note`` explains the value if it is not
+    obvious; ``others`` are further measures by name; ``no_answer`` says why no answer was read; ``rule`` names the rule
+    of `extract` that found it; ``cause`` groups answers without a value (default: ``note``).
     """
 
     value: float | None
@@ -48,7 +48,7 @@ _SHOWN = 200
 
 
 class Judge(Struct, frozen=True, kw_only=True):
-    """The fields that metrics and the rules of the released scorer have in common; `Metric` explains them."""
+    """The fields that metrics and released rules share; `Metric` explains them."""
 
     runs_code: bool = False
     target_is_answer: bool = True
@@ -57,19 +57,19 @@ class Judge(Struct, frozen=True, kw_only=True):
 
     @property
     def is_self_contained(self) -> bool:
-        """Return whether a verdict follows from the sample's own fields, without a program run or another's dataset."""
+        """Return whether a verdict needs the sample's own fields only: no program run, no other dataset."""
         return self.target_is_answer and not self.runs_code
 
 
 class Metric(Judge, frozen=True, kw_only=True):
     """The rules by which the answers of a task are judged.
 
-    ``rule(sample, answer)`` gets the final answer, under ``strict`` the whole; it returns a number in [0, 1], a bool
-    or a `Verdict`. ``rule(sample, answer, strictness)`` gets the whole reply and reads it by itself; UserError for a
-    rule that needs other arguments. ``fair`` is the rule of that protocol. ``judges_silence``: the rule is asked about
-    an empty reply too, which otherwise scores 0. ``lack`` says of a sample why the rule has no verdict on it, whatever
-    is answered. ``runs_code``: it runs what a model wrote. ``target_is_answer``: a sample's target is itself a right
-    answer. ``live``: quick enough to be shown while a run goes on. ``seconds``: what judging one answer takes, roughly.
+    ``rule(sample, answer)`` receives the final answer, under ``strict`` the whole reply; it returns a number in [0, 1],
+    a bool or a `Verdict`. ``rule(sample, answer, strictness)`` receives the whole reply and finds the answer itself;
+    UserError for a rule that needs other arguments. ``fair`` is the rule of that protocol. ``judges_silence``: the rule
+    also judges an empty reply, which otherwise scores 0. ``lack(sample)`` says why the rule has no verdict on a sample,
+    whatever the answer. ``runs_code``: judging runs what a model wrote. ``target_is_answer``: a sample's target is
+    itself a right answer. ``live``: fast enough to show during a run. ``seconds``: estimated time to judge one answer.
     """
 
     rule: Rule
@@ -88,13 +88,13 @@ class Metric(Judge, frozen=True, kw_only=True):
         if reply.missing is not None and not self.judges_silence:
             return no_answer(reply.missing)
         if not all(target.isascii() for target in sample.targets):
-            # As the reply is written: an accent may be a sign of its own in the data, and a soft hyphen is no sign.
+            # Normalise targets like replies, in which accents are part of their letter and soft hyphens are dropped.
             sample = replace(sample, targets=tuple(map(seen, sample.targets)))
         if strictness != "fair" or self.fair is None:
             return shown(self._by_rule(sample, reply.written, "strict" if strictness == "strict" else "official"))
         verdict = self.fair(sample, reply)
         if verdict.no_answer is not None:
-            # An answer and nothing else is right by any reading.
+            # A reply that is right under ``strict`` is right under every protocol.
             strict = self._by_rule(sample, answer, "strict")
             verdict = strict if strict.value == 1.0 else verdict
         return shown(verdict)
@@ -147,7 +147,7 @@ METRICS = Door(
 def judge(sample: Sample, answer: str, metric: str | Metric, protocol: str) -> Verdict:
     """Judge an answer by a metric under ``official``, ``fair`` or ``strict``.
 
-    UserError for a metric or a protocol that does not exist. ``released`` reads a transcript: `judge_released`.
+    Raise UserError if the metric or protocol does not exist. ``released`` judges a transcript: see `judge_released`.
     """
     checked = check_protocol(protocol)
     if checked == "released":
@@ -160,7 +160,7 @@ def judge(sample: Sample, answer: str, metric: str | Metric, protocol: str) -> V
 
 
 def check_protocol(name: str) -> ScoringProtocol:
-    """Return the protocol of that name (or former name); UserError listing them when there is none."""
+    """Return the protocol of that name (or former name); raise UserError with the list if there is none."""
     for known in get_args(ScoringProtocol):
         if FORMER_PROTOCOLS.get(name, name) == known:
             return known  # type: ignore[no-any-return]
@@ -168,15 +168,15 @@ def check_protocol(name: str) -> ScoringProtocol:
 
 
 def metric_of(task: TaskRecord) -> Metric:
-    """Find the metric of a task.
+    """Return the metric of a task.
 
-    UserError where there is none, and where the task's own file is of no folder that was named, or is not what it was.
+    Raise UserError if there is none, or if the task's own file is in no trusted folder or has changed.
     """
     return _of_file(task.metric_file, task.metric_hash) if task.metric_file else METRICS.find(task.metric)
 
 
 def metric_hash(task: TaskRecord) -> str:
-    """Return the hash of the code of a metric that is not ours, else nothing."""
+    """Return the code hash of a metric that is not bundled, else an empty string."""
     return task.metric_hash if task.metric_file else METRICS.code_hash(task.metric)
 
 
@@ -192,7 +192,7 @@ def _of_file(file: str, code: str) -> Metric:
 
 @functools.cache
 def _strictness_parameter(rule: Callable[..., Any]) -> str:
-    """Return the name of the parameter that gets the strictness; empty for a rule that judges the final answer."""
+    """Return the name of the parameter for the strictness; empty if the rule judges the final answer."""
     signature = inspect.signature(rule)
     required = [
         name
@@ -213,7 +213,7 @@ def _strictness_parameter(rule: Callable[..., Any]) -> str:
 def shown(verdict: Verdict) -> Verdict:
     """Return ``verdict`` with an ``extracted`` of at most 200 characters.
 
-    What is cut ends with a mark of its own: two long answers must not become one where repeats are put to a vote.
+    A cut text ends with its hash, so that two long answers stay different when repeats are voted on.
     """
     text = verdict.extracted
     if len(text) <= _SHOWN:
@@ -223,20 +223,20 @@ def shown(verdict: Verdict) -> Verdict:
 
 
 def no_answer(why: NoAnswer, rule: str = "") -> Verdict:
-    """Make the verdict on a reply that has no answer."""
+    """Make the verdict for a reply without an answer."""
     return Verdict(0.0, note=why.value, no_answer=why, rule=rule)
 
 
 def unjudged(name: str, rule: Callable[..., object] | None, error: Exception) -> Verdict:
-    """Make the verdict on an answer on which the rule of that name raised."""
+    """Make the verdict for an answer on which the rule called ``name`` raised."""
     cause = f"{name} ({code_place(rule, error)}): {type(error).__name__}"
     return Verdict(None, note=one_line(f"{cause}: {error}"), cause=cause)
 
 
 def code_place(rule: Callable[..., object] | None, error: Exception | None = None) -> str:
-    """Return ``FILE:LINE``: the last line of the rule's file that ``error`` passed through, else where it begins.
+    """Return ``FILE:LINE``: the last line of the rule's file that ``error`` passed through, else its first line.
 
-    Without a rule in Python, the line that raised.
+    If the rule is no Python function, return the line that raised.
     """
     code = getattr(rule, "__code__", None)
     file = code.co_filename if isinstance(code, CodeType) else ""

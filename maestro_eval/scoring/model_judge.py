@@ -1,9 +1,9 @@
-"""Record what a model makes of a reply, for the benchmarks whose authors have a model read it.
+"""Record how a model reads a reply, for the benchmarks whose authors let a model read it.
 
-HR-Bench's authors (and lmms-eval for V*) ask a model which option a reply chooses, MathVista's ask one to extract the
-answer. ``maestro-eval judge`` asks in our own words and records what the model said in the run folder; scoring reads
-the record, asks nobody, and shows the model's verdict beside the rule's. What is recorded is a verdict on one answer
-by one model with one prompt: another model or prompt is asked anew.
+HR-Bench's authors (and lmms-eval for V*) ask a model which option a reply chooses; MathVista's ask one to extract the
+answer. ``maestro-eval judge`` asks with our own prompts and records the replies in the run folder. Scoring reads the
+records, calls no model, and shows the model's verdict beside the rule's. A record is the verdict of one model with one
+prompt on one answer: another model or prompt is asked anew.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Answer:"""
 
 
 class Judgement(Struct, frozen=True):
-    """A model's verdict: ``prompt`` hashes what it was asked, ``value`` is ``None`` where it said nothing usable."""
+    """A model's verdict. ``prompt`` is the hash of its prompt; ``value`` is ``None`` if its reply is unusable."""
 
     task: str
     sample_id: str
@@ -63,7 +63,7 @@ class Judgement(Struct, frozen=True):
 
 
 class Agreement(Struct, frozen=True):
-    """A rule and a model over the rollouts of a task that both have judged."""
+    """The agreement of a rule and a model over the rollouts of a task that both have judged."""
 
     task: str
     model: str
@@ -74,14 +74,14 @@ class Agreement(Struct, frozen=True):
 
 
 def prompt_for(sample: Sample, answer: str, task: TaskRecord) -> str:
-    """Write what the model is asked about an answer."""
+    """Return the prompt that asks a model about an answer."""
     template = _CHOICE if task.model_judge == "choice" else _EXTRACTION
     lettered = "\n".join(f"({letter}) {text}" for letter, text in zip(LETTERS, sample.choices, strict=False))
     return template.format(question=sample.question, options=lettered, reply=answer)
 
 
 def judgement_of(sample: Sample, key: RolloutKey, model: str, prompt: str, reply: str, task: TaskRecord) -> Judgement:
-    """Return the verdict in a model's reply: right, wrong, or none where it is not of the form that was asked for."""
+    """Return the verdict in a model's reply; its value is None if the reply does not have the requested form."""
     said = spoken(reply).strip().strip("*`\"'. ")
     extracted, value = said, None
     if said.lower() == _NONE:
@@ -98,9 +98,9 @@ def prompt_hash(prompt: str) -> str:
 
 
 def read_judgements(folder: Path) -> Iterator[Judgement]:
-    """The verdicts in a run folder; none where no model was asked. UserError for a line that is none, but the last.
+    """Yield the verdicts in a run folder; none if no model was asked. Raise UserError for an invalid line.
 
-    The last line may be half written: the run of ``judge`` that wrote it was killed.
+    A last line without a line break is skipped: the run of ``judge`` that wrote it was killed.
     """
     path = folder / NAME
     if not path.is_file():
@@ -117,7 +117,7 @@ def read_judgements(folder: Path) -> Iterator[Judgement]:
 
 
 def agreements(scores: Iterable[Score], judgements: Iterable[Judgement]) -> tuple[Agreement, ...]:
-    """For each task and model: how the model's verdicts and the rule's agree, where there are both."""
+    """Return, per task and model, how the model's and the rule's verdicts agree where both exist."""
     latest = {(each.task, each.model, each.sample_id, each.repeat): each for each in judgements}
     pairs: dict[tuple[str, str], list[tuple[float, float]]] = {}
     models = sorted({model for _, model, *_ in latest})

@@ -1,13 +1,12 @@
-"""Judge a program by its tests, by HumanEval-V's rules; what runs the program is the sandbox, and nothing else.
+"""Judge a program by its tests, under HumanEval-V's rules; the program runs in the sandbox only.
 
-``official`` is the authors' rule: of the last Python block with ``def solution`` the imports, functions and
-classes are kept; the task's signature with an empty body stands before them; then the tests have 2 s, and what
-pylint calls an error fails. Ours is that the 2 s are CPU time (a busy machine must not fail a program), with a
-longer limit by the clock for those that sleep; importing a package that we lend does not count; and pylint is
-only asked about programs that pass.
+``official`` is the authors' rule: the imports, functions and classes of the last Python block with ``def solution`` are
+kept, after the task's signature with an empty body; the tests have 2 s, and what pylint calls an error fails. Ours is
+that the 2 s are CPU time (a busy machine must not fail a program), with a longer wall-clock limit for programs that
+sleep; that importing a package that we provide does not count; and that pylint checks only programs that pass.
 
-A program is wrong for all that it does; ``None`` is kept for what we lack: a sandbox, pylint, a known package
-that the program imports, tests that can be run. What finds the program in a reply never raises.
+All that a program does wrong scores 0; ``None`` means that something is missing here: a sandbox, pylint, a known
+package that the program imports, tests that run. Finding the program in a reply never raises.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ from maestro_eval.text import clip
 
 _OFFICIAL_CPU_S, _OFFICIAL_WALL_S = 2, 10.0
 _RELEASED_CPU_S, _RELEASED_WALL_S = 10.0, 30.0
-# Most take one; over a program that imports pandas, pylint thinks for ten and more.
+# Most checks take 1 s; a program that imports pandas takes 10 s and more.
 _PYLINT_S = 60.0
 _CPU_S = 120.0
 _MEMORY_MB = 1024
 _NOTE_TOKENS = 60
 
-# Packages that a solution may import, and the distributions that each consists of.
+# Packages that a solution may import, and the distributions that each needs.
 _PACKAGES = {
     "numpy": ("numpy",),
     "pandas": ("pandas", "numpy", "python-dateutil", "pytz", "six", "tzdata"),
@@ -44,7 +43,7 @@ _PACKAGES = {
     "sympy": ("sympy", "mpmath"),
     "networkx": ("networkx",),
 }
-# A file, begun anew, so that "from __future__" and what asks for its own name find what they find in the release.
+# The program runs as a file, so that "from __future__" and ``__name__`` behave as in the release.
 _AS_SCRIPT = f"""
 import os, sys
 with open("/tmp/solution.py", "w", encoding="utf-8") as file:
@@ -55,7 +54,7 @@ os.execve(sys.executable, [sys.executable, "-s", "-B", "-X", "utf8", "/tmp/solut
 """
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([^']*)'")
 _PYLINT = ("pylint", "astroid", "isort", "mccabe", "platformdirs", "tomlkit", "dill", "typing-extensions")
-# The signature's empty function is redefined by the solution: the one error that is meant.
+# The solution redefines the signature's empty function: the one error that is intended.
 _ASK_PYLINT = f"""
 import io, json, sys
 sys.path.insert(0, {PACKAGES_FOLDER!r})
@@ -82,7 +81,7 @@ _PYTHON = frozenset({"python", "python3", "py", ""})
 
 
 def python_tests(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-    """HumanEval-V by its authors' rule; ``strict``: the answer is the program, or its block, and nothing else."""
+    """Judge by HumanEval-V's authors' rule; ``strict``: the answer is the program, or its block, and nothing else."""
     signature = sample.fields.get("function_signature", "")
     if strictness == "official":
         program: str | None = authors_content(spoken(answer), signature)
@@ -96,7 +95,7 @@ def python_tests(sample: Sample, answer: str, strictness: Strictness) -> Verdict
     kept = definitions(program)
     if kept is None:
         return Verdict(0.0, program, "the program is no Python")
-    # Before the signature, where they may not stand: "from __future__" begins a program.
+    # "from __future__" must begin a program, so it goes before the signature.
     futures = "".join(takewhile(lambda line: line.startswith("from __future__ "), kept.splitlines(keepends=True)))
     joined = f"{futures}{_stub(sample)}\n{kept.removeprefix(futures)}\n"
     checked = _checked(joined, sample.targets[0] if sample.targets else "", _stub(sample))
@@ -104,10 +103,9 @@ def python_tests(sample: Sample, answer: str, strictness: Strictness) -> Verdict
 
 
 def released_python(tests: str, text: str) -> Verdict:
-    """HumanEval-V by the released scorer's rule: the program with the tests behind it ends without an error in 10 s.
+    """Judge by the released scorer's rule: the program, then the tests, must end without an error in 10 s of CPU time.
 
-    The program is the last block that is marked as Python, closed, behind the last ``</think>`` and free of syntax
-    errors; else the whole text. It may end the tests early: that is a pass there, and so it is here.
+    `released_program` finds the program. It may exit before the tests: that is a pass in the release, and here too.
     """
     program = released_program(text)
     if not tests.strip():
@@ -128,7 +126,7 @@ def released_python(tests: str, text: str) -> Verdict:
 
 @lru_cache(maxsize=1)
 def _checked(program: str, tests: str, stub: str) -> Verdict:
-    """The tests, then pylint. Protocols judge one after the other, and often the same program: it runs once."""
+    """Run the tests, then pylint. Protocols judge in turn, and often the same program: it runs once."""
     ran = _tested(program, tests, stub)
     return _pylint(f"{program}\n{tests}") if ran.value == 1.0 else ran
 
@@ -179,7 +177,7 @@ def _pylint(text: str) -> Verdict:
 
 
 def _run(code: str, given: str, packages: tuple[str, ...], wall_s: float, cpu_s: float) -> SandboxResult | str:
-    """Run it, or return one line on why it cannot run."""
+    """Run code in the sandbox, or return one line on why it cannot run."""
     limits = Limits(wall_s=wall_s, cpu_s=cpu_s, memory_mb=_MEMORY_MB, file_mb=16, output_kb=64)
     try:
         return run_python(code, stdin=given, limits=limits, packages=packages)
@@ -188,7 +186,7 @@ def _run(code: str, given: str, packages: tuple[str, ...], wall_s: float, cpu_s:
 
 
 def _missing(name: str, modules: frozenset[str]) -> Verdict:
-    # Only a package that is really imported and could be lent: a program must not talk itself out of a verdict.
+    # Only for a package that is really imported and that we provide: a program must not print itself out of a verdict.
     reasons = (lacking(package) for package in _PACKAGES.get(name, ()) if name in _tops(modules))
     reason = next((reason for reason in reasons if reason is not None), None)
     return Verdict(0.0, note=f"ModuleNotFoundError: {name}") if reason is None else Verdict(None, note=reason)
@@ -213,7 +211,7 @@ def _last_line(result: SandboxResult) -> str:
 
 
 def only_program(text: str) -> str | None:
-    """Return the program that the text is: all of it, or the one Python block that is all of it."""
+    """Return the program if the text is nothing else: all of it, or one Python block that is all of it."""
     bare = text.strip()
     block = _WHOLE_BLOCK.fullmatch(bare)
     if block is not None:
@@ -222,10 +220,10 @@ def only_program(text: str) -> str | None:
 
 
 def authors_content(text: str, signature: str) -> str:
-    """Return what HumanEval-V's authors take for the program of a reply, by the fences that their code knows.
+    """Return what HumanEval-V's authors read as the program of a reply, by the fences that their code knows.
 
     They split at fences marked `python`, else at those with a space before the word, else at any. Of several marked
-    ones it is the last that has ``def solution`` and one closing fence; what begins indented is the body of
+    blocks they choose the last that has ``def solution`` and one closing fence; indented code is the body of
     ``signature``.
     """
     blocks = text.split("```python")
@@ -243,7 +241,7 @@ def authors_content(text: str, signature: str) -> str:
 
 
 def last_solution(text: str, signature: str) -> str | None:
-    """Return the last Python block that defines ``solution``; else the last one, if it is the body of ``signature``."""
+    """Return the last Python block that defines ``solution``, else the last one if it is the body of ``signature``."""
     blocks = python_blocks(text)
     for block in reversed(blocks):
         if _WANTED in block:
@@ -254,10 +252,10 @@ def last_solution(text: str, signature: str) -> str | None:
 
 
 def python_blocks(text: str) -> list[str]:
-    """Return the fenced blocks (of CommonMark) that are marked as Python or as nothing, in order and dedented.
+    """Return the fenced blocks (of CommonMark) that are marked as Python or unmarked, in order and dedented.
 
-    A block may stand in a list and is closed by a fence of its own kind that is indented no deeper than itself by four
-    spaces; one that is not closed ends with its answer.
+    A block may be in a list. A fence of its own kind closes it, indented less than four spaces deeper. An unclosed
+    block ends with its answer.
     """
     found: list[str] = []
     opened: re.Match[str] | None = None
@@ -292,9 +290,9 @@ def _dedented(lines: list[str], indent: int) -> str:
 
 
 def released_program(text: str) -> str:
-    """Return what the released scorer runs: the last ``python`` block behind the last ``</think>``, else all.
+    """Return what the released scorer runs: the last ``python`` block after the last ``</think>``, else all.
 
-    A block that is not closed, or is no Python, is passed over for the whole text, not for an earlier block.
+    If that block is unclosed or no valid Python, it is the whole text, not an earlier block.
     """
     spoken = text[text.rfind("</think>") + 1 :]
     begin = spoken.lower().rfind(_RELEASED_FENCE)
@@ -305,10 +303,10 @@ def released_program(text: str) -> str:
 
 
 def definitions(program: str) -> str | None:
-    """Return the imports, functions and classes of a program, in order; ``None`` where it is no Python.
+    """Return the imports, functions and classes of a program, in order; ``None`` if it is no valid Python.
 
-    Imports are kept wherever they stand, functions and classes outside of others. What else stands at the top
-    level (constants, examples, prints) is left out.
+    Imports are kept at any depth, functions and classes only outside of others. Other code at the top level (constants,
+    examples, prints) is left out.
     """
     tree = parsed(program)
     try:
@@ -318,7 +316,7 @@ def definitions(program: str) -> str | None:
 
 
 def imported(program: str) -> frozenset[str]:
-    """Return the modules that a program imports by an import statement, by their whole names (``scipy.stats``)."""
+    """Return the full names of the modules that a program imports by an import statement (``scipy.stats``)."""
     names: set[str] = set()
     for node in ast.walk(parsed(program) or ast.Module([], [])):
         if isinstance(node, ast.Import):
@@ -329,7 +327,7 @@ def imported(program: str) -> frozenset[str]:
 
 
 def parsed(program: str) -> ast.Module | None:
-    """Parse a program; ``None`` for what is no Python, or longer or deeper than any solution."""
+    """Parse a program; return ``None`` if it is no valid Python, or longer or deeper than any solution."""
     if len(program) > _LONGEST:
         return None
     try:
@@ -350,7 +348,7 @@ def _kept(tree: ast.Module) -> Iterator[ast.stmt]:
             assert isinstance(node, ast.stmt)
             found.append(node)
         nodes += ((child, inside or defines) for child in reversed(list(ast.iter_child_nodes(node))))
-    # The text of a program must begin with these.
+    # A program must begin with these.
     futures = [node for node in found if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     yield from futures
     yield from (node for node in found if node not in futures)

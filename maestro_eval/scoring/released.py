@@ -1,14 +1,14 @@
-r"""Judge by the scorer that was released with the paper: its rules by name.
+r"""Judge by the rules of the scorer that was released with the paper; tasks name their rule.
 
-They judge a text: what the policy's turns and the observations came to, as a rollout in the ``released`` style
-records it. A benchmark that the release has no rule for falls to `FALL_BACK`, which reads the last ``\boxed{}``.
+A rule judges a text: the policy's turns and the observations, as a rollout in the ``released`` style records them. A
+benchmark for which the release has no rule gets `FALL_BACK`, which reads the last ``\boxed{}``.
 
-What the release compares with is the first target only. Where a target is the letter of an option, its data has
-either the letter or the option's text. Which one is known for the benchmarks of `letter_or_text` (both); Geometry3K
-and V* are judged on the text, and `judge_released` takes the other form by name.
+The release compares with the first target only. If a target is the letter of an option, the release's data has either
+the letter or the option's text. Which one is known for the benchmarks of `letter_or_text` (both); Geometry3K and V* are
+judged on the text, and `judge_released` accepts the other form by name.
 
-The rules are lenient where they match substrings, and harsh where they want one spelling: read them beside
-``official`` and ``fair``, never alone. `docs/conformance.md` says how they are held against the released code.
+The rules are lenient where they match substrings, and harsh where they require one spelling: read them beside
+``official`` and ``fair``, never alone. `docs/conformance.md` says how they are compared with the released code.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BRACES, _ESCAPED = re.compile(r"\\boxed\{|[{}]"), re.compile(r"\\[{}]")
 
 
 class ReleasedRule(Judge, frozen=True, kw_only=True):
-    """``compare`` is the rule, ``form`` the form of the target that it is given where nobody asks for another one."""
+    """``compare`` is the rule; ``form`` is the default form of the target that it compares with."""
 
     compare: Callable[[Truth, str], Verdict]
     form: Form = "letter"
@@ -52,7 +52,7 @@ class ReleasedRule(Judge, frozen=True, kw_only=True):
 
 
 def released_rule(name: str) -> ReleasedRule:
-    """Find a rule by its name; an empty one is `FALL_BACK`. UserError for a rule that does not exist."""
+    """Return the rule of that name, `FALL_BACK` for an empty one; raise UserError if it does not exist."""
     rule = RELEASED.get(name or FALL_BACK)
     if rule is None:
         raise UserError(f"no released rule {name!r}; there are {', '.join(RELEASED)}")
@@ -60,7 +60,7 @@ def released_rule(name: str) -> ReleasedRule:
 
 
 def judge_released(sample: Sample, text: str, rule: str, form: Form | None = None) -> Verdict:
-    """Judge a text by a rule of the released scorer; an empty ``rule`` is `FALL_BACK`. UserError for an unknown one."""
+    """Judge a text by a rule of the released scorer (empty: `FALL_BACK`); raise UserError if it does not exist."""
     try:
         return released_rule(rule).judge(sample, text, form)
     except UserError as error:
@@ -68,10 +68,10 @@ def judge_released(sample: Sample, text: str, rule: str, form: Form | None = Non
 
 
 def boxed(truth: Truth, text: str) -> Verdict:
-    r"""Judge what is in the last ``\boxed{}`` that is closed: it is the target without regard to case, or its value.
+    r"""Judge the content of the last closed ``\boxed{}``: right if it is the target, ignoring case, or has its value.
 
-    The release compares values by math-verify, as we do, and raises where the target is a list, as all targets of
-    its example data are: then every answer is wrong. We give it the first target as a text.
+    The release compares values by math-verify, as we do, but raises if the target is a list, as all targets of its
+    example data are: then every answer is wrong. We pass it the first target as text.
     """
     answer = _last_closed_box(text)
     if answer is None:
@@ -98,7 +98,7 @@ RELEASED: dict[str, ReleasedRule] = {
 
 
 def _last_closed_box(text: str) -> str | None:
-    """Return what is in the last box that is not within another one; escaped braces do not count."""
+    """Return the content of the last box that is not inside another one; escaped braces do not count."""
     opened: list[tuple[int, bool]] = []
     closed: list[tuple[int, int]] = []
     for brace in _BRACES.finditer(_ESCAPED.sub("  ", text)):

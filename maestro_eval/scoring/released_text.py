@@ -1,18 +1,17 @@
-r"""The released scorer's rules for text (ChartQA, MSEarthMCQ and MicroVQA, SLAKE, V*) and numbers (Geometry3K,
-TallyQA).
+r"""The released scorer's rules for text (ChartQA, MSEarthMCQ, MicroVQA, SLAKE, V*) and numbers (Geometry3K, TallyQA).
 
-The rules for text read the same answer. It is the first ``<answer>…</answer>`` on one line, without punctuation at its
-ends, and within that what follows ``The answer is`` or ``Answer:``, else what is in ``\boxed{}`` or between dollars.
-Where the tags are there but not on one line, ``Answer:``, a box or dollars are looked for in the whole text, else its
-last line counts. Without both tags nothing is right.
+The rules for text read the same answer: the first ``<answer>…</answer>`` on one line, without punctuation at its ends,
+and in it the text after ``The answer is`` or ``Answer:``, else the content of ``\boxed{}`` or of dollars. If the tags
+exist but not on one line, ``Answer:``, a box or dollars are searched for in the whole text, else its last line counts.
+Without both tags nothing is right.
 
-`math` reads the last ``<answer>``, over lines too, else the whole text: the last ``\boxed{}``, else what follows "the
-answer is" or the like up to the first full stop, else all of it; equal as normalised text, or in value to two
-decimals.
+`math` reads the last ``<answer>``, also across lines, else the whole text: the last ``\boxed{}``, else the text after
+"the answer is" or the like up to the first full stop, else all of it. An answer is right if it equals the target as
+normalised text, or in value to two decimals.
 
-They are lenient ("e" is right for "Liver", because it is in it) and harsh (``340`` is wrong for ``337.8``, ``7 units``
-for ``7``), and they are this way on purpose: they give what the released code gives. A box or a spelling on which the
-released code stumbles is wrong here too.
+The rules are lenient ("e" is right for "Liver", which contains it) and harsh (``340`` is wrong for ``337.8``,
+``7 units`` for ``7``) on purpose: they give what the released code gives. A box or a spelling on which the released
+code raises is wrong here too.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _OF_THE_PROMPT = ("Question:", "Problem:", "Solve:", "Given:")
 # "South" loses its "So", in the release as here.
 _CONCLUDES = re.compile(r"(?:so|therefore|thus|hence|finally|the answer is)\s*[:\-]?\s*", re.IGNORECASE)
 _SEPARATORS = str.maketrans("", "", " ,.")
-# Also "7/1" and "-": what then is no number makes every answer wrong.
+# This also matches "7/1" and "-"; such a target is no number, and every answer is wrong.
 _LOOKS_NUMERIC = re.compile(r"[\d\-/]+\n?")
 _PLACES = 2
 _LONGEST = 10_000
@@ -60,17 +59,14 @@ _FRACTION, _ROOT = re.compile(r"\\frac\{([^}]*)\}\{([^}]*)\}"), re.compile(r"\\s
 
 
 class Truth(Struct, frozen=True):
-    """The right answer as the release has it: ``first``, and for options ``second``, the text of the option.
-
-    ``second`` is ``None`` where the data does not say it.
-    """
+    """The right answer in the release's data: ``first``, and for options ``second``, the option's text if known."""
 
     first: str
     second: str | None = None
 
 
 def chartqa(truth: Truth, text: str) -> Verdict:
-    """A target that looks like a number: equal after rounding to two decimals; else one is part of the other."""
+    """ChartQA: a numeric target must equal the answer rounded to two decimals; else one text must contain the other."""
     if not _LOOKS_NUMERIC.fullmatch(truth.first.translate(_SEPARATORS)):
         return _judged(text, lambda answer: _either_way(answer, truth.first))
     wanted = _number(truth.first)
@@ -78,7 +74,7 @@ def chartqa(truth: Truth, text: str) -> Verdict:
 
 
 def letter_or_text(truth: Truth, text: str) -> Verdict:
-    """MSEarthMCQ, MicroVQA: one character is the option's letter; more is compared with the option's text."""
+    """MSEarthMCQ, MicroVQA: one character is compared with the option's letter, a longer answer with its text."""
 
     def right(answer: str) -> bool:
         if len(answer) == 1:
@@ -89,7 +85,7 @@ def letter_or_text(truth: Truth, text: str) -> Verdict:
 
 
 def slake(truth: Truth, text: str) -> Verdict:
-    """A target of yes or no is part of the answer; any other is part of it, or it is part of the target."""
+    """SLAKE: the answer must contain a target of yes or no; for any other target one must contain the other."""
     target = truth.first.strip().lower()
     if target in _YES_NO:
         return _judged(text, lambda answer: target in answer.lower())
@@ -97,7 +93,7 @@ def slake(truth: Truth, text: str) -> Verdict:
 
 
 def vstar(truth: Truth, text: str) -> Verdict:
-    """A target of yes or no is the answer; any other is part of it, or it is part of the target."""
+    """V*: the answer must equal a target of yes or no; for any other target one must contain the other."""
     target = truth.first.lower()
     if target in _YES_NO:
         return _judged(text, lambda answer: answer.lower().strip() == target)
@@ -105,9 +101,9 @@ def vstar(truth: Truth, text: str) -> Verdict:
 
 
 def tagged(text: str, *, across_lines: bool) -> Iterator[str]:
-    """Yield what is between the tags: from an opening one to the next closing one, and on behind that.
+    """Yield what is between the tags: from an opening one to the next closing one, then on from there.
 
-    Linear in the length of ``text``, which a lazy pattern is not where tags are opened and never closed.
+    Linear in the length of ``text``, unlike a lazy pattern if tags are opened and never closed.
     """
     closings = _CLOSING.finditer(text)
     closing = next(closings, None)
@@ -152,7 +148,7 @@ def _stated(text: str) -> str:
 
 def _marked(text: str) -> str | None:
     labelled = _LABELLED.search(text)
-    # Up to the last brace: otherwise each of many boxes that are never closed would be read to the end.
+    # Search up to the last brace only: otherwise each of many unclosed boxes would be read to the end.
     boxed = labelled or _BOXED.search(text[: text.rfind("}") + 1])
     found = boxed or _DISPLAYED.search(text) or _INLINE.search(text)
     return None if found is None else _bare(found[1])
@@ -194,11 +190,11 @@ def _text_form(answer: str) -> str:
 
 
 class _Stumbles(Exception):
-    """The released code raises here, and takes the answer for wrong."""
+    """The released code raises here and counts the answer as wrong."""
 
 
 def math(truth: Truth, text: str) -> Verdict:
-    """Geometry3K, TallyQA: the answer and the target are the same text or the same value."""
+    """Geometry3K, TallyQA: the answer and the target must be the same text or have the same value."""
     *_, said = (text, *(content.strip() for content in tagged(text, across_lines=True)))
     try:
         answer = _stated_value(said)
@@ -262,7 +258,7 @@ def _normalised(text: str) -> str:
 
 
 def _full_roots(text: str) -> str:
-    """``\\sqrt3`` as ``\\sqrt{3}``; left alone where one has nothing behind it."""
+    """Write ``\\sqrt3`` as ``\\sqrt{3}``; leave the text alone if a root has nothing after it."""
     before, *roots = text.split("\\sqrt")
     if "" in roots:
         return text
@@ -270,7 +266,7 @@ def _full_roots(text: str) -> str:
 
 
 def _full_fractions(text: str) -> str:
-    r"""``\frac12`` as ``\frac{1}{2}``; left alone where one has a single character behind it."""
+    r"""Write ``\frac12`` as ``\frac{1}{2}``; leave the text alone if a fraction has only one character after it."""
     full, *fractions = text.split("\\frac")
     for each in fractions:
         if not each:

@@ -1,19 +1,18 @@
-"""The verdict of a task's own ``process_results`` on the final answer that we extract, as lmms-eval's tasks have them.
+"""Judge by a task's own ``process_results``, as lmms-eval's tasks have it, on the final answer that we extract.
 
-The sample carries its row (``fields["doc"]``), so no dataset is opened: the task's functions are enough. What a
-scorer returns has as many shapes as lmms-eval has tasks. Of the task's first metric of which more is better, the mark
-is the number itself, else the task's aggregation of this one record, else the field of the record that lmms-eval
-reads as its score. The scale is what the task's own target gets: a number in [0, 1] stands as it is, any other mark is
-a share of full marks. Full marks other than 1 and 100 count only where an answer that means nothing gets 0.
-Everything else has no value: lmms-eval has then no opinion of one sample, and we do not make one up.
+The sample contains its row (``fields["doc"]``), so no dataset is opened: the task's functions are enough. Scorers
+return many shapes. The mark is that of the task's first metric of which more is better: the number itself, else the
+task's aggregation of this one record, else the field of the record that lmms-eval reads as its score. Full marks are
+what the task's own target gets. A number in [0, 1] is the value if full marks are not above 1; any other mark is
+divided by full marks. Full marks other than 1 and 100 count only if a nonsense answer gets 0. Everything else has no
+value: lmms-eval has no verdict on one sample then, and we do not invent one.
 
-Where the bare target gets nothing and a form such as "The answer is (2)." does, the answer is put into that form;
-where none does, a reply whose answer gets nothing is judged as it stands too.
-``strict`` hands the reply to the scorer as it stands. How strict the scorer is remains the scorer's affair, except
-that an option which it would draw at random, for want of an answer, is no answer.
+If the scorer rejects the bare target but accepts a form such as "The answer is (2).", the answer is put into that form;
+if it accepts none, it also judges the whole reply of an answer that it rejects. ``strict`` passes the reply unchanged.
+How strict the scorer is remains its own choice, but an option that it would draw at random is no answer.
 
-A scorer that reaches for the network (a judge model) is stopped and gives no value, unless the key that the judge
-needs is set: then the user has asked for it. An import of lmms-eval costs some ten seconds once in each process.
+A scorer that opens a connection (to a judge model) is stopped and gives no value, unless the key that the judge needs
+is set: then the user has asked for it. Importing lmms-eval takes some ten seconds once per process.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _NO_VERDICT = "lmms-eval gives no verdict on a single sample of this task"
 _FULL_MARKS = (1.0, 100.0)
 _NONSENSE = "qxzqx"
 _BARE = "{}"
-# How tasks ask for an answer that they find in nothing else.
+# Answer formats that tasks ask for; some scorers find the answer in theirs only.
 _FORMS = (_BARE, "{{{}}}", "\\boxed{{{}}}", "The answer is ({}).", "<answer>{}</answer>")
 _DRAWN = "no option is stated; lmms-eval would draw one at random"
 _LONGEST_NOTE = 200
@@ -52,12 +51,12 @@ _attempts: ContextVar[list[str] | None] = ContextVar("attempts", default=None)
 
 
 class ResultScorer(Struct, frozen=True):
-    """Judges by a task's rules."""
+    """The metric rule that applies a task's ``process_results``."""
 
     rules: ResultRules
 
     def verdict(self, sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-        """Judge an answer."""
+        """Judge the final answer of a reply; under ``strict``, the whole reply."""
         reading = answer.strip() if strictness == "strict" else final_answer(answer)
         scorer = self._on_row(sample)
         if scorer is None:
@@ -65,14 +64,14 @@ class ResultScorer(Struct, frozen=True):
         judged = scorer.judge(reading)
         scale = scorer.scale(sample.targets) if judged.mark is not None else _Scale()
         if strictness != "strict" and not judged.mark and (scale.full is None or scale.form != _BARE):
-            # Where no form of its target satisfies the scorer, the reply may have the one that the prompt asks for.
+            # If the scorer accepts no form of its target, the reply may have the form that the prompt asks for.
             judged = scorer.judge(answer.strip() if scale.full is None else scale.form.format(reading))
         value = 0.0 if judged.drawn else scorer.value(judged, scale)
         note = _DRAWN if judged.drawn else "" if value is not None else judged.problem or _NO_VERDICT
         return Verdict(value, reading, note, judged.measures)
 
     def lack(self, sample: Sample) -> str:
-        """Say why there is no verdict on this sample, whatever is answered; nothing where there is one."""
+        """Return why this sample has no verdict, whatever the answer; empty if it has one."""
         scorer = self._on_row(sample)
         if scorer is None:
             return ""
@@ -83,7 +82,7 @@ class ResultScorer(Struct, frozen=True):
         return judged.problem or _NO_VERDICT
 
     def _on_row(self, sample: Sample) -> _Scorer | None:
-        """Return the scorer on the sample's row; ``None`` where the sample has no row."""
+        """Return the scorer for the sample's row, or None if the sample has no row."""
         row = sample.fields.get("doc", "")
         try:
             json.loads(row)
@@ -93,10 +92,10 @@ class ResultScorer(Struct, frozen=True):
 
 
 class _Judged(Struct, frozen=True):
-    """The result of a scorer on a reading.
+    """A scorer's result for one reading.
 
-    ``mark`` is on the task's own scale, ``None`` for none, and ``problem`` may say why. ``plain`` says that the scorer
-    returned it as a number. ``drawn``: it would have guessed. ``measures`` are all numbers that it returned.
+    ``mark`` is on the task's own scale (``None``: no mark, and ``problem`` may say why). ``plain``: the scorer returned
+    the mark as a number. ``drawn``: the scorer would have guessed. ``measures`` are all numbers that it returned.
     """
 
     mark: float | None = None
@@ -107,20 +106,20 @@ class _Judged(Struct, frozen=True):
 
 
 class _Scale(Struct, frozen=True):
-    """The mark of a task for its own target at best (``None``: none), and the form in which it reads a target."""
+    """The best mark of the task's own target (``None``: none), and the form in which the scorer accepts it."""
 
     full: float | None = None
     form: str = _BARE
 
 
 class _Scorer(Struct, frozen=True):
-    """A task's scorer on one row."""
+    """A task's scorer for one row."""
 
     rules: ResultRules
     row: str
 
     def value(self, judged: _Judged, scale: _Scale) -> float | None:
-        """Return a mark as a share of full marks, ``None`` where that is not known."""
+        """Return a mark as a share of full marks, or None if that is unknown."""
         mark, full = judged.mark, scale.full
         if mark is None or mark < 0:
             return None
@@ -133,8 +132,8 @@ class _Scorer(Struct, frozen=True):
         return mark / full
 
     def scale(self, targets: Sequence[str]) -> _Scale:
-        """Without it a sum that is divided by a fixed thousand would read as wrong whatever the answer is."""
-        # A target may be an option's number, of which the scorer reads the letter.
+        """Find full marks by judging the targets: a scorer may divide a sum by a fixed thousand, for example."""
+        # A target may be an option's number while the scorer reads its letter.
         letters = [LETTERS[int(target)] for target in targets if target.isdecimal() and int(target) < len(LETTERS)]
         for form in _FORMS:
             marks = [self.judge(form.format(target)).mark or 0.0 for target in (*targets, *letters)]
@@ -143,19 +142,19 @@ class _Scorer(Struct, frozen=True):
         return _Scale()
 
     def judge(self, reading: str) -> _Judged:
-        """Ask the scorer; the reason is given where it says nothing that counts."""
+        """Run the scorer; ``problem`` says why if it returns nothing usable."""
         results: object = None
         problem = ""
         try:
             with offline(unless=self.rules.may_call) as attempts, _nothing_drawn() as drawn, _unprinted():
-                # Decoded anew each time: scorers pop and rewrite what they are given.
+                # Decode anew each time: scorers modify the row.
                 results = self.rules.judge(json.loads(self.row), reading)
         except UserError:
             raise
         except Exception as error:
             problem = _one_line("lmms-eval's scorer fails", error)
         if attempts:
-            # Its judge's absence is often caught and scored as wrong; that is no verdict.
+            # Scorers often catch the missing judge and score 0, which is no verdict.
             problem = f"lmms-eval's scorer wants a judge model for this answer ({attempts[0]}); none is called"
             return _Judged(problem=problem)
         if drawn:
@@ -173,14 +172,14 @@ class _Scorer(Struct, frozen=True):
             return _Judged(float(record), plain=True, measures=measures)
         mark, problem = _aggregated(rules.aggregations[metric], record)
         if mark is None:
-            # A benchmark of pairs, for instance, cannot aggregate one of them.
+            # A benchmark of pairs, for example, cannot aggregate a single record.
             score = record.get(rules.score_key) if isinstance(record, Mapping) else None
             mark = float(score) if _is_number(score) else None
         return _Judged(mark, problem=problem, measures=measures)
 
 
 def _aggregated(aggregate: Callable[[list[Any]], Any], record: object) -> tuple[float | None, str]:
-    """Aggregate one record as the task does; ``None`` and why where it does not."""
+    """Aggregate one record as the task does; return None and the reason if that fails."""
     if "args" in inspect.signature(aggregate).parameters:
         # Such aggregations write files for submission.
         return None, ""
@@ -193,15 +192,15 @@ def _aggregated(aggregate: Callable[[list[Any]], Any], record: object) -> tuple[
 
 
 def _unprinted() -> contextlib.redirect_stdout[io.StringIO]:
-    """Many scorers and aggregations print tables; our standard output is not theirs."""
+    """Discard standard output within: many scorers and aggregations print tables."""
     return contextlib.redirect_stdout(io.StringIO())
 
 
 @contextlib.contextmanager
 def _nothing_drawn() -> Iterator[list[str]]:
-    """Keep scorers from drawing an answer: what is drawn is not what was said, and another one each time.
+    """Prevent scorers from drawing an answer: it was not stated, and is another one each time.
 
-    Yields a list that is not empty once one has tried.
+    Yield a list that is not empty once a scorer has tried.
     """
     drawn: list[str] = []
 
@@ -218,7 +217,7 @@ def _nothing_drawn() -> Iterator[list[str]]:
 
 
 class _DrawnError(Exception):
-    """A scorer wants to draw an answer."""
+    """A scorer tried to draw an answer."""
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -231,7 +230,7 @@ def _one_line(what: str, error: Exception) -> str:
 
 @contextlib.contextmanager
 def offline(*, unless: bool = False) -> Iterator[list[str]]:
-    """Refuse the network within; yields the list of what was attempted. ``unless`` lets everything through."""
+    """Refuse network access within; yield the list of attempts. ``unless`` allows all access."""
     attempts: list[str] = []
     if unless:
         yield attempts

@@ -1,14 +1,13 @@
-"""Judge a whole run by every protocol: one pure pass over its journal, without a model and without a network.
+"""Judge a whole run under every protocol: one pass over its journal, without models or network of its own.
 
-Every planned rollout gets exactly one score a protocol, whether it was answered, exhausted, failed or never ran, and
-the scores are in key order: the same journal gives the same bytes whatever order its records were written in, and in
-however many processes they are judged. Records stream from the journal through the judges into the scores files;
-memory does not grow with the run.
+Every planned rollout gets exactly one score per protocol, whether it was answered, exhausted, failed or never ran, and
+the scores are in key order: a journal gives the same bytes in whatever order its records were written and however many
+processes judge them. Records stream through the judges into the scores files; memory does not grow with the run.
 
-Workers get a stretch as the journal has it and return its lines as the scores file wants them; the parent moves bytes
-only. A worker is a fresh interpreter that talks over its own pipes. It runs none of the caller's ``__main__``, ends
-when its input ends, and may start processes of its own, which must end by the same rule. A worker that dies fails the
-pass: what killed it would kill another too, and the usual cause, too little memory, is mended by fewer processes.
+Workers receive batches of records as the journal stores them and return lines of the scores files. A worker is a fresh
+interpreter that communicates over its own pipes. It does not run the caller's ``__main__``, exits when its input
+closes, and may start processes of its own, which must do the same. If a worker dies, the pass fails: the same cause
+would kill another worker too. The usual cause is too little memory, and fewer processes are the fix.
 """
 
 from __future__ import annotations
@@ -39,17 +38,17 @@ from maestro_eval.scoring.released import RELEASED
 from maestro_eval.scoring.scores_file import heading_of, write_scores_files
 from maestro_eval.tasks import RuleChangedError, trust, trusted_folders
 
-# A stretch is judged at once: small enough to spread one slow task over all processes, and not to weigh much.
-_STRETCH_RECORDS = 32
-_STRETCH_BYTES = 1 << 20
+# A batch is small enough to spread one slow task over all processes, and needs little memory.
+_BATCH_RECORDS = 32
+_BATCH_BYTES = 1 << 20
 
-# What judging must take, roughly, for one more process to be worth its start.
+# Estimated seconds of judging that justify one more process.
 _WORTH_A_PROCESS = 3.0
 RowKind = Literal["run", "random", "best model", "best model per benchmark", "best pair", "best pair per sample"]
-"""A system that was run; or a row made of an explore run, which is an expectation or a bound and no system."""
+"""``run`` is a system that was run; the others are computed from an explore run: an expectation or a bound."""
 
 
-# Enough that a worker need not wait while the oldest stretch is being finished by another.
+# Batches in flight per worker: enough that none waits while another finishes the oldest batch.
 _AHEAD = 3
 _START = "import sys; sys.path[:] = sys.argv[1:]; from maestro_eval.scoring.score_pass import serve; serve()"
 
@@ -57,10 +56,10 @@ _START = "import sys; sys.path[:] = sys.argv[1:]; from maestro_eval.scoring.scor
 class RunScores(Struct, frozen=True):
     """All scores of a run under one protocol, in the order of (task, sample_id, repeat).
 
-    ``scores`` can be iterated as often as one likes; ``tally`` has the sums of the rollouts. ``file`` holds the scores,
-    ``None`` where the run folder could not be written. ``elsewhere`` are the same rollouts' scores under the other
-    protocols, where the same pass made them. ``all_right`` are the scores of a row of another ``kind`` than a run's,
-    had every failure been right: other rollouts may then make it.
+    ``scores`` can be iterated repeatedly; ``tally`` has the sums over the rollouts. ``file`` contains the scores, and
+    is ``None`` if the run folder could not be written. ``elsewhere`` are the same rollouts' scores under the other
+    protocols, if the same pass made them. ``all_right``, for a row of another ``kind`` than ``run``, are its scores if
+    every failure had been right; they may come from other rollouts.
     """
 
     manifest: RunManifest
@@ -79,13 +78,13 @@ class RunScores(Struct, frozen=True):
 
 
 def score_run(folder: Path, protocol: str = "official", *, processes: int | None = None) -> RunScores:
-    """Score what a run folder's journal holds, and keep the scores in its ``exports/scores.PROTOCOL.jsonl``.
+    """Score a run folder's journal and write the scores to its ``exports/scores.PROTOCOL.jsonl``.
 
-    All protocols are judged, each into its file and into the table ``scores`` of the journal (unless somebody else
-    writes to that, or nobody may); the scores of ``protocol`` are returned, the others as ``elsewhere``. ``processes``
-    is how many judge at once; ``None`` takes one, and more where the run is so long that it pays. UserError for an
-    unknown protocol, for a task whose metric or rule does not exist, from opening the
-    journal, and where a judging process dies; then no file is written and earlier ones stay.
+    All protocols are judged, each into its file and into the journal's table ``scores`` (unless another process is
+    writing to the journal, or it is read-only). The scores of ``protocol`` are returned, the others as ``elsewhere``.
+    ``processes`` judge in parallel; ``None`` means one, or more if the run is long enough. Raise UserError for an
+    unknown protocol, for a task whose metric or rule does not exist or has changed, if the journal cannot be opened,
+    and if a worker dies; then no file is written and earlier ones stay.
     """
     checked = check_protocol(protocol)
     with Journal.open_if_free(folder) as journal:
@@ -94,8 +93,8 @@ def score_run(folder: Path, protocol: str = "official", *, processes: int | None
         wanted = _processes(rules, planned) if processes is None else processes
         with journal.new_scores() as keep, Pool(rules, wanted) if wanted > 1 else nullcontext() as pool:
             totals = Tally()
-            stretches = _stretches(journal.planned_records())
-            judged = pool.judge(stretches) if pool else (judge_records(rules, records) for records in stretches)
+            batches = _batches(journal.planned_records())
+            judged = pool.judge(batches) if pool else (judge_records(rules, records) for records in batches)
             headings = [heading_of(manifest, each) for each in PROTOCOLS]
             scores = write_scores_files(folder, headings, _summed(judged, totals, keep))
     totals.missing_evidence = dict(sorted(totals.missing_evidence.items()))
@@ -109,11 +108,11 @@ _scores = msgspec.json.Decoder(Score)
 def _summed(
     judged: Iterable[Judged], totals: Tally, keep: Callable[[Iterable[ScoreRow]], object]
 ) -> Iterator[Mapping[ScoringProtocol, bytes]]:
-    """Yield the lines of each stretch, once its sums are in ``totals`` and its rows in the journal."""
-    for stretch in judged:
-        totals.add(stretch.tally)
-        keep(_rows(stretch))
-        yield stretch.lines
+    """Yield the lines of each batch after adding its sums to ``totals`` and its rows to the journal."""
+    for batch in judged:
+        totals.add(batch.tally)
+        keep(_rows(batch))
+        yield batch.lines
 
 
 def _rows(judged: Judged) -> Iterator[ScoreRow]:
@@ -126,17 +125,17 @@ def _rows(judged: Judged) -> Iterator[ScoreRow]:
                 )
 
 
-def _stretches(records: Iterable[PackedRecord]) -> Iterator[list[PackedRecord]]:
-    stretch: list[PackedRecord] = []
+def _batches(records: Iterable[PackedRecord]) -> Iterator[list[PackedRecord]]:
+    batch: list[PackedRecord] = []
     size = 0
     for record in records:
-        stretch.append(record)
+        batch.append(record)
         size += len(record.rollout or b"") + len(record.sample or "")
-        if len(stretch) >= _STRETCH_RECORDS or size >= _STRETCH_BYTES:
-            yield stretch
-            stretch, size = [], 0
-    if stretch:
-        yield stretch
+        if len(batch) >= _BATCH_RECORDS or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _processes(rules: Rules, planned: Mapping[str, int]) -> int:
@@ -146,7 +145,7 @@ def _processes(rules: Rules, planned: Mapping[str, int]) -> int:
 
 
 def _tasks(folder: Path, manifest: RunManifest, planned: Iterable[str]) -> dict[str, TaskRecord]:
-    """Return the records of the tasks that the journal plans; UserError for one that cannot be judged."""
+    """Return the run's tasks by name; raise UserError if one cannot be judged or is only in the journal."""
     tasks = {task.name: task for task in manifest.tasks}
     for task in manifest.tasks:
         _refuse(folder, task)
@@ -181,16 +180,16 @@ def _refuse(folder: Path, task: TaskRecord) -> None:
 
 
 def rejudge_command(folder: Path, task: TaskRecord) -> str:
-    """Return the command that judges all answers of a task again once its metric has been changed."""
+    """Return the command that judges all answers of a task again after its metric has changed."""
     if not task.metric_hash:
         return f"maestro-eval score {shlex.quote(str(folder))}"
-    # A task file's hash covers its own rule.
+    # The hash of a task file covers the rule in it.
     changed = ["--accept", f"task:{task.name}"] if task.metric_file else []
     return shlex.join(["maestro-eval", "resume", str(folder), *changed, "--accept", f"metric:{task.name}"])
 
 
 class _Refused(Struct, frozen=True, tag="refused"):
-    """A UserError on its way back."""
+    """A UserError that a worker sends to the parent."""
 
     message: str
 
@@ -202,7 +201,7 @@ _replies: msgspec.msgpack.Decoder[Judged | _Refused] = msgspec.msgpack.Decoder(J
 
 
 class Pool:
-    """``processes`` workers with the same rules; a context manager."""
+    """A context manager of ``processes`` workers with the same rules."""
 
     def __init__(self, rules: Rules, processes: int) -> None:
         self._threads = ThreadPoolExecutor(processes, "judge")
@@ -212,10 +211,10 @@ class Pool:
             child.send(_encode(rules))
             self._idle.put(child)
 
-    def judge(self, stretches: Iterable[Sequence[PackedRecord]]) -> Iterator[Judged]:
-        """Yield what ``judge_records`` returns for each, in order; UserError as of it, and when a worker dies."""
+    def judge(self, batches: Iterable[Sequence[PackedRecord]]) -> Iterator[Judged]:
+        """Yield the result of `judge_records` for each batch, in order. Raise UserError if it does or a worker dies."""
         under_way: deque[Future[Judged]] = deque()
-        for records in stretches:
+        for records in batches:
             under_way.append(self._threads.submit(self._judge, _encode(records)))
             if len(under_way) >= len(self._children) * _AHEAD:
                 yield under_way.popleft().result()
@@ -228,7 +227,7 @@ class Pool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # After a failure nobody waits for the rest; a killed worker's pipe frees the thread that reads from it.
+        # After a failure the rest is dropped; killing a worker closes its pipe and frees the thread that reads from it.
         if error is not None:
             for child in self._children:
                 child.kill()
@@ -237,7 +236,7 @@ class Pool:
             child.end()
 
     def _judge(self, records: bytes) -> Judged:
-        # As many threads as workers: one is always idle, if not well.
+        # There are as many threads as workers, so one is always idle, but it may have died.
         child = self._idle.get()
         try:
             child.send(records)
@@ -259,8 +258,8 @@ class Pool:
 
 
 def serve() -> None:
-    """Read rules, then judge stretches until the input ends: the worker's end."""
-    # An interrupt from the keyboard reaches the whole group; the parent decides what becomes of us.
+    """Run a worker: read the rules, then judge batches until the input closes."""
+    # Ctrl-C reaches the whole process group; the parent decides when its workers stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies = private_pipes()
     first = received(requests)

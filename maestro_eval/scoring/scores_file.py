@@ -1,8 +1,8 @@
-"""``exports/scores.PROTOCOL.jsonl``: a first line that says what the scores are of, then one score a line.
+"""``exports/scores.PROTOCOL.jsonl``: a first line that describes the scores, then one score per line.
 
-The files of a pass, one a protocol, are written as it goes on, and get their names when all are whole. They hold what
-decides a score and no times or machine names: equal scores are equal bytes. A reader keeps the file that it was made
-with open: what it reads stays the same when a later pass puts another file under the name.
+The files of a pass, one per protocol, are written as it proceeds, and get their names when all are complete. They
+contain what decides a score and no times or machine names: equal scores are equal bytes. A reader keeps its file open:
+what it reads does not change when a later pass replaces the file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _scores = msgspec.json.Decoder(Score)
 
 
 class TaskHeading(Struct, frozen=True):
-    """The part of a task that decides how it is judged. ``released`` is empty where that is its fall-back."""
+    """The fields of a task that decide how it is judged. ``released`` is empty for the fall-back."""
 
     hash: str
     metric: str
@@ -36,7 +36,7 @@ class TaskHeading(Struct, frozen=True):
 
 
 class Heading(Struct, frozen=True):
-    """The first line of the file."""
+    """The first line of a scores file."""
 
     schema: int
     protocol: ScoringProtocol
@@ -47,9 +47,9 @@ class Heading(Struct, frozen=True):
 
 
 class ScoresFile(Struct, frozen=True):
-    """The scores of one pass: iterable as often as one likes, in constant memory. ``begin`` is behind the heading.
+    """The scores of one pass: iterable repeatedly, in constant memory. ``begin`` is the offset of the first score.
 
-    ``path`` is ``None`` where the run folder could not be written: the scores then last as long as this object.
+    ``path`` is ``None`` if the run folder could not be written; the scores then last as long as this object.
     """
 
     file: IO[bytes]
@@ -61,7 +61,7 @@ class ScoresFile(Struct, frozen=True):
         return self.count
 
     def __iter__(self) -> Iterator[Score]:
-        # Reading at an offset of its own, so that two iterations do not move each other's.
+        # Each iteration has its own offset, so that two may run at once.
         offset, rest = self.begin, b""
         while block := os.pread(self.file.fileno(), _BLOCK, offset):
             offset += len(block)
@@ -84,9 +84,9 @@ def heading_of(manifest: RunManifest, protocol: ScoringProtocol) -> Heading:
 def write_scores_files(
     folder: Path, headings: Sequence[Heading], blocks: Iterable[Mapping[ScoringProtocol, bytes]]
 ) -> dict[ScoringProtocol, ScoresFile]:
-    """Write the files of a run folder from blocks of whole lines by protocol, all of them whole or none.
+    """Write the scores files of a run folder, all or none, from blocks of whole lines by protocol.
 
-    A folder that cannot be written gets no file, and that is no error. UserError when the disk fills up.
+    In a folder that cannot be written, no file is made and no error raised. Raise UserError if the disk is full.
     """
     paths = {each.protocol: folder / "exports" / f"scores.{each.protocol}.jsonl" for each in headings}
     counts: Counter[ScoringProtocol] = Counter()
@@ -106,10 +106,10 @@ def write_scores_files(
                 file.write(block[protocol])
                 counts[protocol] += block[protocol].count(b"\n")
         for file in files.values():
-            # Before the first of them gets its name.
+            # All are on disk before the first gets its name.
             file.flush()
             os.fsync(file.fileno())
-        # What reads them stays open, whatever becomes of the names.
+        # The readers' files stay open, even if they are replaced or removed.
         readers = {protocol: os.fdopen(os.dup(file.fileno()), "rb") for protocol, file in files.items()}
     return {
         protocol: ScoresFile(file, paths.get(protocol), counts[protocol], begins[protocol])

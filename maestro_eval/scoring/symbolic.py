@@ -2,12 +2,12 @@ r"""Decide whether two expressions are equal in value: ``1/2`` is ``\frac{1}{2}`
 
 Most answers are plain numbers or equal texts and are decided here in microseconds. The rest goes to `math-verify`
 (SymPy) in a child process, started on first need and again after each death, because an expression may be written to
-take forever: a check costs at most its limit of processor time, and the next one works. The limit is processor time,
-so that a verdict does not depend on how busy the machine is.
+run forever: a check costs at most its CPU time limit, and the next one works. The limit is CPU time, so that a verdict
+does not depend on how busy the machine is.
 
-The child is a plain subprocess on two pipes and not a multiprocessing pool: it needs no importable ``__main__``, starts
+The child is a plain subprocess on two pipes, not a multiprocessing pool: it needs no importable ``__main__``, starts
 from any thread and from daemonic pool workers, and a fork of this process starts its own. Checks from several threads
-of one process take turns; for more, use more processes.
+of one process run one after another; for more, use more processes.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from maestro_eval.scoring.numerals import Number, number
 
 _LONGEST = 400
 _REMEMBERED = 4096
-# SymPy keeps some of what it saw for ever; a fresh child bounds that.
+# SymPy's caches grow for ever; a fresh child bounds that.
 _CHECKS_OF_A_CHILD = 20_000
-# No more than an interpreter needs: keys have no place beside what a model wrote.
+# Only what an interpreter needs: API keys stay out of a process that reads what a model wrote.
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
 _FLOAT_NOISE = 1e-9
 
@@ -68,8 +68,8 @@ _LETTERS = re.compile(r"[A-Za-z]{3,}")
 
 
 class Equivalence(Struct, frozen=True):
-    """``undecided`` is the expression's doing, by its ``reason``; ``unavailable`` is ours: the checker could not run
-    (``detail`` says why), and nothing is known of the answer.
+    """``undecided`` is caused by the expression (``reason``). ``unavailable`` is our failure: the checker could not run
+    (``detail`` says why), and nothing is known about the answer.
     """
 
     result: Literal["same", "different", "undecided", "unavailable"]
@@ -78,7 +78,7 @@ class Equivalence(Struct, frozen=True):
 
     @property
     def is_costly(self) -> bool:
-        """Return whether the expression took more time or memory than it may."""
+        """Return whether the expression exceeded its time or memory limit."""
         return self.reason in ("time limit", "memory")
 
 
@@ -86,12 +86,12 @@ _SAME, _DIFFERENT = Equivalence("same"), Equivalence("different")
 
 
 def equivalent(answer: str, target: str, *, decimals: int | None = None, limit_s: float = 5.0) -> Equivalence:
-    r"""Tell whether ``answer`` has the value of ``target``; ``$…$``, ``\boxed{…}``, units and degrees do not count.
+    r"""Compare ``answer`` with ``target`` in value; ``$…$``, ``\boxed{…}``, units and degrees are ignored.
 
-    Plain numbers are equal exactly, decimals against expressions to six places; with ``decimals`` also when both
-    round to the same value at that many places. ``50%`` is 0.5; LaTeX's ``50\%`` is 50 (`without_unit`). Words are
-    equal only as text, a pair is no set and a ratio ``3:4`` no fraction. Texts of more than 400 characters are not
-    parsed. Never raises for any text.
+    Two plain numbers must be equal but for float noise, a decimal and an expression to six places; with ``decimals`` it
+    suffices that both round to the same value at that many places. ``50%`` is 0.5; LaTeX's ``50\%`` is 50
+    (`without_unit`). Words are equal only as text; a pair is not a set, nor a ratio ``3:4`` a fraction. Texts of more
+    than 400 characters are not parsed. No text makes it raise.
     """
     given, wanted = bare_expression(answer), bare_expression(target)
     given = without_unit(given, wanted)
@@ -112,19 +112,19 @@ def equivalent(answer: str, target: str, *, decimals: int | None = None, limit_s
 
 
 def without_unit(answer: str, target: str) -> str:
-    r"""``answer`` without a ``\%`` at its end, which MathVision's authors drop as a unit, where ``target`` has none.
+    r"""Drop a ``\%`` at the end of ``answer`` if ``target`` has none, as MathVision's authors drop it as a unit.
 
-    A plain ``%`` divides by 100 there as here.
+    A plain ``%`` divides by 100, for them and here.
     """
     bare = answer.rstrip()
     return bare.removesuffix(_PERCENT_UNIT).rstrip() if "%" not in target else bare
 
 
 def bare_expression(text: str) -> str:
-    r"""Return ``text`` without what typesets all of it: ``$…$``, ``\(…\)``, ``\[…\]``, ``\boxed{…}``, a full stop."""
+    r"""Return ``text`` without a full stop and markup around it all: ``$…$``, ``\(…\)``, ``\[…\]``, ``\boxed{…}``."""
     bare = text.strip()
     for _ in range(_WRAPPINGS):
-        # "$3 was paid" and "5.." are no wrappings; a full stop may stand on either side of the last dollar.
+        # "$3 was paid" and "5.." are not wrapped; a full stop may come before or after the last dollar.
         bare = bare.removesuffix(".").strip() if not bare.endswith("..") else bare
         wrapped = _WRAPPED.fullmatch(bare)
         inside = next((group for group in wrapped.groups() if group is not None), None) if wrapped else None
@@ -135,7 +135,7 @@ def bare_expression(text: str) -> str:
 
 
 def _one_piece(text: str) -> bool:
-    # "\boxed{1}, \boxed{2}" and "\(1\) or \(2\)" begin and end like a wrapping and are two.
+    # "\boxed{1}, \boxed{2}" and "\(1\) or \(2\)" begin and end like one wrapped text but are two.
     if r"\)" in text or r"\]" in text:
         return False
     depth = 0
@@ -163,7 +163,7 @@ def _close(left: float, right: float) -> bool:
 
 
 def _of_one_kind(given: str, wanted: str) -> bool:
-    # math-verify takes "5, 5" for 5, a set for a pair, and "3:4" for a fraction.
+    # math-verify reads "5, 5" as 5, a set as a pair, and "3:4" as a fraction.
     if (":" in given) != (":" in wanted):
         return False
     (ours, is_pair), (theirs, is_wanted_pair) = _listed(given), _listed(wanted)
@@ -171,7 +171,7 @@ def _of_one_kind(given: str, wanted: str) -> bool:
 
 
 def _listed(text: str) -> tuple[int, bool]:
-    """Count the members of a list with commas, and tell whether it is in round brackets (a pair, a point)."""
+    """Return the number of members of a comma list, and whether it is in round brackets (a pair, a point)."""
     bare = _SIZES.sub("", text)
     _, _, behind = bare.rpartition("=")
     bare = behind if behind[:1] in ("(", "[", "\\") else bare
@@ -183,7 +183,7 @@ def _listed(text: str) -> tuple[int, bool]:
 
 
 def _depths(text: str) -> list[int]:
-    """Return how deep in brackets each character is; a bracket's own end is outside of it."""
+    """Return the bracket depth at each character; a closing bracket is outside of its pair."""
     depths, depth = [], 0
     for sign in text:
         depth += (sign in "([{") - (sign in ")]}")
@@ -195,7 +195,7 @@ def _latex(text: str) -> str:
     spelled = _BARE_ROOT.sub(r"\\sqrt{\1}", _TEXT.sub(r" \1 ", text.replace("**", "^"))).translate(_SPELLED)
     spelled = _FUNCTION.sub(r"\\\1 ", _APPROXIMATELY.split(spelled)[-1])
     spelled = _UNIT.sub("", _DEGREES.sub("", spelled).strip())
-    # "x = 2 + 3 = 5" concludes with its last part; "x = 1, y = 2" and "x = 5" are statements of their own.
+    # The result of "x = 2 + 3 = 5" is its last part; "x = 1, y = 2" and "x = 5" are compared as equations.
     parts = _EQUALS.split(spelled)
     return parts[-1] if len(parts) > 2 and "," not in spelled and ";" not in spelled else spelled
 
@@ -208,7 +208,7 @@ class _Request(Struct, frozen=True):
 
 
 class _Checker:
-    """One child process, and the verdicts that it gave lately."""
+    """One child process and a cache of its latest verdicts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -223,7 +223,7 @@ class _Checker:
                 return known
             verdict = self._ask(request)
             if verdict.result == "unavailable":
-                # Perhaps the machine, short of memory, killed an idle child: a fresh one may do.
+                # The machine may have killed an idle child for lack of memory: try a fresh one.
                 verdict = self._ask(request)
             if verdict.result != "unavailable":
                 if len(self._verdicts) >= _REMEMBERED:
@@ -232,14 +232,14 @@ class _Checker:
             return verdict
 
     def close(self) -> None:
-        """End the child; the next check starts another."""
+        """Kill the child; the next check starts another."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()
             child.end()
 
     def abandon(self) -> None:
-        """After a fork: the child and its answers belong to the process that we were forked from."""
+        """In a forked process: leave the child and its replies to the process that started it."""
         child, self._child = self._child, None
         self._lock = threading.Lock()
         if child is not None:
@@ -261,19 +261,19 @@ class _Checker:
         except OSError as error:
             return Equivalence("unavailable", detail=f"the symbolic checker did not start: {error}")
         except BaseException:
-            # Interrupted: its reply must not be taken for that of the next request.
+            # After an interrupt, the late reply must not be read as that of the next request.
             self.close()
             raise
 
     def _end(self) -> int:
         child, self._child = self._child, None
         assert child is not None
-        # Its output ended, so that it is gone or going.
+        # The child closed its output: it has exited or is exiting.
         return child.end()
 
 
 def _start() -> Child:
-    # Sets of symbols are ordered by hash, and so may be what SymPy makes of them.
+    # A fixed hash seed: SymPy's results may depend on the order of sets of symbols.
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "0"}
     program = Path(__file__).with_name("symbolic_child.py")

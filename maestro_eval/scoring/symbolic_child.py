@@ -1,10 +1,10 @@
-"""The program that compares expressions, run by `symbolic.py` as a process of its own: a message of JSON in, one out.
+"""The program that compares expressions, run by `symbolic.py` as a separate process: one JSON message in, one out.
 
-It reads what a model wrote, so it is built to be killed. Each check has a budget of processor time that the kernel
-enforces (the default action of SIGPROF ends the process, whatever C code it is in), the process has a memory limit,
-it can write no file, and the one place where SymPy would evaluate text as Python is closed before the first check.
+It reads what a model wrote, so it is built to be killed. Each check has a CPU time limit that the kernel enforces (the
+default action of SIGPROF ends the process, whatever C code it is in), the process has a memory limit, it cannot write
+files, and the one place where SymPy would evaluate text as Python is blocked before the first check.
 
-It runs by path and imports nothing of this package, so that its start costs SymPy and no more.
+It runs by path and imports nothing of this package, so that its start costs no more than SymPy's.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from typing import Any
 
 _MEMORY = 2 << 30
 _START_S = 120.0
-# How much longer than its processor time a check may take on the clock before we call it starved of processor.
+# A check that takes this many times its CPU time limit by the clock is starved of CPU.
 _PATIENCE = 20.0
 _EXACT_DECIMALS = 6
 _SIGNIFICANT = 30
-# Where expressions in letters are compared first: at the roots of these.
+# Expressions in letters are first compared at one point: the letters are the square roots of these.
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
-# Decimals count as equal to six places: what differs by more than this differs.
+# Decimals are compared to six places: a larger difference than this decides.
 _APART = 1e-5
 _APART_OF_TINY = 1e-4
-# Beyond it a float has no decimals left to round.
+# A larger float has no decimals to round.
 _LARGEST = 1e15
 _PLAIN = re.compile(r"[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400}")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\}")
 
-# result and reason, as `Equivalence` has them
+# ``result`` and ``reason`` of `Equivalence`
 _Reply = tuple[str, str]
 
 
 def main() -> None:
-    """Say that we are ready, then answer requests until the other end closes."""
+    """Send a ready message, then answer requests until the other end closes."""
     _prepare_signals()
     requests, replies = Connection(0, writable=False), Connection(os.dup(1), readable=False)
-    # What a library prints is no reply.
+    # Libraries print to standard error, not into the replies.
     os.dup2(2, 1)
     signal.setitimer(signal.ITIMER_REAL, _START_S)
     check = _checker()
     signal.setitimer(signal.ITIMER_REAL, 0)
-    # Not before SymPy is imported: Python may write its bytecode, without which each start would compile it again.
+    # After SymPy's import: Python may still write its bytecode, without which each start would compile it again.
     _confine()
     replies.send_bytes(b"ready")
     while True:
@@ -57,8 +57,8 @@ def main() -> None:
             request = json.loads(requests.recv_bytes())
         except EOFError:
             return
-        # Processor time, not the clock: the same expression must get the same verdict on a busy machine. The clock
-        # is the backstop for a process that gets no processor, and outlives its parent by no more than that.
+        # CPU time, not the clock: the same expression must get the same verdict on a busy machine. The clock is the
+        # backstop for a process that gets no CPU, which outlives its parent by no more than that.
         signal.setitimer(signal.ITIMER_PROF, request["limit_s"])
         signal.setitimer(signal.ITIMER_REAL, _PATIENCE * request["limit_s"])
         reply = check(request["answer"], request["target"], request["decimals"])
@@ -83,7 +83,7 @@ def _confine() -> None:
 def _checker() -> Callable[[str, str, int | None], _Reply]:
     import sympy  # type: ignore[import-untyped]
 
-    # `simplify` imports this when first needed, and it names its units by texts to be parsed, which is closed by then.
+    # `simplify` imports this on first use, and parses text to name its units, which is blocked by then.
     import sympy.physics.units  # type: ignore[import-untyped]
     from latex2sympy2_extended import NormalizationConfig, latex2sympy, normalize_latex  # type: ignore[import-untyped]
     from math_verify import verify  # type: ignore[import-untyped]
@@ -92,7 +92,7 @@ def _checker() -> Callable[[str, str, int | None], _Reply]:
     from sympy.core.random import seed  # type: ignore[import-untyped]
     from sympy.parsing import sympy_parser  # type: ignore[import-untyped]
 
-    # The library warns, once and at length, that it keeps no time itself.
+    # The library logs a long warning that it has no timeout.
     logging.disable()
 
     def plain_number(text: str, *_: object, **__: object) -> Any:
@@ -100,8 +100,8 @@ def _checker() -> Callable[[str, str, int | None], _Reply]:
             raise _Unreadable("not parsed")
         return sympy.Integer(text) if text.isdecimal() else sympy.Float(text)
 
-    # latex2sympy hands each numeral to SymPy as text, which SymPy evaluates as Python. Numerals are read here instead,
-    # and whatever else reaches SymPy's parser ends at its only call of `eval`.
+    # latex2sympy passes each numeral to SymPy as text, which SymPy evaluates as Python. `plain_number` reads numerals
+    # instead, and any other text is refused at the parser's only call of `eval`.
     sympy_parser.parse_expr = plain_number
     sympy_parser.eval_expr = _refuse
     config = NormalizationConfig(
@@ -111,14 +111,14 @@ def _checker() -> Callable[[str, str, int | None], _Reply]:
     def parsed(text: str) -> Any:
         latex = normalize_latex(text, config)
         if _WORD.search(_ENVIRONMENT.sub("", latex)):
-            # A word would be read as a product of letters, and "north" be "thorn".
+            # A word would be read as a product of letters, and "north" would equal "thorn".
             raise _Unreadable("words")
         return latex2sympy(
             latex, is_real=not should_treat_as_complex(latex), convert_degrees=False, normalization_config=None
         )
 
     def value(expression: Any, point: dict[Any, Any]) -> Any:
-        """Its value to 30 digits where it has a real one; a percentage has two, and a lone letter may be a word."""
+        """Return a real value to 30 digits, else None: a percentage has two values, and a lone letter may be a word."""
         if not isinstance(expression, sympy.Expr) or expression.is_Symbol or expression.has(sympy.UnevaluatedExpr):
             return None
         try:
@@ -128,7 +128,7 @@ def _checker() -> Callable[[str, str, int | None], _Reply]:
         return number if number.is_Float or number.is_Rational else None
 
     def significant(number: Any) -> bool:
-        # SymPy marks what it found to be zero, but for noise, by a precision of one bit.
+        # SymPy marks a value that is zero but for noise by a precision of one bit.
         return bool(number != 0 and getattr(number, "_prec", 2) > 1)
 
     def same_value(given: Any, wanted: Any, decimals: int | None) -> bool:
@@ -139,8 +139,8 @@ def _checker() -> Callable[[str, str, int | None], _Reply]:
             roundable = decimals is not None and not letters and abs(read) < _LARGEST and abs(meant) < _LARGEST
             if roundable and round(float(read), decimals) == round(float(meant), decimals):
                 return True
-            # Simplifying takes 50 times as long, and cannot bring together what differs at a point. Of tiny values the
-            # difference is tiny too: they must agree in their leading digits.
+            # Simplifying takes 50 times as long, and cannot equate what differs at a point. Tiny values also have a
+            # tiny difference: they must agree in their leading digits.
             largest = max(abs(read), abs(meant)) if significant(read) and significant(meant) else 1
             if abs(read - meant) > min(_APART, largest * _APART_OF_TINY):
                 return False
@@ -148,7 +148,7 @@ def _checker() -> Callable[[str, str, int | None], _Reply]:
         return bool(verify(wanted, given, float_rounding=places, timeout_seconds=None, raise_on_error=True))
 
     def check(answer: str, target: str, decimals: int | None) -> _Reply:
-        # Neither what was asked before nor chance may change a verdict.
+        # A verdict must not depend on earlier requests or on chance.
         clear_cache()
         seed(0)
         try:
@@ -158,7 +158,7 @@ def _checker() -> Callable[[str, str, int | None], _Reply]:
         except MemoryError:
             return "undecided", "memory"
         except Exception:
-            # The parser raises bare Exception for what it cannot read, SymPy a dozen kinds.
+            # The parser raises bare Exception for unreadable text, SymPy a dozen types.
             return "undecided", "not parsed"
         return "same" if same else "different", ""
 

@@ -102,12 +102,12 @@ def test_a_damaged_record_in_a_worker_is_one_line(run_folder: Path) -> None:
         records = list(journal.planned_records())
     broken = [type(records[1])(_TASK, "1", 0, b"\0", records[1].sample)]
     rules = Rules("journal.db", {_TASK: _RECORD})
-    stretches = [records[:5], broken, records[5:]]
+    batches = [records[:5], broken, records[5:]]
     with (
         pytest.raises(UserError, match=r"journal\.db: the record of maestro_counted/1/0 is damaged"),
         Pool(rules, 2) as pool,
     ):
-        list(pool.judge(stretches))
+        list(pool.judge(batches))
 
 
 def test_a_worker_that_died_is_not_ended_twice_at_once(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_a_worker_that_died_is_not_ended_twice_at_once(run_folder: Path, monkeyp
         met.append(again.wait(0.5))
         return end(child)
 
-    def stretches() -> Iterator[list[PackedRecord]]:
+    def batches() -> Iterator[list[PackedRecord]]:
         yield records
         assert begun.wait(PATIENCE_S)
         raise UserError("the disk failed")
@@ -132,21 +132,21 @@ def test_a_worker_that_died_is_not_ended_twice_at_once(run_folder: Path, monkeyp
     pool = Pool(Rules("journal.db", {_TASK: _RECORD}), 1)
     os.kill(pool._children[0].pid, signal.SIGKILL)
     with pytest.raises(UserError, match="the disk failed"), pool:
-        list(pool.judge(stretches()))
+        list(pool.judge(batches()))
     assert met[0] is False
 
 
-def test_stretches_come_back_in_order_and_few_are_taken_ahead(run_folder: Path) -> None:
+def test_batches_come_back_in_order_and_few_are_taken_ahead(run_folder: Path) -> None:
     rules = Rules("journal.db", {_TASK: _RECORD})
     with Journal.open(run_folder, read_only=True) as journal:
         records = list(journal.planned_records())
-    stretches = [records[start : start + 5] for start in range(0, len(records), 5)]
+    batches = [records[start : start + 5] for start in range(0, len(records), 5)]
     taken = count()
 
     def watched() -> Iterator[list[object]]:
-        for stretch in stretches:
+        for batch in batches:
             next(taken)
-            yield stretch  # type: ignore[misc]
+            yield batch  # type: ignore[misc]
 
     with Pool(rules, 2) as pool:
         judged = pool.judge(watched())  # type: ignore[arg-type]
@@ -154,7 +154,7 @@ def test_stretches_come_back_in_order_and_few_are_taken_ahead(run_folder: Path) 
         ahead = next(taken)
         lines = first.lines["official"] + b"".join(each.lines["official"] for each in judged)
     assert ahead <= 6
-    assert lines == b"".join(judge_records(rules, stretch).lines["official"] for stretch in stretches)
+    assert lines == b"".join(judge_records(rules, batch).lines["official"] for batch in batches)
 
 
 def test_the_table_of_one_protocol_says_where_another_reads_otherwise(
@@ -185,9 +185,9 @@ def scoring_elsewhere(folder: Path) -> subprocess.Popen[str]:
         "go = threading.Event()\n"
         "signal.signal(signal.SIGUSR1, lambda *_: go.set())\n"
         "class Waiting(run.Pool):\n"
-        "    def judge(self, stretches):\n"
+        "    def judge(self, batches):\n"
         "        go.wait()\n"
-        "        return super().judge(stretches)\n"
+        "        return super().judge(batches)\n"
         "run.Pool = Waiting\n"
         "try:\n"
         "    run.score_run(Path(sys.argv[1]), processes=2)\n"
