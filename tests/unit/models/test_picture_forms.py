@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from patience import PATIENCE_S
 
 from maestro_eval.files import own_picture_folder, picture_folder
 from maestro_eval.models import ExpertClient, ModelAsk, RetryPolicy
@@ -45,6 +46,12 @@ def shown(*images: Image) -> str:
 
 def ways(server: SimulatedServer) -> list[str]:
     return ["+".join(request.pictures) for request in server.requests]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload takes as long as it takes, on a busy machine too."""
+    monkeypatch.setattr(forms, "_ARRIVAL_S", PATIENCE_S)
 
 
 @pytest.mark.parametrize("size", [2000, 3_000_000])
