@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from maestro_eval.records import NoAnswer
-from maestro_eval.scoring.extract import Reply, candidates, concluded, is_unsure
+from maestro_eval.scoring.extract import UNSURE, Reply, candidates, concluded
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import denied, undenied
 from maestro_eval.scoring.numerals import words_as_digits
@@ -197,9 +197,13 @@ def _mentioned(text: str, choices: tuple[str, ...], distinct: list[set[str]], qu
     subjects = " ".join(choice[: said.start()] for choice in choices if (said := _PREDICATE.search(choice)))
     # "The car is red. It's next to a blue house": the sentence about what is asked comes first.
     for sentence in sorted((*sentences[-1:], *sentences[:1]), key=lambda each: not _says_of(each, question)):
-        if HEDGED.search(sentence) or is_unsure(sentence):
+        if HEDGED.search(sentence) or UNSURE.search(sentence):
             return None
-        sentence = concluded(sentence)
+        # "The shop has a red door, and the car is green": a clause about another thing is left out.
+        clauses = re.split(r",\s(?:and|but|while)\s", concluded(sentence))
+        spoken = [(clause, said) for clause in clauses if (said := _PREDICATE.search(clause))]
+        others = [clause for clause, said in spoken if of_another(clause[: said.start()], question)]
+        sentence = ", ".join(clause for clause in clauses if len(others) == len(clauses) or clause not in others)
         if choices and all(map(_DIGITS.search, choices)):
             sentence = words_as_digits(sentence)
         said = _PREDICATE.search(sentence)
@@ -210,9 +214,6 @@ def _mentioned(text: str, choices: tuple[str, ...], distinct: list[set[str]], qu
         found = _options_in(sentence, choices)
         if not found and not re.search(r"\bno\b", sentence, re.IGNORECASE):
             found = _named_by(sentence, distinct)
-        if len(found) > 1 and "=" in sentence:
-            # Of a chain of equations the last part answers.
-            found = _options_in(sentence.rpartition("=")[2], choices)
         if len(found) == 1:
             (letter,) = found
             choice = choices[LETTERS.index(letter)]

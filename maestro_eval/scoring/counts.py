@@ -1,7 +1,7 @@
 """Find the one whole number that a reply counts, though it may list the parts that add up to it.
 
 Of several numbers the one that counts is: what stands in braces, the one in the question's own words, a total ("5 in
-total"), the one that stands with the question's own noun, the one before a colon ("5: 2 red, 3 blue").
+total"), the one before a colon ("5: 2 red, 3 blue").
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def count_readers(question: str) -> tuple[Reader, Reader]:
             - {*_stated(question)}
         ):
             return NoAnswer.SEVERAL if _with_noun(plain, noun) - {0} else "0"
-        return _chosen(plain, found, values, noun, question)
+        return _chosen(plain, found, values, question)
 
     return whole, within
 
@@ -163,7 +163,7 @@ def _asked_of(behind: str, question: str) -> bool:
     return not said or bool(said.intersection(stems(question.partition("?")[0])) and not _NEGATES.search(clause))
 
 
-def _chosen(text: str, found: list[int | None], values: set[int], noun: str, question: str) -> Read:
+def _chosen(text: str, found: list[int | None], values: set[int], question: str) -> Read:
     if len(values) == 1 and None not in found:
         return str(values.pop())
     if [value for value in found if value is not None] == list(range(1, len(found) + 1)):
@@ -183,9 +183,6 @@ def _chosen(text: str, found: list[int | None], values: set[int], noun: str, que
         said = _stated(total[1] or total[2]) if total else []
         if len(said) == 1 and said[0] is not None:
             return str(said[0])
-    with_noun = _with_noun(text, noun)
-    if len(with_noun) == 1:
-        return str(with_noun.pop())
     heads = {value for sentence in _sentences(text) if ":" in sentence for value in _stated(sentence.partition(":")[0])}
     return str(heads.pop()) if len(heads) == 1 and None not in heads else NoAnswer.SEVERAL
 

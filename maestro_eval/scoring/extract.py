@@ -143,12 +143,13 @@ _PART_OF_THEM = re.compile(
 )
 _ARTICLE = re.compile(r"\W*(?:an?|the)\W*", re.IGNORECASE)
 _FIRST_ITEM = re.compile(r"1[.)]\s")
-_UNSURE = re.compile(
+UNSURE = re.compile(
     r"\b(?:can\s?not|can't|can\u2019t|could\snot|couldn't|unable\sto|impossible\sto|not\spossible\sto|hard\sto|difficult\sto|not\sable\sto)"
     r"\s(?:be\s)?(?:tell|determin|say|see|decid|know|make\sout|identif|answer|conclude|confirm|discern|read)"
     r"|\b(?:not\s(?:sure|certain|clear|enough|visible)|unclear|unknown|undetermined|indeterminate|no\sidea|don'?t\sknow|insufficient)",
     re.IGNORECASE,
 )
+"""What a text says that cannot tell."""
 
 
 def read_reply(reply: str) -> Reply:
@@ -229,11 +230,6 @@ def concluded(sentence: str) -> str:
     """Return what a sentence concludes: behind its last "so", "hence" or "thus", or behind "since …,"."""
     sentence = _CONDITION.sub("", sentence)
     return sentence[max((match.end() for match in _CONCLUSION.finditer(sentence)), default=0) :]
-
-
-def is_unsure(text: str) -> bool:
-    """Tell whether a text says that it cannot tell."""
-    return bool(_UNSURE.search(text))
 
 
 def final_answer(text: str) -> str:

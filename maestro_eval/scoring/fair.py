@@ -15,7 +15,7 @@ from itertools import islice
 from msgspec import Struct
 
 from maestro_eval.records import NoAnswer
-from maestro_eval.scoring.extract import Candidate, Reply, candidates, forms, is_unsure, lists, refusal, retracts
+from maestro_eval.scoring.extract import UNSURE, Candidate, Reply, candidates, forms, lists, refusal, retracts
 
 Read = str | NoAnswer
 Reader = Callable[[str], Read | None]
@@ -73,7 +73,7 @@ def reading(reply: Reply, whole: Reader, within: Reader) -> Reading:
         return Reading(NoAnswer.UNSURE, ANYWHERE)
     if inside is not None:
         return Reading(inside, ANYWHERE)
-    return Reading(NoAnswer.UNSURE if is_unsure(reply.text) else NoAnswer.UNSTATED)
+    return Reading(NoAnswer.UNSURE if UNSURE.search(reply.text) else NoAnswer.UNSTATED)
 
 
 def stated_forms(reply: Reply) -> Iterator[tuple[Candidate, str]]:

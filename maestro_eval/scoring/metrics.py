@@ -37,7 +37,7 @@ from maestro_eval.scoring.options import LETTERS, choice_letter, lone_letter, op
 from maestro_eval.scoring.python_tests import python_tests
 from maestro_eval.scoring.short_text import same_formula, same_meaning, same_spelling, short_form, text_reading
 from maestro_eval.scoring.subject import CLAUSE, stems
-from maestro_eval.scoring.values import SCALES, asks_year, value_readers, values
+from maestro_eval.scoring.values import ASKS_YEAR, SCALES, value_readers, values
 from maestro_eval.scoring.vlms_are_blind import blind_readers, blind_reading
 from maestro_eval.scoring.yes_no import yes_no, yes_no_readers
 
@@ -228,7 +228,7 @@ def fair_relaxed(sample: Sample, reply: Reply) -> Verdict:
     read = found.read
     if isinstance(read, NoAnswer):
         return _judged(found, set())
-    exact = asks_year(sample.question) and all(len(target.strip()) == 4 for target in sample.targets)
+    exact = ASKS_YEAR.search(sample.question) and all(len(target.strip()) == 4 for target in sample.targets)
     same = operator.eq if exact else relaxed_equal
     # "1.25 billion", where millions are asked for.
     given_in = {1.0} | {scale for word, scale in SCALES.items() if re.search(rf"\b{word}s?\b", sample.question)}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from maestro_eval.records import NoAnswer
-from maestro_eval.scoring.extract import Reply, is_unsure, legible, retracts, untypeset
+from maestro_eval.scoring.extract import UNSURE, Reply, legible, retracts, untypeset
 from maestro_eval.scoring.fair import Reading, behind, stated_forms
 from maestro_eval.scoring.negation import denied
 from maestro_eval.scoring.subject import CLAUSE, HEDGED, names_another, of_another, of_nothing_asked, stems
@@ -245,7 +245,7 @@ def _says_another(sentence: str, question: str, *targets: str) -> bool:
     asked, said = _ranks(question), _ranks(sentence)
     another_rank = bool(said - asked) if not asked else not said & asked and bool(said)
     return (
-        bool(HEDGED.search(sentence) or is_unsure(sentence))
+        bool(HEDGED.search(sentence) or UNSURE.search(sentence))
         or another_rank
         or names_another(sentence, question, *targets)
     )

@@ -45,7 +45,7 @@ _COMPARES = re.compile(
 # "50,02", where no list and no group of thousands can be meant.
 _DECIMAL_COMMA = re.compile(r"(?<![0-9.,])([0-9]{1,3}),([0-9]{1,2})(?=\s?(?:[^\W0-9_]|[%\u20ac$]|\.?\Z))")
 _YEAR = range(1800, 2101)
-_ASKS_YEAR = re.compile(r"\b(?:which|what|in\swhat|in\swhich)\s(?:\w+\s)?year\b|\bwhen\b", re.IGNORECASE)
+ASKS_YEAR = re.compile(r"\b(?:which|what|in\swhat|in\swhich)\s(?:\w+\s)?year\b|\bwhen\b", re.IGNORECASE)
 _EQUALS = re.compile(r"[=\u2248]|\\approx")
 _RESULTS = {*stems("answer average difference gap mean median percentage ratio rest result share sum total value")}
 _RATIO = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s?(?::|/|to)\s?([0-9]{1,9}(?:\.[0-9]{1,9})?)")
@@ -65,7 +65,7 @@ _PERCENT_WORDS = re.compile(r"\A\s?(?:percent|per\scent|percentage|pct)", re.IGN
 
 def value_readers(question: str) -> tuple[Reader, Reader]:
     """Make the readers of a text with a value; the answer is the number with its percent sign or scale, if any."""
-    years = asks_year(question)
+    years = bool(ASKS_YEAR.search(question))
     asked = {found.value for found in numbers(question)}
     # What is asked of no words may be a difference.
     compares = bool(_COMPARES.search(question)) or not any(stems(question))
@@ -130,11 +130,6 @@ def usual_digits(text: str) -> str:
     """Write number words, ``1 250`` and the decimal comma of ``50,02`` as numbers are usually written."""
     grouped = _SPACED.sub(lambda match: match[1].replace(" ", ","), with_digits(text))
     return _DECIMAL_COMMA.sub(r"\1.\2", grouped)
-
-
-def asks_year(question: str) -> bool:
-    """Tell whether a question wants a year."""
-    return bool(_ASKS_YEAR.search(question))
 
 
 def values(written: str) -> set[float]:

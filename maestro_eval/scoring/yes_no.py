@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from maestro_eval.records import NoAnswer
-from maestro_eval.scoring.extract import is_unsure, retracts
+from maestro_eval.scoring.extract import UNSURE, retracts
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import undenied
 from maestro_eval.scoring.subject import HEDGED, is_other_thing, names_another, stems
@@ -80,8 +80,7 @@ def yes_no_alone(text: str) -> str | None:
         return None
     if retracts(behind):
         return None
-    others = {match.group().casefold() for match in undenied(_YES_NO, behind)} - {word}
-    return None if others and said in ("yes", "no") and len(behind) < 40 else word
+    return word
 
 
 def affirmed(text: str, question: str) -> str | NoAnswer | None:
@@ -94,7 +93,7 @@ def affirmed(text: str, question: str) -> str | NoAnswer | None:
         if not wanted.intersection(stems(sentence)) and not opposite(sentence, question):
             continue
         sentence = _NO_GAP.sub("contact", _NOT_VISIBLE.sub("absent", sentence))
-        if is_unsure(sentence) or HEDGED.search(sentence) or _of_another(sentence, question):
+        if UNSURE.search(sentence) or HEDGED.search(sentence) or _of_another(sentence, question):
             return NoAnswer.UNSURE
         if " than " in question:
             compared = _compared(sentence, question)

@@ -438,7 +438,10 @@ RIGHT: list[tuple[str, Sample, list[str]]] = [
         "The material is metal.",
     ]),
     ("math", _LENGTH, ["BC is 5", "BC = 5", "AB is 4, so BC is 5", "CB = 5", "The length is 5.", "The side BC is 5."]),
-    ("option_letter", _PARKED, ["The vehicle in front of the shop is blue.", "A blue car is parked there."]),
+    ("option_letter", _PARKED, [
+        "The vehicle in front of the shop is blue.", "A blue car is parked there.",
+        "The shop has a red door, and the car in front of it is blue.",
+    ]),
     ("option_letter", asked("C", "wood", "plastic", "metal", question="What is the chair made of?"), [
         "The chair has a metal frame.", "It's a metal chair.",
     ]),
