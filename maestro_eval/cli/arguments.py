@@ -22,7 +22,7 @@ def add_protocol(parser: argparse.ArgumentParser, default: str | None = "officia
         choices=get_args(ScoringProtocol),
         default=default,
         help="rules of judging: official (the benchmark's authors'), released (the released code's), fair (what a "
-        f"careful human accepts) or strict{known}",
+        f"careful human accepts) or strict{known or f' (default: {default})'}",
     )
     add_include(parser)
 

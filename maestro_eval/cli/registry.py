@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.set_defaults(run=_list)
     check = actions.add_parser("check", help="load registries and say what is wrong with them")
     check.add_argument("registries", nargs="+", metavar="REGISTRY", help=_NAMED)
+    add_json(check)
     check.set_defaults(run=_check)
     show = actions.add_parser("show", help="the entries, and the prompt as a policy reads it")
     show.add_argument("registry", metavar="REGISTRY", help=_NAMED)
@@ -57,8 +58,11 @@ def _list(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from maestro_eval.registry import check_registry, prompt_note
 
-    for name in arguments.registries:
-        registry = check_registry(name)
+    checked = map(check_registry, arguments.registries)
+    if arguments.json:
+        print_json([{**_facts(registry), "note": prompt_note(registry)} for registry in checked])
+        return DONE
+    for registry in checked:
         print(f"{registry.path}: ok: {registry.name}, {_counted(registry)}, hash {registry.hash[:12]}")
         if note := prompt_note(registry):
             print(note)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
-from maestro_eval.cli.arguments import add_progress, add_protocol, not_negative, positive
+from maestro_eval.cli.arguments import add_json, add_progress, add_protocol, not_negative, positive, prints_elsewhere
 from maestro_eval.cli.watching import exit_code, stall_rules, watcher_of
 
 COMMON = (
-    "--at", "--call", "--sample", "--subset", "--control", "--out", "--protocol",
+    "--at", "--call", "--sample", "--subset", "--control", "--out", "--json", "--protocol",
     "--help", "--help-all",
 )  # fmt: skip
 EXAMPLE = "maestro-eval replay runs/mine --at 1 --call EXPERT@@SKILL"
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the two runs go (default: a folder of RUN/replays, by turn and call)",
     )
+    add_json(parser)
     add_protocol(parser)
     add_progress(parser)
 
@@ -79,17 +81,20 @@ def run(arguments: argparse.Namespace) -> int:
     replay = counterfactual.manifest.replay
     call = replay.call if replay is not None else arguments.call
     document = replay_document(regret, original.manifest.system, arguments.at, call)
-    show(document)
-    found = replayed.found
-    print(
-        f"replayed {len(found.keys)} rollouts; not replayed: {found.short} ended before turn {arguments.at}, "
-        f"{found.spent} had no call left, {found.failed} failed or never ran"
-    )
-    page = write_document(document, out, "replay")
-    record = {"replay": replay, "replayed": len(found.keys), "short": found.short, "spent": found.spent,
-              "failed": found.failed, "regret": regret}  # fmt: skip
-    write_atomic(out / "replay.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
-    print(f"runs     {out}\nresults  {out / 'replay.json'}\nreport   {page}")
+    with prints_elsewhere(arguments.json):
+        show(document)
+        found = replayed.found
+        print(
+            f"replayed {len(found.keys)} rollouts; not replayed: {found.short} ended before turn {arguments.at}, "
+            f"{found.spent} had no call left, {found.failed} failed or never ran"
+        )
+        page = write_document(document, out, "replay")
+        record = {"replay": replay, "replayed": len(found.keys), "short": found.short, "spent": found.spent,
+                  "failed": found.failed, "regret": regret}  # fmt: skip
+        write_atomic(out / "replay.json", msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+        print(f"runs     {out}\nresults  {out / 'replay.json'}\nreport   {page}")
+    if arguments.json:
+        sys.stdout.write((out / "replay.json").read_text("utf-8"))
     return exit_code(replayed.outcomes, "the same command")
 
 

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
+        metavar="DIR",
         help="where report.html, report.md, figures/ and the numbers go (default: a run's own report/, or beside)",
     )
     parser.add_argument(

@@ -20,7 +20,7 @@ EXAMPLE = "maestro-eval resume runs/mine --missing-evidence"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="a run folder, or the --out of a preset")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder, or the --out of a preset")
     parser.add_argument("--executor", choices=("local", "ray"), help="continue with this executor (default: the run's)")
     parser.add_argument("--workers", type=positive, help="processes (with --executor ray)")
     parser.add_argument("--concurrency", type=positive, help="rollouts at once in each worker")

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "router[:bm25], random, fixed:EXPERT@@SKILL, direct:EXPERT, explore (every fixed and direct, for oracles), or "
         "your own module:Class (docs/baselines.md)",
     )
-    what.add_argument("--registry", help="a registry file, or a bundled one by name (see registry list)")
+    what.add_argument("--registry", help="a registry file or a bundled name (see registry list)")
     what.add_argument("--tasks", action="append", default=[], help="task names or tags, with commas or several times")
     what.add_argument("--name", default="", help="the system's name in tables (default: its model · its registry)")
     add_data(what)
@@ -85,9 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change one rule of the regime, say names=exact; may be repeated",
     )
     sampling = parser.add_argument_group("sampling of the policy (default: the regime's)")
-    sampling.add_argument("--temperature", type=float)
-    sampling.add_argument("--top-p", type=float)
-    sampling.add_argument("--max-tokens", type=positive, help="per turn")
+    sampling.add_argument("--temperature", type=float, metavar="T", help="0 for the most probable token")
+    sampling.add_argument("--top-p", type=float, metavar="P", help="draw among tokens of this total probability")
+    sampling.add_argument("--max-tokens", type=positive, metavar="N", help="per turn")
     sampling.add_argument(
         "--turn-regex",
         metavar="REGEX",
@@ -104,8 +104,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let a registry of your own send this variable's value as a key; may be repeated (docs/security.md)",
     )
     how = parser.add_argument_group("how")
-    how.add_argument("--out", required=True, type=Path, help="the run folder to make")
-    how.add_argument("--executor", choices=("local", "ray"), default="local")
+    how.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run folder to make")
+    how.add_argument(
+        "--executor", choices=("local", "ray"), default="local", help="this process (default), or actors on Ray"
+    )
     how.add_argument(
         "--workers",
         type=positive,

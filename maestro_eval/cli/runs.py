@@ -22,7 +22,12 @@ _MOST_MEANS = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "folders", nargs="*", type=Path, default=[Path()], metavar="FOLDER", help="look here and below (default: .)"
+        "folders",
+        nargs="*",
+        type=Path,
+        default=[Path()],
+        metavar="RUN",
+        help="run folders or folders of them (default: .)",
     )
     add_json(parser)
 

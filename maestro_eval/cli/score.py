@@ -12,7 +12,7 @@ from maestro_eval.cli.watching import warn_unjudged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="the run folder")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
     add_json(parser)
     add_protocol(parser)
     parser.add_argument(

@@ -35,18 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(listing)
     listing.set_defaults(run=_list)
     show = actions.add_parser("show", help="a task, and one of its samples as the policy will see it")
-    show.add_argument("task")
+    show.add_argument("task", metavar="TASK", help="a task's name")
     show.add_argument("--sample", metavar="ID", help="which sample (default: the first)")
     show.add_argument("--registry", help="show the messages that this registry makes of it")
     show.add_argument("--images", type=Path, metavar="DIR", help="write its images here (default: a new folder)")
     add_data(show)
     add_include(show)
+    add_json(show)
     show.set_defaults(run=_show)
     check = actions.add_parser("check", help="load every sample of tasks, and print what fails")
     check.add_argument("tasks", nargs="*", metavar="TASK", help="task names or tags (default: those with --data)")
     add_data(check)
     add_include(check)
     add_selection(check)
+    add_json(check)
     check.set_defaults(run=_check)
 
 
@@ -79,23 +81,31 @@ def _show(arguments: argparse.Namespace) -> int:
         raise UserError(f"{arguments.task} matches several tasks; show one: {', '.join(s.name for s in specs)}")
     task = open_task(localise(specs[0]))
     ids, record = task.ids(), task.record
+    wanted = arguments.sample if arguments.sample is not None else next(iter(ids), None)
+    loaded = None if wanted is None else task.load(wanted)
+    images = loaded.images if loaded else ()
+    files = _write_images(images, arguments.images) if images else []
+    messages = _messages(arguments.registry, loaded.sample.question, images) if loaded and arguments.registry else []
+    if arguments.json:
+        sent = [{"role": message.role, "text": _written(message, images, files)} for message in messages]
+        sample = loaded.sample if loaded else None
+        print_json({"task": record, "samples": len(ids), "sample": sample, "images": files, "messages": sent})
+        return DONE
     print(f"{task.name}\ntags      {', '.join(record.tags)}\nmetric    {record.metric} ({record.aggregation})")
     print(f"released  {record.released or FALL_BACK}")
     print(f"data      {record.data}\nsamples   {len(ids)}\nhash      {record.hash}")
-    if not ids and arguments.sample is None:
+    if loaded is None:
         return DONE
-    loaded = task.load(arguments.sample if arguments.sample is not None else ids[0])
-    sample, images = loaded.sample, loaded.images
+    sample = loaded.sample
     print(f"\nsample    {sample.sample_id}\ncategory  {sample.category or '-'}\ncluster   {sample.cluster}")
     print(f"targets   {' | '.join(sample.targets)}\ncontent   {sample.content_hash}")
-    files = _write_images(images, arguments.images)
     for image, file in zip(images, files, strict=True):
         ref = image.ref
         print(f"image     {file}  {ref.media_type} {ref.width}×{ref.height}, {ref.size} bytes")
     if not arguments.registry:
         print(f"\n{sample.question}")
         return DONE
-    for message in _messages(arguments.registry, sample.question, images):
+    for message in messages:
         print(f"\n--- {message.role}\n{_written(message, images, files)}")
     return DONE
 
@@ -107,9 +117,13 @@ def _check(arguments: argparse.Namespace) -> int:
     if not names:
         raise UserError("name the tasks to check, or give --data TASK=PATH")
     selection = parse_selection(arguments)
+    checks = (check_task(spec, selection) for spec in _selected(names, arguments))
+    if arguments.json:
+        checked = list(checks)
+        print_json(checked)
+        return DISAGREES if any(found.problems for found in checked) else DONE
     failed = False
-    for spec in _selected(names, arguments):
-        found = check_task(spec, selection)
+    for found in checks:
         failed = failed or bool(found.problems)
         state = f"{len(found.problems)} problems" if found.problems else "ok"
         print(f"{found.task:28} {found.checked:>7} samples  {state}")

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folders",
         nargs="*",
         type=Path,
-        metavar="FOLDER",
+        metavar="RUN",
         help="run folders, or folders of them (default: results/ and the current folder)",
     )
     parser.add_argument("--port", type=not_negative, default=0, metavar="N", help="the port (default: a free one)")

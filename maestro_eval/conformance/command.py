@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from maestro_eval.cli import DISAGREES, DONE
+from maestro_eval.cli import DISAGREES, DONE, add_json, print_json
 from maestro_eval.conformance.kinds import KINDS, Conformance, cases_of
 from maestro_eval.text import one_line
 
@@ -15,10 +15,14 @@ _LONGEST = 300
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=tuple(KINDS), help="; ".join(f"{kind}: {what}" for kind, what in KINDS.items()))
     parser.add_argument("file", type=Path, help="the recording: JSONL, or JSONL.gz (docs/conformance.md)")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     tally = Conformance.of(cases_of(arguments.kind, arguments.file))
+    if arguments.json:
+        print_json({"cases": tally.cases, "agreeing": tally.agreeing, "disagreements": tally.disagreements})
+        return DONE if tally.complete else DISAGREES
     print(f"agree {tally.agreeing} of {tally.cases}")
     for case in tally.disagreements:
         print(f"{case.id}: expected {_shown(case.expected)}, got {_shown(case.got)}")

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from maestro_eval.cli import DISAGREES, DONE, parse_data
+from maestro_eval.cli import DISAGREES, DONE, add_json, parse_data, print_json
 from maestro_eval.exports.verify import verify
 from maestro_eval.exports.verify_run import verify_run
 from maestro_eval.text import one_line
@@ -19,7 +19,7 @@ _MOST_UNKNOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="RUN_OR_SUBMISSION", help="the folder to check")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder or submission to check")
     parser.add_argument(
         "--data",
         action="append",
@@ -27,12 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TASK=PATH",
         help="compare its samples with the benchmark's own rows; may be repeated",
     )
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     folder, data = arguments.folder, parse_data(arguments.data)
     is_run = not folder.is_symlink() and (folder / "journal.db").exists()
     verified = verify_run(folder, data) if is_run else verify(folder, data)
+    if arguments.json:
+        print_json(verified)
+        return DISAGREES if verified.mismatches else DONE
     if not verified.mismatches:
         print(verified.summary)
         for line in verified.unknown[:_MOST_UNKNOWN]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maestro_eval.cli import DONE, DONE_WITH_FAILURES, more_than_0, positive
+from maestro_eval.cli import DONE, DONE_WITH_FAILURES, add_json, more_than_0, positive, print_json, prints_elsewhere
 from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "registry", metavar="REGISTRY", help="start every model of this registry that has a serve block"
     )
     _add_flags(parser)
+    add_json(parser)
 
 
 def _add_flags(group: argparse.ArgumentParser) -> None:
@@ -67,12 +68,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.registry in ("embedded", "simulated"):
         raise UserError(f"serve {arguments.registry} is a command of its own: maestro-eval serve-{arguments.registry}")
+    if arguments.json and not arguments.plan:
+        raise UserError("--json goes with --plan; add that")
     without = tuple(arguments.without or ())
     registry = _left_out(load_registry(arguments.registry), without)
     with _planned(registry, arguments) as (plan, make_host):
-        print("\n".join(plan_lines(plan)), flush=True)
         engines = [placement.engine for placement in plan.placements]
-        fatal = print_problems(registry, [*engines, *(misfit.engine for misfit in plan.misfits)])
+        with prints_elsewhere(arguments.json):
+            print("\n".join(plan_lines(plan)), flush=True)
+            fatal = print_problems(registry, [*engines, *(misfit.engine for misfit in plan.misfits)])
+        if arguments.json:
+            print_json({"plan": plan, "cannot_start": fatal})
         if not plan.fits:
             raise UserError(f"{registry.path} does not fit: {refusal(plan)}")
         if arguments.plan:

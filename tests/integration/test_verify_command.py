@@ -169,6 +169,8 @@ def test_numbers_that_somebody_wrote_into_a_report_are_found_out(
     code, said = verified(run, capsys)
     assert code == 5
     assert "report/results.json: tasks.maestro_chartqa.value is 1.0, the samples give 0.166667" in said
+    code, said = verified(run, capsys, "--json")
+    assert (code, len(json.loads(said)["mismatches"])) == (5, 1)
     report.write_text(right.replace('"run": ".."', '"run": "../other"'))
     assert "tasks.maestro_chartqa.value is missing" in verified(run, capsys)[1]
 

@@ -94,6 +94,8 @@ def test_lmms_evals_spellings_are_read(capsys: pytest.CaptureFixture[str]) -> No
     "arguments",
     [
         ("registry", "list"),
+        ("registry", "check", "embedded"),
+        ("serve", "base", "--plan", "--gpus", "4", "--gpu-memory", "80"),
         ("registry", "show", "embedded"),
         ("registry", "show", "embedded", "--prompt"),
         ("registry", "diff", "embedded", "embedded_augmented"),

@@ -36,3 +36,10 @@ def test_a_check_that_finds_problems_ends_with_the_code_of_a_check_that_disagree
     check = ("tasks", "check", "sums", "--include-path", str(tmp_path), "--data", f"sums={tmp_path / 'sums.jsonl'}")
     assert main(check) == code
     assert ("1 problems" in capsys.readouterr().out) == (code == DISAGREES)
+    assert main((*check, "--json")) == code
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["task"], found["checked"], len(found["problems"])) == ("sums", 1, code == DISAGREES)
+    assert main(("tasks", "show", *check[2:], "--registry", "embedded", "--json")) == DONE
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["samples"], shown["sample"]["question"]) == (1, "What is 2 + 2?")
+    assert [each["role"] for each in shown["messages"]] == ["system", "user"]
