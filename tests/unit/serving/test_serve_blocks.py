@@ -51,7 +51,7 @@ def test_an_orchestrator_without_its_endpoint_is_refused_with_its_line(with_serv
     ("block", "message"),
     [
         ("{model: m, gpus: 0, memory_gb: 3}", "memory_gb is about GPUs, and gpus is 0"),
-        ("{model: m, command: [mine]}", r"does not say \{port\}"),
+        ("{model: m, command: [mine]}", r"does not contain \{port\}"),
         ("{model: m, args: {dtype: half}, command: [mine, '{port}']}", "args are vLLM's"),
         ("{model: m, replicas: 2, command: [mine, '{port}']}", "replicas are vLLM's"),
         ("{model: m, memory: 3}", "did you mean 'memory_gb'"),
