@@ -34,11 +34,7 @@ _LEADING = re.compile(
     r"(?:(?:it|this|that|he|she|they)(?:\sis|'s|\u2019s|\sare|\swas)?|as\sof|in|on|at|from|the|an|a|by|with|to)\s+",
     re.IGNORECASE,
 )
-_SUBJECT_VERB = re.compile(
-    r"\s(?:is|are|was|were|has|had|have|shows?|showed|recorded|reached|represents?|appears?|leads?|led|tops?|ranks?|ranked"
-    r"|comes?|came)\s",
-    re.IGNORECASE,
-)
+_SUBJECT_VERB = re.compile(r"\s(?!(?:and|or|nor)\b)[a-z]+\s")
 _LIST = re.compile(r"\s*(?:,|;|/|\band\b|&)\s*")
 # "Liver, spleen" names two, "Liver, which is enlarged" one.
 _RANK = re.compile(r"\b(?:second|third|fourth|fifth|almost|nearly|behind|after)\b")

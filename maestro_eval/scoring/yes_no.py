@@ -48,7 +48,7 @@ _OPPOSITES = (
     ("greater", "les"), ("higher", "lower"), ("longer", "shorter"), ("abov", "below"), ("left", "right"),
     ("touch", "separat"), ("touch", "apart"), ("overlap", "separat"), ("overlap", "apart"), ("increas", "decreas"),
     ("touch", "gap"), ("overlap", "gap"), ("highest", "lowest"), ("largest", "smallest"), ("most", "least"),
-    ("maximum", "minimum"), ("tallest", "shortest"), ("longest", "shortest"), ("first", "last"),
+    ("most", "fewest"), ("maximum", "minimum"), ("tallest", "shortest"), ("longest", "shortest"), ("first", "last"),
 )  # fmt: skip
 _MORE = {"mor", "greater", "larger", "higher", "bigger", "taller", "longer", "abov"}
 _LESS = {"les", "fewer", "smaller", "lower", "shorter", "below"}

@@ -51,6 +51,7 @@ _SALES = asked("337.8", question="What was the value for Belgium in 2020?")
 _SHARE = asked("14%", question="What percentage prefers tea?")
 _YEAR = asked("1998", question="In which year did sales peak?")
 _COUNTRY = asked("Belgium", question="Which country had the highest value in 2020?")
+_FEWEST = asked("Apple", question="Which brand sold the fewest phones?")
 _SECOND = asked("Germany", question="Which country ranks second?")
 _PARKED = asked("B", "Red", "Blue", "Green", question="What color is the car parked in front of the shop?")
 _CARS = asked("7", question="How many cars are there?")
@@ -466,6 +467,7 @@ RIGHT: list[tuple[str, Sample, list[str]]] = [
     ("relaxed_accuracy", _COUNTRY, [
         "Belgium leads with 400.", "The answer is Belgium, at 400.", "Belgium ranks first.",
     ]),
+    ("relaxed_accuracy", _FEWEST, ["Apple sold the fewest phones.", "The fewest phones were sold by Apple."]),
     ("relaxed_accuracy", _SECOND, [
         "Germany, behind France.", "Germany comes second after France.", "Second place goes to Germany.",
         "France is first and Germany is second.",
@@ -791,6 +793,7 @@ WRONG: list[tuple[str, Sample, list[str]]] = [
     ("short_answer", asked("Spleen", question="Which is larger, the spleen or the kidney?"), [
         "The kidney is larger than the spleen.", "The spleen is smaller than the kidney.",
     ]),
+    ("relaxed_accuracy", _FEWEST, ["Apple sold the most phones.", "Sony sold fewer phones than Apple."]),
     ("relaxed_accuracy", _SECOND, ["Germany is first and France second.", "Germany ranks third."]),
     ("relaxed_accuracy", _COUNTRY, ["Belgium, behind France.", "France leads, ahead of Belgium."]),
     ("relaxed_accuracy", asked("Dark blue", question="What colour is the bar for 2015?"), [
