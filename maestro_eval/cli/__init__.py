@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maestro_eval.cli.arguments import (
+        add_include,
         add_json,
         add_port,
         add_protocol,
@@ -30,6 +31,7 @@ __all__ = [
     "DONE",
     "DONE_WITH_FAILURES",
     "INTERRUPTED",
+    "add_include",
     "add_json",
     "add_port",
     "add_protocol",

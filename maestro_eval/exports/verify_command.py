@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from maestro_eval.cli import DISAGREES, DONE, add_json, parse_data, print_json
+from maestro_eval.cli import DISAGREES, DONE, add_include, add_json, parse_data, print_json
 from maestro_eval.exports.verify import verify
 from maestro_eval.exports.verify_run import verify_run
 from maestro_eval.text import one_line
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TASK=PATH",
         help="compare its samples with the benchmark's own rows; may be repeated",
     )
+    add_include(parser)
     add_json(parser)
 
 

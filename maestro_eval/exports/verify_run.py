@@ -161,17 +161,20 @@ class _RunCheck:
                 scored = RunScores(manifest, protocol, ScoresFile(file, None, count, begin), self.tally)
                 found = find([(scored, self.folder)], Asked(), protocol)
                 computed = msgspec.json.decode(render_as("json", found, path.parent))
-            rows = {each.get("kind", "run"): each for each in written["systems"] if each["run"] == ".."}
+            rows = {(each["run"], each.get("kind")): each for each in written["systems"]}
             for own in computed["systems"]:
-                row = rows.get(own.get("kind", "run"), {})
+                row = rows.pop((own["run"], own.get("kind")), None)
+                if row is None:
+                    self.wrong(f"{name}: has no row of this run")
+                    continue
                 # The file does not have the tasks of a group of the user's own.
-                groups = row.get("means", {}).keys() - own["means"].keys()
-                means = {mean: numbers for mean, numbers in row.get("means", {}).items() if mean not in groups}
+                groups = row["means"].keys() - own["means"].keys()
+                means = {mean: numbers for mean, numbers in row["means"].items() if mean not in groups}
                 self._numbers(name, {**row, "means": means}, own)
                 if groups:
                     self.unknown.append(f"the mean of {', '.join(sorted(groups))} in {name}: a group of somebody's own")
-            if others := len(written["systems"]) - len(rows):
-                self.unknown.append(f"the numbers of {others} other systems in {name}")
+            if rows:
+                self.unknown.append(f"the numbers of {len(rows)} other systems in {name}")
             if written.get("reported"):
                 self.unknown.append(f"the differences from published numbers in {name}")
         except (msgspec.DecodeError, UserError, ValueError, LookupError, TypeError, AttributeError, OSError,

@@ -172,7 +172,14 @@ def test_numbers_that_somebody_wrote_into_a_report_are_found_out(
     code, said = verified(run, capsys, "--json")
     assert (code, len(json.loads(said)["mismatches"])) == (5, 1)
     report.write_text(right.replace('"run": ".."', '"run": "../other"'))
-    assert "tasks.maestro_chartqa.value is missing" in verified(run, capsys)[1]
+    assert "report/results.json: has no row of this run" in verified(run, capsys)[1]
+    report.write_text(right)
+    # Also below report/, and with a group whose tasks the file does not name.
+    assert main(["score", str(run), "--protocol", "fair"]) == 0
+    assert main(["report", str(run), "--group", "mine=maestro_chartqa"]) == 0
+    code, said = verified(run, capsys)
+    assert code == 0, said
+    assert "the mean of mine in report/results.json: a group of somebody's own" in said
 
 
 def test_a_damaged_run_and_one_with_strays_are_found_out(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
