@@ -103,7 +103,7 @@ def test_samples_are_those_of_a_run_that_we_start_on_the_same_data(ran_twice: di
     with Journal.open(path / "results" / "maestro_journal" / "maestro_chartqa", read_only=True) as journal:
         assert [sample for _, sample in journal.rollouts()] == [ours.load(sample_id).sample for sample_id in ours.ids()]
         (record,) = journal.manifest.tasks
-    assert (record.hash, record.metric) == (ours.hash, "relaxed_accuracy")
+    assert (record.hash, record.metric) == (ours.record.hash, "relaxed_accuracy")
 
 
 def test_the_journal_is_scored_like_any_other(ran_twice: dict[str, Any]) -> None:
