@@ -124,8 +124,8 @@ def _of_rollouts(comparison: Comparison) -> Iterator[str]:
 def failure_text(group: FailureGroup) -> str:
     """Return what the failures of a group have in common, and the first of them."""
     shared = group.detail if group.unjudged and group.alike else group.cause
-    own = group.detail.removeprefix(f"{group.cause}: ").removeprefix(f"{group.key.task} {group.key.sample_id}: ")
-    return f"{shared} (for instance {doc.key_text(group.key)}{'' if shared.endswith(own) else f': {own}'})"
+    own = "" if group.detail in shared else f": {group.detail}"
+    return f"{shared} (for instance {doc.key_text(group.key)}{own})"
 
 
 def _cause(group: FailureGroup) -> str:

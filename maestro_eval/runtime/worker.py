@@ -136,7 +136,7 @@ class RolloutWorker:
             async with asyncio.timeout(self._spec.read_s):
                 loaded = await self._readers.run_abandonable(lambda: self._task(key.task).load(key.sample_id))
         except SampleError as error:
-            failed = Failed("sample", str(error), kind=error.kind)
+            failed = Failed("sample", error.problem, kind=error.kind)
             return self._failed(key, failed, error.sample)
         except TimeoutError:
             late = f"its row was not read within {self._spec.read_s:g} s; does the data's disk answer?"
