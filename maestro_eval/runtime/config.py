@@ -85,8 +85,7 @@ class RunConfig(Struct, frozen=True):
         try:
             msgspec.convert(msgspec.to_builtins(self, enc_hook=str), RunConfig)
         except msgspec.ValidationError as error:
-            wanted, _, field_name = str(error).partition(" - at `$.")
-            raise UserError(f"RunConfig: {field_name.rstrip('`')}: {wanted[:1].lower()}{wanted[1:]}") from None
+            raise UserError(f"RunConfig: {error}") from None
 
     def name(self, model: str, registry: str) -> str:
         """Return the name in tables: the user's, else the policy's ``model`` (or baseline) and ``registry``."""

@@ -158,8 +158,8 @@ def test_one_value_for_a_list_and_a_regimes_name_are_read_as_meant(world, tmp_pa
         ({}, {"hooks": [3]}, "hooks: 3 is not a maestro_eval.Hook"),
         ({}, {"hooks": 3}, "hooks: 3 is not a maestro_eval.Hook"),
         ({}, {"policy": object.__new__(Oracle)}, "policy=.*: .*a class or function that makes a policy"),
-        ({"concurrency": 0}, {}, "RunConfig: concurrency: expected `int` >= 1"),
-        ({"include": 3}, {}, "RunConfig: include: expected `array`, got `int`"),
+        ({"concurrency": 0}, {}, r"RunConfig: Expected `int` >= 1 - at `\$.concurrency`"),
+        ({"include": 3}, {}, r"RunConfig: Expected `array`, got `int` - at `\$.include`"),
         ({"regime": "sane"}, {}, "--regime sane: unknown"),
     ],
 )
