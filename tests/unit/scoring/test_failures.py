@@ -45,6 +45,7 @@ def test_failures_of_one_cause_with_different_texts_are_not_shown_as_if_all_were
         FailureGroup(each.cause, 1, RolloutKey("t", str(number)), each.note, unjudged=True)
         for number, each in enumerate(said)
     )
-    assert list(map(failure_text, found)) == ["metric m: ValueError (for instance t 0: metric m: ValueError: returned 7)"]
+    (text,) = map(failure_text, found)
+    assert text == "metric m: ValueError (for instance t 0: metric m: ValueError: returned 7)"
     picture = FailureGroup("sample: unreadable image", 1, RolloutKey("t", "2"), "image 1: no such image file")
     assert failure_text(picture) == "sample: unreadable image (for instance t 2: image 1: no such image file)"
