@@ -1,6 +1,6 @@
-"""Find the option that a careful human takes a text to choose: by letter, by its own text or value, or by a sentence.
+"""Find the option that a text chooses, as a careful human reads it: by letter, own text or value, or by a sentence.
 
-``options`` compares texts and values, and finds letters; here they are put in order.
+`options` compares texts and values, and finds letters; this module applies them in order.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _JOINED = re.compile(
 _LETTER_LAST = re.compile(
     r"(?P<text>\S[^\n]{0,200}?)(?:,|\s[\u2013\u2014-])\s{1,3}[(\[*]{0,3}([A-Z])[)\]*]{0,3}[\s.*]{0,4}"
 )
-# "The car on the left", as what an option shows that has no text.
+# "The car on the left" describes an option that has no text.
 _DESCRIPTION = re.compile(r"(?i:the|that|this)\s[^A-Z.,;:!?]{1,80}")
 _NEGATED_QUESTION = re.compile(
     r"\b(?:not|cannot|never|except|impossible|least|incorrect|false|wrong)\b|n['\u2019]t\b", re.IGNORECASE
@@ -61,11 +61,11 @@ _CALLED_RIGHT = re.compile(
     r"(?:(?:is|must\sbe|seems)\s(?:the\s)?(?:only\s(?:one|option|choice)(?=\W*\Z|\sthat\s(?:fits|matches|works|remains|is\s(?:correct|right|left))\b)|correct|right|best)"
     r"|(?:best\s|also\s)?(?:matches|fits|describes|remains))\b(?!\sor\b)"
 )
-# "Picture B shows the mirror image", where the question asks which one does.
+# "Picture B shows the mirror image", if the question asks which one does.
 _ECHOED = re.compile(
     r"(?:The\s)?(?P<noun>[A-Za-z]{3,20})\s[(*]{0,3}(?P<letter>[A-Z])[)*]{0,3}\s(?P<rest>[^.,;:!?0-9\n]{3,200})[.!]?\s*"
 )
-# "It has a white handle" says it of a part; a surface stands for the whole.
+# "It has a white handle" is about a part, but a surface represents the whole.
 _HAS = re.compile(r"ha(?:s|ve)|contains?|see|holds?|wears?", re.IGNORECASE)
 _SURFACE = re.compile(
     r"[a-z]+(?:ing|ed|ly)|colou?r|colou?ration|hue|shade|tone|tint|finish|paint(?:job)?|body|bodywork|exterior|surface|coat|fur"
@@ -95,7 +95,7 @@ _CANDIDATE_LETTER = re.compile(r"(?<![^\W_])[(\[*]{0,3}([A-Z])[)\]*]{0,3}(?![^\W
 
 
 def option_readers(choices: tuple[str, ...], question: str) -> tuple[Reader, Reader]:
-    """Make the readers of a text that chooses one of ``choices`` (letters without text where there are none)."""
+    """Make the readers of a text that chooses one of ``choices`` (any letter if there are none)."""
     letters = LETTERS[: len(choices) or None]
     yes_no = _yes_no_letters(choices)
     distinct = _distinct_words(choices)
@@ -153,7 +153,7 @@ def _chosen_text(text: str, choices: tuple[str, ...]) -> str | None:
 
 
 def _letter_last(text: str, letters: str, choices: tuple[str, ...]) -> str | None:
-    """Return the letter of "the blue one, B", where the text is that of the option."""
+    """Return the letter of "the blue one, B" if the text is that of the option."""
     match = _LETTER_LAST.fullmatch(text)
     if match is None or match[2] not in letters or HEDGED.search(match["text"]):
         return None
@@ -167,7 +167,7 @@ def _yes_no_letters(choices: tuple[str, ...]) -> dict[str, str]:
 
 
 def _only_denied(text: str, letters: str) -> str | None:
-    """The one letter that a text denies, where the question asks which one is not so: "D cannot be formed"."""
+    """Return the one letter that a text denies, for a question that asks which one is not so: "D cannot be formed"."""
     if _OF_ANSWER.search(text[:_LONGEST_SENTENCE]):
         return None
     places = [match for match in _CANDIDATE_LETTER.finditer(text[:_LONGEST_SENTENCE]) if match[1] in letters]
@@ -176,7 +176,7 @@ def _only_denied(text: str, letters: str) -> str | None:
 
 
 def _echoed(text: str, about: set[str]) -> Iterator[str]:
-    """Yield the letters of which a sentence says what the question asks for, in words of the question alone."""
+    """Yield the letters about which a sentence says what the question asks for, in the question's words alone."""
     for sentence in _SENTENCE_END.split(text):
         match = _ECHOED.fullmatch(sentence)
         if (
@@ -190,12 +190,12 @@ def _echoed(text: str, about: set[str]) -> Iterator[str]:
 
 
 def _mentioned(text: str, choices: tuple[str, ...], distinct: list[set[str]], question: str) -> str | None:
-    """The one option whose text, or whose own words, a sentence states: "The car is blue." The last, else the first."""
+    """Return the one option that the last, else the first sentence states, by text or own words: "The car is blue"."""
     sentences = [part for part in _SENTENCE_END.split(text[-_LONGEST_SENTENCE:]) if part.strip()]
     asked = {*stems(" ".join((question, *choices)))}
-    # Of options that are sentences, the things that these are of.
+    # The subjects of options that are sentences.
     subjects = " ".join(choice[: said.start()] for choice in choices if (said := _PREDICATE.search(choice)))
-    # "The car is red. It's next to a blue house": the sentence about what is asked comes first.
+    # "The car is red. It's next to a blue house": try the sentence about the thing asked first.
     for sentence in sorted((*sentences[-1:], *sentences[:1]), key=lambda each: not _says_of(each, question)):
         if HEDGED.search(sentence) or UNSURE.search(sentence):
             return None
@@ -226,7 +226,7 @@ def _mentioned(text: str, choices: tuple[str, ...], distinct: list[set[str]], qu
 
 
 def _says_it_of(sentence: str, choice: str, question: str) -> bool:
-    """Tell whether a sentence says an option of what is asked, and not of a part or neighbour: "has a white handle"."""
+    """Return whether a sentence is about the thing asked, not about a part or neighbour: "has a white handle"."""
     option = re.search(_spelled(choice), sentence, re.IGNORECASE)
     place = option.start() if option else len(sentence)
     said = next((match for match in reversed([*_PREDICATE.finditer(sentence)]) if match.end() <= place), None)
@@ -264,7 +264,7 @@ def _options_in(sentence: str, choices: tuple[str, ...]) -> set[str]:
             continue
         pattern = re.compile(
             r"(?<![^\W_])(?<![0-9].)(?<![0-9\u00b0]\s[-+*/\u2212\u00d7]\s)" + _spelled(text) + r"(?![^\W_])(?!\.[0-9])"
-            # "6" is not the option of which "6√2" speaks.
+            # "6" is not the option in "6√2".
             r"(?!\s?(?:[\u221a\u03c0^]|\\(?:sqrt|pi|frac)|\u00b0?\s?[-+*/\u2212\u00d7]\s?[0-9]))",
             re.IGNORECASE,
         )
@@ -275,13 +275,13 @@ def _options_in(sentence: str, choices: tuple[str, ...]) -> set[str]:
 
 
 def _spelled(choice: str) -> str:
-    """Return a pattern of an option's text in its usual spellings: "light-blue", "counter-clockwise", "wooden"."""
+    """Return a pattern for an option's text in its usual spellings: "light-blue", "counter-clockwise", "wooden"."""
     text = re.escape(choice.strip().strip(".$")).replace("\\ ", "[ -]")
     return re.sub(r"(?<=[a-z])(?=[a-z])", "-?", text) + ("(?:en|s)?" if text.isalpha() else "")
 
 
 def _same_numbers(text: str, choices: tuple[str, ...]) -> str | None:
-    """The one option that is the same row of numbers: "4, 5, 3" is "4 5 3", "(638, 481)" is "[638 481]"."""
+    """Return the one option with the same row of numbers: "4, 5, 3" is "4 5 3", "(638, 481)" is "[638 481]"."""
     if not _NUMBERS.fullmatch(text.strip()):
         return None
     given = _DIGITS.findall(text)
@@ -294,7 +294,7 @@ def _same_numbers(text: str, choices: tuple[str, ...]) -> str | None:
 
 
 def _distinct_words(choices: tuple[str, ...]) -> list[set[str]]:
-    """The words of each option that no other has; none at all where an option has none, or numbers."""
+    """Return the words of each option that no other has; empty if an option has none, or numbers."""
     words = [set(stems(choice)) for choice in choices]
     distinct = [
         own.difference(*(other for place, other in enumerate(words) if place != at)) for at, own in enumerate(words)
@@ -303,19 +303,19 @@ def _distinct_words(choices: tuple[str, ...]) -> list[set[str]]:
 
 
 def _named_by(sentence: str, distinct: list[set[str]]) -> set[str]:
-    """The options of whose own words a sentence has all, undenied; none where it has some of another's."""
+    """Return the options all of whose own words a sentence has, undenied; none if it has words of another."""
     said = set(stems(" ".join(match[0] for match in undenied(_WORD, sentence))))
     touched = {letter for letter, own in zip(LETTERS, distinct, strict=False) if own & said}
     return {
         letter
         for letter, own in zip(LETTERS, distinct, strict=False)
-        # Of many words one may be in another form.
+        # One of many words may have another form.
         if len(own - said) <= (len(own) >= _MANY_WORDS) and touched == {letter}
     }
 
 
 def lists_letters(reply: Reply) -> bool:
-    """Tell whether a reply that states nothing has lines that are letters, and not all the same one."""
+    """Return whether a reply without a statement has lines that are letters, and not all the same one."""
     if any(candidate.stated for candidate in candidates(reply.text)):
         return False
     return _several_lines(reply.text, LETTERS)

@@ -1,6 +1,6 @@
 """Find the one whole number that a reply counts, though it may list the parts that add up to it.
 
-Of several numbers the one that counts is: what stands in braces, the one in the question's own words, a total ("5 in
+Of several numbers the count is, in this order: the one in braces, the one in the question's own words, a total ("5 in
 total"), the one before a colon ("5: 2 red, 3 blue").
 """
 
@@ -47,7 +47,7 @@ _OF_NOTHING = re.compile(
     re.IGNORECASE,
 )
 _THINGS = re.compile(rf"\A\s*(?:(?:the|these|those)\s)?(?:(?:[0-9]{{1,4}}|{WORD})\s)?\S+", re.IGNORECASE)
-# "Bar 3 is higher" and "one-coloured" count nothing; of "3 trucks" cars are not counted.
+# "Bar 3 is higher" and "one-coloured" count nothing; "3 trucks" does not count cars.
 LABELLED = re.compile(
     rf"\b(?:number|bar|line|route|path|row|column|step|item|no\.)\s[0-9]{{1,3}}\b|\b(?:{WORD})-(?=[a-z])", re.IGNORECASE
 )
@@ -117,7 +117,7 @@ def count_readers(question: str) -> tuple[Reader, Reader]:
         values = {value for value in found if value is not None}
         if not values:
             return NoAnswer.SEVERAL if found else _uncounted(text, question, noun)
-        # "There are no cats on the left, and 2 on the right" has 2; "no cats, only 2 dogs" has none.
+        # "There are no cats on the left, and 2 on the right" counts 2; "no cats, only 2 dogs" counts 0.
         if (
             noun
             and re.search(rf"\b(?:no|zero)\s(?:[a-z-]{{1,20}}\s)?{re.escape(noun)}", plain, re.IGNORECASE)
@@ -131,9 +131,9 @@ def count_readers(question: str) -> tuple[Reader, Reader]:
 
 
 def number_asked_for(text: str, question: str) -> Number | None:
-    """Return the one number of the clause that has most of the question's words: "of the 5 people, 3 wear hats".
+    """Return the one number of the clause that shares most words with the question: "of the 5 people, 3 wear hats".
 
-    What the question asks of its noun counts before the noun itself.
+    The question's other words are compared before its noun.
     """
     asked = _said(question.partition("?")[0])
     # "How many bars are above 50?" is not answered by 50.
@@ -157,7 +157,7 @@ def _said(text: str) -> set[str]:
 
 
 def _asked_of(behind: str, question: str) -> bool:
-    """Tell whether what stands behind "2 of the 5" is no more than things, or what the question asks of them."""
+    """Return whether the text after "2 of the 5" is just things, or what the question asks of them."""
     clause = _CLAUSE.split(behind)[0]
     said = set(stems(_THINGS.sub("", clause)))
     return not said or bool(said.intersection(stems(question.partition("?")[0])) and not _NEGATES.search(clause))

@@ -1,6 +1,6 @@
 r"""The one extractor for all benchmarks: from a reply to the places where its answer may be.
 
-A reply is hostile text: no function raises, and each takes time linear in its text. `candidates` lists the places in
+A reply is hostile text: no function raises, and each takes time linear in its text. `candidates` yields the places in
 the order in which they are tried, each with the rule that found it:
 
 | rule | example, whose answer is B |
@@ -13,9 +13,9 @@ the order in which they are tried, each with the rule that found it:
 | `last line` | ``The car is blue`` over ``B. Blue`` |
 | `first line` | ``B`` over an explanation |
 
-Each candidate has forms, from the whole down to what stands before an explanation ("B because …"). What reads a form
-belongs to the kind of answer (an option, a number, …) and stands in `fair`. A reply that says no answer has a
-`NoAnswer`: a missed answer is a wrong sample that one can look up, a guessed one is a point that nobody earned.
+Each candidate has forms, from the whole down to what precedes an explanation ("B because …"). The readers of a form
+depend on the kind of answer (an option, a number, …); `fair` applies them. A reply without an answer has a `NoAnswer`:
+a missed answer is a wrong sample that one can inspect, a guessed one is a point that nobody earned.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Strictness = Literal["official", "fair", "strict"]
 class Reply(Struct, frozen=True):
     """A reply as a reader sees it, without thoughts, control tokens and invisible characters.
 
-    ``text`` has the usual signs for full-width ones; ``written`` is as it was written, or what its ``<answer>`` holds.
+    ``text`` has ASCII signs for full-width ones; ``written`` is the reply as written, or what is in its ``<answer>``.
     """
 
     text: str = ""
@@ -49,9 +49,9 @@ class Reply(Struct, frozen=True):
 
 
 class Candidate(Struct, frozen=True):
-    """A place where the answer may stand; ``after`` is the beginning of what the reply says next.
+    """A place where the answer may be; ``after`` is the beginning of the text that follows it.
 
-    ``place`` counts the reply's statements from the last: candidates of one statement have the same.
+    ``place`` numbers the reply's statements from the last; candidates of one statement share it.
     """
 
     rule: str
@@ -61,12 +61,12 @@ class Candidate(Struct, frozen=True):
 
     @property
     def stated(self) -> bool:
-        """Tell whether the reply itself says that its answer stands here."""
+        """Return whether the reply itself says that its answer is here."""
         return self.rule in ("tag", "object", "statement")
 
 
 _ANSWER_TAG = re.compile(r"<(/?)answer>")
-# As a model writes the tag at times, and as it looks in what was neutralised.
+# As models sometimes write the tag, and as neutralised text has it.
 _ANY_ANSWER_TAG = re.compile(r"[<\u2039]\s?(/?)\s?answer\s?[>\u203a]", re.IGNORECASE)
 _NESTED_STATEMENTS = 3
 _LONGEST_TYPESET = 4000
@@ -74,9 +74,9 @@ _LONGEST_LINE = 4000
 _LONGEST_FIRST_LINE = 200
 _AFTER = 80
 
-# Full-width letters, digits and punctuation, as writers of Chinese have them, one for one.
+# Full-width letters, digits and punctuation, as in Chinese text, character by character.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3002: ord("."), 0x3000: ord(" ")}
-# The fraction slash, the ratio sign, and the dashes that writers put for a minus.
+# The fraction slash, the ratio sign, and the Arabic percent sign and decimal separator.
 _SIGNS = {0x2044: ord("/"), 0x2236: ord(":"), 0x066A: ord("%"), 0x066B: ord(".")}
 # Arabic, Persian and Indian digits.
 _SIGNS |= {zero + digit: ord("0") + digit for zero in (0x0660, 0x06F0, 0x0966) for digit in range(10)}
@@ -105,8 +105,8 @@ _CONCLUDES = re.compile(
     r"|(?:->|=>|\u2192|\u21d2|\u27a1\ufe0f?|\u2234|\\(?:therefore|implies|Rightarrow|rightarrow|to))\s{0,4}",
     re.IGNORECASE,
 )
-# What follows an answer and is no part of it: its reason, its explanation, what it is not.
-# White space is bounded: a search tries it from each of its characters.
+# What follows an answer and is no part of it: its reason, its explanation, what it is not. White space is bounded
+# because a search tries it from each of its characters.
 _EXPLAINED = re.compile(
     r"[,;]?\s{1,40}(?:because|since|as\s(?:the|it|there|shown|seen|indicated|both|all|he|she|they)|due\sto|given\sthat|based\son"
     r"|which|where|for\sthe|not\b|rather\sthan|instead\sof|in\sthe\s(?:image|picture|figure|chart|diagram|photo|graph)"
@@ -128,14 +128,14 @@ _NEXT_NUMBER = re.compile(
 _BREAKS_OFF = re.compile(r"\b(?:is|are|was|were|do|does|did)\Z")
 _NEXT_EQUATION = re.compile(r",\s{0,4}(?:so\s)?[A-Za-z]\w{0,3}\s{0,4}=")
 _THEREFORE = re.compile(r"[,;]\s{1,4}(?:and\s)?(?:so|thus|hence|therefore)\b", re.IGNORECASE)
-# What ends a number or an expression with one.
+# The end of a number, or of an expression with one.
 _NUMBER_ENDS = re.compile(r"(?:[0-9)}\]\u03c0]|\\pi)\Z")
 _UNFINISHED = re.compile(r"(?:\b(?:or|and|not|nor|neither)|[,/&])[\W_]*\Z", re.IGNORECASE)
 _MAYBE = re.compile(r"\b(?:maybe|perhaps|possibly)\W{1,4}\Z", re.IGNORECASE)
-# Before and after the comma of "Since x is 5, the angle is 45": what follows it answers.
+# Of "Since x is 5, the angle is 45" the part after the comma answers.
 _CONDITION = re.compile(r"\A\W*(?:since|because|as)\b[^,]{1,200},", re.IGNORECASE)
 _CONCLUSION = re.compile(r"\A\s*so\b|[,;]\s(?:and\s)?so\b|\b(?:thus|hence|therefore|giving|yielding)\b", re.IGNORECASE)
-# "5 people, 3 of whom wear hats": what counts is in question.
+# "5 people, 3 of whom wear hats": either number may be the count.
 _PART_OF_THEM = re.compile(
     r"[,;]?\s{1,4}(?:(?:and|but|only)\s){0,2}"
     rf"(?:\S{{1,12}}\sof\s(?:whom|them|which|these|those)|(?:[0-9]{{1,3}}|{WORD})\s(?:is|are|has|have))\b",
@@ -153,7 +153,7 @@ UNSURE = re.compile(
 
 
 def read_reply(reply: str) -> Reply:
-    r"""Return the reply as a reader sees it; box tokens become ``\boxed{}``, full-width signs the usual ones."""
+    r"""Return the reply as a reader sees it; box tokens become ``\boxed{}``, full-width signs ASCII ones."""
     said = spoken_reply(reply)
     if said.cut:
         return Reply(missing=NoAnswer.CUT)
@@ -165,7 +165,7 @@ def read_reply(reply: str) -> Reply:
 
 
 def spoken(text: str) -> str:
-    """Return the reply without its thoughts, stripped; nothing where it was cut within one."""
+    """Return the reply without its thoughts, stripped; empty if it was cut off within a thought."""
     return spoken_reply(text).text
 
 
@@ -186,7 +186,7 @@ def candidates(text: str) -> Iterator[Candidate]:
 
 
 def forms(text: str) -> Iterator[str]:
-    """Yield the readings of a candidate's text: all of it, then what is before an explanation, the longest first."""
+    """Yield the readings of a candidate's text: all of it, then what precedes an explanation, the longest first."""
     whole = untypeset(text)
     yield whole
     seen = {whole}
@@ -199,7 +199,7 @@ def forms(text: str) -> Iterator[str]:
 
 
 def refusal(text: str) -> NoAnswer | None:
-    """Return why the last box of a text states nothing: it is denied, or beside another that says something else."""
+    """Return why the last box states no answer: it is denied, or beside a box that says something else; else None."""
     stated = next(iter(statements(text)), None)
     if stated is None or not stated.boxed or not _no_box(text, stated):
         return None
@@ -207,7 +207,7 @@ def refusal(text: str) -> NoAnswer | None:
 
 
 def boxes_side_by_side(text: str) -> str:
-    """Return what is in boxes that are side by side, as a list; nothing where there are none."""
+    """Return the contents of boxes that are side by side, as a list; empty if there are none."""
     boxed = [stated for stated in statements(text) if stated.boxed]
     if len(boxed) < 2 or not _TWO_BOXES.search(text[max(boxed[0].begin - 12, 0) : boxed[0].begin]):
         return ""
@@ -215,30 +215,30 @@ def boxes_side_by_side(text: str) -> str:
 
 
 def retracts(after: str) -> bool:
-    """Tell whether what follows an answer takes it back or names another: "B, no, C", "B or maybe D"."""
+    """Return whether the text after an answer takes it back or names another: "B, no, C", "B or maybe D"."""
     return bool(_RETRACTS.match(after))
 
 
 def lists(form: str, after: str) -> bool:
-    """Tell whether an answer begins a list or a calculation, or is a whole or a reason: "3, 4", "5, 3 of them red"."""
+    """Return whether an answer begins a list or calculation, or is a whole or a reason: "3, 4", "5, 3 of them red"."""
     if _THEREFORE.match(after) or ("=" in form and _NEXT_EQUATION.match(after)) or _BREAKS_OFF.search(form):
         return True
     return bool((_NUMBER_ENDS.search(form) and _NEXT_NUMBER.match(after)) or _PART_OF_THEM.match(after))
 
 
 def concluded(sentence: str) -> str:
-    """Return what a sentence concludes: behind its last "so", "hence" or "thus", or behind "since …,"."""
+    """Return what a sentence concludes: the text after its last "so", "hence" or "thus", or after "since …,"."""
     sentence = _CONDITION.sub("", sentence)
     return sentence[max((match.end() for match in _CONCLUSION.finditer(sentence)), default=0) :]
 
 
 def final_answer(text: str) -> str:
-    r"""Return what a reply says its answer is, else all of it.
+    r"""Return what a reply states as its answer, else all of it.
 
-    It says so by ``<answer>X</answer>``, ``Answer: X``, ``the answer is X`` or ``\boxed{X}``.
+    Answers are stated by ``<answer>X</answer>``, ``Answer: X``, ``the answer is X`` or ``\boxed{X}``.
 
-    Thoughts are dropped first, at the end what typesets the whole (stars, quotes, a code block, ``\text{}``) and its
-    full stop. Two boxes side by side state neither, nor does one that is denied.
+    Thoughts are removed first; finally the markup of the whole (stars, quotes, a code block, ``\text{}``) and its full
+    stop. Two boxes side by side state no answer, nor does a denied one.
     """
     answer = visible(_boxes(spoken(text))).strip()
     tagged = tagged_answers(answer)
@@ -252,12 +252,12 @@ def final_answer(text: str) -> str:
 
 
 def half_width(text: str) -> str:
-    """Return the text with full-width letters, digits and punctuation as the usual ones: ``（Ｂ）。`` is ``(B).``"""
+    """Replace full-width letters, digits and punctuation by ASCII: ``（Ｂ）。`` becomes ``(B).``"""
     return text if text.isascii() else text.translate(_FULL_WIDTH)
 
 
 def legible(text: str) -> str:
-    """Return the text with the usual signs, and spaces between Chinese, Japanese or Korean and what is in ASCII."""
+    """Replace signs by ASCII ones, and put spaces between Chinese, Japanese or Korean and ASCII."""
     if text.isascii():
         return text
     return _BESIDE_ASIAN.sub(" ", _MINUS.sub("-", half_width(text).translate(_SIGNS)))
@@ -266,7 +266,7 @@ def legible(text: str) -> str:
 def tagged_answers(text: str, tags: re.Pattern[str] = _ANSWER_TAG) -> list[str]:
     """Return what is between ``<answer>`` and ``</answer>``, in order, stripped.
 
-    The opening nearest to a closing tag begins it, as in a rollout: words about the tag do no harm.
+    An answer begins at the opening nearest to a closing tag, as in a rollout: words about the tag do no harm.
     """
     found: list[str] = []
     begin = -1
@@ -280,12 +280,12 @@ def tagged_answers(text: str, tags: re.Pattern[str] = _ANSWER_TAG) -> list[str]:
 
 
 def untypeset(text: str) -> str:
-    r"""Strip what typesets all of ``text``: stars, quotes, a code block, dollars, ``\text{}``, its full stop."""
+    r"""Strip markup around all of ``text``: stars, quotes, a code block, dollars, ``\text{}``, its full stop."""
     if len(text) > _LONGEST_TYPESET:
         return text
     bare = _HEADING.sub("", text.strip())
     for pattern in (_FENCED, _QUOTED, _DOLLARS, _TYPESET, _QUOTED):
-        # A full stop may stand on either side of the last star.
+        # A full stop may be on either side of the last star.
         bare = _without_stop(bare)
         whole = pattern.fullmatch(bare)
         bare = next((group.strip() for group in whole.groups() if group is not None), bare) if whole else bare
@@ -293,7 +293,7 @@ def untypeset(text: str) -> str:
 
 
 def _of_tag(tagged: str) -> Iterator[Candidate]:
-    # What stands in the tag is the answer, and may itself state it ("The answer is (B)").
+    # The content of the tag is the answer, and may itself state it ("The answer is (B)").
     stated = [found for each in statements(tagged)[:1] for found in _of_statement(tagged, each, place=0)]
     given = json_answer(tagged)
     if given is not None:
@@ -324,7 +324,7 @@ def _unstated(text: str) -> Iterator[Candidate]:
         conclusion = last[match.end() :]
         if _MAYBE.search(last[max(match.start() - _AFTER, 0) : match.start()]):
             continue
-        # "It is a" stops before its noun; "Hence, a." and "so A" name a letter.
+        # "It is a" breaks off before its noun; "Hence, a." and "so A" name a letter.
         if not _ARTICLE.fullmatch(conclusion) or "A" in conclusion or match.group().rstrip()[-1:] in (",", ":"):
             yield Candidate("conclusion", conclusion)
             if _CONCLUSION.search(match.group()):
@@ -338,7 +338,7 @@ def _unstated(text: str) -> Iterator[Candidate]:
 
 
 def _boxes(text: str) -> str:
-    """Write the box tokens of GLM as LaTeX's box; a token without its other half is dropped."""
+    """Write GLM's box tokens as LaTeX's box; drop a token without its other half."""
     if "_of_box|>" not in text:
         return text
     pieces: list[str] = []
@@ -355,7 +355,7 @@ def _boxes(text: str) -> str:
 
 
 def _no_box(text: str, stated: Statement) -> bool:
-    """Tell whether a box is denied, or stands beside another that says something else."""
+    """Return whether a box is denied, or beside a box that says something else."""
     if not stated.boxed:
         return False
     if denied(text, stated.begin, len(text)):

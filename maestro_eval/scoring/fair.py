@@ -1,9 +1,9 @@
 """Read a reply as a careful human does: the reading of the protocol `fair`, the same for every benchmark.
 
-`extract.candidates` gives the places where the answer may stand, best first. `reading` tries each: is one of its forms,
-as a whole, an answer of the wanted kind? If not, and the reply itself says that its answer stands there, what answer
-stands within it? A place that names several answers, denies one or takes one back ends the search: it is not turned
-into a guess. The last resort is an answer within the whole reply.
+`extract.candidates` yields the places where the answer may be, best first. `reading` tries each: is one of its forms,
+as a whole, an answer of the wanted kind? If not, and the reply itself says that its answer is there, which answer is
+within it? A place that names several answers, denies one or takes one back ends the search: it is not turned into a
+guess. The last resort is an answer anywhere in the reply.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from maestro_eval.scoring.extract import UNSURE, Candidate, Reply, candidates, f
 
 Read = str | NoAnswer
 Reader = Callable[[str], Read | None]
-"""The answer of a text in its normal form, why there is none, or None: it is not of this kind."""
+"""Returns a text's answer in normal form, the reason why there is none, or None if it has no answer of this kind."""
 
 
 class Reading(Struct, frozen=True):
-    """The answer of a reply, or why there is none; ``rule`` is that of `extract` which found it."""
+    """The answer of a reply, or why there is none; ``rule`` is the rule of `extract` that found it."""
 
     read: Read
     rule: str = ""
 
 
 ANYWHERE = "anywhere"
-"""The rule of an answer that stands at none of the places where answers stand."""
+"""The rule of an answer that is in none of the candidates."""
 
 _MOST_CANDIDATES = 24
-# "Could be B" names a possibility, and no answer; in "the tile that could be used is B" the words belong to the tile.
+# "Could be B" is a possibility and no answer; in "the tile that could be used is B" the words belong to the tile.
 _POSSIBLY = re.compile(
     r"\b(?:maybe|perhaps|possibly|(?:could|may|might)\s(?:well\s)?be\b(?![^.,;:!?\n]{0,200}\b(?:is|are|was|were)\b))"
     r"[^.,;:!?\n]*",
@@ -79,7 +79,7 @@ def reading(reply: Reply, whole: Reader, within: Reader) -> Reading:
 def stated_forms(reply: Reply) -> Iterator[tuple[Candidate, str]]:
     """Yield the forms of the reply's last statement, else of all other places, for answers known by their target.
 
-    An earlier statement is no answer where a later one says something else.
+    Earlier statements do not count, since the last one replaces them.
     """
     every = list(candidates(reply.text))
     stated = [candidate for candidate in every if candidate.stated]
@@ -89,7 +89,7 @@ def stated_forms(reply: Reply) -> Iterator[tuple[Candidate, str]]:
 
 
 def behind(candidate: Candidate, form: str) -> str:
-    """Return what the reply says behind a form of a candidate, without the signs that typeset it."""
+    """Return the text after a form of a candidate, without the signs that typeset the form."""
     at = candidate.text.find(form)
     rest = _TYPESETTING.sub("", candidate.text[at + len(form) :]) if at >= 0 else ""
     return rest or candidate.after

@@ -1,8 +1,7 @@
-r"""Read the expression that a reply gives, and calculate what is written in LaTeX.
+r"""Read the expression that a reply gives, and calculate LaTeX.
 
-`latex_value`: ``\frac{1}{2}`` is 0.5, ``3\cdot2^{5}`` is 96. Plain arithmetic on numerals only, which
-`arithmetic` calculates; no expression of more than 200 signs is read. What has a letter in it has no value here;
-`symbolic` compares such expressions.
+`latex_value`: ``\frac{1}{2}`` is 0.5, ``3\cdot2^{5}`` is 96. It covers plain arithmetic on numerals, which `arithmetic`
+calculates, in at most 200 tokens. An expression with letters has no value here; `symbolic` compares such expressions.
 
 `expressions` leaves out names before ``=``, units and LaTeX's spaces: ``\boxed{S_{\triangle ABC}=8}`` is 8,
 ``8\,\text{cm}^2`` is 8, ``1\frac{1}{2}`` is 1.5, ``x = 1 or x = 2`` is ``1, 2``.
@@ -20,11 +19,11 @@ from maestro_eval.scoring.numerals import WORD, WORD_VALUES
 _LONGEST = 200
 _DEEPEST = 60
 _TOKEN = re.compile(r"\s*([0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+|\\[a-zA-Z]+|[-+*/:^(){}\[\]!%,])")
-# What would go on with the expression and is no arithmetic; all else ends it.
+# Continues the expression without being arithmetic; anything else ends it.
 _GOES_ON = re.compile(r"\s*[a-zA-Z=<>_\\\u0080-\uffff]")
 _SPACES = ("$", "\\,", "~", "\\displaystyle", "\\quad", "\\qquad")
 _SIGNS = {"\\cdot": "*", "\\times": "*", ":": "/", "\\div": "/", "\\pi": "pi"}
-# From LaTeX to what `arithmetic` calculates, the innermost braces first.
+# From LaTeX to the notation of `arithmetic`, innermost braces first.
 _GROUPS = tuple(
     (re.compile(pattern), meant)
     for pattern, meant in (
@@ -39,7 +38,7 @@ _SPELLINGS = tuple(
     for pattern, meant in (
         (r"\[", "("),
         (r"\]", ")"),
-        # Without braces LaTeX raises to one digit only, and to no sign.
+        # Without braces, LaTeX's exponent is one digit, and no sign.
         (r"\^ (?=[-+])", "?"),
         (r"\^ ([0-9])([0-9]*)", r"** \1 \2"),
         (r"\^", "**"),
@@ -68,7 +67,7 @@ _WORDS_BEHIND = re.compile(
     r"|(?<=\s)[mgsLlhNJWVAKC]\b|[A-Za-z]{3,20}\.?)(?:\s?/\s?[A-Za-z]{1,10}|\s?\^\s?\{?-?[0-9]\}?|[\u00b2\u00b3]|(?<=m)[23]|(?<=t)[23])?"
     r"(?:\s(?!(?:or|and|not)\b)[A-Za-z]{1,20}(?:\^\{?[23]\}?|[23\u00b2\u00b3])?){0,4}\Z"
 )
-# "The area is 8": what stands behind the copula of a sentence.
+# "The area is 8": what follows the copula of a sentence.
 _PREDICATE = re.compile(
     r"[A-Za-z][A-Za-z ,'-]{0,80}\b(?:is|are|equals|be|of|shows|reads)(?:\sat)?\s+(?:exactly\s+|about\s+)?(\S.*)",
     re.DOTALL,
@@ -99,9 +98,9 @@ _SET = re.compile(r"\\?\{\s*(.*?)\s*\\?\}", re.DOTALL)
 
 
 def latex_value(text: str) -> float | None:
-    """Return the value of ``text``, or of what is before a bracket or sign that cannot belong to it.
+    """Return the value of ``text``, or of the part before a bracket or sign that cannot belong to it.
 
-    None for what is no calculation, has letters in it, or has no finite real value.
+    Return None if it is no calculation, contains letters, or has no finite real value.
     """
     for space in _SPACES:
         text = text.replace(space, " ")
@@ -121,14 +120,14 @@ def latex_value(text: str) -> float | None:
 
 
 def _calculation(text: str) -> str | None:
-    """Return a calculation's signs with spaces between, up to what cannot belong to it; None where letters follow."""
+    """Return a calculation's tokens joined by spaces, up to one that cannot belong to it; None if letters follow."""
     found: list[str] = []
     at = depth = 0
     while match := _TOKEN.match(text, at):
         depth += (match[1] in "({[") - (match[1] in ")}]")
         if depth < 0:
             return " ".join(found)
-        # In Python a numeral may not begin with a zero.
+        # A Python numeral must not begin with a zero.
         token = match[1].replace(",", "") or ","
         found.append(_SIGNS.get(token, token.lstrip("0") if token[0] == "0" and token.isdigit() else token) or "0")
         at = match.end()
@@ -138,7 +137,7 @@ def _calculation(text: str) -> str | None:
 
 
 def expressions(text: str) -> Iterator[str]:
-    """Yield what an answer's ``text`` gives as its value, best first: of ``x = 2/3 \\approx 0.667`` both sides."""
+    """Yield the values that an answer's ``text`` gives, best first: of ``x = 2/3 \\approx 0.667`` both sides."""
     if len(text) > _LONGEST_ANSWER:
         return
     plain = _plain(text)
@@ -177,7 +176,7 @@ def _plain(text: str) -> str:
 
 
 def _right_side(text: str) -> str:
-    """Return what follows the last ``=`` of a chain, or a name: ``\\angle ABC = 5`` is 5."""
+    """Return what follows a name or the last ``=`` of a chain: of ``\\angle ABC = 5`` 5."""
     named = _NAMED.match(text)
     value = text[named.end() :] if named else text
     if "=" in value and "," not in value:
@@ -202,7 +201,7 @@ def _without_unit(value: str) -> str:
 
 
 def _joined(text: str) -> str:
-    """``x = 1 or x = 2`` as ``1, 2``; all else without a name and a unit."""
+    """Return ``1, 2`` for ``x = 1 or x = 2``; empty for any text without alternatives."""
     parts = [part for part in _ALTERNATIVES.split(text) if part.strip()]
     if len(parts) > 1 and all("=" in part for part in parts):
         return ", ".join(_without_unit(_right_side(part)) for part in parts)
@@ -216,7 +215,7 @@ def _joined(text: str) -> str:
 
 
 def members(text: str) -> list[str] | None:
-    """The members of a set or a bare list, sorted; None for anything else."""
+    """Return the members of a set or a bare list, sorted; None for anything else."""
     inside = _SET.fullmatch(text.strip())
     bare = inside[1] if inside else text
     if "," not in bare or any(sign in bare for sign in "()[]{}"):

@@ -1,11 +1,11 @@
 """Mathematical answers: a letter, a number or an expression, right if it has the target's value.
 
-``math_answer`` (MathVision) and ``mathvista_answer`` (MathVista) are metrics.
-`docs/math.md` says how we read each and where we differ. MathVista's authors have a model extract the answer: their
-rule chooses the option of that letter, else the one nearest in spelling, and compares numbers as text.
+``math_answer`` (MathVision) and ``mathvista_answer`` (MathVista) are metrics. `docs/math.md` says how we read each and
+where we differ. MathVista's authors let a model extract the answer: their rule chooses the option of that letter, else
+the one nearest in spelling, and compares numbers as text.
 
-An expression that cannot be decided within its limit is a wrong answer, for the policy wrote it; a checker that
-cannot run is no verdict, for that is our failure.
+An expression that cannot be decided within its limit is a wrong answer, because the policy wrote it; a checker that
+cannot run gives no verdict, because that is our failure.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from maestro_eval.scoring.symbolic import Equivalence, bare_expression, equivale
 from maestro_eval.scoring.values import usual_digits, value_readers, values
 
 _LIMIT_S = 5.0
-# MathVision's authors and the released scorer both call values equal that agree when rounded to two places.
+# For MathVision's authors and the released scorer, values are equal that agree when rounded to two places.
 _DECIMALS = 2
 _LETTER_ALONE = re.compile(
     r"([A-Za-z])|\(([A-Za-z])\)|\[([A-Za-z])\]|\{([A-Za-z])\}|\\(?:text|mathrm|mathbf)\{([A-Za-z])\}"
@@ -47,7 +47,7 @@ _LETTER_ALONE = re.compile(
 _CALCULATION = re.compile(r"[0-9\\]")
 _FEW_WORDS = 4
 _ROUNDED_PLACES = 2
-# "1/3 of the figure is shaded", where the question asks which part is.
+# "1/3 of the figure is shaded", if the question asks which part is.
 _ASKS_PART = re.compile(r"\b(?:fraction|part|portion|share|percentage|percent)\b", re.IGNORECASE)
 _OF_THE = re.compile(
     r"\A(\\d?frac\{[0-9]{1,6}\}\{[0-9]{1,6}\}|[0-9./]{1,12}\\?%?)\s+of\s(?:the|all|a)\b(.*)\Z", re.DOTALL
@@ -62,15 +62,15 @@ _DENIED_SUBJECT = re.compile(
 _NEGATED_QUESTION = re.compile(r"\b(?:not|cannot|never|except)\b|n't\b", re.IGNORECASE)
 _DENIES = re.compile(r"\W*(?:not|never|neither|isn't|it\sis\snot)\b", re.IGNORECASE)
 _BRACKETED_LETTER = re.compile(r"\(([a-zA-Z])\)")
-# Beyond these lengths spelling tells options apart no better, and the comparison takes quadratic time.
+# Longer texts separate options no better, and the comparison takes quadratic time.
 _LONGEST_ANSWER, _LONGEST_OPTION = 1000, 200
 
 
 def math_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """MathVision: the right option, or without options an expression with the value of a target.
 
-    ``official`` is the authors' evaluator on the whole reply; ``strict`` wants the letter or the expression alone and
-    equality. For ``fair`` see `metrics`.
+    ``official`` is the authors' evaluator on the whole reply; ``strict`` requires the letter or the expression alone
+    and equality. For ``fair`` see `metrics`.
     """
     if strictness != "strict":
         found = authors_answer(answer)
@@ -86,7 +86,7 @@ def math_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
 def mathvista_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     """MathVista: equal after normalising as ``fields`` say (``question_type``, ``answer_type``, ``precision``).
 
-    ``official`` is the authors' normalising of the final answer, which they have a model extract.
+    ``official`` normalises the final answer as the authors do, who let a model extract it.
     """
     if sample.choices:
         return _chosen_text(sample, answer, strictness)
@@ -106,7 +106,7 @@ def mathvista_answer(sample: Sample, answer: str, strictness: Strictness) -> Ver
 
 
 def fair_number(sample: Sample, written: str) -> Verdict:
-    """A written number equals a target at the precision that MathVista's row asks for."""
+    """Judge a written number: right if it equals a target at the precision of MathVista's row."""
     places = _precision(sample.fields.get("precision", "")) if sample.fields.get("answer_type") == "float" else None
     unit = 0.5 * 10.0**-places if places is not None else 0.0
     targets = [found.value for found in map(number, sample.targets) if found is not None]
@@ -119,7 +119,7 @@ def fair_number(sample: Sample, written: str) -> Verdict:
 
 
 def fair_expression(sample: Sample, reply: Reply) -> Verdict:
-    """An expression with the value of a target, wherever the reply states it, with its name and unit or without."""
+    """An expression with the value of a target, wherever the reply states it, with or without its name and unit."""
     if reply.missing is not None:
         return no_answer(reply.missing)
     refused = refusal(reply.text)
@@ -136,7 +136,7 @@ def fair_expression(sample: Sample, reply: Reply) -> Verdict:
         subject = _DENIED_SUBJECT.match(form) if _NEGATED_QUESTION.search(sample.question) else None
         if _ASKS_PART.search(sample.question):
             of_the, asked = _OF_THE.match(form), {*stems(sample.question)}
-            # "1/3 of the figure is white" says something else.
+            # "1/3 of the figure is white" answers another question.
             said = _IS.split(of_the[2] + " " + behind(candidate, form))[1:] if of_the else []
             if of_the and not _NEGATED_QUESTION.search(" ".join(said)) and {*stems(" ".join(said))} <= asked:
                 form = of_the[1]
@@ -162,7 +162,7 @@ def fair_expression(sample: Sample, reply: Reply) -> Verdict:
 
 
 def fair_option_by_value(sample: Sample, reply: Reply) -> Verdict:
-    """The one option that a statement of the reply equals in value."""
+    """The one option that equals a statement of the reply in value."""
     wanted = _target_letters(sample) or {LETTERS[sample.choices.index(text)] for text in _target_texts(sample)}
     for candidate, form in stated_forms(reply):
         if lists(form, behind(candidate, form)) or gives_another(form, sample.question):
@@ -176,7 +176,7 @@ def fair_option_by_value(sample: Sample, reply: Reply) -> Verdict:
 
 
 def _chosen_by_value(sample: Sample, answer: str, wanted: set[str]) -> Verdict:
-    # Every option is compared, so that an answer which means two of them means none.
+    # Compare every option, so that an answer that means two of them means none.
     checks: list[Equivalence] = []
     for decimals in (None, _DECIMALS):
         checks = [equivalent(answer, choice, decimals=decimals, limit_s=_LIMIT_S) for choice in sample.choices]
@@ -195,7 +195,7 @@ def _valued(answer: str, targets: Sequence[str]) -> Verdict:
     for target in targets:
         check = equivalent(answer, target, limit_s=_LIMIT_S)
         if check.result == "same":
-            # All that is equal to it is one answer where repeats are put to a vote.
+            # All answers equal to the target are one answer in votes over repeats.
             return Verdict(1.0, _normal_form(target))
         checks.append(check)
     verdict = _without_match(checks, Verdict(0.0))
@@ -220,7 +220,7 @@ def _chosen_text(sample: Sample, answer: str, strictness: Strictness) -> Verdict
     texts = {_without_spaces(text) for text in (_target_texts(sample) or sample.targets)}
     if strictness != "strict":
         stated = final_answer(half_width(answer))
-        # "(b)" alone is a letter to the authors, "b" is not.
+        # To the authors "(b)" alone is a letter, "b" is not.
         extraction = answer if answer.strip().strip("().") == stated else stated
         chosen = authors_option(extraction, sample.choices)
         return Verdict(float(_without_spaces(chosen) in texts), chosen)
@@ -243,13 +243,13 @@ def _target_letters(sample: Sample) -> set[str]:
 
 
 def _target_texts(sample: Sample) -> tuple[str, ...]:
-    """The texts of the right options, whether a target names one by its letter or by its text."""
+    """Return the texts of the right options, whether a target names one by its letter or by its text."""
     named = (sample.choices[LETTERS.index(letter)] for letter in sorted(_target_letters(sample)) if sample.choices)
     return tuple(named) or tuple(target for target in sample.targets if target in sample.choices)
 
 
 def _only_number(reading: str) -> str:
-    # A sentence states the answer as its only number; which of several would be a guess.
+    # A sentence states the answer as its only number; choosing from several would be a guess.
     if number(reading) is not None or len(reading.split()) < _FEW_WORDS:
         return reading
     found = stated_numbers(reading)
@@ -266,7 +266,7 @@ def _same_expression(written: str, targets: Sequence[str]) -> Verdict:
 
 
 def _rounds_to(written: str, target: str) -> bool:
-    """Tell whether a written number has the target's value, up to rounding where one of them has two places or more."""
+    """Return whether a written number has the target's value, up to rounding if one of them has two places or more."""
     read, meant = number(usual_digits(written)), latex_value(target)
     if read is None or meant is None:
         return False
@@ -290,7 +290,7 @@ def _precision(text: str) -> int:
 
 
 def _normal_form(answer: str) -> str:
-    """One spelling for answers that mean the same at sight: letters upper case, numbers without noise."""
+    """Return one spelling for answers that obviously mean the same: letters upper case, numbers without noise."""
     bare = bare_expression(answer)
     letter = lone_letter(bare)
     if letter:
@@ -316,7 +316,7 @@ def authors_option(extraction: str, choices: Sequence[str]) -> str:
 
 
 def authors_number(extraction: str, places: int | None) -> str | None:
-    """Write the number of an extraction as the authors do: cut to a whole one, or rounded to ``places``."""
+    """Return the number of an extraction as the authors write it: cut to a whole one, or rounded to ``places``."""
     try:
         value = float(extraction)
         return str(int(value)) if places is None else str(round(value, places))

@@ -1,11 +1,11 @@
 """The bundled metrics: their rules as pure functions, and the objects made of them.
 
-``official`` reads the reply's final answer; it first tries the whole reply as it stands, so that what ``strict``
-accepts it accepts too. The rules under ``fair`` hold what a careful human takes the reply to say against the targets.
+``official`` reads the reply's final answer, after it has tried the whole reply unchanged, so that it accepts all that
+``strict`` accepts. The rules under ``fair`` compare the reply, as a careful human reads it, with the targets.
 `docs/metrics.md` says for each metric where our reading differs from its authors', `docs/scoring.md` where ``fair``
 does.
 
-``Verdict.extracted`` is one normal form per meaning (``B``, ``yes``, ``340``), for repeats that are put to a vote.
+``Verdict.extracted`` is one normal form per meaning (``B``, ``yes``, ``340``), for votes over repeats.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _WEIGHS = re.compile(
 
 
 def relaxed_accuracy(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-    """ChartQA: numbers within 5 % of the target, other answers equal without regard to case."""
+    """ChartQA: numbers within 5 % of the target; other answers equal it, ignoring case."""
     readings = _readings(answer, strictness)
     right = [reading for reading in readings if any(_same(reading, target, relaxed_equal) for target in sample.targets)]
     return Verdict(float(bool(right)), _numeric_form(right[0] if right else readings[-1]))
@@ -72,13 +72,13 @@ def integer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
     if count is None:
         return Verdict(0.0, note="no integer")
     targets = [target.integer for target in map(number, sample.targets) if target and target.integer is not None]
-    # The root of this measure's mean is the RMSE that is reported; an answer without a number has no error to add.
+    # The root of this measure's mean is the reported RMSE; an answer without a number has no error.
     others = {"squared_error": float(min((count - target) ** 2 for target in targets))} if targets else {}
     return Verdict(float(count in targets), str(count), others=others)
 
 
 def option(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-    """The letter of the chosen option; official also takes the option's own text or value.
+    """The letter of the chosen option; ``official`` also accepts the option's own text or value.
 
     Geometry3K, V*, HRBench, ERQA, MicroVQA.
     """
@@ -89,7 +89,7 @@ def option(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
         return _free_form(sample, answer, strictness)
     if letter is None and strictness != "strict":
         reading, options = final_answer(half_width(answer)), len(sample.choices) or 26
-        # A choice's own text outranks a letter that it happens to begin with ("C. elegans"), but not a lone letter.
+        # A choice's own text has priority over a letter that it begins with ("C. elegans"), but not over a lone letter.
         by_text = None if lone_letter(reading) else choice_letter(reading, sample.choices)
         letter = by_text or option_letter(reading, options)
     if letter is None:
@@ -98,14 +98,14 @@ def option(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
 
 
 def json_option(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-    """MSEarthMCQ: a JSON object's ``answer``, where the reply gives one, else the reply, read as an option."""
+    """MSEarthMCQ: a JSON object's ``answer`` if the reply gives one, else the reply, read as an option."""
     written = () if strictness == "strict" else object_candidates(spoken(answer))
     given = (json_object(text).get("answer") for text in (answer.strip(), *written))
     return option(sample, next((read for read in given if isinstance(read, str)), answer), strictness)
 
 
 def short_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-    """SLAKE: equal apart from case, punctuation and a leading article; a yes or no may be explained.
+    """SLAKE: equal but for case, punctuation and a leading article; a yes or no may come with an explanation.
 
     ``others["token_recall"]`` of an open question: the share of the target's words that the answer has.
     """
@@ -121,7 +121,7 @@ def short_answer(sample: Sample, answer: str, strictness: Strictness) -> Verdict
 
 
 def substring(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-    """OCRBench: a target stands in the reply; ``HME100k``: without its spaces, case kept."""
+    """OCRBench: the reply contains a target; for ``HME100k`` spaces are ignored and case counts."""
     fold = _fold_formula if sample.fields.get("dataset") == "HME100k" else _fold_line
     targets = [folded for folded in map(fold, sample.targets) if folded]
     whole = fold(answer)
@@ -167,7 +167,7 @@ def _count(read: Number) -> int | None:
 
 
 def _free_form(sample: Sample, answer: str, strictness: Strictness) -> Verdict:
-    # Some Geometry3K rows have a value and no options: the target is then the only choice there is.
+    # Some Geometry3K rows have a value and no options: the target is then the only choice.
     reading = answer.strip() if strictness == "strict" else final_answer(answer)
     right = any(_same(answer, target, math.isclose) for target in sample.targets)
     if strictness != "strict":
@@ -218,7 +218,7 @@ def fair_integer(sample: Sample, reply: Reply) -> Verdict:
 
 
 def fair_relaxed(sample: Sample, reply: Reply) -> Verdict:
-    """ChartQA: a value within 5 % with or without its unit (a year exactly), or the same text."""
+    """ChartQA: a value within 5 %, with or without its unit (a year exactly), or the same text."""
     wanted = [found for found in map(number, sample.targets) if found is not None]
     if len(wanted) < len(sample.targets) or not wanted:
         return _text(sample, reply)
@@ -230,7 +230,7 @@ def fair_relaxed(sample: Sample, reply: Reply) -> Verdict:
         return _judged(found, set())
     exact = ASKS_YEAR.search(sample.question) and all(len(target.strip()) == 4 for target in sample.targets)
     same = operator.eq if exact else relaxed_equal
-    # "1.25 billion", where millions are asked for.
+    # "1.25 billion", if the question asks for millions.
     given_in = {1.0} | {scale for word, scale in SCALES.items() if re.search(rf"\b{word}s?\b", sample.question)}
     given = {value / scale for value in values(read) for scale in given_in}
     right = any(same(value, meant) for target in sample.targets for meant in values(target) for value in given)
@@ -271,9 +271,9 @@ def fair_blind(sample: Sample, reply: Reply) -> Verdict:
 
 
 def fair_substring(sample: Sample, reply: Reply) -> Verdict:
-    """OCRBench: the text is a target, or a target stands in it by itself and is not denied; ``HME100k``: no spaces."""
+    """OCRBench: the text is a target, or contains one on its own that is not denied; ``HME100k``: no spaces."""
     if sample.fields.get("dataset") == "HME100k":
-        # The short form of a text has no signs, which are what a formula is made of.
+        # The short form of a text has no signs, of which a formula consists.
         verdict = _text(sample, reply, same_formula)
         written = sample.targets[0] if verdict.value else reply.text
         return verdict if verdict.no_answer is not None else replace(verdict, extracted="".join(written.split()))
@@ -312,14 +312,14 @@ def _letters_of(sample: Sample) -> set[str]:
 
 
 def _asked_clause(text: str, question: str) -> str:
-    """Return the part of a text with numbers that has most of the question's words: "the tax is 3, the total 45"."""
+    """Return the clause with numbers that shares most words with the question: "the tax is 3, the total 45"."""
     clauses = [clause for clause in CLAUSE.split(text) if _DIGIT.search(clause)]
     shared = [len({*stems(question)}.intersection(stems(clause))) for clause in clauses]
     return clauses[shared.index(max(shared))] if len({*shared}) > 1 else text
 
 
 def _stands_in(text: str, target: str) -> bool:
-    # A sentence that weighs a text does not say that it stands there.
+    # A sentence that weighs a text does not say that the image contains it.
     text = "\n".join(sentence for sentence in _SENTENCE.split(text) if not _WEIGHS.search(sentence))
     words = r"\s+".join(re.escape(word) for word in target.split())
     alone = re.compile(rf"(?<![^\W_]){words}(?![^\W_])(?![.,][0-9])", re.IGNORECASE)
@@ -330,7 +330,7 @@ RELAXED_ACCURACY = Metric(rule=relaxed_accuracy, fair=fair_relaxed, live=True)
 INTEGER = Metric(rule=integer, fair=fair_integer, live=True)
 OPTION_LETTER = Metric(rule=option, fair=fair_option, live=True)
 JSON_OPTION = Metric(rule=json_option, fair=fair_option, live=True)
-# A missing answer has a token recall too (0).
+# A missing answer also has a token recall (0).
 SHORT_ANSWER = Metric(rule=short_answer, fair=fair_short_answer, judges_silence=True, live=True)
 SUBSTRING = Metric(rule=substring, fair=fair_substring, live=True)
 BLIND = Metric(rule=blind, fair=fair_blind, live=True)

@@ -1,7 +1,7 @@
-"""Tell from the words around a candidate whether a text denies it: "not B", "(A) is wrong".
+"""Decide by the words around a candidate whether a text denies it: "not B", "(A) is wrong".
 
-Only a few words on its own line count, and each side takes bounded time. What is denied is never turned round: "not
-yes" is not "no", it answers nothing. The words are English, and the commonest Chinese ones.
+Only a few words on its own line count, and each side takes bounded time. A denied answer is never inverted: "not yes"
+is not "no", it answers nothing. The words are English, and the most common Chinese ones.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import islice
 _NEAR = 80
 _MOST = 1000
 
-# What leads from a denial to the next thing is no longer denied: "not A but B", "I am not sure, B".
+# Words that end a denial: "not A but B", "I am not sure, B".
 _TURN = r"(?:but|so|thus|hence|therefore|rather|sure|certain|doubt|because|since)\b"
 _DENIED_BEFORE = re.compile(
     r"(?:\b(?:not|never|neither|nor|cannot|without|unlike|except|hardly|unlikely|non|exclud(?:e|es|ed|ing)"
@@ -42,12 +42,12 @@ _SUBJECT_DENIED = re.compile(
 
 
 def denied(text: str, start: int, end: int) -> bool:
-    """Tell whether the words around ``text[start:end]`` say that it is not so."""
+    """Return whether the words around ``text[start:end]`` deny it."""
     before, after = text[max(start - _NEAR, 0) : start], text[end : end + _NEAR]
     denied_before = _DENIED_BEFORE.search(before) and not _SUBJECT_DENIED.search(before)
     return bool(denied_before or _DENIED_AFTER.match(after))
 
 
 def undenied(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
-    """The matches of a candidate's pattern that are not `denied`, of the first thousand: more say nothing."""
+    """Return the matches of a pattern that are not `denied`, of the first thousand: more of them say nothing."""
     return (match for match in islice(pattern.finditer(text), _MOST) if not denied(text, *match.span()))

@@ -1,7 +1,7 @@
 """Find the numbers of a text: digits with separators, sign, currency and percent, and words up to twenty.
 
-The functions read model output, which is hostile: none raises, each takes time linear in its text, and what it
-returns stands in the text.
+The functions read model output, which is hostile: none raises, each takes time linear in its text, and what it returns
+occurs in the text.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ _SCIENTIFIC = re.compile(
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
 _PRONOUN = re.compile(r"\b(?:no|any|every|each|which|this|that|another|other|the|the[ ]only)[ \t]+\Z", re.IGNORECASE)
 _THOUSANDS = str.maketrans("", "", ",\u00a0\u202f\u2009")
-# What LaTeX writes between groups of three digits, and its signs.
+# LaTeX's separators of digit groups, and its escaped signs.
 _LATEX_SIGNS = (("{,}", ","), ("\\,", "\u2009"), ("\\%", "%"), ("\\$", "$"))
 
 
 class Number(Struct, frozen=True):
-    """A number as it stands in a text. ``value`` of ``x%`` is x / 100."""
+    """A number as written in a text. ``value`` of ``x%`` is x / 100."""
 
     text: str
     value: float
@@ -86,7 +86,7 @@ class Number(Struct, frozen=True):
 
     @property
     def integer(self) -> int | None:
-        """The value when it is a whole number and no percentage ("3.0" is 3)."""
+        """The value if it is a whole number and no percentage ("3.0" is 3), else None."""
         return int(self.value) if not self.percent and self.value.is_integer() else None
 
 
@@ -97,9 +97,9 @@ def numbers(text: str) -> list[Number]:
 
 
 def stated_numbers(text: str) -> list[Number | None]:
-    """Return all `numbers` that a text does not deny ("not 4") and that count ("the 4th" does not).
+    """Return the `numbers` that a text neither denies ("not 4") nor uses without counting ("the 4th").
 
-    ``None`` stands for each that it leaves open: one of several ("3 or 4"), a bound, part of a calculation.
+    ``None`` replaces each that it leaves open: one of several ("3 or 4"), a bound, part of a calculation.
     """
     return [
         None if left_open(text, *match.span()) else read
@@ -109,7 +109,7 @@ def stated_numbers(text: str) -> list[Number | None]:
 
 
 def number(text: str) -> Number | None:
-    r"""Return the number that all of ``text`` is, apart from surrounding space, ``{}``, ``$…$`` and a full stop."""
+    r"""Return the number that is all of ``text``, apart from surrounding space, ``{}``, ``$…$`` and a full stop."""
     bare = text.strip()
     if len(bare) > 2 * _LONGEST_NUMBER:
         return None
@@ -138,26 +138,26 @@ def words_as_digits(text: str) -> str:
 
 
 def number_form(value: float) -> str:
-    """Write a value in the one way in which answers are compared: ``340``, ``0.14``, ``-5``."""
+    """Return a value in the form in which answers are compared: ``340``, ``0.14``, ``-5``."""
     return "0" if value == 0 else format(value, ".15g")
 
 
 def left_open(text: str, start: int, end: int) -> bool:
-    """Tell whether the number at ``text[start:end]`` is one of several, a bound, or part of a calculation."""
+    """Return whether the number at ``text[start:end]`` is one of several, a bound, or part of a calculation."""
     before, after = text[max(start - _NEAR, 0) : start], text[end : end + _NEAR]
     return bool(_OPEN_BEFORE.search(before) or _OPEN_AFTER.match(after))
 
 
 def counts_nothing(text: str, start: int, end: int) -> bool:
-    """Tell whether the number at ``text[start:end]`` is an ordinal ("4th") or a pronoun ("the one on the left")."""
+    """Return whether the number at ``text[start:end]`` is an ordinal ("4th") or a pronoun ("the one on the left")."""
     if _ORDINAL.match(text[end : end + _NEAR]):
         return True
     return text[start:end].lower() == "one" and bool(_PRONOUN.search(text[max(start - _NEAR, 0) : start]))
 
 
 def relaxed_equal(value: float, wanted: float) -> bool:
-    """Tell whether a value is within 5 % of the one that is wanted."""
-    # The noise lets 95 pass for 100: in floats its relative error is a hair above 0.05.
+    """Return whether a value is within 5 % of ``wanted``."""
+    # With the noise 95 equals 100: in floats its relative error is slightly above 0.05.
     return abs(value - wanted) <= abs(wanted) * _RELAXATION * (1 + _FLOAT_NOISE)
 
 
@@ -167,7 +167,7 @@ def _few(text: str) -> int:
 
 def _read(match: re.Match[str]) -> Number | None:
     if match["word"]:
-        # A look-alike such as a dotless i matches the pattern without being the word.
+        # A similar character such as a dotless i matches the pattern, but not the word.
         named = WORD_VALUES.get(match["word"].casefold())
         return None if named is None else Number(match.group(), float(named))
     if match["beyond"] or len(match.group()) > _LONGEST_NUMBER:

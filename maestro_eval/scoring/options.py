@@ -1,12 +1,12 @@
 """Find the choice that an answer means: by its letter, by the choice's text, or by its value.
 
-A text is model output and hostile: no function raises, each takes time linear in its text, and a letter that it returns
-stands in the text. Where a text is ambiguous there is no letter: a missed answer is a wrong sample that one can look
-up, a guessed one is a point that nobody earned.
+A text is model output and hostile: no function raises, each takes time linear in its text, and a returned letter occurs
+in the text. An ambiguous text has no letter: a missed answer is a wrong sample that one can inspect, a guessed one is a
+point that nobody earned.
 
-A free-form number means a choice only if it is that choice's value up to rounding: half a unit in the
-choice's last decimal place; for an exact choice (a fraction, a root) half a unit in the answer's last one.
-Roots and fractions of plain numbers are understood, other formulas only as equal text.
+A free-form number means a choice only if it is that choice's value up to rounding: half a unit in the choice's last
+decimal place; for an exact choice (a fraction, a root) half a unit in the answer's last one. Roots and fractions of
+plain numbers are calculated, other formulas are compared as text.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _CLOSING_LETTER = re.compile(
 # Labels of a list: "A: a dog. B: a cat."
 _LABEL = re.compile(r"(?:^|(?<=[.;!?\n])[ \t]{0,4})[*(]{0,3}([A-Z])[.:)]\*{0,2}(?=\s)")
 _UNFINISHED = re.compile(r"(?:\b(?:or|and|not|nor|neither)|[,/&])[\W_]*\Z", re.IGNORECASE)
-# A small letter at the end of a sentence may be an article, unless the sentence speaks of a letter.
+# A small letter at the end of a sentence may be an article, unless the sentence mentions a letter.
 _CHARACTER_AT_END = re.compile(
     r"\b(?:is|letter|character)\b\s{0,3}:?\s{0,3}([A-Z])[\s.!]*\Z"
     r"|\b(?:letter|character)(?:(?:[ \t]+\w{1,12}){0,3}[ \t]+is)?\s{0,3}:?\s{0,3}\b([A-Za-z])[\s.!]*\Z"
@@ -77,10 +77,10 @@ class _Value(Struct, frozen=True):
 
 
 def choice_letter(answer: str, choices: tuple[str, ...]) -> str | None:
-    """Return the letter of the one choice that ``answer`` equals as text (but for case, spaces, article) or in value.
+    """Return the letter of the one choice that equals ``answer`` as text (ignoring case, spaces, article) or in value.
 
-    A leading letter is allowed where the text behind it is that letter's choice ("B right triangle").
-    ``None`` when no choice or more than one is meant.
+    A leading letter is allowed if the text after it is that letter's choice ("B right triangle"). Return ``None`` if no
+    choice or more than one is meant.
     """
     folded = [_fold(choice) for choice in choices]
     text = _fold(answer)
@@ -93,13 +93,13 @@ def choice_letter(answer: str, choices: tuple[str, ...]) -> str | None:
 
 
 def value_form(answer: str) -> str:
-    """Write the answer in one normal form: its value where it is one ("x = 135°" is ``135``), else its folded text."""
+    """Return the answer in one normal form: its value if it has one ("x = 135°" is ``135``), else its folded text."""
     value = plain_value(answer)
     return _fold(answer) if value is None else number_form(value)
 
 
 def plain_value(text: str) -> float | None:
-    """Return the value of a number, fraction or root of plain numbers, with an unknown or a unit or without."""
+    """Return the value of a number, fraction or root of plain numbers, with or without an unknown or a unit."""
     value = _value(text)
     return None if value is None else value.amount
 
@@ -132,7 +132,7 @@ def _nearest(answer: str, choices: tuple[str, ...]) -> list[int]:
 def _rounding(choice: _Value, answer: _Value) -> float:
     decimals = choice.decimals if choice.decimals is not None else answer.decimals
     noise = 1e-9 * max(1.0, abs(choice.amount))
-    # An answer of fewer places than an exact choice is no rounding of it that one could tell from another value.
+    # A whole number is too coarse as a rounding of an exact choice: it could be another value.
     if decimals is None or (choice.decimals is None and decimals == 0):
         return noise
     return 0.5 * 10.0**-decimals + noise
@@ -157,7 +157,7 @@ def _value(text: str) -> _Value | None:
 
 
 def lone_letter(text: str) -> str | None:
-    """Return the letter (its case kept) that the whole of ``text`` is, apart from brackets, quotes and punctuation."""
+    """Return the letter (its case kept) that is all of ``text``, apart from brackets, quotes and punctuation."""
     match = _LONE_LETTER.fullmatch(text)
     return match.group(1) if match else None
 
@@ -165,11 +165,10 @@ def lone_letter(text: str) -> str | None:
 def option_letter(text: str, options: int) -> str | None:
     """Return the option A, B, … (of ``options`` many) that a final answer chooses.
 
-    In this order: the text is a letter; it begins with one that it argues for (``B because``, ``B is
-    correct``); its last line is a letter, or its first; one letter alone is marked (``B.`` at the beginning,
-    ``(b)``, ``**B**``, ``option B``), in the whole text or within its last line; it ends with "… is B". An article
-    ("a circle"), a pronoun ("I think"), a point's name ("angle B is 45") and what is denied ("not (A)", "(A) is
-    wrong") are thus no options.
+    The rules, in order: the text is a letter; it begins with one that it argues for (``B because``, ``B is correct``);
+    its last line is a letter, or its first; one letter alone is marked (``B.`` at the beginning, ``(b)``, ``**B**``,
+    ``option B``), in the whole text or in its last line; it ends with "… is B". So an article ("a circle"), a pronoun
+    ("I think"), a point's name ("angle B is 45") and a denied letter ("not (A)", "(A) is wrong") are no options.
     """
     letters = set(LETTERS[:options])
     chosen = lone_letter(text)
@@ -195,7 +194,7 @@ def character(text: str) -> str | None:
 
 
 def _letter_on_a_line(text: str) -> str | None:
-    """Return the letter that the last line is, or the first; a list of letters has none."""
+    """Return the letter that is the last line, or the first; None for a list of letters."""
     lines = [line for line in text.split("\n") if line.strip()]
     alone = {at: letter for at, line in enumerate(lines) if (letter := lone_letter(line))}
     if len(lines) < 2 or len({letter.upper() for letter in alone.values()}) != 1:
@@ -212,7 +211,7 @@ def _marked_letter(text: str, letters: set[str]) -> str | None:
         marked |= {leading.group(1).upper(), *_LABEL.findall(text)}
     marked &= letters
     if len(marked) > 1:
-        # Several were weighed: the last line may conclude, unless it only goes on listing ("(D) 180").
+        # The text weighs several: its last line may conclude, unless it only continues the list ("(D) 180").
         conclusion = text.rsplit("\n", 1)[-1]
         marked = set() if _LEADING_LETTER.match(conclusion) else _marked(conclusion) & letters
     return marked.pop() if len(marked) == 1 else None
@@ -223,7 +222,7 @@ def _marked(text: str) -> set[str]:
 
 
 def _at_end(pattern: re.Pattern[str], text: str) -> str | None:
-    # Only the tail is searched: a pattern anchored at the end is quadratic over a long text.
+    # Search the tail only: a pattern anchored at the end takes quadratic time over a long text.
     tail = text.rstrip()[-_ENDING:]
     match = pattern.search(tail)
     if match is None or match.lastindex is None or denied(tail, *match.span(match.lastindex)):

@@ -1,7 +1,7 @@
-"""Compare what a reply says with short texts, apart from case, punctuation, articles and the words around it.
+"""Compare a reply with short texts, ignoring case, punctuation, articles and the words around the answer.
 
-A reply answers in a sentence where its predicate is the target ("The organ is the liver."), or where the target is the
-subject of the question's own words ("Belgium had the highest value").
+A sentence answers if its predicate is the target ("The organ is the liver."), or if the target is the subject of the
+question's own words ("Belgium had the highest value").
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _GOES_ON = re.compile(
     r"\s{0,4}(?:,|&|/|and\b)\s{0,4}(?:and\s)?(?!(?:not|rather|compared|behind|after|before|ahead|followed|at|with)\b)[\w-]{1,30}(?:\s[\w-]{1,30})?\W{0,3}\Z",
     re.IGNORECASE,
 )
-# "White against the dark ground", "the upper lobe of the lung": what stands behind an answer.
+# "White against the dark ground", "the upper lobe of the lung": what may follow an answer.
 _TAIL = re.compile(
     r"\s(?:of\sthe|over|in|on|at|for|from|during|among|compared\s(?:to|with)|relative\sto|against\sthe)\b"
 )
@@ -62,7 +62,7 @@ _MONTH = re.compile(
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
     r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?"
 )
-# What a picture shows of a body is not what kind of picture it is, and each is a view, a plane or an image.
+# The body part in a picture is not the kind of picture, and both are called views, planes or images.
 _GENERIC = re.compile(
     r"images?|scans?|pictures?|views?|planes?|sections?|slices?|films?|seasons?"
     r"|sides?|lines?|bars?|colou?r(?:s|ed)?|shaped?|weighted|between|of|the|an?|and"
@@ -70,7 +70,7 @@ _GENERIC = re.compile(
 _MODALITY = re.compile(r"x|ray|xray|ct|mri|ultrasound")
 _WEIGHT = re.compile(r"t1|t2|flair")
 _BODY = re.compile(r"chest|abdom\w{2,5}|brain|head|neck|pelvi[sc]|lung|thora\w{2,3}|t1|t2|flair")
-# What may stand beside a target of a kind.
+# Words that may accompany a target of a kind.
 _BESIDE = ((_MODALITY, _BODY), (_WEIGHT, _MODALITY))
 
 # "Breathing" is what "breathe" says.
@@ -89,7 +89,7 @@ def short_form(text: str) -> str:
 
 
 def same_spelling(form: str, target: str) -> bool:
-    """Tell whether two texts have one short form, spaces between letters apart, or are lists of the same members."""
+    """Return whether two texts have one short form, ignoring spaces between letters, or list the same members."""
     given, wanted = short_form(form), short_form(target)
     if given == wanted or (wanted.replace(" ", "").isalpha() and given.replace(" ", "") == wanted.replace(" ", "")):
         return True
@@ -101,12 +101,12 @@ def same_spelling(form: str, target: str) -> bool:
 
 
 def same_meaning(form: str, target: str) -> bool:
-    """Tell whether two texts have the same words, in any order and number, general ones like "image" apart."""
+    """Return whether two texts have the same words, ignoring plurals, words like "image" and, without digits, order."""
     return same_spelling(form, target) or (_bag(form, target) == _bag(target, target) and "(" not in form[:1])
 
 
 def same_formula(form: str, target: str) -> bool:
-    """Tell whether two formulas are equal but for spaces and the dollars around them."""
+    """Return whether two formulas are equal, ignoring spaces and the dollars around them."""
     bare, wanted = (
         _BRACED_SIGN.sub(r"\1", "".join(text.strip("$ ").removeprefix("\\[").removesuffix("\\]").split())) or text
         for text in (form, target)
@@ -177,17 +177,17 @@ def _of_subject(form: str, question: str) -> list[re.Match[str]]:
     return [
         match
         for match, name, subject in zip(copulas, named, subjects, strict=True)
-        # "Men are shown in blue" says nothing of women.
+        # "Men are shown in blue" says nothing about women.
         if len(asked & subject) == most
         and not of_another(name, question)
         and (most or not subject or not _PARTICIPLE.search(match[0]))
-        # What contains the target contains other things too.
+        # A thing that contains the target contains other things too.
         and (not _CONTAINS.match(match[0]) or _PRESENT.search(question))
     ]
 
 
 def _bag(text: str, target: str) -> list[str]:
-    """The words of a text, beside numbers in their order, in one form for years, months and plurals."""
+    """Return the words of a text, sorted unless it has numbers, in one form for years, months and plurals."""
     words = short_form(_YEARS.sub(r"\1 \2", text)).split()
     for wanted, beside in _BESIDE:
         if any(map(wanted.fullmatch, short_form(target).split())):
@@ -199,7 +199,7 @@ def _bag(text: str, target: str) -> list[str]:
 
 
 def _echo(text: str, targets: list[str], question: str) -> str | None:
-    """Return the target of which a sentence says what the question asks, in the question's own words."""
+    """Return the target about which a sentence says what the question asks, in the question's own words."""
     sentence = re.split(r"(?<=[.!?])\s+|\n", text.strip().replace("**", ""))[0][:_LONGEST_SENTENCE]
     for target in targets:
         if _says_another(sentence, question, target):
@@ -223,21 +223,21 @@ def _echo(text: str, targets: list[str], question: str) -> str | None:
 
 
 def _fits(predicate: str, question: str) -> bool:
-    """Tell whether what is said of a subject is what the question asks for, mostly in its words."""
+    """Return whether what a sentence says about its subject is what the question asks, mostly in its words."""
     return bool(_SUBJECT_VERB.match(predicate) and not _NEGATES.search(predicate)) and _is_asked(
         predicate, question, 2 / 3
     )
 
 
 def _is_asked(text: str, question: str, share: float = 0.5) -> bool:
-    """Tell whether most words of a text are those of the question, or its rank: "leads" where the highest is asked."""
+    """Return whether most words of a text are the question's, or its rank is: "leads" if the highest is asked."""
     asked, said = set(stems(question)), [*stems(text)]
     leads = _LEADS.search(text) if _HIGHEST.search(question) else _ranks(text) & _ranks(question)
     return bool(leads) or (bool(asked) and sum(word in asked for word in said) >= share * len(said))
 
 
 def _says_another(sentence: str, question: str, *targets: str) -> bool:
-    """Tell whether a sentence only weighs an answer, or gives it for another name, year or rank."""
+    """Return whether a sentence only weighs an answer, or gives it for another name, year or rank."""
     asked, said = _ranks(question), _ranks(sentence)
     another_rank = bool(said - asked) if not asked else not said & asked and bool(said)
     return (
@@ -248,5 +248,5 @@ def _says_another(sentence: str, question: str, *targets: str) -> bool:
 
 
 def _ranks(text: str) -> set[str]:
-    """Return the ranks that a text names; who is behind another is second, and the first is no rank but the highest."""
+    """Return the ranks that a text names: "behind" another is second; "first" means the highest and is no rank."""
     return {"second" if word in ("behind", "after") else word for word in _RANK.findall(text.casefold())}

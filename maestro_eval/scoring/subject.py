@@ -1,7 +1,7 @@
-"""Tell by its subject whether a sentence speaks of what the question asks, or of another thing or quantity.
+"""Decide by its subject whether a sentence is about what the question asks, or about another thing or quantity.
 
-"The handle is white" answers nothing about an umbrella, although it names the target. Where that cannot be told (a
-subject of pronouns, a question without words) it is not of another.
+"The handle is white" answers nothing about an umbrella, although it names the target. A sentence for which this cannot
+be decided (a subject of pronouns, a question without words) is not about another.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLAIN = re.compile(
 
 
 def stems(text: str) -> Iterator[str]:
-    """Return the stems of the words that are not in every question and sentence."""
+    """Yield the stems of a text's words, except those common to all questions and sentences."""
     words = (word.casefold() for word in _WORD.findall(text[:_LONGEST]))
     single = (word.removesuffix("s") for word in words if not _PLAIN.fullmatch(word))
     bare = (re.sub(r"(?<=\w\w)(?:ing|ion|ed|en|e)\Z", "", re.sub(r"y\Z", "i", word)) for word in single)
@@ -34,29 +34,29 @@ HEDGED = re.compile(
     re.IGNORECASE,
 )
 """A sentence that names a possibility, and no answer."""
-# "The handle of the umbrella", "the car on the left": what stands before is the head.
+# "The handle of the umbrella", "the car on the left": the head comes before these words.
 _BEHIND_HEAD = re.compile(
     r"\b(?:of|in|on|at|with|for|to|from|between|under|behind|above|below|near|next|beside|by|inside|within|that|which|who"
     r"|whose|where|shown|labell?ed|marked|given|located|parked|standing|sitting|wearing|holding)\b",
     re.IGNORECASE,
 )
 _OWNER = re.compile(r"\A.*['\u2019]s?\s")
-# "Where is the dog relative to the car?" asks of the dog, and so does "the dog next to the car".
+# "Where is the dog relative to the car?" asks about the dog, and so does "the dog next to the car".
 _LANDMARK = re.compile(
     r"\b(?:(?:relative|compared|next|close|in\srelation|with\srespect)\sto|(?:left|right|side|front|top)\sof|behind|beside|near"
     r"|under|above|below)\b|\bposition\sof\b(?P<placed>.{1,40}?)\sto\b",
     re.IGNORECASE,
 )
 _NEIGHBOUR = re.compile(r"\b(?:next\sto|beside|behind|above|below)\s(?:it|them|that)\b|\bother\b", re.IGNORECASE)
-# "The colour of the flies" is of flies, "the object of interest" of what is asked.
+# "The colour of the flies" is about flies, "the object of interest" about the thing asked.
 _ATTRIBUTES = {*stems("number amount value color colour count population size kind type name measure level share rate")}
 _ANYTHING = {
     *stems("answer solution result object item thing option choice letter label word text here there case step part"),
     *stems("appear seem look observe note see conclude think believe both also likely probably clearly hence thus"),
     *stems("therefore finally based looking overall explanation reason conclusion plausible most best correct"),
 }
-# Things by kind: what they are called in general, then each with its other names. Of things that are not listed one
-# may be the other, of these not: a truck is no car, and neither is an umbrella.
+# Things by kind: the general names, then each thing with its synonyms. Unlisted things may be the same thing, these are
+# not: a truck is no car, and neither is an umbrella.
 _THINGS = [
     [{*stems(names)} for names in kind.split(",")]
     for kind in (
@@ -78,7 +78,7 @@ _THINGS = [
         "sky", "ground", "floor", "wall", "background", "handle", "wheel", "plate", "roof", "window", "door",
     )
 ]  # fmt: skip
-# Names of one quantity; a sentence about one of them says nothing of another.
+# Each entry has the names of one quantity; a sentence about one quantity says nothing about another.
 _QUANTITIES = [
     {*stems(names)}
     for names in (
@@ -95,7 +95,7 @@ _NAMED = re.compile(
     r"|(?P<before>[A-Za-z][A-Za-z' ]{0,60}?)(?:\s?[:=]|\s(?:is|are|was|equals)\b))"
 )
 
-# A name within a question, and one of which a sentence says something; "according to Statista" says it of nothing else.
+# A name in a question, and a name that a sentence is about, unlike the one in "according to Statista".
 _NAME, _OF_NAME = (
     re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}"),
     re.compile(r"\b(?:[Ff]or|[Ii]n|[Oo]f|[Ff]rom) ([A-Z][a-z]{2,})|\A\W*([A-Z][a-z]{2,})(?=\s?[:=]|['\u2019]s\b)"),
@@ -110,12 +110,12 @@ _GEOMETRY = re.compile(
 
 
 def of_another_quantity(subject: str, question: str) -> bool:
-    """Tell whether a subject names a quantity ("perimeter", "AB", "y") where the question names other ones only."""
+    """Return whether a subject names a quantity ("perimeter", "AB", "y") and the question names only other ones."""
     said, asked = {*stems(subject)}, {*stems(question)}
     named = [same for same in _QUANTITIES if same & said]
     if named and any(same & asked for same in _QUANTITIES) and not any(same & asked for same in named):
         return True
-    # Elsewhere capitals are no points: "DNA", "TEM".
+    # Outside geometry capitals are no points: "DNA", "TEM".
     for pattern in (_POINTS, _UNKNOWN) if _GEOMETRY.search(question) else (_UNKNOWN,):
         ours = [set(name) for name in pattern.findall(subject)]
         theirs = [set(name) for name in pattern.findall(question)]
@@ -125,14 +125,14 @@ def of_another_quantity(subject: str, question: str) -> bool:
 
 
 def gives_another(text: str, question: str) -> bool:
-    """Tell whether a text gives the value of another quantity: "focus: (3, -2)" where the vertex is asked."""
+    """Return whether a text gives the value of another quantity: "focus: (3, -2)" if the vertex is asked."""
     *_, last = re.split(r"[,;]\s", text.rstrip())
     named = [match["before"] or match["behind"] for match in map(_NAMED.match, {text, last}) if match]
     return any(of_another_quantity(name, question) for name in named)
 
 
 def thing_asked(question: str) -> str:
-    """Return a question up to the landmark of the thing that it asks of: "the car" of "the car next to the house"."""
+    """Return a question up to the landmark of the thing it asks about: "the car" of "the car next to the house"."""
     sentence = question.partition("?")[0]
     mark = _LANDMARK.search(sentence)
     asked = sentence[: mark.start()] + (mark["placed"] or "") if mark else sentence
@@ -140,7 +140,7 @@ def thing_asked(question: str) -> str:
 
 
 def of_another(subject: str, question: str) -> bool:
-    """Tell whether a sentence's subject is another quantity or thing than the question's, or a landmark in it."""
+    """Return whether a sentence's subject is another quantity or thing than the question's, or a landmark in it."""
     if _NEIGHBOUR.search(subject) and not _NEIGHBOUR.search(question):
         return True
     asked, head = {*stems(thing_asked(question))}, _head(subject)
@@ -150,29 +150,29 @@ def of_another(subject: str, question: str) -> bool:
 
 
 def is_other_thing(named: set[str], asked: set[str]) -> bool:
-    """Tell whether a thing that is named is known to be none of those asked of, under no other name."""
+    """Return whether a named thing is known and is none of those asked about, under any of their names."""
     known = [kind for kind in _THINGS if any(names & named for names in kind)]
     wanted = [(kind, names) for kind in _THINGS for names in kind if names & asked]
-    # A general name is that of each: "the vehicle" of a car, "dogs" of animals.
+    # A general name fits each of its kind: "the vehicle" a car, "dogs" animals.
     related = any(kind in known and (names & named or names is kind[0] or kind[0] & named) for kind, names in wanted)
     return bool(known and wanted) and not related
 
 
 def of_nothing_asked(subject: str, question: str) -> bool:
-    """Tell whether the thing that a subject names is none of a question's words."""
+    """Return whether the thing that a subject names is none of a question's words."""
     asked = {*stems(question)}
     head = _head(subject)
     return bool(asked and head) and not head & asked
 
 
 def _head(subject: str) -> set[str]:
-    """Return the words of a subject up to its first preposition; of "the colour of the flies" the flies."""
+    """Return the words of a subject up to its first preposition; of "the colour of the flies", the flies."""
     head = {*stems(_OWNER.sub("", _BEHIND_HEAD.split(subject, maxsplit=1)[0]))} - _ANYTHING
     return head - _ATTRIBUTES or {*stems(subject)} - _ATTRIBUTES - _ANYTHING
 
 
 def names_another(sentence: str, question: str, *targets: str) -> bool:
-    """Tell whether a sentence has another name or year in the place of the question's: "the value for France"."""
+    """Return whether a sentence names another name or year than the question: "the value for France"."""
     known = " ".join((question, *targets))
     for pattern, saying in ((_NAME, _OF_NAME), (_YEAR, _YEAR)):
         asked = {*pattern.findall(question.partition("?")[0])}

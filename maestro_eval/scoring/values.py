@@ -1,4 +1,4 @@
-"""Find the value of a reply, with whatever unit: ``about 340 million USD``, ``14 %``, ``In 2020 it was 337.8``."""
+"""Find the value in a reply, with any unit: ``about 340 million USD``, ``14 %``, ``In 2020 it was 337.8``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _RELATIVE_AFTER = re.compile(r"\A\s?%?\s?(?:more|less|fewer|higher|lower|times)\
 _COMPARES = re.compile(
     r"\b(?:more|less|fewer|higher|lower|larger|smaller|times|differ\w*|above|below|change\w*|gap)\b", re.IGNORECASE
 )
-# "50,02", where no list and no group of thousands can be meant.
+# "50,02", which can be neither a list nor a group of thousands.
 _DECIMAL_COMMA = re.compile(r"(?<![0-9.,])([0-9]{1,3}),([0-9]{1,2})(?=\s?(?:[^\W0-9_]|[%\u20ac$]|\.?\Z))")
 _YEAR = range(1800, 2101)
 ASKS_YEAR = re.compile(r"\b(?:which|what|in\swhat|in\swhich)\s(?:\w+\s)?year\b|\bwhen\b", re.IGNORECASE)
@@ -55,7 +55,7 @@ _GIVES = re.compile(
 )
 # "From 45 in 2019 to 38 in 2020": the year begins no range.
 _YEAR_TO = re.compile(r"\b(in\s((?:19|20)[0-9]{2}))\sto\s", re.IGNORECASE)
-# "337.8, compared with 310 in 2019", "in 2010, before falling": what is beside the answer.
+# "337.8, compared with 310 in 2019", "in 2010, before falling": no part of the answer.
 _BESIDE = re.compile(
     r"[,(]?\s(?:compared\s(?:with|to)|versus|vs\.?|(?:up|down)\sfrom|(?:before|after)\s\w+ing\b)[^;:]*", re.IGNORECASE
 )
@@ -67,7 +67,7 @@ def value_readers(question: str) -> tuple[Reader, Reader]:
     """Make the readers of a text with a value; the answer is the number with its percent sign or scale, if any."""
     years = bool(ASKS_YEAR.search(question))
     asked = {found.value for found in numbers(question)}
-    # What is asked of no words may be a difference.
+    # A question without words may ask for a difference.
     compares = bool(_COMPARES.search(question)) or not any(stems(question))
 
     def whole(text: str) -> Read | None:
@@ -86,7 +86,7 @@ def value_readers(question: str) -> tuple[Reader, Reader]:
         text = LABELLED.sub(" ", usual_digits(text[-_LONGEST:].replace("**", "")))
         text = _YEAR_TO.sub(lambda year: year[0] if year[2] in question else f"{year[1]}, to ", text)
         for sentence in reversed([part for part in re.split(r"(?<=[.!?])\s+|\n", text) if part.strip()][-3:]):
-            # What answers is behind the last sign of equality or "so".
+            # The answer comes after the last sign of equality or "so".
             sentence = _answering(sentence, question)
             if not compares and any(stated_numbers(_BESIDE.sub("", sentence))):
                 sentence = _BESIDE.sub("", sentence)
@@ -127,13 +127,13 @@ def value_readers(question: str) -> tuple[Reader, Reader]:
 
 
 def usual_digits(text: str) -> str:
-    """Write number words, ``1 250`` and the decimal comma of ``50,02`` as numbers are usually written."""
+    """Write number words, ``1 250`` and the decimal comma of ``50,02`` in the usual notation."""
     grouped = _SPACED.sub(lambda match: match[1].replace(" ", ","), with_digits(text))
     return _DECIMAL_COMMA.sub(r"\1.\2", grouped)
 
 
 def values(written: str) -> set[float]:
-    """Return what a written value may be: ``14%`` is 14 or 0.14, ``340 million`` 340 or 340,000,000."""
+    """Return the possible values of a written one: ``14%`` is 14 or 0.14, ``340 million`` 340 or 340,000,000."""
     head, _, unit = written.partition(" ")
     read = number(head)
     if read is None:
@@ -144,7 +144,7 @@ def values(written: str) -> set[float]:
 
 
 def _answering(sentence: str, question: str) -> str:
-    """Return the conclusion of a sentence, or what is before it: "Spain has 45, so France has 30"."""
+    """Return the conclusion of a sentence, or the text before it: "Spain has 45, so France has 30"."""
     conclusion = concluded(sentence)
     if not any(stated_numbers(conclusion)):
         return sentence

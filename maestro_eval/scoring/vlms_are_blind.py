@@ -1,9 +1,9 @@
-"""Read an answer to a VLMsAreBlind question, of which the authors published no scorer.
+"""Read an answer to a VLMsAreBlind question, for which the authors published no scorer.
 
-``official`` is the common reading of the published parsers, on the whole reply: what stands in braces, else the first
-number; yes before no, as words; rows and columns by name, as a pair, or the other way round; a quoted letter, one in
-braces, one that is named, else the first that stands alone. ``fair`` reads as everywhere; ``strict`` wants the form
-that the question asks for and nothing else, with the letter's case.
+``official`` is the common reading of the published parsers, on the whole reply: what is in braces, else the first
+number; yes before no, as words; rows and columns by name, as a pair, or in reverse order; a letter in quotes, in
+braces, by name, else the first on its own. ``fair`` reads as for every metric; ``strict`` requires the form that the
+question asks for and nothing else, with the letter's case.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _STRICT_PAIR = re.compile(
     re.IGNORECASE,
 )
 
-# The published parsers' patterns, in the order in which they are tried.
+# The published parsers' patterns, in the order of their use.
 _OFFICIAL: dict[_Form, tuple[re.Pattern[str], ...]] = {
     "number": (re.compile(r"\{([0-9]{1,15})\}"), re.compile(r"\b([0-9]{1,15})\b")),
     "yes_no": (re.compile(r"\b(yes)\b", re.IGNORECASE), re.compile(r"\b(no)\b", re.IGNORECASE)),
@@ -53,12 +53,12 @@ _PAIR = re.compile(r"\(([0-9]{1,6})\s{0,40},\s{0,40}([0-9]{1,6})\)")
 _COUNTED_ROWS = re.compile(r"([0-9]{1,6})\s{0,40}rows?\b", re.IGNORECASE)
 _COUNTED_COLUMNS = re.compile(r"([0-9]{1,6})\s{0,40}columns?\b", re.IGNORECASE)
 
-# A careful reader's, after number words have become digits.
+# For ``fair``, on text with number words as digits.
 _N = r"\{? ?([0-9]{1,4}) ?\}?"
 _TWO_BRACES = re.compile(
     r"\{\s?([0-9]{1,4})\s?\}[\s,;x\u00d7&]{0,6}(?:and\s|by\s)?\{\s?([0-9]{1,4})\s?\}|\{\s?([0-9]{1,4})\s?,\s?([0-9]{1,4})\s?\}"
 )
-# "8 rows", and "rows: 8", by which they are found where the number does not come first.
+# "8 rows", and "rows: 8" for texts in which no number comes first.
 _ROWS, _COLUMNS = (
     [
         re.compile(
@@ -82,10 +82,10 @@ _SHORT = 60
 
 
 def blind_reading(task: str, text: str, strictness: Strictness, question: str = "") -> str | None:
-    """Return the answer in ``text`` in one normal form: ``4``, ``yes``, ``a``, ``4,5``; ``None`` where it has none.
+    """Return the answer in ``text`` in one normal form (``4``, ``yes``, ``a``, ``4,5``), or None if it has none.
 
-    ``strict`` keeps a letter's case, which is part of the answer there. Targets are read by the same function, so
-    that equal readings are right answers.
+    ``strict`` keeps a letter's case, which is part of the answer there. Targets are read by the same function, so that
+    equal readings are right answers.
     """
     form = answer_form(task, question)
     if strictness == "strict":
@@ -101,7 +101,7 @@ def blind_reading(task: str, text: str, strictness: Strictness, question: str = 
 
 
 def blind_readers(task: str, question: str) -> tuple[Reader, Reader]:
-    """Make the readers of a text that answers a question of ``task``."""
+    """Make the readers of answers to a question of ``task``."""
     match answer_form(task, question):
         case "number":
             return count_readers(question)
@@ -114,7 +114,7 @@ def blind_readers(task: str, question: str) -> tuple[Reader, Reader]:
 
 
 def answer_form(task: str, question: str = "") -> _Form:
-    """Tell the form of an answer by the task's name, or where that is not known by the question."""
+    """Return the form of an answer by the task's name, or by the question if the task has no name."""
     folded = f"{task} {question}".lower() if not task.strip() else task.lower()
     return next((form for words, form in _FORMS if any(word in folded for word in words)), "number")
 
@@ -173,7 +173,7 @@ def _pair_within(text: str) -> Read | None:
     braced = _braced_pair(text)
     if braced:
         return braced
-    # Named apart ("rows: 8, columns: 7"), in either order; of several numbers of rows none is meant more than another.
+    # Named separately ("rows: 8, columns: 7"), in either order; several numbers of rows are ambiguous.
     rows, columns = _named(text, _ROWS), _named(text, _COLUMNS)
     if rows and columns:
         return _joined([rows.pop(), columns.pop()]) if len(rows) == len(columns) == 1 else NoAnswer.SEVERAL

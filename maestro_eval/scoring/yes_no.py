@@ -1,7 +1,7 @@
 """Find yes or no in a reply: the word, or a sentence that affirms or denies what the question asks.
 
-``The circles are not touching.`` answers ``Are the two circles touching?`` with no. A sentence answers only where it
-uses the question's own words, and says neither that it may be so nor that it cannot be told.
+``The circles are not touching.`` answers ``Are the two circles touching?`` with no. A sentence answers only if it uses
+the question's own words, and says neither that it may be so nor that nobody can know.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import undenied
 from maestro_eval.scoring.subject import HEDGED, is_other_thing, names_another, stems
 
-# "No" answers only where nothing follows that it could belong to: "no gap", "no question", "no-one" do not.
+# "No" answers only if no word follows that it could belong to, unlike "no gap", "no question", "no-one".
 _YES_NO = re.compile(
     r"(?<![^\W_])(?:yes|no(?=[ \t]*(?:$|\n|(?!-\w)[^\w\s]|_"
     r"|(?:because|since|as|it|they|there|this|that|the|these|those|he|she|we|i)\b)))(?![^\W_])",
@@ -39,10 +39,10 @@ _NEGATES = re.compile(
     r"\b(?:not(?!\sonly)|never|no(?!\s(?:doubt|question))|none|neither|nothing|cannot|without|absent|lacks?|fails?)\b|\b(?:nearly|almost|close\sto|short\sof)\s(?:touch|overlap|meet|cross|intersect)|n['\u2019]t\b|\bfree\sof\b",
     re.IGNORECASE,
 )
-# Absence, where a sentence names what the question asks for.
+# Absence of what the question asks for.
 _NO_GAP = re.compile(r"\bno\s(?:visible\s|clear\s)?(?:gap|space)\b")
 _NOT_VISIBLE = re.compile(r"\bnot\s(?:clearly\s)?(?:visible|seen|present|evident)\b", re.IGNORECASE)
-# As stems.
+# Opposites as stems.
 _OPPOSITES = (
     ("mor", "fewer"), ("mor", "les"), ("larger", "smaller"), ("bigger", "smaller"), ("greater", "smaller"),
     ("greater", "les"), ("higher", "lower"), ("longer", "shorter"), ("abov", "below"), ("left", "right"),
@@ -58,13 +58,13 @@ _LONGEST = 2000
 
 
 def yes_no(text: str) -> str | None:
-    """Return ``yes`` or ``no``: the only one that is a word by itself and is not denied ("not yes" is neither)."""
+    """Return ``yes`` or ``no``: the only one that is a separate word and not denied ("not yes" is neither)."""
     words = {match.group().casefold() for match in undenied(_YES_NO, text)}
     return words.pop() if len(words) == 1 else None
 
 
 def yes_no_alone(text: str) -> str | None:
-    """Return ``yes`` or ``no`` where ``text`` is that word, or begins with it and explains it."""
+    """Return ``yes`` or ``no`` if ``text`` is that word, or begins with it and explains it."""
     bare = text.strip().strip(".,!*()\"' ").casefold()
     if bare in _MEANING:
         return _MEANING[bare]
@@ -84,7 +84,7 @@ def yes_no_alone(text: str) -> str | None:
 
 
 def affirmed(text: str, question: str) -> str | NoAnswer | None:
-    """Return what the sentences of ``text`` say to a yes-or-no question; None where they use none of its words."""
+    """Return what the sentences of ``text`` answer to a yes-or-no question; None if they use none of its words."""
     if not _QUESTION.search(question) or len(text) > _LONGEST:
         return None
     wanted = set(stems(question))
@@ -116,18 +116,18 @@ def affirmed(text: str, question: str) -> str | NoAnswer | None:
 
 
 def _of_another(sentence: str, question: str) -> bool:
-    """Tell whether a sentence speaks of another name, year, thing or number than the question: June for May."""
+    """Return whether a sentence is about another name, year, thing or number than the question: June for May."""
     asked, said = (
         {found.strip(",.") for found in _NUMBER.findall(text)} for text in (question.partition("?")[0], sentence)
     )
-    # "48 is greater than 46" compares with the number that is asked of.
+    # "48 is greater than 46" compares with the number in the question.
     if asked and said and not asked & said:
         return True
     return names_another(sentence, question) or is_other_thing({*stems(sentence)}, {*stems(question)})
 
 
 def opposite(sentence: str, question: str) -> bool:
-    """Tell whether a sentence has the opposite of a question's word: "smaller" of "larger", "abnormal" of "normal"."""
+    """Return whether a sentence opposes a word of the question: "smaller" for "larger", "abnormal" for "normal"."""
     asked, said = set(stems(question.partition("?")[0])), set(stems(sentence))
     only_asked, only_said = asked - said, said - asked
     if any(
@@ -140,7 +140,7 @@ def opposite(sentence: str, question: str) -> bool:
 
 
 def _compared(sentence: str, question: str) -> str | NoAnswer | None:
-    """Return what a sentence says to "is A larger than B?", also of B; None where it compares other things."""
+    """Return what a sentence answers to "is A larger than B?", also about B; None if it compares other things."""
     before, after = question.partition("?")[0].split(" than ", 1)
     asked, other = set(stems(before)), set(stems(after))
     measure = {word for word in asked - other if word.endswith("er") or word in _MORE | _LESS} or {[*stems(before)][-1]}
