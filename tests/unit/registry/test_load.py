@@ -171,8 +171,10 @@ def test_a_chain_that_comes_back_is_refused(write):
 
 
 def test_an_unknown_registry_is_refused_with_the_known_ones(write):
-    with pytest.raises(UserError, match=r"registry 'embeded': no such file.*embedded, embedded_augmented"):
+    with pytest.raises(UserError, match=r"registry 'embeded': no such file.*; did you mean 'embedded'\?"):
         load_registry("embeded")
+    with pytest.raises(UserError, match=r"no bundled registry; bundled: .*embedded, embedded_augmented"):
+        load_registry("nobody's")
     with pytest.raises(UserError, match=r"small\.yaml:2: extends: registry 'gone\.yaml': no such file"):
         load_registry(write("name: x\nextends: gone.yaml\n"))
 
