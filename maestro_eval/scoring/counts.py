@@ -12,7 +12,7 @@ from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.fair import Read, Reader
 from maestro_eval.scoring.negation import denied
 from maestro_eval.scoring.numerals import WORD, Number, number, numbers, stated_numbers, with_digits
-from maestro_eval.scoring.subject import is_other_thing, stems, thing_asked
+from maestro_eval.scoring.subject import NEGATES, is_other_thing, stems, thing_asked
 from maestro_eval.scoring.yes_no import affirmed
 
 _LARGEST = 10**15
@@ -64,7 +64,6 @@ _TOTAL_OF = re.compile(
 )
 _CLAUSE = re.compile(r"[,;:.!?](?=\s|\Z)|\n|\b(?:and|but|while|whereas)\b", re.IGNORECASE)
 _YES_OR_NO = re.compile(r"\b(?:yes|no)\b")
-_NEGATES = re.compile(r"\bnot\b|n['\u2019]t\b", re.IGNORECASE)
 _CHINESE = {
     sign: str(value) for value, sign in enumerate("\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d")
 } | {"\u4e24": "2"}
@@ -142,7 +141,7 @@ def number_asked_for(text: str, question: str) -> Number | None:
         (found[0], _said(clause))
         for clause in _CLAUSE.split(text)
         if len(found := [read for read in stated_numbers(clause) if read is not None and read.value not in given]) == 1
-        and not _NEGATES.search(clause)
+        and not NEGATES.search(clause)
     ]
     for words in (asked.difference(stems(_noun(question))), asked):
         most = max((len(said & words) for _, said in clauses), default=0)
@@ -160,7 +159,7 @@ def _asked_of(behind: str, question: str) -> bool:
     """Return whether the text after "2 of the 5" is just things, or what the question asks of them."""
     clause = _CLAUSE.split(behind)[0]
     said = set(stems(_THINGS.sub("", clause)))
-    return not said or bool(said.intersection(stems(question.partition("?")[0])) and not _NEGATES.search(clause))
+    return not said or bool(said.intersection(stems(question.partition("?")[0])) and not NEGATES.search(clause))
 
 
 def _chosen(text: str, found: list[int | None], values: set[int], question: str) -> Read:
@@ -169,8 +168,8 @@ def _chosen(text: str, found: list[int | None], values: set[int], question: str)
     if [value for value in found if value is not None] == list(range(1, len(found) + 1)):
         # Counted aloud: "1, 2, 3, 4".
         return str(len(found))
-    positive = "; ".join(clause for clause in re.split(r"[;.]\s", text) if not _NEGATES.search(clause))
-    if positive != text and any(_stated(positive)) and not _NEGATES.search(question):
+    positive = "; ".join(clause for clause in re.split(r"[;.]\s", text) if not NEGATES.search(clause))
+    if positive != text and any(_stated(positive)) and not NEGATES.search(question):
         text = positive
     corrected = _stated(text.rpartition("actually")[2]) if "actually" in text else []
     if len(corrected) == 1 and corrected[0] is not None:

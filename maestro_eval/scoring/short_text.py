@@ -14,7 +14,7 @@ from maestro_eval.records import NoAnswer
 from maestro_eval.scoring.extract import UNSURE, Reply, legible, retracts, untypeset
 from maestro_eval.scoring.fair import Reading, behind, stated_forms
 from maestro_eval.scoring.negation import denied
-from maestro_eval.scoring.subject import CLAUSE, HEDGED, names_another, of_another, of_nothing_asked, stems
+from maestro_eval.scoring.subject import CLAUSE, HEDGED, NEGATES, names_another, of_another, of_nothing_asked, stems
 from maestro_eval.scoring.yes_no import opposite
 
 _LONGEST_SENTENCE = 300
@@ -41,7 +41,6 @@ _RANK = re.compile(r"\b(?:second|third|fourth|fifth|almost|nearly|behind|after)\
 _SECOND = re.compile(r"\W*(?:just\s)?(?:behind|after)\s", re.IGNORECASE)
 _HIGHEST = re.compile(r"\b(?:highest|largest|most|greatest|biggest|maximum|top)\b", re.IGNORECASE)
 _LEADS = re.compile(r"\b(?:leads?|led|tops?|first|highest)\b", re.IGNORECASE)
-_NEGATES = re.compile(r"\bnot\b|n['\u2019]t\b")
 _COMPARES = re.compile(r"\b(?:than|not|next|close|compared|adjacent|similar|except)\b|n't\b", re.IGNORECASE)
 _GOES_ON = re.compile(
     r"\s{0,4}(?:,|&|/|and\b)\s{0,4}(?:and\s)?(?!(?:not|rather|compared|behind|after|before|ahead|followed|at|with)\b)[\w-]{1,30}(?:\s[\w-]{1,30})?\W{0,3}\Z",
@@ -224,7 +223,7 @@ def _echo(text: str, targets: list[str], question: str) -> str | None:
 
 def _fits(predicate: str, question: str) -> bool:
     """Return whether what a sentence says about its subject is what the question asks, mostly in its words."""
-    return bool(_SUBJECT_VERB.match(predicate) and not _NEGATES.search(predicate)) and _is_asked(
+    return bool(_SUBJECT_VERB.match(predicate) and not NEGATES.search(predicate)) and _is_asked(
         predicate, question, 2 / 3
     )
 

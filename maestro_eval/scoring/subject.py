@@ -34,6 +34,7 @@ HEDGED = re.compile(
     re.IGNORECASE,
 )
 """A sentence that names a possibility, and no answer."""
+NEGATES = re.compile(r"\bnot\b|n['\u2019]t\b", re.IGNORECASE)
 # "The handle of the umbrella", "the car on the left": the head comes before these words.
 _BEHIND_HEAD = re.compile(
     r"\b(?:of|in|on|at|with|for|to|from|between|under|behind|above|below|near|next|beside|by|inside|within|that|which|who"
