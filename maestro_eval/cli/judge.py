@@ -29,13 +29,11 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.json:
         print_json(done)
-        return DONE_WITH_FAILURES if done.failures else DONE
-    for task, count in done.answers.items():
-        judged, before = done.judged.get(task, 0), done.known.get(task, 0)
-        print(
-            f"judged   {one_line(task)}: {judged:,} of {count:,} answers by {one_line(done.model)}, {before:,} before"
-        )
-    for cause, count in sorted(done.failures.items(), key=lambda each: -each[1])[:_CAUSES]:
-        print(f"failed   {count:,} × {one_line(cause)}")
-    print(f"next     maestro-eval score {arguments.folder}")
+    else:
+        for task, count in done.answers.items():
+            judged, before = f"{done.judged.get(task, 0):,} of {count:,}", done.known.get(task, 0)
+            print(f"judged   {one_line(task)}: {judged} answers by {one_line(done.model)}, {before:,} before")
+        for cause, count in sorted(done.failures.items(), key=lambda each: -each[1])[:_CAUSES]:
+            print(f"failed   {count:,} × {one_line(cause)}")
+        print(f"next     maestro-eval score {arguments.folder}")
     return DONE_WITH_FAILURES if done.failures else DONE

@@ -21,6 +21,7 @@ from maestro_eval.records import UserError
 
 if TYPE_CHECKING:
     from maestro_eval.records import Image, Message
+    from maestro_eval.runtime import TaskCheck
     from maestro_eval.tasks import TaskSpec
 
 _SHOWN_PROBLEMS = 10
@@ -117,21 +118,23 @@ def _check(arguments: argparse.Namespace) -> int:
     if not names:
         raise UserError("name the tasks to check, or give --data TASK=PATH")
     selection = parse_selection(arguments)
-    checks = (check_task(spec, selection) for spec in _selected(names, arguments))
+    checked = []
+    for spec in _selected(names, arguments):
+        checked.append(check_task(spec, selection))
+        if not arguments.json:
+            _show_check(checked[-1])
     if arguments.json:
-        checked = list(checks)
         print_json(checked)
-        return DISAGREES if any(found.problems for found in checked) else DONE
-    failed = False
-    for found in checks:
-        failed = failed or bool(found.problems)
-        state = f"{len(found.problems)} problems" if found.problems else "ok"
-        print(f"{found.task:28} {found.checked:>7} samples  {state}")
-        for problem in found.problems[:_SHOWN_PROBLEMS]:
-            print(f"  {problem.sample_id + ': ' if problem.sample_id else ''}{problem.problem}")
-        if len(found.problems) > _SHOWN_PROBLEMS:
-            print(f"  … and {len(found.problems) - _SHOWN_PROBLEMS} more")
-    return DISAGREES if failed else DONE
+    return DISAGREES if any(found.problems for found in checked) else DONE
+
+
+def _show_check(found: TaskCheck) -> None:
+    state = f"{len(found.problems)} problems" if found.problems else "ok"
+    print(f"{found.task:28} {found.checked:>7} samples  {state}")
+    for problem in found.problems[:_SHOWN_PROBLEMS]:
+        print(f"  {problem.sample_id + ': ' if problem.sample_id else ''}{problem.problem}")
+    if len(found.problems) > _SHOWN_PROBLEMS:
+        print(f"  … and {len(found.problems) - _SHOWN_PROBLEMS} more")
 
 
 def _selected(names: list[str], arguments: argparse.Namespace) -> list[TaskSpec]:

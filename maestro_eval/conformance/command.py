@@ -22,10 +22,10 @@ def run(arguments: argparse.Namespace) -> int:
     tally = Conformance.of(cases_of(arguments.kind, arguments.file))
     if arguments.json:
         print_json({"cases": tally.cases, "agreeing": tally.agreeing, "disagreements": tally.disagreements})
-        return DONE if tally.complete else DISAGREES
-    print(f"agree {tally.agreeing} of {tally.cases}")
-    for case in tally.disagreements:
-        print(f"{case.id}: expected {_shown(case.expected)}, got {_shown(case.got)}")
+    else:
+        print(f"agree {tally.agreeing} of {tally.cases}")
+        for case in tally.disagreements:
+            print(f"{case.id}: expected {_shown(case.expected)}, got {_shown(case.got)}")
     return DONE if tally.complete else DISAGREES
 
 

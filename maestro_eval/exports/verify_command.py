@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from maestro_eval.cli import DISAGREES, DONE, add_include, add_json, parse_data, print_json
-from maestro_eval.exports.verify import verify
+from maestro_eval.exports.verify import Verified, verify
 from maestro_eval.exports.verify_run import verify_run
 from maestro_eval.text import one_line
 
@@ -37,17 +37,21 @@ def run(arguments: argparse.Namespace) -> int:
     verified = verify_run(folder, data) if is_run else verify(folder, data)
     if arguments.json:
         print_json(verified)
-        return DISAGREES if verified.mismatches else DONE
+    else:
+        _show(verified, folder)
+    return DISAGREES if verified.mismatches else DONE
+
+
+def _show(verified: Verified, folder: Path) -> None:
     if not verified.mismatches:
         print(verified.summary)
         for line in verified.unknown[:_MOST_UNKNOWN]:
             print(f"unknown  {one_line(line)}")
         if len(verified.unknown) > _MOST_UNKNOWN:
             print(f"unknown  … and {len(verified.unknown) - _MOST_UNKNOWN} more")
-        return DONE
+        return
     for line in verified.mismatches[:_MOST_LINES]:
         print(f"mismatch {line}", file=sys.stderr)
     if len(verified.mismatches) > _MOST_LINES:
         print(f"mismatch … and {len(verified.mismatches) - _MOST_LINES} more", file=sys.stderr)
     print(f"{folder}: not verified: {len(verified.mismatches)} mismatches", file=sys.stderr)
-    return DISAGREES

@@ -19,7 +19,7 @@ from maestro_eval.runtime.replay import replay_run
 from maestro_eval.runtime.run_facts import PromptFacts, calls_of, fact_lines, run_facts
 from maestro_eval.runtime.stall import StallRules
 from maestro_eval.runtime.status import EndpointState, LiveState, TaskState
-from maestro_eval.runtime.task_check import check_task
+from maestro_eval.runtime.task_check import TaskCheck, check_task
 
 __all__ = [
     "HOOKS",
@@ -31,6 +31,7 @@ __all__ = [
     "RunConfig",
     "RunOutcome",
     "StallRules",
+    "TaskCheck",
     "TaskState",
     "Watcher",
     "calls_of",

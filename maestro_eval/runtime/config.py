@@ -1,4 +1,4 @@
-"""What a user asks of a run, before anything is opened, and the same read back from a manifest."""
+"""The configuration of a run, as the user gives it and as it is read back from a manifest."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ UNSURE = re.compile(
     r"|\b(?:not\s(?:sure|certain|clear|enough|visible)|unclear|unknown|undetermined|indeterminate|no\sidea|don'?t\sknow|insufficient)",
     re.IGNORECASE,
 )
-"""What a text says that cannot tell."""
+"""Words of a text that gives no answer because it cannot tell."""
 
 
 def read_reply(reply: str) -> Reply:

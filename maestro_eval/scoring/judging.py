@@ -38,7 +38,7 @@ _LONGEST_NOTE = 200
 
 
 class Rules(Struct, frozen=True):
-    """What judging needs besides the records: the journal's name (for errors), and the folders whose code may run."""
+    """The inputs of judging besides the records: the journal's name, for errors, and the folders whose code may run."""
 
     source: str
     tasks: dict[str, TaskRecord]
